@@ -1,0 +1,104 @@
+"""The interface that carries opaque bytes between nodes. A plug-in implements these few methods and nothing else.
+
+Authentication, encoding, sessions, retries and size limits belong to the core and work over every transport. A transport
+never repeats a request. Each exchange has one of three outcomes, and telling them apart is a transport's main duty:
+
+* a reply;
+* :class:`~fly_orm.errors.NotDelivered`: the request was certainly not executed, so another node may be tried;
+* :class:`~fly_orm.errors.OutcomeUnknown`: it may have executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .deadline import Deadline
+
+#: No request or reply is longer than this.
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+#: Nor is one of a peer that has not proven yet that it holds the secret.
+STRANGER_MAX_MESSAGE_BYTES = 1024
+#: Such a peer is disconnected after so many seconds.
+STRANGER_TIMEOUT = 5.0
+
+
+class Channel(Protocol):
+    """A connection to one process of a node. One caller at a time uses it; another thread may, later."""
+
+    def exchange(self, request: bytes, deadline: Deadline) -> bytes:
+        """The reply to ``request``. Every exchange on a channel reaches the same process.
+
+        After any exception (NotDelivered, OutcomeUnknown, or one that interrupted the caller) the channel is of no
+        further use, and a later reply to this request must never be taken for the reply to another.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection; the peer notices. May be called twice, and never raises.
+
+        In a process forked since the channel was opened it only lets go of it: the parent's connection stays usable.
+        """
+        ...
+
+
+class Responder(Protocol):
+    """The core's end of one accepted channel."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the peer has proven that it holds the secret; until then the limits for strangers apply."""
+        ...
+
+    def respond(self, request: bytes) -> bytes | None:
+        """The reply to send, or None to send nothing and drop the connection. Never raises.
+
+        Called for one request at a time, in the order in which they came.
+        """
+        ...
+
+    def gone(self) -> None:
+        """The peer is gone or the connection is being closed. Called once, possibly while ``respond`` runs elsewhere."""
+        ...
+
+
+#: Makes the responder of a newly accepted channel from a description of the peer, such as its address.
+Accept = Callable[[str], Responder]
+
+
+class Server(Protocol):
+    """A listening transport."""
+
+    @property
+    def address(self) -> str:
+        """The address that another process can connect to, with the port that was really bound."""
+        ...
+
+    def close(self, drain_timeout: float) -> None:
+        """Stop accepting, let the requests being answered finish for up to ``drain_timeout`` seconds, then disconnect.
+
+        Every responder's ``gone`` has been called when this returns. May be called twice.
+        """
+        ...
+
+
+class Transport(Protocol):
+    """Opens and accepts channels. Made once per process, without arguments, by the entry point."""
+
+    def connect(self, address: str, deadline: Deadline) -> Channel:
+        """A channel to the node at ``address``; NotDelivered if none can be opened in time.
+
+        ConfigurationError if the address is malformed.
+        """
+        ...
+
+    def serve(self, listen: str, accept: Accept) -> Server:
+        """Listen at ``listen`` in the background, and give each accepted channel the responder that ``accept`` makes.
+
+        ConfigurationError if the address is malformed or cannot be bound.
+        """
+        ...
+
+    def is_local(self, address: str) -> bool:
+        """Whether only processes on this machine can connect to ``address``, so that no secret is required."""
+        ...
