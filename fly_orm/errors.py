@@ -15,8 +15,8 @@
         ├── ReplicationTimeout    the replica has not replayed it in time
         └── NotAReplica           there is no replay to wait for on this server
 
-Errors met while executing SQL are not here: they are psycopg2's own classes, exactly as the primary raised them. Where a
-database driver's caller must be able to catch one of these, it is also a ``psycopg2.OperationalError`` (or
+Errors met while executing SQL are not here: they are psycopg2's own classes, exactly as the primary raised them. Where
+a database driver's caller must be able to catch one of these, it is also a ``psycopg2.OperationalError`` (or
 ``NotSupportedError``), and under peewee a ``peewee.OperationalError`` as well.
 """
 

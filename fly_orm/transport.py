@@ -1,7 +1,7 @@
 """The interface that carries opaque bytes between nodes. A plug-in implements these few methods and nothing else.
 
-Authentication, encoding, sessions, retries and size limits belong to the core and work over every transport. A transport
-never repeats a request. Each exchange has one of three outcomes, and telling them apart is a transport's main duty:
+Authentication, encoding, sessions and retries belong to the core and work over every transport. A transport never
+repeats a request. Each exchange has one of three outcomes, and telling them apart is a transport's main duty:
 
 * a reply;
 * :class:`~fly_orm.errors.NotDelivered`: the request was certainly not executed, so another node may be tried;
@@ -58,7 +58,7 @@ class Responder(Protocol):
         ...
 
     def gone(self) -> None:
-        """The peer is gone or the connection is being closed. Called once, possibly while ``respond`` runs elsewhere."""
+        """The peer is gone or the connection is being closed. Called once, perhaps while ``respond`` runs."""
         ...
 
 
