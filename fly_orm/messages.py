@@ -1,0 +1,171 @@
+"""What two nodes say to each other: requests, replies, and their encoding.
+
+Frozen values, encoded as MessagePack and checked against these types when they are decoded. Unknown fields are ignored
+and new ones have defaults, so that neighbouring releases understand each other.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+from .errors import FlyOrmError
+
+
+class MessageError(FlyOrmError):
+    """The bytes are not a message of this protocol."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all messages."""
+
+
+# Requests
+
+
+class Greet(Message, tag="greet"):
+    """Open a channel: who is calling."""
+
+    region: str
+
+
+class Run(Message, tag="run"):
+    """Execute statements on the primary, in a lease that ends with the request unless something keeps it.
+
+    A *lease* is a primary connection held for one caller. It outlives the request while a transaction is open in it or
+    ``keep`` asks for it, and later requests on the same channel continue it by its id.
+    """
+
+    database: str
+    lease: bytes
+    opens: bool = False
+    """Whether the lease begins here; one that does not and is unknown means that the transaction was lost."""
+    budget: float | None = None
+    """Seconds that the caller will still wait; statements are cancelled when they are over."""
+    encoding: str = "UTF8"
+    """The caller's client encoding, in which statements are written and results are wanted."""
+    profile: list[bytes] = []  # noqa: RUF012  # msgspec copies it
+    """Statements that give a new lease the caller's session settings."""
+    before: list[bytes] = []  # noqa: RUF012
+    """Statements, such as BEGIN, whose results nobody wants."""
+    statements: list[bytes] = []  # noqa: RUF012
+    """Statements in order, up to the first error; the result is that of the last one that ran."""
+    copy_in: bytes | None = None
+    """What the only statement, a COPY … FROM STDIN, reads."""
+    copy_out: bool = False
+    """Whether the only statement is a COPY … TO STDOUT."""
+    keep: bool = False
+    """Whether the caller's session leaves state in the lease that later requests need."""
+    wait: bool = True
+    """Whether the caller wants the commit LSN, to wait for it."""
+
+
+class Cancel(Message, tag="cancel"):
+    """Cancel the statement that runs in a lease, from another channel."""
+
+    lease: bytes
+
+
+class Release(Message, tag="release"):
+    """End the lease of this channel, rolling back what is open in it."""
+
+    lease: bytes
+
+
+Request = Union[Greet, Run, Cancel, Release]  # noqa: UP007  # msgspec on Python 3.10 wants a Union
+
+# Replies
+
+
+class Welcome(Message, tag="welcome"):
+    """The channel is open: who answers."""
+
+    region: str
+    databases: list[str]
+
+
+class Column(Message, array_like=True):
+    """One column of a result, as ``psycopg2.extensions.Column`` is made from it."""
+
+    name: str
+    type_code: int
+    internal_size: int | None
+    precision: int | None
+    scale: int | None
+    table_oid: int | None
+    table_column: int | None
+
+
+class Result(Message):
+    """What a statement returned. Values are Postgres' text in the caller's encoding, column by column."""
+
+    columns: list[Column] | None = None
+    data: list[list[bytes | None]] = []  # noqa: RUF012
+    rows: int = 0
+    """Number of rows in ``data``, which has no columns for a SELECT of nothing."""
+    row_count: int = -1
+    status_message: str | None = None
+    last_row_id: int = 0
+    copied: bytes | None = None
+
+
+class SQLError(Message):
+    """An error that the primary's driver raised, with all that its server said."""
+
+    driver_class: str
+    """Name of the DB-API class, for errors without a SQLSTATE."""
+    message: str
+    sqlstate: str | None = None
+    text: str | None = None
+    """psycopg2's ``pgerror``."""
+    diagnostics: dict[str, str] = {}  # noqa: RUF012
+    """The fields of psycopg2's ``diag`` that are set."""
+
+
+class Done(Message, tag="done"):
+    """The statements were executed up to the last or to an error."""
+
+    result: Result | None = None
+    error: SQLError | None = None
+    notices: list[str] = []  # noqa: RUF012
+    transaction: int = 0
+    """libpq's transaction status after the request: 0 idle, 2 in a transaction, 3 in a failed one."""
+    kept: bool = False
+    """Whether the lease is still held."""
+    lsn: int | None = None
+    """Commit LSN that a replica has replayed once it shows what was written; None if nothing can have been."""
+    seconds: float = 0.0
+    """Time spent on the executing node."""
+
+
+class Declined(Message, tag="declined"):
+    """The request was not executed, or (``lost``, ``unknown``) the primary's connection broke while it was."""
+
+    reason: str
+    """``not primary``, ``busy``, ``draining``, ``unknown database``, ``expired``, ``bad request``, ``unavailable``;
+    ``lost``: the lease is gone, and its transaction rolled back; ``unknown``: a commit may or may not have happened."""
+    message: str
+
+
+Reply = Union[Welcome, Done, Declined]  # noqa: UP007
+
+encode = msgspec.msgpack.Encoder().encode
+_requests = msgspec.msgpack.Decoder(Request)
+_replies = msgspec.msgpack.Decoder(Reply)
+
+
+def decode_request(message: bytes) -> Request:
+    """The request in ``message``; MessageError if it is none."""
+    try:
+        return _requests.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a request of fly_orm's protocol: {error}") from error
+
+
+def decode_reply(message: bytes) -> Reply:
+    """The reply in ``message``; MessageError if it is none."""
+    try:
+        return _replies.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a reply of fly_orm's protocol: {error}") from error

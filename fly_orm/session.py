@@ -1,0 +1,96 @@
+"""The scope in which a caller sees its own writes, and what it has seen so far.
+
+A session belongs to a context (:mod:`contextvars`): each thread has its own, and so has each asyncio task that starts one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from .lsn import LSN
+
+
+class Route(enum.Enum):
+    """Where a statement runs."""
+
+    LOCAL = "local"
+    PRIMARY = "primary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Where a statement was served, why, and what it cost."""
+
+    route: Route
+    why: str
+    """A short clause: what about the statement, the transaction or the session decided the route."""
+    node: str | None = None
+    """The node that executed it, as ``region=address``; None if it ran here."""
+    rpc: float = 0.0
+    """Seconds from sending the request to having its reply."""
+    wait: float = 0.0
+    """Seconds spent waiting for the replica after that."""
+
+
+class Session:
+    """What one caller has seen. Used by one thread at a time."""
+
+    __slots__ = ("behind", "on_primary", "served")
+
+    def __init__(self) -> None:
+        self.behind: dict[str, LSN] = {}
+        """By database: the commit LSN that its replica had not replayed when last asked. Reads are pinned until then."""
+        self.on_primary = 0
+        """How many :func:`primary` blocks are open."""
+        self.served: Served | None = None
+        """How the last statement was served."""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether some read of this session has to run on the primary."""
+        return bool(self.on_primary or self.behind)
+
+    def pin(self, database: str, lsn: LSN) -> None:
+        """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``."""
+        self.behind[database] = max(lsn, self.behind.get(database, lsn))
+
+    def unpin(self, database: str) -> None:
+        """Let reads of a database go to the replica again."""
+        self.behind.pop(database, None)
+
+
+_current: ContextVar[Session] = ContextVar("fly_orm_session")
+
+
+def current() -> Session:
+    """The session of the calling context, begun now if there is none."""
+    try:
+        return _current.get()
+    except LookupError:
+        session = Session()
+        _current.set(session)
+        return session
+
+
+@contextmanager
+def primary() -> Iterator[None]:
+    """Inside this block, every statement of this context runs on the primary, reads included.
+
+    For reads that must not lag, and for functions that write and hide the replica's refusal from their caller, such as a
+    PL/pgSQL block with ``EXCEPTION WHEN OTHERS``.
+    """
+    session = current()
+    session.on_primary += 1
+    try:
+        yield
+    finally:
+        session.on_primary -= 1
+
+
+def why() -> Served | None:
+    """How the last statement of this context was served; None before the first, and on an unrouted database."""
+    return current().served
