@@ -1,0 +1,159 @@
+"""The tokens of a Postgres statement: as much of the server's lexer as telling reads from writes needs.
+
+A token is its text: a word (``select``), a quoted identifier (``"user"``), a literal (``'it''s'``), a run of digits,
+one of psycopg2's placeholders (``%s``, ``%(name)s``), or a single character of anything else. Comments and white space
+are no tokens. The source is the Postgres manual, section 4.1, and the server's own ``scan.l``.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Stands after the last token, so that looking one token ahead needs no test for the end.
+END = ""
+
+_SPACE = r"[ \t\n\r\f\v]"
+# The server counts every character outside ASCII as a letter; Python's \w and \s do not agree with it.
+_START = r"[^\0-@[-^`{-\x7f]"
+_LETTER = r"[^\0-#%-/:-@[-^`{-\x7f]"
+_TAG_LETTER = r"[^\0-/:-@[-^`{-\x7f]"
+# A quote after a backslash ends the literal or does not, depending on standard_conforming_strings: neither is assumed.
+_LITERAL = r"'[^'\\]*(?:(?:''|\\[^'])[^'\\]*)*'(?!')"
+_ESCAPED = r"[eE]'[^'\\]*(?:(?:''|\\[\s\S])[^'\\]*)*'(?!')"
+_QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
+_NAMED = r"""%\((?:[^()'"$;%/-]|-(?!-)|/(?!\*))*\)s"""
+_DOLLAR = rf"\$(?:{_START}{_TAG_LETTER}*)?\$"
+# What is not closed swallows the rest, which keeps the time linear in the length of the text.
+_OPEN = r"""(?:['"]|%\([^)]*\)s)[\s\S]*"""
+
+_TOKEN = re.compile(
+    rf"{_SPACE}*({_QUOTED}|{_ESCAPED}|[uU]&{_QUOTED}|{_START}{_LETTER}*|{_LITERAL}|[0-9][0-9.]*"
+    rf"|%s(?!{_LETTER})|{_NAMED}|{_OPEN}|--|/\*|{_DOLLAR}|[\s\S]|\Z)"
+)
+_CLOSED = re.compile(f"{_QUOTED}|{_LITERAL}|{_NAMED}")
+_LINE_END = re.compile(r"[\n\r]|\Z")
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+class UnterminatedError(ValueError):
+    """A literal, quoted identifier or comment has no end, or where it ends depends on a setting of the session."""
+
+
+def tokens(sql: str) -> list[str]:
+    """The tokens of ``sql`` as they are written, and END; UnterminatedError if that cannot be told."""
+    if "--" in sql or "/*" in sql or "$" in sql:
+        found = _careful(sql)
+    else:
+        found = _TOKEN.findall(sql)
+        if len(found) > 1 and found[-2] == END:
+            found.pop()
+    last = found[-2] if len(found) > 1 else END
+    if last.startswith(("'", '"', "%(")) and not _CLOSED.fullmatch(last):
+        raise UnterminatedError(last[:40])
+    return found
+
+
+def lowered(sql: str) -> list[str]:
+    """The tokens of ``sql`` in lower case, each at the same index as in ``tokens(sql)``."""
+    if "$" in sql:  # the tags of dollar quotes tell upper from lower case
+        return [text.lower() for text in tokens(sql)]
+    return tokens(sql.lower())
+
+
+def _careful(sql: str) -> list[str]:
+    found = []
+    at = 0
+    while match := _TOKEN.match(sql, at):
+        text, at = match[1], match.end()
+        if text == END:
+            break
+        if text == "--":
+            at = _LINE_END.search(sql, at).start()  # type: ignore[union-attr]  # \Z always matches
+        elif text == "/*":
+            at = _comment_end(sql, at)
+        elif text[0] == "$" and len(text) > 1:
+            at = _after(sql, text, at)
+            found.append("'$'")
+        else:
+            found.append(text)
+    return [*found, END]
+
+
+def _comment_end(sql: str, at: int) -> int:
+    """Where the comment that is open at ``at`` ends: Postgres nests them, as the SQL standard says."""
+    depth = 1
+    for edge in _COMMENT_EDGE.finditer(sql, at):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    raise UnterminatedError("/*")
+
+
+def _after(sql: str, tag: str, at: int) -> int:
+    end = sql.find(tag, at)
+    if end < 0:
+        raise UnterminatedError(tag)
+    return end + len(tag)
+
+
+def identifier(text: str) -> str | None:
+    """The name that the server makes of a token, folded unless it is quoted; None if it is no identifier."""
+    if text[:1] == '"':
+        return text[1:-1].replace('""', '"') or None
+    if is_word(text):
+        return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
+    return None
+
+
+def is_word(text: str) -> bool:
+    """Whether a token is a keyword or an identifier without quotes."""
+    first = text[:1]
+    return (first.isalpha() or first == "_" or first > "\x7f") and text[-1] not in "'\""
+
+
+def literal(text: str) -> str | None:
+    """The value of a plain literal without backslashes; None for any other token."""
+    if text[:1] == "'" and text != "'$'" and "\\" not in text:
+        return text[1:-1].replace("''", "'")
+    return None
+
+
+class Reader:
+    """Reads a list of lower-case tokens from the left."""
+
+    __slots__ = ("at", "tokens")
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+        self.at = 0
+
+    def peek(self) -> str:
+        """The next token, END after the last."""
+        return self.tokens[self.at]
+
+    def next(self) -> str:
+        """The next token, which is consumed; END for ever after the last."""
+        text = self.tokens[self.at]
+        self.at += text != END
+        return text
+
+    def accept(self, *expected: str) -> bool:
+        """Whether the next tokens are these, which are then consumed."""
+        end = self.at + len(expected)
+        found = self.tokens[self.at : end] == list(expected)
+        if found:
+            self.at = end
+        return found
+
+    def accept_any(self, *words: str) -> bool:
+        """Whether the next token is one of these, which is then consumed."""
+        return any(self.accept(word) for word in words)
+
+    def skip_parentheses(self) -> list[str]:
+        """The tokens inside the parentheses that open here, with END; all that is left if they never close."""
+        start, depth = self.at + 1, 0
+        while (text := self.next()) != END:
+            depth += (text == "(") - (text == ")")
+            if depth == 0:
+                return [*self.tokens[start : self.at - 1], END]
+        return self.tokens[start:]
