@@ -1,0 +1,5 @@
+"""The default transport: messages of the Pyro5 protocol over TCP."""
+
+from .transport import Pyro5Transport
+
+__all__ = ["Pyro5Transport"]

@@ -1,0 +1,104 @@
+"""What an address such as ``host:port`` or ``[fdaa::3]:port`` means."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from fly_orm.deadline import Deadline
+from fly_orm.errors import ConfigurationError
+
+#: What getaddrinfo answers: family, type, protocol, canonical name, socket address.
+AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
+
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[\w.-]+)):(?P<port>[0-9]{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A host, without brackets, and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """The address that ``text`` names; ConfigurationError if it is malformed."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > 65535 or not _is_host(match):
+        raise ConfigurationError(
+            f"{text!r} is not an address: write host:port, with the port between 0 and 65535"
+            " and an IPv6 address in brackets, such as 'node.internal:7654' or '[::1]:7654'",
+            address=text,
+        )
+    return Address(host=match["ipv6"] or match["host"], port=int(match["port"]))
+
+
+def _is_host(match: re.Match[str]) -> bool:
+    if match["ipv6"]:
+        return _ip(match["ipv6"].partition("%")[0]) is not None
+    return all(0 < len(label) < 64 for label in match["host"].removesuffix(".").split("."))
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def is_loopback(text: str) -> bool:
+    """Whether only this machine reaches ``text`` (with or without a port); False when that cannot be told."""
+    try:
+        host = text if _ip(text) else parse_address(text).host
+    except ConfigurationError:
+        host = text
+    try:
+        answers = lookup(Address(host=host, port=0)) if host else []
+    except (OSError, UnicodeError):
+        return False
+    return bool(answers) and all(ipaddress.ip_address(a[4][0].partition("%")[0]).is_loopback for a in answers)
+
+
+def lookup(address: Address, flags: int = 0) -> list[AddrInfo]:
+    """Every TCP socket address of the host; OSError if it has none. Blocks for as long as the resolver likes."""
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
+    return [info for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]
+
+
+def lookup_within(address: Address, deadline: Deadline) -> list[AddrInfo]:
+    """As :func:`lookup`, but TimeoutError once the deadline has passed."""
+    try:
+        return lookup(address, socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return _Lookup(address).result(deadline)
+
+
+class _Lookup(threading.Thread):
+    """A name lookup on a thread of its own, since the resolver takes no timeout."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(name="fly-orm-lookup", daemon=True)
+        self._address = address
+        self._found: list[AddrInfo] | OSError = TimeoutError("the name lookup took too long")
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._found = lookup(self._address)
+        except (OSError, UnicodeError) as error:
+            self._found = OSError(f"cannot look up {self._address.host!r}: {error}")
+
+    def result(self, deadline: Deadline) -> list[AddrInfo]:
+        """The answers; OSError if there are none, or none in time."""
+        self.join(deadline.remaining())
+        if isinstance(self._found, OSError):
+            raise self._found
+        return self._found

@@ -1,0 +1,89 @@
+"""TCP sockets that notice within seconds when the network is cut."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+from fly_orm.deadline import Deadline
+
+from .addresses import Address, AddrInfo, lookup, lookup_within
+
+#: Probe an idle peer after so many seconds, so often, and give it up after so many unanswered probes.
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 2, 3
+#: Give up a peer that acknowledges nothing for so long. Keepalive is silent while data is under way, hence both.
+UNACKNOWLEDGED_TIMEOUT = 6.0
+
+_TCP_OPTIONS = {
+    "TCP_NODELAY": 1,
+    "TCP_KEEPIDLE": KEEPALIVE_IDLE,
+    "TCP_KEEPINTVL": KEEPALIVE_INTERVAL,
+    "TCP_KEEPCNT": KEEPALIVE_COUNT,
+    "TCP_USER_TIMEOUT": int(UNACKNOWLEDGED_TIMEOUT * 1000),
+}
+_BACKLOG = 128
+
+
+def tune(sock: socket.socket) -> None:
+    """A dead peer or network is noticed within seconds, and nothing small is held back."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _TCP_OPTIONS.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def connect(address: Address, deadline: Deadline) -> socket.socket:
+    """A socket connected to the first of the host's addresses that answers; OSError if none does in time."""
+    answers = lookup_within(address, deadline)
+    failures = []
+    for index, info in enumerate(answers):
+        remaining = deadline.remaining()
+        share = None if remaining is None else remaining / (len(answers) - index)
+        try:
+            return _connect(info, deadline.within(share))
+        except OSError as error:
+            failures.append(f"{info[4][0]}: {error}")
+    raise OSError("; ".join(failures) or "the name has no address")
+
+
+def _connect(info: AddrInfo, deadline: Deadline) -> socket.socket:
+    with ExitStack() as stack:
+        sock = stack.enter_context(socket.socket(info[0], info[1], info[2]))
+        limit(sock, deadline)
+        sock.connect(info[4])
+        tune(sock)
+        stack.pop_all()
+        return sock
+
+
+def limit(sock: socket.socket, deadline: Deadline) -> None:
+    """The next call on ``sock`` ends by the deadline; TimeoutError if that has passed."""
+    remaining = deadline.remaining()
+    if remaining == 0:
+        raise TimeoutError("timed out")
+    # A million seconds: more overflows the C time types in some Pythons, and nobody waits that long.
+    sock.settimeout(None if remaining is None else min(remaining, 1e6))
+
+
+def listen(address: Address) -> list[socket.socket]:
+    """Sockets that listen at each of the host's addresses, all at one port; OSError if one cannot be bound."""
+    with ExitStack() as stack:
+        listeners: list[socket.socket] = []
+        for info in lookup(address, socket.AI_PASSIVE):
+            # A port chosen by the system for one address may be taken at the next.
+            if address.port == 0 and listeners:
+                break
+            listeners.append(stack.enter_context(socket.socket(info[0], info[1], info[2])))
+            _listen(listeners[-1], info)
+        stack.pop_all()
+        return listeners
+
+
+def _listen(sock: socket.socket, info: AddrInfo) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if info[0] == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, info[4][0] != "::")
+    tune(sock)
+    sock.bind(info[4])
+    sock.listen(_BACKLOG)
+    sock.setblocking(False)

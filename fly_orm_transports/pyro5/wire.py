@@ -1,0 +1,135 @@
+"""Messages of the Pyro5 protocol, built and parsed by Pyro5, over a socket and within a deadline and a size.
+
+Pyro5's Proxy and Daemon are left out on purpose. Their timeouts are per ``recv``, they deserialise what strangers send
+in a format that the stranger chooses, and a lost reply looks like a request that was never sent. Here a payload is the
+opaque bytes themselves, under a serializer id of our own, so that there is nothing to deserialise.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import cast
+
+from Pyro5.errors import ProtocolError
+from Pyro5.protocol import (
+    FLAGS_CORR_ID,
+    MSG_CONNECT,
+    MSG_CONNECTOK,
+    MSG_INVOKE,
+    MSG_PING,
+    MSG_RESULT,
+    ReceivingMessage,
+    SendingMessage,
+)
+
+from fly_orm.deadline import Deadline
+
+from .sockets import limit
+
+__all__ = ["CONNECT", "CONNECTED", "FAILURES", "HELLO", "INVOKE", "RESULT", "SERIALIZER_ID", "Link", "frame"]
+
+CONNECT, CONNECTED, INVOKE, RESULT = MSG_CONNECT, MSG_CONNECTOK, MSG_INVOKE, MSG_RESULT
+#: Says "the payload is bytes, not an object". Pyro5's own serializers have the ids 1 to 4.
+SERIALIZER_ID = 70
+#: The payload of CONNECT and of the answer to it.
+HELLO = b"fly_orm/1"
+#: All that can go wrong between two ends.
+FAILURES = (OSError, ProtocolError)
+
+_HEADER_BYTES = len(SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data)
+_TAG_BYTES = 6
+_PAYLOAD_SIZE_AT = 12
+_CHUNK_BYTES = 256 * 1024
+
+
+def frame(kind: int, seq: int, payload: bytes) -> bytes:
+    """The whole message on the wire.
+
+    Pyro makes it with an empty payload, and the size is filled in: given the payload, Pyro would compress it wherever
+    the application has set Pyro's process-wide COMPRESSION, and nothing compressed is accepted here.
+    """
+    message = bytearray(SendingMessage(kind, 0, seq, SERIALIZER_ID, b"").data)
+    struct.pack_into("!I", message, _PAYLOAD_SIZE_AT, len(payload))
+    return bytes(message) + payload
+
+
+def _check(message: ReceivingMessage, kind: int, max_bytes: int) -> None:
+    if message.type != kind:
+        raise ProtocolError(f"message type {message.type} instead of {kind}")
+    if message.serializer_id != SERIALIZER_ID:
+        raise ProtocolError(f"serializer {message.serializer_id} instead of {SERIALIZER_ID}")
+    if message.flags & ~FLAGS_CORR_ID or message.annotations_size:
+        raise ProtocolError(f"flags {message.flags} and {message.annotations_size} bytes of annotations")
+    if message.data_size > max_bytes:
+        raise ProtocolError(f"{message.data_size} bytes announced, {max_bytes} allowed")
+
+
+class Link:
+    """A connected socket that carries messages. One thread sends and receives; any may ``shutdown`` or ``close``."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._closing = threading.Lock()
+
+    def send(self, kind: int, seq: int, payload: bytes, deadline: Deadline) -> None:
+        """The whole message is on its way. On any exception it is incomplete, so the peer cannot act on it."""
+        rest = memoryview(frame(kind, seq, payload))
+        while rest:
+            limit(self._sock, deadline)
+            rest = rest[self._sock.send(rest) :]
+
+    def receive(self, kind: int, max_bytes: int, deadline: Deadline) -> tuple[int, bytes]:
+        """The sequence number and payload of the next message, which must be of this kind and size."""
+        header = self._read(_TAG_BYTES, deadline)
+        ReceivingMessage.validate(header)
+        message = ReceivingMessage(header + self._read(_HEADER_BYTES - _TAG_BYTES, deadline))
+        _check(message, kind, max_bytes)
+        message.add_payload(self._read(message.data_size, deadline))
+        return cast(int, message.seq), cast(bytes, message.data)
+
+    def _read(self, size: int, deadline: Deadline) -> bytes:
+        """Exactly ``size`` bytes. Memory grows with what arrives, not with what was announced."""
+        data = bytearray()
+        while len(data) < size:
+            limit(self._sock, deadline)
+            chunk = self._sock.recv(min(size - len(data), _CHUNK_BYTES))
+            if not chunk:
+                raise ConnectionResetError("the peer closed the connection")
+            if len(chunk) == size:
+                return chunk
+            data += chunk
+        return bytes(data)
+
+    def wait(self) -> None:
+        """Something has arrived, or the connection has ended."""
+        self._sock.settimeout(None)
+        self._sock.recv(1, socket.MSG_PEEK)
+
+    def quiet(self) -> bool:
+        """Whether the connection stands and nothing is waiting to be read, as far as this end knows."""
+        try:
+            self._sock.settimeout(0)
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def shutdown(self) -> None:
+        """Both ends notice the end of the connection, also a thread that is waiting here."""
+        with self._closing, suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """The connection is ended and the socket closed. May be called twice."""
+        self.shutdown()
+        with self._closing:
+            self._sock.close()
+
+    def abandon(self) -> None:
+        """The socket is closed in this process only: its other holder, the parent process, may go on."""
+        self._sock.close()
