@@ -1,0 +1,91 @@
+"""Faults that happen once, to the next request, each at another point of its life."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .link import Link
+
+#: A request is complete when its sender has paused for so long, or when the server answers.
+BURST_INTERVAL = 0.02
+
+
+class Fault:
+    """A fault, and through :attr:`fired` whether it has happened. This one loses a request on its way."""
+
+    def __init__(self) -> None:
+        self.fired = threading.Event()
+
+    def request(self, link: Link, chunk: bytes) -> None:
+        """The client has sent ``chunk``."""
+        self.fire(link)
+
+    def reply(self, link: Link, chunk: bytes) -> None:
+        """The server has sent ``chunk``."""
+        link.down.push(chunk)
+
+    def progressed(self, link: Link) -> None:
+        """Something was delivered on ``link``."""
+
+    def fire(self, link: Link) -> None:
+        """Disconnect the client; the server sees the end of its input after what was sent to it."""
+        link.abandon()
+        self.fired.set()
+
+
+CutBeforeRequest = Fault
+
+
+class CutBeforeReply(Fault):
+    """Delivers a request, and loses the reply."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._earlier: int | None = None
+
+    def request(self, link: Link, chunk: bytes) -> None:
+        if self._earlier is None:
+            self._earlier = link.up.pushed
+        link.up.push(chunk)
+
+    def reply(self, link: Link, chunk: bytes) -> None:
+        if self._answers(link):
+            self.fire(link)
+        else:
+            link.down.push(chunk)
+
+    def _answers(self, link: Link) -> bool:
+        """Whether what the server sends now can be about the request, which it has begun to receive."""
+        return self._earlier is not None and link.up.delivered > self._earlier
+
+
+class CutAfterRequest(CutBeforeReply):
+    """Delivers a request, and disconnects its sender without waiting for the server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer: asyncio.TimerHandle | None = None
+        self._complete = False
+
+    def request(self, link: Link, chunk: bytes) -> None:
+        super().request(link, chunk)
+        if self._timer:
+            self._timer.cancel()
+        self._timer = link.network.loop.call_later(BURST_INTERVAL, self._end_request, link)
+
+    def reply(self, link: Link, chunk: bytes) -> None:
+        if self._answers(link):
+            self._end_request(link)
+        else:
+            link.down.push(chunk)
+
+    def progressed(self, link: Link) -> None:
+        if self._complete and link.up.empty and not self.fired.is_set():
+            self.fire(link)
+
+    def _end_request(self, link: Link) -> None:
+        self._complete = True
+        self.progressed(link)

@@ -1,0 +1,71 @@
+"""A private folder that disappears, with the servers in it, when the process that made it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import reaper
+from .account import Account
+
+#: Socket paths are limited to 103 bytes on macOS and 107 on Linux; this leaves room for names inside the folder.
+MAX_PARENT_BYTES = 60
+
+
+class Folder:
+    """A folder that only this user, root and ``account`` can enter.
+
+    A small companion process removes it, and ends the Postgres servers whose data is in it, when :meth:`close` is
+    called or when this process ends in whatever way. It watches a pipe rather than a parent-death signal, so any
+    thread may make a folder, and it works without Linux. A process forked from this one that lives on, without
+    executing another program, keeps the pipe open and so the folder alive.
+    """
+
+    def __init__(self, account: Account | None) -> None:
+        self.account = account
+        self.path = Path(tempfile.mkdtemp(prefix="fly-", dir=_parent(account)))
+        identity = []
+        if account:
+            account.give(self.path)
+            identity = [str(account.uid), str(account.gid)]
+        self._owner = os.getpid()
+        self._reaper = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", reaper.__file__, str(self.path), *identity],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for the tests, which then close in order
+        )
+
+    def subfolder(self, name: str) -> Path:
+        """A new folder in this one, which servers may use."""
+        path = self.path / name
+        path.mkdir(mode=0o700)
+        if self.account:
+            self.account.give(path)
+        return path
+
+    @property
+    def mine(self) -> bool:
+        """Whether this is the process that made the folder, rather than one forked from it."""
+        return os.getpid() == self._owner
+
+    def close(self) -> None:
+        """End what runs in the folder and remove it. Does nothing in a forked process, or the second time."""
+        if self.mine and self._reaper.returncode is None:
+            # A word and not only the end: a forked process may hold the pipe open.
+            self._reaper.communicate(b"q")
+
+
+def _parent(account: Account | None) -> str:
+    preferred = tempfile.gettempdir()
+    fits = len(os.fsencode(preferred)) <= MAX_PARENT_BYTES
+    return preferred if fits and (account is None or _open_to_all(Path(preferred))) else "/tmp"  # noqa: S108
+
+
+def _open_to_all(folder: Path) -> bool:
+    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.resolve().parents))

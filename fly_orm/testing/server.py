@@ -1,0 +1,154 @@
+"""One Postgres server."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection, make_dsn
+
+from fly_orm.deadline import Deadline
+
+from .processes import children, living
+from .software import Software
+
+USER = "postgres"
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 60.0
+POLL_INTERVAL = 0.002
+
+#: What each way of stopping is to Postgres (manual, section 18.5).
+STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+
+_LINE_SHARED_MEMORY, _LINE_STATUS = 6, 7  # of postmaster.pid (pidfile.h in Postgres' source)
+_IPC_RMID = 0
+
+
+class Server:
+    """A Postgres server that can be reached through a Unix socket, as a superuser and without a password."""
+
+    def __init__(self, software: Software, *, folder: Path, name: str, port: int) -> None:
+        self.name = name
+        self.port = port
+        self.host = str(folder)
+        self.data = folder / name
+        self.log = folder / f"{name}.log"
+        self._software = software
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Server {self.name}, {'running' if self.running else 'not running'}, {self.dsn()}>"
+
+    def params(self, dbname: str = USER) -> dict[str, Any]:
+        """The keywords with which ``psycopg2.connect`` reaches the database ``dbname`` on this server."""
+        return {"host": self.host, "port": self.port, "user": USER, "dbname": dbname}
+
+    def dsn(self, dbname: str = USER) -> str:
+        """The same as a libpq connection string."""
+        return str(make_dsn(**self.params(dbname)))
+
+    def connect(self, dbname: str = USER) -> connection:
+        """A new connection, in autocommit."""
+        con: connection = psycopg2.connect(**self.params(dbname))
+        con.autocommit = True
+        return con
+
+    def query(self, sql: str, *parameters: object) -> Any:
+        """The first column of the first row that ``sql`` gives on a connection of its own; None without a row."""
+        con = self.connect()
+        try:
+            with con.cursor() as cursor:
+                cursor.execute(sql, parameters or None)
+                row = cursor.fetchone() if cursor.description else None
+                return row[0] if row else None
+        finally:
+            con.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's main process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The main process of the running server."""
+        return self._process.pid if self._process and self.running else None
+
+    def start(self, timeout: float = START_TIMEOUT) -> None:
+        """Start the server; it accepts queries when this returns. RuntimeError, with its log, if it does not."""
+        if self.running:
+            return
+        with self.log.open("ab") as log:
+            self._process = self._software.start(
+                "postgres", "-D", str(self.data), "-k", self.host, "-p", str(self.port), output=log
+            )
+        deadline = Deadline.after(timeout)
+        while not self._ready(self._process.pid):
+            if not self.running or deadline.expired:
+                self._fail_start(timeout)
+            sleep(POLL_INTERVAL)
+
+    def stop(self, mode: str = "fast", timeout: float = STOP_TIMEOUT) -> None:
+        """Stop the server in one of Postgres' three ways; TimeoutError if it still runs after ``timeout`` seconds.
+
+        ``smart`` waits for the clients to leave, ``fast`` disconnects them, ``immediate`` does so without writing a
+        checkpoint. A primary waits in the first two until its replica has received everything.
+        """
+        number = STOP_SIGNALS[mode]
+        if self._process is None or not self.running:
+            return
+        self._process.send_signal(number)
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the {self.name} did not stop ({mode}) within {timeout:g} s; see {self.log}") from None
+
+    def kill(self) -> None:
+        """Make the server crash: SIGKILL to its main process and to all of its children, which nothing survives."""
+        if self._process is None or not self.running:
+            return
+        pid = self._process.pid
+        self._process.send_signal(signal.SIGSTOP)  # it would start new children meanwhile
+        workers = children(pid)
+        for victim in (pid, *workers):
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        self._process.wait()
+        while living(workers):  # it cannot be restarted before
+            sleep(POLL_INTERVAL)
+        self._drop_shared_memory()
+
+    def restart(self, mode: str = "fast") -> None:
+        """Stop the server, if it runs, and start it."""
+        self.stop(mode)
+        self.start()
+
+    def _ready(self, pid: int) -> bool:
+        lines = self._lock_file()
+        # The lock file of a server that crashed is still there at first.
+        return len(lines) > _LINE_STATUS and lines[0] == str(pid) and lines[_LINE_STATUS].strip() == "ready"
+
+    def _lock_file(self) -> list[str]:
+        try:
+            return (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _fail_start(self, timeout: float) -> None:
+        what = f"is not ready after {timeout:g} s" if self.running else "ended"
+        self.stop("immediate")
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+        raise RuntimeError(f"the {self.name} did not start: it {what}. The end of its log:\n{tail}")
+
+    def _drop_shared_memory(self) -> None:
+        """Remove the System V segment that a crash leaves: macOS has 32 of them, and restarting is not certain."""
+        lines = self._lock_file()
+        if len(lines) > _LINE_SHARED_MEMORY and lines[_LINE_SHARED_MEMORY].split():
+            ctypes.CDLL(None).shmctl(int(lines[_LINE_SHARED_MEMORY].split()[1]), _IPC_RMID, None)

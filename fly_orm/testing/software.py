@@ -1,0 +1,86 @@
+"""PostgreSQL's programs, ready to be run as the right user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from fly_orm.errors import ConfigurationError
+
+from .account import Account
+from .binaries import PROGRAMS, Binaries
+from .folder import Folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Software:
+    """A folder of programs, and where and as whom to run them."""
+
+    programs: Path
+    workdir: Path
+    account: Account | None
+
+    def start(self, program: str, *arguments: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        """The running ``program``, in a session of its own and without this process's environment."""
+        options = self.account.popen_options if self.account else {}
+        return subprocess.Popen(  # noqa: S603
+            [str(self.programs / program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=self.workdir,
+            env={"PATH": os.defpath, "LC_ALL": "C"},  # PGHOST, PGOPTIONS and the like are the caller's
+            start_new_session=True,
+            **options,
+        )
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run ``program`` to its end; RuntimeError, with what it said, if it fails."""
+        process = self.start(program, *arguments, output=subprocess.PIPE)
+        said, _ = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"{program} failed ({process.returncode}): {said.decode(errors='replace').strip()}")
+
+
+def install(binaries: Binaries, folder: Folder) -> Software:
+    """The software that runs ``binaries`` as the folder's account, copied into the folder if that cannot reach them."""
+    software = Software(programs=binaries.folder, workdir=folder.path, account=folder.account)
+    if folder.account is None or _works(software):
+        return software
+    copied = Software(programs=_copy(binaries.folder, folder), workdir=folder.path, account=folder.account)
+    if not _works(copied):
+        raise ConfigurationError(
+            f"PostgreSQL does not run as root, and the user 'nobody' can neither reach {binaries.folder} nor run a "
+            "copy of it: use another user, or set PG_BIN to a folder that everybody can read"
+        )
+    return copied
+
+
+def _works(software: Software) -> bool:
+    try:
+        for program in PROGRAMS:
+            software.run(program, "--version")
+    except (OSError, RuntimeError):
+        return False
+    return True
+
+
+def _copy(programs: Path, folder: Folder) -> Path:
+    """The folder of programs in a private copy of the installation, with the libraries that a wheel keeps beside it."""
+    installation = programs.parent
+    package = installation.parent
+    copy = folder.subfolder("software")
+    target = copy / package.name / installation.name
+    for part in ("bin", "lib", "share"):
+        if (installation / part).is_dir():
+            shutil.copytree(installation / part, target / part, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy / libraries.name)
+    if folder.account:
+        folder.account.give(copy)
+    return target / programs.name
