@@ -107,23 +107,27 @@ class InProcessChannel:
         self._forget = forget
         self._state = threading.Condition()
         self._closed = self._draining = self._busy = self._gone = False
-        self._gone_lock = threading.Lock()
+        self._in_use, self._gone_lock = threading.Lock(), threading.Lock()
         self._replies: SimpleQueue[bytes | None] = SimpleQueue()
         abandon_in_children(self)
 
     def exchange(self, request: bytes, deadline: Deadline) -> bytes:
         """The reply, NotDelivered, or OutcomeUnknown; after any exception the channel is closed."""
+        if not self._in_use.acquire(blocking=False):
+            raise self._not_delivered("the channel is in use by another caller")
         try:
             self._start(request, deadline)
             return self._reply(deadline)
         except BaseException:
             self.close()
             raise
+        finally:
+            self._in_use.release()
 
     def _start(self, request: bytes, deadline: Deadline) -> None:
         with self._state:
             if problem := self._problem(request, deadline):
-                raise NotDelivered(f"the request was not sent to {self._name!r}: {problem}", address=self._name)
+                raise self._not_delivered(problem)
             worker = threading.Thread(
                 target=self._answer, args=(request, self._replies), name=f"fly-orm {self._name}", daemon=True
             )
@@ -133,8 +137,6 @@ class InProcessChannel:
     def _problem(self, request: bytes, deadline: Deadline) -> str | None:
         if self._closed or self._draining:
             return "the channel is closed"
-        if self._busy:
-            return "the channel is in use by another caller"
         if len(request) > MAX_MESSAGE_BYTES:
             return f"it has {len(request)} bytes, and {MAX_MESSAGE_BYTES} are allowed"
         return f"no time was left of {deadline}" if deadline.expired else None
@@ -166,6 +168,9 @@ class InProcessChannel:
         if len(reply) > MAX_MESSAGE_BYTES:
             raise self._outcome_unknown(f"it has {len(reply)} bytes, and {MAX_MESSAGE_BYTES} are allowed")
         return reply
+
+    def _not_delivered(self, problem: str) -> NotDelivered:
+        return NotDelivered(f"the request was not sent to {self._name!r}: {problem}", address=self._name)
 
     def _outcome_unknown(self, problem: str) -> OutcomeUnknown:
         return OutcomeUnknown(
@@ -200,5 +205,5 @@ class InProcessChannel:
 
     def abandon(self) -> None:
         """The channel is closed in this forked process; its responder stays with the parent."""
-        self._state, self._gone_lock = threading.Condition(), threading.Lock()
+        self._state, self._in_use, self._gone_lock = threading.Condition(), threading.Lock(), threading.Lock()
         self._closed = self._gone = True

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +58,17 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def is_loopback(text: str) -> bool:
     """Whether only this machine reaches ``text`` (with or without a port); False when that cannot be told."""
     try:
-        host = text if _ip(text) else parse_address(text).host
-    except ConfigurationError:
-        host = text
-    try:
-        answers = lookup(Address(host=host, port=0)) if host else []
-    except (OSError, UnicodeError):
+        answers = lookup(_lenient(text))
+    except (OSError, ConfigurationError):
         return False
     return bool(answers) and all(ipaddress.ip_address(a[4][0].partition("%")[0]).is_loopback for a in answers)
+
+
+def _lenient(text: str) -> Address:
+    for complete in (text, f"{text}:0"):
+        with suppress(ConfigurationError):
+            return parse_address(complete)
+    return parse_address(f"[{text}]:0")
 
 
 def lookup(address: Address, flags: int = 0) -> list[AddrInfo]:
@@ -93,7 +97,7 @@ class _Lookup(threading.Thread):
     def run(self) -> None:
         try:
             self._found = lookup(self._address)
-        except (OSError, UnicodeError) as error:
+        except OSError as error:
             self._found = OSError(f"cannot look up {self._address.host!r}: {error}")
 
     def result(self, deadline: Deadline) -> list[AddrInfo]:

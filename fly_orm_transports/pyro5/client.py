@@ -9,7 +9,6 @@ from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.transport import MAX_MESSAGE_BYTES
 
-from ..forks import abandon_in_children
 from .addresses import Address
 from .sockets import connect
 from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, Link
@@ -26,7 +25,8 @@ def open_channel(address: Address, deadline: Deadline) -> Pyro5Channel:
     except FAILURES as error:
         link.close()
         raise NotDelivered(
-            f"{address} accepted the connection but did not answer as a fly_orm node within {deadline}: {error}",
+            f"{address} accepted the connection but did not answer as a fly_orm node within {deadline}: {error};"
+            " it may be full, closing, of another version, or something else altogether",
             address=str(address),
         ) from error
     except BaseException:
@@ -50,7 +50,6 @@ class Pyro5Channel:
         self._pid = os.getpid()
         self._closed = False
         self._in_use = threading.Lock()
-        abandon_in_children(self)
 
     def exchange(self, request: bytes, deadline: Deadline) -> bytes:
         """The reply, NotDelivered, or OutcomeUnknown; after any exception the connection is closed."""
@@ -108,7 +107,7 @@ class Pyro5Channel:
         """See :meth:`fly_orm.transport.Channel.close`. An exchange under way on another thread ends at once."""
         self._closed = True
         if self._forked:
-            self.abandon()
+            self._link.abandon()
         elif self._in_use.acquire(blocking=False):
             self._link.close()
             self._in_use.release()
@@ -119,8 +118,3 @@ class Pyro5Channel:
     @property
     def _forked(self) -> bool:
         return os.getpid() != self._pid
-
-    def abandon(self) -> None:
-        """The channel is closed here, and not a word of it reaches the peer."""
-        self._closed = True
-        self._link.abandon()

@@ -87,6 +87,9 @@ class Connection:
         assert self._responder is not None  # noqa: S101 - _greet has set it
         try:
             return self._responder.respond(request)
+        except Exception:  # the server's edge; it has promised not to raise
+            log.exception("the responder of %s broke", self._peer)
+            return None
         finally:
             with self._state_lock:
                 self._responding = False
@@ -142,7 +145,3 @@ class Connection:
         """The thread has ended, or the deadline has passed."""
         if self._thread is not threading.current_thread():
             self._thread.join(deadline.remaining())
-
-    def abandon(self) -> None:
-        """The socket is closed in this forked process only."""
-        self._link.abandon()

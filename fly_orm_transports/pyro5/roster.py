@@ -62,7 +62,3 @@ class Roster(Generic[M]):
         """The members at this moment."""
         with self._lock:
             return list(self._members)
-
-    def inherited(self) -> list[M]:
-        """The members, without the lock: for a forked process, in which it may be held by a thread that is no more."""
-        return list(self._members)

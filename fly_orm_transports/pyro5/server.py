@@ -130,11 +130,9 @@ class Pyro5Server:
             connection.join(last)
 
     def abandon(self) -> None:
-        """Every socket is closed in this forked process only; the parent goes on serving."""
+        """The sockets are closed in this forked process only (as links close theirs); the parent goes on serving."""
         for sock in [*self._listeners, self._wake, self._woken]:
             sock.close()
-        for connection in self._roster.inherited():
-            connection.abandon()
 
 
 def _report_gone(connection: Connection) -> None:

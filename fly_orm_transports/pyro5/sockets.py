@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import ExitStack
 
@@ -22,6 +23,7 @@ _TCP_OPTIONS = {
     "TCP_USER_TIMEOUT": int(UNACKNOWLEDGED_TIMEOUT * 1000),
 }
 _BACKLOG = 128
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def tune(sock: socket.socket) -> None:
@@ -66,24 +68,37 @@ def limit(sock: socket.socket, deadline: Deadline) -> None:
 
 
 def listen(address: Address) -> list[socket.socket]:
-    """Sockets that listen at each of the host's addresses, all at one port; OSError if one cannot be bound."""
+    """Sockets that listen at all of the host's addresses that this machine has, and at one port; OSError if none can.
+
+    Of port 0 there is one socket only: what is free at one address may be taken at the next.
+    """
     with ExitStack() as stack:
         listeners: list[socket.socket] = []
-        for info in lookup(address, socket.AI_PASSIVE):
-            # A port chosen by the system for one address may be taken at the next.
+        absent = OSError("the name has no address")
+        for info in dict.fromkeys(lookup(address, socket.AI_PASSIVE)):
+            try:
+                listeners.append(stack.enter_context(_listen(info)))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
             if address.port == 0 and listeners:
                 break
-            listeners.append(stack.enter_context(socket.socket(info[0], info[1], info[2])))
-            _listen(listeners[-1], info)
+        if not listeners:
+            raise absent
         stack.pop_all()
         return listeners
 
 
-def _listen(sock: socket.socket, info: AddrInfo) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if info[0] == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, info[4][0] != "::")
-    tune(sock)
-    sock.bind(info[4])
-    sock.listen(_BACKLOG)
-    sock.setblocking(False)
+def _listen(info: AddrInfo) -> socket.socket:
+    with ExitStack() as stack:
+        sock = stack.enter_context(socket.socket(info[0], info[1], info[2]))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if info[0] == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, info[4][0] != "::")
+        tune(sock)
+        sock.bind(info[4])
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+        stack.pop_all()
+        return sock

@@ -27,7 +27,7 @@ class Pyro5Transport:
         parsed = parse_address(listen)
         try:
             listeners = listen_at(parsed)
-        except (OSError, UnicodeError) as error:
+        except OSError as error:
             raise ConfigurationError(
                 f"cannot listen at {listen!r}: {error}; choose a free port and an address of this machine"
                 " ('[::]:port' and '0.0.0.0:port' mean all of its addresses)",

@@ -27,6 +27,7 @@ from Pyro5.protocol import (
 
 from fly_orm.deadline import Deadline
 
+from ..forks import abandon_in_children
 from .sockets import limit
 
 __all__ = ["CONNECT", "CONNECTED", "FAILURES", "HELLO", "INVOKE", "RESULT", "SERIALIZER_ID", "Link", "frame"]
@@ -73,6 +74,7 @@ class Link:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._closing = threading.Lock()
+        abandon_in_children(self)
 
     def send(self, kind: int, seq: int, payload: bytes, deadline: Deadline) -> None:
         """The whole message is on its way. On any exception it is incomplete, so the peer cannot act on it."""
