@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from .lexer import END, Reader, UnterminatedError, identifier, is_word, literal, lowered, tokens
+from .lexer import END, Reader, UnterminatedError, identifier, is_name, literal, statements, tokens
 
 _MEMO_STATEMENTS = 4096
 _MEMO_LONGEST_CHARS = 8192
@@ -84,40 +84,25 @@ class Classifier:
         return statement
 
     def _classify(self, sql: str) -> Statement:
-        if ";" not in sql and (dml := _DML_START.match(sql)):
-            return _write(dml[1].upper())
+        if len(sql) > _MEMO_LONGEST_CHARS and _BULK.match(sql) and not _NOT_BULK.search(sql):
+            return _write("bulk INSERT")
         try:
-            parts = _split(lowered(sql))
+            found = [self._queries.any(part) for part in statements(sql)]
         except UnterminatedError as error:
-            return _write(f"no end found of {error}")
-        if not parts:
-            return Statement(kind=Kind.READ, why="nothing to run")
-        found = [_one(part, self._queries) for part in parts]
-        if len(found) > 1:
-            return _several(found)
+            return _write(str(error))
+        if len(found) != 1:
+            return _several(found) if found else Statement(kind=Kind.READ, why="nothing to run")
         return _with_savepoint(found[0], sql) if found[0].kind in _SAVEPOINTS else found[0]
 
 
-# Decides without lexing, which a bulk INSERT of megabytes is glad of.
-_DML_START = re.compile(r"[ \t\n\r\f(]*(insert|update|delete|merge)[ \t\n\r\f]", re.IGNORECASE)
+# Megabytes of rows need no lexing, unless they might hold a second statement or a call that leaves something behind.
+_BULK = re.compile(r"[ \t\n\r\f]*insert[ \t\n\r\f]", re.IGNORECASE)
+_NOT_BULK = re.compile(r";|set_config|_lock|dblink|_setup", re.IGNORECASE)
 _SAVEPOINTS = {Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO}
 
 
 def _write(why: str, *, pins: bool = False) -> Statement:
     return Statement(kind=Kind.WRITE, why=why, pins=pins)
-
-
-def _split(found: list[str]) -> list[list[str]]:
-    """The statements among tokens, each with its own END; empty ones are left out, as the server does."""
-    if ";" not in found:
-        return [found] if found[0] != END else []
-    parts: list[list[str]] = [[]]
-    for text in found[:-1]:
-        if text == ";":
-            parts.append([])
-        else:
-            parts[-1].append(text)
-    return [[*part, END] for part in parts if part]
 
 
 def _several(found: list[Statement]) -> Statement:
@@ -133,21 +118,6 @@ def _several(found: list[Statement]) -> Statement:
     pins = Kind.SET in kinds or any(statement.pins for statement in found)
     return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy)
 
-
-def _one(part: list[str], queries: _Queries) -> Statement:
-    first = part[0]
-    if first in _QUERY_WORDS or first == "(":
-        return queries.query(part)
-    if (command := _COMMANDS.get(first)) is not None:
-        return command(Reader(part[1:]))
-    if first == "explain":
-        return queries.explain(Reader(part[1:]))
-    if first == "copy":
-        return queries.copy(Reader(part[1:]))
-    return _write(first.upper() if _WRITES.fullmatch(first) else f"unknown command {first.upper()[:40]}")
-
-
-# ------------------------------------------------------------------ transactions
 
 _LEVELS = {
     ("serializable",): "SERIALIZABLE",
@@ -232,8 +202,6 @@ def _with_savepoint(statement: Statement, sql: str) -> Statement:
     return replace(statement, name=name, simple=len(name.encode("utf-8", "replace")) < 64)
 
 
-# ------------------------------------------------------------------ settings
-
 _SETTINGS = {
     ("time", "zone"): "timezone",
     ("names",): "client_encoding",
@@ -305,9 +273,6 @@ def _discard(reader: Reader) -> Statement:
     return Statement(kind=Kind.SET, why=f"DISCARD {what.upper()}", resets=what == "all")
 
 
-# ------------------------------------------------------------------ other commands
-
-
 def _prepare(reader: Reader) -> Statement:
     if reader.peek() == "transaction":
         return Statement(kind=Kind.TWO_PHASE, why="PREPARE TRANSACTION")
@@ -319,10 +284,14 @@ def _declare(reader: Reader) -> Statement:
     return _write("DECLARE", pins=hold)
 
 
+_TEMPORARY = re.compile(r"(or replace )?(global |local )?temp(orary)? ")
+
+
 def _create(reader: Reader) -> Statement:
     what = reader.tokens
-    temporary = not {"temp", "temporary"}.isdisjoint(what[:4]) or _uses_pg_temp(what)
-    return _write("CREATE TEMP" if temporary else "CREATE", pins=temporary)
+    if not (_TEMPORARY.match(" ".join(what[:5])) or _uses_pg_temp(what)):
+        return _write("CREATE")
+    return _write("CREATE TEMP", pins=" on commit drop " not in " ".join([*what, END]))
 
 
 def _uses_pg_temp(found: Iterable[str]) -> bool:
@@ -360,21 +329,20 @@ _WRITES = re.compile(
     "|lock|merge|move|notify|reassign|refresh|reindex|revoke|security|truncate|update|vacuum"
 )
 
-# ------------------------------------------------------------------ queries
-
 _QUERY_WORDS = frozenset({"select", "values", "table", "with"})
 _FUNCTIONS = re.compile(
     r"""
     (?P<settings> set_config )
   | (?P<server>   pg_terminate_backend | pg_cancel_backend | pg_log_backend_memory_contexts )
-  | (?P<pins>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query) )
+  | (?P<pins>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query)
+              | pg_replication_origin_session_setup )
   | (?P<primary>
         nextval | setval | currval | lastval | pg_notify | pg_nextoid
       | pg_(?:try_)?advisory_xact_lock(?:_shared)? | pg_advisory_unlock\w*
       | lo_\w+ | loread | lowrite | dblink\w*
       | txid_current | pg_current_xact_id | pg_export_snapshot
       | pg_current_wal_\w+ | pg_switch_wal | pg_walfile_name\w* | pg_create_\w+ | pg_drop_\w+ | pg_logical_\w+
-      | pg_(?:copy_\w+_)?replication_(?:slot|origin)_\w+ | pg_copy_\w+ | pg_sync_replication_slots
+      | pg_replication_\w+ | pg_copy_\w+ | pg_sync_replication_slots | pg_stop_making_pinned_objects
       | pg_stat_\w*reset\w* | pg_(?:restore|clear)_\w+_stats
       | pg_reload_conf | pg_promote | pg_rotate_logfile\w* | pg_current_logfile
       | pg_backup_\w+ | pg_(?:start|stop)_backup | pg_wal_replay_(?:pause|resume) | pg_log_standby_snapshot
@@ -384,7 +352,8 @@ _FUNCTIONS = re.compile(
     re.VERBOSE,
 )
 #: May stand beside set_config() in a SELECT that is run in two sessions.
-_REPEATABLE = {"coalesce", "nullif", "current_setting", "concat", "format", "cast", "set_config"}
+_REPEATABLE = {"select", "values", "coalesce", "nullif", "current_setting", "concat", "format", "cast"}
+_REPEATABLE |= {"set_config", '"set_config"'}
 _LOCKS = (("update",), ("no", "key", "update"), ("share",), ("key", "share"))
 
 
@@ -395,34 +364,53 @@ class _Queries:
         names = [name.lower().rpartition(".") for name in primary_functions]
         self._schemas = {name: {s for s, _, n in names if n == name} for _, _, name in names}
 
-    def query(self, part: list[str]) -> Statement:
-        """What a query is, from all its tokens."""
+    def any(self, part: list[str]) -> Statement:
+        """What one statement is, from all its tokens."""
+        statement = self._any(part)
+        if statement.kind is Kind.WRITE and not statement.pins and self._leaves_state(part):
+            return replace(statement, pins=True)
+        return statement
+
+    def _any(self, part: list[str]) -> Statement:
+        first = part[0]
+        if first in _QUERY_WORDS or first == "(":
+            return self._query(part)
+        if (command := _COMMANDS.get(first)) is not None:
+            return command(Reader(part[1:]))
+        if first == "explain":
+            return self._explain(Reader(part[1:]))
+        if first == "copy":
+            return self._copy(Reader(part[1:]))
+        return _write(first.upper() if _WRITES.fullmatch(first) else f"unknown command {first.upper()[:40]}")
+
+    def _query(self, part: list[str]) -> Statement:
         start = next((i for i, text in enumerate(part) if text != "("), 0)
         if part[start] not in _QUERY_WORDS:
-            return _write(f"unknown command {part[start].upper()[:40]}")
+            return _write("parentheses around no query")
         words = set(part)
-        return (
-            _into(part, words)
-            or _locks(part, words)
-            or _dml(part, words)
-            or self._calls(part, words)
-            or Statement(kind=Kind.READ, why=part[start].upper())
-        )
+        statement = _into(part, words) or _locks(part, words) or _dml(part, words)
+        if statement is None and (effects := self._effects(part)):
+            statement = _from_effects(effects, part)
+        if statement is None and _uses_pg_temp(words):
+            statement = _write("pg_temp is a schema of one session")
+        return statement or Statement(kind=Kind.READ, why=part[start].upper())
 
-    def _calls(self, part: list[str], words: set[str]) -> Statement | None:
-        if _uses_pg_temp(words):
-            return _write("pg_temp is a schema of one session")
+    def _leaves_state(self, part: list[str]) -> bool:
+        effects = self._effects(part)
+        return "pins" in effects or ("settings" in effects and not _is_local(_set_config_arguments(part)))
+
+    def _effects(self, part: list[str]) -> dict[str, str]:
+        """What the functions called do, each effect with the first of them."""
         effects: dict[str, str] = {}
         for at in [i - 1 for i, text in enumerate(part) if text == "("]:
-            effect = self._effect(part, at)
-            if effect:
+            if effect := self._effect(part, at):
                 effects.setdefault(effect, part[at].strip('"'))
-        return _from_effects(effects, part) if effects else None
+        return effects
 
     def _effect(self, part: list[str], at: int) -> str | None:
         """What the call of the function named at this index does, if it is known to do anything."""
-        text = part[at]
-        if text[0] == "%" or text[:2] == "u&":
+        text = part[at] if at >= 0 else END
+        if text.startswith(("%s", "%(", 'u&"')):
             return "unreadable"
         name = text.strip('"')
         if name in self._schemas and self._matches(name, part, at):
@@ -434,7 +422,7 @@ class _Queries:
         schemas = self._schemas[name]
         return "" in schemas or at < 2 or part[at - 1] != "." or part[at - 2].strip('"') in schemas
 
-    def explain(self, reader: Reader) -> Statement:
+    def _explain(self, reader: Reader) -> Statement:
         """What an EXPLAIN is: it runs the statement only if told to ANALYZE."""
         analyze = False
         if reader.peek() == "(" and reader.tokens[1] not in _QUERY_WORDS | {"("}:
@@ -446,15 +434,13 @@ class _Queries:
             return _write("EXPLAIN of an unknown command")
         if not analyze:
             return Statement(kind=Kind.READ, why="EXPLAIN")
-        inner = _one(part, self)
-        kind = inner.kind if inner.kind in {Kind.READ, Kind.SERVER} else Kind.WRITE
-        return replace(inner, kind=kind, why=f"EXPLAIN ANALYZE {inner.why}", pins=inner.pins or inner.kind is Kind.SET)
+        return _around("EXPLAIN ANALYZE", self.any(part))
 
-    def copy(self, reader: Reader) -> Statement:
+    def _copy(self, reader: Reader) -> Statement:
         """What a COPY is, and whether the client sends or receives its data."""
-        inner = Statement(kind=Kind.READ, why="table")
+        inner = Statement(kind=Kind.READ, why="of a table")
         if reader.peek() == "(":
-            inner = _one(reader.skip_parentheses(), self)
+            inner = self.any(reader.skip_parentheses())
         else:
             _skip_table(reader)
         if reader.accept("from"):
@@ -462,9 +448,13 @@ class _Queries:
             return Statement(kind=Kind.WRITE, why="COPY FROM", copy="in" if client else None)
         if not (reader.accept("to") and reader.accept_any("stdout", "stdin")):
             return _write("COPY")
-        why = "COPY TO STDOUT" if inner.kind is Kind.READ else f"COPY: {inner.why}"
-        kind = Kind.READ if inner.kind is Kind.READ else Kind.WRITE
-        return Statement(kind=kind, why=why, copy="out", pins=inner.pins or inner.kind is Kind.SET)
+        return replace(_around("COPY TO STDOUT", inner), copy="out")
+
+
+def _around(command: str, inner: Statement) -> Statement:
+    """What a command is that runs the inner statement."""
+    kind = inner.kind if inner.kind in {Kind.READ, Kind.SERVER} else Kind.WRITE
+    return Statement(kind=kind, why=f"{command} {inner.why}", pins=inner.pins or inner.kind is Kind.SET)
 
 
 _EXPLAINABLE = _QUERY_WORDS | {"(", "insert", "update", "delete", "merge", "create", "declare", "refresh", "execute"}
@@ -497,7 +487,7 @@ def _dml(part: list[str], words: set[str]) -> Statement | None:
     for text, after in pairwise(part):
         if text == "delete" and after == "from":
             return _write("DELETE inside a query")
-        if text == "update" and (is_word(after) or after[:1] in {'"', "u", "%"}):
+        if text == "update" and (is_name(after) or after[:2] in {"%s", "%("}):
             return _write("UPDATE inside a query")
     return None
 
@@ -505,8 +495,7 @@ def _dml(part: list[str], words: set[str]) -> Statement | None:
 def _from_effects(effects: dict[str, str], part: list[str]) -> Statement:
     for effect in ("pins", "primary", "unreadable"):
         if effect in effects:
-            pins = effect == "pins" or "settings" in effects
-            return _write(f"{effects[effect]}() needs the primary", pins=pins)
+            return _write(f"{effects[effect]}() needs the primary")
     if "settings" in effects:
         return _set_config(part)
     return Statement(kind=Kind.SERVER, why=f"{effects['server']}() acts on this server")
@@ -514,34 +503,29 @@ def _from_effects(effects: dict[str, str], part: list[str]) -> Statement:
 
 def _set_config(part: list[str]) -> Statement:
     """SELECT set_config(...): a SET, if it can be run in two sessions and mean the same."""
-    calls = [i for i, text in enumerate(part) if text.strip('"') == "set_config" and part[i + 1] == "("]
-    arguments = [_arguments(part[at + 1 :]) for at in calls]
-    local = all(a[2:] in ([["true", END]], [["'true'", END]], [["'t'", END]]) for a in arguments)
-    others = {part[i - 1] for i, text in enumerate(part) if text == "(" and is_word(part[i - 1])} - _REPEATABLE
+    others = {part[i - 1] for i, text in enumerate(part) if text == "(" and i and is_name(part[i - 1])} - _REPEATABLE
     if "from" in part or others:
-        return _write("set_config() within a query", pins=not local)
-    kind = Kind.SET_LOCAL if local else Kind.SET
-    names = [_setting_argument(a, 0) for a in arguments]
-    breaks = any(n is None or _breaks_reads(n, _setting_argument(a, 1)) for n, a in zip(names, arguments, strict=True))
-    return Statement(kind=kind, why="set_config()", name=names[0] if len(names) == 1 else None, primary_only=breaks)
+        return _write("set_config() within a query")
+    calls = _set_config_arguments(part)
+    names = [_setting_argument(call, 0) for call in calls]
+    breaks = any(_breaks_reads(n, _setting_argument(call, 1)) for n, call in zip(names, calls, strict=True))
+    name = names[0] if len(names) == 1 else None
+    kind = Kind.SET_LOCAL if _is_local(calls) else Kind.SET
+    return Statement(kind=kind, why="set_config()", name=name, primary_only=breaks)
+
+
+def _set_config_arguments(part: list[str]) -> list[list[list[str]]]:
+    starts = [i + 1 for i, text in enumerate(part) if text.strip('"') == "set_config" and part[i + 1] == "("]
+    return [Reader(part[start:]).arguments() for start in starts]
+
+
+def _is_local(calls: list[list[list[str]]]) -> bool:
+    return all(arguments[2:] in ([["true", END]], [["'true'", END]], [["'t'", END]]) for arguments in calls)
 
 
 def _setting_argument(arguments: list[list[str]], at: int) -> str | None:
     argument = arguments[at] if at < len(arguments) else []
     return literal(argument[0]) if len(argument) == 2 else None
-
-
-def _arguments(part: list[str]) -> list[list[str]]:
-    """The arguments of a call whose tokens start at its parenthesis, each with END."""
-    arguments: list[list[str]] = [[]]
-    depth = 0
-    for text in Reader(part).skip_parentheses()[:-1]:
-        depth += (text in {"(", "["}) - (text in {")", "]"})
-        if text == "," and depth == 0:
-            arguments.append([])
-        else:
-            arguments[-1].append(text)
-    return [[*argument, END] for argument in arguments]
 
 
 def _analyze(options: list[str]) -> bool:

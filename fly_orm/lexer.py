@@ -27,7 +27,7 @@ _DOLLAR = rf"\$(?:{_START}{_TAG_LETTER}*)?\$"
 _OPEN = r"""(?:['"]|%\([^)]*\)s)[\s\S]*"""
 
 _TOKEN = re.compile(
-    rf"{_SPACE}*({_QUOTED}|{_ESCAPED}|[uU]&{_QUOTED}|{_START}{_LETTER}*|{_LITERAL}|[0-9][0-9.]*"
+    rf"{_SPACE}*({_QUOTED}|[,.()=;]|{_ESCAPED}|[uU]&{_QUOTED}|{_START}{_LETTER}*|{_LITERAL}|[0-9][0-9.]*"
     rf"|%s(?!{_LETTER})|{_NAMED}|{_OPEN}|--|/\*|{_DOLLAR}|[\s\S]|\Z)"
 )
 _CLOSED = re.compile(f"{_QUOTED}|{_LITERAL}|{_NAMED}")
@@ -37,6 +37,9 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 class UnterminatedError(ValueError):
     """A literal, quoted identifier or comment has no end, or where it ends depends on a setting of the session."""
+
+    def __init__(self) -> None:
+        super().__init__("a literal, quoted name or comment has no certain end")
 
 
 def tokens(sql: str) -> list[str]:
@@ -49,7 +52,7 @@ def tokens(sql: str) -> list[str]:
             found.pop()
     last = found[-2] if len(found) > 1 else END
     if last.startswith(("'", '"', "%(")) and not _CLOSED.fullmatch(last):
-        raise UnterminatedError(last[:40])
+        raise UnterminatedError
     return found
 
 
@@ -58,6 +61,23 @@ def lowered(sql: str) -> list[str]:
     if "$" in sql:  # the tags of dollar quotes tell upper from lower case
         return [text.lower() for text in tokens(sql)]
     return tokens(sql.lower())
+
+
+def statements(sql: str) -> list[list[str]]:
+    """The lower-case tokens of each statement in ``sql``, with END each; the server skips empty ones, and so does this.
+
+    UnterminatedError as from ``tokens``.
+    """
+    found = lowered(sql)
+    if ";" not in found:
+        return [found] if found[0] != END else []
+    parts: list[list[str]] = [[]]
+    for text in found[:-1]:
+        if text == ";":
+            parts.append([])
+        else:
+            parts[-1].append(text)
+    return [[*part, END] for part in parts if part]
 
 
 def _careful(sql: str) -> list[str]:
@@ -86,13 +106,13 @@ def _comment_end(sql: str, at: int) -> int:
         depth += 1 if edge[0] == "/*" else -1
         if depth == 0:
             return edge.end()
-    raise UnterminatedError("/*")
+    raise UnterminatedError
 
 
 def _after(sql: str, tag: str, at: int) -> int:
     end = sql.find(tag, at)
     if end < 0:
-        raise UnterminatedError(tag)
+        raise UnterminatedError
     return end + len(tag)
 
 
@@ -103,6 +123,11 @@ def identifier(text: str) -> str | None:
     if is_word(text):
         return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
     return None
+
+
+def is_name(text: str) -> bool:
+    """Whether a token is a keyword or an identifier, quoted or not."""
+    return is_word(text) or text[-1:] == '"'
 
 
 def is_word(text: str) -> bool:
@@ -157,3 +182,15 @@ class Reader:
             if depth == 0:
                 return [*self.tokens[start : self.at - 1], END]
         return self.tokens[start:]
+
+    def arguments(self) -> list[list[str]]:
+        """The arguments inside the parentheses that open here, each with END."""
+        arguments: list[list[str]] = [[]]
+        depth = 0
+        for text in self.skip_parentheses()[:-1]:
+            depth += (text in {"(", "["}) - (text in {")", "]"})
+            if text == "," and depth == 0:
+                arguments.append([])
+            else:
+                arguments[-1].append(text)
+        return [[*argument, END] for argument in arguments]

@@ -1,0 +1,172 @@
+"""Where the tokens of a statement begin and end."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_orm.lexer import (
+    END,
+    Reader,
+    UnterminatedError,
+    identifier,
+    is_name,
+    is_word,
+    literal,
+    lowered,
+    statements,
+    tokens,
+)
+
+TOKENS = [
+    ("nothing", "", []),
+    ("white space only", " \t\r\n\f\v", []),
+    ("words and marks", "select a.b,c", ["select", "a", ".", "b", ",", "c"]),
+    ("letters outside ASCII", "größe\xa0x", ["größe\xa0x"]),
+    ("dollar within a word", "a$1$b $1", ["a$1$b", "$", "1"]),
+    ("dollar after a number", "1$a$x$a$", ["1", "'$'"]),
+    ("number before a word", "1for 1.5e3", ["1", "for", "1.5", "e3"]),
+    ("doubled quotes", "'a''b' \"c\"\"d\"", ["'a''b'", '"c""d"']),
+    ("adjacent literals", "'a' 'b'", ["'a'", "'b'"]),
+    ("escaped literal", r"E'a\'b' e'\\'", [r"E'a\'b'", r"e'\\'"]),
+    ("word that ends in e before a literal", "type'x'", ["type", "'x'"]),
+    ("harmless backslashes", r"'a\b' 'c\\'", [r"'a\b'", r"'c\\'"]),
+    ("unicode name", 'U&"d\\0061" u&"x"', ['U&"d\\0061"', 'u&"x"']),
+    ("unicode literal", "U&'x'", ["U", "&", "'x'"]),
+    ("line comment to a line feed", "a--'\nb", ["a", "b"]),
+    ("line comment to a carriage return", "a--'\rb", ["a", "b"]),
+    ("line comment to the end", "a --", ["a"]),
+    ("three dashes", "1---1\n2", ["1", "2"]),
+    ("nested comment", "a/*/*'*/\"*/b", ["a", "b"]),
+    ("comment within an operator", "5*/*x*/3", ["5", "*", "3"]),
+    ("no comment in a literal", "'--' '/*'", ["'--'", "'/*'"]),
+    ("no literal in a comment", "/*'*/ a", ["a"]),
+    ("dollar quotes", "$$ ' $$ b", ["'$'", "b"]),
+    ("tagged dollar quotes", "$a$ $b$ $A$ $$ $a$ b", ["'$'", "b"]),
+    ("cast", "a::int", ["a", ":", ":", "int"]),
+    ("placeholders", "%s %(name)s %% %(a-b)s", ["%s", "%(name)s", "%", "%", "%(a-b)s"]),
+    ("modulo before a word", "5 %setval(1)", ["5", "%", "setval", "(", "1", ")"]),
+    ("modulo of a call", "5 %(f(1))s", ["5", "%", "(", "f", "(", "1", ")", ")", "s"]),
+]
+
+
+@pytest.mark.parametrize(("sql", "expected"), [row[1:] for row in TOKENS], ids=[row[0] for row in TOKENS])
+def test_tokens(sql, expected):
+    assert tokens(sql) == [*expected, END]
+    assert lowered(sql) == [*(text.lower() for text in expected), END]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "'a",
+        '"a',
+        "/* a",
+        "/* /* */",
+        "$$ a",
+        "$a$ $A$",
+        r"'a\' b'",
+        r"'\'",
+        r"E'a\'",
+        'U&"a',
+        "'",
+        '"',
+        "%(a'b)s",
+        "%(a--b)s",
+    ],
+)
+def test_no_certain_end(sql):
+    for text in (sql, f"select 1, {sql}"):
+        with pytest.raises(UnterminatedError):
+            tokens(text)
+
+
+@pytest.mark.parametrize("sql", ["'" * 20_001, r"\'" * 20_000, "'" + "''" * 20_000 + r"\'", " " * 50_000, '"' * 20_001])
+def test_time_is_linear(sql):
+    start = time.perf_counter()
+    with suppress(UnterminatedError):
+        tokens(sql)
+    assert time.perf_counter() - start < 1
+
+
+@given(st.text())
+def test_lower_case_keeps_the_index(sql):
+    try:
+        found = tokens(sql)
+    except UnterminatedError:
+        with pytest.raises(UnterminatedError):
+            lowered(sql)
+    else:
+        assert len(lowered(sql)) == len(found)
+
+
+@given(st.text(st.characters(exclude_characters="\\")))
+def test_any_text_quoted_is_one_token(text):
+    for quote in "'\"":
+        quoted = quote + text.replace(quote, quote * 2) + quote
+        assert [t for t in tokens(f"a {quoted} b") if t != "'$'"] == ["a", quoted, "b", END]
+
+
+def test_statements_leave_empty_ones_out():
+    assert statements("; SELECT 1 ;; b;';'; ") == [["select", "1", END], ["b", END], ["';'", END]]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Foo", "foo"),
+        ("ÄÖ_1", "ÄÖ_1"),
+        ('"Foo"', "Foo"),
+        ('"a""b"', 'a"b'),
+        ('""', None),
+        ('U&"a"', None),
+        ("'a'", None),
+        ("E'a'", None),
+        ("%s", None),
+        ("1", None),
+        (END, None),
+    ],
+)
+def test_identifiers_are_folded_as_the_server_does(text, name):
+    assert identifier(text) == name
+
+
+def test_words_and_names():
+    assert is_word("a")
+    assert not is_word('"a"')
+    assert not is_word("e'a'")
+    assert is_name('"a"')
+    assert not is_name(END)
+
+
+@pytest.mark.parametrize(("text", "value"), [("'it''s'", "it's"), (r"'a\b'", None), ("'$'", None), ("a", None)])
+def test_literal_values(text, value):
+    assert literal(text) == value
+
+
+class TestReader:
+    def test_accepts_only_what_comes_next(self):
+        reader = Reader(lowered("read only x"))
+        assert not reader.accept("read", "write")
+        assert reader.accept("read", "only")
+        assert reader.accept_any("y", "x")
+        assert [reader.next(), reader.next(), reader.peek()] == [END, END, END]
+
+    def test_parentheses(self):
+        reader = Reader(lowered("(a (b) ) c"))
+        assert reader.skip_parentheses() == ["a", "(", "b", ")", END]
+        assert reader.peek() == "c"
+
+    def test_parentheses_that_never_close(self):
+        assert Reader(lowered("(a (b)")).skip_parentheses() == ["a", "(", "b", ")", END]
+
+    def test_arguments(self):
+        assert Reader(lowered("(a, f(b, c), d[1,2]) e")).arguments() == [
+            ["a", END],
+            ["f", "(", "b", ",", "c", ")", END],
+            ["d", "[", "1", ",", "2", "]", END],
+        ]
