@@ -44,15 +44,16 @@ def parse_address(text: str) -> Address:
 
 def _is_host(match: re.Match[str]) -> bool:
     if match["ipv6"]:
-        return _ip(match["ipv6"].partition("%")[0]) is not None
+        return _is_ipv6(match["ipv6"])
     return all(0 < len(label) < 64 for label in match["host"].removesuffix(".").split("."))
 
 
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _is_ipv6(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text)
+        ipaddress.IPv6Address(text.partition("%")[0])
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def is_loopback(text: str) -> bool:
