@@ -32,7 +32,7 @@ def _hello() -> bytes:
     return _HELLO.pack(_MAGIC, PROTOCOL, os.urandom(32))
 
 
-class _Seal:
+class Seal:
     """Seals what one end says and opens what it hears, counting both."""
 
     def __init__(self, says: bytes, hears: bytes) -> None:
@@ -64,7 +64,7 @@ class ClientHandshake:
         self._secret = secret.encode()
         self.hello = _hello()
 
-    def accept(self, answer: bytes, address: str) -> _Seal:
+    def accept(self, answer: bytes, address: str) -> Seal:
         """The seal for the rest of the channel, once the server has proven itself."""
         hello, proof = answer[: _HELLO.size], answer[_HELLO.size :]
         if len(hello) < _HELLO.size or not hello.startswith(_MAGIC):
@@ -82,7 +82,7 @@ class ClientHandshake:
                 address=address,
             )
         client, server = _keys(self._secret, self.hello + hello)
-        return _Seal(client, server)
+        return Seal(client, server)
 
 
 class GuardedResponder:
@@ -91,7 +91,7 @@ class GuardedResponder:
     def __init__(self, secret: str, inner: Responder) -> None:
         self._secret = secret.encode()
         self._inner = inner
-        self._seal: _Seal | None = None
+        self._seal: Seal | None = None
         self.trusted = False
 
     def respond(self, request: bytes) -> bytes | None:
@@ -110,7 +110,7 @@ class GuardedResponder:
             return None
         own = _hello()
         client, server = _keys(self._secret, hello + own)
-        self._seal = _Seal(server, client)
+        self._seal = Seal(server, client)
         return own + _mac(self._secret, b"server proof", hello, own)
 
     def gone(self) -> None:

@@ -6,8 +6,6 @@ and new ones have defaults, so that neighbouring releases understand each other.
 
 from __future__ import annotations
 
-from typing import Union
-
 import msgspec
 
 from .errors import FlyOrmError
@@ -24,13 +22,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # Requests
 
 
-class Greet(Message, tag="greet"):
+class Greet(Message, frozen=True, tag="greet"):
     """Open a channel: who is calling."""
 
     region: str
 
 
-class Run(Message, tag="run"):
+class Run(Message, frozen=True, tag="run"):
     """Execute statements on the primary, in a lease that ends with the request unless something keeps it.
 
     A *lease* is a primary connection held for one caller. It outlives the request while a transaction is open in it or
@@ -45,11 +43,11 @@ class Run(Message, tag="run"):
     """Seconds that the caller will still wait; statements are cancelled when they are over."""
     encoding: str = "UTF8"
     """The caller's client encoding, in which statements are written and results are wanted."""
-    profile: list[bytes] = []  # noqa: RUF012  # msgspec copies it
+    profile: list[bytes] = []
     """Statements that give a new lease the caller's session settings."""
-    before: list[bytes] = []  # noqa: RUF012
+    before: list[bytes] = []
     """Statements, such as BEGIN, whose results nobody wants."""
-    statements: list[bytes] = []  # noqa: RUF012
+    statements: list[bytes] = []
     """Statements in order, up to the first error; the result is that of the last one that ran."""
     copy_in: bytes | None = None
     """What the only statement, a COPY … FROM STDIN, reads."""
@@ -57,35 +55,37 @@ class Run(Message, tag="run"):
     """Whether the only statement is a COPY … TO STDOUT."""
     keep: bool = False
     """Whether the caller's session leaves state in the lease that later requests need."""
+    commits: bool = False
+    """Whether the last statement is a COMMIT, which must not be cancelled half-way."""
     wait: bool = True
     """Whether the caller wants the commit LSN, to wait for it."""
 
 
-class Cancel(Message, tag="cancel"):
+class Cancel(Message, frozen=True, tag="cancel"):
     """Cancel the statement that runs in a lease, from another channel."""
 
     lease: bytes
 
 
-class Release(Message, tag="release"):
+class Release(Message, frozen=True, tag="release"):
     """End the lease of this channel, rolling back what is open in it."""
 
     lease: bytes
 
 
-Request = Union[Greet, Run, Cancel, Release]  # noqa: UP007  # msgspec on Python 3.10 wants a Union
+Request = Greet | Run | Cancel | Release
 
 # Replies
 
 
-class Welcome(Message, tag="welcome"):
+class Welcome(Message, frozen=True, tag="welcome"):
     """The channel is open: who answers."""
 
     region: str
     databases: list[str]
 
 
-class Column(Message, array_like=True):
+class Column(Message, frozen=True, array_like=True):
     """One column of a result, as ``psycopg2.extensions.Column`` is made from it."""
 
     name: str
@@ -97,11 +97,11 @@ class Column(Message, array_like=True):
     table_column: int | None
 
 
-class Result(Message):
+class Result(Message, frozen=True):
     """What a statement returned. Values are Postgres' text in the caller's encoding, column by column."""
 
     columns: list[Column] | None = None
-    data: list[list[bytes | None]] = []  # noqa: RUF012
+    data: list[list[bytes | None]] = []
     rows: int = 0
     """Number of rows in ``data``, which has no columns for a SELECT of nothing."""
     row_count: int = -1
@@ -110,7 +110,7 @@ class Result(Message):
     copied: bytes | None = None
 
 
-class SQLError(Message):
+class SQLError(Message, frozen=True):
     """An error that the primary's driver raised, with all that its server said."""
 
     driver_class: str
@@ -119,16 +119,16 @@ class SQLError(Message):
     sqlstate: str | None = None
     text: str | None = None
     """psycopg2's ``pgerror``."""
-    diagnostics: dict[str, str] = {}  # noqa: RUF012
+    diagnostics: dict[str, str] = {}
     """The fields of psycopg2's ``diag`` that are set."""
 
 
-class Done(Message, tag="done"):
+class Done(Message, frozen=True, tag="done"):
     """The statements were executed up to the last or to an error."""
 
     result: Result | None = None
     error: SQLError | None = None
-    notices: list[str] = []  # noqa: RUF012
+    notices: list[str] = []
     transaction: int = 0
     """libpq's transaction status after the request: 0 idle, 2 in a transaction, 3 in a failed one."""
     kept: bool = False
@@ -139,7 +139,7 @@ class Done(Message, tag="done"):
     """Time spent on the executing node."""
 
 
-class Declined(Message, tag="declined"):
+class Declined(Message, frozen=True, tag="declined"):
     """The request was not executed, or (``lost``, ``unknown``) the primary's connection broke while it was."""
 
     reason: str
@@ -148,11 +148,11 @@ class Declined(Message, tag="declined"):
     message: str
 
 
-Reply = Union[Welcome, Done, Declined]  # noqa: UP007
+Reply = Welcome | Done | Declined
 
 encode = msgspec.msgpack.Encoder().encode
-_requests = msgspec.msgpack.Decoder(Request)
-_replies = msgspec.msgpack.Decoder(Reply)
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 def decode_request(message: bytes) -> Request:

@@ -10,6 +10,8 @@ from typing import Any
 import entrypoints
 
 from .errors import ConfigurationError
+from .transport import Transport
+from .waiter import LSNWaiter
 
 TRANSPORTS = "fly_orm.transports"
 WAITERS = "fly_orm.waiters"
@@ -54,7 +56,7 @@ class Registry:
     def _import(self, entry: Any) -> Any:
         try:
             return entry.load()
-        except Exception as error:  # noqa: BLE001  # importing a plug-in may raise anything; all of it is reported
+        except Exception as error:  # importing a plug-in may raise anything; all of it is reported
             raise ConfigurationError(
                 f"{self.group}: {entry.name!r} of {_describe(entry)} cannot be loaded: {type(error).__name__}: {error}"
             ) from error
@@ -71,7 +73,19 @@ def registry(group: str) -> Registry:
     return Registry(group)
 
 
-def make(group: str, name: str, methods: Iterable[str], *args: Any) -> Any:
+def make_transport(name: str) -> Transport:
+    """A transport of the kind that is registered under this name."""
+    transport: Transport = _make(TRANSPORTS, name, ("connect", "serve", "is_local"))
+    return transport
+
+
+def make_waiter(name: str, connect: Callable[[], Any]) -> LSNWaiter:
+    """A waiter of the kind that is registered under this name, for the replica that ``connect`` connects to."""
+    waiter: LSNWaiter = _make(WAITERS, name, ("wait", "close"), connect)
+    return waiter
+
+
+def _make(group: str, name: str, methods: Iterable[str], *args: Any) -> Any:
     """What the plug-in's factory makes, checked to have the methods of the interface."""
     made = registry(group).load(name)(*args)
     missing = [method for method in methods if not callable(getattr(made, method, None))]

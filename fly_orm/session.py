@@ -1,6 +1,6 @@
 """The scope in which a caller sees its own writes, and what it has seen so far.
 
-A session belongs to a context (:mod:`contextvars`): each thread has its own, and so has each asyncio task that starts one.
+A session belongs to a context (:mod:`contextvars`): each thread has its own, and so has each task that starts one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Session:
 
     def __init__(self) -> None:
         self.behind: dict[str, LSN] = {}
-        """By database: the commit LSN that its replica had not replayed when last asked. Reads are pinned until then."""
+        """By database: the commit LSN that its replica had not replayed when last asked; reads are pinned till then."""
         self.on_primary = 0
         """How many :func:`primary` blocks are open."""
         self.served: Served | None = None
@@ -80,8 +80,8 @@ def current() -> Session:
 def primary() -> Iterator[None]:
     """Inside this block, every statement of this context runs on the primary, reads included.
 
-    For reads that must not lag, and for functions that write and hide the replica's refusal from their caller, such as a
-    PL/pgSQL block with ``EXCEPTION WHEN OTHERS``.
+    For reads that must not lag, and for functions that write and hide the replica's refusal from their caller, such as
+    a PL/pgSQL block with ``EXCEPTION WHEN OTHERS``.
     """
     session = current()
     session.on_primary += 1

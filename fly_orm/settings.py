@@ -20,7 +20,7 @@ SECRET_MIN_LENGTH = 16
 class Settings:
     """Everything that can be set from the environment. Explicit arguments win over it; nothing writes it."""
 
-    topology: Topology = Topology(region="local", primary_region=None)
+    topology: Topology = field(default_factory=lambda: Topology(region="local", primary_region=None))
     transport: str = "pyro5"
     listen: str = "127.0.0.1:7654"
     nodes: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)

@@ -1,0 +1,142 @@
+"""peewee: routes the connections that a ``PostgresqlDatabase`` opens through psycopg2."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import peewee
+from psycopg2 import extensions as ext
+
+from ..errors import ConfigurationError, NotSupported
+from ..routing.connection import connection_factory
+from ..routing.errors import as_driver_error
+from ..routing.router import Router
+from ..wrapping import Options
+
+#: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
+_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 8000}
+#: Parameters that make the connection or its cursors something else than psycopg2's own.
+_FACTORIES = ("connection_factory", "cursor_factory")
+
+
+def wrap(database: Any, options: Options) -> Any:
+    """The same database, or proxy, whose connections are routed from now on, wherever it is bound already."""
+    if isinstance(database, peewee.Proxy):
+        return _wrap_proxy(database, options)
+    if router_of(database) is None and options.settings.topology.primary_region is not None:
+        _install(database, options)
+    elif router_of(database) is None:
+        database._fly_orm = _make_router(database, options)
+    return database
+
+
+def router_of(database: Any) -> Router | None:
+    """The router of a wrapped database; None if it is not wrapped."""
+    target = database.obj if isinstance(database, peewee.Proxy) else database
+    return getattr(target, "_fly_orm", None)
+
+
+def _wrap_proxy(proxy: Any, options: Options) -> Any:
+    if proxy.obj is None:
+        proxy.attach_callback(lambda database: wrap(database, options))
+    else:
+        wrap(proxy.obj, options)
+    return proxy
+
+
+def _install(database: Any, options: Options) -> None:
+    obstacle = _obstacle(database)
+    if obstacle is not None:
+        if options.settings.topology.is_primary:
+            return  # nothing to route: it behaves as without us
+        raise NotSupported(f"{obstacle}, so fly_orm cannot route it from region {options.settings.topology.region!r}")
+    _close(database)
+    router = _make_router(database, options)
+    adapter = database._adapter
+    adapter.__class__ = _routed_adapter(type(adapter), router)
+    database._fly_orm = router
+    # init() makes the adapter anew, from these.
+    database.psycopg2_adapter = type(adapter)
+    database.psycopg3_adapter = _refuse_psycopg3
+
+
+def _obstacle(database: Any) -> str | None:
+    """Why the connections of this database cannot be routed; None if they can."""
+    kind = type(database).__name__
+    if not isinstance(database, peewee.PostgresqlDatabase):
+        return f"{kind} is no PostgresqlDatabase"
+    if isinstance(database._adapter, peewee.Psycopg3Adapter):
+        return f"this {kind} uses psycopg 3 (use psycopg2: without prefer_psycopg3)"
+    if not isinstance(database._adapter, peewee.Psycopg2Adapter):
+        return f"{kind} does not connect through psycopg2"
+    return None
+
+
+def _close(database: Any) -> None:
+    """Close what was opened before, which is not routed."""
+    if not database.is_closed():
+        if database.in_transaction():
+            raise ConfigurationError("wrap() was called inside a transaction; wrap a database before using it")
+        database.close()
+    close_idle = getattr(database, "close_idle", None)
+    if close_idle is not None:
+        close_idle()
+
+
+def _make_router(database: Any, options: Options) -> Router:
+    return Router(
+        lambda: options.name or _database_name(database),
+        options.settings,
+        lambda: _connect_unrouted(database),
+        wait=options.wait,
+        primary_functions=options.primary_functions,
+        orm=peewee,
+    )
+
+
+def _database_name(database: Any) -> str:
+    if database.database is None:
+        raise ConfigurationError("this database has no name yet; call its init() before using it")
+    if "=" in database.database or "://" in database.database:
+        return ext.parse_dsn(database.database).get("dbname") or ""
+    return str(database.database)
+
+
+def _connect_unrouted(database: Any) -> Any:
+    """A connection with the database's own parameters, in autocommit."""
+    obstacle = _obstacle(database)
+    if obstacle is not None:
+        raise NotSupported(f"{obstacle}, so fly_orm cannot serve it")
+    parameters = {name: value for name, value in database.connect_params.items() if name not in _FACTORIES}
+    connection = _plain_connect(database._adapter)(database, **{**_KEEPALIVE, **parameters})
+    connection.autocommit = True
+    return connection
+
+
+def _plain_connect(adapter: Any) -> Any:
+    return getattr(adapter, "connect_unrouted", adapter.connect)
+
+
+def _routed_adapter(base: type, router: Router) -> type:
+    """The adapter class whose connections are routed; ``base`` is the one that the database has."""
+
+    class RoutedAdapter(base):  # type: ignore[misc]  # a class that is only known now
+        def connect(self, db: Any, **params: Any) -> Any:
+            own = params.pop("connection_factory", None) or ext.connection
+            if not isinstance(own, type):
+                raise as_driver_error(
+                    NotSupported("connection_factory must be a class derived from psycopg2's connection"), peewee
+                )
+            return super().connect(db, connection_factory=connection_factory(router, own), **params)
+
+        def connect_unrouted(self, db: Any, **params: Any) -> Any:
+            return super().connect(db, **params)
+
+    RoutedAdapter.__name__ = base.__name__
+    RoutedAdapter.__qualname__ = base.__qualname__
+    RoutedAdapter.__module__ = base.__module__
+    return RoutedAdapter
+
+
+def _refuse_psycopg3() -> NoReturn:
+    raise NotSupported("a wrapped database connects through psycopg2; call init() without prefer_psycopg3")

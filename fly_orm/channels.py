@@ -1,0 +1,125 @@
+"""Sealed channels to nodes: opening one, and a pool of them per node."""
+
+from __future__ import annotations
+
+import threading
+
+from .deadline import Deadline, now
+from .errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown
+from .handshake import ClientHandshake, Seal
+from .messages import Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
+from .pool import Pool, PoolTimeout
+from .topology import Node
+from .transport import MAX_MESSAGE_BYTES, Channel, Transport
+
+#: The most that opening a channel to one node may take, so that there is time left for another node.
+CONNECT_TIMEOUT = 2.0
+#: What the seal and the transport may add to a message.
+OVERHEAD_BYTES = 1024
+
+
+class SealedChannel:
+    """A channel over which both ends have proven that they hold the secret. One caller at a time."""
+
+    def __init__(self, channel: Channel, seal: Seal, node: Node) -> None:
+        self.node = node
+        self.rtt = 0.0
+        """Seconds that the last small exchange took."""
+        self.databases: list[str] = []
+        self.proven = False
+        """Whether it has carried a request since it was opened; one that has may have been lost while idle."""
+        self._channel = channel
+        self._seal = seal
+
+    def request(self, message: Request, deadline: Deadline) -> Reply:
+        """The reply; NotDelivered or OutcomeUnknown if there is none. After an error the channel is of no use."""
+        encoded = encode(message)
+        if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES:
+            raise NotSupported(
+                f"the statement is {len(encoded)} bytes long and {MAX_MESSAGE_BYTES} is the most that one request to "
+                "the primary region carries; send less at once"
+            )
+        reply = self._seal.open(self._channel.exchange(self._seal.close(encoded), deadline))
+        if reply is None:
+            raise OutcomeUnknown(f"the reply of {self.node} was altered on its way", node=str(self.node))
+        try:
+            return decode_reply(reply)
+        except MessageError as error:
+            raise OutcomeUnknown(f"the reply of {self.node} cannot be understood: {error}") from error
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def open_channel(transport: Transport, node: Node, *, secret: str, region: str, deadline: Deadline) -> SealedChannel:
+    """A new sealed channel to the node; NotDelivered if it cannot be opened in time."""
+    if not secret and not transport.is_local(node.address):
+        raise AuthenticationFailed(
+            f"{node} is not on this machine, so FLY_ORM_SECRET must be set here and there, to the same value",
+            node=str(node),
+        )
+    channel = transport.connect(node.address, deadline)
+    try:
+        return _greet(channel, node, secret, region, deadline)
+    except OutcomeUnknown as error:
+        channel.close()
+        raise NotDelivered(f"{node} did not finish the handshake: {error}", node=str(node)) from error
+    except BaseException:
+        channel.close()
+        raise
+
+
+def _greet(channel: Channel, node: Node, secret: str, region: str, deadline: Deadline) -> SealedChannel:
+    handshake = ClientHandshake(secret)
+    seal = handshake.accept(channel.exchange(handshake.hello, deadline), str(node))
+    sealed = SealedChannel(channel, seal, node)
+    started = now()
+    welcome = sealed.request(Greet(region=region), deadline)
+    sealed.rtt = now() - started
+    if not isinstance(welcome, Welcome):
+        raise NotDelivered(f"{node} answered the greeting with {welcome}", node=str(node))
+    sealed.databases = welcome.databases
+    return sealed
+
+
+class NodeChannels:
+    """The channels to one node: opened on demand and ahead of it, each lent to one caller at a time. Thread-safe."""
+
+    def __init__(self, transport: Transport, node: Node, *, secret: str, region: str, max_size: int) -> None:
+        self.node = node
+        self._transport, self._secret, self._region = transport, secret, region
+        self._pool: Pool[SealedChannel] = Pool(self._open, SealedChannel.close, max_size=max_size)
+        self._warming = threading.Lock()
+
+    def acquire(self, deadline: Deadline) -> SealedChannel:
+        """A channel for the caller alone; NotDelivered if none can be had in time."""
+        try:
+            return self._pool.acquire(deadline)
+        except PoolTimeout as error:
+            raise NotDelivered(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
+
+    def release(self, channel: SealedChannel) -> None:
+        self._pool.release(channel)
+
+    def discard(self, channel: SealedChannel) -> None:
+        self._pool.discard(channel)
+
+    def warm(self, count: int) -> None:
+        """Open channels in the background until ``count`` are idle."""
+        if self._warming.acquire(blocking=False):
+            threading.Thread(target=self._warm, args=(count,), name="fly_orm channel opener", daemon=True).start()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _warm(self, count: int) -> None:
+        try:
+            self._pool.warm(count, Deadline.after(CONNECT_TIMEOUT))
+        except FlyOrmError:
+            pass  # whoever needs a channel meets the same error, and reports it
+        finally:
+            self._warming.release()
+
+    def _open(self, deadline: Deadline) -> SealedChannel:
+        limit = deadline.within(CONNECT_TIMEOUT)
+        return open_channel(self._transport, self.node, secret=self._secret, region=self._region, deadline=limit)

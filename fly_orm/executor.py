@@ -1,0 +1,198 @@
+"""The primary side: executes what the nodes of other regions forward."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+import psycopg2
+
+from .alarm import Alarm
+from .deadline import Deadline
+from .errors import Refused
+from .lease import ConnectionBroken, Lease
+from .messages import (
+    Cancel,
+    Declined,
+    Done,
+    Greet,
+    MessageError,
+    Release,
+    Reply,
+    Request,
+    Run,
+    SQLError,
+    Welcome,
+    decode_request,
+    encode,
+)
+from .pool import PoolTimeout
+from .primary import PrimaryConnection, PrimaryPool
+from .transport import MAX_MESSAGE_BYTES
+
+#: A lease whose caller says nothing for so many seconds is ended and its transaction rolled back, so that a caller that
+#: hangs cannot hold locks on the primary for ever.
+IDLE_TIMEOUT = 60.0
+
+#: What the seal of a reply and the transport may add to its size.
+_OVERHEAD_BYTES = 1024
+
+
+class Executor:
+    """The databases that this node serves, and the leases that are open in them. Thread-safe."""
+
+    def __init__(self, region: str, pools: Iterable[PrimaryPool], *, idle_timeout: float | None = IDLE_TIMEOUT) -> None:
+        self.region = region
+        self.pools = {pool.name: pool for pool in pools}
+        self.idle_timeout = idle_timeout
+        self.alarm = Alarm("fly_orm executor alarm")
+        self.leases: dict[bytes, Lease] = {}
+        self.draining = False
+
+    def accept(self, peer: str) -> ChannelExecutor:
+        """The responder for a new channel."""
+        return ChannelExecutor(self, peer)
+
+    def drain(self) -> None:
+        """Decline new leases from now on; open ones may finish."""
+        self.draining = True
+
+    def close(self) -> None:
+        """Close the connections to the primary."""
+        self.alarm.close()
+        for pool in self.pools.values():
+            pool.close()
+
+
+class ChannelExecutor:
+    """Executes the requests of one channel, which has at most one lease at a time."""
+
+    trusted = True  # whoever gets here has proven itself
+
+    def __init__(self, executor: Executor, peer: str) -> None:
+        self._executor = executor
+        self._peer = peer
+        self._lock = threading.Lock()
+        """Held while a request is handled, and while the lease is ended otherwise."""
+        self._held: _Held | None = None
+        self._gone = False
+        self._call_off: Callable[[], None] = lambda: None
+
+    def respond(self, request: bytes) -> bytes | None:
+        """The encoded reply; see :class:`fly_orm.transport.Responder`."""
+        with self._lock:
+            if self._gone:
+                return None
+            self._call_off()
+            reply = self._reply(request)
+            if self._held is not None and self._executor.idle_timeout is not None:
+                self._call_off = self._executor.alarm.set(self._executor.idle_timeout, self._end_if_idle)
+        if self._gone:  # perhaps since the lock was released
+            self._end_if_idle()
+        return reply
+
+    def gone(self) -> None:
+        """Cancel what is running, and roll back what is open."""
+        self._gone = True
+        if (held := self._held) is not None:
+            held.lease.cancel()
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        """End the lease unless a request is being handled, whose end looks after it."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._call_off()
+                self._end_lease()
+            finally:
+                self._lock.release()
+
+    def _reply(self, request: bytes) -> bytes:
+        try:
+            reply = self._handle(decode_request(request))
+        except MessageError as error:
+            reply = Declined(reason="bad request", message=str(error))
+        encoded = encode(reply)
+        if len(encoded) > MAX_MESSAGE_BYTES - _OVERHEAD_BYTES and isinstance(reply, Done):
+            encoded = encode(_too_long(reply, len(encoded)))
+        return encoded
+
+    def _handle(self, request: Request) -> Reply:
+        match request:
+            case Greet():
+                return Welcome(region=self._executor.region, databases=sorted(self._executor.pools))
+            case Run():
+                return self._run(request)
+            case Cancel(lease=lease):
+                if (running := self._executor.leases.get(lease)) is not None:
+                    running.cancel()
+            case Release():
+                self._end_lease()
+        return Done()
+
+    def _run(self, request: Run) -> Reply:
+        deadline = Deadline.after(request.budget)
+        try:
+            held = self._begin(request, deadline) if request.opens else self._held
+        except Refused as error:
+            return Declined(reason=error.reason, message=str(error))
+        except PoolTimeout as error:
+            return Declined(reason="busy", message=f"no connection to the primary is free: {error}")
+        except psycopg2.Error as error:
+            return Declined(reason="unavailable", message=f"no connection to the primary can be had: {error}")
+        if held is None or held.id != request.lease:
+            return Declined(reason="lost", message="its time without a statement was over, or this node was restarted")
+        return self._run_in(held, request, deadline)
+
+    def _begin(self, request: Run, deadline: Deadline) -> _Held:
+        self._end_lease()
+        if self._executor.draining:
+            raise Refused("this node is about to stop", reason="draining")
+        pool = self._executor.pools.get(request.database)
+        if pool is None:
+            raise Refused(
+                f"this node serves {', '.join(sorted(self._executor.pools))}, not {request.database!r}",
+                reason="unknown database",
+            )
+        if deadline.expired:
+            raise Refused("the caller's time was over before the request arrived", reason="expired")
+        connection = pool.acquire((request.encoding, tuple(request.profile)), deadline)
+        self._held = _Held(request.lease, pool, connection, self._executor.alarm)
+        self._executor.leases[request.lease] = self._held.lease
+        return self._held
+
+    def _run_in(self, held: _Held, request: Run, deadline: Deadline) -> Reply:
+        try:
+            done = held.lease.run(request, deadline)
+        except ConnectionBroken as error:
+            self._end_lease()
+            return Declined(reason="unknown" if error.undecided else "lost", message=str(error))
+        if not done.kept:
+            self._end_lease()
+        return done
+
+    def _end_lease(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            del self._executor.leases[held.id]
+            held.pool.release(held.connection)
+
+
+class _Held:
+    """A lease and where its connection goes back to."""
+
+    def __init__(self, id: bytes, pool: PrimaryPool, connection: PrimaryConnection, alarm: Alarm) -> None:  # noqa: A002
+        self.id = id
+        self.pool = pool
+        self.connection = connection
+        self.lease = Lease(connection, alarm)
+
+
+def _too_long(done: Done, size: int) -> Done:
+    """The outcome without its result, which is larger than a message can be."""
+    message = (
+        f"the result is {size} bytes long and {MAX_MESSAGE_BYTES} is the most that one reply carries; the statement "
+        "was executed. Fetch less at once (LIMIT, a server-side cursor), or read it from the replica"
+    )
+    error = SQLError(driver_class="OperationalError", message=message, sqlstate="54000", text=message)
+    return Done(error=error, notices=done.notices, transaction=done.transaction, kept=done.kept, lsn=done.lsn)

@@ -1,0 +1,187 @@
+"""A primary connection held for one caller, and what runs in it."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+import psycopg2
+from psycopg2 import extensions as ext
+
+from .alarm import Alarm
+from .deadline import Deadline, now
+from .lsn import LSN
+from .messages import Column, Done, Result, Run, SQLError
+from .primary import Ending, PrimaryConnection
+from .sqlerror import describe
+
+IDLE = ext.TRANSACTION_STATUS_IDLE
+IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
+IN_ERROR = ext.TRANSACTION_STATUS_INERROR
+
+#: What a caller is told whose budget was over; the statement has had no effect then.
+_CANCELLED = (
+    "canceling statement because its time is over; nothing of it was kept. "
+    "Give it more with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
+)
+
+
+class ConnectionBroken(Exception):
+    """The connection to the primary broke. ``undecided`` if something may have been committed just then."""
+
+    def __init__(self, message: str, *, undecided: bool) -> None:
+        super().__init__(message)
+        self.undecided = undecided
+
+
+class Lease:
+    """Runs one caller's requests on one connection. One thread runs at a time; any thread may cancel."""
+
+    def __init__(self, connection: PrimaryConnection, alarm: Alarm) -> None:
+        self._connection = connection
+        self._raw = connection.raw
+        self._alarm = alarm
+        self._lock = threading.Lock()
+        self._running = False
+        self._out_of_time = False
+
+    def run(self, request: Run, deadline: Deadline) -> Done:
+        """What came of the request; ConnectionBroken if the connection did not survive it."""
+        started = now()
+        self._out_of_time = False
+        cursor = self._connection.cursor()
+        try:
+            result, error, ends = self._run_statements(cursor, request, deadline)
+            lsn = self._lsn(ends) if request.wait and (request.commits or self.transaction == IDLE) else None
+        except psycopg2.Error as broken:
+            raise ConnectionBroken(str(broken), undecided=True) from broken
+        return Done(
+            result=result,
+            error=error,
+            notices=list(self._raw.notices),
+            transaction=self.transaction,
+            kept=not self._raw.closed and (request.keep or self.transaction != IDLE),
+            lsn=None if lsn is None else int(lsn),
+            seconds=now() - started,
+        )
+
+    @property
+    def transaction(self) -> int:
+        """Libpq's transaction status."""
+        status: int = self._raw.get_transaction_status()
+        return status
+
+    def cancel(self) -> None:
+        """Cancel the statement that is running, if any. May be called from any thread."""
+        with self._lock:
+            if self._running:
+                # A connection that is gone has taken its statement with it.
+                with suppress(psycopg2.Error):
+                    self._raw.cancel()
+
+    def _run_statements(
+        self, cursor: Any, request: Run, deadline: Deadline
+    ) -> tuple[Result | None, SQLError | None, Ending]:
+        open_before = self.transaction != IDLE or bool(request.before)
+        ending = Ending()
+        try:
+            with self._cancellable(None if request.commits else deadline.remaining()):
+                for statement in request.before:
+                    cursor.execute(statement)
+                if request.commits and request.wait and self.transaction == IN_TRANSACTION:
+                    ending = self._connection.ending()
+                return _results(cursor, request), None, ending
+        except psycopg2.Error as error:
+            if self._raw.closed and error.pgcode is None:
+                raise ConnectionBroken(str(error), undecided=request.commits or not open_before) from error
+            return None, self._describe(error), ending
+
+    @contextmanager
+    def _cancellable(self, budget: float | None) -> Iterator[None]:
+        """While in the block, statements can be cancelled, and are when the budget (seconds) is over."""
+        self._running = True
+        try:
+            with self._alarm.limit(budget, self._cancel_late):
+                yield
+        finally:
+            with self._lock:
+                self._running = False
+
+    def _cancel_late(self) -> None:
+        self._out_of_time = True
+        self.cancel()
+
+    def _lsn(self, ending: Ending) -> LSN | None:
+        if self.transaction == IN_ERROR:
+            return None  # of a COMMIT AND CHAIN that failed
+        return self._connection.commit_lsn(asynchronous=ending.asynchronous) if ending.wrote else None
+
+    def _describe(self, error: psycopg2.Error) -> SQLError:
+        described = describe(error)
+        if error.pgcode != "57014" or not self._out_of_time:
+            return described
+        diagnostics = {**described.diagnostics, "message_primary": _CANCELLED}
+        return msgspec.structs.replace(described, message=_CANCELLED, diagnostics=diagnostics)
+
+
+def _results(cursor: Any, request: Run) -> Result | None:
+    """The result of the last statement; with several, its row count is that of all."""
+    if request.copy_in is not None or request.copy_out:
+        return _copy(cursor, request)
+    total = 0
+    for statement in request.statements:
+        cursor.execute(statement)
+        total += max(cursor.rowcount, 0)
+    if not request.statements:
+        return None
+    return _result(cursor, total if len(request.statements) > 1 else cursor.rowcount)
+
+
+def _copy(cursor: Any, request: Run) -> Result:
+    file = io.BytesIO(request.copy_in or b"")
+    cursor.copy_expert(request.statements[0], file)
+    return Result(
+        row_count=cursor.rowcount,
+        status_message=cursor.statusmessage,
+        copied=file.getvalue() if request.copy_out else None,
+    )
+
+
+def _result(cursor: Any, row_count: int) -> Result:
+    """The last statement's result, its values column by column."""
+    columns = None if cursor.description is None else [_column(column) for column in cursor.description]
+    rows = cursor.fetchall() if columns is not None else []
+    return Result(
+        columns=columns,
+        data=[_as_bytes(cursor, *pair) for pair in zip(columns or (), zip(*rows, strict=True), strict=False)],
+        rows=len(rows),
+        row_count=row_count,
+        status_message=cursor.statusmessage,
+        last_row_id=cursor.lastrowid,
+    )
+
+
+def _column(column: Any) -> Column:
+    return Column(
+        name=column.name,
+        type_code=column.type_code,
+        internal_size=column.internal_size,
+        precision=column.precision,
+        scale=column.scale,
+        table_oid=column.table_oid,
+        table_column=column.table_column,
+    )
+
+
+def _as_bytes(cursor: Any, column: Column, values: Sequence[Any]) -> list[bytes | None]:
+    """The values as Postgres sent them: those of types that the driver has never heard of arrive decoded."""
+    string_types = cursor.connection.string_types
+    if column.type_code in string_types:
+        return list(values)
+    encoding = ext.encodings[cursor.connection.encoding]
+    string_types[column.type_code] = ext.BYTES  # from now on
+    return [value if value is None or isinstance(value, bytes) else value.encode(encoding) for value in values]

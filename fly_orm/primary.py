@@ -1,0 +1,200 @@
+"""Connections to the primary, opened by the node that executes: what they return and how they are shared."""
+
+from __future__ import annotations
+
+import queue
+import select
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+from .deadline import Deadline
+from .errors import NotPrimary
+from .lsn import LSN
+from .pool import Pool
+
+Profile = tuple[str, tuple[bytes, ...]]
+"""A caller's client encoding, and the statements that give a session the caller's settings."""
+
+_COMMITTED = (
+    "SELECT pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text,"
+    " current_setting('synchronous_commit') = 'off'"
+)
+_TO_COMMIT = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off'"
+# A flushed record after the position waited for lets the replica replay everything up to it.
+_PUSH = "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'fly_orm', ''); COMMIT"
+
+
+def is_replica(connection: Any) -> bool:
+    """Whether the server of this connection is in recovery, as it says itself.
+
+    PostgreSQL 14 and later report ``in_hot_standby`` at connect and when it changes, which costs no query; where it
+    does not arrive (an older server, a connection pooler) the server is asked.
+    """
+    reported = connection.get_parameter_status("in_hot_standby")
+    if reported is not None:
+        return bool(reported == "on")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        return bool(cursor.fetchone()[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a transaction ends: whether it wrote anything, and whether it commits without waiting for its WAL."""
+
+    wrote: bool = True
+    asynchronous: bool = False
+
+
+class PrimaryConnection:
+    """A driver connection in autocommit that returns every value as the bytes that Postgres sent."""
+
+    def __init__(self, connection: Any) -> None:
+        self.raw = connection
+        self.profile: Profile | None = None
+        connection.autocommit = True
+
+    def cursor(self) -> Any:
+        """A new cursor whose rows hold bytes, except for types that the driver has never heard of."""
+        raw_types = self.raw.string_types
+        if not ext.string_types.keys() <= raw_types.keys():
+            raw_types.update(dict.fromkeys(ext.string_types, ext.BYTES))
+        del self.raw.notices[:]
+        return self.raw.cursor()
+
+    def take_profile(self, profile: Profile) -> None:
+        """Give the session these settings, unless it has them."""
+        if profile == self.profile:
+            return
+        encoding, statements = profile
+        self.raw.set_client_encoding(encoding)
+        with self.raw.cursor() as cursor:
+            # In SQL as well: the driver skips it if nothing changes for it, and it has not seen DISCARD ALL.
+            cursor.execute("SET client_encoding TO %s", (encoding,))
+            for statement in statements:
+                cursor.execute(statement)
+        self.profile = profile
+
+    def clean(self) -> None:
+        """Forget what the last caller left in the session, but keep the settings, which the next one likely shares."""
+        profile, self.profile = self.profile, None
+        if self.raw.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+            self._execute("ROLLBACK")
+        self._execute("DISCARD ALL")
+        if profile is not None:
+            self.take_profile(profile)
+
+    def ending(self) -> Ending:
+        """What the open transaction's commit will be like."""
+        with self.cursor() as cursor:
+            cursor.execute(_TO_COMMIT)
+            wrote, asynchronous = cursor.fetchone()
+            return Ending(wrote=wrote == b"t", asynchronous=asynchronous == b"t")
+
+    def commit_lsn(self, *, asynchronous: bool = False) -> LSN:
+        """A position whose replay shows all that this session has committed.
+
+        The flush position, since a commit returns when its own record is flushed, while the insert position may lie in
+        records that others have not flushed for long. With ``synchronous_commit = off`` the flush position can precede
+        the commit, and at a page boundary it can lie inside another's record: a small flushed record pushes those out.
+        """
+        with self.cursor() as cursor:
+            cursor.execute(_COMMITTED)
+            flushed, inserted, is_off = cursor.fetchone()
+        asynchronous = asynchronous or is_off == b"t"
+        lsn = LSN.parse((inserted if asynchronous else flushed).decode())
+        if asynchronous or lsn.ends_page:
+            self._push()
+        return lsn
+
+    def is_stale(self) -> bool:
+        """Whether the connection was lost while it was idle: then there is something to read on it."""
+        if self.raw.closed:
+            return True
+        readable, _, _ = select.select([self.raw], [], [], 0)
+        return bool(readable) and not self._answers()
+
+    def close(self) -> None:
+        self.raw.close()
+
+    def _answers(self) -> bool:
+        try:
+            self._execute("SELECT 1")
+        except psycopg2.Error:
+            return False
+        return True
+
+    def _push(self) -> None:
+        try:
+            self._execute(_PUSH)
+        except psycopg2.Error:
+            self._execute("ROLLBACK")
+
+    def _execute(self, sql: str) -> None:
+        with self.raw.cursor() as cursor:
+            cursor.execute(sql)
+
+
+class PrimaryPool:
+    """A bounded number of connections to one primary, cleaned between callers. Thread-safe."""
+
+    def __init__(self, name: str, connect: Callable[[], Any], *, max_size: int) -> None:
+        self.name = name
+        self._connect = connect
+        self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
+        self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
+        self._cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
+        self._cleaner.start()
+
+    def acquire(self, profile: Profile, deadline: Deadline) -> PrimaryConnection:
+        """A connection with these session settings, for the caller alone.
+
+        PoolTimeout if all are in use until the deadline, NotPrimary if the server is a replica, psycopg2's error if it
+        cannot be reached or does not take the settings.
+        """
+        while (connection := self._pool.acquire(deadline)).is_stale():
+            self._pool.discard(connection)
+        try:
+            connection.take_profile(profile)
+        except BaseException:
+            self._pool.discard(connection)
+            raise
+        return connection
+
+    def release(self, connection: PrimaryConnection) -> None:
+        """Take a connection back; it is cleaned in the background, so that the caller's reply need not wait for it."""
+        self._used.put(connection)
+
+    def check(self) -> None:
+        """Raise what :meth:`acquire` would, for want of a primary."""
+        self._pool.warm(1, Deadline.after(None))
+
+    def close(self) -> None:
+        """Close all connections, those lent out when they come back."""
+        self._pool.close()
+        self._used.put(None)
+        self._cleaner.join()
+
+    def _open(self, _deadline: Deadline) -> PrimaryConnection:
+        connection = PrimaryConnection(self._connect())
+        if is_replica(connection.raw):
+            connection.close()
+            raise NotPrimary(
+                f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there); "
+                "point the nodes of the primary region to the primary"
+            )
+        return connection
+
+    def _clean_used(self) -> None:
+        while (connection := self._used.get()) is not None:
+            try:
+                connection.clean()
+            except psycopg2.Error:
+                self._pool.discard(connection)
+            else:
+                self._pool.release(connection)

@@ -1,0 +1,28 @@
+"""Which classes a cursor class becomes when it is routed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from .cursor import CursorClasses, RemoteCursor, RoutingCursor
+from .mixing import mix
+from .named import RemoteNamedCursor
+
+_classes_lock = threading.Lock()
+_classes: dict[Any, CursorClasses] = {}
+
+
+def cursor_classes(factory: Any) -> CursorClasses:
+    """The routed classes of a cursor class, whose own methods stay in front."""
+    with _classes_lock:
+        if factory not in _classes:
+            _classes[factory] = _derive(factory)
+        return _classes[factory]
+
+
+def _derive(factory: Any) -> CursorClasses:
+    classes = CursorClasses(*(mix(factory, routed) for routed in (RoutingCursor, RemoteCursor, RemoteNamedCursor)))
+    for cls in classes:
+        cls._classes = classes
+    return classes

@@ -1,0 +1,324 @@
+"""The routing connection: psycopg2's own to the local server, which sends to the primary what belongs there.
+
+It is a real subclass, since ``register_type``, ``sql.Composed.as_string``, ``quote_ident`` and others look at the C
+type. The C half stays in autocommit for ever: transactions are begun by SQL, here or on the primary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+from ..classify import Kind, Statement
+from ..errors import NotSupported
+from ..primary import is_replica
+from ..session import current
+from .classes import cursor_classes
+from .cursor import RoutingCursor, refusal
+from .decide import Action, Decision, State, decide
+from .isolation import UNCHANGED, TransactionMode
+from .link import PrimaryLink
+from .mixing import mix
+from .router import Router
+
+_IDLE = ext.TRANSACTION_STATUS_IDLE
+_COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
+_ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
+
+
+class RoutingConnection(ext.connection):
+    """A connection to this region's server. On a primary it is, and becomes on promotion, a plain one."""
+
+    router: Router
+    plain_class: type[ext.connection]
+    """What a connection to a primary is an instance of."""
+
+    def __init__(self, dsn: str, *args: Any, **kwargs: Any) -> None:
+        if any(args) or any(kwargs.values()):
+            raise self.router.driver_error(
+                NotSupported(
+                    "an asynchronous connection cannot be routed; use a synchronous one, or an unwrapped database"
+                )
+            )
+        super().__init__(dsn, *args, **kwargs)
+        if not is_replica(self):
+            self.__class__ = self.plain_class
+            return
+        ext.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]  # a C descriptor
+        self.link = PrimaryLink(self, self.router)
+        self._mode = TransactionMode()
+        self._entered = False
+        self.router.forwarder.warm()
+
+    # What cursors ask
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing of this connection keeps a read from running here."""
+        link = self.link
+        return link.transaction is None and not link.kept and self._mode.autocommit and not self._entered
+
+    @property
+    def holds_cursors(self) -> bool:
+        """Whether a cursor that was declared on the primary can still be there."""
+        transaction = self.link.transaction
+        return self.link.kept or (transaction is not None and not transaction.failed)
+
+    def statement(self, query: Any, cursor: Any = None) -> Statement:
+        """What is known about a statement, given as psycopg2 takes it."""
+        if type(query) is str:
+            return self.router.classify(query)
+        return self.router.classify(_text(query, cursor or self))
+
+    def decide(self, statement: Statement) -> Decision:
+        """What to do with a statement now; begins the transaction that the DB-API wants around it."""
+        self._check_open()
+        if self._implicit and self._here_status == _IDLE and self.link.transaction is None:
+            self._begin_implicitly()
+        decision = decide(statement, self._state())
+        if decision.action is Action.REFUSE:
+            raise self.router.driver_error(NotSupported(_REFUSALS[statement.kind]))
+        return decision
+
+    def refusal(self, error: psycopg2.Error) -> str | None:
+        """Why to ask the primary after this error of a read; None if it is the answer."""
+        return refusal(error) if self._here_status == _IDLE else None
+
+    def changed_setting(self, sql: bytes, statement: Statement, why: str) -> None:
+        """Note a setting that was changed here, and change it in the session on the primary, if there is one."""
+        with self.link.lock:
+            self.link.settings.remember(statement, sql)
+            if statement.resets and statement.why.startswith("DISCARD"):
+                self.link.end()
+            elif self.link.kept:
+                self.link.forward([sql], statement, why)
+
+    def apply_setting(self, sql: bytes, statement: Statement) -> None:
+        """Change a setting here that a committed transaction has changed on the primary."""
+        if not statement.primary_only:
+            with ext.cursor(self) as cursor:
+                cursor.execute(sql)
+        self.link.settings.remember(statement, sql)
+
+    # The DB-API
+
+    def cursor(
+        self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
+    ) -> Any:
+        factory = cursor_factory or self.cursor_factory or ext.cursor
+        if not isinstance(factory, type):
+            raise self.router.driver_error(
+                NotSupported("cursor_factory must be a class derived from psycopg2's cursor")
+            )
+        if not issubclass(factory, RoutingCursor):
+            factory = cursor_classes(factory).local
+        return super().cursor(name, factory, withhold, scrollable)
+
+    def commit(self) -> None:
+        self._check_open()
+        if self._implicit:
+            self._end(_COMMIT, "COMMIT")
+
+    def rollback(self) -> None:
+        self._check_open()
+        if self._implicit:
+            self._end(_ROLLBACK, "ROLLBACK")
+
+    def close(self) -> None:
+        with self.link.lock:
+            self.link.end()
+        super().close()
+
+    def cancel(self) -> None:
+        self._check_open()
+        if not self.link.cancel():
+            super().cancel()
+
+    def reset(self) -> None:
+        with self.link.lock:
+            self.link.end()
+            self.link.settings.forget()
+        super().reset()
+        ext.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]
+        self._mode = TransactionMode(autocommit=self._mode.autocommit)
+
+    def __enter__(self) -> Any:
+        self._check_open()
+        if self._entered:
+            raise psycopg2.ProgrammingError("the connection cannot be re-entered recursively")
+        self._entered = True
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        try:
+            self.commit() if kind is None else self.rollback()
+        finally:
+            self._entered = False
+
+    def __del__(self) -> None:
+        link = self.__dict__.get("link")
+        if link is not None:
+            link.abandon()
+
+    def get_transaction_status(self) -> int:
+        transaction = self.link.transaction
+        return self._here_status if transaction is None or self.closed else transaction.status
+
+    @property
+    def status(self) -> int:
+        begun = self._implicit and self.get_transaction_status() != _IDLE
+        return ext.STATUS_BEGIN if begun else ext.STATUS_READY
+
+    @property
+    def info(self) -> Any:
+        return RoutingInfo(self)
+
+    # Modes of transactions: kept here, as the C half is always in autocommit
+
+    @property
+    def autocommit(self) -> bool:
+        return self._mode.autocommit
+
+    @autocommit.setter
+    def autocommit(self, value: bool) -> None:
+        self.set_session(autocommit=value)
+
+    @property
+    def isolation_level(self) -> int | None:
+        return self._mode.isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, value: Any) -> None:
+        self.set_session(isolation_level=value)
+
+    @property
+    def readonly(self) -> bool | None:
+        return self._mode.readonly
+
+    @readonly.setter
+    def readonly(self, value: Any) -> None:
+        self.set_session(readonly=value)
+
+    @property
+    def deferrable(self) -> bool | None:
+        return self._mode.deferrable
+
+    @deferrable.setter
+    def deferrable(self, value: Any) -> None:
+        self.set_session(deferrable=value)
+
+    def set_isolation_level(self, level: int | None) -> None:
+        self._check_open()
+        mode = self._mode.with_level(level)
+        if self._implicit:
+            self._end(_ROLLBACK, "ROLLBACK")
+        self._mode = mode
+
+    def set_session(
+        self,
+        isolation_level: Any = UNCHANGED,
+        readonly: Any = UNCHANGED,
+        deferrable: Any = UNCHANGED,
+        autocommit: Any = UNCHANGED,
+    ) -> None:
+        self._check_open()
+        if self.status == ext.STATUS_BEGIN:
+            raise psycopg2.ProgrammingError("set_session cannot be used inside a transaction")
+        self._mode = self._mode.changed(isolation_level, readonly, deferrable, autocommit)
+
+    def set_client_encoding(self, encoding: str) -> None:
+        if self._implicit:
+            self._end(_ROLLBACK, "ROLLBACK")
+        super().set_client_encoding(encoding)
+
+    # What cannot work
+
+    def lobject(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._refuse("a large object lives on the primary and cannot be opened from a replica; use a bytea column")
+
+    def xid(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._refuse(_REFUSALS[Kind.TWO_PHASE])
+
+    tpc_begin = tpc_prepare = tpc_commit = tpc_rollback = tpc_recover = xid
+
+    def _refuse(self, message: str) -> NoReturn:
+        raise self.router.driver_error(NotSupported(message))
+
+    # State
+
+    @property
+    def _implicit(self) -> bool:
+        return not self._mode.autocommit or self._entered
+
+    @property
+    def _here_status(self) -> int:
+        return super().get_transaction_status()
+
+    def _state(self) -> State:
+        transaction = self.link.transaction
+        return State(
+            promoted=self.get_parameter_status("in_hot_standby") == "off",
+            here=self._here_status != _IDLE,
+            remote=transaction is not None,
+            failed=transaction is not None and transaction.failed,
+            kept=self.link.kept,
+            pinned=self.router.pinned(current()),
+        )
+
+    def _begin_implicitly(self) -> None:
+        statement = Statement(kind=Kind.BEGIN, why="BEGIN", simple=True, read_only=self._mode.replica_serves)
+        if decide(statement, self._state()).action in (Action.BEGIN_HERE, Action.HERE):
+            with ext.cursor(self) as cursor:
+                cursor.execute(self._mode.begin)
+        else:
+            self.link.begin(self._mode.begin.encode())
+
+    def _end(self, statement: Statement, sql: str) -> None:
+        if self._here_status != _IDLE:
+            with ext.cursor(self) as cursor:
+                cursor.execute(sql)
+        elif self.link.transaction is not None:
+            with self.link.lock:
+                (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise psycopg2.InterfaceError("connection already closed")
+
+
+class RoutingInfo(ext.ConnectionInfo):
+    """``connection.info``, with the status of the transaction that is open on the primary."""
+
+    def __init__(self, connection: RoutingConnection) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    @property
+    def transaction_status(self) -> int:
+        return self._connection.get_transaction_status()
+
+
+_REFUSALS = {
+    Kind.LISTEN: "LISTEN would wait on a replica, where no notification arrives; listen in the primary region, on a "
+    "connection of its own. NOTIFY works from everywhere",
+    Kind.TWO_PHASE: "two-phase commit cannot be done from a secondary region; run it in the primary region",
+}
+
+
+def _text(query: Any, context: Any) -> str:
+    if isinstance(query, bytes):
+        return query.decode("latin-1")
+    as_string = getattr(query, "as_string", None)
+    return as_string(context) if as_string else str(query)
+
+
+def connection_factory(router: Router, base: type[ext.connection] = ext.connection) -> type[ext.connection]:
+    """The class of a database's connections, for psycopg2's ``connection_factory``; ``base`` is the user's own."""
+    routed: type[ext.connection] = mix(base, RoutingConnection, router=router, plain_class=mix(base, _Plain))
+    return routed
+
+
+class _Plain(ext.connection):
+    """A connection to a primary: psycopg2's own."""

@@ -1,0 +1,295 @@
+"""The routing cursor: psycopg2's own while results come from the replica, and one over a remote result otherwise.
+
+A cursor changes its class between the two, so that fetching what the replica returned stays in psycopg2's C code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2 import extensions as ext
+from psycopg2 import sql as composable
+
+from ..classify import Kind, Statement
+from ..messages import Result
+from ..session import Route, Served, current
+from . import copying
+from .decide import Action, Decision
+from .result import RemoteResult
+
+#: Statements that ``executemany`` sends in one request, at most.
+_BATCH = 1000
+
+_READ = Kind.READ
+#: SQLSTATEs with which a replica refuses what a primary may do, or gives up a read because of what it replays (Postgres
+#: manual, section 26.4). A statement refused so has had no effect on the database.
+_REFUSALS = frozenset({"25006", "0A000", "55000", "40001", "XX000"})
+#: Those that also mean something else, unless the text speaks of recovery.
+_AMBIGUOUS = frozenset({"40001", "XX000"})
+_WROTE = "25006"
+
+
+@cache
+def _here(why: str) -> Served:
+    return Served(route=Route.LOCAL, why=why)
+
+
+class CursorClasses(NamedTuple):
+    """What a cursor class becomes when it is routed."""
+
+    local: type[RoutingCursor]
+    remote: type[RemoteCursor]
+    named: type[RemoteCursor]
+
+
+class RoutingCursor(ext.cursor):
+    """A cursor whose last result, if any, came from the local server."""
+
+    _classes: CursorClasses
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
+        connection = self.connection
+        statement = connection.statement(query, self)
+        if statement.kind is _READ and connection.free:
+            session = current()
+            if not session.behind and not session.on_primary:
+                session.served = _here(statement.why)
+                return self._read_here(query, vars, statement)
+        return self._execute(query, vars, statement)
+
+    def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
+        statement, decision = self._decide(query)
+        if decision.action in (Action.READ_HERE, Action.HERE):
+            return self._super_here("executemany", query, vars_list)
+        if decision.action is not Action.FORWARD:
+            for vars_ in vars_list:
+                self.execute(query, vars_)
+            return None
+        sqls = [self._bind(query, vars_) for vars_ in vars_list]
+        total = 0
+        for start in range(0, len(sqls), _BATCH):
+            result = self._forward(sqls[start : start + _BATCH], statement, decision.why)
+            total += max(result.row_count, 0)
+        self._show(Result(row_count=total), sqls[-1] if sqls else b"")
+        return None
+
+    def callproc(self, procname: str, parameters: Any = None) -> Any:
+        if isinstance(parameters, dict):
+            names = [
+                composable.SQL("{} := {}").format(composable.Identifier(name), composable.Placeholder(name))
+                for name in parameters
+            ]
+            arguments = composable.SQL(", ").join(names).as_string(self)
+        else:
+            arguments = ", ".join(["%s"] * len(parameters or ()))
+        self.execute(f"SELECT * FROM {procname}({arguments})", parameters or None)  # noqa: S608  # as psycopg2 does
+        return parameters
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        statement, decision = self._decide(sql)
+        if decision.action is not Action.FORWARD or statement.copy is None:
+            return self._super_here("copy_expert", sql, file, size)
+        data = copying.read(file, self.connection) if statement.copy == "in" else None
+        out = statement.copy == "out"
+        result = self._forward([self._bind(sql, None)], statement, decision.why, copy_in=data, copy_out=out)
+        if result.copied is not None:
+            copying.write(file, result.copied, self.connection)
+        return None
+
+    def copy_from(
+        self,
+        file: Any,
+        table: str,
+        sep: str = "\t",
+        null: str = "\\N",
+        size: int = 8192,
+        columns: Iterable[str] | None = None,
+    ) -> None:
+        self.copy_expert(copying.statement("FROM stdin", table, sep, null, columns, self), file, size)
+
+    def copy_to(
+        self, file: Any, table: str, sep: str = "\t", null: str = "\\N", columns: Iterable[str] | None = None
+    ) -> None:
+        self.copy_expert(copying.statement("TO stdout", table, sep, null, columns, self), file)
+
+    # Deciding and doing
+
+    def _decide(self, query: Any) -> tuple[Statement, Decision]:
+        statement = self.connection.statement(query, self)
+        return statement, self.connection.decide(statement)
+
+    def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
+        decision = self.connection.decide(statement)
+        action = decision.action
+        if action is Action.READ_HERE:
+            current().served = _here(decision.why)
+            return self._read_here(query, vars_, statement)
+        if action is Action.HERE or action is Action.BEGIN_HERE:
+            current().served = _here(decision.why)
+            return self._super_here("execute", query, vars_)
+        if statement.copy is not None:
+            raise psycopg2.ProgrammingError(
+                "can't use COPY with execute(): use copy_from(), copy_to() or copy_expert()"
+            )
+        if action is Action.SET:
+            return self._set(query, vars_, statement, decision.why)
+        return self._act(action, query, vars_, statement, decision.why)
+
+    def _act(self, action: Action, query: Any, vars_: Any, statement: Statement, why: str) -> None:
+        """Do what concerns the primary."""
+        sql = self._bind(query, vars_)
+        link = self.connection.link
+        if action is Action.FORWARD:
+            self._run_there(sql, statement, why)
+            return
+        self._show(Result(), sql)
+        with link.lock:
+            if action is Action.BEGIN:
+                result = link.begin(sql)
+            elif action is Action.DELAY:
+                result = link.delay(statement, sql, why)
+            elif action is Action.COMMIT:
+                result = link.commit(sql, statement)
+            else:
+                result = link.rollback(sql, statement)
+        self._show(result, sql)
+
+    def _run_there(self, sql: bytes, statement: Statement, why: str) -> None:
+        if self.name is None:
+            self._show(self._forward([sql], statement, why), sql)
+        else:
+            self.__class__ = self._classes.named
+            self.declare(sql, why)
+
+    def declare(self, sql: bytes, why: str) -> None:
+        """Declare this cursor, which has a name, on the primary."""
+        raise NotImplementedError
+
+    def _forward(self, sqls: Sequence[bytes], statement: Statement, why: str, **options: Any) -> Result:
+        self._show(Result(), sqls[-1])
+        link = self.connection.link
+        with link.lock:
+            result: Result = link.forward(sqls, statement, why, **options)
+        return result
+
+    def _set(self, query: Any, vars_: Any, statement: Statement, why: str) -> None:
+        """Change a setting of the session here, and of every session that serves it on the primary."""
+        sql = self._bind(query, vars_)
+        if not statement.primary_only:
+            self._super_here("execute", query, vars_)
+        self.connection.changed_setting(sql, statement, why)
+        current().served = _here(why)
+        if statement.primary_only:
+            self._show(Result(status_message="SET"), sql)
+
+    def _read_here(self, query: Any, vars_: Any, statement: Statement) -> None:
+        try:
+            self._super_here("execute", query, vars_)
+        except psycopg2.Error as error:
+            why = self.connection.refusal(error)
+            if why is None:
+                raise
+            sql = self._bind(query, vars_)
+            self._show(self._forward([sql], statement, why, wrote=error.pgcode == _WROTE), sql)
+
+    def _super_here(self, method: str, *args: Any) -> None:
+        """Call psycopg2's own method, as the cursor of a local result."""
+        if type(self) is not self._classes.local:
+            self.__class__ = self._classes.local
+        getattr(super(), method)(*args)
+
+    def _show(self, result: Result, sql: bytes) -> None:
+        """Become a cursor over this result."""
+        self._result = RemoteResult(result, sql)
+        self.__class__ = self._classes.remote
+
+    def _bind(self, query: Any, vars_: Any) -> bytes:
+        """The statement with its parameters bound, in the client encoding."""
+        if vars_ is None and isinstance(query, bytes):
+            return query
+        bound: bytes = self.mogrify(query, vars_)
+        return bound
+
+
+class RemoteCursor(RoutingCursor):
+    """A cursor whose last result came from the primary."""
+
+    _result: RemoteResult
+
+    @property
+    def description(self) -> Any:
+        return self._result.description
+
+    @property
+    def rowcount(self) -> int:
+        return self._result.row_count
+
+    @property
+    def rownumber(self) -> int:
+        return self._result.position
+
+    @property
+    def statusmessage(self) -> str | None:
+        return self._result.status_message
+
+    @property
+    def query(self) -> bytes:
+        return self._result.query
+
+    @property
+    def lastrowid(self) -> int:
+        return self._result.last_row_id
+
+    @property
+    def pgresult_ptr(self) -> None:
+        return None
+
+    def fetchone(self) -> Any:
+        self._check_rows()
+        rows = self._result.fetch(self, 1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        self._check_rows()
+        return self._result.fetch(self, self.arraysize if size is None else size)
+
+    def fetchall(self) -> list[Any]:
+        self._check_rows()
+        return self._result.fetch(self, self._result.left)
+
+    def scroll(self, value: int, mode: str = "relative") -> None:
+        self._check_rows()
+        if mode not in ("relative", "absolute"):
+            raise psycopg2.ProgrammingError("scroll mode must be 'relative' or 'absolute'")
+        try:
+            self._result.scroll(value + (self._result.position if mode == "relative" else 0))
+        except IndexError:
+            raise psycopg2.ProgrammingError("scroll destination out of bounds") from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        row = self.fetchone()
+        if row is None:
+            raise StopIteration
+        return row
+
+    def _check_rows(self) -> None:
+        if self.closed:
+            raise psycopg2.InterfaceError("cursor already closed")
+        if self._result.description is None:
+            raise psycopg2.ProgrammingError("no results to fetch")
+
+
+def refusal(error: psycopg2.Error) -> str | None:
+    """Why the primary should be asked after the replica's error; None if it is a plain error."""
+    if error.pgcode not in _REFUSALS:
+        return None
+    text = (error.diag.message_primary or str(error)).strip()
+    if error.pgcode in _AMBIGUOUS and "recovery" not in text:
+        return None
+    return f"the replica refused: {text}"

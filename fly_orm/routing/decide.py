@@ -1,0 +1,103 @@
+"""Where a statement goes and what has to happen around it: pure decisions."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ..classify import Kind, Statement
+
+
+class Action(enum.Enum):
+    """What the connection does with a statement."""
+
+    READ_HERE = "run on the replica, and on the primary if the replica refuses"
+    HERE = "run on the replica, whatever it says"
+    FORWARD = "run on the primary"
+    BEGIN_HERE = "begin a transaction on the replica"
+    BEGIN = "begin a transaction on the primary, with its first statement"
+    DELAY = "let it ride on the transaction's next statement"
+    COMMIT = "end the transaction on the primary"
+    ROLLBACK = "roll the transaction on the primary back"
+    SET = "run on the replica, and in every session on the primary"
+    REFUSE = "say that it cannot work"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What the decision depends on besides the statement."""
+
+    promoted: bool = False
+    """The local server is a primary by now."""
+    here: bool = False
+    """A read-only transaction is open on the replica."""
+    remote: bool = False
+    """A transaction is open, or declared, on the primary."""
+    failed: bool = False
+    """That transaction has failed and can only be rolled back."""
+    kept: bool = False
+    """The caller's session has state on the primary (a temporary table, a lock) without which it cannot go on."""
+    pinned: bool = False
+    """Reads have to see what the replica has not replayed yet, or the caller asked for the primary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """An action and the clause that explains it."""
+
+    action: Action
+    why: str
+
+
+_UNSUPPORTED = frozenset({Kind.LISTEN, Kind.TWO_PHASE})
+_ABOUT_SAVEPOINTS = frozenset({Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO})
+#: Outside a transaction these have the same effect, or the same error, on any server.
+_SAME_ANYWHERE = frozenset({Kind.COMMIT, Kind.ROLLBACK, Kind.SET_LOCAL, Kind.UNLISTEN, Kind.SERVER}) | _ABOUT_SAVEPOINTS
+
+
+def decide(statement: Statement, state: State) -> Decision:
+    """What to do with the statement in this state."""
+    if state.promoted and not state.remote:
+        return Decision(action=Action.HERE, why="the server in this region is the primary")
+    if statement.kind in _UNSUPPORTED:
+        return Decision(action=Action.REFUSE, why=statement.why)
+    if state.here:
+        return Decision(action=Action.HERE, why="in a read-only transaction")
+    if statement.kind in (Kind.SERVER, Kind.UNLISTEN):
+        return Decision(action=Action.HERE, why=statement.why)
+    if state.remote:
+        return _in_transaction(statement, state)
+    return _outside(statement, state)
+
+
+def _in_transaction(statement: Statement, state: State) -> Decision:
+    kind = statement.kind
+    if kind is Kind.COMMIT and statement.simple:
+        return Decision(action=Action.COMMIT, why="COMMIT")
+    if kind is Kind.ROLLBACK and statement.simple:
+        return Decision(action=Action.ROLLBACK, why="ROLLBACK")
+    if kind in _ABOUT_SAVEPOINTS and statement.simple and (not state.failed or kind is Kind.ROLLBACK_TO):
+        return Decision(action=Action.DELAY, why=statement.why)
+    return Decision(action=Action.FORWARD, why="in a transaction")
+
+
+def _outside(statement: Statement, state: State) -> Decision:
+    kind = statement.kind
+    stays = "the session has state on the primary" if state.kept else None
+    pinned = stays or ("the session's reads are pinned to the primary" if state.pinned else None)
+    if kind is Kind.READ:
+        return Decision(action=Action.FORWARD if pinned else Action.READ_HERE, why=pinned or statement.why)
+    if kind is Kind.BEGIN:
+        return _begin(statement, pinned)
+    if kind is Kind.SET:
+        return Decision(action=Action.SET, why=statement.why)
+    if kind in _SAME_ANYWHERE:
+        return Decision(action=Action.HERE, why=f"{statement.why} outside a transaction")
+    return Decision(action=Action.FORWARD, why=stays or statement.why)
+
+
+def _begin(statement: Statement, pinned: str | None) -> Decision:
+    if statement.read_only and not pinned:
+        return Decision(action=Action.BEGIN_HERE, why="a read-only transaction")
+    action = Action.BEGIN if statement.simple else Action.FORWARD
+    return Decision(action=action, why=pinned or "a transaction")

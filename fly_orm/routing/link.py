@@ -1,0 +1,196 @@
+"""What one connection has going on with the primary: its transaction, its lease, its session settings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg2 import extensions as ext
+
+from ..classify import Kind, Statement
+from ..deadline import Deadline
+from ..errors import FlyOrmError, NotSupported, TransactionLost
+from ..forwarder import Answer, RemoteLease
+from ..lsn import LSN
+from ..messages import Done, Result, Run
+from ..session import Route, Served, current
+from .errors import rebuild
+from .router import Router
+from .settings import SessionSettings
+from .transaction import RemoteTransaction, Setting
+
+_IDLE = ext.TRANSACTION_STATUS_IDLE
+
+
+class PrimaryLink:
+    """The remote half of a routing connection. Its methods are called under :attr:`lock`, except :meth:`cancel`."""
+
+    def __init__(self, connection: Any, router: Router) -> None:
+        self.router = router
+        self.settings = SessionSettings()
+        self.transaction: RemoteTransaction | None = None
+        self.kept = False
+        """Whether the caller's session has state on the primary that must not be lost."""
+        self.lock = threading.RLock()
+        self._connection = connection
+        self._lease: RemoteLease | None = None
+
+    def begin(self, sql: bytes) -> Result:
+        """Declare a transaction; the primary hears of it with its first statement."""
+        self.transaction = RemoteTransaction([sql])
+        return Result(status_message="BEGIN")
+
+    def delay(self, statement: Statement, sql: bytes, why: str) -> Result:
+        """Let a statement about savepoints ride on the next one, if it is sure to succeed."""
+        if self.transaction is not None and self.transaction.lost is None and self.transaction.delay(statement, sql):
+            return Result(status_message=_STATUS[statement.kind])
+        return self.forward([sql], statement, why)
+
+    def commit(self, sql: bytes, statement: Statement) -> Result:
+        """Commit the transaction; without a round trip if the primary has never heard of it."""
+        transaction = self.transaction
+        if transaction is None or transaction.sent or transaction.lost:
+            return self.forward([sql], statement, "COMMIT")
+        self.transaction = None
+        return Result(status_message="COMMIT")
+
+    def rollback(self, sql: bytes, statement: Statement) -> Result:
+        """Roll the transaction back; one that is lost already is."""
+        transaction = self.transaction
+        if transaction is None or (transaction.sent and transaction.lost is None):
+            try:
+                return self.forward([sql], statement, "ROLLBACK")
+            except TransactionLost:
+                pass  # as good as rolled back
+        self.transaction = None
+        return Result(status_message="ROLLBACK")
+
+    def forward(
+        self,
+        sqls: Sequence[bytes],
+        statement: Statement,
+        why: str,
+        *,
+        copy_in: bytes | None = None,
+        copy_out: bool = False,
+        wrote: bool = False,
+    ) -> Result:
+        """The result of the statements on the primary, once what they committed can be read here.
+
+        ``wrote`` says that a statement which looks like a read is none. Raises what the primary raised, or the
+        FlyOrmError that says what became of the statements, in the driver's classes.
+        """
+        transaction = self.transaction
+        if transaction is not None and transaction.lost is not None:
+            if statement.kind is Kind.COMMIT:
+                self.transaction = None
+            raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
+        run = Run(
+            database=self.router.name,
+            lease=b"",
+            encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
+            profile=[] if self._lease else self._profile(),
+            before=[] if transaction is None else transaction.pending,
+            statements=list(sqls),
+            copy_in=copy_in,
+            copy_out=copy_out,
+            keep=self.kept or statement.pins,
+            commits=statement.kind is Kind.COMMIT,
+            wait=wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK),
+        )
+        return self._take(self._ask(run), statement, sqls, why)
+
+    def end(self) -> None:
+        """Give the lease back, which rolls back what is open; never raises."""
+        lease, self._lease, self.transaction, self.kept = self._lease, None, None, False
+        if lease is not None:
+            lease.release()
+
+    def abandon(self) -> None:
+        """As :meth:`end`, but without a word to the primary."""
+        lease, self._lease, self.transaction, self.kept = self._lease, None, None, False
+        if lease is not None:
+            lease.abandon()
+
+    def cancel(self) -> bool:
+        """Cancel the statement that runs on the primary; False if none can be there."""
+        lease = self._lease
+        if lease is None or lease.ended:
+            return False
+        self.router.forwarder.cancel(lease.id, lease.node)
+        return True
+
+    def _profile(self) -> list[bytes]:
+        return self.settings.profile(self._connection, self.router.unreported(self._connection))
+
+    def _ask(self, run: Run) -> Answer:
+        deadline = Deadline.after(self.router.settings.rpc_timeout)
+        try:
+            if self._lease is None:
+                answer, self._lease = self.router.forwarder.begin(run, deadline)
+                return answer
+            return self._lease.run(run, deadline)
+        except NotSupported as error:
+            raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
+        except FlyOrmError as error:
+            self._lost(run, error)
+            raise self.router.driver_error(error) from error
+        except BaseException as error:
+            self._lost(run, error)  # the caller was interrupted, and nobody will take the answer
+            raise
+        finally:
+            if self._lease is not None and self._lease.ended:
+                self._lease = None
+
+    def _lost(self, run: Run, error: BaseException) -> None:
+        """Note that a request failed, and with it the transaction or the session it belonged to."""
+        if run.commits:
+            self.transaction = None
+        elif self.transaction is not None:
+            self.transaction.lost = error
+            self.transaction.status = ext.TRANSACTION_STATUS_INERROR
+        if self.kept:
+            # As the driver does when it loses its server: what the session held cannot be had again.
+            self._connection.close()
+
+    def _take(self, answer: Answer, statement: Statement, sqls: Sequence[bytes], why: str) -> Result:
+        done = answer.done
+        self._connection.notices.extend(done.notices)
+        transaction = self._follow(done, statement)
+        waited = self.router.wait(LSN(done.lsn)) if done.lsn is not None else 0.0
+        current().served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
+        if done.error is not None:
+            raise rebuild(done.error)
+        self._succeeded(transaction, statement, sqls)
+        return done.result or Result()
+
+    def _follow(self, done: Done, statement: Statement) -> RemoteTransaction | None:
+        """Take over the transaction status; returns the transaction that was open before."""
+        before = self.transaction
+        if not done.kept:
+            self.kept = False
+        elif statement.pins and done.error is None:
+            self.kept = True
+        if done.transaction == _IDLE:
+            self.transaction = None
+        else:
+            self.transaction = self.transaction or RemoteTransaction()
+            self.transaction.reached(done.transaction)
+        return before
+
+    def _succeeded(self, transaction: RemoteTransaction | None, statement: Statement, sqls: Sequence[bytes]) -> None:
+        """Keep settings and savepoints in step with a statement that the primary has executed."""
+        if transaction is None:
+            return
+        if statement.kind is Kind.SET:
+            transaction.settings.append(Setting(sql=sqls[-1], statement=statement))
+        elif statement.kind is Kind.COMMIT:
+            settings, transaction.settings = transaction.settings, []
+            for setting in settings:
+                self._connection.apply_setting(setting.sql, setting.statement)
+        else:
+            transaction.note(statement)
+
+
+_STATUS = {Kind.SAVEPOINT: "SAVEPOINT", Kind.RELEASE: "RELEASE", Kind.ROLLBACK_TO: "ROLLBACK"}

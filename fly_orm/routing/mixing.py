@@ -1,0 +1,12 @@
+"""Puts a routed class below the user's own connection or cursor class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def mix(users: Any, routed: Any, **attributes: Any) -> Any:
+    """A class that is the user's, whose calls of psycopg2's methods reach the routed ones; it keeps the user's name."""
+    bases = (routed,) if issubclass(routed, users) else (users, routed)
+    names = {"__module__": users.__module__, "__qualname__": users.__qualname__, "__doc__": users.__doc__}
+    return type(users.__name__, bases, {**names, **attributes})

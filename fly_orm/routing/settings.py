@@ -1,0 +1,58 @@
+"""The caller's session settings, given to every session on the primary that serves it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg2 import extensions as ext
+
+from ..classify import Statement
+
+#: Settings that change how Postgres writes and reads values, which libpq is told whenever they change.
+_REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
+#: Those that it is not told of, and which the configuration files of two servers may give differently.
+UNREPORTED = ("bytea_output", "extra_float_digits", "lc_monetary", "xmlbinary", "xmloption")
+
+
+class SessionSettings:
+    """The statements by which a caller changed its session, the last one of each setting."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, bytes] = {}
+        self._made: tuple[Any, list[bytes]] | None = None
+
+    def remember(self, statement: Statement, sql: bytes) -> None:
+        """Note a SET, RESET or DISCARD that has taken effect."""
+        self._made = None
+        if statement.resets:
+            self._changes.clear()
+        elif statement.name is None:
+            self._changes[sql.decode("latin-1")] = sql
+        else:
+            self._changes.pop(statement.name, None)
+            self._changes[statement.name] = sql
+
+    def forget(self) -> None:
+        """Note that the session has its first settings again."""
+        self._made = None
+        self._changes.clear()
+
+    def profile(self, connection: Any, unreported: dict[str, str]) -> list[bytes]:
+        """The statements that give a session on the primary what this connection has now."""
+        reported = tuple(connection.get_parameter_status(name) for name in _REPORTED)
+        if self._made is None or self._made[0] != reported:
+            values = {**unreported, **dict(zip(_REPORTED, reported, strict=True))}
+            assignments = "; ".join(f"SET {name} TO {_quote(value)}" for name, value in values.items() if value)
+            self._made = reported, [assignments.encode("ascii", "ignore"), *self._changes.values()]
+        return self._made[1]
+
+
+def _quote(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def read_unreported(connection: Any) -> dict[str, str]:
+    """The settings that libpq is not told of, as the server of this connection has them now."""
+    with ext.cursor(connection) as cursor:
+        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in UNREPORTED))
+        return dict(zip(UNREPORTED, cursor.fetchone() or (), strict=True))

@@ -1,0 +1,72 @@
+"""A transaction on the primary as its caller's connection keeps track of it; no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg2 import extensions as ext
+
+from ..classify import Kind, Statement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A statement that changed the session's settings."""
+
+    sql: bytes
+    statement: Statement
+
+
+class RemoteTransaction:
+    """What waits to be sent, which savepoints there are, and which settings to take over when it commits."""
+
+    def __init__(self, pending: list[bytes] | None = None) -> None:
+        self.status: int = ext.TRANSACTION_STATUS_INTRANS
+        self.pending = pending or []
+        """Statements that ride on the next one."""
+        self.sent = False
+        """Whether the primary knows of this transaction."""
+        self.lost: BaseException | None = None
+        """Why it can only be rolled back, if its connection is gone."""
+        self.settings: list[Setting] = []
+        self._savepoints: list[tuple[str, int]] = []
+
+    @property
+    def failed(self) -> bool:
+        """Whether it can only be rolled back, to a savepoint or altogether."""
+        return self.status == ext.TRANSACTION_STATUS_INERROR
+
+    def delay(self, statement: Statement, sql: bytes) -> bool:
+        """Note a statement about savepoints and let it ride on the next; False if the primary has to judge it."""
+        if statement.kind is not Kind.SAVEPOINT and self._find(statement.name) is None:
+            return False
+        self.note(statement)
+        self.pending.append(sql)
+        return True
+
+    def note(self, statement: Statement) -> None:
+        """Keep the savepoints, and the settings since each, in step with a statement that succeeds."""
+        name = statement.name or ""
+        if statement.kind is Kind.SAVEPOINT:
+            self._savepoints.append((name, len(self.settings)))
+            return
+        position = self._find(name)
+        if position is None:
+            return
+        if statement.kind is Kind.RELEASE:
+            del self._savepoints[position:]
+        elif statement.kind is Kind.ROLLBACK_TO:
+            del self._savepoints[position + 1 :]
+            del self.settings[self._savepoints[position][1] :]
+            self.status = ext.TRANSACTION_STATUS_INTRANS
+
+    def reached(self, status: int) -> None:
+        """Note that the primary has executed what was pending, and what state it is in."""
+        self.pending, self.sent, self.status = [], True, status
+
+    def _find(self, name: str | None) -> int | None:
+        """The innermost savepoint of that name; names shadow each other (Postgres manual, SAVEPOINT)."""
+        for position in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[position][0] == name:
+                return position
+        return None

@@ -1,0 +1,83 @@
+"""``wrap()``: hands a database object to the adapter that knows its ORM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeVar
+
+from .errors import ConfigurationError
+from .routing.router import Router, Wait
+from .settings import Settings
+
+D = TypeVar("D")
+
+#: The adapter of each ORM, by the package that its database classes derive from. Imported only when one is wrapped.
+_ADAPTERS = {"peewee": "fly_orm.adapters.peewee"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What ``wrap()`` was told about a database."""
+
+    settings: Settings
+    name: str | None = None
+    wait: Wait = "write"
+    primary_functions: tuple[str, ...] = ()
+
+
+def wrap(
+    database: D,
+    *,
+    name: str | None = None,
+    wait: Wait = "write",
+    rpc_timeout: float | str | None = "default",
+    replication_timeout: float | str | None = "default",
+    primary_functions: Iterable[str] = (),
+    settings: Settings | None = None,
+) -> D:
+    """The same database object, whose reads now run on this region's replica and whose writes run on the primary.
+
+    Models that are bound to it stay bound. In the primary region, and where no ``PRIMARY_REGION`` is set, it goes on as
+    before. Wrapping twice is the same as once. Call it when the application starts, before the database is used.
+
+    ``database`` is a peewee ``PostgresqlDatabase`` (or a subclass of it, a deferred one, or a ``DatabaseProxy``).
+    ``name`` is what the nodes call it, by default the Postgres database's name. ``wait`` says when a write returns:
+    ``"write"``, once the local replica shows it, or ``"none"``, once it is committed. ``rpc_timeout`` bounds each
+    request to the primary region and ``replication_timeout`` each wait for the replica, in seconds; None is no limit,
+    and the defaults come from the environment. ``primary_functions`` names SQL functions whose calls need the primary.
+
+    Raises ConfigurationError for settings that are wrong, and NotSupported in a secondary region for a database that
+    cannot be routed. Not thread-safe.
+    """
+    base = settings or Settings.from_environment()
+    timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
+    given = {key: value for key, value in timeouts.items() if not isinstance(value, str)}
+    options = Options(
+        settings=base.with_timeouts(**given), name=name, wait=wait, primary_functions=tuple(primary_functions)
+    )
+    wrapped: D = _adapter(database).wrap(database, options)
+    return wrapped
+
+
+def router_of(database: Any) -> Router:
+    """The router of a database, wrapping it first if nobody has."""
+    adapter = _adapter(database)
+    router: Router | None = adapter.router_of(database)
+    if router is None:
+        router = adapter.router_of(wrap(database))
+    if router is None:
+        raise ConfigurationError(f"this {type(database).__name__} has no database yet, or one that cannot be routed")
+    return router
+
+
+def _adapter(database: Any) -> Any:
+    packages = [cls.__module__.partition(".")[0] for cls in type(database).__mro__]
+    for package, module in _ADAPTERS.items():
+        if package in packages:
+            return import_module(module)
+    raise ConfigurationError(
+        f"wrap() takes a database object of {' or '.join(_ADAPTERS)}, not {type(database).__module__}."
+        f"{type(database).__qualname__}"
+    )
