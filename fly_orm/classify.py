@@ -68,7 +68,7 @@ class Classifier:
     """
 
     def __init__(self, primary_functions: Iterable[str] = ()) -> None:
-        self._queries = _Queries(primary_functions)
+        self._grammar = _Grammar(primary_functions)
         self._memo: dict[str, Statement] = {}
 
     def __call__(self, sql: str) -> Statement:
@@ -87,7 +87,7 @@ class Classifier:
         if len(sql) > _MEMO_LONGEST_CHARS and _BULK.match(sql) and not _NOT_BULK.search(sql):
             return _write("bulk INSERT")
         try:
-            found = [self._queries.any(part) for part in statements(sql)]
+            found = [self._grammar.statement(part) for part in statements(sql)]
         except UnterminatedError as error:
             return _write(str(error))
         if len(found) != 1:
@@ -357,21 +357,21 @@ _REPEATABLE |= {"set_config", '"set_config"'}
 _LOCKS = (("update",), ("no", "key", "update"), ("share",), ("key", "share"))
 
 
-class _Queries:
-    """Classifies SELECT and its kin, and what can hold one."""
+class _Grammar:
+    """What one statement is, given the functions that need the primary."""
 
     def __init__(self, primary_functions: Iterable[str]) -> None:
         names = [name.lower().rpartition(".") for name in primary_functions]
         self._schemas = {name: {s for s, _, n in names if n == name} for _, _, name in names}
 
-    def any(self, part: list[str]) -> Statement:
-        """What one statement is, from all its tokens."""
-        statement = self._any(part)
+    def statement(self, part: list[str]) -> Statement:
+        """What the statement of these tokens is; a write may leave state behind only by a function that it calls."""
+        statement = self._command(part)
         if statement.kind is Kind.WRITE and not statement.pins and self._leaves_state(part):
             return replace(statement, pins=True)
         return statement
 
-    def _any(self, part: list[str]) -> Statement:
+    def _command(self, part: list[str]) -> Statement:
         first = part[0]
         if first in _QUERY_WORDS or first == "(":
             return self._query(part)
@@ -409,7 +409,7 @@ class _Queries:
 
     def _effect(self, part: list[str], at: int) -> str | None:
         """What the call of the function named at this index does, if it is known to do anything."""
-        text = part[at] if at >= 0 else END
+        text = part[at] if at >= 0 else END  # a parenthesis that opens the statement follows nothing
         if text.startswith(("%s", "%(", 'u&"')):
             return "unreadable"
         name = text.strip('"')
@@ -434,13 +434,13 @@ class _Queries:
             return _write("EXPLAIN of an unknown command")
         if not analyze:
             return Statement(kind=Kind.READ, why="EXPLAIN")
-        return _around("EXPLAIN ANALYZE", self.any(part))
+        return _around("EXPLAIN ANALYZE", self.statement(part))
 
     def _copy(self, reader: Reader) -> Statement:
         """What a COPY is, and whether the client sends or receives its data."""
         inner = Statement(kind=Kind.READ, why="of a table")
         if reader.peek() == "(":
-            inner = self.any(reader.skip_parentheses())
+            inner = self.statement(reader.skip_parentheses())
         else:
             _skip_table(reader)
         if reader.accept("from"):
