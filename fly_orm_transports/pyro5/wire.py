@@ -44,6 +44,7 @@ _HEADER_BYTES = len(SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data)
 _TAG_BYTES = 6
 _PAYLOAD_SIZE_AT = 12
 _CHUNK_BYTES = 256 * 1024
+_READ_AHEAD_BYTES = 4096
 
 
 def frame(kind: int, seq: int, payload: bytes) -> bytes:
@@ -73,6 +74,7 @@ class Link:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._unread = b""
         self._closing = threading.Lock()
         abandon_in_children(self)
 
@@ -94,24 +96,31 @@ class Link:
 
     def _read(self, size: int, deadline: Deadline) -> bytes:
         """Exactly ``size`` bytes. Memory grows with what arrives, not with what was announced."""
-        data = bytearray()
+        data = bytearray(self._unread)
         while len(data) < size:
             limit(self._sock, deadline)
-            chunk = self._sock.recv(min(size - len(data), _CHUNK_BYTES))
-            if not chunk:
-                raise ConnectionResetError("the peer closed the connection")
-            if len(chunk) == size:
-                return chunk
-            data += chunk
+            data += self._arrived(size - len(data))
+        self._unread = bytes(data[size:])
+        del data[size:]
         return bytes(data)
 
+    def _arrived(self, missing: int) -> bytes:
+        """What has arrived. A little more than is missing is asked for, so that a small message takes one call."""
+        chunk = self._sock.recv(min(missing, _CHUNK_BYTES) + _READ_AHEAD_BYTES)
+        if not chunk:
+            raise ConnectionResetError("the peer closed the connection")
+        return chunk
+
     def wait(self) -> None:
-        """Something has arrived, or the connection has ended."""
-        self._sock.settimeout(None)
-        self._sock.recv(1, socket.MSG_PEEK)
+        """Some of the next message has arrived, however long that takes."""
+        if not self._unread:
+            self._sock.settimeout(None)
+            self._unread = self._arrived(0)
 
     def quiet(self) -> bool:
         """Whether the connection stands and nothing is waiting to be read, as far as this end knows."""
+        if self._unread:
+            return False
         try:
             self._sock.settimeout(0)
             self._sock.recv(1, socket.MSG_PEEK)
