@@ -64,9 +64,9 @@ def serve(
 ) -> Serving:
     """Serve wrapped databases in the background, to the nodes that hold the same secret.
 
-    ``listen`` is the transport's address (by default ``FLY_ORM_LISTEN``), ``pool_size`` the number of connections to the
-    primary per database, and ``idle_timeout`` the seconds after which a transaction whose caller says nothing is rolled
-    back (None: never).
+    ``listen`` is the transport's address (by default ``FLY_ORM_LISTEN``), ``pool_size`` the number of connections to
+    the primary per database, and ``idle_timeout`` the seconds after which a transaction whose caller says nothing is
+    rolled back (None: never).
 
     Raises ConfigurationError if the address cannot be served, or is not on loopback while no secret is set.
     """

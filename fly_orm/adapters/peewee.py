@@ -63,11 +63,12 @@ def _install(database: Any, options: Options) -> None:
 def _obstacle(database: Any) -> str | None:
     """Why the connections of this database cannot be routed; None if they can."""
     kind = type(database).__name__
+    adapter = getattr(database, "_adapter", None)
     if not isinstance(database, peewee.PostgresqlDatabase):
         return f"{kind} is no PostgresqlDatabase"
-    if isinstance(database._adapter, peewee.Psycopg3Adapter):
+    if isinstance(adapter, peewee.Psycopg3Adapter):
         return f"this {kind} uses psycopg 3 (use psycopg2: without prefer_psycopg3)"
-    if not isinstance(database._adapter, peewee.Psycopg2Adapter):
+    if not isinstance(adapter, peewee.Psycopg2Adapter):
         return f"{kind} does not connect through psycopg2"
     return None
 

@@ -32,7 +32,7 @@ class RoutingConnection(ext.connection):
     """A connection to this region's server. On a primary it is, and becomes on promotion, a plain one."""
 
     router: Router
-    plain_class: type[ext.connection]
+    plain_class: Any
     """What a connection to a primary is an instance of."""
 
     def __init__(self, dsn: str, *args: Any, **kwargs: Any) -> None:
@@ -107,7 +107,7 @@ class RoutingConnection(ext.connection):
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
-        factory = cursor_factory or self.cursor_factory or ext.cursor
+        factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
             raise self.router.driver_error(
                 NotSupported("cursor_factory must be a class derived from psycopg2's cursor")

@@ -5,7 +5,7 @@ A cursor changes its class between the two, so that fetching what the replica re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -42,12 +42,13 @@ class CursorClasses(NamedTuple):
 
     local: type[RoutingCursor]
     remote: type[RemoteCursor]
-    named: type[RemoteCursor]
+    named: Any
 
 
 class RoutingCursor(ext.cursor):
     """A cursor whose last result, if any, came from the local server."""
 
+    connection: Any  # a RoutingConnection, which imports this module
     _classes: CursorClasses
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
@@ -76,7 +77,7 @@ class RoutingCursor(ext.cursor):
         self._show(Result(row_count=total), sqls[-1] if sqls else b"")
         return None
 
-    def callproc(self, procname: str, parameters: Any = None) -> Any:
+    def callproc(self, procname: Any, parameters: Any = None) -> Any:
         if isinstance(parameters, dict):
             names = [
                 composable.SQL("{} := {}").format(composable.Identifier(name), composable.Placeholder(name))
@@ -269,7 +270,7 @@ class RemoteCursor(RoutingCursor):
         except IndexError:
             raise psycopg2.ProgrammingError("scroll destination out of bounds") from None
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> RemoteCursor:
         return self
 
     def __next__(self) -> Any:

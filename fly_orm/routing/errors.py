@@ -56,7 +56,7 @@ def rebuild(described: SQLError) -> psycopg2.Error:
     return error  # type: ignore[no-any-return]
 
 
-def _class(described: SQLError) -> type[psycopg2.Error]:
+def _class(described: SQLError) -> Any:
     if described.sqlstate is not None:
         try:
             return psycopg2.errors.lookup(described.sqlstate)
@@ -71,7 +71,8 @@ def as_driver_error(error: FlyOrmError, orm: Any = None) -> FlyOrmError:
     ``orm`` is a module with the DB-API's exception names, or None.
     """
     driver = "NotSupportedError" if isinstance(error, NotSupported) else "OperationalError"
-    made = _driver_error_class(type(error), _BY_NAME[driver], getattr(orm, driver, None))(str(error))
+    own: Any = type(error)
+    made = _driver_error_class(own, getattr(psycopg2, driver), getattr(orm, driver, None))(str(error))
     made.__dict__.update(error.__dict__)
     made.__cause__ = error.__cause__
     return made
@@ -89,7 +90,7 @@ def _driver_error_class(own: Any, driver: Any, orm: Any) -> type[FlyOrmError]:
     return made
 
 
-def _rebuild_own(own: type[FlyOrmError], driver: type, orm: type | None, text: str, facts: dict[str, Any]) -> Any:
+def _rebuild_own(own: Any, driver: Any, orm: Any, text: str, facts: dict[str, Any]) -> Any:
     error = _driver_error_class(own, driver, orm)(text)
     error.__dict__.update(facts)
     return error

@@ -1,0 +1,5 @@
+"""``python -m fly_orm``."""
+
+from .cli import main
+
+raise SystemExit(main())

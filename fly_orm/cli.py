@@ -1,0 +1,78 @@
+"""The ``fly-orm`` command."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigurationError, FlyOrmError
+from .server import POOL_SIZE, serve, warn_unless_primary
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, or 2 for what its user has to put right."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        _serve(options.database, options.listen, options.pool_size)
+    except FlyOrmError as error:
+        print(f"fly-orm: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fly-orm", description="Runs a node of the primary region.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    server = commands.add_parser("serve", help="execute what the nodes of other regions forward")
+    server.add_argument(
+        "database", nargs="+", metavar="MODULE:ATTRIBUTE", help="a peewee database, such as shop.app:db"
+    )
+    server.add_argument("--listen", metavar="ADDRESS", help="where to listen (default: FLY_ORM_LISTEN)")
+    server.add_argument(
+        "--pool-size",
+        type=int,
+        default=POOL_SIZE,
+        metavar="N",
+        help=f"connections to the primary, per database (default: {POOL_SIZE})",
+    )
+    return parser
+
+
+def _serve(names: Sequence[str], listen: str | None, pool_size: int) -> None:
+    """Serve until the process is asked to stop."""
+    sys.path.insert(0, str(Path.cwd()))
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with serve(*map(load, names), listen=listen, pool_size=pool_size) as serving:
+        print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
+        warn_unless_primary(serving)
+        stopping.wait()
+
+
+def load(name: str) -> Any:
+    """The object that ``module:attribute`` names; ConfigurationError if there is none."""
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ConfigurationError(f"{name!r} names no database; write MODULE:ATTRIBUTE, such as shop.app:db")
+    try:
+        found: Any = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and what it imports is not
+        raise ConfigurationError(
+            f"{name!r}: there is no module {error.name!r} in {Path.cwd()} or on the path"
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise ConfigurationError(f"{name!r}: {module_name} has no {attribute!r}")
+        found = getattr(found, part)
+    return found

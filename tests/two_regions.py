@@ -1,0 +1,83 @@
+"""Two regions for a test: ``syd`` with the primary and a serving node, ``lax`` with the replica, a network between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import peewee
+
+import fly_orm
+from fly_orm.settings import Settings
+from fly_orm.testing import Cluster, Wan
+from fly_orm.topology import Node, Topology
+
+SECRET = "a secret for tests, long enough"
+
+
+def settings(region: str, address: str | None = None, **changes: Any) -> Settings:
+    """The settings of a node in a region, which knows one node in syd."""
+    nodes = {"syd": (Node(region="syd", address=address),)} if address else {}
+    given = {"secret": SECRET, "nodes": nodes, **changes}
+    return Settings(topology=Topology(region=region, primary_region="syd"), **given)
+
+
+@dataclass
+class TwoRegions:
+    """Databases in both regions, and what lies between them."""
+
+    cluster: Cluster
+    name: str
+    serving: fly_orm.Serving
+    wan: Wan
+    undo: ExitStack = field(repr=False)
+
+    def plain(self, cls: type = peewee.PostgresqlDatabase, **parameters: Any) -> Any:
+        """An unwrapped database on the primary."""
+        return self._database(self.cluster.primary, cls, parameters)
+
+    def lax(self, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
+        """A wrapped database on the replica."""
+        database = self._database(self.cluster.replica, cls, parameters)
+        return fly_orm.wrap(database, **{"settings": self.lax_settings(), **(options or {})})
+
+    def lax_settings(self, **changes: Any) -> Settings:
+        """The settings of a node in lax."""
+        return settings("lax", self.wan.address, **changes)
+
+    def query(self, sql: str) -> Any:
+        """The first column of the first row that the primary returns."""
+        with self.cluster.primary.connect(self.name) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchone()[0] if cursor.description else None
+
+    def _database(self, server: Any, cls: type, parameters: dict[str, Any]) -> Any:
+        given = {**server.params(self.name), **parameters}
+        database = cls(given.pop("dbname"), **given)
+        self.undo.callback(_close, database)
+        return database
+
+
+def _close(database: Any) -> None:
+    if hasattr(database, "close_all"):
+        database.close_all()
+    if not database.is_closed():
+        database.close()
+    router = getattr(database, "_fly_orm", None)
+    if router is not None:
+        router.close()
+
+
+@contextmanager
+def two_regions(cluster: Cluster, name: str, *, rtt: float = 0.0, **serve_options: Any) -> Iterator[TwoRegions]:
+    """Both regions, on a database that exists, with a node serving it in syd."""
+    with ExitStack() as undo:
+        parameters = dict(cluster.primary.params(name))
+        primary = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
+        primary = fly_orm.wrap(primary, settings=settings("syd"))
+        options = {"listen": "127.0.0.1:0", "settings": settings("syd"), **serve_options}
+        serving = undo.enter_context(fly_orm.serve(primary, **options))
+        wan = undo.enter_context(Wan(serving.address, rtt=rtt))
+        yield TwoRegions(cluster=cluster, name=name, serving=serving, wan=wan, undo=undo)
