@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import re
+from contextlib import suppress
 
 import psycopg2
 import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_INTRANS, quote_ident
 from test_classify_rows import ACCEPTED, NOT_RUN, OTHER_MEANING, ROWS, SCHEMA
 
 from fly_orm.classify import Classifier, Kind
@@ -93,3 +96,101 @@ def test_every_volatile_function_of_the_server_has_been_judged(cursor):
     names = {name for (name,) in cursor.fetchall()}
     reads = {name for name in names if CLASSIFY(f"SELECT {name}()").kind is Kind.READ}
     assert {name for name in reads if not READING_FUNCTIONS.fullmatch(name)} == set()
+
+
+@pytest.fixture
+def on_primary(cluster, standby):
+    """A cursor of a new session on the primary."""
+    con = cluster.primary.connect(DATABASE)
+    con.autocommit = True
+    yield con.cursor()
+    con.close()
+
+
+SAVEPOINTS = {Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO}
+
+
+def value(cursor, sql):
+    cursor.execute(sql)
+    return cursor.fetchone()[0]
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.facts.get("name") and row.kind in SAVEPOINTS], ids=lambda r: r.id
+)
+def test_the_server_knows_a_savepoint_by_the_name_told(on_primary, row):
+    name = quote_ident(CLASSIFY(row.sql).name, on_primary)
+    on_primary.execute(f"BEGIN; SAVEPOINT {name}")
+    on_primary.execute(row.sql)
+    if row.kind is not Kind.RELEASE:
+        on_primary.execute(f"RELEASE {name}")
+    assert on_primary.connection.info.transaction_status == TRANSACTION_STATUS_INTRANS
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.kind is Kind.BEGIN and CLASSIFY(row.sql).simple], ids=lambda r: r.id
+)
+def test_the_server_begins_what_was_told(on_primary, row):
+    told = CLASSIFY(row.sql)
+    on_primary.execute(row.sql)
+    isolation = value(on_primary, "SHOW transaction_isolation").upper()
+    assert isolation == (told.isolation or "READ COMMITTED")
+    if told.read_only or isolation != "SERIALIZABLE":
+        assert value(on_primary, "SHOW transaction_read_only") == ("on" if told.read_only else "off")
+
+
+PIECES = [
+    "'",
+    "''",
+    "\\",
+    "\\\\",
+    '"',
+    "$$",
+    "$a$",
+    "$A$",
+    "--",
+    "/*",
+    "*/",
+    "E'",
+    "e",
+    "U&",
+    "a",
+    "1",
+    ";",
+    ",",
+    "'x'",
+    '"x"',
+    "$1",
+    "B",
+    "x$a$",
+    "||",
+    "::text",
+    "(",
+    ")",
+    "%",
+    "+",
+    "-",
+    "/",
+    "*",
+    "as",
+    "é",
+    "%s",
+    "%(a)s",
+]
+CALL = "nextval('s')"
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_no_text_that_is_told_to_be_a_read_has_an_effect(on_primary, conforming):
+    on_primary.execute(f"SET standard_conforming_strings = {conforming}; SET escape_string_warning = off")
+    chance = random.Random(conforming)
+    pieces = [*PIECES, " ", "\n", "\r", CALL, f"; SELECT {CALL}", f", {CALL}"]
+    ran = 0
+    while ran < 200:
+        soup = "".join(chance.choices(pieces, k=chance.randint(2, 8)))
+        sql = f"SELECT 'q'{chance.choice([', ', '; ', ' '])}{soup}{chance.choice(['', '--', '*/', '$$', CALL])}"
+        if CALL in sql and CLASSIFY(sql).kind is Kind.READ:
+            with suppress(psycopg2.Error):
+                on_primary.execute(sql)
+                ran += 1
+    assert not value(on_primary, "SELECT is_called FROM s")
