@@ -24,11 +24,13 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def give(self, path: Path) -> None:
-        """Make ``path``, and everything below it, this user's."""
-        os.chown(path, self.uid, self.gid, follow_symlinks=False)
-        for folder, folders, files in os.walk(path):
-            for name in folders + files:
-                os.chown(Path(folder, name), self.uid, self.gid, follow_symlinks=False)
+        """Make ``path`` this user's."""
+        os.chown(path, self.uid, self.gid)
+
+    def admit(self, folder: Path) -> None:
+        """Let this user into ``folder``, which stays the current user's: it can neither list nor change it."""
+        os.chown(folder, -1, self.gid)
+        folder.chmod(0o710)
 
 
 def server_account() -> Account | None:

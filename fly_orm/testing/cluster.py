@@ -29,7 +29,8 @@ SETTINGS: Mapping[str, object] = {
     "max_connections": 200,
     "shared_buffers": "32MB",
     "dynamic_shared_memory_type": "mmap",  # files in the data folder: nothing is left behind after a crash
-    "wal_keep_size": "1GB",  # a replica that was stopped for a while can go on
+    "max_wal_size": "128MB",
+    "wal_keep_size": "256MB",  # a replica that was stopped for a while can go on
     "wal_retrieve_retry_interval": "50ms",  # and one whose primary was away comes back at once
     "timezone": "UTC",
 }
@@ -42,13 +43,14 @@ class Cluster:
     """
 
     def __init__(self, folder: Folder, software: Software, settings: Mapping[str, object]) -> None:
-        self.primary = Server(software, folder=folder.path, name="primary", port=PRIMARY_PORT)
-        self.replica = Server(software, folder=folder.path, name="replica", port=REPLICA_PORT)
-        #: The network between the two, if one was asked for.
-        self.replication_link: Wan | None = None
         self._folder = folder
         self._software = software
         self._settings = {**SETTINGS, **settings}
+        self._sockets = str(folder.subfolder("sockets"))
+        self.primary = self._server("primary", PRIMARY_PORT)
+        self.replica = self._server("replica", REPLICA_PORT)
+        #: The network between the two, if one was asked for.
+        self.replication_link: Wan | None = None
 
     @classmethod
     def start(cls, *, settings: Mapping[str, object] | None = None, replication_rtt: float | None = None) -> Cluster:
@@ -146,6 +148,10 @@ class Cluster:
         if not self.replica.query("SELECT pg_promote(true, %s)", PROMOTE_TIMEOUT):
             raise TimeoutError(f"the replica was not promoted within {PROMOTE_TIMEOUT} s; see {self.replica.log}")
 
+    def _server(self, name: str, port: int) -> Server:
+        data, log = self._folder.subfolder(name), self._folder.path / f"{name}.log"
+        return Server(self._software, name=name, data=data, log=log, host=self._sockets, port=port)
+
     def _start_primary(self) -> None:
         data = self.primary.data
         self._software.run(
@@ -170,12 +176,11 @@ class Cluster:
 
     def _open_link(self) -> str:
         """The folder of the socket at which the primary can be reached through the replication link."""
-        folder = self._folder.subfolder("link")
-        socket = folder / f".s.PGSQL.{PRIMARY_PORT}"
-        self.replication_link = Wan(f"{self.primary.host}/{socket.name}", listen=str(socket)).start()
+        socket = self._folder.path / f".s.PGSQL.{PRIMARY_PORT}"
+        self.replication_link = Wan(f"{self._sockets}/{socket.name}", listen=str(socket)).start()
         if self._folder.account:
             self._folder.account.give(socket)
-        return str(folder)
+        return str(socket.parent)
 
     def _on_primary(self, sql: str, name: str) -> None:
         con = self.primary.connect()

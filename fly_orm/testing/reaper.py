@@ -6,60 +6,85 @@ latter happens however the other process ends, SIGKILL included. It imports noth
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-STOP_TIMEOUT = 10.0
-LINGER_TIMEOUT = 2.0
+#: The file in the folder that every program at work there holds a shared lock on.
+IN_USE = "in-use"
+QUIT_TIMEOUT = 10.0
+KILL_TIMEOUT = 5.0
+POLL_INTERVAL = 0.01
+
+_LINE_PID, _LINE_SHARED_MEMORY = 0, 6  # of postmaster.pid (src/include/utils/pidfile.h in Postgres' source)
+_IPC_RMID = 0
 
 
 def main(folder: Path, account: list[int]) -> None:
     """Wait for the end of the other process, then leave nothing behind."""
+    sys.stdin.buffer.read(1)
+    lock_files = [path / "postmaster.pid" for path in folder.iterdir() if path.is_dir()]
+    with (folder / IN_USE).open("ab") as file:
+        child = os.fork()
+        if child == 0:
+            try:
+                _give_up_root(account)
+                _stop_servers(lock_files, file.fileno())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _give_up_root(account: list[int]) -> None:
+    """Become the servers' user, so that nothing they have written can turn root's powers on anybody else."""
     if account:
-        _become(*account)
-    orderly = bool(sys.stdin.buffer.read(1))
-    for lock_file in folder.glob("*/postmaster.pid"):
-        _stop(lock_file)
-    _remove(folder)
-    if not orderly:
-        _keep_removed(folder)
+        uid, gid = account
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
 
 
-def _become(uid: int, gid: int) -> None:
-    """Give up root, so that nothing which a server has written can make this process harm anybody else."""
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
+def _stop_servers(lock_files: list[Path], in_use: int) -> None:
+    """End every program at work in the folder: servers at once but tidily, or by force; others end by themselves."""
+    for number, timeout in ((signal.SIGQUIT, QUIT_TIMEOUT), (signal.SIGKILL, KILL_TIMEOUT)):
+        deadline = time.monotonic() + timeout
+        while not _free(in_use) and time.monotonic() < deadline:
+            _signal_servers(lock_files, number)
+            time.sleep(POLL_INTERVAL)
+    for lines in _contents(lock_files):
+        with suppress(IndexError, ValueError):  # a crash leaves the segment, and macOS has room for 32
+            ctypes.CDLL(None).shmctl(int(lines[_LINE_SHARED_MEMORY].split()[1]), _IPC_RMID, None)
 
 
-def _stop(lock_file: Path) -> None:
-    """End the server that ``lock_file`` belongs to: at once but tidily, or by force if that does not help."""
-    for number in (signal.SIGQUIT, signal.SIGKILL):
-        try:
-            os.kill(int(lock_file.read_text().split()[0]), number)
-        except (OSError, ValueError, IndexError):
-            return
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while lock_file.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+def _free(in_use: int) -> bool:
+    try:
+        fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
-def _remove(folder: Path) -> None:
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while folder.exists() and time.monotonic() < deadline:
-        shutil.rmtree(folder, ignore_errors=True)
+def _signal_servers(lock_files: list[Path], number: int) -> None:
+    for lines in _contents(lock_files):
+        with suppress(IndexError, ValueError, ProcessLookupError):
+            pid = int(lines[_LINE_PID])
+            if pid > 0:  # negative is initdb's own server, which is soon done
+                os.kill(pid, number)
 
 
-def _keep_removed(folder: Path) -> None:
-    """Remove what an initdb brings back that was just starting when the other process was killed."""
-    deadline = time.monotonic() + LINGER_TIMEOUT
-    while time.monotonic() < deadline:
-        time.sleep(0.1)
-        _remove(folder)
+def _contents(lock_files: list[Path]) -> Iterator[list[str]]:
+    """The lines of each of the files that exists."""
+    for path in lock_files:
+        with suppress(FileNotFoundError):
+            yield path.read_text().splitlines()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -27,19 +26,18 @@ POLL_INTERVAL = 0.002
 #: What each way of stopping is to Postgres (manual, section 18.5).
 STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
-_LINE_SHARED_MEMORY, _LINE_STATUS = 6, 7  # of postmaster.pid (pidfile.h in Postgres' source)
-_IPC_RMID = 0
+_LINE_STATUS = 7  # of postmaster.pid, counted from 0 (src/include/utils/pidfile.h in Postgres' source)
 
 
 class Server:
     """A Postgres server that can be reached through a Unix socket, as a superuser and without a password."""
 
-    def __init__(self, software: Software, *, folder: Path, name: str, port: int) -> None:
+    def __init__(self, software: Software, *, name: str, data: Path, log: Path, host: str, port: int) -> None:
         self.name = name
+        self.data = data
+        self.log = log
+        self.host = host
         self.port = port
-        self.host = str(folder)
-        self.data = folder / name
-        self.log = folder / f"{name}.log"
         self._software = software
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -123,7 +121,6 @@ class Server:
         self._process.wait()
         while living(workers):  # it cannot be restarted before
             sleep(POLL_INTERVAL)
-        self._drop_shared_memory()
 
     def restart(self, mode: str = "fast") -> None:
         """Stop the server, if it runs, and start it."""
@@ -146,9 +143,3 @@ class Server:
         self.stop("immediate")
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
         raise RuntimeError(f"the {self.name} did not start: it {what}. The end of its log:\n{tail}")
-
-    def _drop_shared_memory(self) -> None:
-        """Remove the System V segment that a crash leaves: macOS has 32 of them, and restarting is not certain."""
-        lines = self._lock_file()
-        if len(lines) > _LINE_SHARED_MEMORY and lines[_LINE_SHARED_MEMORY].split():
-            ctypes.CDLL(None).shmctl(int(lines[_LINE_SHARED_MEMORY].split()[1]), _IPC_RMID, None)

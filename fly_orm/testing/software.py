@@ -11,32 +11,32 @@ from typing import IO
 
 from fly_orm.errors import ConfigurationError
 
-from .account import Account
 from .binaries import PROGRAMS, Binaries
 from .folder import Folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Software:
-    """A folder of programs, and where and as whom to run them."""
+    """A folder of programs, and the one that they work in."""
 
     programs: Path
-    workdir: Path
-    account: Account | None
+    folder: Folder
 
     def start(self, program: str, *arguments: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         """The running ``program``, in a session of its own and without this process's environment."""
-        options = self.account.popen_options if self.account else {}
-        return subprocess.Popen(  # noqa: S603
-            [str(self.programs / program), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=self.workdir,
-            env={"PATH": os.defpath, "LC_ALL": "C"},  # PGHOST, PGOPTIONS and the like are the caller's
-            start_new_session=True,
-            **options,
-        )
+        account = self.folder.account
+        with self.folder.in_use() as file:
+            return subprocess.Popen(  # noqa: S603
+                [str(self.programs / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder.path,
+                env={"PATH": os.defpath, "LC_ALL": "C"},  # PGHOST, PGOPTIONS and the like are the caller's
+                start_new_session=True,  # Ctrl-C is for the tests
+                pass_fds=[file],
+                **(account.popen_options if account else {}),
+            )
 
     def run(self, program: str, *arguments: str) -> None:
         """Run ``program`` to its end; RuntimeError, with what it said, if it fails."""
@@ -48,10 +48,10 @@ class Software:
 
 def install(binaries: Binaries, folder: Folder) -> Software:
     """The software that runs ``binaries`` as the folder's account, copied into the folder if that cannot reach them."""
-    software = Software(programs=binaries.folder, workdir=folder.path, account=folder.account)
+    software = Software(programs=binaries.folder, folder=folder)
     if folder.account is None or _works(software):
         return software
-    copied = Software(programs=_copy(binaries.folder, folder), workdir=folder.path, account=folder.account)
+    copied = Software(programs=_copy(binaries.folder, folder), folder=folder)
     if not _works(copied):
         raise ConfigurationError(
             f"PostgreSQL does not run as root, and the user 'nobody' can neither reach {binaries.folder} nor run a "
@@ -73,7 +73,7 @@ def _copy(programs: Path, folder: Folder) -> Path:
     """The folder of programs in a private copy of the installation, with the libraries that a wheel keeps beside it."""
     installation = programs.parent
     package = installation.parent
-    copy = folder.subfolder("software")
+    copy = folder.path / "software"
     target = copy / package.name / installation.name
     for part in ("bin", "lib", "share"):
         if (installation / part).is_dir():
@@ -81,6 +81,13 @@ def _copy(programs: Path, folder: Folder) -> Path:
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, copy / libraries.name)
-    if folder.account:
-        folder.account.give(copy)
+    _let_read(copy)
     return target / programs.name
+
+
+def _let_read(copy: Path) -> None:
+    """Undo a strict umask of whoever installed the original: who can enter the folder can read the copy."""
+    for path in (copy, *copy.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
