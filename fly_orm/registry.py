@@ -90,5 +90,5 @@ def _make(group: str, name: str, methods: Iterable[str], *args: Any) -> Any:
     made = registry(group).load(name)(*args)
     missing = [method for method in methods if not callable(getattr(made, method, None))]
     if missing:
-        raise ConfigurationError(f"{group}: {name!r} makes a {type(made).__name__}, which lacks {', '.join(missing)}()")
+        raise ConfigurationError(f"{group}: {name!r} makes a {type(made).__name__}, which lacks {', '.join(missing)}")
     return made

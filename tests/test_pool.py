@@ -1,0 +1,152 @@
+"""A bounded pool serves in order and loses nothing."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import pytest
+
+from fly_orm.deadline import Deadline
+from fly_orm.pool import Pool, PoolTimeout
+
+SOON = Deadline.after(30)
+
+
+class Factory:
+    def __init__(self):
+        self.numbers = itertools.count()
+        self.closed = []
+        self.fails = False
+
+    def open(self, deadline):
+        if self.fails:
+            raise OSError("cannot open")
+        return next(self.numbers)
+
+
+def make(max_size=2):
+    factory = Factory()
+    return Pool(factory.open, factory.closed.append, max_size=max_size), factory
+
+
+def waiting(pool, count):
+    """Wait until so many callers stand in line."""
+    while len(pool._waiters) < count:
+        threading.Event().wait(0.001)
+
+
+def acquire_later(pool, got):
+    thread = threading.Thread(target=lambda: got.append(pool.acquire(Deadline.after(30))))
+    thread.start()
+    return thread
+
+
+def test_the_item_used_last_is_lent_first():
+    pool, _ = make()
+    one, two = pool.acquire(SOON), pool.acquire(SOON)
+    pool.release(one)
+    pool.release(two)
+    assert pool.acquire(SOON) == two
+
+
+def test_no_more_than_the_maximum_is_opened():
+    pool, factory = make(max_size=2)
+    pool.acquire(SOON)
+    pool.acquire(SOON)
+    with pytest.raises(PoolTimeout, match=r"all 2 stayed in use for 0\.01 s"):
+        pool.acquire(Deadline.after(0.01))
+    assert next(factory.numbers) == 2
+
+
+def test_callers_are_served_in_the_order_in_which_they_came():
+    pool, _ = make(max_size=1)
+    item = pool.acquire(SOON)
+    order, threads = [], []
+    for number in range(5):
+        got = []
+        thread = threading.Thread(
+            target=lambda number=number, got=got: (
+                got.append(pool.acquire(SOON)),
+                order.append(number),
+                pool.release(item),
+            )
+        )
+        thread.start()
+        threads.append(thread)
+        waiting(pool, number + 1)
+    pool.release(item)
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_a_discarded_item_makes_room_for_a_waiting_caller():
+    pool, factory = make(max_size=1)
+    first = pool.acquire(SOON)
+    got = []
+    thread = acquire_later(pool, got)
+    waiting(pool, 1)
+    pool.discard(first)
+    thread.join()
+    assert got == [1]
+    assert factory.closed == [first]
+
+
+def test_a_failed_opening_gives_its_room_back():
+    pool, factory = make(max_size=1)
+    factory.fails = True
+    for _ in range(3):
+        with pytest.raises(OSError, match="cannot open"):
+            pool.acquire(SOON)
+    factory.fails = False
+    assert pool.acquire(SOON) == 0
+
+
+def test_a_caller_that_gave_up_takes_nothing():
+    pool, _ = make(max_size=1)
+    item = pool.acquire(SOON)
+    with pytest.raises(PoolTimeout):
+        pool.acquire(Deadline.after(0))
+    pool.release(item)
+    assert pool.acquire(SOON) == item
+
+
+def test_warming_opens_until_enough_are_idle_and_no_more_than_fit():
+    pool, _ = make(max_size=3)
+    pool.warm(2, SOON)
+    assert sorted(pool._idle) == [0, 1]
+    pool.warm(10, SOON)
+    assert sorted(pool._idle) == [0, 1, 2]
+
+
+def test_closing_closes_what_is_idle_and_what_comes_back():
+    pool, factory = make()
+    idle, lent = pool.acquire(SOON), pool.acquire(SOON)
+    pool.release(idle)
+    pool.close()
+    assert factory.closed == [idle]
+    pool.release(lent)
+    assert factory.closed == [idle, lent]
+
+
+def test_many_threads_share_few_items_and_never_the_same_at_once():
+    pool, _ = make(max_size=3)
+    in_use, clashes = set(), []
+
+    def work():
+        for _ in range(200):
+            item = pool.acquire(Deadline.after(30))
+            if item in in_use:
+                clashes.append(item)
+            in_use.add(item)
+            in_use.discard(item)
+            pool.release(item)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clashes == []
+    assert len(pool._idle) <= 3

@@ -1,0 +1,71 @@
+"""What the environment configures."""
+
+from __future__ import annotations
+
+import pytest
+
+from fly_orm.errors import ConfigurationError
+from fly_orm.settings import Settings
+
+SECRET = "0123456789abcdef"
+
+
+def test_without_variables_there_is_one_region_and_it_is_primary():
+    settings = Settings.from_environment({})
+    assert settings.topology.region == "local"
+    assert settings.topology.is_primary
+    assert (settings.rpc_timeout, settings.replication_timeout) == (5.0, 5.0)
+    assert settings.transport == "pyro5"
+    assert settings.listen.startswith("127.0.0.1:")
+
+
+def test_every_variable_is_read():
+    settings = Settings.from_environment(
+        {
+            "PRIMARY_REGION": "syd",
+            "FLY_REGION": "lax",
+            "MY_REGION": "ams",
+            "FLY_ORM_TRANSPORT": "carrier-pigeon",
+            "FLY_ORM_LISTEN": "[::]:7654",
+            "FLY_ORM_NODES": "syd=a:1",
+            "FLY_ORM_SECRET": SECRET,
+            "FLY_ORM_RPC_TIMEOUT": "2.5",
+            "FLY_ORM_REPLICATION_TIMEOUT": "none",
+        }
+    )
+    assert (settings.topology.region, settings.topology.primary_region) == ("lax", "syd")
+    assert (settings.transport, settings.listen, settings.secret) == ("carrier-pigeon", "[::]:7654", SECRET)
+    assert settings.nodes["syd"][0].address == "a:1"
+    assert (settings.rpc_timeout, settings.replication_timeout) == (2.5, None)
+
+
+def test_my_region_counts_where_fly_region_is_not_set():
+    assert Settings.from_environment({"MY_REGION": "ams", "FLY_REGION": ""}).topology.region == "ams"
+
+
+def test_an_empty_variable_is_as_good_as_none():
+    assert Settings.from_environment({"FLY_ORM_RPC_TIMEOUT": "", "PRIMARY_REGION": ""}) == Settings.from_environment({})
+
+
+def test_an_unknown_variable_is_an_error_that_names_the_nearest():
+    with pytest.raises(ConfigurationError, match=r"FLY_ORM_NODE is no setting.*did you mean FLY_ORM_NODES"):
+        Settings.from_environment({"FLY_ORM_NODE": "syd=a:1"})
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan"])
+def test_a_timeout_that_is_no_number_of_seconds_is_an_error(value):
+    with pytest.raises(ConfigurationError, match="FLY_ORM_RPC_TIMEOUT"):
+        Settings.from_environment({"FLY_ORM_RPC_TIMEOUT": value})
+
+
+def test_a_short_secret_is_refused_and_none_is_shown():
+    with pytest.raises(ConfigurationError, match="openssl rand") as caught:
+        Settings.from_environment({"FLY_ORM_SECRET": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+    assert SECRET not in repr(Settings.from_environment({"FLY_ORM_SECRET": SECRET}))
+
+
+def test_other_timeouts_are_checked_as_well():
+    assert Settings().with_timeouts(rpc_timeout=None).rpc_timeout is None
+    with pytest.raises(ValueError, match="rpc_timeout must be"):
+        Settings().with_timeouts(rpc_timeout=-1)
