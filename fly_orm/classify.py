@@ -84,7 +84,7 @@ class Classifier:
         return statement
 
     def _classify(self, sql: str) -> Statement:
-        if len(sql) > _MEMO_LONGEST_CHARS and _BULK.match(sql) and not _NOT_BULK.search(sql):
+        if len(sql) > _MEMO_LONGEST_CHARS and _is_bulk_insert(sql):
             return _write("bulk INSERT")
         try:
             found = [self._grammar.statement(part) for part in statements(sql)]
@@ -95,9 +95,17 @@ class Classifier:
         return _with_savepoint(found[0], sql) if found[0].kind in _SAVEPOINTS else found[0]
 
 
-# Megabytes of rows need no lexing, unless they might hold a second statement or a call that leaves something behind.
-_BULK = re.compile(r"[ \t\n\r\f]*insert[ \t\n\r\f]", re.IGNORECASE)
-_NOT_BULK = re.compile(r";|set_config|_lock|dblink|_setup", re.IGNORECASE)
+_INSERT = re.compile(r"[ \t\n\r\f]*insert[ \t\n\r\f]", re.IGNORECASE)
+
+
+def _is_bulk_insert(sql: str) -> bool:
+    """Whether rows, megabytes of them, need no lexing: no second statement, no call that leaves something behind."""
+    if not _INSERT.match(sql):
+        return False
+    text = sql.lower()
+    return not any(mark in text for mark in (";", "set_config", "_lock", "dblink", "_setup"))
+
+
 _SAVEPOINTS = {Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO}
 
 

@@ -108,7 +108,7 @@ def test_lower_case_keeps_the_index(sql):
 def test_any_text_quoted_is_one_token(text):
     for quote in "'\"":
         quoted = quote + text.replace(quote, quote * 2) + quote
-        assert [t for t in tokens(f"a {quoted} b") if t != "'$'"] == ["a", quoted, "b", END]
+        assert tokens(f"a {quoted} b") == ["a", quoted, "b", END]
 
 
 def test_statements_leave_empty_ones_out():
