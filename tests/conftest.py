@@ -1,53 +1,52 @@
-"""One primary and one replica for the whole run, in the same state before each test."""
-
-from __future__ import annotations
+"""One primary and one replica for the whole run, and a fresh database for each test that asks for one."""
 
 import itertools
 import os
+from collections.abc import Iterator
 
 import pytest
-from two_regions import two_regions
 
 from fly_orm.testing import Cluster, PostgresNotFound
 
-_numbers = itertools.count()
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def _cluster():
+def cluster() -> Iterator[Cluster]:
+    """The shared cluster. A test may stop, pause or delay its servers, but promotes only one of its own."""
     try:
-        cluster = Cluster.start()
+        shared = Cluster.start()
     except PostgresNotFound as error:
         if os.environ.get("CI"):
-            raise
+            pytest.fail(str(error))
         pytest.skip(str(error))
-    with cluster:
-        yield cluster
+    with shared:
+        yield shared
+
+
+@pytest.fixture(autouse=True)
+def _restored(request: pytest.FixtureRequest) -> None:
+    """Undo what the test before has done to the shared cluster, if this one uses it."""
+    if "cluster" in request.fixturenames:
+        _restore(request.getfixturevalue("cluster"))
 
 
 @pytest.fixture
-def cluster(_cluster):
-    """A primary and its replica, both running, the replica replaying without delay."""
-    for server in (_cluster.primary, _cluster.replica):
-        if not server.running:
-            server.start()
-    _cluster.resume_replay()
-    return _cluster
-
-
-@pytest.fixture
-def database(cluster):
-    """The name of a new database, which the replica has already."""
+def database(cluster: Cluster) -> Iterator[str]:
+    """The name of an empty database, which the replica has too."""
     name = f"test_{next(_numbers)}"
     cluster.create_database(name)
     cluster.wait_for_replica()
     yield name
-    cluster.resume_replay()
+    cluster.primary.start()
     cluster.drop_database(name)
 
 
-@pytest.fixture
-def regions(cluster, database):
-    """Two regions on the new database; see two_regions.py."""
-    with two_regions(cluster, database) as both:
-        yield both
+def _restore(cluster: Cluster) -> None:
+    for server in (cluster.primary, cluster.replica):
+        server.start()
+    assert not cluster.primary.query("SELECT pg_is_in_recovery()")
+    assert cluster.replica.query("SELECT pg_is_in_recovery()"), "a test has promoted the shared cluster's replica"
+    cluster.resume_replay()
+    if cluster.replica.query("SHOW recovery_min_apply_delay") != "0":
+        cluster.apply_delay(0)

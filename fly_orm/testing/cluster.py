@@ -83,11 +83,12 @@ class Cluster:
         """Stop both servers and remove every trace of them. Does nothing the second time, or in a forked process."""
         if not self._folder.mine:
             return
-        for server in (self.replica, self.primary):
-            server.stop("immediate")
-        if self.replication_link:
-            self.replication_link.close()
-        self._folder.close()
+        with ExitStack() as last:
+            last.callback(self._folder.close)
+            if self.replication_link:
+                last.callback(self.replication_link.close)
+            for server in (self.primary, self.replica):
+                last.callback(server.stop, "immediate")
 
     def create_database(self, name: str) -> None:
         """Create the database ``name`` on the primary."""
@@ -177,7 +178,7 @@ class Cluster:
     def _open_link(self) -> str:
         """The folder of the socket at which the primary can be reached through the replication link."""
         socket = self._folder.path / f".s.PGSQL.{PRIMARY_PORT}"
-        self.replication_link = Wan(f"{self._sockets}/{socket.name}", listen=str(socket)).start()
+        self.replication_link = Wan(f"{self._sockets}/{socket.name}", listen=str(socket))
         if self._folder.account:
             self._folder.account.give(socket)
         return str(socket.parent)

@@ -14,21 +14,21 @@ BURST_INTERVAL = 0.02
 
 
 class Fault:
-    """A fault, and through :attr:`fired` whether it has happened. This one loses a request on its way."""
+    """A fault that meets one request, and through :attr:`fired` whether it has happened."""
 
     def __init__(self) -> None:
         self.fired = threading.Event()
 
     def request(self, link: Link, chunk: bytes) -> None:
         """The client has sent ``chunk``."""
-        self.fire(link)
+        link.up.push(chunk)
 
     def reply(self, link: Link, chunk: bytes) -> None:
         """The server has sent ``chunk``."""
         link.down.push(chunk)
 
     def progressed(self, link: Link) -> None:
-        """Something was delivered on ``link``."""
+        """Something of what the client has sent was delivered."""
 
     def fire(self, link: Link) -> None:
         """Disconnect the client; the server sees the end of its input after what was sent to it."""
@@ -36,7 +36,11 @@ class Fault:
         self.fired.set()
 
 
-CutBeforeRequest = Fault
+class CutBeforeRequest(Fault):
+    """Loses a request on its way."""
+
+    def request(self, link: Link, chunk: bytes) -> None:
+        self.fire(link)
 
 
 class CutBeforeReply(Fault):
@@ -49,13 +53,13 @@ class CutBeforeReply(Fault):
     def request(self, link: Link, chunk: bytes) -> None:
         if self._earlier is None:
             self._earlier = link.up.pushed
-        link.up.push(chunk)
+        super().request(link, chunk)
 
     def reply(self, link: Link, chunk: bytes) -> None:
         if self._answers(link):
             self.fire(link)
         else:
-            link.down.push(chunk)
+            super().reply(link, chunk)
 
     def _answers(self, link: Link) -> bool:
         """Whether what the server sends now can be about the request, which it has begun to receive."""
@@ -80,10 +84,10 @@ class CutAfterRequest(CutBeforeReply):
         if self._answers(link):
             self._end_request(link)
         else:
-            link.down.push(chunk)
+            super().reply(link, chunk)
 
     def progressed(self, link: Link) -> None:
-        if self._complete and link.up.empty and not self.fired.is_set():
+        if self._complete and link.up.empty and not link.deaf and not self.fired.is_set():
             self.fire(link)
 
     def _end_request(self, link: Link) -> None:

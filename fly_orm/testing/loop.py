@@ -36,8 +36,16 @@ class LoopThread:
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether the loop can be given work."""
+        return self._thread.is_alive()
+
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """What ``work`` returns or raises, done in the loop's thread."""
+        """What ``work`` returns or raises, done in the loop's thread; RuntimeError once closed."""
+        if not self.running:
+            work.close()
+            raise RuntimeError(f"the {self._thread.name} is closed")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     def close(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any
 
 from .address import Binding, parse
 from .faults import CutAfterRequest, CutBeforeReply, CutBeforeRequest, Fault
@@ -28,35 +28,30 @@ class Wan:
     client pays with its first request: that the *connect* itself returns at once, and that a target which refuses
     is seen as a disconnection, is the one thing in which a proxy differs from distance.
 
-    It works in a thread of its own, from :meth:`start` to :meth:`close`; any thread may call any method, and what it
-    asks for is in force when the method returns.
+    It listens, in a thread of its own, until it is closed. Any thread may call any method, and what that asks for is
+    in force when it returns.
     """
 
     def __init__(self, target: str, listen: str = "127.0.0.1:0", rtt: float = 0.0) -> None:
-        self._target = parse(target)
-        self._listen = listen
-        self._rtt = _check_rtt(rtt)
-        self._thread: LoopThread | None = None
+        self._owner = os.getpid()
         self._server: asyncio.Server | None = None
-
-    def start(self) -> Wan:
-        """Begin to accept connections."""
-        self._binding = Binding(self._listen)
-        self._thread = LoopThread("wan")
-        self._network = Network(loop=self._thread.loop, target=self._target, rtt=self._rtt)
-        self._thread.run(self._open())
-        return self
+        with ExitStack() as undo:
+            self._binding = Binding(listen)
+            undo.callback(self._binding.release)
+            self._thread = LoopThread("wan")
+            undo.callback(self._thread.close)
+            self._network = Network(loop=self._thread.loop, target=parse(target), rtt=_check_rtt(rtt))
+            self._thread.run(self._open())
+            self._undo = undo.pop_all()
 
     def close(self) -> None:
-        """Drop every connection and give the address up. May be called twice."""
-        if self._thread:
+        """Drop every connection and give the address up. Does nothing the second time, or in a forked process."""
+        if os.getpid() == self._owner and self._thread.running:
             self._thread.run(self._close())
-            self._thread.close()
-            self._binding.release()
-            self._thread = None
+            self._undo.close()
 
     def __enter__(self) -> Wan:
-        return self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,13 +100,13 @@ class Wan:
 
     def heal(self) -> None:
         """Work again; a fault that was ordered and has not happened yet will not."""
-        self._run(self._heal())
+        self._thread.run(self._heal())
 
     def cut_before_request(self) -> threading.Event:
         """Lose the next request: what a client sends next is dropped, and it is disconnected.
 
-        The event is set when this, as the other two, has happened. It happens once, to one connection; the server
-        sees that connection end.
+        The next request is the next bytes that any client sends, and the server sees its connection end. The event
+        is set when this, or one of the other two, has happened. A later order replaces one that has not.
         """
         return self._order(CutBeforeRequest())
 
@@ -139,13 +134,7 @@ class Wan:
         async def act() -> None:
             action(*arguments)
 
-        self._run(act())
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        if self._thread is None:
-            work.close()
-            raise RuntimeError("this Wan is not started, or closed")
-        self._thread.run(work)
+        self._thread.run(act())
 
     async def _open(self) -> None:
         loop = self._network.loop
@@ -163,6 +152,8 @@ class Wan:
 
     async def _close(self) -> None:
         self._cut()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
         while self._network.links:
             await asyncio.sleep(0)
 
