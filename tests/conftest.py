@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from two_regions import TwoRegions, two_regions
 
 from fly_orm.testing import Cluster, PostgresNotFound
 
@@ -40,6 +41,13 @@ def database(cluster: Cluster) -> Iterator[str]:
     yield name
     cluster.primary.start()
     cluster.drop_database(name)
+
+
+@pytest.fixture
+def regions(cluster: Cluster, database: str) -> Iterator[TwoRegions]:
+    """Two regions on an empty database, one of them served by a node."""
+    with two_regions(cluster, database) as both:
+        yield both
 
 
 def _restore(cluster: Cluster) -> None:
