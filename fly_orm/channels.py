@@ -26,8 +26,8 @@ class SealedChannel:
         self.rtt = 0.0
         """Seconds that the last small exchange took."""
         self.databases: list[str] = []
-        self.proven = False
-        """Whether it has carried a request since it was opened; one that has may have been lost while idle."""
+        self.opened = now()
+        """When it was opened, on the monotonic clock; an older one may have been lost while idle."""
         self._channel = channel
         self._seal = seal
 

@@ -159,9 +159,10 @@ class RemoteLease:
         self.id = os.urandom(16)
         self.node = channels.node
         self._channels = channels
+        started = now()
         self._channel: SealedChannel | None = channels.acquire(deadline)
-        self.fresh = not self._channel.proven
-        """Whether its channel was opened for it."""
+        self.fresh = self._channel.opened >= started
+        """Whether its channel was opened just now."""
         self._pid = os.getpid()
 
     def open(self, run: Run, deadline: Deadline) -> tuple[Answer, RemoteLease | None]:
@@ -230,7 +231,6 @@ class RemoteLease:
         return Answer(done=done, node=self.node, seconds=now() - started)
 
     def _let_go(self, channel: SealedChannel) -> None:
-        channel.proven = True
         self._channel = None
         self._channels.release(channel)
 

@@ -86,7 +86,7 @@ class Lease:
     def _run_statements(
         self, cursor: Any, request: Run, deadline: Deadline
     ) -> tuple[Result | None, SQLError | None, Ending]:
-        open_before = self.transaction != IDLE or bool(request.before)
+        undecided = self.transaction == IDLE and not request.before
         ending = Ending()
         try:
             with self._cancellable(None if request.commits else deadline.remaining()):
@@ -94,10 +94,11 @@ class Lease:
                     cursor.execute(statement)
                 if request.commits and request.wait and self.transaction == IN_TRANSACTION:
                     ending = self._connection.ending()
+                undecided = undecided or request.commits
                 return _results(cursor, request), None, ending
         except psycopg2.Error as error:
             if self._raw.closed and error.pgcode is None:
-                raise ConnectionBroken(str(error), undecided=request.commits or not open_before) from error
+                raise ConnectionBroken(str(error), undecided=undecided) from error
             return None, self._describe(error), ending
 
     @contextmanager

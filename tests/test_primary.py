@@ -1,0 +1,237 @@
+"""The primary side: which LSN it hands out, whose settings a connection has, and what it says to bad requests."""
+
+from __future__ import annotations
+
+import os
+
+import psycopg2
+import pytest
+
+from fly_orm.deadline import Deadline
+from fly_orm.errors import NotPrimary
+from fly_orm.executor import Executor
+from fly_orm.lsn import LSN
+from fly_orm.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
+from fly_orm.primary import PrimaryPool, is_replica
+from fly_orm.waiters import PollingWaiter
+
+PROFILE = ("UTF8", ())
+SOON = Deadline.after(30)
+LEASE = b"0123456789abcdef"
+
+
+@pytest.fixture
+def pool(cluster, database):
+    made = PrimaryPool(database, lambda: cluster.primary.connect(database), max_size=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def executor(pool):
+    made = Executor("syd", [pool])
+    yield made
+    made.alarm.close()
+
+
+@pytest.fixture
+def ask(executor, database):
+    """Say something on one channel, and get the reply."""
+    channel = executor.accept("a test")
+
+    def say(*statements, **fields):
+        run = {"database": database, "lease": LEASE, "opens": True, "budget": 30.0, "statements": list(statements)}
+        return decode_reply(channel.respond(encode(Run(**{**run, **fields}))))
+
+    say.raw = lambda message: decode_reply(channel.respond(message))
+    say.gone = channel.gone
+    yield say
+    channel.gone()
+
+
+def rows(reply):
+    assert isinstance(reply, Done), reply
+    assert reply.error is None, reply.error
+    return list(zip(*reply.result.data, strict=True))
+
+
+class TestTheCommitLSN:
+    def test_is_one_that_the_replica_reaches_with_the_commit(self, cluster, database, ask):
+        waiter = PollingWaiter(cluster.replica.connect)
+        ask(b"CREATE TABLE t (i int)")
+        for number in range(300):
+            done = ask(b"INSERT INTO t VALUES (%d)" % number)
+            waiter.wait(LSN(done.lsn), Deadline.after(10))
+            with cluster.replica.connect(database) as replica, replica.cursor() as cursor:
+                cursor.execute("SELECT max(i) FROM t")
+                assert cursor.fetchone() == (number,)
+        waiter.close()
+
+    @pytest.mark.parametrize("where", ["session", "transaction"])
+    def test_covers_a_commit_that_did_not_wait_for_its_own_wal(self, cluster, database, ask, where):
+        waiter = PollingWaiter(cluster.replica.connect)
+        ask(b"CREATE TABLE t (i int)")
+        for number in range(50):
+            insert = b"INSERT INTO t VALUES (%d)" % number
+            if where == "session":
+                done = ask(insert, profile=[b"SET synchronous_commit = off"])
+            else:
+                ask(insert, before=[b"BEGIN", b"SET LOCAL synchronous_commit = off"])
+                done = ask(b"COMMIT", opens=False, commits=True)
+            waiter.wait(LSN(done.lsn), Deadline.after(10))
+            with cluster.replica.connect(database) as replica, replica.cursor() as cursor:
+                cursor.execute("SELECT max(i) FROM t")
+                assert cursor.fetchone() == (number,)
+        waiter.close()
+
+    def test_at_a_page_boundary_is_pushed_out(self, cluster, pool, monkeypatch):
+        """The flush position can end a page, inside a record of another's: then something is flushed after it."""
+        connection = pool.acquire(PROFILE, SOON)
+        before = connection.commit_lsn()
+        monkeypatch.setattr(LSN, "ends_page", True)
+        aligned = connection.commit_lsn()
+        monkeypatch.undo()
+        assert aligned >= before
+        assert connection.commit_lsn() > aligned
+        pool.release(connection)
+
+    def test_is_none_for_a_transaction_that_wrote_nothing(self, ask):
+        ask(b"SELECT 1", before=[b"BEGIN"])
+        assert ask(b"COMMIT", opens=False, commits=True).lsn is None
+
+    def test_is_none_if_nobody_wants_to_wait(self, ask):
+        assert ask(b"SELECT 1", wait=False).lsn is None
+
+
+class TestAPooledConnection:
+    def test_has_the_callers_settings_and_forgets_everything_else(self, pool):
+        settings = ("LATIN1", (b"SET TimeZone TO 'Asia/Tokyo'", b"SET search_path TO pg_catalog"))
+        first = pool.acquire(settings, SOON)
+        with first.raw.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE secret (i int)")
+            cursor.execute("SELECT set_config('app.tenant', 'one', false), pg_advisory_lock(1)")
+        pool.release(first)
+        again = pool.acquire(settings, SOON)
+        while again is not first:  # it is cleaned in the background
+            pool.release(again)
+            again = pool.acquire(settings, SOON)
+        with again.raw.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('TimeZone'), current_setting('client_encoding'), "
+                "coalesce(current_setting('app.tenant', true), ''), to_regclass('secret') IS NULL, "
+                "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
+            )
+            assert cursor.fetchone() == ("Asia/Tokyo", "LATIN1", "", True, 0)
+        pool.release(again)
+
+    def test_takes_over_the_settings_of_another_caller(self, pool):
+        for zone in ("Asia/Tokyo", "UTC", "America/New_York"):
+            connection = pool.acquire(("UTF8", (f"SET TimeZone TO '{zone}'".encode(),)), SOON)
+            with connection.raw.cursor() as cursor:
+                cursor.execute("SHOW TimeZone")
+                assert cursor.fetchone() == (zone,)
+            pool.release(connection)
+
+    def test_that_was_lost_while_idle_is_replaced(self, cluster, pool):
+        connection = pool.acquire(PROFILE, SOON)
+        pid = connection.raw.get_backend_pid()
+        pool.release(connection)
+        cluster.primary.query(f"SELECT pg_terminate_backend({pid}, 10000)")
+        with pool.acquire(PROFILE, SOON).cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    def test_to_a_replica_is_none(self, cluster, database):
+        pool = PrimaryPool(database, lambda: cluster.replica.connect(database), max_size=1)
+        with pytest.raises(NotPrimary, match="is a replica"):
+            pool.check()
+        pool.close()
+
+    def test_says_whether_its_server_is_a_replica(self, cluster):
+        with cluster.replica.connect() as replica, cluster.primary.connect() as primary:
+            assert is_replica(replica)
+            assert not is_replica(primary)
+
+
+class TestAnExecutor:
+    def test_greets(self, ask, database):
+        assert ask.raw(encode(Greet(region="lax"))) == Welcome(region="syd", databases=[database])
+
+    @pytest.mark.parametrize("message", [b"", b"\xc1", b"x" * 100, encode(Done()), os.urandom(64)])
+    def test_declines_what_is_no_request(self, ask, message):
+        reply = ask.raw(message)
+        assert isinstance(reply, Declined)
+        assert reply.reason == "bad request"
+
+    def test_returns_the_bytes_that_postgres_sent(self, ask):
+        reply = ask(b"SELECT 1, 'a', NULL, true, '{1,2}'::int[], 1.50, 'happy'::text")
+        assert rows(reply) == [(b"1", b"a", None, b"t", b"{1,2}", b"1.50", b"happy")]
+
+    def test_returns_the_bytes_of_types_that_the_driver_does_not_know(self, ask):
+        ask("CREATE TYPE mood AS ENUM ('sad', 'häppy')".encode())
+        for _ in range(2):
+            reply = ask("SELECT 'häppy'::mood".encode("latin-1"), encoding="LATIN1")
+            assert rows(reply) == [("häppy".encode("latin-1"),)]
+
+    def test_keeps_a_lease_while_a_transaction_is_open(self, ask):
+        assert ask(b"CREATE TABLE t ()", before=[b"BEGIN"]).kept
+        assert ask(b"INSERT INTO t DEFAULT VALUES", opens=False).kept
+        assert not ask(b"COMMIT", opens=False, commits=True).kept
+        reply = ask(b"SELECT 1", opens=False)
+        assert reply.reason == "lost"
+
+    def test_runs_several_statements_up_to_the_first_error(self, ask):
+        ask(b"CREATE TABLE t (i int PRIMARY KEY)")
+        reply = ask(*(b"INSERT INTO t VALUES (%d)" % i for i in (1, 2, 1, 3)))
+        assert reply.error.sqlstate == "23505"
+        assert reply.lsn is not None
+        assert rows(ask(b"SELECT count(*) FROM t")) == [(b"2",)]
+        assert ask(b"INSERT INTO t VALUES (8)", b"INSERT INTO t VALUES (9)").result.row_count == 2
+
+    def test_rolls_back_when_its_peer_is_gone(self, ask, cluster, database):
+        ask(b"CREATE TABLE t ()", before=[b"BEGIN"])
+        ask.gone()
+        with cluster.primary.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('t')")
+            assert cursor.fetchone() == (None,)
+
+    def test_can_be_told_to_let_go(self, ask):
+        ask(b"SELECT 1", keep=True)
+        assert isinstance(ask.raw(encode(Release(lease=LEASE))), Done)
+        assert ask(b"SELECT 1", opens=False).reason == "lost"
+
+    def test_ignores_a_cancel_of_what_is_not_there(self, ask):
+        assert isinstance(ask.raw(encode(Cancel(lease=b"nobody's"))), Done)
+
+    def test_does_not_start_what_comes_too_late(self, ask):
+        assert ask(b"CREATE TABLE t ()", budget=0.0).reason == "expired"
+
+    def test_says_that_the_statement_ran_when_its_result_is_too_long(self, ask, monkeypatch):
+        monkeypatch.setattr("fly_orm.executor.MAX_MESSAGE_BYTES", 20_000)
+        ask(b"CREATE TABLE t (i int)")
+        reply = ask(b"INSERT INTO t SELECT generate_series(1, 9999) RETURNING i")
+        assert "was executed" in reply.error.message
+        assert reply.lsn is not None
+        assert rows(ask(b"SELECT count(*) FROM t")) == [(b"9999",)]
+
+    @pytest.mark.parametrize("commits", [False, True])
+    def test_tells_that_a_transaction_is_lost_with_its_connection(self, ask, cluster, commits):
+        pid = int(rows(ask(b"SELECT pg_backend_pid()", before=[b"BEGIN"]))[0][0])
+        cluster.primary.query(f"SELECT pg_terminate_backend({pid}, 10000)")
+        assert ask(b"COMMIT" if commits else b"SELECT 1", opens=False, commits=commits).reason == "lost"
+        assert ask(b"SELECT 1", opens=False).reason == "lost"
+
+    def test_does_not_know_what_became_of_a_statement_that_broke_its_connection(self, ask):
+        assert ask(b"SELECT pg_terminate_backend(pg_backend_pid(), 10000)").reason == "unknown"
+        assert rows(ask(b"SELECT 1")) == [(b"1",)]
+
+    def test_says_that_the_primary_cannot_be_reached(self, database):
+        def connect():
+            raise psycopg2.OperationalError("connection refused")
+
+        pool = PrimaryPool(database, connect, max_size=1)
+        executor = Executor("syd", [pool])
+        run = Run(database=database, lease=LEASE, opens=True, statements=[b"SELECT 1"])
+        reply = decode_reply(executor.accept("a test").respond(encode(run)))
+        assert reply.reason == "unavailable"
+        assert "connection refused" in reply.message
+        executor.close()
