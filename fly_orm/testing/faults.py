@@ -87,7 +87,7 @@ class CutAfterRequest(CutBeforeReply):
             super().reply(link, chunk)
 
     def progressed(self, link: Link) -> None:
-        if self._complete and link.up.empty and not link.deaf and not self.fired.is_set():
+        if self._complete and link.up.empty and not link.deaf:
             self.fire(link)
 
     def _end_request(self, link: Link) -> None:

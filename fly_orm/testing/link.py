@@ -178,7 +178,7 @@ class Link:
         """Something was delivered by ``pipe``."""
         if pipe is self.down:
             self._clients_turn = True
-        elif self._fault:
+        elif self._fault and not self._abandoned:
             self._fault.progressed(self)
         if self.up.ended and self.down.ended:
             self.client.close()
