@@ -18,7 +18,7 @@ import Pyro5.protocol
 import Pyro5.serializers
 import pytest
 from Pyro5.protocol import SendingMessage
-from test_transports import Held, Recorder, in_thread, node_of, our_threads, soon, until
+from test_transports import Held, Recorder, in_child, in_thread, node_of, our_threads, soon, until
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
@@ -328,10 +328,10 @@ class Bytes(Pyro5.serializers.SerializerBase):
     def loads(self, data):
         return GREETING if data == wire.HELLO else bytes(data)
 
-    def dumpsCall(self, obj, method, vargs, kwargs):
+    def dumpsCall(self, obj, method, vargs, kwargs):  # noqa: N802 - Pyro5's name
         return vargs[0]
 
-    def loadsCall(self, data):
+    def loadsCall(self, data):  # noqa: N802 - Pyro5's name
         return "node", "call", (bytes(data),), {}
 
 
@@ -569,6 +569,29 @@ def test_above_the_limit_connections_are_closed_unread(node, raw, monkeypatch):
     assert node.connect().exchange(b"fine", soon()) == b"fine"
 
 
+def test_a_reply_over_the_limit_is_not_even_begun(node, raw):
+    node.serve(lambda request: bytes(MAX_MESSAGE_BYTES + 1))
+    assert greeted(raw(HELLO, message(wire.INVOKE, b"read"))).recv(1) == b""
+
+
+def test_a_request_that_arrives_as_the_server_closes_is_not_executed(node):
+    channel = node.serve().connect()
+    (served,) = node.server._roster.members()
+    served._draining = True  # as drain() leaves it that came just after the request
+    with pytest.raises(OutcomeUnknown):
+        channel.exchange(b"write", soon())
+    assert node.responder.requests == []
+
+
+def test_a_peer_is_watched_only_while_its_request_is_answered(node, monkeypatch):
+    node.serve().connect().exchange(b"hello", soon())
+    (served,) = node.server._roster.members()
+    monkeypatch.setattr(wire.Link, "quiet", lambda link: False)
+    lost = []
+    served.notice_peer(lost.append)
+    assert lost == []
+
+
 def test_a_peer_that_sends_more_before_it_has_its_reply_is_gone(node, raw):
     held = Held()
     node.serve(held)
@@ -667,7 +690,12 @@ def test_a_request_that_gets_no_proper_reply_has_an_unknown_outcome(node, action
             channel.exchange(b"next", soon())
 
 
-@pytest.mark.parametrize("action", [hangs_up, says(b"unasked")])
+def resets(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@pytest.mark.parametrize("action", [hangs_up, resets, says(b"unasked")])
 def test_a_stale_connection_means_not_delivered(node, action):
     happened = threading.Event()
     with FalseServer(*GREETS, action, lambda sock: happened.set()) as server:
@@ -739,6 +767,16 @@ server = Pyro5Transport().serve("127.0.0.1:0", lambda peer: Responder())
 print(server.address, flush=True)
 time.sleep(60)
 """
+
+
+def test_a_forked_child_is_told_that_the_channel_is_the_parents(node):
+    channel = node.serve().connect()
+
+    def child():
+        with pytest.raises(NotDelivered, match="forked from"):
+            channel.exchange(b"child", soon())
+
+    in_child(child)
 
 
 def test_the_death_of_an_idle_client_is_noticed(node):

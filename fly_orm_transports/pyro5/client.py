@@ -53,8 +53,10 @@ class Pyro5Channel:
 
     def exchange(self, request: bytes, deadline: Deadline) -> bytes:
         """The reply, NotDelivered, or OutcomeUnknown; after any exception the connection is closed."""
-        if self._forked or not self._in_use.acquire(blocking=False):
-            raise self._not_delivered("the channel belongs to another process or caller")
+        if self._forked:
+            raise self._not_delivered("the channel belongs to the process that this one was forked from")
+        if not self._in_use.acquire(blocking=False):
+            raise self._not_delivered("the channel is in use by another caller")
         try:
             self._send(request, deadline)
             return self._receive(deadline)
@@ -67,13 +69,13 @@ class Pyro5Channel:
                 self.close()
 
     def _send(self, request: bytes, deadline: Deadline) -> None:
-        if problem := self._problem(request, deadline):
+        if problem := self._problem(request):
             raise self._not_delivered(problem)
         self._seq = (self._seq + 1) & 0xFFFF
         try:
             self._link.send(INVOKE, self._seq, request, deadline)
         except FAILURES as error:
-            raise self._not_delivered(f"sending failed: {error}") from error
+            raise self._not_delivered(f"sending failed: {error} (time limit: {deadline})") from error
 
     def _receive(self, deadline: Deadline) -> bytes:
         try:
@@ -84,14 +86,12 @@ class Pyro5Channel:
             raise self._outcome_unknown("the reply belongs to another request")
         return reply
 
-    def _problem(self, request: bytes, deadline: Deadline) -> str | None:
+    def _problem(self, request: bytes) -> str | None:
         """Why the request cannot be sent, if so."""
         if self._closed:
             return "the channel is closed"
         if len(request) > MAX_MESSAGE_BYTES:
             return f"it has {len(request)} bytes, and {MAX_MESSAGE_BYTES} are allowed"
-        if deadline.expired:
-            return f"no time was left of {deadline}"
         return None if self._link.quiet() else "the connection has been closed by the node or the network"
 
     def _not_delivered(self, problem: str) -> NotDelivered:
