@@ -1,0 +1,65 @@
+"""The README's code runs, and what it says about names and defaults is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from two_regions import SECRET
+
+import fly_orm
+from fly_orm import settings
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^( *)```python\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def in_lax(regions, monkeypatch):
+    """The environment of a process in lax, in which "shop" is the test's database."""
+    server = regions.cluster.replica.params(regions.name)
+    variables = {
+        "PRIMARY_REGION": "syd",
+        "FLY_REGION": "lax",
+        "FLY_ORM_NODES": f"syd={regions.wan.address}",
+        "FLY_ORM_SECRET": SECRET,
+        "FLY_ORM_LISTEN": "127.0.0.1:0",
+        "PGHOST": server["host"],
+        "PGPORT": str(server["port"]),
+        "PGUSER": server["user"],
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_code_in_the_readme_runs(regions, in_lax):
+    namespace = {}
+    for indent, block in BLOCKS:
+        code = re.sub(f"^{indent}", "", block, flags=re.MULTILINE).replace('"shop"', repr(regions.name))
+        exec(compile(code, "README.md", "exec"), namespace)
+    assert namespace["user"].name == "ann"
+    assert namespace["served"].route is fly_orm.Route.PRIMARY
+    namespace["serving"].close()
+    namespace["db"].close()
+    namespace["db"]._fly_orm.close()
+
+
+def test_the_settings_in_the_readme_are_all_and_have_these_defaults():
+    rows = dict(re.findall(r"^\| `(FLY_ORM_\w+)` \| `?([^|`]*?)`? \|", README.split("## Settings")[1], re.MULTILINE))
+    assert set(rows) == set(settings._VARIABLES)
+    defaults = settings.Settings()
+    for name, (field, _) in settings._VARIABLES.items():
+        value = getattr(defaults, field)
+        assert rows[name] == (f"{value:g}" if isinstance(value, float) else str(value or "none")).replace("{}", "none")
+
+
+def test_every_error_that_the_readme_names_exists():
+    table = README.split("## When something breaks")[1].split("All of them")[0]
+    for name in re.findall(r"`([A-Z][a-z]\w+)`", table):
+        assert issubclass(getattr(fly_orm, name), fly_orm.FlyOrmError)
+
+
+def test_the_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (Path(__file__).parent.parent / target).exists(), target
