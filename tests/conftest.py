@@ -29,7 +29,7 @@ def cluster() -> Iterator[Cluster]:
 def _restored(request: pytest.FixtureRequest) -> None:
     """Undo what the test before has done to the shared cluster, if this one uses it."""
     if "cluster" in request.fixturenames:
-        _restore(request.getfixturevalue("cluster"))
+        restore(request.getfixturevalue("cluster"))
 
 
 @pytest.fixture
@@ -50,7 +50,8 @@ def regions(cluster: Cluster, database: str) -> Iterator[TwoRegions]:
         yield both
 
 
-def _restore(cluster: Cluster) -> None:
+def restore(cluster: Cluster) -> None:
+    """Both servers run in their roles, and nothing holds replay up."""
     for server in (cluster.primary, cluster.replica):
         server.start()
     assert not cluster.primary.query("SELECT pg_is_in_recovery()")
