@@ -1,0 +1,1 @@
+"""Programs that show fly_orm at work."""

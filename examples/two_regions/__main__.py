@@ -1,0 +1,100 @@
+"""Tells the story of two regions: a visitor in lax, and the same app without fly_orm to compare with.
+
+Ends with 0 if every read saw its write and a violated constraint was reported as it should be, and with 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from fly_orm import ConfigurationError
+
+from . import wording
+from .plain import PlainScreen
+from .process import ProcessFailed
+from .results import Compared, Verdict, compare, judge
+from .stage import Stage, two_regions
+from .step import Step
+
+#: Seconds that a round trip between the regions takes.
+RTT = 0.08
+ROUNDS = 4
+#: Seconds after which the demo gives up.
+TIME_LIMIT = 30
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    _end_tidily()
+    sys.stdout.reconfigure(errors="replace")  # for the marks, where the terminal knows only ASCII
+    try:
+        verdict = run(_screen())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
+        return 1
+    except (ConfigurationError, ProcessFailed) as error:
+        print(f"The demo failed: {error}", file=sys.stderr)
+        return 1
+    return 0 if verdict.ok else 1
+
+
+def run(screen: Any) -> Verdict:
+    """Show everything, and say whether it worked."""
+    screen.title(f"fly_orm in two regions, {RTT * 1000:.0f} ms apart, on a real primary and a real replica")
+    with two_regions(RTT) as stage:
+        screen.say(wording.introduction(stage))
+        for _ in stage.lax.play("prepare"):
+            pass
+        steps = screen.tour(stage.lax.play("tour"))
+        results: list[Compared] = []
+        screen.comparison(_rounds(stage, steps, results))
+    screen.say(wording.conclusion(results))
+    verdict = judge(steps)
+    screen.verdict(str(verdict), ok=verdict.ok)
+    return verdict
+
+
+def _rounds(stage: Stage, steps: list[Step], results: list[Compared]) -> Iterator[list[Compared]]:
+    """Play the same operations in both ways, by turns; adds to the steps, and brings the results up to date."""
+    lax: list[Step] = []
+    direct: list[Step] = []
+    for _ in range(ROUNDS):
+        lax += stage.lax.play("compare")
+        direct += stage.direct.play("compare")
+        results[:] = compare(lax, direct)
+        yield results
+    steps += lax
+
+
+def _screen() -> Any:
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return PlainScreen()
+    try:
+        from .live import LiveScreen
+    except ModuleNotFoundError as error:
+        print(f"In plain lines, for want of {error.name}: pip install 'fly-orm[demo]' adds live tables.\n")
+        return PlainScreen()
+    return LiveScreen()
+
+
+def _end_tidily() -> None:
+    """Let signals end the demo in the way of an exception, so that what it started is stopped."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, _stop)
+    signal.alarm(TIME_LIMIT)
+
+
+def _stop(number: int, _frame: object) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(each, signal.SIG_IGN)  # stopping is not to be interrupted
+    if number == signal.SIGALRM:
+        print(f"The demo failed: it did not end within {TIME_LIMIT} s", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

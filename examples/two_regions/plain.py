@@ -1,0 +1,52 @@
+"""The demo in plain lines, for a file, a pipe or a simple terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from . import wording
+from .results import Compared
+from .step import Step
+
+Columns = Sequence[tuple[str, int, bool]]
+
+
+class PlainScreen:
+    """Prints a line for each thing that happens."""
+
+    def title(self, text: str) -> None:
+        """Say what comes."""
+        print(f"{text}\n", flush=True)
+
+    def say(self, text: str) -> None:
+        """Say something, with a line of space after it."""
+        print(f"{text}\n", flush=True)
+
+    def verdict(self, text: str, *, ok: bool) -> None:
+        """Say how it ended."""
+        print(text if ok else f"FAILED: {text}", flush=True)
+
+    def tour(self, steps: Iterable[Step]) -> list[Step]:
+        """Show each step as it happens, and return them all."""
+        shown = []
+        self._line(wording.TOUR, [heading for heading, _, _ in wording.TOUR])
+        for step in steps:
+            self._line(wording.TOUR, wording.tour_row(step))
+            shown.append(step)
+        print()
+        return shown
+
+    def comparison(self, rounds: Iterable[Sequence[Compared]]) -> None:
+        """Show what the last round brought the results to."""
+        *_, results = rounds
+        self._line(wording.COMPARISON, [heading for heading, _, _ in wording.COMPARISON])
+        for compared in results:
+            self._line(wording.COMPARISON, wording.comparison_row(compared))
+        print()
+
+    def _line(self, columns: Columns, cells: Sequence[str]) -> None:
+        aligned = (
+            cell.rjust(width) if numbers else cell.ljust(width)
+            for cell, (_, width, numbers) in zip(cells, columns, strict=True)
+        )
+        print("  ".join(aligned).rstrip(), flush=True)

@@ -1,0 +1,72 @@
+"""Child processes that the demo talks to, and that it never leaves behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+ROOT = Path(__file__).parents[2]
+STOP_TIMEOUT = 5.0
+
+
+class ProcessFailed(Exception):
+    """A child process ended before it should; the message is what it said."""
+
+
+class Process:
+    """A running ``python -m …``, from the start of a ``with`` block to its end."""
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
+        self._command = " ".join(arguments)
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the process
+        self._child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            cwd=ROOT,
+            env=dict(environment),
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for the demo, which then ends its children
+        )
+
+    @property
+    def pid(self) -> int:
+        """The number by which the system knows it."""
+        return self._child.pid
+
+    def tell(self, line: str) -> None:
+        """Give it a line to read; ProcessFailed if it cannot take it."""
+        try:
+            print(line, file=self._child.stdin, flush=True)
+        except BrokenPipeError:
+            raise ProcessFailed(self._complaint()) from None
+
+    def hear(self) -> str:
+        """The next line that it prints; ProcessFailed if there is none."""
+        line = self._child.stdout.readline()
+        if not line:
+            raise ProcessFailed(self._complaint())
+        return line.rstrip("\n")
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.terminate()
+        try:
+            self._child.communicate(timeout=STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.communicate()
+        self._errors.close()
+
+    def _complaint(self) -> str:
+        self._errors.seek(0)
+        return f"{self._command} ended: {self._errors.read().strip() or 'it said nothing'}"

@@ -1,0 +1,96 @@
+"""A process that visits the app, in the region that its environment names.
+
+It plays a script for each line that it reads, and prints each step as it happens. With nothing more to read it ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+
+from . import app
+from .reporter import Reporter
+from .step import END, Kind
+
+_numbers = itertools.count(1)
+
+
+def prepare(_report: Reporter) -> None:
+    """Make the tables, and something to read, from whatever region this is."""
+    with app.db.atomic():
+        app.db.create_tables([app.User, app.Post])
+        editor = app.sign_up("editor")
+        app.Post.insert_many([{"author": editor, "title": f"Yesterday's news, part {n}"} for n in range(10)]).execute()
+
+
+def tour(report: Reporter) -> None:
+    """Read, write, and read what was written."""
+    report.read("read the front page", app.front_page)
+    with report.write("insert a user"):
+        ann = app.sign_up("ann")
+    report.read_back("… read her back", lambda: app.find("ann"), expected=ann)
+
+    with report.write("insert a post of hers"):
+        app.publish(ann, "Hello")
+    report.read_back("… read her posts", lambda: app.titles_by(ann), expected=["Hello"])
+
+    with report.write("update: she moves to Lima"):
+        app.move(ann, "Lima")
+    report.read_back("… read where she lives", lambda: app.User.get_by_id(ann.id).city, expected="Lima")
+
+    with report.write("transaction: commit") as commit, app.db.atomic():
+        with report.step("transaction: insert a post", Kind.OTHER):
+            app.publish(ann, "Moving")
+        with report.step("transaction: insert another", Kind.OTHER):
+            app.publish(ann, "Moved")
+        three = ["Hello", "Moving", "Moved"]
+        report.read_back("transaction: read them in it", lambda: app.titles_by(ann), expected=three, kind=Kind.CHECK)
+        commit.start()  # what is left of the block is the commit
+    report.read_back("… read them after it", lambda: app.titles_by(ann), expected=three)
+
+    report.violate("another ann: IntegrityError, user_name", lambda: app.sign_up("ann"), constraint="user_name")
+    report.read_back("… read: ann is who she was", lambda: app.find("ann"), expected=ann, kind=Kind.CHECK)
+
+
+def compare(report: Reporter) -> None:
+    """One round of what is compared between regions."""
+    name = f"visitor {os.getpid()}.{next(_numbers)}"
+    report.read("read a user", lambda: app.find("editor"))
+    report.read("read the front page: 10 posts, with authors", app.front_page)
+
+    with report.write("insert a user"):
+        user = app.sign_up(name)
+    report.read_back("read back what was written", lambda: app.find(name), expected=user)
+    with report.write("insert a post"):
+        app.publish(user, "one")
+    report.read_back("read back what was written", lambda: app.titles_by(user), expected=["one"])
+    with report.write("update a user"):
+        app.move(user, "Oslo")
+    report.read_back("read back what was written", lambda: app.User.get_by_id(user.id).city, expected="Oslo")
+
+    with report.write("transaction: 3 inserts"):
+        app.publish_all(user, ["two", "three", "four"])
+    report.read_back("read back what was written", lambda: len(app.titles_by(user)), expected=4)
+
+    with report.write("a web page: 5 reads and a write"):
+        for _ in range(5):
+            app.front_page()
+        app.publish(user, "five")
+    report.read_back("read back what was written", lambda: len(app.titles_by(user)), expected=5)
+
+
+SCRIPTS = {"prepare": prepare, "tour": tour, "compare": compare}
+
+
+def main() -> None:
+    """Play what is asked for."""
+    app.db.connect()
+    report = Reporter(os.environ.get("FLY_REGION", ""), lambda step: print(step.encode(), flush=True))
+    for line in sys.stdin:
+        SCRIPTS[line.strip()](report)
+        print(END, flush=True)
+
+
+if __name__ == "__main__":
+    main()
