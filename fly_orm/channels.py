@@ -14,6 +14,8 @@ from .transport import MAX_MESSAGE_BYTES, Channel, Transport
 
 #: The most that opening a channel to one node may take, so that there is time left for another node.
 CONNECT_TIMEOUT = 2.0
+#: Channels kept ready beyond those in use, so that a write need not wait for a connection to be made.
+READY_CHANNELS = 2
 #: What the seal and the transport may add to a message.
 OVERHEAD_BYTES = 1024
 
@@ -94,9 +96,11 @@ class NodeChannels:
     def acquire(self, deadline: Deadline) -> SealedChannel:
         """A channel for the caller alone; NotDelivered if none can be had in time."""
         try:
-            return self._pool.acquire(deadline)
+            channel = self._pool.acquire(deadline)
         except PoolTimeout as error:
             raise NotDelivered(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
+        self.warm()
+        return channel
 
     def release(self, channel: SealedChannel) -> None:
         self._pool.release(channel)
@@ -104,17 +108,17 @@ class NodeChannels:
     def discard(self, channel: SealedChannel) -> None:
         self._pool.discard(channel)
 
-    def warm(self, count: int) -> None:
-        """Open channels in the background until ``count`` are idle."""
-        if self._warming.acquire(blocking=False):
-            threading.Thread(target=self._warm, args=(count,), name="fly_orm channel opener", daemon=True).start()
+    def warm(self) -> None:
+        """Open channels in the background, unless enough are idle."""
+        if self._pool.lacks(READY_CHANNELS) and self._warming.acquire(blocking=False):
+            threading.Thread(target=self._warm, name="fly_orm channel opener", daemon=True).start()
 
     def close(self) -> None:
         self._pool.close()
 
-    def _warm(self, count: int) -> None:
+    def _warm(self) -> None:
         try:
-            self._pool.warm(count, Deadline.after(CONNECT_TIMEOUT))
+            self._pool.warm(READY_CHANNELS, Deadline.after(CONNECT_TIMEOUT))
         except FlyOrmError:
             pass  # whoever needs a channel meets the same error, and reports it
         finally:

@@ -29,8 +29,6 @@ from .transport import Transport
 
 #: Channels to one node; each carries one request, or one open transaction, at a time.
 MAX_CHANNELS = 32
-#: Channels kept ready beyond those in use, so that a write need not wait for a connection to be made.
-READY_CHANNELS = 2
 #: A node that could not be reached is tried only after the others for so many seconds.
 SET_ASIDE = 5.0
 #: Part of the time that is left is for the way there and back, so that the node's answer that time is over arrives.
@@ -87,7 +85,7 @@ class Forwarder:
     def warm(self) -> None:
         """Open channels in the background, so that the first write finds them."""
         for node in self._settings.nodes.get(self._region, ()):
-            self._channels_to(node).warm(READY_CHANNELS)
+            self._channels_to(node).warm()
 
     def cancel(self, lease: bytes, node: Node) -> None:
         """Cancel what runs in a lease on a node, from another channel; FlyOrmError if that cannot be said to it."""

@@ -77,6 +77,11 @@ class Pool(Generic[T]):
                 self._size += 1
             self.release(self._open_one(deadline))
 
+    def lacks(self, count: int) -> bool:
+        """Whether fewer than ``count`` items are idle, and there is room for more."""
+        with self._lock:
+            return not self._closed and len(self._idle) < count and self._size < self._max_size
+
     def close(self) -> None:
         """Close what is idle now, and what is lent when it comes back."""
         with self._lock:

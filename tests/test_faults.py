@@ -145,6 +145,29 @@ class TestATransaction:
         db.rollback()
         regions.wan.heal()
 
+    def test_whose_caller_is_gone_while_a_statement_runs_is_cancelled(self, regions, db):
+        db.begin()
+        insert(db, "one")
+        connection, errors = db.connection(), []
+
+        def sleep():
+            try:
+                connection.cursor().execute("SELECT pg_sleep(600)")
+            except psycopg2.Error as error:
+                errors.append(error)
+
+        def sleeping():
+            return regions.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'")
+
+        thread = threading.Thread(target=sleep)
+        thread.start()
+        until(lambda: sleeping() == 1)
+        regions.wan.cut()
+        thread.join()
+        assert isinstance(errors[0], TransactionLost)
+        until(lambda: sleeping() == 0)
+        db.rollback()
+
     def test_whose_caller_says_nothing_is_rolled_back_in_the_end(self, cluster, database):
         with two_regions(cluster, database, idle_timeout=0.2) as regions:
             regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")

@@ -11,7 +11,7 @@ from ..classify import Statement
 #: Settings that change how Postgres writes and reads values, which libpq is told whenever they change.
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
 #: Those that it is not told of, and which the configuration files of two servers may give differently.
-UNREPORTED = ("bytea_output", "extra_float_digits", "lc_monetary", "xmlbinary", "xmloption")
+UNREPORTED = ("bytea_output", "extra_float_digits", "xmlbinary")
 
 
 class SessionSettings:
@@ -20,10 +20,13 @@ class SessionSettings:
     def __init__(self) -> None:
         self._changes: dict[str, bytes] = {}
         self._made: tuple[Any, list[bytes]] | None = None
+        self.primary_only = False
+        """Whether some of them only the primary takes."""
 
     def remember(self, statement: Statement, sql: bytes) -> None:
         """Note a SET, RESET or DISCARD that has taken effect."""
         self._made = None
+        self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets
         if statement.resets:
             self._changes.clear()
         elif statement.name is None:
@@ -34,7 +37,7 @@ class SessionSettings:
 
     def forget(self) -> None:
         """Note that the session has its first settings again."""
-        self._made = None
+        self._made, self.primary_only = None, False
         self._changes.clear()
 
     def profile(self, connection: Any, unreported: dict[str, str]) -> list[bytes]:
