@@ -20,7 +20,7 @@ LAYERS = [
     ("channels", "lease"),
     ("primary", "sqlerror"),
     ("handshake", "waiters", "session", "classify", "registry", "alarm", "pool"),
-    ("lexer", "messages", "settings"),
+    ("messages", "settings"),
     ("transport", "waiter"),
     ("lsn", "deadline", "topology", "errors"),
 ]

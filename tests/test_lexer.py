@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_orm.lexer import (
+from fly_orm.classify.lexer import (
     END,
-    Reader,
     UnterminatedError,
     identifier,
     is_name,
@@ -21,6 +20,7 @@ from fly_orm.lexer import (
     statements,
     tokens,
 )
+from fly_orm.classify.reader import Reader
 
 TOKENS = [
     ("nothing", "", []),

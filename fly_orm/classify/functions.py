@@ -1,0 +1,65 @@
+"""Functions that a replica refuses, or that mean something else there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .lexer import END
+
+_FUNCTIONS = re.compile(
+    r"""
+    (?P<settings> set_config )
+  | (?P<server>   pg_terminate_backend | pg_cancel_backend | pg_log_backend_memory_contexts )
+  | (?P<pins>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query)
+              | pg_replication_origin_session_setup )
+  | (?P<primary>
+        nextval | setval | currval | lastval | pg_notify | pg_nextoid
+      | pg_(?:try_)?advisory_xact_lock(?:_shared)? | pg_advisory_unlock\w*
+      | lo_\w+ | loread | lowrite | dblink\w*
+      | txid_current | pg_current_xact_id | pg_export_snapshot
+      | pg_current_wal_\w+ | pg_switch_wal | pg_walfile_name\w* | pg_create_\w+ | pg_drop_\w+ | pg_logical_\w+
+      | pg_replication_\w+ | pg_copy_\w+ | pg_sync_replication_slots | pg_stop_making_pinned_objects
+      | pg_stat_\w*reset\w* | pg_(?:restore|clear)_\w+_stats
+      | pg_reload_conf | pg_promote | pg_rotate_logfile\w* | pg_current_logfile
+      | pg_backup_\w+ | pg_(?:start|stop)_backup | pg_wal_replay_(?:pause|resume) | pg_log_standby_snapshot
+      | pg_read_\w+ | pg_ls_\w+ | pg_stat_file | pg_file_\w+ | pg_import_system_collations | pg_extension_config_dump
+      | brin_(?:de)?summarize_\w+ | gin_clean_pending_list | pg_truncate_visibility_map | binary_upgrade_\w+
+    )""",
+    re.VERBOSE,
+)
+
+
+class Functions:
+    """What is known of functions, given the names of further ones that need the primary."""
+
+    def __init__(self, primary_functions: Iterable[str]) -> None:
+        names = [name.lower().rpartition(".") for name in primary_functions]
+        self._schemas = {name: {s for s, _, n in names if n == name} for _, _, name in names}
+
+    def effects(self, part: list[str]) -> dict[str, str]:
+        """What the functions called in these tokens do, each effect with the first of them.
+
+        pins: leaves state in the session. settings: changes them. server: acts on the server that runs it. primary:
+        needs the primary. unreadable: no telling which function that is.
+        """
+        effects: dict[str, str] = {}
+        for at in [i - 1 for i, text in enumerate(part) if text == "("]:
+            if effect := self._effect(part, at):
+                effects.setdefault(effect, part[at].strip('"'))
+        return effects
+
+    def _effect(self, part: list[str], at: int) -> str | None:
+        """What the call of the function named at this index does, if it is known to do anything."""
+        text = part[at] if at >= 0 else END  # a parenthesis that opens the statement follows nothing
+        if text.startswith(("%s", "%(", 'u&"')):
+            return "unreadable"
+        name = text.strip('"')
+        if name in self._schemas and self._matches(name, part, at):
+            return "primary"
+        match = _FUNCTIONS.fullmatch(name)
+        return match and match.lastgroup
+
+    def _matches(self, name: str, part: list[str], at: int) -> bool:
+        schemas = self._schemas[name]
+        return "" in schemas or at < 2 or part[at - 1] != "." or part[at - 2].strip('"') in schemas

@@ -1,0 +1,80 @@
+"""SET, RESET and DISCARD, and the values of settings that a replica cannot bear."""
+
+from __future__ import annotations
+
+from .lexer import END, identifier, literal
+from .reader import Reader
+from .statement import Kind, Statement
+from .transactions import Modes, modes
+
+_SETTINGS = {
+    ("time", "zone"): "timezone",
+    ("names",): "client_encoding",
+    ("schema",): "search_path",
+    ("role",): "role",
+    ("seed",): "seed",
+    ("xml", "option"): "xmloption",
+    ("session", "authorization"): "session_authorization",
+    ("transaction", "isolation", "level"): "transaction_isolation",
+}
+_HARMLESS = {
+    "transaction_isolation": {"read committed", "read uncommitted", "repeatable read"},
+    "transaction_read_only": {"on", "true", "yes", "1", "t", "y"},
+}
+
+
+def breaks_reads(name: str | None, value: str | None) -> bool:
+    """Whether a replica refuses this value of a setting, or refuses reads under it; so if the value is not known."""
+    harmless = _HARMLESS.get((name or "").removeprefix("default_"))
+    return harmless is not None and value not in harmless
+
+
+def change(reader: Reader) -> Statement:
+    """What a SET is: which setting it changes, and for how long."""
+    kind = Kind.SET_LOCAL if reader.accept("local") else Kind.SET
+    if kind is Kind.SET and reader.tokens[1:2] not in (["authorization"], ["characteristics"]):
+        reader.accept("session")
+    if reader.accept("session", "characteristics", "as", "transaction"):
+        return _change_modes(kind, "SET SESSION CHARACTERISTICS", modes(reader))
+    if reader.accept("transaction"):
+        return _change_modes(Kind.SET_LOCAL, "SET TRANSACTION", modes(reader))
+    if reader.accept("constraints"):
+        return Statement(kind=Kind.SET_LOCAL, why="SET CONSTRAINTS")
+    name = _name(reader)
+    why = "SET LOCAL" if kind is Kind.SET_LOCAL else "SET"
+    return Statement(kind=kind, why=why, name=name, primary_only=name is None or breaks_reads(name, _value(reader)))
+
+
+def reset(reader: Reader) -> Statement:
+    """What a RESET is."""
+    if reader.accept("all"):
+        return Statement(kind=Kind.SET, why="RESET ALL", resets=True)
+    name = _name(reader)
+    return Statement(kind=Kind.SET, why="RESET", name=name, primary_only=name is None or breaks_reads(name, None))
+
+
+def discard(reader: Reader) -> Statement:
+    """What a DISCARD is."""
+    what = reader.next()
+    return Statement(kind=Kind.SET, why=f"DISCARD {what.upper()}", resets=what == "all")
+
+
+def _change_modes(kind: Kind, why: str, found: Modes) -> Statement:
+    primary_only = not found.known or found.isolation == "SERIALIZABLE" or found.read_only is False
+    return Statement(kind=kind, why=why, primary_only=primary_only)
+
+
+def _name(reader: Reader) -> str | None:
+    for words, name in _SETTINGS.items():
+        if reader.accept(*words):
+            return name
+    parts = [identifier(reader.next())]
+    while reader.accept("."):
+        parts.append(identifier(reader.next()))
+    return ".".join(part.lower() for part in parts if part) if all(parts) else None
+
+
+def _value(reader: Reader) -> str | None:
+    reader.accept_any("to", "=")
+    value = reader.next()
+    return (value if literal(value) is None else literal(value)) if reader.peek() == END else None
