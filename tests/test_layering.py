@@ -16,7 +16,7 @@ LAYERS = [
     ("server",),
     ("wrapping", "adapters"),
     ("routing",),
-    ("forwarder", "executor"),
+    ("forwarder", "remote_lease", "executor"),
     ("channels", "lease"),
     ("primary", "sqlerror"),
     ("handshake", "waiters", "session", "classify", "registry", "alarm", "pool"),
@@ -26,7 +26,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(LAYERS)) for name in names}
 #: The two sides of a request meet only in its messages.
-STRANGERS = [({"forwarder", "channels"}, {"executor", "lease", "primary", "sqlerror"})]
+STRANGERS = [({"forwarder", "remote_lease", "channels"}, {"executor", "lease", "primary", "sqlerror"})]
 
 
 def modules(folder):

@@ -11,11 +11,11 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..deadline import Deadline
 from ..errors import FlyOrmError, NotSupported, TransactionLost
-from ..forwarder import Answer, RemoteLease
 from ..lsn import LSN
 from ..messages import Done, Result, Run
+from ..remote_lease import Answer, RemoteLease
 from ..session import Route, Served, current
-from .errors import rebuild
+from .errors import explain, rebuild
 from .router import Router
 from .settings import SessionSettings
 from .transaction import RemoteTransaction, Setting
@@ -36,10 +36,10 @@ class PrimaryLink:
         self._connection = connection
         self._lease: RemoteLease | None = None
 
-    def begin(self, sql: bytes) -> Result:
+    def begin(self, sql: bytes, status_message: str = "BEGIN") -> Result:
         """Declare a transaction; the primary hears of it with its first statement."""
         self.transaction = RemoteTransaction([sql])
-        return Result(status_message="BEGIN")
+        return Result(status_message=status_message)
 
     def delay(self, statement: Statement, sql: bytes, why: str) -> Result:
         """Let a statement about savepoints ride on the next one, if it is sure to succeed."""
@@ -161,9 +161,11 @@ class PrimaryLink:
         waited = self.router.wait(LSN(done.lsn)) if done.lsn is not None else 0.0
         current().served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
         if done.error is not None:
-            raise rebuild(done.error)
-        self._succeeded(transaction, statement, sqls)
-        return done.result or Result()
+            raise rebuild(explain(done.error))
+        result = done.result or Result()
+        if transaction is not None:
+            self._succeeded(transaction, statement, sqls, result.status_message)
+        return result
 
     def _follow(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over the transaction status; returns the transaction that was open before."""
@@ -179,15 +181,16 @@ class PrimaryLink:
             self.transaction.reached(done.transaction)
         return before
 
-    def _succeeded(self, transaction: RemoteTransaction | None, statement: Statement, sqls: Sequence[bytes]) -> None:
+    def _succeeded(
+        self, transaction: RemoteTransaction, statement: Statement, sqls: Sequence[bytes], status_message: str | None
+    ) -> None:
         """Keep settings and savepoints in step with a statement that the primary has executed."""
-        if transaction is None:
-            return
         if statement.kind is Kind.SET:
             transaction.settings.append(Setting(sql=sqls[-1], statement=statement))
         elif statement.kind is Kind.COMMIT:
             settings, transaction.settings = transaction.settings, []
-            for setting in settings:
+            # Of a transaction that had failed, COMMIT makes a ROLLBACK.
+            for setting in settings if status_message == "COMMIT" else ():
                 self._connection.apply_setting(setting.sql, setting.statement)
         else:
             transaction.note(statement)
