@@ -574,6 +574,16 @@ def test_a_reply_over_the_limit_is_not_even_begun(node, raw):
     assert greeted(raw(HELLO, message(wire.INVOKE, b"read"))).recv(1) == b""
 
 
+def test_a_responder_that_breaks_its_promise_is_logged(node, caplog):
+    def answer(request):
+        raise OSError("planted")
+
+    with pytest.raises(OutcomeUnknown):
+        node.serve(answer).connect().exchange(b"write", soon())
+    until(lambda: "planted" in caplog.text)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
 def test_a_request_that_arrives_as_the_server_closes_is_not_executed(node):
     channel = node.serve().connect()
     (served,) = node.server._roster.members()
@@ -818,6 +828,26 @@ def test_the_death_of_a_client_is_noticed_though_a_child_of_it_lives(node):
             assert psutil.Process(int(client.line)).status() != psutil.STATUS_ZOMBIE
         finally:
             os.kill(int(client.line), signal.SIGKILL)
+
+
+def test_nobody_listens_any_more_when_the_server_has_died_though_a_child_of_it_lives(node):
+    fork = """
+    server = Pyro5Transport().serve("127.0.0.1:0", lambda peer: None)
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+    print(server.address, child, flush=True)
+    time.sleep(60)
+    """
+    with Process(fork) as server:
+        address, child = server.line.split()
+        try:
+            server.kill()
+            server.process.wait(10)
+            with pytest.raises(NotDelivered, match="refused"):
+                node.connect(address)
+        finally:
+            os.kill(int(child), signal.SIGKILL)
 
 
 def test_the_death_of_an_idle_server_means_not_delivered(node):

@@ -96,7 +96,6 @@ def _listen(info: AddrInfo) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if info[0] == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, info[4][0] != "::")
-        tune(sock)
         sock.bind(info[4])
         sock.listen(_BACKLOG)
         sock.setblocking(False)
