@@ -32,26 +32,29 @@ def main() -> int:
     _end_tidily()
     sys.stdout.reconfigure(errors="replace")  # for the marks, where the terminal knows only ASCII
     try:
-        verdict = run(_screen())
+        return _run(_screen())
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
         return 1
     except (ConfigurationError, ProcessFailed) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
-    return 0 if verdict.ok else 1
 
 
-def run(screen: Any) -> Verdict:
-    """Show everything, and say whether it worked."""
+def _run(screen: Any) -> int:
     screen.title(f"fly_orm in two regions, {RTT * 1000:.0f} ms apart, on a real primary and a real replica")
     with two_regions(RTT) as stage:
         screen.say(wording.introduction(stage))
-        for _ in stage.lax.play("prepare"):
-            pass
-        steps = screen.tour(stage.lax.play("tour"))
-        results: list[Compared] = []
-        screen.comparison(_rounds(stage, steps, results))
+        return show(stage, screen).exit_code
+
+
+def show(stage: Stage, screen: Any) -> Verdict:
+    """Let the visitors do all they can, show it, and say whether it worked."""
+    for _ in stage.lax.play("prepare"):
+        pass
+    steps = screen.tour(stage.lax.play("tour"))
+    results: list[Compared] = []
+    screen.comparison(_rounds(stage, steps, results))
     screen.say(wording.conclusion(results))
     verdict = judge(steps)
     screen.verdict(str(verdict), ok=verdict.ok)

@@ -50,6 +50,11 @@ def move(user: User, city: str) -> None:
     user.save()
 
 
+def city_of(user: User) -> str | None:
+    """Where the user lives."""
+    return User.select(User.city).where(User.id == user.id).scalar()
+
+
 def publish(author: User, title: str) -> Post:
     """A new post."""
     return Post.create(author=author, title=title)

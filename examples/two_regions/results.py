@@ -22,9 +22,14 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the demo may end with 0."""
+        """Whether all is well."""
         read_back = self.read_back_locally + self.read_back_elsewhere
         return read_back == self.writes > 0 and not self.missed and not self.wrong
+
+    @property
+    def exit_code(self) -> int:
+        """What the demo ends with."""
+        return 0 if self.ok else 1
 
     def __str__(self) -> str:
         elsewhere = f" and {self.read_back_elsewhere} on the primary" if self.read_back_elsewhere else ""

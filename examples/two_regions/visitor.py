@@ -37,7 +37,7 @@ def tour(report: Reporter) -> None:
 
     with report.write("update: she moves to Lima"):
         app.move(ann, "Lima")
-    report.read_back("… read where she lives", lambda: app.User.get_by_id(ann.id).city, expected="Lima")
+    report.read_back("… read where she lives", lambda: app.city_of(ann), expected="Lima")
 
     with report.write("transaction: commit") as commit, app.db.atomic():
         with report.step("transaction: insert a post", Kind.OTHER):
@@ -67,7 +67,7 @@ def compare(report: Reporter) -> None:
     report.read_back("read back what was written", lambda: app.titles_by(user), expected=["one"])
     with report.write("update a user"):
         app.move(user, "Oslo")
-    report.read_back("read back what was written", lambda: app.User.get_by_id(user.id).city, expected="Oslo")
+    report.read_back("read back what was written", lambda: app.city_of(user), expected="Oslo")
 
     with report.write("transaction: 3 inserts"):
         app.publish_all(user, ["two", "three", "four"])
