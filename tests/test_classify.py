@@ -73,9 +73,11 @@ class TestMemo:
         wrong = []
 
         def work():
-            for number in range(5000):
-                if classify(f"SELECT {number}").kind is not Kind.READ or classify("DROP TABLE t").kind is Kind.READ:
-                    wrong.append(number)
+            wrong.extend(
+                number
+                for number in range(5000)
+                if classify(f"SELECT {number}").kind is not Kind.READ or classify("DROP TABLE t").kind is Kind.READ
+            )
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
