@@ -107,6 +107,7 @@ def on_primary(cluster, standby):
     con.close()
 
 
+SYNTAX_ERROR = "42601"
 SAVEPOINTS = {Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO}
 
 
@@ -125,6 +126,23 @@ def test_the_server_knows_a_savepoint_by_the_name_told(on_primary, row):
     if row.kind is not Kind.RELEASE:
         on_primary.execute(f"RELEASE {name}")
     assert on_primary.connection.info.transaction_status == TRANSACTION_STATUS_INTRANS
+
+
+@pytest.mark.parametrize(
+    "command", ["SAVEPOINT", "RELEASE", "RELEASE SAVEPOINT", "ROLLBACK TO", "ROLLBACK WORK TO SAVEPOINT"]
+)
+def test_the_server_refuses_the_keywords_that_are_told_to_name_no_savepoint(cursor, command):
+    cursor.execute("SELECT word FROM pg_get_keywords()")
+    words = [word for (word,) in cursor.fetchall()]
+    refused = {word for word in words if refusal(cursor, f"{command} {word}") == SYNTAX_ERROR}
+    assert refused == {word for word in words if not CLASSIFY(f"{command} {word}").simple}
+
+
+def refusal(cursor, sql):
+    """The SQLSTATE of the refusal of a statement that no server accepts outside a transaction."""
+    with pytest.raises(psycopg2.Error) as caught:
+        cursor.execute(sql)
+    return caught.value.pgcode
 
 
 @pytest.mark.parametrize(

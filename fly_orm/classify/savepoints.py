@@ -13,6 +13,17 @@ _BEFORE_NAME = {
     Kind.RELEASE: re.compile(r"release( savepoint)?"),
     Kind.ROLLBACK_TO: re.compile(r"(rollback|abort)( work| transaction)? to( savepoint)?"),
 }
+#: Keywords that name no savepoint unless quoted: "reserved" in appendix C of the Postgres manual, whether or not they
+#: "can be function or type". The server answers them with a syntax error.
+_RESERVED = re.compile(
+    "all|analyse|analyze|and|any|array|as|asc|asymmetric|authorization|binary|both|case|cast|check|collate|collation"
+    "|column|concurrently|constraint|create|cross|current_catalog|current_date|current_role|current_schema"
+    "|current_time|current_timestamp|current_user|default|deferrable|desc|distinct|do|else|end|except|false|fetch|for"
+    "|foreign|freeze|from|full|grant|group|having|ilike|in|initially|inner|intersect|into|is|isnull|join|lateral"
+    "|leading|left|like|limit|localtime|localtimestamp|natural|not|notnull|null|offset|on|only|or|order|outer|overlaps"
+    "|placing|primary|references|returning|right|select|session_user|similar|some|symmetric|system_user|table"
+    "|tablesample|then|to|trailing|true|union|unique|user|using|variadic|verbose|when|where|window|with"
+)
 
 
 def with_name(statement: Statement, sql: str) -> Statement:
@@ -21,7 +32,9 @@ def with_name(statement: Statement, sql: str) -> Statement:
         return statement
     words = [text for text in tokens(sql) if text not in {END, ";"}]
     name = identifier(words[-1])
-    if not _BEFORE_NAME[statement.kind].fullmatch(" ".join(words[:-1]).lower()) or name is None:
+    if name is None or _RESERVED.fullmatch(words[-1].lower()):
+        return statement
+    if not _BEFORE_NAME[statement.kind].fullmatch(" ".join(words[:-1]).lower()):
         return statement
     # The server cuts names to 63 bytes of its own encoding, which is not known here.
     return replace(statement, name=name, simple=len(name.encode("utf-8", "replace")) < 64)
