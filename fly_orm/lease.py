@@ -56,13 +56,14 @@ class Lease:
         cursor = self._connection.cursor()
         try:
             result, error, ends = self._run_statements(cursor, request, deadline)
+            notices = list(self._raw.notices)
             lsn = self._lsn(ends) if request.wait and (request.commits or self.transaction == IDLE) else None
         except psycopg2.Error as broken:
             raise ConnectionBroken(str(broken), undecided=True) from broken
         return Done(
             result=result,
             error=error,
-            notices=list(self._raw.notices),
+            notices=notices,
             transaction=self.transaction,
             kept=not self._raw.closed and (request.keep or self.transaction != IDLE),
             lsn=None if lsn is None else int(lsn),

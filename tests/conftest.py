@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from side_by_side import SideBySide
 from two_regions import TwoRegions, two_regions
 
 from fly_orm.testing import Cluster, PostgresNotFound
@@ -59,3 +60,14 @@ def restore(cluster: Cluster) -> None:
     cluster.resume_replay()
     if cluster.replica.query("SHOW recovery_min_apply_delay") != "0":
         cluster.apply_delay(0)
+
+
+@pytest.fixture(scope="module")
+def beside(cluster: Cluster) -> Iterator[SideBySide]:
+    """Compares the two regions, on a database that the tests of a module share."""
+    name = f"beside_{next(_numbers)}"
+    cluster.create_database(name)
+    cluster.wait_for_replica()
+    with two_regions(cluster, name) as both:
+        yield SideBySide(both)
+    cluster.drop_database(name)

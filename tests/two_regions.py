@@ -56,11 +56,12 @@ class TwoRegions:
     def _database(self, server: Any, cls: type, parameters: dict[str, Any]) -> Any:
         given = {**server.params(self.name), **parameters}
         database = cls(given.pop("dbname"), **given)
-        self.undo.callback(_close, database)
+        self.undo.callback(close, database)
         return database
 
 
-def _close(database: Any) -> None:
+def close(database: Any) -> None:
+    """Close all that a database has open."""
     if hasattr(database, "close_all"):
         database.close_all()
     if not database.is_closed():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .lexer import END
 from .reader import Reader
@@ -63,7 +63,9 @@ def begin(reader: Reader) -> Statement:
 
 def start(reader: Reader) -> Statement:
     """What a START is: a BEGIN if it starts a transaction."""
-    return begin(reader) if reader.peek() == "transaction" else write("unknown command START")
+    if reader.peek() != "transaction":
+        return write("unknown command START")
+    return replace(begin(reader), why="START TRANSACTION")
 
 
 def end(kind: Kind) -> Callable[[Reader], Statement]:

@@ -49,7 +49,7 @@ class RoutingConnection(ext.connection):
         ext.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]  # a C descriptor
         self.link = PrimaryLink(self, self.router)
         self._mode = TransactionMode()
-        self._entered = False
+        self._entered = self._begun = False
         self.router.forwarder.warm()
 
     # What cursors ask
@@ -58,7 +58,16 @@ class RoutingConnection(ext.connection):
     def free(self) -> bool:
         """Whether nothing of this connection keeps a read from running here."""
         link = self.link
-        return link.transaction is None and not link.kept and self._mode.autocommit and not self._entered
+        return (
+            link.transaction is None
+            and not (link.kept or link.settings.primary_only or self._entered)
+            and self._mode.autocommit
+        )
+
+    @property
+    def begins(self) -> bool:
+        """Whether the next statement begins a transaction, as the DB-API wants it."""
+        return self._implicit and not self._begun
 
     @property
     def holds_cursors(self) -> bool:
@@ -75,7 +84,7 @@ class RoutingConnection(ext.connection):
     def decide(self, statement: Statement) -> Decision:
         """What to do with a statement now; begins the transaction that the DB-API wants around it."""
         self._check_open()
-        if self._implicit and self._here_status == _IDLE and self.link.transaction is None:
+        if self.begins:
             self._begin_implicitly()
         decision = decide(statement, self._state())
         if decision.action is Action.REFUSE:
@@ -118,13 +127,11 @@ class RoutingConnection(ext.connection):
 
     def commit(self) -> None:
         self._check_open()
-        if self._implicit:
-            self._end(_COMMIT, "COMMIT")
+        self._end(_COMMIT, "COMMIT")
 
     def rollback(self) -> None:
         self._check_open()
-        if self._implicit:
-            self._end(_ROLLBACK, "ROLLBACK")
+        self._end(_ROLLBACK, "ROLLBACK")
 
     def close(self) -> None:
         with self.link.lock:
@@ -143,6 +150,7 @@ class RoutingConnection(ext.connection):
         super().reset()
         ext.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]
         self._mode = TransactionMode(autocommit=self._mode.autocommit)
+        self._begun = False
 
     def __enter__(self) -> Any:
         self._check_open()
@@ -168,8 +176,7 @@ class RoutingConnection(ext.connection):
 
     @property
     def status(self) -> int:
-        begun = self._implicit and self.get_transaction_status() != _IDLE
-        return ext.STATUS_BEGIN if begun else ext.STATUS_READY
+        return ext.STATUS_BEGIN if self._begun else ext.STATUS_READY
 
     @property
     def info(self) -> Any:
@@ -212,8 +219,7 @@ class RoutingConnection(ext.connection):
     def set_isolation_level(self, level: int | None) -> None:
         self._check_open()
         mode = self._mode.with_level(level)
-        if self._implicit:
-            self._end(_ROLLBACK, "ROLLBACK")
+        self._end(_ROLLBACK, "ROLLBACK")
         self._mode = mode
 
     def set_session(
@@ -229,8 +235,7 @@ class RoutingConnection(ext.connection):
         self._mode = self._mode.changed(isolation_level, readonly, deferrable, autocommit)
 
     def set_client_encoding(self, encoding: str) -> None:
-        if self._implicit:
-            self._end(_ROLLBACK, "ROLLBACK")
+        self._end(_ROLLBACK, "ROLLBACK")
         super().set_client_encoding(encoding)
 
     # What cannot work
@@ -264,10 +269,14 @@ class RoutingConnection(ext.connection):
             remote=transaction is not None,
             failed=transaction is not None and transaction.failed,
             kept=self.link.kept,
+            primary_settings=self.link.settings.primary_only,
             pinned=self.router.pinned(current()),
         )
 
     def _begin_implicitly(self) -> None:
+        self._begun = True
+        if self.get_transaction_status() != _IDLE:
+            return  # the caller has begun one by itself
         statement = Statement(kind=Kind.BEGIN, why="BEGIN", simple=True, read_only=self._mode.replica_serves)
         if decide(statement, self._state()).action in (Action.BEGIN_HERE, Action.HERE):
             with ext.cursor(self) as cursor:
@@ -276,10 +285,14 @@ class RoutingConnection(ext.connection):
             self.link.begin(self._mode.begin.encode())
 
     def _end(self, statement: Statement, sql: str) -> None:
-        if self._here_status != _IDLE:
+        """End what was begun implicitly; whatever comes of it, it is over, as psycopg2 has it."""
+        if not self._begun:
+            return
+        self._begun = False
+        if self.link.transaction is None:
             with ext.cursor(self) as cursor:
                 cursor.execute(sql)
-        elif self.link.transaction is not None:
+        else:
             with self.link.lock:
                 (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
 
@@ -300,7 +313,10 @@ class RoutingInfo(ext.ConnectionInfo):
         return self._connection.get_transaction_status()
 
 
+_SETTING = "client_encoding and standard_conforming_strings cannot change inside a transaction on the primary; before it, they can"
 _REFUSALS = {
+    Kind.SET: _SETTING,
+    Kind.SET_LOCAL: _SETTING,
     Kind.LISTEN: "LISTEN would wait on a replica, where no notification arrives; listen in the primary region, on a "
     "connection of its own. NOTIFY works from everywhere",
     Kind.TWO_PHASE: "two-phase commit cannot be done from a secondary region; run it in the primary region",

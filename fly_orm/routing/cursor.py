@@ -123,6 +123,8 @@ class RoutingCursor(ext.cursor):
         return statement, self.connection.decide(statement)
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
+        if self.connection.begins and not self._bind(query, vars_):
+            raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.decide(statement)
         action = decision.action
         if action is Action.READ_HERE:
@@ -132,9 +134,8 @@ class RoutingCursor(ext.cursor):
             current().served = _here(decision.why)
             return self._super_here("execute", query, vars_)
         if statement.copy is not None:
-            raise psycopg2.ProgrammingError(
-                "can't use COPY with execute(): use copy_from(), copy_to() or copy_expert()"
-            )
+            word = "FROM" if statement.copy == "in" else "TO"
+            raise psycopg2.ProgrammingError(f"can't execute COPY {word}: use the copy_{word.lower()}() method instead")
         if action is Action.SET:
             return self._set(query, vars_, statement, decision.why)
         return self._act(action, query, vars_, statement, decision.why)
@@ -149,7 +150,7 @@ class RoutingCursor(ext.cursor):
         self._show(Result(), sql)
         with link.lock:
             if action is Action.BEGIN:
-                result = link.begin(sql)
+                result = link.begin(sql, statement.why)
             elif action is Action.DELAY:
                 result = link.delay(statement, sql, why)
             elif action is Action.COMMIT:
@@ -179,12 +180,13 @@ class RoutingCursor(ext.cursor):
     def _set(self, query: Any, vars_: Any, statement: Statement, why: str) -> None:
         """Change a setting of the session here, and of every session that serves it on the primary."""
         sql = self._bind(query, vars_)
-        if not statement.primary_only:
-            self._super_here("execute", query, vars_)
-        self.connection.changed_setting(sql, statement, why)
-        current().served = _here(why)
         if statement.primary_only:
-            self._show(Result(status_message="SET"), sql)
+            self._run_there(sql, statement, why)
+            self.connection.link.settings.remember(statement, sql)
+        else:
+            self._super_here("execute", query, vars_)
+            self.connection.changed_setting(sql, statement, why)
+            current().served = _here(why)
 
     def _read_here(self, query: Any, vars_: Any, statement: Statement) -> None:
         try:

@@ -37,6 +37,8 @@ class State:
     """That transaction has failed and can only be rolled back."""
     kept: bool = False
     """The caller's session has state on the primary (a temporary table, a lock) without which it cannot go on."""
+    primary_settings: bool = False
+    """The caller has settings that no replica can have."""
     pinned: bool = False
     """Reads have to see what the replica has not replayed yet, or the caller asked for the primary."""
 
@@ -53,6 +55,11 @@ _UNSUPPORTED = frozenset({Kind.LISTEN, Kind.TWO_PHASE})
 _ABOUT_SAVEPOINTS = frozenset({Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO})
 #: Outside a transaction these have the same effect, or the same error, on any server.
 _SAME_ANYWHERE = frozenset({Kind.COMMIT, Kind.ROLLBACK, Kind.SET_LOCAL, Kind.UNLISTEN, Kind.SERVER}) | _ABOUT_SAVEPOINTS
+
+_SETTING = frozenset({Kind.SET, Kind.SET_LOCAL})
+#: What statements are written by, here, and read by, on the primary.
+_QUOTING = frozenset({"client_encoding", "standard_conforming_strings"})
+_TAKES = "the session has settings that no replica takes"
 
 
 def decide(statement: Statement, state: State) -> Decision:
@@ -72,6 +79,8 @@ def decide(statement: Statement, state: State) -> Decision:
 
 def _in_transaction(statement: Statement, state: State) -> Decision:
     kind = statement.kind
+    if kind in _SETTING and statement.name in _QUOTING:
+        return Decision(action=Action.REFUSE, why=statement.why)
     if kind is Kind.COMMIT and statement.simple:
         return Decision(action=Action.COMMIT, why="COMMIT")
     if kind is Kind.ROLLBACK and statement.simple:
@@ -85,13 +94,15 @@ def _outside(statement: Statement, state: State) -> Decision:
     kind = statement.kind
     stays = "the session has state on the primary" if state.kept else None
     pinned = stays or ("the session's reads are pinned to the primary" if state.pinned else None)
+    if kind is Kind.READ and statement.why == "SHOW" and state.primary_settings:
+        return Decision(action=Action.FORWARD, why=_TAKES)
     if kind is Kind.READ:
         return Decision(action=Action.FORWARD if pinned else Action.READ_HERE, why=pinned or statement.why)
     if kind is Kind.BEGIN:
-        return _begin(statement, pinned)
+        return _begin(statement, pinned or (_TAKES if state.primary_settings else None))
     if kind is Kind.SET:
         return Decision(action=Action.SET, why=statement.why)
-    if kind in _SAME_ANYWHERE:
+    if kind in _SAME_ANYWHERE and not statement.primary_only:
         return Decision(action=Action.HERE, why=f"{statement.why} outside a transaction")
     return Decision(action=Action.FORWARD, why=stays or statement.why)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import msgspec
 import psycopg2
 import psycopg2.errors
 
@@ -54,6 +55,25 @@ def rebuild(described: SQLError) -> psycopg2.Error:
     error.diag = Diagnostics(described.diagnostics)
     error.described = described
     return error  # type: ignore[no-any-return]
+
+
+def explain(described: SQLError) -> SQLError:
+    """The same error, with a hint if it is one that only a caller in a secondary region can get."""
+    if described.sqlstate != "55000" or "is not yet defined in this session" not in described.message:
+        return described
+    hint = f"HINT:  {_SEQUENCE_HINT}\n"
+    return msgspec.structs.replace(
+        described,
+        message=described.message + hint,
+        text=(described.text or "") + hint,
+        diagnostics={**described.diagnostics, "message_hint": _SEQUENCE_HINT},
+    )
+
+
+_SEQUENCE_HINT = (
+    "From a secondary region, currval() and lastval() see what the same transaction has done; "
+    "use RETURNING, or do both in one transaction."
+)
 
 
 def _class(described: SQLError) -> Any:
