@@ -31,14 +31,14 @@ def breaks_reads(name: str | None, value: str | None) -> bool:
 
 def change(reader: Reader) -> Statement:
     """What a SET is: which setting it changes, and for how long."""
-    kind = Kind.SET_LOCAL if reader.accept("local") else Kind.SET
+    kind = Kind.SET_LOCAL if _keywords(reader, "local") else Kind.SET
     if kind is Kind.SET and reader.tokens[1:2] not in (["authorization"], ["characteristics"]):
-        reader.accept("session")
+        _keywords(reader, "session")
     if reader.accept("session", "characteristics", "as", "transaction"):
         return _change_modes(kind, "SET SESSION CHARACTERISTICS", modes(reader))
-    if reader.accept("transaction"):
+    if _keywords(reader, "transaction"):
         return _change_modes(Kind.SET_LOCAL, "SET TRANSACTION", modes(reader))
-    if reader.accept("constraints"):
+    if _keywords(reader, "constraints"):
         return Statement(kind=Kind.SET_LOCAL, why="SET CONSTRAINTS")
     name = _name(reader)
     why = "SET LOCAL" if kind is Kind.SET_LOCAL else "SET"
@@ -64,9 +64,15 @@ def _change_modes(kind: Kind, why: str, found: Modes) -> Statement:
     return Statement(kind=kind, why=why, primary_only=primary_only)
 
 
+def _keywords(reader: Reader, *words: str) -> bool:
+    """Whether the next tokens are these keywords, which are then consumed; before a dot, they begin a name instead."""
+    after = reader.at + len(words)
+    return reader.tokens[after : after + 1] != ["."] and reader.accept(*words)
+
+
 def _name(reader: Reader) -> str | None:
     for words, name in _SETTINGS.items():
-        if reader.accept(*words):
+        if _keywords(reader, *words):
             return name
     parts = [identifier(reader.next())]
     while reader.accept("."):
