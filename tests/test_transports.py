@@ -424,6 +424,7 @@ def test_a_forked_child_cannot_use_the_channel_and_does_the_parent_no_harm(node)
             channel.exchange(b"child", soon())
         channel.close()
         node.server.close(1)
+        assert node.responder.gone_calls == 0, "letting go of the parent's channel was to touch nothing of the parent's"
 
     in_child(child)
     assert channel.exchange(b"after", soon()) == b"after"
