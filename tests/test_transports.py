@@ -365,6 +365,8 @@ def test_close_lets_the_request_being_answered_finish_and_delivers_its_reply(nod
     with pytest.raises(NotDelivered):
         until(lambda: node.connect().close())
     assert not closing.done()
+    with pytest.raises(NotDelivered):
+        idle.exchange(b"new", soon())
     held.released.set()
     assert pending.result(SOON) == b"late write"
     closing.result(SOON)
