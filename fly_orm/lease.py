@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -159,7 +159,7 @@ def _result(cursor: Any, row_count: int) -> Result:
     rows = cursor.fetchall() if columns is not None else []
     return Result(
         columns=columns,
-        data=[_as_bytes(cursor, *pair) for pair in zip(columns or (), zip(*rows, strict=True), strict=False)],
+        data=_as_bytes(cursor, columns or (), zip(*rows, strict=True)),
         rows=len(rows),
         row_count=row_count,
         status_message=cursor.statusmessage,
@@ -179,11 +179,17 @@ def _column(column: Any) -> Column:
     )
 
 
-def _as_bytes(cursor: Any, column: Column, values: Sequence[Any]) -> list[bytes | None]:
+def _as_bytes(cursor: Any, columns: Sequence[Column], data: Iterable[Sequence[Any]]) -> list[list[bytes | None]]:
     """The values as Postgres sent them: those of types that the driver has never heard of arrive decoded."""
     string_types = cursor.connection.string_types
-    if column.type_code in string_types:
-        return list(values)
+    unheard = {column.type_code for column in columns} - string_types.keys()
+    if not unheard:
+        return list(map(list, data))
+    string_types.update(dict.fromkeys(unheard, ext.BYTES))  # from now on
     encoding = ext.encodings[cursor.connection.encoding]
-    string_types[column.type_code] = ext.BYTES  # from now on
-    return [value if value is None or isinstance(value, bytes) else value.encode(encoding) for value in values]
+    return [
+        [value.encode(encoding) if isinstance(value, str) else value for value in values]
+        if column.type_code in unheard
+        else list(values)
+        for column, values in zip(columns, data, strict=False)
+    ]

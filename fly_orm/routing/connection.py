@@ -313,7 +313,9 @@ class RoutingInfo(ext.ConnectionInfo):
         return self._connection.get_transaction_status()
 
 
-_SETTING = "client_encoding and standard_conforming_strings cannot change inside a transaction on the primary; before it, they can"
+_SETTING = (
+    "client_encoding and standard_conforming_strings cannot change inside a transaction on the primary; set it before"
+)
 _REFUSALS = {
     Kind.SET: _SETTING,
     Kind.SET_LOCAL: _SETTING,
