@@ -84,10 +84,10 @@ class InProcessServer:
         with self._lock:
             self._closed = True
             channels = list(self._channels)
+            for channel in channels:
+                channel.drain()
         if _servers.get(self._name) is self:
             del _servers[self._name]
-        for channel in channels:
-            channel.drain()
         for channel in channels:
             channel.finish(deadline)
 

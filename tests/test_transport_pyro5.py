@@ -304,7 +304,8 @@ def test_nothing_is_left_of_many_connections(node):
         channel.exchange(b"hello", soon())
         channel.close()
     node.server.close(1)
-    assert (process.num_fds(), threading.active_count()) == before
+    # At most: what an earlier test has left to the garbage collector may be gone too.
+    until(lambda: process.num_fds() <= before[0] and threading.active_count() <= before[1])
 
 
 # The wire
