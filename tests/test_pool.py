@@ -10,7 +10,7 @@ import pytest
 from fly_orm.deadline import Deadline
 from fly_orm.pool import Pool, PoolTimeout
 
-SOON = Deadline.after(30)
+SOON = Deadline.after(None)
 
 
 class Factory:

@@ -16,7 +16,7 @@ from fly_orm.primary import PrimaryPool, is_replica
 from fly_orm.waiters import PollingWaiter
 
 PROFILE = ("UTF8", ())
-SOON = Deadline.after(30)
+SOON = Deadline.after(None)
 LEASE = b"0123456789abcdef"
 
 
