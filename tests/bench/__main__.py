@@ -1,0 +1,31 @@
+"""Runs the benchmarks, or those named on the command line, and prints their tables."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from . import local_reads, read_your_writes, report, throughput, transactions, write_latency
+from .world import world
+
+BENCHMARKS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (local_reads, write_latency, transactions, read_your_writes, throughput)
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or list(BENCHMARKS)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that what was started is stopped
+    with world() as two_regions:
+        print(report.machine(two_regions.reach["version"]), flush=True)
+        for name in names:
+            print(f"\n{BENCHMARKS[name].run(two_regions)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Tables of figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+METHOD = (
+    "medians, each pair of rows measured by turns in one run; the network is a delaying proxy, and it, the servers and "
+    "the serving node share these cores"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Figures that belong together, the first column being names."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    result: str = ""
+    """What they come to, and what the aim was."""
+
+    def __str__(self) -> str:
+        cells = [[str(cell) for cell in row] for row in (self.headings, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
+        return "\n".join([self.title, *(f"  {line}" for line in lines), *([f"  {self.result}"] if self.result else [])])
+
+
+def machine(postgres: str) -> str:
+    """Where and how the figures were taken, in two lines."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("psycopg2-binary", "peewee", "Pyro5"))
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return (
+        f"machine: {os.cpu_count()} cores of {_processor()}, load {os.getloadavg()[0]:.1f}; {python}, "
+        f"PostgreSQL {postgres}, {libraries}\nmethod and bias: {METHOD}"
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest of the values that so many per cent of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def ms(seconds: float) -> str:
+    """In milliseconds."""
+    return f"{seconds * 1000:.2f}"
+
+
+def us(seconds: float) -> str:
+    """In microseconds."""
+    return f"{seconds * 1_000_000:.1f}"
+
+
+def median_ms(seconds: Sequence[float]) -> str:
+    """The median, in milliseconds."""
+    return ms(median(seconds))

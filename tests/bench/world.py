@@ -1,0 +1,147 @@
+"""Two regions for benchmarks. Servers, serving node and network run in processes other than the one measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.managers import BaseManager
+from typing import Any
+
+import peewee
+
+import fly_orm
+from examples.two_regions.process import Process
+from fly_orm.settings import Settings
+from fly_orm.testing import Cluster, Wan
+from fly_orm.topology import Node, Topology
+from tests.two_regions import close
+
+NAME = "bench"
+SECRET = "a secret for benchmarks, long enough"
+
+
+class Backstage:
+    """Everything but the application; lives in a process of its own."""
+
+    def __init__(self) -> None:
+        self._undo = ExitStack()
+
+    def open(self) -> dict[str, Any]:
+        """Start it, and return how to reach it."""
+        enter = self._undo.enter_context
+        self._cluster = enter(Cluster.start(replication_rtt=0))
+        self._cluster.create_database(NAME)
+        with self._cluster.primary.connect(NAME) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE row (id serial PRIMARY KEY, name text NOT NULL, number integer NOT NULL)")
+        self._cluster.wait_for_replica()
+        primary = self._cluster.primary
+        environment = {
+            "PRIMARY_REGION": "syd",
+            "FLY_REGION": "syd",
+            "FLY_ORM_LISTEN": "127.0.0.1:0",
+            "FLY_ORM_SECRET": SECRET,
+            "DATABASE_URL": f"postgresql://postgres@/{NAME}?host={primary.host}&port={primary.port}",
+        }
+        command = ("fly_orm", "serve", "tests.bench.node:db")
+        node = enter(Process(*command, environment={**os.environ, **environment}))
+        self._rpc = enter(Wan(node.hear().rpartition(" ")[2]))
+        self._direct = enter(Wan(f"{primary.host}/.s.PGSQL.{primary.port}"))
+        host, _, port = self._direct.address.rpartition(":")
+        return {
+            "rpc": self._rpc.address,
+            "direct": {**primary.params(NAME), "host": host, "port": int(port)},
+            "replica": self._cluster.replica.params(NAME),
+            "version": primary.query("SHOW server_version"),
+        }
+
+    def set_rtt(self, seconds: float) -> None:
+        """Put the regions so far apart, on every link."""
+        for link in (self._rpc, self._direct, self._cluster.replication_link):
+            link.rtt = seconds
+
+    def set_apply_delay(self, seconds: float) -> None:
+        """Let the replica replay each commit so much later."""
+        self._cluster.apply_delay(seconds)
+
+    def round_trips(self) -> tuple[int, int]:
+        """How many there have been: to the serving node, and straight to the primary."""
+        return self._rpc.round_trips, self._direct.round_trips
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._undo.close()
+
+
+class _Manager(BaseManager):
+    pass
+
+
+_Manager.register("Backstage", Backstage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What a benchmark works with."""
+
+    backstage: Any
+    reach: dict[str, Any]
+
+    @contextmanager
+    def apart(self, rtt: float) -> Iterator[None]:
+        """A block in which the regions are a round trip of ``rtt`` seconds apart."""
+        self.backstage.set_rtt(rtt)
+        try:
+            yield
+        finally:
+            self.backstage.set_rtt(0)
+
+    @contextmanager
+    def lax(self, **options: Any) -> Iterator[Any]:
+        """A wrapped database on the replica."""
+        nodes = {"syd": (Node(region="syd", address=self.reach["rpc"]),)}
+        topology = Topology(region="lax", primary_region="syd")
+        settings = Settings(topology=topology, nodes=nodes, secret=SECRET, rpc_timeout=30, replication_timeout=30)
+        with self._database("replica") as database:
+            yield fly_orm.wrap(database, settings=settings, **options)
+
+    def replica(self) -> Any:
+        """An unwrapped database on the replica."""
+        return self._database("replica")
+
+    def direct(self) -> Any:
+        """An unwrapped database on the primary, over a link as long as the one of fly_orm."""
+        return self._database("direct")
+
+    @contextmanager
+    def _database(self, where: str) -> Iterator[Any]:
+        parameters = dict(self.reach[where])
+        database = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
+        try:
+            yield database
+        finally:
+            close(database)
+
+
+def model(database: Any) -> Any:
+    """The model of the one table there is, bound to a database."""
+
+    class Row(peewee.Model):
+        name = peewee.TextField()
+        number = peewee.IntegerField()
+
+    Row.bind(database)
+    return Row
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A world, as long as the block lasts."""
+    with _Manager(ctx=get_context("spawn")) as manager:
+        backstage = manager.Backstage()
+        try:
+            yield World(backstage=backstage, reach=backstage.open())
+        finally:
+            backstage.close()
