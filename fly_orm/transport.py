@@ -47,7 +47,10 @@ class Responder(Protocol):
 
     @property
     def trusted(self) -> bool:
-        """Whether the peer has proven that it holds the secret; until then the limits for strangers apply."""
+        """Whether the peer has proven that it holds the secret; until then the limits for strangers apply.
+
+        Asked when the channel is accepted and after each reply.
+        """
         ...
 
     def respond(self, request: bytes) -> bytes | None:
@@ -58,7 +61,10 @@ class Responder(Protocol):
         ...
 
     def gone(self) -> None:
-        """The peer is gone or the connection is being closed. Called once, perhaps while ``respond`` runs."""
+        """The peer is gone or the connection is being closed. Called once, perhaps while ``respond`` runs.
+
+        Returns soon, and does not wait for ``respond`` to end.
+        """
         ...
 
 
@@ -71,7 +77,7 @@ class Server(Protocol):
 
     @property
     def address(self) -> str:
-        """The address that another process can connect to, with the port that was really bound."""
+        """The address as it was given, with the port that was really bound."""
         ...
 
     def close(self, drain_timeout: float) -> None:
