@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg2
+import pytest
 from psycopg2 import extensions as ext
 from two_regions import TwoRegions, close
 
@@ -75,7 +76,7 @@ class Probe:
             else:
                 cursor.execute(*(step if isinstance(step, tuple) else (step,)))
                 outcome = self.result(cursor)
-        except Exception as error:  # whatever it is, both have to raise it
+        except (Exception, pytest.fail.Exception) as error:  # whatever it is, both have to raise it
             outcome = seen_error(error)
         self.trace.append((label, outcome, self.state()))
 

@@ -18,7 +18,7 @@ from ..session import current
 from .classes import cursor_classes
 from .cursor import RoutingCursor, refusal
 from .decide import Action, Decision, State, decide
-from .isolation import UNCHANGED, TransactionMode
+from .isolation import TransactionMode
 from .link import PrimaryLink
 from .mixing import mix
 from .router import Router
@@ -149,7 +149,7 @@ class RoutingConnection(ext.connection):
             self.link.settings.forget()
         super().reset()
         ext.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]
-        self._mode = TransactionMode(autocommit=self._mode.autocommit)
+        self._mode = TransactionMode()
         self._begun = False
 
     def __enter__(self) -> Any:
@@ -198,7 +198,7 @@ class RoutingConnection(ext.connection):
 
     @isolation_level.setter
     def isolation_level(self, value: Any) -> None:
-        self.set_session(isolation_level=value)
+        self.set_session(isolation_level="default" if value is None else value)
 
     @property
     def readonly(self) -> bool | None:
@@ -206,7 +206,7 @@ class RoutingConnection(ext.connection):
 
     @readonly.setter
     def readonly(self, value: Any) -> None:
-        self.set_session(readonly=value)
+        self.set_session(readonly="default" if value is None else value)
 
     @property
     def deferrable(self) -> bool | None:
@@ -214,25 +214,34 @@ class RoutingConnection(ext.connection):
 
     @deferrable.setter
     def deferrable(self, value: Any) -> None:
-        self.set_session(deferrable=value)
+        self.set_session(deferrable="default" if value is None else value)
 
     def set_isolation_level(self, level: int | None) -> None:
         self._check_open()
         mode = self._mode.with_level(level)
         self._end(_ROLLBACK, "ROLLBACK")
-        self._mode = mode
+        self._change(mode)
 
     def set_session(
         self,
-        isolation_level: Any = UNCHANGED,
-        readonly: Any = UNCHANGED,
-        deferrable: Any = UNCHANGED,
-        autocommit: Any = UNCHANGED,
+        isolation_level: Any = None,
+        readonly: Any = None,
+        deferrable: Any = None,
+        autocommit: Any = None,
     ) -> None:
         self._check_open()
         if self.status == ext.STATUS_BEGIN:
             raise psycopg2.ProgrammingError("set_session cannot be used inside a transaction")
-        self._mode = self._mode.changed(isolation_level, readonly, deferrable, autocommit)
+        self._change(self._mode.changed(isolation_level, readonly, deferrable, autocommit))
+
+    def _change(self, mode: TransactionMode) -> None:
+        self._begun = True  # so that what follows begins no transaction
+        try:
+            for sql in mode.session_changes(self._mode):
+                self.cursor(cursor_factory=ext.cursor).execute(sql)
+        finally:
+            self._begun = False
+        self._mode = mode
 
     def set_client_encoding(self, encoding: str) -> None:
         self._end(_ROLLBACK, "ROLLBACK")
@@ -275,8 +284,9 @@ class RoutingConnection(ext.connection):
 
     def _begin_implicitly(self) -> None:
         self._begun = True
-        if self.get_transaction_status() != _IDLE:
-            return  # the caller has begun one by itself
+        if self.link.transaction is not None:
+            self.link.transaction.pending.append(self._mode.begin.encode())  # for the server to warn of
+            return
         statement = Statement(kind=Kind.BEGIN, why="BEGIN", simple=True, read_only=self._mode.replica_serves)
         if decide(statement, self._state()).action in (Action.BEGIN_HERE, Action.HERE):
             with ext.cursor(self) as cursor:

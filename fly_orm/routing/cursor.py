@@ -18,12 +18,15 @@ from ..messages import Result
 from ..session import Route, Served, current
 from . import copying
 from .decide import Action, Decision
+from .errors import RemoteError
 from .result import RemoteResult
 
 #: Statements that ``executemany`` sends in one request, at most.
 _BATCH = 1000
 
 _READ = Kind.READ
+#: What a cursor shows while, and if, a statement of it fails.
+_NOTHING = Result(status_message="")
 #: SQLSTATEs with which a replica refuses what a primary may do, or gives up a read because of what it replays (Postgres
 #: manual, section 26.4). A statement refused so has had no effect on the database.
 _REFUSALS = frozenset({"25006", "0A000", "55000", "40001", "XX000"})
@@ -70,11 +73,13 @@ class RoutingCursor(ext.cursor):
                 self.execute(query, vars_)
             return None
         sqls = [self._bind(query, vars_) for vars_ in vars_list]
-        total = 0
+        result, total = Result(status_message=self.statusmessage), 0
         for start in range(0, len(sqls), _BATCH):
             result = self._forward(sqls[start : start + _BATCH], statement, decision.why)
             total += max(result.row_count, 0)
-        self._show(Result(row_count=total), sqls[-1] if sqls else b"")
+        self._show(
+            Result(row_count=total, status_message=result.status_message), sqls[-1] if sqls else self.query or b""
+        )
         return None
 
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
@@ -87,7 +92,7 @@ class RoutingCursor(ext.cursor):
         else:
             arguments = ", ".join(["%s"] * len(parameters or ()))
         self.execute(f"SELECT * FROM {procname}({arguments})", parameters or None)  # noqa: S608  # as psycopg2 does
-        return parameters
+        return None if isinstance(parameters, dict) else parameters
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         statement, decision = self._decide(sql)
@@ -96,6 +101,7 @@ class RoutingCursor(ext.cursor):
         data = copying.read(file, self.connection) if statement.copy == "in" else None
         out = statement.copy == "out"
         result = self._forward([self._bind(sql, None)], statement, decision.why, copy_in=data, copy_out=out)
+        self._show(result, self._result.query)
         if result.copied is not None:
             copying.write(file, result.copied, self.connection)
         return None
@@ -118,11 +124,17 @@ class RoutingCursor(ext.cursor):
 
     # Deciding and doing
 
+    def _check_open(self) -> None:
+        if self.closed:
+            raise psycopg2.InterfaceError("cursor already closed")
+
     def _decide(self, query: Any) -> tuple[Statement, Decision]:
+        self._check_open()
         statement = self.connection.statement(query, self)
         return statement, self.connection.decide(statement)
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
+        self._check_open()
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.decide(statement)
@@ -147,7 +159,7 @@ class RoutingCursor(ext.cursor):
         if action is Action.FORWARD:
             self._run_there(sql, statement, why)
             return
-        self._show(Result(), sql)
+        self._show(_NOTHING, sql)
         with link.lock:
             if action is Action.BEGIN:
                 result = link.begin(sql, statement.why)
@@ -163,7 +175,7 @@ class RoutingCursor(ext.cursor):
         if self.name is None:
             self._show(self._forward([sql], statement, why), sql)
         else:
-            self.__class__ = self._classes.named
+            self._show(_NOTHING, sql)
             self.declare(sql, why)
 
     def declare(self, sql: bytes, why: str) -> None:
@@ -171,10 +183,15 @@ class RoutingCursor(ext.cursor):
         raise NotImplementedError
 
     def _forward(self, sqls: Sequence[bytes], statement: Statement, why: str, **options: Any) -> Result:
-        self._show(Result(), sqls[-1])
+        self._show(_NOTHING, sqls[-1])
         link = self.connection.link
-        with link.lock:
-            result: Result = link.forward(sqls, statement, why, **options)
+        try:
+            with link.lock:
+                result: Result = link.forward(sqls, statement, why, **options)
+        except psycopg2.Error as error:
+            if isinstance(error, RemoteError):
+                error.cursor = self
+            raise
         return result
 
     def _set(self, query: Any, vars_: Any, statement: Statement, why: str) -> None:
@@ -207,7 +224,7 @@ class RoutingCursor(ext.cursor):
     def _show(self, result: Result, sql: bytes) -> None:
         """Become a cursor over this result."""
         self._result = RemoteResult(result, sql)
-        self.__class__ = self._classes.remote
+        self.__class__ = self._classes.remote if self.name is None else self._classes.named
 
     def _bind(self, query: Any, vars_: Any) -> bytes:
         """The statement with its parameters bound, in the client encoding."""
@@ -264,7 +281,7 @@ class RemoteCursor(RoutingCursor):
         return self._result.fetch(self, self._result.left)
 
     def scroll(self, value: int, mode: str = "relative") -> None:
-        self._check_rows()
+        self._check_open()
         if mode not in ("relative", "absolute"):
             raise psycopg2.ProgrammingError("scroll mode must be 'relative' or 'absolute'")
         try:
@@ -282,8 +299,7 @@ class RemoteCursor(RoutingCursor):
         return row
 
     def _check_rows(self) -> None:
-        if self.closed:
-            raise psycopg2.InterfaceError("cursor already closed")
+        self._check_open()
         if self._result.description is None:
             raise psycopg2.ProgrammingError("no results to fetch")
 

@@ -33,19 +33,26 @@ class _Disguise(type(psycopg2.Error)):  # type: ignore[misc]  # the metaclass of
 
     @property
     def __bases__(cls) -> tuple[type, ...]:
-        looks_like: type = cls.__mro__[1]
+        looks_like: type = cls.__mro__[2]  # after RemoteError
         return looks_like.__bases__
+
+
+class RemoteError:
+    """Of errors that the primary raised: what psycopg2 does not let Python set."""
+
+    described: SQLError
+    diag: Any = None
+    cursor: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuild, (self.described,)
 
 
 @cache
 def _remote_class(cls: Any) -> type[psycopg2.Error]:
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    made: type[psycopg2.Error] = _Disguise(cls.__name__, (cls,), {**names, "diag": None, "__reduce__": _reduce})
+    made: type[psycopg2.Error] = _Disguise(cls.__name__, (RemoteError, cls), names)
     return made
-
-
-def _reduce(error: Any) -> tuple[Any, ...]:
-    return rebuild, (error.described,)
 
 
 def rebuild(described: SQLError) -> psycopg2.Error:

@@ -13,14 +13,8 @@ _NAMES = {
     ext.ISOLATION_LEVEL_REPEATABLE_READ: "REPEATABLE READ",
     ext.ISOLATION_LEVEL_SERIALIZABLE: "SERIALIZABLE",
 }
+_DEFAULTS = {None: "DEFAULT", True: "on", False: "off"}
 _LEVELS = {name: level for level, name in _NAMES.items()}
-
-
-class _Unchanged:
-    """Says that an argument was not given."""
-
-
-UNCHANGED = _Unchanged()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +27,15 @@ class TransactionMode:
     deferrable: bool | None = None
 
     def changed(self, isolation_level: Any, readonly: Any, deferrable: Any, autocommit: Any) -> TransactionMode:
-        """These modes with those that were given; ValueError or TypeError as psycopg2 raises it."""
+        """These modes with those that are not None; ValueError or TypeError as psycopg2 raises it."""
         changes: dict[str, Any] = {}
-        if isolation_level is not UNCHANGED:
+        if isolation_level is not None:
             changes["isolation_level"] = _level(isolation_level)
-        if readonly is not UNCHANGED:
+        if readonly is not None:
             changes["readonly"] = _switch(readonly)
-        if deferrable is not UNCHANGED:
+        if deferrable is not None:
             changes["deferrable"] = _switch(deferrable)
-        if autocommit is not UNCHANGED:
+        if autocommit is not None:
             changes["autocommit"] = bool(autocommit)
         return replace(self, **changes)
 
@@ -49,7 +43,26 @@ class TransactionMode:
         """These modes after ``set_isolation_level``, where 0 means autocommit."""
         if level == ext.ISOLATION_LEVEL_AUTOCOMMIT:
             return replace(self, autocommit=True, isolation_level=None)
-        return replace(self, autocommit=False, isolation_level=_level(level))
+        if level is not None and level not in _NAMES:
+            raise ValueError("isolation level must be between 0 and 4")
+        return replace(self, autocommit=False, isolation_level=level)
+
+    def session_changes(self, before: TransactionMode) -> list[str]:
+        """The statements that give the session these modes: in autocommit, no BEGIN says them (as psycopg2 does it)."""
+        was, now = before._defaults, self._defaults
+        if not self.autocommit:  # from here on BEGIN says them
+            now = dict.fromkeys(now, "DEFAULT")
+            was = was if before.autocommit else now
+        return [f"SET {name} TO {value}" for name, value in now.items() if was[name] != value]
+
+    @property
+    def _defaults(self) -> dict[str, str]:
+        level = self.isolation_level
+        return {
+            "default_transaction_isolation": "DEFAULT" if level is None else f"'{_NAMES[level].lower()}'",
+            "default_transaction_read_only": _DEFAULTS[self.readonly],
+            "default_transaction_deferrable": _DEFAULTS[self.deferrable],
+        }
 
     @property
     def begin(self) -> str:
@@ -70,20 +83,24 @@ class TransactionMode:
 
 
 def _level(value: Any) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        name = value.upper()
-        if name in _LEVELS or name == "DEFAULT":
-            return _LEVELS.get(name)
-    elif value in _NAMES:
+    """The level that is given by its name or number."""
+    if not isinstance(value, str | bytes):
+        if value not in _NAMES:
+            raise ValueError("isolation_level must be between 1 and 4")
         return int(value)
-    raise ValueError("bad value for isolation_level: " + repr(value))
+    name = _text(value).upper()
+    if name not in _LEVELS and name != "DEFAULT":
+        raise ValueError(f"bad value for isolation_level: '{_text(value)}'")
+    return _LEVELS.get(name)
 
 
 def _switch(value: Any) -> bool | None:
-    if value is None or (isinstance(value, str) and value.upper() == "DEFAULT"):
-        return None
-    if isinstance(value, bytes | str):
-        raise ValueError(f"bad value: {value!r} (expected a boolean, None or 'default')")
-    return bool(value)
+    if not isinstance(value, str | bytes):
+        return bool(value)
+    if _text(value).upper() != "DEFAULT":
+        raise ValueError(f"the only string accepted is 'default'; got {_text(value)}")
+    return None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
