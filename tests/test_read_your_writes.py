@@ -1,0 +1,50 @@
+"""A write that has returned is found on the local replica, whoever writes at the same time and however late that is."""
+
+import peewee
+import pytest
+from pairs import write_and_read
+
+PAIRS = 2000
+
+
+def read_after_writing(regions, *, threads, **options):
+    """What became of the pairs, in a region that sees its own writes as the options say."""
+    database = regions.lax(options=options)
+
+    class Row(peewee.Model):
+        name = peewee.TextField()
+        number = peewee.IntegerField()
+
+    Row.bind(database)
+    database.create_tables([Row])
+    regions.cluster.wait_for_replica()
+    return write_and_read(database, Row, pairs=PAIRS, threads=threads)
+
+
+@pytest.fixture
+def late(cluster):
+    """A replica that replays each commit 40 ms after it happened."""
+    with cluster.apply_delay(0.04):
+        yield
+
+
+@pytest.mark.parametrize(("rtt", "threads"), [(0, 8), (0.08, 24)])
+def test_every_read_sees_the_write_before_it(regions, rtt, threads):
+    regions.wan.rtt = rtt
+    done = read_after_writing(regions, threads=threads)
+    assert done.pairs >= PAIRS
+    assert (done.local, done.missed) == (done.pairs, 0)
+
+
+def test_every_read_sees_the_write_before_it_when_replay_is_late(regions, late):
+    done = read_after_writing(regions, threads=16)
+    assert done.pairs >= PAIRS
+    assert (done.local, done.missed) == (done.pairs, 0)
+
+
+def test_without_waiting_reads_miss_their_writes_when_replay_is_late(regions, late):
+    """Or the tests above would show nothing."""
+    done = read_after_writing(regions, threads=16, wait="none")
+    assert done.pairs >= PAIRS
+    assert done.local == done.pairs
+    assert done.missed > 0
