@@ -15,6 +15,8 @@ from ..wrapping import Options
 
 #: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
 _KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 8000}
+#: Subclasses of PostgresqlDatabase for something else, and known by name, since few users have what they import.
+_OTHERS = frozenset({"CockroachDatabase", "AsyncDatabaseMixin"})
 #: Parameters that make the connection or its cursors something else than psycopg2's own.
 _FACTORIES = ("connection_factory", "cursor_factory")
 
@@ -66,6 +68,8 @@ def _obstacle(database: Any) -> str | None:
     adapter = getattr(database, "_adapter", None)
     if not isinstance(database, peewee.PostgresqlDatabase):
         return f"{kind} is no PostgresqlDatabase"
+    if _OTHERS.intersection(cls.__name__ for cls in type(database).__mro__):
+        return f"{kind} is not for PostgreSQL through psycopg2, although it derives from PostgresqlDatabase"
     if isinstance(adapter, peewee.Psycopg3Adapter):
         return f"this {kind} uses psycopg 3 (use psycopg2: without prefer_psycopg3)"
     if not isinstance(adapter, peewee.Psycopg2Adapter):

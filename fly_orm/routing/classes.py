@@ -15,6 +15,9 @@ _classes: dict[Any, CursorClasses] = {}
 
 def cursor_classes(factory: Any) -> CursorClasses:
     """The routed classes of a cursor class, whose own methods stay in front."""
+    known = _classes.get(factory)
+    if known is not None:
+        return known
     with _classes_lock:
         if factory not in _classes:
             _classes[factory] = _derive(factory)

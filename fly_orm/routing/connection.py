@@ -24,6 +24,7 @@ from .mixing import mix
 from .router import Router
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
+_ROUTED_CURSOR = cursor_classes(ext.cursor).local
 _COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
 
@@ -116,6 +117,8 @@ class RoutingConnection(ext.connection):
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
+        if not (name or cursor_factory or withhold or self.cursor_factory or self.closed) and scrollable is None:
+            return _ROUTED_CURSOR(self)  # as psycopg2 would, in half the time
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
             raise self.router.driver_error(

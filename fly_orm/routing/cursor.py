@@ -55,13 +55,17 @@ class RoutingCursor(ext.cursor):
     _classes: CursorClasses
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
+        # The way of a plain read is kept short: on it, nothing is looked up twice.
         connection = self.connection
         statement = connection.statement(query, self)
         if statement.kind is _READ and connection.free:
             session = current()
             if not session.behind and not session.on_primary:
                 session.served = _here(statement.why)
-                return self._read_here(query, vars, statement)
+                try:
+                    return super().execute(query, vars)
+                except psycopg2.Error as error:
+                    return self._read_there(error, query, vars, statement)
         return self._execute(query, vars, statement)
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
@@ -209,11 +213,15 @@ class RoutingCursor(ext.cursor):
         try:
             self._super_here("execute", query, vars_)
         except psycopg2.Error as error:
-            why = self.connection.refusal(error)
-            if why is None:
-                raise
-            sql = self._bind(query, vars_)
-            self._show(self._forward([sql], statement, why, wrote=error.pgcode == _WROTE), sql)
+            self._read_there(error, query, vars_, statement)
+
+    def _read_there(self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement) -> None:
+        """Ask the primary what the replica has refused; raise the error if it is the answer."""
+        why = self.connection.refusal(error)
+        if why is None:
+            raise error
+        sql = self._bind(query, vars_)
+        self._show(self._forward([sql], statement, why, wrote=error.pgcode == _WROTE), sql)
 
     def _super_here(self, method: str, *args: Any) -> None:
         """Call psycopg2's own method, as the cursor of a local result."""
@@ -238,6 +246,10 @@ class RemoteCursor(RoutingCursor):
     """A cursor whose last result came from the primary."""
 
     _result: RemoteResult
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
+        self.__class__ = self._classes.local  # for which super() would not work here
+        RoutingCursor.execute(self, query, vars)
 
     @property
     def description(self) -> Any:
