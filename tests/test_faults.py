@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 
 import peewee
 import psycopg2
@@ -42,6 +43,28 @@ def open_transactions(regions):
     return regions.query(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
     )
+
+
+def sleepers(regions):
+    return regions.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'")
+
+
+@contextmanager
+def sleeping_on_primary(regions, db):
+    """A statement of this connection sleeps on the primary; at the end, what became of it is in the list."""
+    connection, errors = db.connection(), []
+
+    def sleep():
+        try:
+            connection.cursor().execute("SELECT pg_sleep(600)")
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    until(lambda: sleepers(regions) == 1)
+    yield errors
+    thread.join()
 
 
 def caught_everywhere(error):
@@ -148,24 +171,10 @@ class TestATransaction:
     def test_whose_caller_is_gone_while_a_statement_runs_is_cancelled(self, regions, db):
         db.begin()
         insert(db, "one")
-        connection, errors = db.connection(), []
-
-        def sleep():
-            try:
-                connection.cursor().execute("SELECT pg_sleep(600)")
-            except psycopg2.Error as error:
-                errors.append(error)
-
-        def sleeping():
-            return regions.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'")
-
-        thread = threading.Thread(target=sleep)
-        thread.start()
-        until(lambda: sleeping() == 1)
-        regions.wan.cut()
-        thread.join()
+        with sleeping_on_primary(regions, db) as errors:
+            regions.wan.cut()
         assert isinstance(errors[0], TransactionLost)
-        until(lambda: sleeping() == 0)
+        until(lambda: sleepers(regions) == 0)
         db.rollback()
 
     def test_whose_caller_says_nothing_is_rolled_back_in_the_end(self, cluster, database):
@@ -307,19 +316,8 @@ class TestTime:
     def test_another_thread_can_cancel_what_runs_on_the_primary(self, regions, db):
         db.begin()
         insert(db, "one")
-        connection, errors = db.connection(), []
-
-        def sleep():
-            try:
-                connection.cursor().execute("SELECT pg_sleep(60)")
-            except psycopg2.Error as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=sleep)
-        thread.start()
-        until(lambda: regions.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'") == 1)
-        connection.cancel()
-        thread.join()
+        with sleeping_on_primary(regions, db) as errors:
+            db.connection().cancel()
         assert errors[0].pgcode == "57014"
         assert "user request" in str(errors[0])
         db.rollback()
