@@ -117,8 +117,11 @@ class RoutingConnection(ext.connection):
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
-        if not (name or cursor_factory or withhold or self.cursor_factory or self.closed) and scrollable is None:
-            return _ROUTED_CURSOR(self)  # as psycopg2 would, in half the time
+        ordinary = name is None and cursor_factory is None and scrollable is None and self.cursor_factory is None
+        if ordinary and not (withhold or self.closed):
+            cursor = _ROUTED_CURSOR(self)  # as below, in half the time
+            cursor.scrollable = None
+            return cursor
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
             raise self.router.driver_error(
