@@ -191,6 +191,22 @@ def many_with_an_error(p: Probe) -> Any:
 
 
 @case
+def functions_that_write(p: Probe) -> Any:
+    cursor, out = p.connection.cursor(), io.StringIO()
+    found = [
+        cursor.executemany("SELECT add(%s)", iter([("a",), ("b",)])),
+        cursor.rowcount,
+        cursor.callproc("add", ("c",)),
+    ]
+    cursor.copy_expert("COPY (SELECT add('d')) TO STDOUT", out)
+    cursor.copy_to(out, "volatile")
+    cursor.copy_expert("COPY (SELECT name FROM t ORDER BY id) TO STDOUT", out)
+    held = p.connection.cursor("held", withhold=True)
+    held.execute("SELECT count(*) FROM volatile")
+    return [*found, out.getvalue(), held.fetchall(), held.close()]
+
+
+@case
 def batches(p: Probe) -> Any:
     cursor = p.connection.cursor()
     rows = [(f"row {i}", i) for i in range(250)]

@@ -6,6 +6,7 @@ type. The C half stays in autocommit for ever: transactions are begun by SQL, he
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NoReturn
 
 import psycopg2
@@ -22,6 +23,8 @@ from .isolation import TransactionMode
 from .link import PrimaryLink
 from .mixing import mix
 from .router import Router
+
+log = logging.getLogger("fly_orm")
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
 _ROUTED_CURSOR = cursor_classes(ext.cursor).local
@@ -92,9 +95,11 @@ class RoutingConnection(ext.connection):
             raise self.router.driver_error(NotSupported(_REFUSALS[statement.kind]))
         return decision
 
-    def refusal(self, error: psycopg2.Error) -> str | None:
-        """Why to ask the primary after this error of a read; None if it is the answer."""
-        return refusal(error) if self._here_status == _IDLE else None
+    def refusal(self, error: psycopg2.Error) -> str:
+        """Why to ask the primary after this error of a read; raises it if it is the answer."""
+        if self._here_status != _IDLE:
+            raise error
+        return refusal(error)
 
     def changed_setting(self, sql: bytes, statement: Statement, why: str) -> None:
         """Note a setting that was changed here, and change it in the session on the primary, if there is one."""
@@ -108,8 +113,11 @@ class RoutingConnection(ext.connection):
     def apply_setting(self, sql: bytes, statement: Statement) -> None:
         """Change a setting here that a committed transaction has changed on the primary."""
         if not statement.primary_only:
-            with ext.cursor(self) as cursor:
-                cursor.execute(sql)
+            try:
+                with ext.cursor(self) as cursor:
+                    cursor.execute(sql)
+            except psycopg2.Error as error:  # of a COMMIT that succeeded it must not make a failure
+                log.warning("a setting that was committed on the primary cannot be had here: %s", error)
         self.link.settings.remember(statement, sql)
 
     # The DB-API

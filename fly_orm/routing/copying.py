@@ -15,6 +15,27 @@ def read(file: Any, connection: Any) -> bytes:
     return data.encode(ext.encodings[connection.encoding]) if isinstance(data, str) else bytes(data)
 
 
+class _Watched:
+    """A file to be written to, and whether it has been."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.written = False
+
+    def write(self, data: Any) -> Any:
+        self.written = True
+        return self._file.write(data)
+
+
+class _WatchedText(_Watched, io.TextIOBase):
+    """One that psycopg2 writes text to."""
+
+
+def watched(file: Any) -> _Watched:
+    """The file, for psycopg2 to write to."""
+    return (_WatchedText if isinstance(file, io.TextIOBase) else _Watched)(file)
+
+
 def write(file: Any, data: bytes, connection: Any) -> None:
     """Write what was copied out, as text if the file is a text file."""
     text = isinstance(file, io.TextIOBase)

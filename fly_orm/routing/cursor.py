@@ -28,10 +28,9 @@ _READ = Kind.READ
 #: What a cursor shows while, and if, a statement of it fails.
 _NOTHING = Result(status_message="")
 #: SQLSTATEs with which a replica refuses what a primary may do, or gives up a read because of what it replays (Postgres
-#: manual, section 26.4). A statement refused so has had no effect on the database.
-_REFUSALS = frozenset({"25006", "0A000", "55000", "40001", "XX000"})
-#: Those that also mean something else, unless the text speaks of recovery.
-_AMBIGUOUS = frozenset({"40001", "XX000"})
+#: manual, section 26.4). A statement refused so has had no effect on the database. Some of these can mean something
+#: else, and then the primary says the same.
+_REFUSALS = frozenset({"25006", "0A000", "55000", "40001", "58P01", "XX000"})
 _WROTE = "25006"
 
 
@@ -70,16 +69,24 @@ class RoutingCursor(ext.cursor):
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
         statement, decision = self._decide(query)
-        if decision.action in (Action.READ_HERE, Action.HERE):
+        if decision.action is Action.HERE:
             return self._super_here("executemany", query, vars_list)
-        if decision.action is not Action.FORWARD:
+        why, wrote = decision.why, False
+        if decision.action is Action.READ_HERE:
+            vars_list = list(vars_list)
+            try:
+                return self._super_here("executemany", query, vars_list)
+            except psycopg2.Error as error:
+                # Those before the one that was refused were reads, and can be repeated.
+                why, wrote = self.connection.refusal(error), error.pgcode == _WROTE
+        elif decision.action is not Action.FORWARD:
             for vars_ in vars_list:
                 self.execute(query, vars_)
             return None
         sqls = [self._bind(query, vars_) for vars_ in vars_list]
         result, total = Result(status_message=self.statusmessage), 0
         for start in range(0, len(sqls), _BATCH):
-            result = self._forward(sqls[start : start + _BATCH], statement, decision.why)
+            result = self._forward(sqls[start : start + _BATCH], statement, why, wrote=wrote)
             total += max(result.row_count, 0)
         self._show(
             Result(row_count=total, status_message=result.status_message), sqls[-1] if sqls else self.query or b""
@@ -100,11 +107,19 @@ class RoutingCursor(ext.cursor):
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         statement, decision = self._decide(sql)
-        if decision.action is not Action.FORWARD or statement.copy is None:
+        why, out, wrote = decision.why, statement.copy == "out", False
+        if decision.action is Action.READ_HERE and out:
+            watched = copying.watched(file)
+            try:
+                return self._super_here("copy_expert", sql, watched, size)
+            except psycopg2.Error as error:
+                if watched.written:
+                    raise
+                why, wrote = self.connection.refusal(error), error.pgcode == _WROTE
+        elif decision.action is not Action.FORWARD or statement.copy is None:
             return self._super_here("copy_expert", sql, file, size)
-        data = copying.read(file, self.connection) if statement.copy == "in" else None
-        out = statement.copy == "out"
-        result = self._forward([self._bind(sql, None)], statement, decision.why, copy_in=data, copy_out=out)
+        data = None if out else copying.read(file, self.connection)
+        result = self._forward([self._bind(sql, None)], statement, why, copy_in=data, copy_out=out, wrote=wrote)
         self._show(result, self._result.query)
         if result.copied is not None:
             copying.write(file, result.copied, self.connection)
@@ -175,9 +190,9 @@ class RoutingCursor(ext.cursor):
                 result = link.rollback(sql, statement)
         self._show(result, sql)
 
-    def _run_there(self, sql: bytes, statement: Statement, why: str) -> None:
+    def _run_there(self, sql: bytes, statement: Statement, why: str, *, wrote: bool = False) -> None:
         if self.name is None:
-            self._show(self._forward([sql], statement, why), sql)
+            self._show(self._forward([sql], statement, why, wrote=wrote), sql)
         else:
             self._show(_NOTHING, sql)
             self.declare(sql, why)
@@ -218,10 +233,7 @@ class RoutingCursor(ext.cursor):
     def _read_there(self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement) -> None:
         """Ask the primary what the replica has refused; raise the error if it is the answer."""
         why = self.connection.refusal(error)
-        if why is None:
-            raise error
-        sql = self._bind(query, vars_)
-        self._show(self._forward([sql], statement, why, wrote=error.pgcode == _WROTE), sql)
+        self._run_there(self._bind(query, vars_), statement, why, wrote=error.pgcode == _WROTE)
 
     def _super_here(self, method: str, *args: Any) -> None:
         """Call psycopg2's own method, as the cursor of a local result."""
@@ -248,7 +260,8 @@ class RemoteCursor(RoutingCursor):
     _result: RemoteResult
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
-        self.__class__ = self._classes.local  # for which super() would not work here
+        local: Any = self._classes.local
+        self.__class__ = local  # for which super() would not work here
         RoutingCursor.execute(self, query, vars)
 
     @property
@@ -316,11 +329,8 @@ class RemoteCursor(RoutingCursor):
             raise psycopg2.ProgrammingError("no results to fetch")
 
 
-def refusal(error: psycopg2.Error) -> str | None:
-    """Why the primary should be asked after the replica's error; None if it is a plain error."""
+def refusal(error: psycopg2.Error) -> str:
+    """Why the primary should be asked after the replica's error; raises it if it is a plain error."""
     if error.pgcode not in _REFUSALS:
-        return None
-    text = (error.diag.message_primary or str(error)).strip()
-    if error.pgcode in _AMBIGUOUS and "recovery" not in text:
-        return None
-    return f"the replica refused: {text}"
+        raise error
+    return f"the replica refused: {(error.diag.message_primary or str(error)).strip()}"

@@ -59,6 +59,10 @@ class RemoteNamedCursor(RemoteCursor):
     def close(self) -> None:
         if self._declared and not self.closed and self.connection.holds_cursors:
             self._ask(f"CLOSE {self._identifier}")
+        if self._declared and not self.closed and ext.cursor.query.__get__(self) is not None:
+            # The replica has refused it, but psycopg2 will close it there all the same.
+            with ext.cursor(self.connection) as here:
+                here.execute(f"DECLARE {self._identifier} CURSOR WITH HOLD FOR SELECT")
         self._declared = False
         super().close()
 

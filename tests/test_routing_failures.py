@@ -1,0 +1,429 @@
+"""What a caller in lax sees, and can still do, when something on the way or at its end fails."""
+
+import gc
+import io
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import peewee
+import psycopg2
+import pytest
+from psycopg2 import extensions as ext
+from two_regions import TwoRegions, two_regions
+
+import fly_orm
+from fly_orm.deadline import Deadline
+from fly_orm.testing import Cluster
+
+TABLE = "CREATE TABLE t (id serial PRIMARY KEY, name text UNIQUE)"
+INSERT = "INSERT INTO t (name) VALUES (%s)"
+
+
+@pytest.fixture
+def db(regions: TwoRegions) -> Any:
+    """A database in lax, with a table that has a row."""
+    database = regions.lax()
+    database.execute_sql(TABLE)
+    database.execute_sql(INSERT, ("first",))
+    return database
+
+
+def count(db: Any) -> int:
+    return int(db.execute_sql("SELECT count(*) FROM t").fetchone()[0])
+
+
+def open_transactions(regions: TwoRegions) -> int:
+    where = f"datname = '{regions.name}' AND state LIKE 'idle in transaction%'"
+    return int(regions.query(f"SELECT count(*) FROM pg_stat_activity WHERE {where}"))
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Return once the condition holds, for what happens in another process."""
+    deadline = Deadline.after(10)
+    while not condition():
+        assert not deadline.expired
+
+
+# A transaction that is lost
+
+
+def test_a_lost_transaction_raises_until_it_is_rolled_back(regions: TwoRegions, db: Any) -> None:
+    connection = db.connection()
+    cursor = connection.cursor()
+    cursor.execute("BEGIN")
+    cursor.execute(INSERT, ("lost",))
+    regions.wan.cut()
+    regions.wan.heal()
+    for _ in range(2):
+        with pytest.raises(fly_orm.TransactionLost) as raised:
+            cursor.execute("SELECT 1")
+        assert isinstance(raised.value, psycopg2.OperationalError)
+    assert connection.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
+    cursor.execute("ROLLBACK")
+    assert connection.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
+    db.execute_sql(INSERT, ("next",))
+    assert count(db) == 2
+
+
+def test_to_commit_a_lost_transaction_is_an_error(regions: TwoRegions, db: Any) -> None:
+    cursor = db.connection().cursor()
+    cursor.execute("BEGIN")
+    cursor.execute(INSERT, ("lost",))
+    regions.wan.cut()
+    regions.wan.heal()
+    with pytest.raises(fly_orm.TransactionLost):
+        cursor.execute("SELECT 1")
+    with pytest.raises(fly_orm.TransactionLost):
+        cursor.execute("COMMIT")
+    assert db.connection().get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
+    assert count(db) == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_atomic_raises_that_the_transaction_was_lost(regions: TwoRegions, db: Any, depth: int) -> None:
+    with pytest.raises(fly_orm.TransactionLost) as raised, db.atomic():
+        db.execute_sql(INSERT, ("lost",))
+        if depth == 1:
+            regions.wan.cut()
+            regions.wan.heal()
+            db.execute_sql(INSERT, ("never",))
+        with db.atomic():
+            regions.wan.cut()
+            regions.wan.heal()
+            db.execute_sql(INSERT, ("never",))
+    assert isinstance(raised.value, peewee.OperationalError)
+    assert not db.in_transaction()
+    with db.atomic():
+        db.execute_sql(INSERT, ("next",))
+    assert count(db) == 2
+
+
+def test_rolling_a_lost_transaction_back_is_silent(regions: TwoRegions, db: Any) -> None:
+    connection = db.connection()
+    connection.autocommit = False
+    connection.cursor().execute(INSERT, ("lost",))
+    regions.wan.cut()
+    regions.wan.heal()
+    connection.rollback()
+    assert connection.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
+    connection.cursor().execute(INSERT, ("next",))
+    connection.commit()
+    assert regions.query("SELECT string_agg(name, ',' ORDER BY id) FROM t") == "first,next"
+
+
+def test_a_session_whose_state_is_lost_is_closed(regions: TwoRegions, db: Any) -> None:
+    db.execute_sql("CREATE TEMP TABLE mine (a int)")
+    connection = db.connection()
+    regions.wan.cut()
+    regions.wan.heal()
+    with pytest.raises(psycopg2.OperationalError):
+        connection.cursor().execute("SELECT * FROM mine")
+    assert connection.closed
+
+
+# Outcomes of a single write
+
+
+def test_a_write_that_was_not_delivered_says_so(regions: TwoRegions, db: Any) -> None:
+    regions.wan.cut()
+    with pytest.raises(fly_orm.NotDelivered) as raised:
+        db.execute_sql(INSERT, ("never",))
+    assert isinstance(raised.value, peewee.OperationalError)
+    assert isinstance(raised.value, psycopg2.OperationalError)
+    assert count(db) == 1
+    regions.wan.heal()
+    db.execute_sql(INSERT, ("now",))
+    assert count(db) == 2
+
+
+def test_a_write_whose_reply_was_lost_has_an_unknown_outcome(regions: TwoRegions, db: Any) -> None:
+    regions.wan.cut_before_reply()
+    with pytest.raises(fly_orm.OutcomeUnknown):
+        db.execute_sql(INSERT, ("once",))
+    assert regions.query("SELECT count(*) FROM t WHERE name = 'once'") == 1
+    db.execute_sql(INSERT, ("next",))
+
+
+def test_a_commit_whose_reply_was_lost_has_an_unknown_outcome(regions: TwoRegions, db: Any) -> None:
+    with pytest.raises(fly_orm.OutcomeUnknown), db.atomic():
+        db.execute_sql(INSERT, ("once",))
+        regions.wan.cut_before_reply()
+    assert not db.in_transaction()
+    assert regions.query("SELECT count(*) FROM t WHERE name = 'once'") == 1
+    db.execute_sql(INSERT, ("next",))
+
+
+def test_a_commit_of_psycopg2_whose_reply_was_lost_leaves_the_connection_usable(regions: TwoRegions, db: Any) -> None:
+    connection = db.connection()
+    connection.autocommit = False
+    connection.cursor().execute(INSERT, ("once",))
+    regions.wan.cut_before_reply()
+    with pytest.raises(fly_orm.OutcomeUnknown):
+        connection.commit()
+    assert connection.status == ext.STATUS_READY
+    connection.rollback()
+    connection.cursor().execute(INSERT, ("next",))
+    connection.commit()
+
+
+# Transactions that nobody ends
+
+
+@pytest.mark.parametrize("end", ["close", "forget", "reset"])
+def test_a_connection_that_goes_away_rolls_its_transaction_back(regions: TwoRegions, db: Any, end: str) -> None:
+    db.execute_sql("BEGIN")
+    db.execute_sql(INSERT, ("undone",))
+    assert open_transactions(regions) == 1
+    if end == "forget":
+        db._state.reset()
+        gc.collect()
+    else:
+        getattr(db.connection(), end)()
+    eventually(lambda: open_transactions(regions) == 0)
+    assert regions.query("SELECT count(*) FROM t") == 1
+
+
+def test_a_lease_is_given_back_when_its_connection_closes(regions: TwoRegions, db: Any) -> None:
+    for _ in range(40):  # more than there are channels
+        db.execute_sql("BEGIN")
+        db.execute_sql("SELECT 1")
+        db.close()
+    db.execute_sql(INSERT, ("next",))
+
+
+def test_a_forked_child_leaves_its_parents_transaction_alone(regions: TwoRegions, db: Any) -> None:
+    with db.atomic():
+        db.execute_sql(INSERT, ("parent",))
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                db.connection().link.end()
+                db._state.reset()
+                db.execute_sql(INSERT, ("child",))
+                status = 0 if db.execute_sql("SELECT count(*) FROM t WHERE name = 'child'").fetchone()[0] == 1 else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        db.execute_sql(INSERT, ("parent again",))
+    assert count(db) == 4
+
+
+# The replica
+
+
+def test_a_read_that_replay_cancels_runs_on_the_primary(regions: TwoRegions, db: Any) -> None:
+    cursor = db.connection().cursor()
+    regions.cluster.replica.query("ALTER SYSTEM SET max_standby_streaming_delay = '10ms'")
+    regions.cluster.replica.query("SELECT pg_reload_conf()")
+    try:
+        pid = db.connection().get_backend_pid()
+        thread = threading.Thread(target=drop_while_it_reads, args=(regions, pid))
+        thread.start()
+        cursor.execute("SELECT pg_sleep(CASE WHEN pg_is_in_recovery() THEN 60 ELSE 0 END), count(*) FROM t")
+        thread.join()
+        assert cursor.fetchone() == ("", 1)
+        served = fly_orm.why()
+        assert served is not None
+        assert served.route is fly_orm.Route.PRIMARY
+        assert "conflict with recovery" in served.why
+    finally:
+        regions.cluster.replica.query("ALTER SYSTEM RESET max_standby_streaming_delay")
+        regions.cluster.replica.query("SELECT pg_reload_conf()")
+
+
+def drop_while_it_reads(regions: TwoRegions, pid: int) -> None:
+    reading = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'"
+    eventually(lambda: bool(regions.cluster.replica.query(reading)))
+    regions.query("ALTER TABLE t ADD extra int")
+
+
+def test_a_write_succeeds_while_the_replica_is_down(regions: TwoRegions, db: Any) -> None:
+    late = regions.lax(options={"replication_timeout": 0.05})
+    late.connect()
+    late.execute_sql("BEGIN")
+    late.execute_sql("SET TimeZone = 'Asia/Tokyo'")
+    late.execute_sql(INSERT, ("late",))
+    regions.cluster.replica.stop("immediate")
+    late.execute_sql("COMMIT")
+    assert regions.query("SELECT count(*) FROM t") == 2
+    assert count(late) == 2
+    assert fly_orm.why().route is fly_orm.Route.PRIMARY  # type: ignore[union-attr]
+
+
+def test_while_replay_is_paused_a_session_that_wrote_reads_from_the_primary(regions: TwoRegions, db: Any) -> None:
+    late = regions.lax(options={"replication_timeout": 0.05})
+    with regions.cluster.replay_paused():
+        assert late.execute_sql("INSERT INTO t (name) VALUES ('late') RETURNING id").fetchone() == (2,)
+        assert count(late) == 2
+        assert fly_orm.why().route is fly_orm.Route.PRIMARY  # type: ignore[union-attr]
+        others: list[int] = []
+        thread = threading.Thread(target=lambda: others.append(count(db)))
+        thread.start()
+        thread.join()
+        assert others == [1]
+    regions.cluster.wait_for_replica()
+    assert count(late) == 2
+    assert fly_orm.why().route is fly_orm.Route.LOCAL  # type: ignore[union-attr]
+
+
+def test_a_connection_goes_on_when_its_replica_is_promoted() -> None:
+    with Cluster.start() as cluster:
+        cluster.create_database("app")
+        cluster.wait_for_replica()
+        with two_regions(cluster, "app") as regions:
+            db = regions.lax()
+            db.execute_sql(TABLE)
+            db.execute_sql(INSERT, ("far",))
+            cluster.promote()
+            eventually(lambda: count(db) == 1 and db.connection().get_parameter_status("in_hot_standby") == "off")
+            before = regions.wan.round_trips
+            db.execute_sql(INSERT, ("near",))
+            with db.atomic():
+                db.execute_sql(INSERT, ("near too",))
+            assert count(db) == 3
+            assert regions.wan.round_trips == before
+            assert cluster.replica.connect("app").cursor().execute("SELECT 1") is None
+            assert regions.query("SELECT count(*) FROM t") == 1
+
+
+def test_a_terminated_connection_to_the_replica_is_as_psycopg2_has_it(regions: TwoRegions, db: Any) -> None:
+    cursor = db.connection().cursor()
+    regions.cluster.replica.query("SELECT pg_terminate_backend(%s, 5000)", db.connection().get_backend_pid())
+    with pytest.raises(psycopg2.OperationalError):
+        cursor.execute("SELECT 1")
+    assert db.connection().closed
+    db.close()
+    assert count(db) == 1
+
+
+# What cannot work
+
+
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "LISTEN": lambda c: c.cursor().execute("LISTEN chan"),
+    "PREPARE TRANSACTION": lambda c: c.cursor().execute("PREPARE TRANSACTION 'x'"),
+    "COMMIT PREPARED": lambda c: c.cursor().execute("COMMIT PREPARED 'x'"),
+    "lobject": lambda c: c.lobject(),
+    "xid": lambda c: c.xid(1, "a", "b"),
+    "tpc_begin": lambda c: c.tpc_begin("x"),
+    "tpc_recover": lambda c: c.tpc_recover(),
+    "a cursor factory that is no class": lambda c: c.cursor(cursor_factory=lambda *a: ext.cursor(*a)),
+    "an encoding inside a transaction": lambda c: [
+        c.cursor().execute("BEGIN"),
+        c.cursor().execute("SET NAMES 'LATIN1'"),
+    ],
+    "quoting inside a transaction": lambda c: [
+        c.cursor().execute("BEGIN"),
+        c.cursor().execute("SET LOCAL standard_conforming_strings = off"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_work_is_refused_before_anything_ran(regions: TwoRegions, db: Any, name: str) -> None:
+    before = regions.wan.round_trips
+    with pytest.raises(fly_orm.NotSupported) as raised:
+        REFUSED[name](db.connection())
+    assert isinstance(raised.value, psycopg2.NotSupportedError)
+    assert isinstance(raised.value, peewee.NotSupportedError)
+    assert regions.wan.round_trips == before
+
+
+def test_an_asynchronous_connection_is_refused(regions: TwoRegions) -> None:
+    with pytest.raises(psycopg2.NotSupportedError, match="asynchronous"):
+        regions.lax(async_=True).connect()
+
+
+# Smaller things
+
+
+def test_lastval_outside_of_a_transaction_says_what_to_do(db: Any) -> None:
+    db.execute_sql(INSERT, ("x",))
+    for sql in ("SELECT lastval()", "SELECT currval('t_id_seq')"):
+        with pytest.raises(peewee.OperationalError, match="RETURNING") as raised:
+            db.execute_sql(sql)
+        assert raised.value.orig.pgcode == "55000"
+        assert "RETURNING" in raised.value.orig.diag.message_hint
+
+
+def test_copy_by_execute_is_refused_as_psycopg2_does(db: Any) -> None:
+    for sql, word in (("COPY t FROM STDIN", "FROM"), ("COPY (DELETE FROM t RETURNING id) TO STDOUT", "TO")):
+        with pytest.raises(psycopg2.ProgrammingError, match=f"can't execute COPY {word}: use the copy_"):
+            db.connection().cursor().execute(sql)
+    assert count(db) == 1
+
+
+def test_copying_from_a_file_that_cannot_be_read_writes_nothing(db: Any) -> None:
+    class Unreadable(io.StringIO):
+        def read(self, size: int | None = -1) -> str:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        db.connection().cursor().copy_from(Unreadable(), "t", columns=("name",))
+    assert count(db) == 1
+
+
+def test_a_lock_taken_in_lax_is_held_against_the_primary(regions: TwoRegions, db: Any) -> None:
+    db.execute_sql("SELECT pg_advisory_lock(7)")
+    assert regions.query("SELECT pg_try_advisory_lock(7)") is False
+    db.close()
+    eventually(lambda: bool(regions.query("SELECT pg_try_advisory_lock(7)")))
+
+
+def test_one_callers_settings_are_not_the_next_ones(regions: TwoRegions, db: Any) -> None:
+    regions.query("DROP ROLE IF EXISTS clerk; CREATE ROLE clerk; GRANT ALL ON t, t_id_seq TO clerk")
+    regions.cluster.wait_for_replica()
+    first, second = regions.lax(), regions.lax()
+    for sql in ("SET ROLE clerk", "SET app.tenant = 'one'"):
+        first.execute_sql(sql)
+    query = "UPDATE t SET name = name RETURNING current_user, current_setting('app.tenant', true)"
+    assert first.execute_sql(query).fetchone() == ("clerk", "one")
+    assert second.execute_sql(query).fetchone() in [("postgres", None), ("postgres", "")]
+    regions.query("DROP OWNED BY clerk; DROP ROLE clerk")
+
+
+def test_a_running_statement_can_be_cancelled_on_the_primary(regions: TwoRegions, db: Any) -> None:
+    connection, errors = db.connection(), []
+    connection.cursor().execute("BEGIN")
+    connection.cursor().execute("SELECT 1")
+
+    def run() -> None:
+        try:
+            connection.cursor().execute("SELECT pg_sleep(60)")
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    eventually(lambda: bool(regions.query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")))
+    connection.cancel()
+    thread.join()
+    assert [type(error).__name__ for error in errors] == ["QueryCanceled"]
+    assert connection.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
+    connection.cursor().execute("ROLLBACK")
+
+
+def test_threads_can_share_a_connection(regions: TwoRegions, db: Any) -> None:
+    connection, errors = db.connection(), []
+
+    def work(number: int) -> None:
+        try:
+            for each in range(20):
+                cursor = connection.cursor()
+                cursor.execute(f"{INSERT} RETURNING name", (f"{number} {each}",))
+                assert cursor.fetchall() == [(f"{number} {each}",)]
+                cursor.execute("SELECT name FROM t WHERE name = %s", (f"{number} {each}",))
+                assert cursor.fetchall() == [(f"{number} {each}",)]
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert count(db) == 81
