@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from shared_cluster import restore
 from side_by_side import SideBySide
 from two_regions import TwoRegions, two_regions
 
@@ -49,17 +50,6 @@ def regions(cluster: Cluster, database: str) -> Iterator[TwoRegions]:
     """Two regions on an empty database, one of them served by a node."""
     with two_regions(cluster, database) as both:
         yield both
-
-
-def restore(cluster: Cluster) -> None:
-    """Both servers run in their roles, and nothing holds replay up."""
-    for server in (cluster.primary, cluster.replica):
-        server.start()
-    assert not cluster.primary.query("SELECT pg_is_in_recovery()")
-    assert cluster.replica.query("SELECT pg_is_in_recovery()"), "a test has promoted the shared cluster's replica"
-    cluster.resume_replay()
-    if cluster.replica.query("SHOW recovery_min_apply_delay") != "0":
-        cluster.apply_delay(0)
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,7 @@ def test_a_plugin_is_loaded_once():
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_nearest():
-    with pytest.raises(
-        ConfigurationError, match=r"'pyro'; did you mean 'pyro5'.*nats, pyro5"
-    ):
+    with pytest.raises(ConfigurationError, match=r"'pyro'; did you mean 'pyro5'.*nats, pyro5"):
         make(entry("pyro5"), entry("nats")).load("pyro")
 
 

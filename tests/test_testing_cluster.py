@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from conftest import restore
+from shared_cluster import restore
 
 from fly_orm.deadline import Deadline, now
 from fly_orm.testing import Cluster, Server
