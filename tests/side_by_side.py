@@ -11,7 +11,10 @@ import pytest
 from psycopg2 import extensions as ext
 from two_regions import TwoRegions, close
 
+import fly_orm
 from fly_orm.sqlerror import DIAGNOSTICS
+
+MODES = ["autocommit", "transactions", "begun", "on the primary"]
 
 SETUP = """
     CREATE TABLE t (id serial PRIMARY KEY, name text UNIQUE, n int CHECK (n < 1000));
@@ -137,3 +140,9 @@ class SideBySide:
             return probe.trace
 
         return trace(self.regions.plain), trace(self.regions.lax)
+
+    def in_mode(self, mode: str, steps: Sequence[Any], **options: Any) -> tuple[list[Any], list[Any]]:
+        """As :meth:`traces`, in one of the ways in which statements come to run where they do."""
+        begin = ["BEGIN", "UPDATE t SET n = 1"] if mode == "begun" else []
+        with fly_orm.primary() if mode == "on the primary" else contextlib.nullcontext():
+            return self.traces([*begin, *steps], autocommit=mode != "transactions", **options)

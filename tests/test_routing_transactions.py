@@ -1,11 +1,7 @@
 """Transactions in lax begin, nest, fail and end as they do on the primary."""
 
-import contextlib
-
 import pytest
 from side_by_side import SideBySide
-
-import fly_orm
 
 #: Each line is a statement.
 SCENARIOS = {
@@ -185,6 +181,5 @@ SCENARIOS = {
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_is_the_same_in_lax(beside: SideBySide, name: str, mode: str) -> None:
     steps = [line.strip() for line in SCENARIOS[name].strip().splitlines()]
-    with fly_orm.primary() if mode == "on the primary" else contextlib.nullcontext():
-        on_primary, in_lax = beside.traces(steps, autocommit=mode != "transactions")
+    on_primary, in_lax = beside.in_mode(mode, steps)
     assert in_lax == on_primary

@@ -1,0 +1,74 @@
+"""Where nothing can or need be routed, a wrapped database is as it was, or the reason is given."""
+
+from pathlib import Path
+
+import peewee
+import pytest
+from peewee import CharField, IntegerField, Model, PostgresqlDatabase, SqliteDatabase
+from playhouse import cockroachdb
+from psycopg2 import extensions as ext
+from two_regions import SECRET, TwoRegions, settings
+
+import fly_orm
+from fly_orm.settings import Settings
+from fly_orm.topology import Topology
+
+
+class Item(Model):  # type: ignore[misc]
+    name = CharField(unique=True)
+    n = IntegerField(default=0)
+
+
+UNSUPPORTED = {
+    "SqliteDatabase": lambda: SqliteDatabase(":memory:"),
+    "MySQLDatabase": lambda: peewee.MySQLDatabase("x"),
+    "CockroachDatabase": lambda: cockroachdb.CockroachDatabase("x"),
+    "AsyncPostgresqlDatabase": lambda: pytest.importorskip(
+        "playhouse.pwasyncio", exc_type=ImportError
+    ).AsyncPostgresqlDatabase("x"),
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_another_database_is_left_alone_in_the_primary_region_and_refused_elsewhere(name: str) -> None:
+    database = UNSUPPORTED[name]()
+    adapter, kept = getattr(database, "_adapter", None), dict(vars(database))
+    assert fly_orm.wrap(database, settings=settings("syd")) is database
+    assert (getattr(database, "_adapter", None), dict(vars(database))) == (adapter, kept)
+    with pytest.raises(fly_orm.NotSupported, match=f"{name}.*'lax'"):
+        fly_orm.wrap(database, settings=settings("lax", "127.0.0.1:1"))
+
+
+def test_psycopg_3_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = PostgresqlDatabase("x")
+    database._adapter = object.__new__(peewee.Psycopg3Adapter)
+    with pytest.raises(fly_orm.NotSupported, match="use psycopg2"):
+        fly_orm.wrap(database, settings=settings("lax", "127.0.0.1:1"))
+
+
+def test_a_sqlite_database_works_without_regions(tmp_path: Path) -> None:
+    database = fly_orm.wrap(
+        SqliteDatabase(tmp_path / "x.db"), settings=Settings(topology=Topology(region="local", primary_region=None))
+    )
+    with Item.bind_ctx(database):
+        database.create_tables([Item])
+        assert Item.create(name="x").id == Item.get().id
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "topology", [Topology(region="local", primary_region=None), Topology(region="syd", primary_region="syd")]
+)
+def test_in_the_primary_region_a_connection_is_psycopg2s_own(regions: TwoRegions, topology: Topology) -> None:
+    database = fly_orm.wrap(regions.plain(), settings=Settings(topology=topology, secret=SECRET))
+    database.connect()
+    assert [cls.__module__.partition(".")[0] for cls in type(database.connection()).__mro__[-2:]] == [
+        "psycopg2",
+        "builtins",
+    ]
+    assert type(database.connection().cursor()) is ext.cursor
+    with Item.bind_ctx(database):
+        database.create_tables([Item])
+        with database.atomic():
+            Item.create(name="x")
+        assert Item.get().name == "x"
