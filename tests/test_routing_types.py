@@ -256,4 +256,14 @@ def test_text_is_written_and_read_in_the_client_encoding(probes: list[Probe], en
 
     word = "é" if encoding in ("LATIN1", "UTF8") else "e"
     statements = [("SELECT %s, %s FROM t", (word, [word])), ("SELECT %s FROM t FOR UPDATE", (word,))]
-    compare(probes, encode, *begin, *statements, "ROLLBACK", *begin, encode, *statements, "ROLLBACK")
+    compare(probes, encode, *begin, *statements, "ROLLBACK")
+
+
+@pytest.mark.parametrize("before", ["BEGIN", "CREATE TEMP TABLE mine (a int)"])
+def test_the_client_encoding_can_change_while_the_primary_holds_the_session(probes: list[Probe], before: str) -> None:
+    def encode(probe: Probe) -> Any:
+        probe.connection.set_client_encoding("LATIN1")
+        return probe.connection.encoding
+
+    statements = [("SELECT %s, 'é'", ("é",)), ("UPDATE t SET id = id RETURNING %s", ("é",))]
+    compare(probes, before, *statements, encode, *statements, "COMMIT", *statements)

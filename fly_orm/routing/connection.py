@@ -260,6 +260,8 @@ class RoutingConnection(ext.connection):
     def set_client_encoding(self, encoding: str) -> None:
         self._end(_ROLLBACK, "ROLLBACK")
         super().set_client_encoding(encoding)
+        with self.link.lock:
+            self.link.follow_encoding()
 
     # What cannot work
 

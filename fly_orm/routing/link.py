@@ -101,6 +101,12 @@ class PrimaryLink:
         )
         return self._take(self._ask(run), statement, sqls, why)
 
+    def follow_encoding(self) -> None:
+        """Give the session on the primary, if there is one, the client encoding that there is here now."""
+        if self._lease is not None:
+            sql = f"SET client_encoding TO '{self._connection.get_parameter_status('client_encoding')}'"
+            self.forward([sql.encode()], Statement(kind=Kind.READ, why="the client encoding"), "the client encoding")
+
     def end(self) -> None:
         """Give the lease back, which rolls back what is open; never raises."""
         lease, self._lease, self.transaction, self.kept = self._lease, None, None, False
