@@ -1,6 +1,5 @@
 """What a caller in lax sees, and can still do, when something on the way or at its end fails."""
 
-import gc
 import os
 import threading
 from collections.abc import Callable
@@ -177,7 +176,6 @@ def test_a_connection_that_goes_away_rolls_its_transaction_back(regions: TwoRegi
     assert open_transactions(regions) == 1
     if end == "forget":
         db._state.reset()
-        gc.collect()
     else:
         getattr(db.connection(), end)()
     eventually(lambda: open_transactions(regions) == 0)

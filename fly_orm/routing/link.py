@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ class PrimaryLink:
         self.kept = False
         """Whether the caller's session has state on the primary that must not be lost."""
         self.lock = threading.RLock()
-        self._connection = connection
+        # In no cycle with it: it has to notice at once that nobody holds it any more.
+        self._reference = weakref.ref(connection)
         self._lease: RemoteLease | None = None
 
     def begin(self, sql: bytes, status_message: str = "BEGIN") -> Result:
@@ -126,6 +128,10 @@ class PrimaryLink:
             return False
         self.router.forwarder.cancel(lease.id, lease.node)
         return True
+
+    @property
+    def _connection(self) -> Any:
+        return self._reference()
 
     def _profile(self) -> list[bytes]:
         return self.settings.profile(self._connection, self.router.unreported(self._connection))
