@@ -72,12 +72,11 @@ class PrimaryConnection:
         if profile == self.profile:
             return
         encoding, statements = profile
-        if self.profile is not None:
-            self._execute("DISCARD ALL")  # what only the last caller had set, its role included
         self.raw.set_client_encoding(encoding)
         with self.raw.cursor() as cursor:
-            # In SQL as well: the driver skips it if nothing changes for it, and it has not seen DISCARD ALL.
-            cursor.execute("SET client_encoding TO %s", (encoding,))
+            if self.raw.get_parameter_status("client_encoding") != encoding:
+                # The driver has not seen DISCARD ALL, and skips what it believes to be so.
+                cursor.execute("SET client_encoding TO %s", (encoding,))
             for statement in statements:
                 cursor.execute(statement)
         self.profile = profile
