@@ -72,6 +72,8 @@ class PrimaryConnection:
         if profile == self.profile:
             return
         encoding, statements = profile
+        if self.profile is not None:
+            self._execute("DISCARD ALL")  # what only the last caller had set, its role included
         self.raw.set_client_encoding(encoding)
         with self.raw.cursor() as cursor:
             if self.raw.get_parameter_status("client_encoding") != encoding:

@@ -119,6 +119,17 @@ SCENARIOS = {
         SET ROLE nobody_there
         SELECT current_user, session_user
     """,
+    "set in a read only transaction": """
+        BEGIN READ ONLY
+        SET search_path TO pg_catalog, public
+        COMMIT
+        SHOW search_path
+        UPDATE t SET n = 1 RETURNING current_setting('search_path')
+        BEGIN READ ONLY
+        SET search_path TO public
+        ROLLBACK
+        UPDATE t SET n = 1 RETURNING current_setting('search_path')
+    """,
     "discard": """
         SET TimeZone = 'Asia/Tokyo'
         CREATE TEMP TABLE tmp (a int)

@@ -1,7 +1,7 @@
 """The routing connection: psycopg2's own to the local server, which sends to the primary what belongs there.
 
-It is a real subclass, since ``register_type``, ``sql.Composed.as_string``, ``quote_ident`` and others look at the C
-type. The C half stays in autocommit for ever: transactions are begun by SQL, here or on the primary.
+A real subclass, since ``register_type``, ``as_string``, ``quote_ident`` and others look at the C type. Its C half stays
+in autocommit for ever: transactions are begun by SQL, here or on the primary.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from ..session import current
 from .classes import cursor_classes
 from .cursor import RoutingCursor, refusal
 from .decide import Action, Decision, State, decide
+from .info import RoutingInfo
 from .isolation import TransactionMode
 from .link import PrimaryLink
 from .mixing import mix
+from .refusals import ASYNCHRONOUS, REFUSALS
 from .router import Router
+from .text import text_of
 
 log = logging.getLogger("fly_orm")
 
@@ -41,11 +44,7 @@ class RoutingConnection(ext.connection):
 
     def __init__(self, dsn: str, *args: Any, **kwargs: Any) -> None:
         if any(args) or any(kwargs.values()):
-            raise self.router.driver_error(
-                NotSupported(
-                    "an asynchronous connection cannot be routed; use a synchronous one, or an unwrapped database"
-                )
-            )
+            raise self.router.driver_error(NotSupported(ASYNCHRONOUS))
         super().__init__(dsn, *args, **kwargs)
         if not is_replica(self):
             self.__class__ = self.plain_class
@@ -54,6 +53,7 @@ class RoutingConnection(ext.connection):
         self.link = PrimaryLink(self, self.router)
         self._mode = TransactionMode()
         self._entered = self._begun = False
+        self._set_here: list[tuple[Statement, bytes]] = []
         self.router.forwarder.warm()
 
     # What cursors ask
@@ -83,7 +83,7 @@ class RoutingConnection(ext.connection):
         """What is known about a statement, given as psycopg2 takes it."""
         if type(query) is str:
             return self.router.classify(query)
-        return self.router.classify(_text(query, cursor or self))
+        return self.router.classify(text_of(query, cursor or self))
 
     def decide(self, statement: Statement) -> Decision:
         """What to do with a statement now; begins the transaction that the DB-API wants around it."""
@@ -92,7 +92,7 @@ class RoutingConnection(ext.connection):
             self._begin_implicitly()
         decision = decide(statement, self._state())
         if decision.action is Action.REFUSE:
-            raise self.router.driver_error(NotSupported(_REFUSALS[statement.kind]))
+            raise self.router.driver_error(NotSupported(REFUSALS[statement.kind]))
         return decision
 
     def refusal(self, error: psycopg2.Error) -> str:
@@ -109,6 +109,15 @@ class RoutingConnection(ext.connection):
                 self.link.end()
             elif self.link.kept:
                 self.link.forward([sql], statement, why)
+
+    def settle(self, statement: Statement, sql: bytes, status_message: str | None) -> None:
+        """Take over the settings of a read-only transaction here when it commits, and forget them otherwise."""
+        if statement.kind is Kind.SET:
+            self._set_here.append((statement, sql))
+        elif self._here_status == _IDLE:
+            settings, self._set_here = self._set_here, []
+            for setting in settings if status_message == "COMMIT" else ():
+                self.link.settings.remember(*setting)
 
     def apply_setting(self, sql: bytes, statement: Statement) -> None:
         """Change a setting here that a committed transaction has changed on the primary."""
@@ -196,7 +205,7 @@ class RoutingConnection(ext.connection):
     def info(self) -> Any:
         return RoutingInfo(self)
 
-    # Modes of transactions: kept here, as the C half is always in autocommit
+    # Modes of transactions; the C half is always in autocommit
 
     @property
     def autocommit(self) -> bool:
@@ -269,7 +278,7 @@ class RoutingConnection(ext.connection):
         self._refuse("a large object lives on the primary and cannot be opened from a replica; use a bytea column")
 
     def xid(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._refuse(_REFUSALS[Kind.TWO_PHASE])
+        self._refuse(REFUSALS[Kind.TWO_PHASE])
 
     tpc_begin = tpc_prepare = tpc_commit = tpc_rollback = tpc_recover = xid
 
@@ -312,12 +321,13 @@ class RoutingConnection(ext.connection):
 
     def _end(self, statement: Statement, sql: str) -> None:
         """End what was begun implicitly; whatever comes of it, it is over, as psycopg2 has it."""
-        if not self._begun:
+        begun, self._begun = self._begun, False
+        if not begun:
             return
-        self._begun = False
         if self.link.transaction is None:
             with ext.cursor(self) as cursor:
                 cursor.execute(sql)
+                self.settle(statement, sql.encode(), cursor.statusmessage)
         else:
             with self.link.lock:
                 (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
@@ -325,37 +335,6 @@ class RoutingConnection(ext.connection):
     def _check_open(self) -> None:
         if self.closed:
             raise psycopg2.InterfaceError("connection already closed")
-
-
-class RoutingInfo(ext.ConnectionInfo):
-    """``connection.info``, with the status of the transaction that is open on the primary."""
-
-    def __init__(self, connection: RoutingConnection) -> None:
-        super().__init__(connection)
-        self._connection = connection
-
-    @property
-    def transaction_status(self) -> int:
-        return self._connection.get_transaction_status()
-
-
-_SETTING = (
-    "client_encoding and standard_conforming_strings cannot change inside a transaction on the primary; set it before"
-)
-_REFUSALS = {
-    Kind.SET: _SETTING,
-    Kind.SET_LOCAL: _SETTING,
-    Kind.LISTEN: "LISTEN would wait on a replica, where no notification arrives; listen in the primary region, on a "
-    "connection of its own. NOTIFY works from everywhere",
-    Kind.TWO_PHASE: "two-phase commit cannot be done from a secondary region; run it in the primary region",
-}
-
-
-def _text(query: Any, context: Any) -> str:
-    if isinstance(query, bytes):
-        return query.decode("latin-1")
-    as_string = getattr(query, "as_string", None)
-    return as_string(context) if as_string else str(query)
 
 
 def connection_factory(router: Router, base: type[ext.connection] = ext.connection) -> type[ext.connection]:

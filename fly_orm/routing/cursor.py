@@ -25,6 +25,8 @@ from .result import RemoteResult
 _BATCH = 1000
 
 _READ = Kind.READ
+#: What decides which settings of a transaction on the replica the session has afterwards.
+_SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 #: What a cursor shows while, and if, a statement of it fails.
 _NOTHING = Result(status_message="")
 #: SQLSTATEs with which a replica refuses what a primary may do, or gives up a read because of what it replays (Postgres
@@ -163,7 +165,10 @@ class RoutingCursor(ext.cursor):
             return self._read_here(query, vars_, statement)
         if action is Action.HERE or action is Action.BEGIN_HERE:
             current().served = _here(decision.why)
-            return self._super_here("execute", query, vars_)
+            self._super_here("execute", query, vars_)
+            if statement.kind in _SETTLING:
+                self.connection.settle(statement, self.query, self.statusmessage)
+            return None
         if statement.copy is not None:
             word = "FROM" if statement.copy == "in" else "TO"
             raise psycopg2.ProgrammingError(f"can't execute COPY {word}: use the copy_{word.lower()}() method instead")
