@@ -55,9 +55,11 @@ def regions(cluster: Cluster, database: str) -> Iterator[TwoRegions]:
 @pytest.fixture(scope="module")
 def beside(cluster: Cluster) -> Iterator[SideBySide]:
     """Compares the two regions, on a database that the tests of a module share."""
+    restore(cluster)  # this comes before what is done for each test
     name = f"beside_{next(_numbers)}"
     cluster.create_database(name)
     cluster.wait_for_replica()
     with two_regions(cluster, name) as both:
         yield SideBySide(both)
+    restore(cluster)
     cluster.drop_database(name)
