@@ -400,7 +400,10 @@ SETTINGS = [
     other(Kind.SET, "SELECT set_config('App.Tenant', 'x', false)", OTHER_MEANING, name="app.tenant"),
     other(Kind.SET, "SELECT pg_catalog.set_config('app.tenant', %s, %s)", name="app.tenant", primary_only=False),
     other(Kind.SET, "SELECT set_config(%s, %s, false)", name=None, primary_only=False),
-    other(Kind.SET, "SELECT set_config('a.b', 'c', false), set_config('a.d', 'e', true)", OTHER_MEANING, name=None),
+    other(
+        Kind.SET, "SELECT set_config('a.b', 'c', false), set_config('a.d', 'e', true)", OTHER_MEANING, name="a.b,a.d"
+    ),
+    other(Kind.SET, "SELECT set_config('a.b', 'c', false), set_config(%s, 'e', false)", name=None),
     other(Kind.SET, "SELECT set_config('default_transaction_isolation', 'serializable', false)", primary_only=True),
     other(Kind.SET_LOCAL, "SELECT set_config('a.b', coalesce('c', 'd'), true)", OTHER_MEANING, name="a.b"),
     other(Kind.SET_LOCAL, "SET LOCAL timezone = 'UTC'", OTHER_MEANING, name="timezone"),

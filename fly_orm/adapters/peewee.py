@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NoReturn
 
 import peewee
+import psycopg2
 from psycopg2 import extensions as ext
 
-from ..errors import ConfigurationError, NotSupported
+from ..errors import ConfigurationError, FlyOrmError, NotSupported
 from ..routing.connection import connection_factory
 from ..routing.errors import as_driver_error
 from ..routing.router import Router
 from ..wrapping import Options
 
 #: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
-_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 8000}
+_KEEPALIVE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+}
 #: Subclasses of PostgresqlDatabase for something else, and known by name, since few users have what they import.
 _OTHERS = frozenset({"CockroachDatabase", "AsyncDatabaseMixin"})
 #: Parameters that make the connection or its cursors something else than psycopg2's own.
@@ -125,6 +133,10 @@ def _plain_connect(adapter: Any) -> Any:
 def _routed_adapter(base: type, router: Router) -> type:
     """The adapter class whose connections are routed; ``base`` is the one that the database has."""
 
+    @cache
+    def routed(own: type) -> type:
+        return connection_factory(router, own)
+
     class RoutedAdapter(base):  # type: ignore[misc]  # a class that is only known now
         def connect(self, db: Any, **params: Any) -> Any:
             own = params.pop("connection_factory", None) or ext.connection
@@ -132,7 +144,10 @@ def _routed_adapter(base: type, router: Router) -> type:
                 raise as_driver_error(
                     NotSupported("connection_factory must be a class derived from psycopg2's connection"), peewee
                 )
-            return super().connect(db, connection_factory=connection_factory(router, own), **params)
+            try:
+                return super().connect(db, connection_factory=routed(own), **params)
+            except psycopg2.OperationalError as error:
+                raise _with_hint(error, router) from error
 
         def connect_unrouted(self, db: Any, **params: Any) -> Any:
             return super().connect(db, **params)
@@ -141,6 +156,17 @@ def _routed_adapter(base: type, router: Router) -> type:
     RoutedAdapter.__qualname__ = base.__qualname__
     RoutedAdapter.__module__ = base.__module__
     return RoutedAdapter
+
+
+def _with_hint(error: psycopg2.OperationalError, router: Router) -> psycopg2.OperationalError:
+    """The driver's error, and what fly_orm expects to find where the connection failed."""
+    topology = router.settings.topology
+    if isinstance(error, FlyOrmError) or topology.is_primary:
+        return error
+    return type(error)(
+        f"{str(error).rstrip()}\nIn region {topology.region!r} the database's address has to be that of this region's "
+        "replica; where there is none, give the primary's, and writes go there directly"
+    )
 
 
 def _refuse_psycopg3() -> NoReturn:

@@ -20,7 +20,7 @@ def set_config(part: list[str]) -> Statement:
     calls = calls_of_set_config(part)
     names = [_value(call, 0) for call in calls]
     breaks = any(breaks_reads(name, _value(call, 1)) for name, call in zip(names, calls, strict=True))
-    name = names[0] if len(names) == 1 else None
+    name = None if None in names else ",".join(filter(None, names))
     kind = Kind.SET_LOCAL if is_local(calls) else Kind.SET
     return Statement(kind=kind, why="set_config()", name=name, primary_only=breaks)
 

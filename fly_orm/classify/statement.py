@@ -30,10 +30,11 @@ class Kind(enum.Enum):
 class Statement:
     """What the text of a statement tells.
 
-    name: of the savepoint, as the server folds it, or of the setting in lower case; None if none or several are meant.
-    read_only: a BEGIN that a replica can serve. simple: a transaction command that is known completely, so that it may
-    be delayed. pins: leaves state in the session that serves it. resets: forgets all earlier settings. primary_only: a
-    setting that a replica refuses, or that would break reads on it. copy: the direction of a COPY with the client.
+    name: of the savepoint, as the server folds it, or of the setting in lower case (of several, separated by commas);
+    None if it cannot be told. read_only: a BEGIN that a replica can serve. simple: a transaction command that is known
+    completely, so that it may be delayed. pins: leaves state in the session that serves it. resets: forgets all earlier
+    settings. primary_only: a setting that a replica refuses, or that would break reads on it. copy: the direction of a
+    COPY with the client.
     """
 
     kind: Kind

@@ -23,19 +23,19 @@ from .info import RoutingInfo
 from .isolation import TransactionMode
 from .link import PrimaryLink
 from .mixing import mix
+from .moded import ModedConnection
 from .refusals import ASYNCHRONOUS, REFUSALS
 from .router import Router
 from .text import text_of
 
 log = logging.getLogger("fly_orm")
 
-_IDLE = ext.TRANSACTION_STATUS_IDLE
 _ROUTED_CURSOR = cursor_classes(ext.cursor).local
 _COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
 
 
-class RoutingConnection(ext.connection):
+class RoutingConnection(ModedConnection):
     """A connection to this region's server. On a primary it is, and becomes on promotion, a plain one."""
 
     router: Router
@@ -46,13 +46,14 @@ class RoutingConnection(ext.connection):
         if any(args) or any(kwargs.values()):
             raise self.router.driver_error(NotSupported(ASYNCHRONOUS))
         super().__init__(dsn, *args, **kwargs)
+        _set_c_autocommit(self, True)
         if not is_replica(self):
+            _set_c_autocommit(self, False)
             self.__class__ = self.plain_class
             return
-        ext.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]  # a C descriptor
         self.link = PrimaryLink(self, self.router)
         self._mode = TransactionMode()
-        self._entered = self._begun = False
+        self._entered = self._begun = self._was_here = False
         self._set_here: list[tuple[Statement, bytes]] = []
         self.router.forwarder.warm()
 
@@ -97,7 +98,7 @@ class RoutingConnection(ext.connection):
 
     def refusal(self, error: psycopg2.Error) -> str:
         """Why to ask the primary after this error of a read; raises it if it is the answer."""
-        if self._here_status != _IDLE:
+        if self._transaction_here:
             raise error
         return refusal(error)
 
@@ -114,7 +115,7 @@ class RoutingConnection(ext.connection):
         """Take over the settings of a read-only transaction here when it commits, and forget them otherwise."""
         if statement.kind is Kind.SET:
             self._set_here.append((statement, sql))
-        elif self._here_status == _IDLE:
+        elif not self._transaction_here:
             settings, self._set_here = self._set_here, []
             for setting in settings if status_message == "COMMIT" else ():
                 self.link.settings.remember(*setting)
@@ -171,7 +172,7 @@ class RoutingConnection(ext.connection):
             self.link.end()
             self.link.settings.forget()
         super().reset()
-        ext.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]
+        _set_c_autocommit(self, True)
         self._mode = TransactionMode()
         self._begun = False
 
@@ -195,76 +196,11 @@ class RoutingConnection(ext.connection):
 
     def get_transaction_status(self) -> int:
         transaction = self.link.transaction
-        return self._here_status if transaction is None or self.closed else transaction.status
-
-    @property
-    def status(self) -> int:
-        return ext.STATUS_BEGIN if self._begun else ext.STATUS_READY
+        return super().get_transaction_status() if transaction is None or self.closed else transaction.status
 
     @property
     def info(self) -> Any:
         return RoutingInfo(self)
-
-    # Modes of transactions; the C half is always in autocommit
-
-    @property
-    def autocommit(self) -> bool:
-        return self._mode.autocommit
-
-    @autocommit.setter
-    def autocommit(self, value: bool) -> None:
-        self.set_session(autocommit=value)
-
-    @property
-    def isolation_level(self) -> int | None:
-        return self._mode.isolation_level
-
-    @isolation_level.setter
-    def isolation_level(self, value: Any) -> None:
-        self.set_session(isolation_level="default" if value is None else value)
-
-    @property
-    def readonly(self) -> bool | None:
-        return self._mode.readonly
-
-    @readonly.setter
-    def readonly(self, value: Any) -> None:
-        self.set_session(readonly="default" if value is None else value)
-
-    @property
-    def deferrable(self) -> bool | None:
-        return self._mode.deferrable
-
-    @deferrable.setter
-    def deferrable(self, value: Any) -> None:
-        self.set_session(deferrable="default" if value is None else value)
-
-    def set_isolation_level(self, level: int | None) -> None:
-        self._check_open()
-        mode = self._mode.with_level(level)
-        self._end(_ROLLBACK, "ROLLBACK")
-        self._change(mode)
-
-    def set_session(
-        self,
-        isolation_level: Any = None,
-        readonly: Any = None,
-        deferrable: Any = None,
-        autocommit: Any = None,
-    ) -> None:
-        self._check_open()
-        if self.status == ext.STATUS_BEGIN:
-            raise psycopg2.ProgrammingError("set_session cannot be used inside a transaction")
-        self._change(self._mode.changed(isolation_level, readonly, deferrable, autocommit))
-
-    def _change(self, mode: TransactionMode) -> None:
-        self._begun = True  # so that what follows begins no transaction
-        try:
-            for sql in mode.session_changes(self._mode):
-                self.cursor(cursor_factory=ext.cursor).execute(sql)
-        finally:
-            self._begun = False
-        self._mode = mode
 
     def set_client_encoding(self, encoding: str) -> None:
         self._end(_ROLLBACK, "ROLLBACK")
@@ -292,14 +228,18 @@ class RoutingConnection(ext.connection):
         return not self._mode.autocommit or self._entered
 
     @property
-    def _here_status(self) -> int:
-        return super().get_transaction_status()
+    def _transaction_here(self) -> bool:
+        """Whether a transaction is open on the replica; as it was last, while another thread's statement runs."""
+        status = super().get_transaction_status()
+        if status != ext.TRANSACTION_STATUS_ACTIVE:
+            self._was_here = status in (ext.TRANSACTION_STATUS_INTRANS, ext.TRANSACTION_STATUS_INERROR)
+        return self._was_here
 
     def _state(self) -> State:
         transaction = self.link.transaction
         return State(
             promoted=self.get_parameter_status("in_hot_standby") == "off",
-            here=self._here_status != _IDLE,
+            here=self._transaction_here,
             remote=transaction is not None,
             failed=transaction is not None and transaction.failed,
             kept=self.link.kept,
@@ -332,15 +272,16 @@ class RoutingConnection(ext.connection):
             with self.link.lock:
                 (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
 
-    def _check_open(self) -> None:
-        if self.closed:
-            raise psycopg2.InterfaceError("connection already closed")
-
 
 def connection_factory(router: Router, base: type[ext.connection] = ext.connection) -> type[ext.connection]:
     """The class of a database's connections, for psycopg2's ``connection_factory``; ``base`` is the user's own."""
     routed: type[ext.connection] = mix(base, RoutingConnection, router=router, plain_class=mix(base, _Plain))
     return routed
+
+
+def _set_c_autocommit(connection: ext.connection, value: bool) -> None:
+    """Set what the routing connection's own property hides."""
+    ext.connection.autocommit.__set__(connection, value)  # type: ignore[attr-defined]  # a C descriptor
 
 
 class _Plain(ext.connection):

@@ -25,6 +25,7 @@ from .result import RemoteResult
 _BATCH = 1000
 
 _READ = Kind.READ
+_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
 #: What decides which settings of a transaction on the replica the session has afterwards.
 _SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 #: What a cursor shows while, and if, a statement of it fails.
@@ -156,6 +157,8 @@ class RoutingCursor(ext.cursor):
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
+        if statement.kind in _SETTINGS and statement.name is None and vars_:
+            statement = self.connection.statement(self._bind(query, vars_))  # the name may be among the parameters
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.decide(statement)

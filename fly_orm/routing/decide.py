@@ -79,7 +79,7 @@ def decide(statement: Statement, state: State) -> Decision:
 
 def _in_transaction(statement: Statement, state: State) -> Decision:
     kind = statement.kind
-    if kind in _SETTING and statement.name in _QUOTING:
+    if kind in _SETTING and not _QUOTING.isdisjoint((statement.name or "").split(",")):
         return Decision(action=Action.REFUSE, why=statement.why)
     if kind is Kind.COMMIT and statement.simple:
         return Decision(action=Action.COMMIT, why="COMMIT")

@@ -22,6 +22,8 @@ from .settings import SessionSettings
 from .transaction import RemoteTransaction, Setting
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
+#: How many notices a connection remembers (psycopg2's manual, connection.notices).
+_NOTICES = 50
 
 
 class PrimaryLink:
@@ -168,7 +170,9 @@ class PrimaryLink:
 
     def _take(self, answer: Answer, statement: Statement, sqls: Sequence[bytes], why: str) -> Result:
         done = answer.done
-        self._connection.notices.extend(done.notices)
+        notices = self._connection.notices
+        notices.extend(done.notices)
+        del notices[:-_NOTICES]
         transaction = self._follow(done, statement)
         waited = self.router.wait(LSN(done.lsn)) if done.lsn is not None else 0.0
         current().served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from psycopg2 import extensions as ext
@@ -12,6 +13,8 @@ from ..classify import Statement
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
 #: Those that it is not told of, and which the configuration files of two servers may give differently.
 UNREPORTED = ("bytea_output", "extra_float_digits", "xmlbinary")
+#: Those that RESET ALL leaves alone (Postgres manual, RESET and SET ROLE).
+_NOT_RESET = ("role", "session_authorization")
 
 
 class SessionSettings:
@@ -28,12 +31,15 @@ class SessionSettings:
         self._made = None
         self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets
         if statement.resets:
-            self._changes.clear()
+            self._reset(keep=() if statement.why.startswith("DISCARD") else _NOT_RESET)
         elif statement.name is None:
             self._changes[sql.decode("latin-1")] = sql
         else:
             self._changes.pop(statement.name, None)
             self._changes[statement.name] = sql
+
+    def _reset(self, keep: Collection[str]) -> None:
+        self._changes = {name: sql for name, sql in self._changes.items() if name in keep}
 
     def forget(self) -> None:
         """Note that the session has its first settings again."""

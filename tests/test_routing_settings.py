@@ -1,0 +1,52 @@
+"""The settings that a caller's session takes along to the primary."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def setting(db, name):
+    """The setting as the primary's session for this caller has it."""
+    with db.atomic():
+        return db.execute_sql("SELECT current_setting(%s, true)", (name,)).fetchone()[0]
+
+
+@pytest.mark.parametrize("name", ["'app.tenant'", "%s"])
+def test_one_that_changes_with_every_request_is_remembered_once(regions, name):
+    db = regions.lax()
+    for tenant in range(20):
+        parameters = (str(tenant),) if name != "%s" else ("app.tenant", str(tenant))
+        db.execute_sql(f"SELECT set_config({name}, %s, false)", parameters)
+        assert setting(db, "app.tenant") == str(tenant)
+    assert len(db.connection().link.settings._changes) == 1
+
+
+def test_several_set_together_are_remembered_together(regions):
+    db = regions.lax()
+    for number in range(5):
+        db.execute_sql("SELECT set_config('app.a', %s, false), set_config('app.b', 'x', false)", (str(number),))
+        assert (setting(db, "app.a"), setting(db, "app.b")) == (str(number), "x")
+    assert len(db.connection().link.settings._changes) == 1
+
+
+def test_reset_all_forgets_settings_but_not_the_role(regions):
+    regions.query("CREATE ROLE clerk")
+    try:
+        regions.cluster.wait_for_replica()
+        db = regions.lax()
+        db.execute_sql("SET ROLE clerk")
+        db.execute_sql("SET app.tenant = 'one'")
+        db.execute_sql("RESET ALL")
+        assert setting(db, "role") == "clerk"
+        assert not setting(db, "app.tenant")
+        db.execute_sql("DISCARD ALL")
+        assert setting(db, "role") == "none"
+    finally:
+        regions.query("DROP ROLE clerk")
+
+
+def test_no_more_than_fifty_notices_are_kept(regions):
+    db = regions.lax()
+    for _ in range(60):
+        db.execute_sql("DROP TABLE IF EXISTS nothing")
+    assert len(db.connection().notices) == 50
