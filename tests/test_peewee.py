@@ -173,6 +173,8 @@ def transactions(db: Any, User: Any, Post: Any) -> Iterator[Any]:
 
 
 def callbacks(db: Any, User: Any, Post: Any) -> Iterator[Any]:
+    if not hasattr(db, "after_commit"):
+        pytest.skip("this peewee has no after_commit()")
     seen_names: list[Any] = []
     with db.atomic():
         User.create(name="a")
