@@ -119,3 +119,11 @@ def test_on_the_primary_a_read_takes_one(regions: TwoRegions, db: Any) -> None:
     assert served is not None
     assert (served.route, served.node) == (fly_orm.Route.PRIMARY, f"syd={regions.wan.address}")
     assert trips(regions, lambda: db.execute_sql("SELECT count(*) FROM t")) == 0
+
+
+def test_many_rows_at_once_take_one_for_every_few_megabytes(regions: TwoRegions, db: Any) -> None:
+    cursor = db.cursor()
+    short = [(str(number),) for number in range(900)]
+    assert trips(regions, lambda: cursor.executemany("INSERT INTO t (name) VALUES (%s)", short)) == 1
+    long = [(letter * 2_000_000,) for letter in "abc"]
+    assert trips(regions, lambda: cursor.executemany("INSERT INTO t (name) VALUES (md5(%s))", long)) == 3

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from .cursor import CursorClasses, RemoteCursor, RoutingCursor
+from .cursor import CursorClasses, RoutingCursor
 from .mixing import mix
 from .named import RemoteNamedCursor
+from .remote_cursor import RemoteCursor
 
 _classes_lock = threading.Lock()
 _classes: dict[Any, CursorClasses] = {}

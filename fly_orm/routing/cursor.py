@@ -1,11 +1,11 @@
-"""The routing cursor: psycopg2's own while results come from the replica, and one over a remote result otherwise.
+"""The routing cursor: psycopg2's own while results come from the replica, and a RemoteCursor otherwise.
 
 A cursor changes its class between the two, so that fetching what the replica returned stays in psycopg2's C code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ from .decide import Action, Decision
 from .errors import RemoteError
 from .result import RemoteResult
 
-#: Statements that ``executemany`` sends in one request, at most.
-_BATCH = 1000
+#: What ``executemany`` sends in one request, at most, unless one statement alone is longer.
+_BATCH_STATEMENTS, _BATCH_BYTES = 1000, 4 * 1024 * 1024
 
 _READ = Kind.READ
 _SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
@@ -46,7 +46,7 @@ class CursorClasses(NamedTuple):
     """What a cursor class becomes when it is routed."""
 
     local: type[RoutingCursor]
-    remote: type[RemoteCursor]
+    remote: Any
     named: Any
 
 
@@ -88,8 +88,8 @@ class RoutingCursor(ext.cursor):
             return None
         sqls = [self._bind(query, vars_) for vars_ in vars_list]
         result, total = Result(status_message=self.statusmessage), 0
-        for start in range(0, len(sqls), _BATCH):
-            result = self._forward(sqls[start : start + _BATCH], statement, why, wrote=wrote)
+        for batch in _batches(sqls):
+            result = self._forward(batch, statement, why, wrote=wrote)
             total += max(result.row_count, 0)
         self._show(
             Result(row_count=total, status_message=result.status_message), sqls[-1] if sqls else self.query or b""
@@ -262,79 +262,18 @@ class RoutingCursor(ext.cursor):
         return bound
 
 
-class RemoteCursor(RoutingCursor):
-    """A cursor whose last result came from the primary."""
-
-    _result: RemoteResult
-
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
-        local: Any = self._classes.local
-        self.__class__ = local  # for which super() would not work here
-        RoutingCursor.execute(self, query, vars)
-
-    @property
-    def description(self) -> Any:
-        return self._result.description
-
-    @property
-    def rowcount(self) -> int:
-        return self._result.row_count
-
-    @property
-    def rownumber(self) -> int:
-        return self._result.position
-
-    @property
-    def statusmessage(self) -> str | None:
-        return self._result.status_message
-
-    @property
-    def query(self) -> bytes:
-        return self._result.query
-
-    @property
-    def lastrowid(self) -> int:
-        return self._result.last_row_id
-
-    @property
-    def pgresult_ptr(self) -> None:
-        return None
-
-    def fetchone(self) -> Any:
-        self._check_rows()
-        rows = self._result.fetch(self, 1)
-        return rows[0] if rows else None
-
-    def fetchmany(self, size: int | None = None) -> list[Any]:
-        self._check_rows()
-        return self._result.fetch(self, self.arraysize if size is None else size)
-
-    def fetchall(self) -> list[Any]:
-        self._check_rows()
-        return self._result.fetch(self, self._result.left)
-
-    def scroll(self, value: int, mode: str = "relative") -> None:
-        self._check_open()
-        if mode not in ("relative", "absolute"):
-            raise psycopg2.ProgrammingError("scroll mode must be 'relative' or 'absolute'")
-        try:
-            self._result.scroll(value + (self._result.position if mode == "relative" else 0))
-        except IndexError:
-            raise psycopg2.ProgrammingError("scroll destination out of bounds") from None
-
-    def __iter__(self) -> RemoteCursor:
-        return self
-
-    def __next__(self) -> Any:
-        row = self.fetchone()
-        if row is None:
-            raise StopIteration
-        return row
-
-    def _check_rows(self) -> None:
-        self._check_open()
-        if self._result.description is None:
-            raise psycopg2.ProgrammingError("no results to fetch")
+def _batches(sqls: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The statements in order, so many at a time."""
+    batch: list[bytes] = []
+    size = 0
+    for sql in sqls:
+        if batch and (len(batch) == _BATCH_STATEMENTS or size + len(sql) > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(sql)
+        size += len(sql)
+    if batch:
+        yield batch
 
 
 def refusal(error: psycopg2.Error) -> str:

@@ -9,7 +9,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..messages import Result
-from .cursor import RemoteCursor
+from .remote_cursor import RemoteCursor
 from .result import RemoteResult
 
 _SCROLL = {None: "", True: "SCROLL ", False: "NO SCROLL "}

@@ -1,0 +1,85 @@
+"""A cursor over a result that came from the primary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg2
+
+from .cursor import RoutingCursor
+from .result import RemoteResult
+
+
+class RemoteCursor(RoutingCursor):
+    """What a routing cursor is while its last result came from the primary."""
+
+    _result: RemoteResult
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
+        local: Any = self._classes.local
+        self.__class__ = local  # for which super() would not work here
+        RoutingCursor.execute(self, query, vars)
+
+    @property
+    def description(self) -> Any:
+        return self._result.description
+
+    @property
+    def rowcount(self) -> int:
+        return self._result.row_count
+
+    @property
+    def rownumber(self) -> int:
+        return self._result.position
+
+    @property
+    def statusmessage(self) -> str | None:
+        return self._result.status_message
+
+    @property
+    def query(self) -> bytes:
+        return self._result.query
+
+    @property
+    def lastrowid(self) -> int:
+        return self._result.last_row_id
+
+    @property
+    def pgresult_ptr(self) -> None:
+        return None
+
+    def fetchone(self) -> Any:
+        self._check_rows()
+        rows = self._result.fetch(self, 1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        self._check_rows()
+        return self._result.fetch(self, self.arraysize if size is None else size)
+
+    def fetchall(self) -> list[Any]:
+        self._check_rows()
+        return self._result.fetch(self, self._result.left)
+
+    def scroll(self, value: int, mode: str = "relative") -> None:
+        self._check_open()
+        if mode not in ("relative", "absolute"):
+            raise psycopg2.ProgrammingError("scroll mode must be 'relative' or 'absolute'")
+        try:
+            self._result.scroll(value + (self._result.position if mode == "relative" else 0))
+        except IndexError:
+            raise psycopg2.ProgrammingError("scroll destination out of bounds") from None
+
+    def __iter__(self) -> RemoteCursor:
+        return self
+
+    def __next__(self) -> Any:
+        row = self.fetchone()
+        if row is None:
+            raise StopIteration
+        return row
+
+    def _check_rows(self) -> None:
+        self._check_open()
+        if self._result.description is None:
+            raise psycopg2.ProgrammingError("no results to fetch")
