@@ -125,5 +125,5 @@ def test_many_rows_at_once_take_one_for_every_few_megabytes(regions: TwoRegions,
     cursor = db.cursor()
     short = [(str(number),) for number in range(900)]
     assert trips(regions, lambda: cursor.executemany("INSERT INTO t (name) VALUES (%s)", short)) == 1
-    long = [(letter * 2_000_000,) for letter in "abc"]
+    long = [(letter * 3_000_000,) for letter in "abc"]
     assert trips(regions, lambda: cursor.executemany("INSERT INTO t (name) VALUES (md5(%s))", long)) == 3
