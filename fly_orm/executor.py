@@ -58,10 +58,12 @@ class Executor:
         self.draining = True
 
     def close(self) -> None:
-        """Close the connections to the primary."""
-        self.alarm.close()
+        """Close the connections to the primary, ending what still runs on them."""
+        for lease in list(self.leases.values()):
+            lease.break_off()
         for pool in self.pools.values():
             pool.close()
+        self.alarm.close()
 
 
 class ChannelExecutor:
@@ -80,23 +82,26 @@ class ChannelExecutor:
 
     def respond(self, request: bytes) -> bytes | None:
         """The encoded reply; see :class:`fly_orm.transport.Responder`."""
-        with self._lock:
-            if self._gone:
-                return None
-            self._call_off()
-            reply = self._reply(request)
-            if self._held is not None and self._executor.idle_timeout is not None:
-                self._call_off = self._executor.alarm.set(self._executor.idle_timeout, self._end_if_idle)
-        if self._gone:  # perhaps since the lock was released
-            self._end_if_idle()
-        return reply
+        try:
+            with self._lock:
+                return None if self._gone else self._respond(request)
+        finally:
+            if self._gone:  # perhaps since the lock was released
+                self._end_if_idle()
 
     def gone(self) -> None:
         """Cancel what is running, and roll back what is open."""
         self._gone = True
         if (held := self._held) is not None:
-            held.lease.cancel()
+            held.lease.abandon()
         self._end_if_idle()
+
+    def _respond(self, request: bytes) -> bytes:
+        self._call_off()
+        reply = self._reply(request)
+        if self._held is not None and self._executor.idle_timeout is not None and not self._gone:
+            self._call_off = self._executor.alarm.set(self._executor.idle_timeout, self._end_if_idle)
+        return reply
 
     def _end_if_idle(self) -> None:
         """End the lease unless a request is being handled, whose end looks after it."""
@@ -142,6 +147,8 @@ class ChannelExecutor:
             return Declined(reason="unavailable", message=f"no connection to the primary can be had: {error}")
         if held is None or held.id != request.lease:
             return Declined(reason="lost", message="its time without a statement was over, or this node was restarted")
+        if self._gone:  # while it waited for a connection
+            return Declined(reason="lost", message="its caller is gone")
         return self._run_in(held, request, deadline)
 
     def _begin(self, request: Run, deadline: Deadline) -> _Held:

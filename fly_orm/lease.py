@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -22,6 +22,9 @@ from .sqlerror import describe
 IDLE = ext.TRANSACTION_STATUS_IDLE
 IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
 IN_ERROR = ext.TRANSACTION_STATUS_INERROR
+
+#: A connection whose statement is not cancelled within so many seconds is ended.
+CANCEL_TIMEOUT = 2.0
 
 #: What a caller is told whose budget was over; the statement has had no effect then.
 _CANCELLED = (
@@ -46,7 +49,8 @@ class Lease:
         self._raw = connection.raw
         self._alarm = alarm
         self._lock = threading.Lock()
-        self._running = False
+        self._running: object | None = None
+        """Stands for the request whose statements are running."""
         self._out_of_time = False
 
     def run(self, request: Run, deadline: Deadline) -> Done:
@@ -78,11 +82,17 @@ class Lease:
 
     def cancel(self) -> None:
         """Cancel the statement that is running, if any. May be called from any thread."""
-        with self._lock:
-            if self._running:
-                # A connection that is gone has taken its statement with it.
-                with suppress(psycopg2.Error):
-                    self._raw.cancel()
+        self._cancel(self._running)
+
+    def abandon(self) -> None:
+        """Cancel what is running, and end its connection if that does not help. Returns at once."""
+        if (running := self._running) is not None:
+            self._cancel_soon(running)
+            self._alarm.set(CANCEL_TIMEOUT, lambda: self._break_off(running))
+
+    def break_off(self) -> None:
+        """End the connection if something is running on it."""
+        self._break_off(self._running)
 
     def _run_statements(
         self, cursor: Any, request: Run, deadline: Deadline
@@ -105,17 +115,35 @@ class Lease:
     @contextmanager
     def _cancellable(self, budget: float | None) -> Iterator[None]:
         """While in the block, statements can be cancelled, and are when the budget (seconds) is over."""
-        self._running = True
+        running = self._running = object()
         try:
-            with self._alarm.limit(budget, self._cancel_late):
+            with self._alarm.limit(budget, lambda: self._cancel_late(running)):
                 yield
         finally:
-            with self._lock:
-                self._running = False
+            self._running = None
+            # A cancellation that is still on its way would hit what runs next.
+            if self._lock.acquire(timeout=CANCEL_TIMEOUT):
+                self._lock.release()
+            else:
+                self._connection.break_off()
 
-    def _cancel_late(self) -> None:
-        self._out_of_time = True
-        self.cancel()
+    def _cancel_late(self, running: object) -> None:
+        if running is self._running:
+            self._out_of_time = True
+            self._cancel_soon(running)
+
+    def _cancel_soon(self, running: object) -> None:
+        # On a thread of its own: a server that is out of reach must not hold up the cancelling of others.
+        threading.Thread(target=self._cancel, args=(running,), name="fly_orm canceller", daemon=True).start()
+
+    def _cancel(self, running: object | None) -> None:
+        with self._lock:
+            if running is not None and running is self._running:
+                self._connection.cancel()
+
+    def _break_off(self, running: object | None) -> None:
+        if running is not None and running is self._running:
+            self._connection.break_off()
 
     def _lsn(self, ending: Ending) -> LSN | None:
         if self.transaction == IN_ERROR:

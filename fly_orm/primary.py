@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import select
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
 
+from .alarm import Alarm
 from .deadline import Deadline
 from .errors import NotPrimary
+from .libpq import cancel
 from .lsn import LSN
 from .pool import Pool
 
 Profile = tuple[str, tuple[bytes, ...]]
 """A caller's client encoding, and the statements that give a session the caller's settings."""
+
+#: A connection that is not clean again after so many seconds is closed, or a dead server would hold up all others.
+CLEAN_TIMEOUT = 3.0
 
 _COMMITTED = (
     "SELECT pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text,"
@@ -122,6 +130,16 @@ class PrimaryConnection:
         readable, _, _ = select.select([self.raw], [], [], 0)
         return bool(readable) and not self._answers()
 
+    def cancel(self) -> None:
+        """Cancel what runs, from any thread; returns when the server has heard of it, or cannot be reached."""
+        with suppress(psycopg2.Error):  # a connection that is gone has taken its statement with it
+            cancel(self.raw)
+
+    def break_off(self) -> None:
+        """End the connection from any thread: what waits for its server fails at once, even if that is out of reach."""
+        with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.raw.fileno())) as shared:
+            shared.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self.raw.close()
 
@@ -151,6 +169,9 @@ class PrimaryPool:
         self._connect = connect
         self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
         self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._alarm = Alarm(f"fly_orm alarm of {name}")
         self._cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
         self._cleaner.start()
 
@@ -160,18 +181,29 @@ class PrimaryPool:
         PoolTimeout if all are in use until the deadline, NotPrimary if the server is a replica, psycopg2's error if it
         cannot be reached or does not take the settings.
         """
-        while (connection := self._pool.acquire(deadline)).is_stale():
+        while not self._prepare(connection := self._pool.acquire(deadline), profile, deadline):
             self._pool.discard(connection)
+        return connection
+
+    def _prepare(self, connection: PrimaryConnection, profile: Profile, deadline: Deadline) -> bool:
+        """Give the connection these settings in time; False if it was lost while it was idle."""
         try:
-            connection.take_profile(profile)
+            with self._alarm.limit(deadline.remaining(), connection.break_off):
+                if connection.is_stale():
+                    return False
+                connection.take_profile(profile)
+                return True
         except BaseException:
             self._pool.discard(connection)
             raise
-        return connection
 
     def release(self, connection: PrimaryConnection) -> None:
         """Take a connection back; it is cleaned in the background, so that the caller's reply need not wait for it."""
-        self._used.put(connection)
+        with self._closing:
+            if not self._closed:
+                self._used.put(connection)
+                return
+        self._pool.release(connection)
 
     def check(self) -> None:
         """Raise what :meth:`acquire` would, for want of a primary."""
@@ -180,8 +212,11 @@ class PrimaryPool:
     def close(self) -> None:
         """Close all connections, those lent out when they come back."""
         self._pool.close()
-        self._used.put(None)
+        with self._closing:
+            self._closed = True
+            self._used.put(None)
         self._cleaner.join()
+        self._alarm.close()
 
     def _open(self, _deadline: Deadline) -> PrimaryConnection:
         connection = PrimaryConnection(self._connect())
@@ -196,7 +231,8 @@ class PrimaryPool:
     def _clean_used(self) -> None:
         while (connection := self._used.get()) is not None:
             try:
-                connection.clean()
+                with self._alarm.limit(CLEAN_TIMEOUT, connection.break_off):
+                    connection.clean()
             except psycopg2.Error:
                 self._pool.discard(connection)
             else:

@@ -19,7 +19,7 @@ LAYERS = [
     ("forwarder", "remote_lease", "executor"),
     ("channels", "lease"),
     ("primary", "sqlerror"),
-    ("handshake", "waiters", "session", "classify", "registry", "alarm", "pool"),
+    ("handshake", "waiters", "session", "classify", "registry", "alarm", "pool", "libpq"),
     ("messages", "settings"),
     ("transport", "waiter"),
     ("lsn", "deadline", "topology", "errors"),

@@ -1,0 +1,46 @@
+"""Cancels a statement through libpq itself.
+
+The driver's ``cancel()`` holds the interpreter's lock until the server has answered, and so stops every thread of the
+process for as long as the server is out of reach.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+from psycopg2 import _psycopg
+
+_MESSAGE_BYTES = 256
+
+
+@cache
+def _libpq() -> Any:
+    """The libpq that the driver is linked to; None if its functions cannot be called."""
+    try:
+        library = ctypes.CDLL(_psycopg.__file__)
+        library.PQgetCancel.restype = ctypes.c_void_p
+        library.PQgetCancel.argtypes = [ctypes.c_void_p]
+        library.PQcancel.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
+        library.PQfreeCancel.argtypes = [ctypes.c_void_p]
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def cancel(connection: Any) -> None:
+    """Cancel what runs on a driver connection; returns when the server has heard of it, or cannot be reached.
+
+    Any thread may call, while the connection is not being closed.
+    """
+    library = _libpq()
+    if library is None:
+        connection.cancel()
+        return
+    request = library.PQgetCancel(connection.pgconn_ptr)
+    if request:
+        try:
+            library.PQcancel(request, ctypes.create_string_buffer(_MESSAGE_BYTES), _MESSAGE_BYTES)
+        finally:
+            library.PQfreeCancel(request)
