@@ -43,7 +43,12 @@ class RemoteLease:
 
     def open(self, run: Run, deadline: Deadline) -> tuple[Answer, RemoteLease | None]:
         """What came of the first request, and this lease if it goes on."""
-        answer = self._exchange(msgspec.structs.replace(run, opens=True), deadline)
+        try:
+            answer = self._exchange(msgspec.structs.replace(run, opens=True), deadline)
+        except OutcomeUnknown as error:
+            if run.commits or not run.before:
+                raise
+            raise TransactionLost(self._lost(error)) from error  # it began with BEGIN, and no COMMIT was sent
         return answer, None if self._channel is None else self
 
     def run(self, run: Run, deadline: Deadline) -> Answer:

@@ -65,6 +65,13 @@ def test_a_lost_transaction_raises_until_it_is_rolled_back(regions: TwoRegions, 
     assert count(db) == 2
 
 
+def test_a_transaction_whose_first_statement_got_no_answer_is_lost(regions: TwoRegions, db: Any) -> None:
+    regions.wan.cut_before_reply()
+    with pytest.raises(fly_orm.TransactionLost), db.atomic():
+        db.execute_sql("INSERT INTO t VALUES (1)")
+    assert regions.query("SELECT count(*) FROM t") == 1
+
+
 def test_to_commit_a_lost_transaction_is_an_error(regions: TwoRegions, db: Any) -> None:
     cursor = db.connection().cursor()
     cursor.execute("BEGIN")
