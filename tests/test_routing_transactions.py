@@ -93,6 +93,28 @@ SCENARIOS = {
         COMMIT AND CHAIN
         COMMIT AND NO CHAIN
     """,
+    "chain forgets savepoints": """
+        BEGIN
+        SAVEPOINT a
+        INSERT INTO t (name) VALUES ('x')
+        COMMIT AND CHAIN
+        SAVEPOINT b
+        RELEASE a
+        ROLLBACK AND CHAIN
+        RELEASE b
+        ROLLBACK
+    """,
+    "chain forgets what a rollback undoes": """
+        BEGIN
+        SET work_mem = '1MB'
+        ROLLBACK AND CHAIN
+        SELECT count(*) FROM t
+        COMMIT
+        SHOW work_mem
+        BEGIN
+        SHOW work_mem
+        COMMIT
+    """,
     "begin twice": """
         BEGIN
         BEGIN

@@ -203,13 +203,12 @@ class PrimaryLink:
         """Keep settings and savepoints in step with a statement that the primary has executed."""
         if statement.kind is Kind.SET:
             transaction.settings.append(Setting(sql=sqls[-1], statement=statement))
-        elif statement.kind is Kind.COMMIT:
-            settings, transaction.settings = transaction.settings, []
-            # Of a transaction that had failed, COMMIT makes a ROLLBACK.
-            for setting in settings if status_message == "COMMIT" else ():
-                self._connection.apply_setting(setting.sql, setting.statement)
-        else:
-            transaction.note(statement)
+            return
+        # Of a transaction that had failed, COMMIT makes a ROLLBACK.
+        settings = transaction.settings if statement.kind is Kind.COMMIT and status_message == "COMMIT" else []
+        transaction.note(statement)
+        for setting in settings:
+            self._connection.apply_setting(setting.sql, setting.statement)
 
 
 _STATUS = {Kind.SAVEPOINT: "SAVEPOINT", Kind.RELEASE: "RELEASE", Kind.ROLLBACK_TO: "ROLLBACK"}

@@ -47,6 +47,9 @@ class RemoteTransaction:
     def note(self, statement: Statement) -> None:
         """Keep the savepoints, and the settings since each, in step with a statement that succeeds."""
         name = statement.name or ""
+        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):  # AND CHAIN: here another transaction begins
+            self._savepoints, self.settings = [], []
+            return
         if statement.kind is Kind.SAVEPOINT:
             self._savepoints.append((name, len(self.settings)))
             return
