@@ -109,6 +109,36 @@ def modes(p: Probe) -> Any:
 
 
 @case
+def setting_the_encoding_it_has_leaves_the_transaction_open(p: Probe) -> Any:
+    p.connection.cursor().execute("UPDATE t SET n = 7")
+    found = [p.connection.set_client_encoding(name) for name in ("utf-8", "UTF8", p.connection.encoding)]
+    return [*found, p.state(), p.connection.commit()]
+
+
+@case
+def autocommit_by_isolation_level_keeps_the_level(p: Probe) -> Any:
+    c, found = p.connection, []
+    c.rollback()
+    c.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
+    for level in (ext.ISOLATION_LEVEL_AUTOCOMMIT, ext.ISOLATION_LEVEL_SERIALIZABLE, ext.ISOLATION_LEVEL_AUTOCOMMIT):
+        c.set_isolation_level(level)
+        found.append(p.state())
+    return found
+
+
+@case
+def what_never_reaches_the_server_begins_nothing(p: Probe) -> Any:
+    cursor, found = p.connection.cursor(), []
+    for rows in ([], [(1, 2)], [{"name": 1}]):
+        try:
+            cursor.executemany("INSERT INTO t (name) VALUES (%s)", rows)
+        except Exception as error:
+            found.append(seen_error(error))
+        found += [cursor.query, p.state()]
+    return found
+
+
+@case
 def modes_in_a_transaction(p: Probe) -> Any:
     found: list[Any] = []
     p.connection.cursor().execute("UPDATE t SET n = 7")

@@ -194,6 +194,69 @@ def named_cursor_in_a_transaction(p: Probe) -> Any:
     return [*found, seen_error(raised.value)]
 
 
+@case
+def named_cursor_in_a_read_only_transaction(p: Probe) -> Any:
+    p.connection.rollback()
+    p.connection.set_session(readonly=True)
+    found: list[Any] = []
+    for end in (p.connection.commit, p.connection.rollback):
+        try:
+            cursor = p.connection.cursor("c")
+            cursor.execute("SELECT id FROM t ORDER BY id")
+            found += [cursor.fetchone(), list(cursor), p.state(), end(), p.state()]
+            cursor.fetchone()
+        except psycopg2.Error as error:
+            found += [seen_error(error), p.state(), end()]
+    return found
+
+
+@case
+def named_cursors_run_queries_and_nothing_else(p: Probe) -> Any:
+    found: list[Any] = []
+    statements = [
+        "SAVEPOINT a",
+        "BEGIN",
+        "COMMIT",
+        "SET work_mem = '1MB'",
+        "DELETE FROM t",
+        "SELECT * FROM t FOR UPDATE",
+    ]
+    for statement in statements:
+        for withhold in (True, False):
+            cursor = p.connection.cursor("c", withhold=withhold)
+            calls: list[Callable[[], Any]] = [
+                lambda: cursor.executemany(statement, [()]),  # noqa: B023
+                lambda: cursor.callproc("add", ["x"]),  # noqa: B023
+                lambda: cursor.execute(statement),  # noqa: B023
+                lambda: cursor.execute("SELECT 1"),  # noqa: B023
+            ]
+            for call in calls:
+                try:
+                    found.append(call())
+                except psycopg2.Error as error:
+                    found.append((type(error).__name__, error.pgcode, str(error)))
+            p.connection.rollback()
+    return found
+
+
+@case
+def a_subclass_that_changes_rows_changes_each_once(p: Probe) -> Any:
+    class Doubling(ext.cursor):
+        def fetchone(self) -> Any:
+            row = super().fetchone()
+            return None if row is None else row * 2
+
+        def __next__(self) -> Any:
+            return super().__next__() * 2
+
+    found: list[Any] = []
+    for query in (READ, WRITE):
+        cursor = p.connection.cursor(cursor_factory=Doubling)
+        cursor.execute(query)
+        found += [cursor.fetchone(), list(cursor)]
+    return found
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", STEPS)
 def test_is_the_same_in_lax(beside: SideBySide, name: str, mode: str) -> None:

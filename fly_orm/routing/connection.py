@@ -1,7 +1,7 @@
 """The routing connection: psycopg2's own to the local server, which sends to the primary what belongs there.
 
-A real subclass, since ``register_type``, ``as_string``, ``quote_ident`` and others look at the C type. Its C half stays
-in autocommit for ever: transactions are begun by SQL, here or on the primary.
+A real subclass, since ``register_type``, ``as_string``, ``quote_ident`` and others look at the C type. Its C half is in
+autocommit, except while a transaction is open here that the DB-API wants: all others are begun by SQL.
 """
 
 from __future__ import annotations
@@ -203,6 +203,9 @@ class RoutingConnection(ModedConnection):
         return RoutingInfo(self)
 
     def set_client_encoding(self, encoding: str) -> None:
+        self._check_open()
+        if _normal(encoding) == _normal(self.encoding):
+            return  # and what is open stays open
         self._end(_ROLLBACK, "ROLLBACK")
         super().set_client_encoding(encoding)
         with self.link.lock:
@@ -254,8 +257,11 @@ class RoutingConnection(ModedConnection):
             return
         statement = Statement(kind=Kind.BEGIN, why="BEGIN", simple=True, read_only=self._mode.replica_serves)
         if decide(statement, self._state()).action in (Action.BEGIN_HERE, Action.HERE):
-            with ext.cursor(self) as cursor:
-                cursor.execute(self._mode.begin)
+            # Begun by the C half, which declares no cursor in a transaction that it has not begun.
+            _set_c_autocommit(self, False)
+            if self._mode.set_transaction:
+                with ext.cursor(self) as cursor:
+                    cursor.execute(self._mode.set_transaction)
         else:
             self.link.begin(self._mode.begin.encode())
 
@@ -265,12 +271,23 @@ class RoutingConnection(ModedConnection):
         if not begun:
             return
         if self.link.transaction is None:
-            with ext.cursor(self) as cursor:
-                cursor.execute(sql)
-                self.settle(statement, sql.encode(), cursor.statusmessage)
+            self._end_here(statement, sql)
         else:
             with self.link.lock:
                 (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
+
+    def _end_here(self, statement: Statement, sql: str) -> None:
+        if _c_autocommit(self):  # a command of the caller's has ended it, of which the server warns
+            with ext.cursor(self) as cursor:
+                cursor.execute(sql)
+            return
+        failed = super().get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
+        try:
+            super().commit() if statement is _COMMIT else super().rollback()
+        finally:
+            if not self.closed:
+                _set_c_autocommit(self, True)
+        self.settle(statement, sql.encode(), "ROLLBACK" if failed else sql)
 
 
 def connection_factory(router: Router, base: type[ext.connection] = ext.connection) -> type[ext.connection]:
@@ -279,8 +296,17 @@ def connection_factory(router: Router, base: type[ext.connection] = ext.connecti
     return routed
 
 
+def _normal(encoding: str) -> str:
+    """The name of an encoding as psycopg2 compares it."""
+    return "".join(filter(str.isalnum, encoding)).upper()
+
+
+def _c_autocommit(connection: ext.connection) -> bool:
+    """What the routing connection's own property hides."""
+    return bool(ext.connection.autocommit.__get__(connection))  # type: ignore[attr-defined]  # a C descriptor
+
+
 def _set_c_autocommit(connection: ext.connection, value: bool) -> None:
-    """Set what the routing connection's own property hides."""
     ext.connection.autocommit.__set__(connection, value)  # type: ignore[attr-defined]  # a C descriptor
 
 

@@ -6,6 +6,7 @@ A cursor changes its class between the two, so that fetching what the replica re
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -71,12 +72,17 @@ class RoutingCursor(ext.cursor):
         return self._execute(query, vars, statement)
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
+        self._check_unnamed("executemany")
+        vars_list = list(vars_list)
+        if not vars_list:
+            return self._show(Result(row_count=0, status_message=self.statusmessage), self.query)
+        if self.connection.begins:
+            self._bind(query, vars_list[0])  # an error of which begins no transaction
         statement, decision = self._decide(query)
         if decision.action is Action.HERE:
             return self._super_here("executemany", query, vars_list)
         why, wrote = decision.why, False
         if decision.action is Action.READ_HERE:
-            vars_list = list(vars_list)
             try:
                 return self._super_here("executemany", query, vars_list)
             except psycopg2.Error as error:
@@ -87,24 +93,23 @@ class RoutingCursor(ext.cursor):
                 self.execute(query, vars_)
             return None
         sqls = [self._bind(query, vars_) for vars_ in vars_list]
-        result, total = Result(status_message=self.statusmessage), 0
+        total = 0
         for batch in _batches(sqls):
             result = self._forward(batch, statement, why, wrote=wrote)
             total += max(result.row_count, 0)
-        self._show(
-            Result(row_count=total, status_message=result.status_message), sqls[-1] if sqls else self.query or b""
-        )
+        self._show(Result(row_count=total, status_message=result.status_message), sqls[-1])
         return None
 
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
+        self._check_unnamed("callproc")
         if isinstance(parameters, dict):
             names = [
-                composable.SQL("{} := {}").format(composable.Identifier(name), composable.Placeholder(name))
+                composable.SQL("{}:={}").format(composable.Identifier(name), composable.Placeholder(name))
                 for name in parameters
             ]
-            arguments = composable.SQL(", ").join(names).as_string(self)
+            arguments = composable.SQL(",").join(names).as_string(self)
         else:
-            arguments = ", ".join(["%s"] * len(parameters or ()))
+            arguments = ",".join(["%s"] * len(parameters or ()))
         self.execute(f"SELECT * FROM {procname}({arguments})", parameters or None)  # noqa: S608  # as psycopg2 does
         return None if isinstance(parameters, dict) else parameters
 
@@ -150,6 +155,18 @@ class RoutingCursor(ext.cursor):
         if self.closed:
             raise psycopg2.InterfaceError("cursor already closed")
 
+    def _check_unnamed(self, method: str) -> None:
+        self._check_open()
+        if self.name is not None:
+            raise psycopg2.ProgrammingError(f"can't call .{method}() on named cursors")
+
+    def _check_declares(self) -> None:
+        """A cursor that has a name declares one query, in a transaction."""
+        if self.query is not None:
+            raise psycopg2.ProgrammingError("can't call .execute() on named cursors more than once")
+        if self.connection.autocommit and not self.withhold:
+            raise psycopg2.ProgrammingError("can't use a named cursor outside of transactions")
+
     def _decide(self, query: Any) -> tuple[Statement, Decision]:
         self._check_open()
         statement = self.connection.statement(query, self)
@@ -157,6 +174,10 @@ class RoutingCursor(ext.cursor):
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
+        if self.name is not None:
+            self._check_declares()
+            if statement.kind is not _READ:  # whatever it is, DECLARE is what runs
+                statement = replace(statement, kind=Kind.WRITE)
         if statement.kind in _SETTINGS and statement.name is None and vars_:
             statement = self.connection.statement(self._bind(query, vars_))  # the name may be among the parameters
         if self.connection.begins and not self._bind(query, vars_):
@@ -249,7 +270,7 @@ class RoutingCursor(ext.cursor):
             self.__class__ = self._classes.local
         getattr(super(), method)(*args)
 
-    def _show(self, result: Result, sql: bytes) -> None:
+    def _show(self, result: Result, sql: bytes | None) -> None:
         """Become a cursor over this result."""
         self._result = RemoteResult(result, sql)
         self.__class__ = self._classes.remote if self.name is None else self._classes.named

@@ -42,7 +42,7 @@ class TransactionMode:
     def with_level(self, level: int | None) -> TransactionMode:
         """These modes after ``set_isolation_level``, where 0 means autocommit."""
         if level == ext.ISOLATION_LEVEL_AUTOCOMMIT:
-            return replace(self, autocommit=True, isolation_level=None)
+            return replace(self, autocommit=True)
         if level is not None and level not in _NAMES:
             raise ValueError("isolation level must be between 0 and 4")
         return replace(self, autocommit=False, isolation_level=level)
@@ -67,14 +67,23 @@ class TransactionMode:
     @property
     def begin(self) -> str:
         """The statement that begins a transaction."""
-        words = ["BEGIN"]
+        return " ".join(["BEGIN", *self._words])
+
+    @property
+    def set_transaction(self) -> str:
+        """The statement that gives a transaction these modes; empty if they are the server's defaults."""
+        return " ".join(["SET TRANSACTION", *self._words]) if self._words else ""
+
+    @property
+    def _words(self) -> list[str]:
+        words = []
         if self.isolation_level is not None:
             words.append(f"ISOLATION LEVEL {_NAMES[self.isolation_level]}")
         if self.readonly is not None:
             words.append("READ ONLY" if self.readonly else "READ WRITE")
         if self.deferrable is not None:
             words.append("DEFERRABLE" if self.deferrable else "NOT DEFERRABLE")
-        return " ".join(words)
+        return words
 
     @property
     def replica_serves(self) -> bool:

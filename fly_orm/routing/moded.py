@@ -1,4 +1,4 @@
-"""A connection whose transaction modes are kept in Python, since its C half is always in autocommit."""
+"""A connection whose transaction modes are kept in Python, since its C half is mostly in autocommit."""
 
 from __future__ import annotations
 

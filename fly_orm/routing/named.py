@@ -20,12 +20,11 @@ class RemoteNamedCursor(RemoteCursor):
 
     _declared = False
 
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
+        self._check_declares()
+
     def declare(self, sql: bytes, why: str) -> None:
         """Declare the cursor on the primary."""
-        if self.connection.autocommit and not self.withhold:
-            raise psycopg2.ProgrammingError("can't use a named cursor outside of transactions")
-        if self._declared:
-            raise psycopg2.ProgrammingError("can't call .execute() on named cursors more than once")
         hold = "WITH" if self.withhold else "WITHOUT"
         command = f"DECLARE {self._identifier} {_SCROLL[self.scrollable]}CURSOR {hold} HOLD FOR ".encode() + sql
         statement = Statement(kind=Kind.WRITE, why=why, pins=bool(self.withhold))

@@ -37,7 +37,7 @@ class RemoteCursor(RoutingCursor):
         return self._result.status_message
 
     @property
-    def query(self) -> bytes:
+    def query(self) -> bytes | None:
         return self._result.query
 
     @property
@@ -74,7 +74,7 @@ class RemoteCursor(RoutingCursor):
         return self
 
     def __next__(self) -> Any:
-        row = self.fetchone()
+        row = RemoteCursor.fetchone(self)  # as psycopg2, which calls no fetchone() of the user's here
         if row is None:
             raise StopIteration
         return row

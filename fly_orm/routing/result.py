@@ -14,7 +14,7 @@ from ..messages import Result
 class RemoteResult:
     """The rows of a result, and how far they have been fetched."""
 
-    def __init__(self, result: Result, query: bytes) -> None:
+    def __init__(self, result: Result, query: bytes | None) -> None:
         self.query = query
         self.row_count = result.row_count
         self.status_message = result.status_message
