@@ -1,15 +1,15 @@
-"""Cancels a statement through libpq itself.
-
-The driver's ``cancel()`` holds the interpreter's lock until the server has answered, and so stops every thread of the
-process for as long as the server is out of reach.
-"""
+"""Ends what a driver connection waits for, also when its server is out of reach."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import socket
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
+import psycopg2
 from psycopg2 import _psycopg
 
 _MESSAGE_BYTES = 256
@@ -32,7 +32,8 @@ def _libpq() -> Any:
 def cancel(connection: Any) -> None:
     """Cancel what runs on a driver connection; returns when the server has heard of it, or cannot be reached.
 
-    Any thread may call, while the connection is not being closed.
+    The driver's own ``cancel()`` holds the interpreter's lock, and so stops every thread of the process until then. Any
+    thread may call, while the connection is not being closed.
     """
     library = _libpq()
     if library is None:
@@ -44,3 +45,9 @@ def cancel(connection: Any) -> None:
             library.PQcancel(request, ctypes.create_string_buffer(_MESSAGE_BYTES), _MESSAGE_BYTES)
         finally:
             library.PQfreeCancel(request)
+
+
+def break_off(connection: Any) -> None:
+    """End a driver connection from any thread: what waits for its server fails at once."""
+    with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(connection.fileno())) as shared:
+        shared.shutdown(socket.SHUT_RDWR)

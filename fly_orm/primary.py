@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import select
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +16,7 @@ from psycopg2 import extensions as ext
 from .alarm import Alarm
 from .deadline import Deadline
 from .errors import NotPrimary
-from .libpq import cancel
+from .libpq import break_off, cancel
 from .lsn import LSN
 from .pool import Pool
 
@@ -137,8 +135,7 @@ class PrimaryConnection:
 
     def break_off(self) -> None:
         """End the connection from any thread: what waits for its server fails at once, even if that is out of reach."""
-        with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.raw.fileno())) as shared:
-            shared.shutdown(socket.SHUT_RDWR)
+        break_off(self.raw)
 
     def close(self) -> None:
         self.raw.close()

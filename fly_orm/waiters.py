@@ -10,14 +10,18 @@ from typing import Any
 
 import psycopg2
 
+from .alarm import Alarm
 from .deadline import Deadline, now
 from .errors import NotAReplica, ReplicationTimeout
+from .libpq import break_off
 from .lsn import LSN
 
 #: A poll is followed by a sleep of an eighth of the time waited so far, within these bounds (seconds). So the overshoot
 #: is a fraction of the lag, and the number of polls grows with its logarithm.
 SHORTEST_SLEEP = 0.0005
 LONGEST_SLEEP = 0.05
+#: A replica that has not answered so many seconds after a wait should have ended is out of reach.
+ANSWER_TIMEOUT = 1.0
 
 _REPLAYED = "SELECT pg_last_wal_replay_lsn()::text, pg_is_in_recovery()"
 
@@ -43,6 +47,7 @@ class PollingWaiter:
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
         self._connection: Any = None
+        self._alarm = Alarm("fly_orm waiter alarm")
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._queue: list[tuple[LSN, int, _Waiting]] = []
@@ -67,6 +72,8 @@ class PollingWaiter:
 
     def close(self) -> None:
         """Close the connection to the replica; the next wait opens another."""
+        alarm, self._alarm = self._alarm, Alarm("fly_orm waiter alarm")
+        alarm.close()
         self._forget_connection()
 
     def _enqueue(self, lsn: LSN) -> _Waiting:
@@ -98,13 +105,17 @@ class PollingWaiter:
             self._queue[0][2].woken.release()
 
     def _poll_for_all(self, me: _Waiting, deadline: Deadline) -> None:
+        answer_by = deadline.at + ANSWER_TIMEOUT
+        left = deadline.remaining()
+        limit = None if left is None else left + ANSWER_TIMEOUT
         try:
-            while not me.done:
-                self._advance(self._ask(me.lsn))
-                if not me.done:
-                    if deadline.expired:
-                        raise self._late(me.lsn, deadline)
-                    self._sleep(deadline)
+            with self._alarm.limit(limit, self._break_off):
+                while not me.done:
+                    self._advance(self._ask(me.lsn, answer_by))
+                    if not me.done:
+                        if deadline.expired:
+                            raise self._late(me.lsn, deadline)
+                        self._sleep(deadline)
         finally:
             with self._lock:
                 self._polling = False
@@ -124,9 +135,9 @@ class PollingWaiter:
             pause = min(max(waited / 8, SHORTEST_SLEEP), LONGEST_SLEEP)
             self._arrived.wait(pause if (left := deadline.remaining()) is None else min(pause, left))
 
-    def _ask(self, lsn: LSN) -> LSN:
+    def _ask(self, lsn: LSN, answer_by: float) -> LSN:
         try:
-            replayed, in_recovery = self._query_or_reconnect()
+            replayed, in_recovery = self._query_or_reconnect(answer_by)
         except psycopg2.Error as error:
             raise ReplicationTimeout(
                 f"committed at {lsn}, but this region's replica cannot be asked what it has replayed: {error}",
@@ -136,12 +147,14 @@ class PollingWaiter:
             raise NotAReplica("this server is not in recovery, so there is no replay to wait for", lsn=lsn)
         return LSN.parse(replayed) if replayed is not None else LSN(0)
 
-    def _query_or_reconnect(self) -> tuple[str | None, bool]:
+    def _query_or_reconnect(self, answer_by: float) -> tuple[str | None, bool]:
         if self._connection is not None:
             try:
                 return self._query()
             except psycopg2.Error:
-                self._forget_connection()  # the replica may have restarted since it was last asked
+                self._forget_connection()
+                if now() >= answer_by:
+                    raise  # it was out of reach; otherwise it may have restarted since it was last asked
         self._connection = self._connect()
         return self._query()
 
@@ -150,6 +163,10 @@ class PollingWaiter:
             cursor.execute(_REPLAYED)
             row: tuple[str | None, bool] = cursor.fetchone()
             return row
+
+    def _break_off(self) -> None:
+        if (connection := self._connection) is not None:
+            break_off(connection)
 
     def _forget_connection(self) -> None:
         connection, self._connection = self._connection, None

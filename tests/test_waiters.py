@@ -10,6 +10,7 @@ import pytest
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotAReplica, ReplicationTimeout
 from fly_orm.lsn import LSN
+from fly_orm.testing import Wan
 from fly_orm.waiters import PollingWaiter
 
 FAR = LSN(2**63)
@@ -167,3 +168,19 @@ def test_a_replica_that_cannot_be_asked_is_not_waited_for():
 
     with pytest.raises(ReplicationTimeout, match=r"cannot be asked .* connection refused"):
         PollingWaiter(connect).wait(LSN(1), Deadline.after(60))
+
+
+@pytest.mark.parametrize("weather", ["stall", "deaf"])
+def test_a_replica_that_does_not_answer_is_not_waited_for(cluster, weather):
+    server = cluster.replica
+    with Wan(f"{server.host}/.s.PGSQL.{server.port}") as wan:
+        host, port = wan.address.rsplit(":", 1)
+        given = {**server.params(), "host": host, "port": port}
+        waiter = PollingWaiter(lambda: psycopg2.connect(**given))
+        reached = waiter.wait(write(cluster), Deadline.after(10))
+        getattr(wan, weather)()
+        with pytest.raises(ReplicationTimeout, match="cannot be asked"):
+            waiter.wait(FAR, Deadline.after(0.1))
+        wan.heal()
+        assert waiter.wait(write(cluster), Deadline.after(10)) > reached
+        waiter.close()
