@@ -13,6 +13,8 @@ from two_regions import TwoRegions, two_regions
 
 import fly_orm
 from fly_orm.deadline import Deadline
+from fly_orm.executor import ChannelExecutor
+from fly_orm.messages import Declined
 from fly_orm.testing import Cluster
 
 TABLE = "CREATE TABLE t (id serial PRIMARY KEY, name text UNIQUE)"
@@ -68,8 +70,38 @@ def test_a_lost_transaction_raises_until_it_is_rolled_back(regions: TwoRegions, 
 def test_a_transaction_whose_first_statement_got_no_answer_is_lost(regions: TwoRegions, db: Any) -> None:
     regions.wan.cut_before_reply()
     with pytest.raises(fly_orm.TransactionLost), db.atomic():
-        db.execute_sql("INSERT INTO t VALUES (1)")
+        db.execute_sql(INSERT, ("1",))
     assert regions.query("SELECT count(*) FROM t") == 1
+
+
+def test_a_transaction_whose_node_declines_a_statement_is_rolled_back(
+    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declined = Declined(reason="bad request", message="another version")
+    with pytest.raises(fly_orm.Refused), db.atomic():
+        db.execute_sql(INSERT, ("1",))
+        monkeypatch.setattr(ChannelExecutor, "_run", lambda *_: declined)
+        db.execute_sql(INSERT, ("2",))
+    eventually(lambda: open_transactions(regions) == 0)
+
+
+def test_a_process_without_threads_to_spare_can_write(
+    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regions.wan.cut()
+    regions.wan.heal()  # so that there are no channels ready
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "fly_orm channel opener":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    db.execute_sql(INSERT, ("1",))
+    monkeypatch.undo()
+    db.execute_sql(INSERT, ("2",))
+    assert count(db) == 3
 
 
 def test_to_commit_a_lost_transaction_is_an_error(regions: TwoRegions, db: Any) -> None:
@@ -248,13 +280,23 @@ def test_a_write_succeeds_while_the_replica_is_down(regions: TwoRegions, db: Any
     late = regions.lax(options={"replication_timeout": 0.05})
     late.connect()
     late.execute_sql("BEGIN")
+    late.execute_sql(INSERT, ("late",))
+    regions.cluster.replica.stop("immediate")
+    late.execute_sql("COMMIT")
+    assert count(late) == 2
+    assert fly_orm.why().route is fly_orm.Route.PRIMARY  # type: ignore[union-attr]
+
+
+def test_a_commit_succeeds_though_its_settings_cannot_be_had_on_a_replica_that_is_down(
+    regions: TwoRegions, db: Any
+) -> None:
+    late = regions.lax(options={"replication_timeout": 0.05})
+    late.execute_sql("BEGIN")
     late.execute_sql("SET TimeZone = 'Asia/Tokyo'")
     late.execute_sql(INSERT, ("late",))
     regions.cluster.replica.stop("immediate")
     late.execute_sql("COMMIT")
     assert regions.query("SELECT count(*) FROM t") == 2
-    assert count(late) == 2
-    assert fly_orm.why().route is fly_orm.Route.PRIMARY  # type: ignore[union-attr]
 
 
 def test_while_replay_is_paused_a_session_that_wrote_reads_from_the_primary(regions: TwoRegions, db: Any) -> None:

@@ -62,7 +62,13 @@ def is_loopback(text: str) -> bool:
         answers = lookup(_lenient(text))
     except (OSError, ConfigurationError):
         return False
-    return bool(answers) and all(ipaddress.ip_address(a[4][0].partition("%")[0]).is_loopback for a in answers)
+    return bool(answers) and all(_loops_back(answer[4][0].partition("%")[0]) for answer in answers)
+
+
+def _loops_back(text: str) -> bool:
+    ip = ipaddress.ip_address(text)
+    # Pythons differ on whether ::ffff:127.0.0.1 is one: it is.
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
 def _lenient(text: str) -> Address:

@@ -108,7 +108,7 @@ def test_a_name_lookup_that_hangs_ends_by_the_deadline(monkeypatch):
     until(lambda: not our_threads())
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "[::1]", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "[::1]", "[::ffff:127.0.0.1]", "localhost"])
 def test_a_loopback_address_is_local(host):
     assert Pyro5Transport().is_local(f"{host}:7654")
 
@@ -123,7 +123,7 @@ def test_a_wildcard_or_nonsense_is_not_local(text):
     assert not Pyro5Transport().is_local(text)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "[fdaa::3]", "[::ffff:127.0.0.1]", "no-such.invalid"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "[fdaa::3]", "[::ffff:192.0.2.1]", "no-such.invalid"])
 def test_any_other_address_is_not_local(host):
     assert not Pyro5Transport().is_local(f"{host}:7654")
 
