@@ -126,7 +126,7 @@ def test_nobody_listens_any_more_when_the_server_has_died_though_a_child_of_it_l
         try:
             server.kill()
             server.process.wait(10)
-            with pytest.raises(NotDelivered, match="refused|reset"):
+            with pytest.raises(NotDelivered, match=r"refused|reset"):
                 node.connect(address)
         finally:
             os.kill(int(child), signal.SIGKILL)
