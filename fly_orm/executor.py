@@ -48,14 +48,23 @@ class Executor:
         self.alarm = Alarm("fly_orm executor alarm")
         self.leases: dict[bytes, Lease] = {}
         self.draining = False
+        self._ended = threading.Condition()
 
     def accept(self, peer: str) -> ChannelExecutor:
         """The responder for a new channel."""
         return ChannelExecutor(self, peer)
 
-    def drain(self) -> None:
-        """Decline new leases from now on; open ones may finish."""
+    def drain(self, timeout: float = 0) -> None:
+        """Decline new leases from now on, and give the open ones so many seconds to finish."""
         self.draining = True
+        with self._ended:
+            self._ended.wait_for(lambda: not self.leases, timeout)
+
+    def forget(self, lease: bytes) -> None:
+        """A lease is over."""
+        with self._ended:
+            self.leases.pop(lease, None)
+            self._ended.notify_all()
 
     def close(self) -> None:
         """Close the connections to the primary, ending what still runs on them."""
@@ -181,7 +190,7 @@ class ChannelExecutor:
     def _end_lease(self) -> None:
         held, self._held = self._held, None
         if held is not None:
-            del self._executor.leases[held.id]
+            self._executor.forget(held.id)
             held.pool.release(held.connection)
 
 

@@ -6,6 +6,7 @@ import logging
 from types import TracebackType
 from typing import Any
 
+from .deadline import Deadline
 from .errors import ConfigurationError, FlyOrmError
 from .executor import IDLE_TIMEOUT, Executor
 from .handshake import GuardedResponder
@@ -42,8 +43,9 @@ class Serving:
 
     def close(self, drain_timeout: float = DRAIN_TIMEOUT) -> None:
         """Stop: decline what is new, give what is under way so many seconds, roll back what is open then."""
-        self._executor.drain()
-        self._server.close(drain_timeout)
+        deadline = Deadline.after(drain_timeout)
+        self._executor.drain(drain_timeout)
+        self._server.close(deadline.remaining() or 0.0)
         self._executor.close()
 
     def __enter__(self) -> Serving:

@@ -14,6 +14,7 @@ from two_regions import SECRET, settings
 import fly_orm
 from fly_orm import ConfigurationError
 from fly_orm.cli import load, main
+from fly_orm.deadline import Deadline
 
 APP = """
 import os
@@ -65,6 +66,17 @@ def lax(cluster, database, address, **options):
     return fly_orm.wrap(db, settings=settings("lax", address), **options)
 
 
+def until_it_stops(cluster, database, address):
+    """Wait until the node declines new writes."""
+    other = lax(cluster, database, address)
+    last = Deadline.after(10)
+    with pytest.raises(fly_orm.Refused, match="about to stop"):
+        while not last.expired:
+            other.execute_sql("CREATE TEMP TABLE mine ()")
+            other.execute_sql("DISCARD ALL")
+    close(other)
+
+
 def close(db):
     db.close()
     db._fly_orm.close()
@@ -88,11 +100,15 @@ def test_a_node_started_from_the_command_line_executes_writes(cluster, database,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_node_that_is_asked_to_stop_lets_the_open_transaction_finish(cluster, database, node, number):
     process = node("app:shop.db")
-    db = lax(cluster, database, process.stdout.readline().split()[-1])
+    address = process.stdout.readline().split()[-1]
+    db = lax(cluster, database, address)
     with db.atomic():
         db.execute_sql("CREATE TABLE t (i int)")
-    process.send_signal(number)
+        process.send_signal(number)
+        until_it_stops(cluster, database, address)
+        db.execute_sql("INSERT INTO t VALUES (1)")
     assert process.wait(20) == 0
+    assert db.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
     with pytest.raises(fly_orm.NotDelivered):
         db.execute_sql("INSERT INTO t VALUES (1)")
     close(db)
