@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .channels import NodeChannels
 from .deadline import Deadline, now
@@ -35,8 +35,12 @@ class Forwarder:
         self._channels: dict[Node, NodeChannels] = {}
         self._aside: dict[Node, float] = {}
 
-    def begin(self, run: Run, deadline: Deadline) -> tuple[Answer, RemoteLease | None]:
+    def begin(
+        self, run: Run, deadline: Deadline, opening: Callable[[RemoteLease], None] = lambda _lease: None
+    ) -> tuple[Answer, RemoteLease | None]:
         """What came of a request that opens a lease, on the first node that takes it, and the lease if it goes on.
+
+        ``opening`` is told each lease that is tried, which can be cancelled from then on.
 
         NotDelivered if no node got the request and Refused if those that did declined it: it was not executed.
         OutcomeUnknown if it may have been.
@@ -51,6 +55,7 @@ class Forwarder:
                     failures.append(error)
                     break
                 try:
+                    opening(lease)
                     return lease.open(run, deadline)
                 except Refused as error:
                     failures.append(error)

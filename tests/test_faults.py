@@ -313,9 +313,11 @@ class TestTime:
         insert(patient, "one")
         assert patient.execute_sql("SELECT name FROM item").fetchall() == [("one",)]
 
-    def test_another_thread_can_cancel_what_runs_on_the_primary(self, regions, db):
+    @pytest.mark.parametrize("first", [False, True])
+    def test_another_thread_can_cancel_what_runs_on_the_primary(self, regions, db, first):
         db.begin()
-        insert(db, "one")
+        if not first:
+            insert(db, "one")
         with sleeping_on_primary(regions, db) as errors:
             db.connection().cancel()
         assert errors[0].pgcode == "57014"

@@ -39,6 +39,7 @@ class PrimaryLink:
         # In no cycle with it: it has to notice at once that nobody holds it any more.
         self._reference = weakref.ref(connection)
         self._lease: RemoteLease | None = None
+        self._opening: RemoteLease | None = None
 
     def begin(self, sql: bytes, status_message: str = "BEGIN") -> Result:
         """Declare a transaction; the primary hears of it with its first statement."""
@@ -125,7 +126,7 @@ class PrimaryLink:
 
     def cancel(self) -> bool:
         """Cancel the statement that runs on the primary; False if none can be there."""
-        lease = self._lease
+        lease = self._lease or self._opening
         if lease is None or lease.ended:
             return False
         self.router.forwarder.cancel(lease.id, lease.node)
@@ -142,7 +143,7 @@ class PrimaryLink:
         deadline = Deadline.after(self.router.settings.rpc_timeout)
         try:
             if self._lease is None:
-                answer, self._lease = self.router.forwarder.begin(run, deadline)
+                answer, self._lease = self.router.forwarder.begin(run, deadline, self._open)
                 return answer
             return self._lease.run(run, deadline)
         except NotSupported as error:
@@ -154,8 +155,12 @@ class PrimaryLink:
             self._lost(run, error)  # the caller was interrupted, and nobody will take the answer
             raise
         finally:
+            self._opening = None
             if self._lease is not None and self._lease.ended:
                 self._lease = None
+
+    def _open(self, lease: RemoteLease) -> None:
+        self._opening = lease
 
     def _lost(self, run: Run, error: BaseException) -> None:
         """Note that a request failed, and with it the transaction or the session it belonged to."""
