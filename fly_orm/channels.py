@@ -111,7 +111,10 @@ class NodeChannels:
     def warm(self) -> None:
         """Open channels in the background, unless enough are idle."""
         if self._pool.lacks(READY_CHANNELS) and self._warming.acquire(blocking=False):
-            threading.Thread(target=self._warm, name="fly_orm channel opener", daemon=True).start()
+            try:
+                threading.Thread(target=self._warm, name="fly_orm channel opener", daemon=True).start()
+            except RuntimeError:  # no more threads to be had: channels are opened when they are needed
+                self._warming.release()
 
     def close(self) -> None:
         self._pool.close()

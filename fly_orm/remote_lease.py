@@ -96,12 +96,11 @@ class RemoteLease:
         try:
             reply = channel.request(request, deadline)
             done = _done(reply, self.node)
-        except Refused:
-            self._let_go(channel)
-            raise
-        except NotSupported:
+        except (Refused, NotSupported) as error:
             if isinstance(request, Run) and request.opens:
                 self._let_go(channel)
+            elif isinstance(error, Refused):
+                self.abandon()  # or the lease would stay open on a channel that others use
             raise
         except BaseException:
             self._channel = None
