@@ -22,6 +22,8 @@ class _Waiter(Generic[T]):
     def __init__(self) -> None:
         self.served = threading.Event()
         self.item: T | None = None
+        self.turned_away = False
+        """Whether the pool was closed meanwhile."""
 
 
 class Pool(Generic[T]):
@@ -48,6 +50,8 @@ class Pool(Generic[T]):
             waiter = self._join_line()
         if waiter is not None:
             self._wait(waiter, deadline)
+            if waiter.turned_away:
+                raise PoolTimeout("the pool was closed")
             if waiter.item is not None:
                 return waiter.item
         return self._open_one(deadline)
@@ -83,10 +87,13 @@ class Pool(Generic[T]):
             return not self._closed and len(self._idle) < count and self._size < self._max_size
 
     def close(self) -> None:
-        """Close what is idle now, and what is lent when it comes back."""
+        """Close what is idle now, and what is lent when it comes back; turn away who is in line."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
+            while self._waiters:
+                self._waiters[0].turned_away = True
+                self._serve(None)
         for item in idle:
             self._close(item)
 

@@ -150,3 +150,23 @@ def test_many_threads_share_few_items_and_never_the_same_at_once():
         thread.join()
     assert clashes == []
     assert len(pool._idle) <= 3
+
+
+def test_closing_turns_away_who_is_in_line():
+    pool, factory = make(max_size=1)
+    item, got = pool.acquire(SOON), []
+
+    def wait():
+        try:
+            pool.acquire(Deadline.after(30))
+        except PoolTimeout as error:
+            got.append(str(error))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    waiting(pool, 1)
+    pool.close()
+    thread.join(10)
+    pool.release(item)
+    assert got == ["the pool was closed"]
+    assert factory.closed == [item]
