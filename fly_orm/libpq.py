@@ -1,9 +1,10 @@
-"""Ends what a driver connection waits for, also when its server is out of reach."""
+"""What can be done to a driver connection beside the driver, also when its server is out of reach."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import selectors
 import socket
 from contextlib import suppress
 from functools import cache
@@ -45,6 +46,14 @@ def cancel(connection: Any) -> None:
             library.PQcancel(request, ctypes.create_string_buffer(_MESSAGE_BYTES), _MESSAGE_BYTES)
         finally:
             library.PQfreeCancel(request)
+
+
+def has_input(connection: Any) -> bool:
+    """Whether there is something to read on a driver connection; on an idle one that is mostly its end."""
+    # Not select(), which fails in a process with more than 1024 open files.
+    with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def break_off(connection: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,7 @@ from psycopg2 import extensions as ext
 from .alarm import Alarm
 from .deadline import Deadline
 from .errors import NotPrimary
-from .libpq import break_off, cancel
+from .libpq import break_off, cancel, has_input
 from .lsn import LSN
 from .pool import Pool
 
@@ -125,8 +124,7 @@ class PrimaryConnection:
         """Whether the connection was lost while it was idle: then there is something to read on it."""
         if self.raw.closed:
             return True
-        readable, _, _ = select.select([self.raw], [], [], 0)
-        return bool(readable) and not self._answers()
+        return has_input(self.raw) and not self._answers()
 
     def cancel(self) -> None:
         """Cancel what runs, from any thread; returns when the server has heard of it, or cannot be reached."""

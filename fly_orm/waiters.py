@@ -13,7 +13,7 @@ import psycopg2
 from .alarm import Alarm
 from .deadline import Deadline, now
 from .errors import NotAReplica, ReplicationTimeout
-from .libpq import break_off
+from .libpq import break_off, has_input
 from .lsn import LSN
 
 #: A poll is followed by a sleep of an eighth of the time waited so far, within these bounds (seconds). So the overshoot
@@ -57,7 +57,7 @@ class PollingWaiter:
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``; see :class:`fly_orm.waiter.LSNWaiter`."""
-        if self._replayed >= lsn:
+        if self._replayed >= lsn and self._connected():
             return self._replayed
         me = self._enqueue(lsn)
         try:
@@ -163,6 +163,13 @@ class PollingWaiter:
             cursor.execute(_REPLAYED)
             row: tuple[str | None, bool] = cursor.fetchone()
             return row
+
+    def _connected(self) -> bool:
+        """Whether the server that was asked is still there: after a crash it may show less than it did."""
+        try:
+            return self._connection is not None and not has_input(self._connection)
+        except (psycopg2.Error, OSError, ValueError):  # closed meanwhile
+            return False
 
     def _break_off(self) -> None:
         if (connection := self._connection) is not None:

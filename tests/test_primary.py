@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -139,6 +141,16 @@ class TestAPooledConnection:
         cluster.primary.query(f"SELECT pg_terminate_backend({pid}, 10000)")
         with pool.acquire(PROFILE, SOON).cursor() as cursor:
             cursor.execute("SELECT 1")
+
+    def test_can_be_had_in_a_process_with_many_open_files(self, pool):
+        with ExitStack() as files:
+            try:
+                for _ in range(1100):  # select() takes no more than 1024
+                    files.enter_context(Path(os.devnull).open())
+            except OSError:
+                pytest.skip("this process may not open that many")
+            pool.release(pool.acquire(PROFILE, SOON))
+            assert pool.acquire(PROFILE, SOON).raw.fileno() > 1024
 
     def test_to_a_replica_is_none(self, cluster, database):
         pool = PrimaryPool(database, lambda: cluster.replica.connect(database), max_size=1)

@@ -162,6 +162,16 @@ def test_a_lost_connection_is_opened_again(cluster, waiter, connect):
     assert len(connect.opened) == 2
 
 
+def test_what_a_replica_had_replayed_before_it_crashed_is_asked_again(cluster, waiter, connect):
+    lsn = write(cluster)
+    waiter.wait(lsn, Deadline.after(10))
+    cluster.replica.stop("immediate")
+    with pytest.raises(ReplicationTimeout, match="cannot be asked"):
+        waiter.wait(lsn, Deadline.after(1))
+    cluster.replica.start()
+    assert waiter.wait(lsn, Deadline.after(10)) >= lsn
+
+
 def test_a_replica_that_cannot_be_asked_is_not_waited_for():
     def connect():
         raise psycopg2.OperationalError("connection refused")
