@@ -127,6 +127,23 @@ def autocommit_by_isolation_level_keeps_the_level(p: Probe) -> Any:
 
 
 @case
+def commands_that_end_a_read_only_transaction_and_begin_another(p: Probe) -> Any:
+    c, cursor = p.connection, p.connection.cursor()
+    c.rollback()
+    c.set_session(readonly=True, autocommit=False)
+    found: list[Any] = []
+    for end in (c.rollback, c.commit):
+        for statement in ("ROLLBACK", "BEGIN; INSERT INTO t (name) VALUES ('x')", "SELECT count(*) FROM t"):
+            try:
+                found += [cursor.execute(statement), p.state()]
+            except psycopg2.Error as error:
+                found.append(seen_error(error))
+        found += [end(), c.get_transaction_status(), c.status]
+    cursor.execute("SELECT count(*) FROM t")
+    return [*found, cursor.fetchall(), p.state()[:2]]
+
+
+@case
 def what_never_reaches_the_server_begins_nothing(p: Probe) -> Any:
     cursor, found = p.connection.cursor(), []
     for rows in ([], [(1, 2)], [{"name": 1}]):

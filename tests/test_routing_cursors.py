@@ -211,6 +211,15 @@ def named_cursor_in_a_read_only_transaction(p: Probe) -> Any:
 
 
 @case
+def closing_a_named_cursor_of_a_failed_transaction(p: Probe) -> Any:
+    p.connection.rollback()
+    cursor = p.connection.cursor("c", withhold=True)
+    cursor.execute("SELECT v FROM volatile")  # which a replica refuses
+    p.do("SELECT 1/0" if p.connection.get_transaction_status() else "BEGIN; SELECT 1/0")
+    return [p.connection.get_transaction_status(), cursor.close(), cursor.closed, p.connection.rollback()]
+
+
+@case
 def named_cursors_run_queries_and_nothing_else(p: Probe) -> Any:
     found: list[Any] = []
     statements = [

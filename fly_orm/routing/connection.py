@@ -78,7 +78,7 @@ class RoutingConnection(ModedConnection):
     def holds_cursors(self) -> bool:
         """Whether a cursor that was declared on the primary can still be there."""
         transaction = self.link.transaction
-        return self.link.kept or (transaction is not None and not transaction.failed)
+        return self.link.kept if transaction is None else not transaction.failed
 
     def statement(self, query: Any, cursor: Any = None) -> Statement:
         """What is known about a statement, given as psycopg2 takes it."""
@@ -273,6 +273,10 @@ class RoutingConnection(ModedConnection):
         if self.link.transaction is None:
             self._end_here(statement, sql)
         else:
+            if not _c_autocommit(self):  # what the C half has begun, a command of the caller's has ended
+                known = len(self.notices)
+                self._end_c(statement)
+                del self.notices[known:]  # that there was nothing to end
             with self.link.lock:
                 (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
 
@@ -282,12 +286,15 @@ class RoutingConnection(ModedConnection):
                 cursor.execute(sql)
             return
         failed = super().get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
+        self._end_c(statement)
+        self.settle(statement, sql.encode(), "ROLLBACK" if failed else sql)
+
+    def _end_c(self, statement: Statement) -> None:
         try:
             super().commit() if statement is _COMMIT else super().rollback()
         finally:
             if not self.closed:
                 _set_c_autocommit(self, True)
-        self.settle(statement, sql.encode(), "ROLLBACK" if failed else sql)
 
 
 def connection_factory(router: Router, base: type[ext.connection] = ext.connection) -> type[ext.connection]:
