@@ -68,7 +68,7 @@ def router_of(database: Any) -> Router:
     if router is None:
         router = adapter.router_of(wrap(database))
     if router is None:
-        raise ConfigurationError(f"this {type(database).__name__} has no database yet, or one that cannot be routed")
+        raise ConfigurationError(adapter.why_unrouted(database))
     return router
 
 

@@ -1,6 +1,7 @@
 """Where nothing can or need be routed, a wrapped database is as it was, or the reason is given."""
 
 from pathlib import Path
+from typing import Any
 
 import peewee
 import pytest
@@ -37,6 +38,23 @@ def test_another_database_is_left_alone_in_the_primary_region_and_refused_elsewh
     assert (getattr(database, "_adapter", None), dict(vars(database))) == (adapter, kept)
     with pytest.raises(fly_orm.NotSupported, match=f"{name}.*'lax'"):
         fly_orm.wrap(database, settings=settings("lax", "127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("database", "complaint"),
+    [
+        (SqliteDatabase(":memory:"), "SqliteDatabase is no PostgresqlDatabase, so"),
+        (peewee.DatabaseProxy(), r"this DatabaseProxy has no database yet; call its initialize\(\)"),
+        (Item, "wrap\\(\\) takes a database object of peewee, not <Model: Item>"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, database: Any, complaint: str
+) -> None:
+    monkeypatch.setenv("PRIMARY_REGION", "syd")
+    monkeypatch.setenv("FLY_REGION", "syd")
+    with pytest.raises(fly_orm.ConfigurationError, match=complaint):
+        fly_orm.serve(database, settings=settings("syd"))
 
 
 def test_psycopg_3_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from ..wrapping import Options
 
 #: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
 _KEEPALIVE = {
-    "connect_timeout": 5,
+    "connect_timeout": 3,  # less than a request has, so that it is refused in time
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -33,6 +33,7 @@ def wrap(database: Any, options: Options) -> Any:
     """The same database, or proxy, whose connections are routed from now on, wherever it is bound already."""
     if isinstance(database, peewee.Proxy):
         return _wrap_proxy(database, options)
+    _check_type(database)
     if router_of(database) is None and options.settings.topology.primary_region is not None:
         _install(database, options)
     elif router_of(database) is None:
@@ -44,6 +45,19 @@ def router_of(database: Any) -> Router | None:
     """The router of a wrapped database; None if it is not wrapped."""
     target = database.obj if isinstance(database, peewee.Proxy) else database
     return getattr(target, "_fly_orm", None)
+
+
+def why_unrouted(database: Any) -> str:
+    """Why a database that has been wrapped has no router."""
+    target = database.obj if isinstance(database, peewee.Proxy) else database
+    if target is None:
+        return f"this {type(database).__name__} has no database yet; call its initialize() first"
+    return f"{_obstacle(target)}, so fly_orm cannot route or serve it"
+
+
+def _check_type(database: Any) -> None:
+    if not isinstance(database, peewee.Database):
+        raise ConfigurationError(f"wrap() takes a database object of peewee, not {database!r}")
 
 
 def _wrap_proxy(proxy: Any, options: Options) -> Any:
