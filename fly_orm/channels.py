@@ -20,6 +20,10 @@ READY_CHANNELS = 2
 OVERHEAD_BYTES = 1024
 
 
+class AllInUse(NotDelivered):
+    """Every channel to a node stayed in use until the deadline. The node itself may be well."""
+
+
 class SealedChannel:
     """A channel over which both ends have proven that they hold the secret. One caller at a time."""
 
@@ -98,7 +102,7 @@ class NodeChannels:
         try:
             channel = self._pool.acquire(deadline)
         except PoolTimeout as error:
-            raise NotDelivered(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
+            raise AllInUse(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
         self.warm()
         return channel
 

@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from .channels import NodeChannels
+from .channels import AllInUse, NodeChannels
 from .deadline import Deadline, now
 from .errors import ConfigurationError, FlyOrmError, NotDelivered, NotPrimary, Refused
 from .messages import Cancel, Run
@@ -50,6 +50,9 @@ class Forwarder:
             while not deadline.expired:
                 try:
                     lease = RemoteLease(self._channels_to(node), deadline)
+                except AllInUse as error:
+                    failures.append(error)
+                    break
                 except NotDelivered as error:
                     self._set_aside(node, error)
                     failures.append(error)

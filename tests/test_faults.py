@@ -256,6 +256,27 @@ class TestTheNodesOfThePrimaryRegion:
             insert(other, "three")
             assert names(regions) == "one three"
 
+    def test_one_whose_channels_are_all_in_use_is_not_set_aside(self, regions, monkeypatch):
+        monkeypatch.setattr("fly_orm.forwarder.MAX_CHANNELS", 1)
+        regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
+        db = regions.lax(options={"rpc_timeout": 0.3})
+        with db.atomic():
+            insert(db, "one")
+            errors = []
+
+            def another():
+                try:
+                    insert(db, "two")
+                except NotDelivered as error:
+                    errors.append(error)
+                db.close()
+
+            thread = threading.Thread(target=another)
+            thread.start()
+            thread.join()
+        assert "all 1 stayed in use" in str(errors[0])
+        assert db._fly_orm.forwarder._aside == {}
+
     def test_one_that_stops_finishes_what_runs_and_declines_the_rest(self, regions, db):
         db.begin()
         insert(db, "one")
