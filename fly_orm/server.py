@@ -6,6 +6,8 @@ import logging
 from types import TracebackType
 from typing import Any
 
+import psycopg2
+
 from .deadline import Deadline
 from .errors import ConfigurationError, FlyOrmError
 from .executor import IDLE_TIMEOUT, Executor
@@ -116,3 +118,5 @@ def warn_unless_primary(serving: Serving) -> None:
             pool.check()
         except FlyOrmError as error:
             log.warning("%s", error)
+        except psycopg2.Error as error:
+            log.warning("the database %r of this node cannot be reached: %s", pool.name, str(error).strip())

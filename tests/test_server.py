@@ -145,6 +145,14 @@ def test_a_node_whose_database_is_a_replica_starts_with_a_warning(cluster, datab
     assert "is a replica (pg_is_in_recovery() is true there)" in process.stderr.readline()
 
 
+def test_a_node_whose_database_cannot_be_reached_starts_with_a_warning(cluster, database, node, tmp_path):
+    parameters = {**cluster.primary.params(database), "port": 1}
+    (tmp_path / "app.py").write_text(APP.format(database=database, **parameters))
+    process = node("app:shop.db")
+    assert process.stdout.readline().startswith("fly-orm: serving")
+    assert f"the database {database!r} of this node cannot be reached" in process.stderr.readline()
+
+
 def test_help_is_there(capsys):
     with pytest.raises(SystemExit) as left:
         main(["serve", "--help"])
