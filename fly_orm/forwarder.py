@@ -135,6 +135,8 @@ class Forwarder:
                 break
         else:
             classes = {type(failure) for failure in failures}
+            if NotDelivered in classes:
+                message += ". Does `fly-orm serve` run at the addresses that FLY_ORM_NODES gives?"
             error = (classes.pop() if len(classes) == 1 else NotDelivered)(message, failures=list(failures))
         error.__cause__ = failures[-1] if failures else None
         return error

@@ -204,6 +204,7 @@ class TestTheNodesOfThePrimaryRegion:
         with pytest.raises(NotDelivered, match="no node of the primary region 'syd'") as caught:
             insert(fresh)
         assert regions.wan.address in str(caught.value)
+        assert "Does `fly-orm serve` run" in str(caught.value)
         assert caught_everywhere(caught.value)
         assert db.execute_sql("SELECT count(*) FROM item").fetchone() == (0,)  # reads go on
 
