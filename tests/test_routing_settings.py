@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import fly_orm
+
 
 def setting(db, name):
     """The setting as the primary's session for this caller has it."""
@@ -50,3 +52,17 @@ def test_no_more_than_fifty_notices_are_kept(regions):
     for _ in range(60):
         db.execute_sql("DROP TABLE IF EXISTS nothing")
     assert len(db.connection().notices) == 50
+
+
+def test_a_transaction_that_set_something_is_not_ended_within_a_longer_string(regions):
+    db = regions.lax()
+    db.execute_sql("BEGIN")
+    db.execute_sql("SET app.tenant = 'one'")
+    with pytest.raises(fly_orm.NotSupported, match="execute COMMIT or ROLLBACK by itself"):
+        db.execute_sql("COMMIT; SELECT 1")
+    db.execute_sql("COMMIT")
+    assert setting(db, "app.tenant") == "one"
+    db.execute_sql("BEGIN")
+    db.execute_sql("CREATE TABLE t ()")
+    db.execute_sql("COMMIT; SELECT 1")
+    assert regions.query("SELECT count(*) FROM t") == 0

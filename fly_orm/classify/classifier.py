@@ -70,4 +70,5 @@ def _several(found: list[Statement]) -> Statement:
     if kinds <= {Kind.READ, Kind.SERVER}:
         return Statement(kind=Kind.SERVER if Kind.SERVER in kinds else Kind.READ, why=why, copy=copy)
     pins = Kind.SET in kinds or any(statement.pins for statement in found)
-    return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy)
+    ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
+    return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy, ends=ends)

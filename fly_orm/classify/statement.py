@@ -34,7 +34,7 @@ class Statement:
     None if it cannot be told. read_only: a BEGIN that a replica can serve. simple: a transaction command that is known
     completely, so that it may be delayed. pins: leaves state in the session that serves it. resets: forgets all earlier
     settings. primary_only: a setting that a replica refuses, or that would break reads on it. copy: the direction of a
-    COPY with the client.
+    COPY with the client. ends: several statements, one of which ends a transaction.
     """
 
     kind: Kind
@@ -47,6 +47,7 @@ class Statement:
     resets: bool = False
     primary_only: bool = False
     copy: Literal["in", "out"] | None = None
+    ends: bool = False
 
 
 def write(why: str, *, pins: bool = False) -> Statement:

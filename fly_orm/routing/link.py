@@ -17,6 +17,7 @@ from ..messages import Done, Result, Run
 from ..remote_lease import Answer, RemoteLease
 from ..session import Route, Served, current
 from .errors import explain, rebuild
+from .refusals import UNKNOWN_END
 from .router import Router
 from .settings import SessionSettings
 from .transaction import RemoteTransaction, Setting
@@ -91,6 +92,8 @@ class PrimaryLink:
             if statement.kind is Kind.COMMIT:
                 self.transaction = None
             raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
+        if statement.ends and transaction is not None and transaction.settings:
+            raise self.router.driver_error(NotSupported(UNKNOWN_END))
         run = Run(
             database=self.router.name,
             lease=b"",

@@ -13,3 +13,7 @@ REFUSALS = {
     "connection of its own. NOTIFY works from everywhere",
     Kind.TWO_PHASE: "two-phase commit cannot be done from a secondary region; run it in the primary region",
 }
+UNKNOWN_END = (
+    "several statements in one string end a transaction that has changed settings of the session, and do not tell "
+    "whether these hold; execute COMMIT or ROLLBACK by itself"
+)
