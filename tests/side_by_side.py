@@ -146,3 +146,20 @@ class SideBySide:
         begin = ["BEGIN", "UPDATE t SET n = 1"] if mode == "begun" else []
         with fly_orm.primary() if mode == "on the primary" else contextlib.nullcontext():
             return self.traces([*begin, *steps], autocommit=mode != "transactions", **options)
+
+
+WRITE = "UPDATE t SET n = id RETURNING id, name"
+READ = "SELECT id, name FROM t ORDER BY id"
+
+
+class Cases(dict[str, list[Any]]):
+    """Functions to compare by what they return or raise, and by what the table holds afterwards."""
+
+    def case(self, function: Callable[[Probe], Any]) -> Callable[[Probe], Any]:
+        """Compare this function too."""
+        self[function.__name__] = [function, "SELECT * FROM t ORDER BY id"]
+        return function
+
+
+def rows_of(cursor: Any) -> Any:
+    return cursor.rowcount, cursor.statusmessage, cursor.fetchall()

@@ -7,23 +7,10 @@ import psycopg2
 import pytest
 from psycopg2 import extensions as ext
 from psycopg2 import extras
-from side_by_side import MODES, Probe, SideBySide, seen_error
+from side_by_side import MODES, READ, WRITE, Cases, Probe, SideBySide, rows_of, seen_error
 
-STEPS: dict[str, list[Any]] = {}
-
-
-def case(function: Callable[[Probe], Any]) -> Callable[[Probe], Any]:
-    """Compare what this function returns or raises, and what the table holds afterwards."""
-    STEPS[function.__name__] = [function, "SELECT * FROM t ORDER BY id"]
-    return function
-
-
-def rows_of(cursor: Any) -> Any:
-    return cursor.rowcount, cursor.statusmessage, cursor.fetchall()
-
-
-WRITE = "UPDATE t SET n = id RETURNING id, name"
-READ = "SELECT id, name FROM t ORDER BY id"
+STEPS = Cases()
+case = STEPS.case
 
 
 @case

@@ -8,39 +8,16 @@ from typing import Any
 import peewee
 import psycopg2
 import pytest
+from one_table import INSERT, count, eventually, one_table
 from psycopg2 import extensions as ext
 from two_regions import TwoRegions
 
 import fly_orm
-from fly_orm.deadline import Deadline
-
-TABLE = "CREATE TABLE t (id serial PRIMARY KEY, name text UNIQUE)"
-INSERT = "INSERT INTO t (name) VALUES (%s)"
 
 
 @pytest.fixture
 def db(regions: TwoRegions) -> Any:
-    """A database in lax, with a table that has a row."""
-    database = regions.lax()
-    database.execute_sql(TABLE)
-    database.execute_sql(INSERT, ("first",))
-    return database
-
-
-def count(db: Any) -> int:
-    return int(db.execute_sql("SELECT count(*) FROM t").fetchone()[0])
-
-
-def open_transactions(regions: TwoRegions) -> int:
-    where = f"datname = '{regions.name}' AND state LIKE 'idle in transaction%'"
-    return int(regions.query(f"SELECT count(*) FROM pg_stat_activity WHERE {where}"))
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Return once the condition holds, for what happens in another process."""
-    deadline = Deadline.after(10)
-    while not condition():
-        assert not deadline.expired
+    return one_table(regions)
 
 
 REFUSED: dict[str, Callable[[Any], Any]] = {
