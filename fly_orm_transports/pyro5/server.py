@@ -105,6 +105,9 @@ class Pyro5Server:
             return
         with self._close_lock:
             if not self._closing.is_set():
+                # Before nobody can connect any more, idle connections take no new request either.
+                for connection in self._roster.members():
+                    connection.drain()
                 self._stop_accepting()
                 self._drain(Deadline.after(drain_timeout))
 
