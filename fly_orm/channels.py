@@ -10,14 +10,12 @@ from .handshake import ClientHandshake, Seal
 from .messages import Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
 from .pool import Pool, PoolTimeout
 from .topology import Node
-from .transport import MAX_MESSAGE_BYTES, Channel, Transport
+from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
 
 #: The most that opening a channel to one node may take, so that there is time left for another node.
 CONNECT_TIMEOUT = 2.0
 #: Channels kept ready beyond those in use, so that a write need not wait for a connection to be made.
 READY_CHANNELS = 2
-#: What the seal and the transport may add to a message.
-OVERHEAD_BYTES = 1024
 
 
 class AllInUse(NotDelivered):
@@ -31,7 +29,6 @@ class SealedChannel:
         self.node = node
         self.rtt = 0.0
         """Seconds that the last small exchange took."""
-        self.databases: list[str] = []
         self.opened = now()
         """When it was opened, on the monotonic clock; an older one may have been lost while idle."""
         self._channel = channel
@@ -84,7 +81,6 @@ def _greet(channel: Channel, node: Node, secret: str, region: str, deadline: Dea
     sealed.rtt = now() - started
     if not isinstance(welcome, Welcome):
         raise NotDelivered(f"{node} answered the greeting with {welcome}", node=str(node))
-    sealed.databases = welcome.databases
     return sealed
 
 

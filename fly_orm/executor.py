@@ -28,14 +28,11 @@ from .messages import (
 )
 from .pool import PoolTimeout
 from .primary import PrimaryConnection, PrimaryPool
-from .transport import MAX_MESSAGE_BYTES
+from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
 
 #: A lease whose caller says nothing for so many seconds is ended and its transaction rolled back, so that a caller that
 #: hangs cannot hold locks on the primary for ever.
 IDLE_TIMEOUT = 60.0
-
-#: What the seal of a reply and the transport may add to its size.
-_OVERHEAD_BYTES = 1024
 
 
 class Executor:
@@ -127,7 +124,7 @@ class ChannelExecutor:
         except MessageError as error:
             reply = Declined(reason="bad request", message=str(error))
         encoded = encode(reply)
-        if len(encoded) > MAX_MESSAGE_BYTES - _OVERHEAD_BYTES and isinstance(reply, Done):
+        if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Done):
             encoded = encode(_too_long(reply, len(encoded)))
         return encoded
 

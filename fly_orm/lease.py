@@ -105,7 +105,7 @@ class Lease:
                     cursor.execute(statement)
                 if request.commits and request.wait and self.transaction == IN_TRANSACTION:
                     ending = self._connection.ending()
-                undecided = undecided or request.commits
+                undecided = undecided or request.commits or request.ends
                 return _results(cursor, request), None, ending
         except psycopg2.Error as error:
             if self._raw.closed and error.pgcode is None:

@@ -57,6 +57,8 @@ class Run(Message, frozen=True, tag="run"):
     """Whether the caller's session leaves state in the lease that later requests need."""
     commits: bool = False
     """Whether the last statement is a COMMIT, which must not be cancelled half-way."""
+    ends: bool = False
+    """Whether the last statement is a string of several, one of which ends a transaction."""
     wait: bool = True
     """Whether the caller wants the commit LSN, to wait for it."""
 

@@ -46,7 +46,7 @@ class RemoteLease:
         try:
             answer = self._exchange(msgspec.structs.replace(run, opens=True), deadline)
         except OutcomeUnknown as error:
-            if run.commits or not run.before:
+            if run.commits or run.ends or not run.before:
                 raise
             raise TransactionLost(self._lost(error)) from error  # it began with BEGIN, and no COMMIT was sent
         return answer, None if self._channel is None else self
@@ -58,7 +58,7 @@ class RemoteLease:
         except NotDelivered as error:
             raise TransactionLost(self._lost(error)) from error
         except OutcomeUnknown as error:
-            if run.commits:
+            if run.commits or run.ends:
                 raise
             raise TransactionLost(self._lost(error)) from error
 

@@ -49,11 +49,6 @@ class Session:
         self.served: Served | None = None
         """How the last statement was served."""
 
-    @property
-    def pinned(self) -> bool:
-        """Whether some read of this session has to run on the primary."""
-        return bool(self.on_primary or self.behind)
-
     def pin(self, database: str, lsn: LSN) -> None:
         """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``."""
         self.behind[database] = max(lsn, self.behind.get(database, lsn))

@@ -15,6 +15,8 @@ from typing import Protocol
 
 from .deadline import Deadline
 
+#: What the seal of a message and the transport may add to its size.
+OVERHEAD_BYTES = 1024
 #: No request or reply is longer than this.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 #: Nor is one of a peer that has not proven yet that it holds the secret.

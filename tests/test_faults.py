@@ -156,6 +156,18 @@ class TestATransaction:
         assert not db.connection().get_transaction_status()
         assert names(regions) == "one"
 
+    @pytest.mark.parametrize("earlier", [False, True])
+    def test_that_ends_within_a_longer_string_has_an_unknown_outcome_too(self, regions, db, earlier):
+        insert(db, "warm")
+        db.begin()
+        if earlier:
+            insert(db, "earlier")
+        regions.wan.cut_before_reply()
+        with pytest.raises(OutcomeUnknown):
+            db.execute_sql("INSERT INTO item (name) VALUES ('one'); COMMIT")
+        assert names(regions).split()[-2:] == ["one", "warm"]
+        insert(db, "next")
+
     def test_whose_caller_is_gone_is_rolled_back_within_seconds(self, regions, db):
         db.begin()
         insert(db, "one")

@@ -105,6 +105,7 @@ class PrimaryLink:
             copy_out=copy_out,
             keep=self.kept or statement.pins,
             commits=statement.kind is Kind.COMMIT,
+            ends=statement.ends,
             wait=wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK),
         )
         return self._take(self._ask(run), statement, sqls, why)
@@ -167,7 +168,7 @@ class PrimaryLink:
 
     def _lost(self, run: Run, error: BaseException) -> None:
         """Note that a request failed, and with it the transaction or the session it belonged to."""
-        if run.commits:
+        if run.commits or run.ends:
             self.transaction = None
         elif self.transaction is not None:
             self.transaction.lost = error
