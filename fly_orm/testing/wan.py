@@ -152,10 +152,11 @@ class Wan:
 
     async def _close(self) -> None:
         self._cut()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
-        while self._network.links:
+        await asyncio.sleep(0)  # what was accepted in this round of the loop becomes a task
+        while (others := asyncio.all_tasks() - {asyncio.current_task()}) or self._network.links:
+            await asyncio.gather(*others, return_exceptions=True)
             await asyncio.sleep(0)
+        await asyncio.sleep(0)  # connections that were refused meanwhile are closed in the next round
 
     def _reset_counters(self) -> None:
         self._network.connections = self._network.round_trips = 0
