@@ -5,12 +5,15 @@
     FlyOrmError
     ├── ConfigurationError        a setting, an address or a plug-in is wrong; nothing was sent
     ├── NotSupported              cannot work from a secondary region; nothing ran
+    ├── NotPortable               an argument of a function cannot travel to another node; nothing was sent
     ├── NotDelivered              no node got it: certainly not executed, safe to repeat
     │   └── AuthenticationFailed  the two ends do not hold the same secret
     ├── Refused                   a node got it and declined before executing anything, safe to repeat
     │   └── NotPrimary            that node's database is a replica
     ├── OutcomeUnknown            sent, no answer: it may have executed; never repeated by fly_orm
     ├── TransactionLost           the transaction's connection is gone: certainly rolled back
+    ├── RemoteError               a function that ran elsewhere raised an error of a class that is not known here
+    ├── ResultLost                a function ran elsewhere to its end, but what it returned cannot be had here
     └── WaitError                 the write is committed; what failed is waiting for the replica
         ├── ReplicationTimeout    the replica has not replayed it in time
         └── NotAReplica           there is no replay to wait for on this server
@@ -30,11 +33,14 @@ __all__ = [
     "FlyOrmError",
     "NotAReplica",
     "NotDelivered",
+    "NotPortable",
     "NotPrimary",
     "NotSupported",
     "OutcomeUnknown",
     "Refused",
+    "RemoteError",
     "ReplicationTimeout",
+    "ResultLost",
     "TransactionLost",
     "WaitError",
 ]
@@ -54,6 +60,10 @@ class ConfigurationError(FlyOrmError, ValueError):
 
 class NotSupported(FlyOrmError):
     """The operation cannot work from a secondary region. Nothing ran."""
+
+
+class NotPortable(FlyOrmError, TypeError):
+    """A value is of a type that cannot travel between nodes. Nothing was sent."""
 
 
 class NotDelivered(FlyOrmError):
@@ -82,6 +92,21 @@ class OutcomeUnknown(FlyOrmError):
 
 class TransactionLost(FlyOrmError):
     """The connection that held the transaction is gone. Nothing of the transaction was committed."""
+
+
+class RemoteError(FlyOrmError):
+    """A function that ran on another node raised an error whose class is not known here, or may not travel.
+
+    ``class_name`` is that class with its module, and ``text`` what the error said. What the function had committed
+    before is committed.
+    """
+
+    class_name: str = ""
+    text: str = ""
+
+
+class ResultLost(FlyOrmError):
+    """A function ran on another node to its end, and what it wrote is committed, but its result cannot be had here."""
 
 
 class WaitError(FlyOrmError):

@@ -24,6 +24,14 @@ class Settings:
     transport: str = "pyro5"
     listen: str = "127.0.0.1:7654"
     nodes: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
+    discovery: str = ""
+    """How nodes are found: a name in the entry-point group ``fly_orm.discoveries``; empty lets the settings decide."""
+    app: str = ""
+    """The application's name, under which Fly's private DNS lists its machines."""
+    release: str = ""
+    """Which release of the application this process runs, for messages."""
+    read_only: bool = False
+    """Whether connections in a secondary region behave as if to a replica, whatever their server is."""
     secret: str = field(default="", repr=False)
     rpc_timeout: float | None = 5.0
     replication_timeout: float | None = 5.0
@@ -44,9 +52,10 @@ class Settings:
             for name, (field_name, parse) in _VARIABLES.items()
             if environ.get(name)
         }
+        values.setdefault("release", environ.get("FLY_IMAGE_REF", ""))
         region = environ.get("FLY_REGION") or environ.get("MY_REGION") or "local"
         topology = Topology(region=region, primary_region=environ.get("PRIMARY_REGION") or None)
-        return cls(topology=topology, **values)
+        return cls(topology=topology, app=environ.get("FLY_APP_NAME", ""), **values)
 
 
 def _text(_name: str, value: str) -> str:
@@ -66,6 +75,13 @@ def _timeout(name: str, value: str) -> float | None:
         raise ConfigurationError(f"{name}={value!r} is not a number of seconds, 0 or more, nor 'none'") from None
 
 
+def _switch(name: str, value: str) -> bool:
+    switches = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
+    if value.lower() not in switches:
+        raise ConfigurationError(f"{name}={value!r} is neither 'on' nor 'off'")
+    return switches[value.lower()]
+
+
 def check_secret(value: str) -> str:
     """The secret itself, if it is long enough or empty."""
     if 0 < len(value) < SECRET_MIN_LENGTH:
@@ -80,6 +96,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_TRANSPORT": ("transport", _text),
     "FLY_ORM_LISTEN": ("listen", _text),
     "FLY_ORM_NODES": ("nodes", _nodes),
+    "FLY_ORM_DISCOVERY": ("discovery", _text),
+    "FLY_ORM_RELEASE": ("release", _text),
+    "FLY_ORM_READ_ONLY": ("read_only", _switch),
     "FLY_ORM_SECRET": ("secret", lambda _name, value: check_secret(value)),
     "FLY_ORM_RPC_TIMEOUT": ("rpc_timeout", _timeout),
     "FLY_ORM_REPLICATION_TIMEOUT": ("replication_timeout", _timeout),

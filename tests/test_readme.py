@@ -51,7 +51,8 @@ def test_the_settings_in_the_readme_are_all_and_have_these_defaults():
     defaults = settings.Settings()
     for name, (field, _) in settings._VARIABLES.items():
         value = getattr(defaults, field)
-        assert rows[name] == (f"{value:g}" if isinstance(value, float) else str(value or "none")).replace("{}", "none")
+        shown = {False: "off", "": "none"}.get(value) if isinstance(value, bool | str) else None
+        assert rows[name] == (shown or (f"{value:g}" if isinstance(value, float) else str(value or "none")))
 
 
 def test_every_error_that_the_readme_names_exists():

@@ -19,7 +19,7 @@ from ..messages import Result
 from ..session import Route, Served, current
 from . import copying
 from .decide import Action, Decision
-from .errors import RemoteError
+from .errors import FromPrimary
 from .result import RemoteResult
 
 #: What ``executemany`` sends in one request, at most, unless one statement alone is longer.
@@ -237,7 +237,7 @@ class RoutingCursor(ext.cursor):
             with link.lock:
                 result: Result = link.forward(sqls, statement, why, **options)
         except psycopg2.Error as error:
-            if isinstance(error, RemoteError):
+            if isinstance(error, FromPrimary):
                 error.cursor = self
             raise
         return result

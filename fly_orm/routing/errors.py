@@ -33,11 +33,11 @@ class _Disguise(type(psycopg2.Error)):  # type: ignore[misc]  # the metaclass of
 
     @property
     def __bases__(cls) -> tuple[type, ...]:
-        looks_like: type = cls.__mro__[2]  # after RemoteError
+        looks_like: type = cls.__mro__[2]  # after FromPrimary
         return looks_like.__bases__
 
 
-class RemoteError:
+class FromPrimary:
     """Of errors that the primary raised: what psycopg2 does not let Python set."""
 
     described: SQLError
@@ -51,7 +51,7 @@ class RemoteError:
 @cache
 def _remote_class(cls: Any) -> type[psycopg2.Error]:
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    made: type[psycopg2.Error] = _Disguise(cls.__name__, (RemoteError, cls), names)
+    made: type[psycopg2.Error] = _Disguise(cls.__name__, (FromPrimary, cls), names)
     return made
 
 
