@@ -3,6 +3,9 @@
 Start with :func:`wrap`; a node of the primary region also calls :func:`serve`, or runs ``fly-orm serve``.
 """
 
+from .calls import call, on_primary
+from .codec import register_type
+from .discovery import Discovery
 from .errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -20,21 +23,29 @@ from .errors import (
     TransactionLost,
     WaitError,
 )
+from .fly import database_url
+from .functions import remote
+from .home import configure
 from .lsn import LSN
+from .places import PRIMARY, is_primary, my_region, nodes, primary_region, regions
 from .server import Serving, serve
 from .session import Route, Served, primary, why
 from .settings import Settings
+from .topology import Node
 from .transport import Channel, Responder, Server, Transport
 from .waiter import LSNWaiter
 from .wrapping import wrap
 
 __all__ = [
     "LSN",
+    "PRIMARY",
     "AuthenticationFailed",
     "Channel",
     "ConfigurationError",
+    "Discovery",
     "FlyOrmError",
     "LSNWaiter",
+    "Node",
     "NotAReplica",
     "NotDelivered",
     "NotPortable",
@@ -54,7 +65,18 @@ __all__ = [
     "TransactionLost",
     "Transport",
     "WaitError",
+    "call",
+    "configure",
+    "database_url",
+    "is_primary",
+    "my_region",
+    "nodes",
+    "on_primary",
     "primary",
+    "primary_region",
+    "regions",
+    "register_type",
+    "remote",
     "serve",
     "why",
     "wrap",

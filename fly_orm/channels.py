@@ -5,9 +5,17 @@ from __future__ import annotations
 import threading
 
 from .deadline import Deadline, now
-from .errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown
+from .errors import (
+    AuthenticationFailed,
+    FlyOrmError,
+    NotDelivered,
+    NotPrimary,
+    NotSupported,
+    OutcomeUnknown,
+    Refused,
+)
 from .handshake import ClientHandshake, Seal
-from .messages import Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
+from .messages import Declined, Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
 from .pool import Pool, PoolTimeout
 from .topology import Node
 from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
@@ -16,10 +24,19 @@ from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
 CONNECT_TIMEOUT = 2.0
 #: Channels kept ready beyond those in use, so that a write need not wait for a connection to be made.
 READY_CHANNELS = 2
+#: Part of the time that is left is for the way there and back.
+_MARGIN = 0.05
 
 
 class AllInUse(NotDelivered):
     """Every channel to a node stayed in use until the deadline. The node itself may be well."""
+
+
+class OldChannelLost(NotDelivered):
+    """A request was not delivered over a channel opened before it, lost while idle perhaps: another channel may do.
+
+    Its cause is the NotDelivered that a caller gets to see.
+    """
 
 
 class SealedChannel:
@@ -39,8 +56,8 @@ class SealedChannel:
         encoded = encode(message)
         if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES:
             raise NotSupported(
-                f"the statement is {len(encoded)} bytes long and {MAX_MESSAGE_BYTES} is the most that one request to "
-                "the primary region carries; send less at once"
+                f"the request is {len(encoded)} bytes long and {MAX_MESSAGE_BYTES} is the most that one request to "
+                "another region carries; send less at once"
             )
         reply = self._seal.open(self._channel.exchange(self._seal.close(encoded), deadline))
         if reply is None:
@@ -50,8 +67,20 @@ class SealedChannel:
         except MessageError as error:
             raise OutcomeUnknown(f"the reply of {self.node} cannot be understood: {error}") from error
 
+    def budget(self, deadline: Deadline) -> float | None:
+        """Seconds that a node may take, so that its answer that they are over arrives before the deadline."""
+        left = deadline.remaining()
+        return None if left is None else max(0.0, left - 1.25 * self.rtt - _MARGIN)
+
     def close(self) -> None:
         self._channel.close()
+
+
+def refused(reply: Declined, node: Node) -> Refused:
+    """The error that says why a node declined a request before executing anything."""
+    if reply.reason == NotPrimary.reason:
+        return NotPrimary(f"{node}: {reply.message}", node=str(node))
+    return Refused(f"{node}: {reply.message}", node=str(node), reason=reply.reason)
 
 
 def open_channel(transport: Transport, node: Node, *, secret: str, region: str, deadline: Deadline) -> SealedChannel:

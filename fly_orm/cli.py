@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError, FlyOrmError
+from .places import is_primary
 from .server import POOL_SIZE, serve, warn_unless_primary
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        _serve(options.database, options.listen, options.pool_size)
+        _serve(options.database, options.imports, options.listen, options.pool_size)
     except FlyOrmError as error:
         print(f"fly-orm: {error}", file=sys.stderr)
         return 2
@@ -29,11 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fly-orm", description="Runs a node of the primary region.")
+    parser = argparse.ArgumentParser(prog="fly-orm", description="Runs a node, which serves those of other regions.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    server = commands.add_parser("serve", help="execute what the nodes of other regions forward")
+    server = commands.add_parser("serve", help="execute what the nodes of other regions forward and call")
     server.add_argument(
         "database", nargs="+", metavar="MODULE:ATTRIBUTE", help="a peewee database, such as shop.app:db"
+    )
+    server.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module with functions to be called, if the databases' modules do not import it; may be repeated",
     )
     server.add_argument("--listen", metavar="ADDRESS", help="where to listen (default: FLY_ORM_LISTEN)")
     server.add_argument(
@@ -41,20 +50,24 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=POOL_SIZE,
         metavar="N",
-        help=f"connections to the primary, per database (default: {POOL_SIZE})",
+        help=f"connections to the primary, per database, and functions at a time (default: {POOL_SIZE})",
     )
     return parser
 
 
-def _serve(names: Sequence[str], listen: str | None, pool_size: int) -> None:
+def _serve(names: Sequence[str], modules: Sequence[str], listen: str | None, pool_size: int) -> None:
     """Serve until the process is asked to stop."""
     sys.path.insert(0, str(Path.cwd()))
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with serve(*map(load, names), listen=listen, pool_size=pool_size) as serving:
+    databases = [load(name) for name in names]
+    for module in modules:
+        _import(module, module)
+    with serve(*databases, listen=listen, pool_size=pool_size) as serving:
         print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
-        warn_unless_primary(serving)
+        if is_primary():
+            warn_unless_primary(serving)
         stopping.wait()
 
 
@@ -63,16 +76,21 @@ def load(name: str) -> Any:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise ConfigurationError(f"{name!r} names no database; write MODULE:ATTRIBUTE, such as shop.app:db")
-    try:
-        found: Any = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and what it imports is not
-        raise ConfigurationError(
-            f"{name!r}: there is no module {error.name!r} in {Path.cwd()} or on the path"
-        ) from error
+    found = _import(module_name, name)
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise ConfigurationError(f"{name!r}: {module_name} has no {attribute!r}")
         found = getattr(found, part)
     return found
+
+
+def _import(module: str, given: str) -> Any:
+    """The module; ConfigurationError if there is none."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, and what it imports is not
+        raise ConfigurationError(
+            f"{given!r}: there is no module {error.name!r} in {Path.cwd()} or on the path"
+        ) from error

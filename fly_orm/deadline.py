@@ -37,7 +37,10 @@ class Deadline:
 
     def within(self, timeout: float | None) -> Deadline:
         """The earlier of this deadline and one ``timeout`` seconds from now."""
-        other = Deadline.after(timeout)
+        return self.or_earlier(Deadline.after(timeout))
+
+    def or_earlier(self, other: Deadline) -> Deadline:
+        """The earlier of the two."""
         return other if other.at < self.at else self
 
     @property

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import psycopg2
 
 from .alarm import Alarm
 from .deadline import Deadline
 from .errors import Refused
+from .invocation import Invocation
 from .lease import ConnectionBroken, Lease
 from .messages import (
+    Call,
     Cancel,
     Declined,
     Done,
@@ -20,6 +23,7 @@ from .messages import (
     Release,
     Reply,
     Request,
+    Returned,
     Run,
     SQLError,
     Welcome,
@@ -28,18 +32,40 @@ from .messages import (
 )
 from .pool import PoolTimeout
 from .primary import PrimaryConnection, PrimaryPool
+from .running import CANCEL_TIMEOUT
 from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
 
 #: A lease whose caller says nothing for so many seconds is ended and its transaction rolled back, so that a caller that
 #: hangs cannot hold locks on the primary for ever.
 IDLE_TIMEOUT = 60.0
+_ABOUT_TO_STOP = "this node is about to stop"
+
+
+class Calls(Protocol):
+    """What runs functions."""
+
+    def run(self, call: Call, begun: Callable[[Invocation], None]) -> Returned | Declined:
+        """What came of a call; ``begun`` is told of the invocation, which can be stopped from then on."""
+        ...
+
+    def stop(self) -> None:
+        """Stop what still runs."""
+        ...
 
 
 class Executor:
     """The databases that this node serves, and the leases that are open in them. Thread-safe."""
 
-    def __init__(self, region: str, pools: Iterable[PrimaryPool], *, idle_timeout: float | None = IDLE_TIMEOUT) -> None:
+    def __init__(
+        self,
+        region: str,
+        pools: Iterable[PrimaryPool],
+        calls: Calls,
+        *,
+        idle_timeout: float | None = IDLE_TIMEOUT,
+    ) -> None:
         self.region = region
+        self.calls = calls
         self.pools = {pool.name: pool for pool in pools}
         self.idle_timeout = idle_timeout
         self.alarm = Alarm("fly_orm executor alarm")
@@ -67,6 +93,7 @@ class Executor:
         """Close the connections to the primary, ending what still runs on them."""
         for lease in list(self.leases.values()):
             lease.break_off()
+        self.calls.stop()
         for pool in self.pools.values():
             pool.close()
         self.alarm.close()
@@ -83,6 +110,7 @@ class ChannelExecutor:
         self._lock = threading.Lock()
         """Held while a request is handled, and while the lease is ended otherwise."""
         self._held: _Held | None = None
+        self._invocation: Invocation | None = None
         self._gone = False
         self._call_off: Callable[[], None] = lambda: None
 
@@ -100,6 +128,7 @@ class ChannelExecutor:
         self._gone = True
         if (held := self._held) is not None:
             held.lease.abandon()
+        self._stop_invocation()
         self._end_if_idle()
 
     def _respond(self, request: bytes) -> bytes:
@@ -126,6 +155,9 @@ class ChannelExecutor:
         encoded = encode(reply)
         if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Done):
             encoded = encode(_too_long(reply, len(encoded)))
+        elif len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Returned):
+            lost = f"it is {len(encoded)} bytes long and {MAX_MESSAGE_BYTES} is the most that one reply carries"
+            encoded = encode(Returned(lost=lost, written=reply.written, seconds=reply.seconds))
         return encoded
 
     def _handle(self, request: Request) -> Reply:
@@ -134,12 +166,32 @@ class ChannelExecutor:
                 return Welcome(region=self._executor.region, databases=sorted(self._executor.pools))
             case Run():
                 return self._run(request)
+            case Call():
+                return self._call(request)
             case Cancel(lease=lease):
                 if (running := self._executor.leases.get(lease)) is not None:
                     running.cancel()
             case Release():
                 self._end_lease()
         return Done()
+
+    def _call(self, call: Call) -> Reply:
+        if self._executor.draining:
+            return Declined(reason="draining", message=_ABOUT_TO_STOP)
+        try:
+            return self._executor.calls.run(call, self._begun)
+        finally:
+            self._invocation = None
+
+    def _begun(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        if self._gone:
+            self._stop_invocation()
+
+    def _stop_invocation(self) -> None:
+        if (invocation := self._invocation) is not None:
+            invocation.stop("its caller is gone")
+            self._executor.alarm.set(CANCEL_TIMEOUT, invocation.break_off)
 
     def _run(self, request: Run) -> Reply:
         deadline = Deadline.after(request.budget)
@@ -160,7 +212,7 @@ class ChannelExecutor:
     def _begin(self, request: Run, deadline: Deadline) -> _Held:
         self._end_lease()
         if self._executor.draining:
-            raise Refused("this node is about to stop", reason="draining")
+            raise Refused(_ABOUT_TO_STOP, reason="draining")
         pool = self._executor.pools.get(request.database)
         if pool is None:
             raise Refused(

@@ -1,39 +1,32 @@
-"""The secondary side: sends requests to a node of the primary region, and knows what became of each."""
+"""The secondary side: sends requests to a node of a region, and knows what became of each."""
 
 from __future__ import annotations
 
-import logging
-import random
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from .channels import AllInUse, NodeChannels
-from .deadline import Deadline, now
-from .errors import ConfigurationError, FlyOrmError, NotDelivered, NotPrimary, Refused
-from .messages import Cancel, Run
+from .channels import AllInUse, NodeChannels, OldChannelLost
+from .deadline import Deadline
+from .directory import Directory
+from .errors import FlyOrmError, NotDelivered, NotPrimary, Refused
+from .messages import Call, Cancel, Run
+from .remote_call import CallAnswer, send
 from .remote_lease import Answer, RemoteLease
 from .settings import Settings
 from .topology import Node
 from .transport import Transport
 
-log = logging.getLogger("fly_orm")
-
-#: Channels to one node; each carries one request, or one open transaction, at a time.
-MAX_CHANNELS = 32
-#: A node that could not be reached is tried only after the others for so many seconds.
-SET_ASIDE = 5.0
+T = TypeVar("T")
 
 
 class Forwarder:
-    """Sends the requests of one process to the primary region. Thread-safe."""
+    """Sends the requests of one process to the primary region, and to others. Thread-safe."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings = settings
-        self._transport = transport
         self._region = settings.topology.primary_region or settings.topology.region
-        self._lock = threading.Lock()
-        self._channels: dict[Node, NodeChannels] = {}
-        self._aside: dict[Node, float] = {}
+        self.directory = Directory(settings, transport)
+        """The nodes that there are, and the channels to them."""
 
     def begin(
         self, run: Run, deadline: Deadline, opening: Callable[[RemoteLease], None] = lambda _lease: None
@@ -45,40 +38,74 @@ class Forwarder:
         NotDelivered if no node got the request and Refused if those that did declined it: it was not executed.
         OutcomeUnknown if it may have been.
         """
+
+        def attempt(channels: NodeChannels) -> tuple[Answer, RemoteLease | None]:
+            lease = RemoteLease(channels, deadline)
+            opening(lease)
+            try:
+                return lease.open(run, deadline)
+            except NotDelivered as error:
+                if lease.fresh:
+                    raise
+                raise OldChannelLost(str(error)) from error
+
+        return self.each_node(self._region, deadline, attempt)
+
+    def call(self, region: str, call: Call, deadline: Deadline) -> CallAnswer:
+        """What a function came to on a node of a region; otherwise as :meth:`begin`."""
+        return self.each_node(
+            region, deadline, lambda channels: send(channels, call, deadline), did=f"ran {call.function}"
+        )
+
+    def each_node(
+        self,
+        region: str,
+        deadline: Deadline,
+        attempt: Callable[[NodeChannels], T],
+        *,
+        did: str = "executed the statement",
+    ) -> T:
+        """What ``attempt`` returns for the first node of a region that takes the request; nodes are tried one by one.
+
+        ``attempt`` makes one try over the channels of one node. After a Refused the next node is tried, and after a
+        NotDelivered too, with this node set aside unless it was AllInUse. For a request that was not delivered over an
+        older channel ``attempt`` raises OldChannelLost, and is called for the same node again. Whatever else it raises
+        is the caller's. If no node could be reached, the region is looked up afresh, for others to try.
+
+        Raises NotDelivered, Refused or a subclass of them with what each node said: no node of the region ``did``.
+        ConfigurationError if the region has no nodes.
+        """
         failures: list[FlyOrmError] = []
-        for node in self._candidates():
+        for node in self._line(region, deadline, failures):
             while not deadline.expired:
                 try:
-                    lease = RemoteLease(self._channels_to(node), deadline)
+                    result = attempt(self.directory.channels_to(node))
                 except AllInUse as error:
                     failures.append(error)
                     break
-                except NotDelivered as error:
-                    self._set_aside(node, error)
-                    failures.append(error)
-                    break
-                try:
-                    opening(lease)
-                    return lease.open(run, deadline)
                 except Refused as error:
+                    self.directory.reached(node)
                     failures.append(error)
                     break
+                except OldChannelLost as error:
+                    failures.append(error.__cause__ if isinstance(error.__cause__, NotDelivered) else error)
                 except NotDelivered as error:
+                    self.directory.set_aside(node, error)
                     failures.append(error)
-                    if lease.fresh:
-                        self._set_aside(node, error)
-                        break  # an older channel may have been lost while idle, and another may do
-        raise self._nobody(failures, deadline)
+                    break
+                else:
+                    self.directory.reached(node)
+                    return result
+        raise self._nobody(region, failures, deadline, did)
 
     def warm(self) -> None:
         """Open channels in the background, so that the first write finds them."""
-        for node in self._settings.nodes.get(self._region, ()):
-            self._channels_to(node).warm()
+        self.directory.warm(self._region)
 
     def cancel(self, lease: bytes, node: Node) -> None:
         """Cancel what runs in a lease on a node, from another channel; FlyOrmError if that cannot be said to it."""
         deadline = Deadline.after(self._settings.rpc_timeout)
-        channels = self._channels_to(node)
+        channels = self.directory.channels_to(node)
         channel = channels.acquire(deadline)
         try:
             channel.request(Cancel(lease=lease), deadline)
@@ -89,45 +116,20 @@ class Forwarder:
 
     def close(self) -> None:
         """Close all channels."""
-        with self._lock:
-            channels, self._channels = list(self._channels.values()), {}
-        for each in channels:
-            each.close()
+        self.directory.close()
 
-    def _candidates(self) -> Sequence[Node]:
-        """The nodes of the primary region: in random order, those set aside last."""
-        nodes = list(self._settings.nodes.get(self._region, ()))
-        if not nodes:
-            known = ", ".join(sorted(self._settings.nodes)) or "none"
-            raise ConfigurationError(
-                f"no node is known in the primary region {self._region!r} (FLY_ORM_NODES has these regions: {known}); "
-                f"set for instance FLY_ORM_NODES='{self._region}=ADDRESS:PORT'"
-            )
-        random.shuffle(nodes)
-        moment = now()
-        return sorted(nodes, key=lambda node: self._aside.get(node, 0.0) > moment)
+    def _line(self, region: str, deadline: Deadline, failures: Sequence[FlyOrmError]) -> Iterator[Node]:
+        """The nodes of a region in the order to try them, at the end newcomers if none of the others was reached."""
+        candidates = self.directory.candidates(region, deadline)
+        yield from candidates
+        if not deadline.expired and all(isinstance(failure, NotDelivered) for failure in failures):
+            yield from self.directory.newcomers(region, deadline, candidates)
 
-    def _set_aside(self, node: Node, error: NotDelivered) -> None:
-        if self._aside.get(node, 0.0) <= now():
-            log.warning("%s is tried only after other nodes for %g s: %s", node, SET_ASIDE, error)
-        self._aside[node] = now() + SET_ASIDE
-
-    def _channels_to(self, node: Node) -> NodeChannels:
-        with self._lock:
-            if node not in self._channels:
-                self._channels[node] = NodeChannels(
-                    self._transport,
-                    node,
-                    secret=self._settings.secret,
-                    region=self._settings.topology.region,
-                    max_size=MAX_CHANNELS,
-                )
-            return self._channels[node]
-
-    def _nobody(self, failures: Sequence[FlyOrmError], deadline: Deadline) -> FlyOrmError:
+    def _nobody(self, region: str, failures: Sequence[FlyOrmError], deadline: Deadline, did: str) -> FlyOrmError:
         """The error that tells what every node said."""
         said = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or f"nothing was tried within {deadline}"
-        message = f"no node of the primary region {self._region!r} executed the statement: {said}"
+        place = f"the primary region {region!r}" if region == self._region else f"the region {region!r}"
+        message = f"no node of {place} {did}: {said}"
         for kind in (NotPrimary, Refused):
             refused = [failure for failure in failures if isinstance(failure, kind)]
             if refused:
@@ -136,7 +138,9 @@ class Forwarder:
         else:
             classes = {type(failure) for failure in failures}
             if NotDelivered in classes:
-                message += ". Does `fly-orm serve` run at the addresses that FLY_ORM_NODES gives?"
+                message += (
+                    f". Does `fly-orm serve` run at these addresses? They come from {self.directory.describe(region)}"
+                )
             error = (classes.pop() if len(classes) == 1 else NotDelivered)(message, failures=list(failures))
         error.__cause__ = failures[-1] if failures else None
         return error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,14 +16,12 @@ from .deadline import Deadline, now
 from .lsn import LSN
 from .messages import Column, Done, Result, Run, SQLError
 from .primary import Ending, PrimaryConnection
+from .running import CANCEL_TIMEOUT, RunningStatement
 from .sqlerror import describe
 
 IDLE = ext.TRANSACTION_STATUS_IDLE
 IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
 IN_ERROR = ext.TRANSACTION_STATUS_INERROR
-
-#: A connection whose statement is not cancelled within so many seconds is ended.
-CANCEL_TIMEOUT = 2.0
 
 #: What a caller is told whose budget was over; the statement has had no effect then.
 _CANCELLED = (
@@ -48,9 +45,7 @@ class Lease:
         self._connection = connection
         self._raw = connection.raw
         self._alarm = alarm
-        self._lock = threading.Lock()
-        self._running: object | None = None
-        """Stands for the request whose statements are running."""
+        self._running: RunningStatement | None = None
         self._out_of_time = False
 
     def run(self, request: Run, deadline: Deadline) -> Done:
@@ -82,17 +77,19 @@ class Lease:
 
     def cancel(self) -> None:
         """Cancel the statement that is running, if any. May be called from any thread."""
-        self._cancel(self._running)
+        if (running := self._running) is not None:
+            running.cancel()
 
     def abandon(self) -> None:
         """Cancel what is running, and end its connection if that does not help. Returns at once."""
         if (running := self._running) is not None:
-            self._cancel_soon(running)
-            self._alarm.set(CANCEL_TIMEOUT, lambda: self._break_off(running))
+            running.cancel_soon()
+            self._alarm.set(CANCEL_TIMEOUT, running.break_off)
 
     def break_off(self) -> None:
         """End the connection if something is running on it."""
-        self._break_off(self._running)
+        if (running := self._running) is not None:
+            running.break_off()
 
     def _run_statements(
         self, cursor: Any, request: Run, deadline: Deadline
@@ -115,35 +112,18 @@ class Lease:
     @contextmanager
     def _cancellable(self, budget: float | None) -> Iterator[None]:
         """While in the block, statements can be cancelled, and are when the budget (seconds) is over."""
-        running = self._running = object()
+        running = self._running = RunningStatement(self._raw)
         try:
             with self._alarm.limit(budget, lambda: self._cancel_late(running)):
                 yield
         finally:
             self._running = None
-            # A cancellation that is still on its way would hit what runs next.
-            if self._lock.acquire(timeout=CANCEL_TIMEOUT):
-                self._lock.release()
-            else:
-                self._connection.break_off()
+            running.end()
 
-    def _cancel_late(self, running: object) -> None:
+    def _cancel_late(self, running: RunningStatement) -> None:
         if running is self._running:
             self._out_of_time = True
-            self._cancel_soon(running)
-
-    def _cancel_soon(self, running: object) -> None:
-        # On a thread of its own: a server that is out of reach must not hold up the cancelling of others.
-        threading.Thread(target=self._cancel, args=(running,), name="fly_orm canceller", daemon=True).start()
-
-    def _cancel(self, running: object | None) -> None:
-        with self._lock:
-            if running is not None and running is self._running:
-                self._connection.cancel()
-
-    def _break_off(self, running: object | None) -> None:
-        if running is not None and running is self._running:
-            self._connection.break_off()
+            running.cancel_soon()
 
     def _lsn(self, ending: Ending) -> LSN | None:
         if self.transaction == IN_ERROR:

@@ -38,3 +38,7 @@ class LSN(int):
     def ends_page(self) -> bool:
         """Whether this position is a page boundary, where the record before it may be incomplete on disk."""
         return self % WAL_PAGE_BYTES == 0
+
+
+#: Later than every position there will ever be: stands for one that could not be asked for.
+UNKNOWN_LSN = LSN(2**64 - 1)

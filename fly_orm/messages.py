@@ -75,7 +75,20 @@ class Release(Message, frozen=True, tag="release"):
     lease: bytes
 
 
-Request = Greet | Run | Cancel | Release
+class Call(Message, frozen=True, tag="call"):
+    """Run a registered function. Values are encoded by :mod:`fly_orm.codec`, each by itself."""
+
+    function: str
+    """The name that it is registered under."""
+    positional: list[bytes] = []
+    named: dict[str, bytes] = {}
+    budget: float | None = None
+    """Seconds that the caller will still wait; statements are cancelled when they are over."""
+    on_primary: bool = False
+    """Whether the node has to have the primary of the databases that it serves."""
+
+
+Request = Greet | Run | Cancel | Release | Call
 
 # Replies
 
@@ -141,16 +154,34 @@ class Done(Message, frozen=True, tag="done"):
     """Time spent on the executing node."""
 
 
+class Returned(Message, frozen=True, tag="returned"):
+    """A function was run to its end: one of ``value``, ``error`` and ``lost`` is set."""
+
+    value: bytes | None = None
+    error: bytes | None = None
+    """The exception that it raised."""
+    lost: str | None = None
+    """Why what it returned cannot be had."""
+    written: dict[str, int | None] = {}
+    """By database: the commit LSN that a replica has replayed once it shows what the function wrote.
+
+    None: it may have written, but the primary could not be asked for its position.
+    """
+    seconds: float = 0.0
+    """Time spent on the executing node."""
+
+
 class Declined(Message, frozen=True, tag="declined"):
     """The request was not executed, or (``lost``, ``unknown``) the primary's connection broke while it was."""
 
     reason: str
-    """``not primary``, ``busy``, ``draining``, ``unknown database``, ``expired``, ``bad request``, ``unavailable``;
-    ``lost``: the lease is gone, and its transaction rolled back; ``unknown``: a commit may or may not have happened."""
+    """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``, ``expired``,
+    ``bad request``, ``unavailable``; ``lost``: the lease is gone, and its transaction rolled back; ``unknown``: a
+    commit may or may not have happened."""
     message: str
 
 
-Reply = Welcome | Done | Declined
+Reply = Welcome | Done | Returned | Declined
 
 encode = msgspec.msgpack.Encoder().encode
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,9 @@ from psycopg2 import extensions as ext
 from .alarm import Alarm
 from .deadline import Deadline
 from .errors import NotPrimary
-from .libpq import break_off, cancel, has_input
+from .libpq import break_off, has_input
 from .lsn import LSN
-from .pool import Pool
+from .pool import Pool, PoolTimeout
 
 Profile = tuple[str, tuple[bytes, ...]]
 """A caller's client encoding, and the statements that give a session the caller's settings."""
@@ -30,6 +29,10 @@ _COMMITTED = (
     " current_setting('synchronous_commit') = 'off'"
 )
 _TO_COMMIT = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off'"
+_MAY_WRITE = (
+    "SELECT EXISTS (SELECT FROM pg_proc WHERE lower(proname) = ANY (%s) AND provolatile = 'v'"
+    " AND pronamespace <> 'pg_catalog'::regnamespace)"
+)
 # A flushed record after the position waited for lets the replica replay everything up to it.
 _PUSH = "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'fly_orm', ''); COMMIT"
 
@@ -120,16 +123,22 @@ class PrimaryConnection:
             self._push()
         return lsn
 
+    def any_may_write(self, functions: Iterable[str]) -> bool:
+        """Whether one of these names, in lower case, is that of a function which may write.
+
+        Functions that are not volatile must not (Postgres manual, section 36.7), and Postgres' own are told apart by
+        :mod:`fly_orm.classify`.
+        """
+        with self.cursor() as cursor:
+            cursor.execute(_MAY_WRITE, (list(functions),))
+            found: bool = cursor.fetchone()[0] == b"t"
+            return found
+
     def is_stale(self) -> bool:
         """Whether the connection was lost while it was idle: then there is something to read on it."""
         if self.raw.closed:
             return True
         return has_input(self.raw) and not self._answers()
-
-    def cancel(self) -> None:
-        """Cancel what runs, from any thread; returns when the server has heard of it, or cannot be reached."""
-        with suppress(psycopg2.Error):  # a connection that is gone has taken its statement with it
-            cancel(self.raw)
 
     def break_off(self) -> None:
         """End the connection from any thread: what waits for its server fails at once, even if that is out of reach."""
@@ -202,7 +211,12 @@ class PrimaryPool:
 
     def check(self) -> None:
         """Raise what :meth:`acquire` would, for want of a primary."""
-        self._pool.warm(1, Deadline.after(None))
+        try:
+            while (connection := self._pool.acquire(Deadline.after(0))).is_stale():
+                self._pool.discard(connection)
+        except PoolTimeout:
+            return  # all of them are at work
+        self._pool.release(connection)
 
     def close(self) -> None:
         """Close all connections, those lent out when they come back."""

@@ -9,12 +9,15 @@ from typing import Any
 
 import entrypoints
 
+from .discovery import Discovery
 from .errors import ConfigurationError
+from .settings import Settings
 from .transport import Transport
 from .waiter import LSNWaiter
 
 TRANSPORTS = "fly_orm.transports"
 WAITERS = "fly_orm.waiters"
+DISCOVERIES = "fly_orm.discoveries"
 
 
 class Registry:
@@ -83,6 +86,12 @@ def make_waiter(name: str, connect: Callable[[], Any]) -> LSNWaiter:
     """A waiter of the kind that is registered under this name, for the replica that ``connect`` connects to."""
     waiter: LSNWaiter = _make(WAITERS, name, ("wait", "close"), connect)
     return waiter
+
+
+def make_discovery(name: str, settings: Settings) -> Discovery:
+    """A discovery of the kind that is registered under this name."""
+    discovery: Discovery = _make(DISCOVERIES, name, ("nodes", "regions", "refresh", "describe"), settings)
+    return discovery
 
 
 def _make(group: str, name: str, methods: Iterable[str], *args: Any) -> Any:

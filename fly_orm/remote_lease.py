@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .channels import NodeChannels, SealedChannel
+from .channels import NodeChannels, SealedChannel, refused
 from .deadline import Deadline, now
-from .errors import FlyOrmError, NotDelivered, NotPrimary, NotSupported, OutcomeUnknown, Refused, TransactionLost
+from .errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
 from .messages import Declined, Done, Release, Reply, Run
 from .topology import Node
 
-#: Part of the time that is left is for the way there and back, so that the node's answer that time is over arrives.
-_MARGIN = 0.05
 #: Seconds to say goodbye in; a node that does not answer notices the closed connection.
 _RELEASE_TIMEOUT = 1.0
 
@@ -91,7 +89,7 @@ class RemoteLease:
         if channel is None:
             raise NotDelivered(f"the connection to {self.node} was lost", node=str(self.node))
         if isinstance(request, Run):
-            request = msgspec.structs.replace(request, lease=self.id, budget=self._budget(channel, deadline))
+            request = msgspec.structs.replace(request, lease=self.id, budget=channel.budget(deadline))
         started = now()
         try:
             reply = channel.request(request, deadline)
@@ -114,10 +112,6 @@ class RemoteLease:
         self._channel = None
         self._channels.release(channel)
 
-    def _budget(self, channel: SealedChannel, deadline: Deadline) -> float | None:
-        left = deadline.remaining()
-        return None if left is None else max(0.0, left - 1.25 * channel.rtt - _MARGIN)
-
     def _lost(self, error: FlyOrmError) -> str:
         return f"the transaction on {self.node} is lost, and nothing of it was committed: {error}"
 
@@ -135,7 +129,5 @@ def _done(reply: Reply, node: Node) -> Done:
             raise TransactionLost(
                 f"the transaction on {node} is lost, and nothing of it was committed: {reply.message}", node=str(node)
             )
-        case "not primary":
-            raise NotPrimary(f"{node}: {reply.message}", node=str(node))
         case _:
-            raise Refused(f"{node}: {reply.message}", node=str(node), reason=reply.reason)
+            raise refused(reply, node)

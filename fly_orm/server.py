@@ -12,8 +12,10 @@ from .deadline import Deadline
 from .errors import ConfigurationError, FlyOrmError
 from .executor import IDLE_TIMEOUT, Executor
 from .handshake import GuardedResponder
+from .home import Home, default_home
 from .primary import PrimaryPool
 from .registry import make_transport
+from .runner import Runner
 from .settings import Settings
 from .transport import Responder, Server, Transport
 from .wrapping import router_of
@@ -29,9 +31,10 @@ DRAIN_TIMEOUT = 5.0
 class Serving:
     """A node that is serving. Close it, or use it as a context manager, to stop."""
 
-    def __init__(self, server: Server, executor: Executor) -> None:
+    def __init__(self, server: Server, executor: Executor, runner: Runner) -> None:
         self._server = server
         self._executor = executor
+        self._runner = runner
 
     @property
     def address(self) -> str:
@@ -49,6 +52,7 @@ class Serving:
         self._executor.drain(drain_timeout)
         self._server.close(deadline.remaining() or 0.0)
         self._executor.close()
+        self._runner.close()
 
     def __enter__(self) -> Serving:
         return self
@@ -66,19 +70,22 @@ def serve(
     idle_timeout: float | None = IDLE_TIMEOUT,
     settings: Settings | None = None,
 ) -> Serving:
-    """Serve wrapped databases in the background, to the nodes that hold the same secret.
+    """Serve wrapped databases and registered functions in the background, to the nodes that hold the same secret.
 
     ``listen`` is the transport's address (by default ``FLY_ORM_LISTEN``), ``pool_size`` the number of connections to
-    the primary per database, and ``idle_timeout`` the seconds after which a transaction whose caller says nothing is
-    rolled back (None: never).
+    the primary per database, and of functions that run at a time, and ``idle_timeout`` the seconds after which a
+    transaction whose caller says nothing is rolled back (None: never).
 
     Raises ConfigurationError if the address cannot be served, or is not on loopback while no secret is set.
     """
-    settings = settings or Settings.from_environment()
+    home = default_home() if settings is None else Home(settings)
+    settings = home.settings
     transport = make_transport(settings.transport)
     address = listen or settings.listen
     _require_secret(transport, address, settings)
-    executor = Executor(settings.topology.region, _pools(databases, pool_size), idle_timeout=idle_timeout)
+    pools = _pools(databases, pool_size)
+    runner = Runner(home, pools, max_size=pool_size)
+    executor = Executor(settings.topology.region, pools, runner, idle_timeout=idle_timeout)
 
     def accept(peer: str) -> Responder:
         return GuardedResponder(settings.secret, executor.accept(peer))
@@ -87,8 +94,9 @@ def serve(
         server = transport.serve(address, accept)
     except BaseException:
         executor.close()
+        runner.close()
         raise
-    return Serving(server, executor)
+    return Serving(server, executor, runner)
 
 
 def _require_secret(transport: Transport, address: str, settings: Settings) -> None:

@@ -11,19 +11,22 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from .lsn import LSN
+from .invocation import Invocation
+from .lsn import LSN, UNKNOWN_LSN
 
 
 class Route(enum.Enum):
-    """Where a statement runs."""
+    """Where a statement, or a function, runs."""
 
     LOCAL = "local"
     PRIMARY = "primary"
+    REGION = "region"
+    """In another region, which is not the primary one: only functions are sent there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """Where a statement was served, why, and what it cost."""
+    """Where a statement, or a function, was served, why, and what it cost."""
 
     route: Route
     why: str
@@ -39,9 +42,11 @@ class Served:
 class Session:
     """What one caller has seen. Used by one thread at a time."""
 
-    __slots__ = ("behind", "on_primary", "served")
+    __slots__ = ("behind", "invocation", "on_primary", "served")
 
-    def __init__(self) -> None:
+    def __init__(self, invocation: Invocation | None = None) -> None:
+        self.invocation = invocation
+        """The run of a function for a caller elsewhere that this session is the inside of."""
         self.behind: dict[str, LSN] = {}
         """By database: the commit LSN that its replica had not replayed when last asked; reads are pinned till then."""
         self.on_primary = 0
@@ -52,6 +57,11 @@ class Session:
     def pin(self, database: str, lsn: LSN) -> None:
         """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``."""
         self.behind[database] = max(lsn, self.behind.get(database, lsn))
+
+    def caught_up(self, database: str, commit: LSN) -> None:
+        """The replica has replayed a commit that is this session's latest; let reads go there if that is enough."""
+        if self.behind.get(database, commit) in (commit, UNKNOWN_LSN) or self.behind[database] < commit:
+            self.unpin(database)
 
     def unpin(self, database: str) -> None:
         """Let reads of a database go to the replica again."""
@@ -69,6 +79,17 @@ def current() -> Session:
         session = Session()
         _current.set(session)
         return session
+
+
+def invocation() -> Invocation | None:
+    """The run of a function for a caller elsewhere that this code is part of; None outside of any."""
+    session = _current.get(None)
+    return None if session is None else session.invocation
+
+
+def enter(session: Session) -> None:
+    """Make this the session of the calling context."""
+    _current.set(session)
 
 
 @contextmanager

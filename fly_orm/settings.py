@@ -58,6 +58,11 @@ class Settings:
         return cls(topology=topology, app=environ.get("FLY_APP_NAME", ""), **values)
 
 
+def database_url_from_environment() -> str | None:
+    """The URL that Fly.io gives an application which a database is attached to, if there is one."""
+    return os.environ.get("DATABASE_URL") or None
+
+
 def _text(_name: str, value: str) -> str:
     return value
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from .errors import ConfigurationError
+from .home import Home, default_home
 from .routing.router import Router, Wait
 from .settings import Settings
 
@@ -21,7 +22,9 @@ _ADAPTERS = {"peewee": "fly_orm.adapters.peewee"}
 class Options:
     """What ``wrap()`` was told about a database."""
 
+    home: Home
     settings: Settings
+    """The home's, with this database's own timeouts."""
     name: str | None = None
     wait: Wait = "write"
     primary_functions: tuple[str, ...] = ()
@@ -51,11 +54,15 @@ def wrap(
     Raises ConfigurationError for settings that are wrong, and NotSupported in a secondary region for a database that
     cannot be routed. Not thread-safe.
     """
-    base = settings or Settings.from_environment()
+    home = default_home() if settings is None else Home(settings)
     timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
     given = {key: value for key, value in timeouts.items() if not isinstance(value, str)}
     options = Options(
-        settings=base.with_timeouts(**given), name=name, wait=wait, primary_functions=tuple(primary_functions)
+        home=home,
+        settings=home.settings.with_timeouts(**given),
+        name=name,
+        wait=wait,
+        primary_functions=tuple(primary_functions),
     )
     wrapped: D = _adapter(database).wrap(database, options)
     return wrapped

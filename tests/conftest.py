@@ -9,6 +9,7 @@ from shared_cluster import restore
 from side_by_side import SideBySide
 from two_regions import TwoRegions, two_regions
 
+from fly_orm import home
 from fly_orm.testing import Cluster, PostgresNotFound
 
 _numbers = itertools.count(1)
@@ -32,6 +33,13 @@ def _restored(request: pytest.FixtureRequest) -> None:
     """Undo what the test before has done to the shared cluster, if this one uses it."""
     if "cluster" in request.fixturenames:
         restore(request.getfixturevalue("cluster"))
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> Iterator[None]:
+    """Each test meets its own environment."""
+    yield
+    home.forget()
 
 
 @pytest.fixture

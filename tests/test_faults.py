@@ -270,7 +270,7 @@ class TestTheNodesOfThePrimaryRegion:
             assert names(regions) == "one three"
 
     def test_one_whose_channels_are_all_in_use_is_not_set_aside(self, regions, monkeypatch):
-        monkeypatch.setattr("fly_orm.forwarder.MAX_CHANNELS", 1)
+        monkeypatch.setattr("fly_orm.directory.MAX_CHANNELS", 1)
         regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
         db = regions.lax(options={"rpc_timeout": 0.3})
         with db.atomic():
@@ -288,7 +288,7 @@ class TestTheNodesOfThePrimaryRegion:
             thread.start()
             thread.join()
         assert "all 1 stayed in use" in str(errors[0])
-        assert db._fly_orm.forwarder._aside == {}
+        assert not db._fly_orm.forwarder.directory.aside
 
     def test_one_that_stops_finishes_what_runs_and_declines_the_rest(self, regions, db):
         db.begin()
@@ -302,7 +302,9 @@ class TestTheNodesOfThePrimaryRegion:
 
     def test_unknown_ones_are_a_matter_of_configuration(self, regions):
         db = regions.lax(options={"settings": settings("lax")})
-        with pytest.raises(fly_orm.ConfigurationError, match="no node is known in the primary region 'syd'"):
+        with pytest.raises(
+            fly_orm.ConfigurationError, match="no node in region 'syd': looked in FLY_ORM_NODES, which n"
+        ):
             db.execute_sql("CREATE TABLE t ()")
 
     def test_a_malformed_address_is_a_matter_of_configuration(self, regions):

@@ -67,6 +67,18 @@ def publish_all(author: User, titles: Iterable[str]) -> None:
             publish(author, title)
 
 
+def publish_each(author: User, titles: Iterable[str]) -> None:
+    """One post after the other."""
+    for title in titles:
+        publish(author, title)
+
+
+@fly_orm.on_primary
+def publish_there(author: User, titles: list[str]) -> None:
+    """The same, as one call of a function that runs in the primary region."""
+    publish_each(author, titles)
+
+
 def titles_by(author: User) -> list[str]:
     """What the user wrote, oldest first."""
     return [post.title for post in author.posts.order_by(Post.id)]

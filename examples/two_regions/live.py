@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import wording
-from .results import Compared
+from .results import Compared, Worked
 from .step import Step
 
 _NAME_WIDTH = 30
@@ -62,6 +62,16 @@ class LiveScreen:
                 for compared in results:
                     table.add_row(*map(_cell, wording.comparison_row(compared)))
                 live.update(_busy(table, wording.COMPARING))
+            live.update(_done(table))
+
+    def hard_work(self, ways: Iterable[Worked]) -> None:
+        """Show each way as it is done."""
+        table = _table(wording.HARD_WORK)
+        with self._live() as live:
+            live.update(_busy(table, wording.WORKING))
+            for worked in ways:
+                table.add_row(*map(_cell, wording.work_row(worked)))
+                live.update(_busy(table, wording.WORKING))
             live.update(_done(table))
 
     def _live(self) -> Live:

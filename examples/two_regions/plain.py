@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from . import wording
-from .results import Compared
+from .results import Compared, Worked
 from .step import Step
 
 Columns = Sequence[tuple[str, int, bool]]
@@ -42,6 +42,13 @@ class PlainScreen:
         self._line(wording.COMPARISON, [heading for heading, _, _ in wording.COMPARISON])
         for compared in results:
             self._line(wording.COMPARISON, wording.comparison_row(compared))
+        print()
+
+    def hard_work(self, ways: Iterable[Worked]) -> None:
+        """Show each way as it is done."""
+        self._line(wording.HARD_WORK, [heading for heading, _, _ in wording.HARD_WORK])
+        for worked in ways:
+            self._line(wording.HARD_WORK, wording.work_row(worked))
         print()
 
     def _line(self, columns: Columns, cells: Sequence[str]) -> None:

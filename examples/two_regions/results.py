@@ -67,6 +67,15 @@ class Compared:
         return f"{ratio:.3g} × as fast" if ratio > 1 else f"{1 / ratio:.3g} × as slow"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Worked:
+    """The hard work, done in one way."""
+
+    way: str
+    seconds: float
+    round_trips: int
+
+
 def compare(lax: Iterable[Step], direct: Iterable[Step]) -> list[Compared]:
     """What the steps of the same names took."""
     in_lax, straight = _medians(lax), _medians(direct)

@@ -20,11 +20,17 @@ _OURS = ("DATABASE_URL", "FLY_", "MY_REGION", "PG", "PRIMARY_REGION")
 
 
 class Visitor:
-    """A process that visits the app."""
+    """A process that visits the app, over a network of its own."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, wan: Wan) -> None:
         self._process = process
+        self._wan = wan
         self.pid = process.pid
+
+    @property
+    def round_trips(self) -> int:
+        """How many there have been between the regions."""
+        return self._wan.round_trips
 
     def play(self, script: str) -> Iterator[Step]:
         """The steps of a script, each as soon as it is done."""
@@ -40,6 +46,8 @@ class Stage:
     rtt: float
     syd_pid: int
     lax: Visitor
+    another: Visitor
+    """Also in lax, so that two can work at the same time."""
     direct: Visitor
 
 
@@ -59,17 +67,19 @@ def two_regions(rtt: float) -> Iterator[Stage]:
         address = serving.hear().rpartition(" ")[2]  # fly-orm: serving blog at 127.0.0.1:40123
 
         # lax: a replica, and the app, to which syd is 80 ms away.
-        wan = undo.enter_context(Wan(address, rtt=rtt))
-        lax = {**regions, "FLY_REGION": "lax", "FLY_ORM_NODES": f"syd={wan.address}"}
-        lax["DATABASE_URL"] = _url(cluster.replica)
-        in_lax = undo.enter_context(_python(f"{PACKAGE}.visitor", **lax))
+        lax = {**regions, "FLY_REGION": "lax", "DATABASE_URL": _url(cluster.replica)}
+        in_lax = []
+        for _ in range(2):
+            wan = undo.enter_context(Wan(address, rtt=rtt))
+            process = _python(f"{PACKAGE}.visitor", **lax, FLY_ORM_NODES=f"syd={wan.address}")
+            in_lax.append(Visitor(undo.enter_context(process), wan))
 
         # To compare with: the same app without regions, connected straight to the primary over the same distance.
         straight = undo.enter_context(Wan(f"{cluster.primary.host}/.s.PGSQL.{cluster.primary.port}", rtt=rtt))
         url = f"postgresql://postgres@{straight.address}/{DATABASE}"
-        direct = undo.enter_context(_python(f"{PACKAGE}.visitor", DATABASE_URL=url))
+        direct = Visitor(undo.enter_context(_python(f"{PACKAGE}.visitor", DATABASE_URL=url)), straight)
 
-        yield Stage(rtt=rtt, syd_pid=serving.pid, lax=Visitor(in_lax), direct=Visitor(direct))
+        yield Stage(rtt=rtt, syd_pid=serving.pid, lax=in_lax[0], another=in_lax[1], direct=direct)
 
 
 def _python(*arguments: str, **environment: str) -> Process:

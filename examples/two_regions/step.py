@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 
 #: The line that follows a visitor's last step.
 END = "end"
+#: How many posts the hard work is.
+ITEMS = 200
 
 
 class Kind(str, enum.Enum):

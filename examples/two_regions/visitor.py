@@ -8,10 +8,11 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from collections.abc import Callable
 
 from . import app
 from .reporter import Reporter
-from .step import END, Kind
+from .step import END, ITEMS, Kind
 
 _numbers = itertools.count(1)
 
@@ -55,7 +56,7 @@ def tour(report: Reporter) -> None:
 
 def compare(report: Reporter) -> None:
     """One round of what is compared between regions."""
-    name = f"visitor {os.getpid()}.{next(_numbers)}"
+    name = _new_name()
     report.read("read a user", lambda: app.find("editor"))
     report.read("read the front page: 10 posts, with authors", app.front_page)
 
@@ -80,7 +81,48 @@ def compare(report: Reporter) -> None:
     report.read_back("read back what was written", lambda: len(app.titles_by(user)), expected=5)
 
 
-SCRIPTS = {"prepare": prepare, "tour": tour, "compare": compare}
+def arrive(_report: Reporter) -> None:
+    """Write a little, so that everything is connected."""
+    for _ in range(5):
+        app.sign_up(_new_name())
+
+
+def each(report: Reporter) -> None:
+    """Hard work, as one would write it first."""
+    _work(report, app.publish_each)
+
+
+def transaction(report: Reporter) -> None:
+    """Hard work, all or nothing."""
+    _work(report, app.publish_all)
+
+
+def function(report: Reporter) -> None:
+    """Hard work, where the primary is."""
+    _work(report, app.publish_there)
+
+
+def _work(report: Reporter, publish: Callable[[app.User, list[str]], None]) -> None:
+    author = app.sign_up(_new_name())
+    titles = [f"part {number}" for number in range(ITEMS)]
+    with report.write("publish"):
+        publish(author, titles)
+    report.read_back("read back what was written", lambda: app.titles_by(author), expected=titles)
+
+
+def _new_name() -> str:
+    return f"visitor {os.getpid()}.{next(_numbers)}"
+
+
+SCRIPTS = {
+    "prepare": prepare,
+    "tour": tour,
+    "compare": compare,
+    "arrive": arrive,
+    "each": each,
+    "transaction": transaction,
+    "function": function,
+}
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .results import Compared
+from .results import Compared, Worked
 from .stage import Stage
-from .step import Kind, Step
+from .step import ITEMS, Kind, Step
 
 #: What is going on while the second table is made.
 COMPARING = "the same app without fly_orm, straight to the primary over a link of the same length"
@@ -26,6 +26,18 @@ COMPARISON = (
     ("straight to syd, ms", 19, True),
     ("in lax it is", 15, False),
 )
+#: What is going on while the third table is made.
+WORKING = f"hard work: {ITEMS} posts from lax, in the two slow ways at the same time"
+HARD_WORK = (
+    (f"{ITEMS} posts from lax …", 43, False),
+    ("seconds", 10, True),
+    ("round trips", 19, True),
+)
+_WAYS = {
+    "each": "one by one, in a loop",
+    "transaction": "the same loop in one atomic()",
+    "function": "the same loop in one @on_primary function",
+}
 
 
 def introduction(stage: Stage) -> str:
@@ -57,6 +69,20 @@ def conclusion(results: Sequence[Compared]) -> str:
         f"From lax, a read takes {_ms(read.lax)} ms instead of {_ms(read.direct)}, a write {_ms(write.lax)} instead of "
         f"{_ms(write.direct)} (and lax can read it by then), and a web page {_ms(page.lax)} instead of "
         f"{_ms(page.direct)}."
+    )
+
+
+def work_row(worked: Worked) -> tuple[str, ...]:
+    """The cells of a way to do the hard work."""
+    return _WAYS[worked.way], f"{worked.seconds:.2f}", str(worked.round_trips)
+
+
+def lesson(work: Sequence[Worked]) -> str:
+    """What the hard work comes to, in a sentence."""
+    loop, function = (next(worked for worked in work if worked.way == way) for way in ("each", "function"))
+    return (
+        f"Moved to the primary region as one call, the work takes {function.seconds:.2f} s instead of "
+        f"{loop.seconds:.1f} s, and lax has all of it by then."
     )
 
 

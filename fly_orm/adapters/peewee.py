@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NoReturn
 
@@ -10,10 +13,14 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..errors import ConfigurationError, FlyOrmError, NotSupported
-from ..routing.connection import connection_factory
+from ..libpq import has_input
 from ..routing.errors import as_driver_error
+from ..routing.factory import connection_factory
 from ..routing.router import Router
 from ..wrapping import Options
+from . import peewee_values
+
+log = logging.getLogger("fly_orm")
 
 #: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
 _KEEPALIVE = {
@@ -31,6 +38,7 @@ _FACTORIES = ("connection_factory", "cursor_factory")
 
 def wrap(database: Any, options: Options) -> Any:
     """The same database, or proxy, whose connections are routed from now on, wherever it is bound already."""
+    peewee_values.install()
     if isinstance(database, peewee.Proxy):
         return _wrap_proxy(database, options)
     _check_type(database)
@@ -112,32 +120,78 @@ def _close(database: Any) -> None:
 
 def _make_router(database: Any, options: Options) -> Router:
     return Router(
-        lambda: options.name or _database_name(database),
+        WrappedPeewee(database),
         options.settings,
-        lambda: _connect_unrouted(database),
+        options.home,
+        name=options.name,
         wait=options.wait,
         primary_functions=options.primary_functions,
         orm=peewee,
     )
 
 
-def _database_name(database: Any) -> str:
-    if database.database is None:
-        raise ConfigurationError("this database has no name yet; call its init() before using it")
-    if "=" in database.database or "://" in database.database:
-        return ext.parse_dsn(database.database).get("dbname") or ""
-    return str(database.database)
+class WrappedPeewee:
+    """See :class:`fly_orm.routing.wrapped.WrappedDatabase`."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def name(self) -> str:
+        name = self._database.database
+        if name is None:
+            raise ConfigurationError("this database has no name yet; call its init() before using it")
+        if "=" in name or "://" in name:
+            return ext.parse_dsn(name).get("dbname") or ""
+        return str(name)
+
+    def connect(self) -> Any:
+        database = self._database
+        obstacle = _obstacle(database)
+        if obstacle is not None:
+            raise NotSupported(f"{obstacle}, so fly_orm cannot serve it")
+        parameters = {name: value for name, value in database.connect_params.items() if name not in _FACTORIES}
+        connection = _plain_connect(database._adapter)(database, **{**_KEEPALIVE, **parameters})
+        connection.autocommit = True
+        return connection
+
+    def in_transaction(self) -> bool:
+        return bool(self._database.in_transaction())
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        database = self._database
+        if self._open() and _was_lost(database.connection()):
+            database.close()
+        if not (database.deferred or database.autoconnect):
+            database.connect(reuse_if_open=True)
+        try:
+            yield
+        finally:
+            self._leave_no_transaction()
+
+    def disconnect(self) -> None:
+        if not self._database.is_closed():
+            self._database.close()
+
+    def _open(self) -> bool:
+        """Whether this thread has a connection of the driver's open."""
+        return not self._database.is_closed() and isinstance(self._database.connection(), ext.connection)
+
+    def _leave_no_transaction(self) -> None:
+        database = self._database
+        pooled = hasattr(database, "manual_close")
+        if self._open() and database.connection().get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+            log.warning("a function has left a transaction on %r open; it is rolled back", self.name())
+            while database.in_transaction():
+                database.pop_transaction()
+            database.manual_close() if pooled else database.close()
+        elif pooled:
+            database.close()  # back to its pool
 
 
-def _connect_unrouted(database: Any) -> Any:
-    """A connection with the database's own parameters, in autocommit."""
-    obstacle = _obstacle(database)
-    if obstacle is not None:
-        raise NotSupported(f"{obstacle}, so fly_orm cannot serve it")
-    parameters = {name: value for name, value in database.connect_params.items() if name not in _FACTORIES}
-    connection = _plain_connect(database._adapter)(database, **{**_KEEPALIVE, **parameters})
-    connection.autocommit = True
-    return connection
+def _was_lost(connection: Any) -> bool:
+    """Whether a connection has lost its server while it was idle."""
+    return bool(connection.closed) or has_input(connection)
 
 
 def _plain_connect(adapter: Any) -> Any:

@@ -68,7 +68,8 @@ def _several(found: list[Statement]) -> Statement:
         if kind in kinds:
             return Statement(kind=kind, why=why)
     if kinds <= {Kind.READ, Kind.SERVER}:
-        return Statement(kind=Kind.SERVER if Kind.SERVER in kinds else Kind.READ, why=why, copy=copy)
+        calls = frozenset().union(*(statement.calls for statement in found))
+        return Statement(kind=Kind.SERVER if Kind.SERVER in kinds else Kind.READ, why=why, copy=copy, calls=calls)
     pins = Kind.SET in kinds or any(statement.pins for statement in found)
     ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
     return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy, ends=ends)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
-from .lexer import END
+from .lexer import END, is_name
 
 _FUNCTIONS = re.compile(
     r"""
@@ -28,6 +29,11 @@ _FUNCTIONS = re.compile(
     )""",
     re.VERBOSE,
 )
+
+
+def calls(part: list[str]) -> frozenset[str]:
+    """The names in these tokens that a parenthesis follows: functions, and some keywords."""
+    return frozenset(name.strip('"') for name, after in pairwise(part) if after == "(" and is_name(name))
 
 
 class Functions:

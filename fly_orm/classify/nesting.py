@@ -47,7 +47,8 @@ def copy(reader: Reader, classify: Callable[[list[str]], Statement]) -> Statemen
 def _around(command: str, inner: Statement) -> Statement:
     """What a command is that runs the inner statement."""
     kind = inner.kind if inner.kind in {Kind.READ, Kind.SERVER} else Kind.WRITE
-    return Statement(kind=kind, why=f"{command} {inner.why}", pins=inner.pins or inner.kind is Kind.SET)
+    pins = inner.pins or inner.kind is Kind.SET
+    return Statement(kind=kind, why=f"{command} {inner.why}", pins=pins, calls=inner.calls)
 
 
 def _analyze(options: list[str]) -> bool:

@@ -34,7 +34,8 @@ class Statement:
     None if it cannot be told. read_only: a BEGIN that a replica can serve. simple: a transaction command that is known
     completely, so that it may be delayed. pins: leaves state in the session that serves it. resets: forgets all earlier
     settings. primary_only: a setting that a replica refuses, or that would break reads on it. copy: the direction of a
-    COPY with the client. ends: several statements, one of which ends a transaction.
+    COPY with the client. ends: several statements, one of which ends a transaction. calls: of a read, the words that
+    may name a function that it calls, in lower case.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ class Statement:
     primary_only: bool = False
     copy: Literal["in", "out"] | None = None
     ends: bool = False
+    calls: frozenset[str] = frozenset()
 
 
 def write(why: str, *, pins: bool = False) -> Statement:

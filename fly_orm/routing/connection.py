@@ -15,14 +15,13 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..errors import NotSupported
 from ..primary import is_replica
-from ..session import current
+from ..session import current, invocation
 from .classes import cursor_classes
 from .cursor import RoutingCursor, refusal
 from .decide import Action, Decision, State, decide
 from .info import RoutingInfo
 from .isolation import TransactionMode
 from .link import PrimaryLink
-from .mixing import mix
 from .moded import ModedConnection
 from .refusals import ASYNCHRONOUS, REFUSALS
 from .router import Router
@@ -47,7 +46,7 @@ class RoutingConnection(ModedConnection):
             raise self.router.driver_error(NotSupported(ASYNCHRONOUS))
         super().__init__(dsn, *args, **kwargs)
         _set_c_autocommit(self, True)
-        if not is_replica(self):
+        if not self._routes():
             _set_c_autocommit(self, False)
             self.__class__ = self.plain_class
             return
@@ -94,6 +93,8 @@ class RoutingConnection(ModedConnection):
         decision = decide(statement, self._state())
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(REFUSALS[statement.kind]))
+        if decision.action is Action.HERE and statement.kind is Kind.WRITE and (running := invocation()) is not None:
+            running.note(self.router, statement, "")  # this server has been promoted
         return decision
 
     def refusal(self, error: psycopg2.Error) -> str:
@@ -226,6 +227,15 @@ class RoutingConnection(ModedConnection):
 
     # State
 
+    def _routes(self) -> bool:
+        """Whether statements are routed: on a primary, there is nothing to route."""
+        return is_replica(self)
+
+    @property
+    def _promoted(self) -> bool:
+        """Whether the local server is a primary by now."""
+        return self.get_parameter_status("in_hot_standby") == "off"
+
     @property
     def _implicit(self) -> bool:
         return not self._mode.autocommit or self._entered
@@ -241,7 +251,7 @@ class RoutingConnection(ModedConnection):
     def _state(self) -> State:
         transaction = self.link.transaction
         return State(
-            promoted=self.get_parameter_status("in_hot_standby") == "off",
+            promoted=self._promoted,
             here=self._transaction_here,
             remote=transaction is not None,
             failed=transaction is not None and transaction.failed,
@@ -297,12 +307,6 @@ class RoutingConnection(ModedConnection):
                 _set_c_autocommit(self, True)
 
 
-def connection_factory(router: Router, base: type[ext.connection] = ext.connection) -> type[ext.connection]:
-    """The class of a database's connections, for psycopg2's ``connection_factory``; ``base`` is the user's own."""
-    routed: type[ext.connection] = mix(base, RoutingConnection, router=router, plain_class=mix(base, _Plain))
-    return routed
-
-
 def _normal(encoding: str) -> str:
     """The name of an encoding as psycopg2 compares it."""
     return "".join(filter(str.isalnum, encoding)).upper()
@@ -315,7 +319,3 @@ def _c_autocommit(connection: ext.connection) -> bool:
 
 def _set_c_autocommit(connection: ext.connection, value: bool) -> None:
     ext.connection.autocommit.__set__(connection, value)  # type: ignore[attr-defined]  # a C descriptor
-
-
-class _Plain(ext.connection):
-    """A connection to a primary: psycopg2's own."""

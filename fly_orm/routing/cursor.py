@@ -17,9 +17,9 @@ from psycopg2 import sql as composable
 from ..classify import Kind, Statement
 from ..messages import Result
 from ..session import Route, Served, current
+from ..sqlerror import FromPrimary
 from . import copying
 from .decide import Action, Decision
-from .errors import FromPrimary
 from .result import RemoteResult
 
 #: What ``executemany`` sends in one request, at most, unless one statement alone is longer.

@@ -10,13 +10,13 @@ from typing import Any
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..deadline import Deadline
 from ..errors import FlyOrmError, NotSupported, TransactionLost
 from ..lsn import LSN
 from ..messages import Done, Result, Run
 from ..remote_lease import Answer, RemoteLease
 from ..session import Route, Served, current
-from .errors import explain, rebuild
+from ..sqlerror import rebuild
+from .errors import explain
 from .refusals import UNKNOWN_END
 from .router import Router
 from .settings import SessionSettings
@@ -144,7 +144,7 @@ class PrimaryLink:
         return self.settings.profile(self._connection, self.router.unreported(self._connection))
 
     def _ask(self, run: Run) -> Answer:
-        deadline = Deadline.after(self.router.settings.rpc_timeout)
+        deadline = self.router.deadline()
         try:
             if self._lease is None:
                 answer, self._lease = self.router.forwarder.begin(run, deadline, self._open)

@@ -6,21 +6,23 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..classify import Classifier
 from ..deadline import Deadline, now
-from ..errors import FlyOrmError, NotAReplica, ReplicationTimeout
+from ..errors import ConfigurationError, FlyOrmError, NotAReplica, ReplicationTimeout
 from ..forwarder import Forwarder
-from ..lsn import LSN
-from ..registry import make_transport, make_waiter
-from ..session import Session, current
+from ..home import Home
+from ..lsn import LSN, UNKNOWN_LSN
+from ..registry import make_waiter
+from ..session import Session, current, invocation
 from ..settings import Settings
 from ..waiter import LSNWaiter
 from .errors import as_driver_error
 from .settings import read_unreported
+from .wrapped import WrappedDatabase
 
 log = logging.getLogger("fly_orm")
 
@@ -33,7 +35,6 @@ class _InProcess:
     """What is made once per process, and anew in a forked one."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    forwarder: Forwarder | None = None
     waiter: LSNWaiter | None = None
     unreported: dict[str, str] | None = None
 
@@ -43,18 +44,20 @@ class Router:
 
     def __init__(
         self,
-        identify: Callable[[], str],
+        wrapped: WrappedDatabase,
         settings: Settings,
-        connect: Callable[[], Any],
+        home: Home,
         *,
+        name: str | None = None,
         wait: Wait = "write",
         primary_functions: Iterable[str] = (),
         orm: Any = None,
     ) -> None:
-        self._identify = identify
+        self.wrapped = wrapped
         self.settings = settings
-        self.connect = connect
-        """Opens an unrouted driver connection with the database's own parameters."""
+        self._home = home
+        self._name = name
+        self.connect = wrapped.connect
         self.classify = Classifier(primary_functions)
         self._wait = wait
         self._orm = orm
@@ -64,16 +67,24 @@ class Router:
     @property
     def name(self) -> str:
         """What the nodes call the database; a deferred one learns it late."""
-        return self._identify()
+        return self._name or self.wrapped.name()
+
+    def is_called(self, name: str) -> bool:
+        """Whether this is the database that the nodes call so."""
+        try:
+            return self.name == name
+        except ConfigurationError:  # a deferred database, which has no name yet
+            return False
 
     @property
     def forwarder(self) -> Forwarder:
-        """Sends statements to the primary region; made on first use."""
-        own = self._own
-        with own.lock:
-            if own.forwarder is None:
-                own.forwarder = Forwarder(self.settings, make_transport(self.settings.transport))
-            return own.forwarder
+        """Sends statements to the primary region."""
+        return self._home.forwarder
+
+    def deadline(self) -> Deadline:
+        """By when a request to the primary region has to be answered."""
+        deadline, running = Deadline.after(self.settings.rpc_timeout), invocation()
+        return deadline if running is None else deadline.or_earlier(running.deadline)
 
     @property
     def waiter(self) -> LSNWaiter:
@@ -91,13 +102,22 @@ class Router:
             own.unreported = read_unreported(connection)
         return own.unreported
 
-    def wait(self, commit: LSN) -> float:
+    def wait(self, commit: LSN, wait: Wait | None = None) -> float:
         """Wait until the replica shows a commit, and return how long that took, in seconds.
 
         A replica that is late never makes the write fail: the session's reads go to the primary until it has caught up.
+        ``wait`` overrides the database's own. A commit at UNKNOWN_LSN is waited for with the session's next write.
         """
         session, started = current(), now()
-        if self._wait == "none":
+        if session.invocation is not None:
+            session.invocation.saw(self.name, commit)
+        if (wait or self._wait) == "none":
+            return 0.0
+        if commit == UNKNOWN_LSN:
+            session.pin(self.name, commit)
+            log.warning(
+                "what was written to %r cannot be waited for; reads go to the primary until the next write", self.name
+            )
             return 0.0
         try:
             self.waiter.wait(commit, Deadline.after(self.settings.replication_timeout))
@@ -107,8 +127,7 @@ class Router:
             session.pin(self.name, commit)
             log.warning("%s; this session reads from the primary until it has", error)
         else:
-            if session.behind.get(self.name, commit) <= commit:
-                session.unpin(self.name)
+            session.caught_up(self.name, commit)
         return now() - started
 
     def pinned(self, session: Session) -> bool:
@@ -132,17 +151,22 @@ class Router:
     def close(self) -> None:
         """Close the channels and the waiter's connection; they are opened again when they are needed."""
         own, self._own = self._own, _InProcess()
-        for part in (own.forwarder, own.waiter):
-            if part is not None:
-                part.close()
+        if own.waiter is not None:
+            own.waiter.close()
+        self._home.close()
 
     def after_fork(self) -> None:
-        """Let go of the parent's channels and connections without touching them."""
+        """Let go of the parent's connections without touching them."""
         self._inherited = self._own
         self._own = _InProcess()
 
 
 _routers: weakref.WeakSet[Router] = weakref.WeakSet()
+
+
+def routers() -> list[Router]:
+    """Those of all databases that are wrapped in this process."""
+    return list(_routers)
 
 
 def _after_fork() -> None:

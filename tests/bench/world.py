@@ -53,6 +53,7 @@ class Backstage:
         return {
             "rpc": self._rpc.address,
             "direct": {**primary.params(NAME), "host": host, "port": int(port)},
+            "primary": primary.params(NAME),
             "replica": self._cluster.replica.params(NAME),
             "version": primary.query("SHOW server_version"),
         }
@@ -106,6 +107,10 @@ class World:
         settings = Settings(topology=topology, nodes=nodes, secret=SECRET, rpc_timeout=30, replication_timeout=30)
         with self._database("replica") as database:
             yield fly_orm.wrap(database, settings=settings, **options)
+
+    def on_primary(self) -> Any:
+        """An unwrapped database on the primary, next to it."""
+        return self._database("primary")
 
     def replica(self) -> Any:
         """An unwrapped database on the replica."""

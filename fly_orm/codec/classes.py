@@ -1,0 +1,50 @@
+"""Which exception classes travel as themselves, and by what name."""
+
+from __future__ import annotations
+
+from ..sqlerror import looks_like
+from .family import FAMILIES, MODULE, REGISTERED
+from .names import found, module_and_name
+from .raisable import may_travel
+from .refusal import CodecError
+from .registry import BY_CLASS, registered
+
+#: Packages whose exception classes are known wherever the package has been imported.
+_PACKAGES = ("builtins", "psycopg2", "peewee", "pony.orm")
+
+
+def reference(cls: type[BaseException]) -> str | None:
+    """The name of an exception class on the wire; None for one that does not travel as itself."""
+    cls = looks_like(cls)
+    if not may_travel(cls):
+        return None
+    if cls in BY_CLASS:
+        return f"{REGISTERED}:{BY_CLASS[cls].name}"
+    module, qualname = module_and_name(cls)
+    if _allowed(module) and found(module, qualname) is cls:
+        return f"{MODULE}:{module}:{qualname}"
+    for family in FAMILIES.values():
+        name = family.error_name(cls)
+        if name is not None:
+            return f"{family.prefix}:{name}"
+    return None
+
+
+def referred(text: str) -> type[Exception]:
+    """The exception class of that name; CodecError if it is not known here, or may not be raised. Imports nothing."""
+    origin, _, name = text.partition(":")
+    if origin == REGISTERED:
+        cls: object = registered(name).cls
+    elif origin == MODULE:
+        module, _, qualname = name.partition(":")
+        cls = found(module, qualname) if _allowed(module) else None
+    else:
+        family = FAMILIES.get(origin)
+        cls = family.error_class(name) if family is not None else None
+    if not isinstance(cls, type) or not may_travel(cls):
+        raise CodecError(f"there is no exception class {text!r:.200} here")
+    return cls
+
+
+def _allowed(module: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in _PACKAGES)

@@ -1,0 +1,150 @@
+"""Nodes as Fly.io's private DNS lists the machines of an application (https://fly.io/docs/networking/private-networking/)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..deadline import Deadline
+from ..errors import ConfigurationError
+from ..settings import Settings
+from ..topology import Node
+from .lookup import Lookup, LookupFailed, Pace
+
+if TYPE_CHECKING:
+    from dns.resolver import Resolver
+
+#: The port of nodes when the settings name none.
+DEFAULT_PORT = 7654
+#: Seconds for one question, in which it is sent three times if no answer comes.
+LOOKUP_TIMEOUT = 2.0
+#: The longest string that a TXT record holds; a longer text is cut into several (RFC 1035, 3.3).
+_MAX_STRING = 255
+
+
+class DnsDiscovery:
+    """The machines of ``FLY_APP_NAME`` in each region, at the port that ``FLY_ORM_LISTEN`` gives.
+
+    See :class:`fly_orm.discovery.Discovery`. Answers are used for half a minute, then refreshed in the background; what
+    a server that fails has said before stays in use.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        resolver: Resolver | None = None,
+        pace: Pace | None = None,
+        timeout: float = LOOKUP_TIMEOUT,
+    ) -> None:
+        if not settings.app:
+            raise ConfigurationError(
+                "nodes are to be found by DNS (FLY_ORM_DISCOVERY), but of which application is not known: "
+                "set FLY_APP_NAME"
+            )
+        self._domain = f"{settings.app}.internal"
+        self._port = port_of(settings.listen)
+        self._resolver = resolver or _system_resolver(timeout)
+        self._pace = pace or Pace()
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._by_region: dict[str, Lookup[Sequence[Node]]] = {}
+        self._regions: Lookup[Sequence[str]] = Lookup(
+            "which regions there are", self._question("regions", "TXT"), self._ask_for_regions, self._pace
+        )
+
+    def nodes(self, region: str, deadline: Deadline) -> Sequence[Node]:
+        return self._lookup(region).get(deadline)
+
+    def regions(self, deadline: Deadline) -> Sequence[str]:
+        return self._regions.get(deadline)
+
+    def refresh(self, region: str, deadline: Deadline) -> None:
+        self._lookup(region).refresh(deadline)
+
+    def describe(self, region: str) -> str:
+        return str(self._lookup(region))
+
+    def _lookup(self, region: str) -> Lookup[Sequence[Node]]:
+        with self._lock:
+            if region not in self._by_region:
+                self._by_region[region] = Lookup(
+                    f"where the nodes of region {region!r} are",
+                    self._question(region, "AAAA"),
+                    lambda: self._ask_for_nodes(region),
+                    self._pace,
+                )
+            return self._by_region[region]
+
+    def _question(self, label: str, kind: str) -> str:
+        servers = ", ".join(map(str, self._resolver.nameservers))
+        return f"DNS: {kind} of {label}.{self._domain} at {servers}"
+
+    def _ask_for_nodes(self, region: str) -> tuple[Sequence[Node], str]:
+        records, said = self._records(region, "AAAA")
+        addresses = sorted(record.address for record in records)
+        nodes = tuple(Node(region=region, address=f"[{address}]:{self._port}") for address in addresses)
+        return nodes, said or f"{len(nodes)} address{'es' if len(nodes) > 1 else ''}"
+
+    def _ask_for_regions(self) -> tuple[Sequence[str], str]:
+        records, said = self._records("regions", "TXT")
+        regions = parse_regions(record.strings for record in records)
+        return regions, said or repr(",".join(regions))
+
+    def _records(self, label: str, kind: str) -> tuple[Sequence[Any], str]:
+        """The records of a name, and in words why there are none; LookupFailed if that cannot be told."""
+        from dns.exception import DNSException, Timeout
+        from dns.resolver import NXDOMAIN, NoNameservers
+
+        name = f"{label}.{self._domain}."
+        try:
+            answer = self._resolver.resolve(name, kind, search=False, raise_on_no_answer=False, lifetime=self._timeout)
+        except NXDOMAIN:
+            return (), "NXDOMAIN"
+        except NoNameservers as error:
+            said = dict.fromkeys(str(what) for _, _, _, what, _ in error.kwargs["errors"])
+            raise LookupFailed(", ".join(said)) from error
+        except Timeout as error:
+            raise LookupFailed(f"no answer within {self._timeout:g} s") from error
+        except (DNSException, OSError) as error:
+            raise LookupFailed(f"{type(error).__name__}: {error}") from error
+        return tuple(answer), "" if answer else f"no {kind} record"
+
+
+def port_of(listen: str) -> int:
+    """The port that nodes listen at, as in ``[::]:7654``; the default one where none is given, or any will do."""
+    host, _, port = listen.rpartition(":")
+    if not (port.isascii() and port.isdecimal()) or (":" in host and not host.endswith("]")):
+        return DEFAULT_PORT
+    return int(port) if 0 < int(port) < 65536 else DEFAULT_PORT
+
+
+def parse_regions(records: Iterable[Sequence[bytes]]) -> Sequence[str]:
+    """The region names in TXT records such as ``"ams,lax,syd"``, sorted."""
+    text = ",".join(
+        "".join(part.decode("ascii", "replace") + ("" if len(part) == _MAX_STRING else ",") for part in strings)
+        for strings in records
+    )
+    return tuple(sorted({name.strip() for name in text.split(",")} - {""}))
+
+
+def _system_resolver(timeout: float) -> Resolver:
+    """A resolver that asks the servers which the system uses; ConfigurationError if there is none."""
+    try:
+        from dns.exception import DNSException
+        from dns.resolver import Resolver
+    except ImportError as error:
+        raise ConfigurationError(
+            "nodes are to be found by DNS, which needs dnspython: pip install 'fly-orm[dns]' "
+            "(or say where they are, in FLY_ORM_NODES)"
+        ) from error
+    try:
+        resolver = Resolver()
+    except (DNSException, OSError) as error:
+        raise ConfigurationError(
+            f"nodes are to be found by DNS, and the system names no server to ask: {error}; check /etc/resolv.conf, "
+            "or say where they are, in FLY_ORM_NODES"
+        ) from error
+    resolver.timeout = timeout / 3
+    return resolver

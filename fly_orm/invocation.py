@@ -1,0 +1,111 @@
+"""One run of a function for a caller elsewhere: what it wrote, and how it is stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+
+from .classify import Kind, Statement
+from .deadline import Deadline
+from .lsn import LSN
+from .running import RunningStatement
+
+_QUERY_CANCELED = "57014"
+#: What a function that has been stopped may still do, since it undoes what was begun.
+_UNDOING = frozenset({Kind.ROLLBACK, Kind.ROLLBACK_TO})
+_ASYNCHRONOUS = "synchronous_commit"
+
+
+@dataclass(kw_only=True)
+class Touched:
+    """What a function did with one database, directly on its primary."""
+
+    wrote: bool = False
+    """Whether a statement of it writes."""
+    asynchronous: bool = False
+    """Whether it may have committed without waiting for its WAL."""
+    calls: set[str] = field(default_factory=set)
+    """The names of functions called by its reads, some of which may write."""
+
+
+class Invocation:
+    """One run of a function. The function's own thread, or several of its own, execute; any thread may stop it."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        """When its caller stops waiting."""
+        self.written: dict[str, LSN] = {}
+        """By database name: the highest commit LSN that forwarded statements and calls came back with."""
+        self.touched: dict[Hashable, Touched] = {}
+        """By database: what it did where this node has the primary."""
+        self._lock = threading.Lock()
+        self._running: set[RunningStatement] = set()
+        self._stopped: str | None = None
+
+    def saw(self, database: str, commit: LSN) -> None:
+        """Note a commit LSN that another node has answered with."""
+        self.written[database] = max(commit, self.written.get(database, commit))
+
+    def note(self, database: Hashable, statement: Statement, text: str) -> None:
+        """Note a statement that runs on this node's own primary."""
+        touched = self.touched.setdefault(database, Touched())
+        if statement.kind in (Kind.WRITE, Kind.TWO_PHASE):
+            touched.wrote = True
+        touched.calls.update(statement.calls)
+        unreadable = statement.kind in (Kind.SET, Kind.SET_LOCAL) and statement.name is None
+        if unreadable or _ASYNCHRONOUS in text.lower():
+            touched.asynchronous = True
+
+    @contextmanager
+    def statement(self, database: Hashable, connection: Any, statement: Statement, text: str) -> Iterator[None]:
+        """A block in which a statement runs on a connection to this node's own primary, and can be cancelled.
+
+        psycopg2's QueryCanceled if the function has been stopped; what undoes is let through.
+        """
+        self.note(database, statement, text)
+        running = RunningStatement(connection)
+        with self._lock:
+            if self._stopped and statement.kind not in _UNDOING:
+                raise self._cancelled()
+            self._running.add(running)
+        try:
+            yield
+        except psycopg2.Error as error:
+            if error.pgcode == _QUERY_CANCELED and self._stopped:
+                raise self._cancelled() from error
+            raise
+        finally:
+            with self._lock:
+                self._running.discard(running)
+            running.end()
+
+    def check(self) -> None:
+        """Psycopg2's QueryCanceled if the function has been stopped."""
+        if self._stopped:
+            raise self._cancelled()
+
+    def stop(self, why: str) -> None:
+        """Cancel what is running, and let the function execute nothing further. Returns at once."""
+        with self._lock:
+            self._stopped = self._stopped or why
+            for running in self._running:
+                running.cancel_soon()
+
+    def break_off(self) -> None:
+        """End the connections that something still runs on."""
+        with self._lock:
+            for running in self._running:
+                running.break_off()
+
+    def _cancelled(self) -> psycopg2.Error:
+        message = f"canceling statement because {self._stopped}"
+        error: Any = psycopg2.errors.QueryCanceled(message)
+        error.__setstate__({"pgcode": _QUERY_CANCELED, "pgerror": message})
+        made: psycopg2.Error = error
+        return made

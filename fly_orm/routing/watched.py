@@ -1,0 +1,80 @@
+"""Connections to a primary: psycopg2's own, whose statements a function that runs for a caller elsewhere is told of."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from psycopg2 import extensions as ext
+
+from ..session import invocation
+from .mixing import mix
+from .text import text_of
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+class WatchedCursor(ext.cursor):
+    """A cursor that such a function has made on a primary."""
+
+    connection: Any  # a WatchedConnection
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
+        with self._watched(query):
+            return super().execute(query, vars)
+
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        with self._watched(query):
+            return super().executemany(query, vars_list)
+
+    def callproc(self, procname: Any, parameters: Any = None) -> Any:
+        with self._watched(f"SELECT * FROM {procname}()"):  # noqa: S608  # it is not executed
+            return super().callproc(procname, parameters)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        with self._watched(sql):
+            return super().copy_expert(sql, file, size)
+
+    def copy_from(self, file: Any, table: Any, *args: Any, **options: Any) -> None:
+        with self._watched("COPY t FROM stdin"):
+            return super().copy_from(file, table, *args, **options)
+
+    def copy_to(self, file: Any, table: Any, *args: Any, **options: Any) -> None:
+        with self._watched("COPY t TO stdout"):
+            return super().copy_to(file, table, *args, **options)
+
+    def _watched(self, query: Any) -> AbstractContextManager[None]:
+        running = invocation()
+        if running is None:
+            return _NOTHING
+        text = text_of(query, self)
+        router = self.connection.router
+        return running.statement(router, self.connection, router.classify(text), text)
+
+
+class WatchedConnection(ext.connection):
+    """A connection to a primary. Its cursors are psycopg2's own, but for those that such a function makes."""
+
+    router: Any
+
+    def cursor(
+        self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
+    ) -> Any:
+        if invocation() is None:
+            return super().cursor(name, cursor_factory, withhold, scrollable)
+        factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
+        if isinstance(factory, type) and not issubclass(factory, WatchedCursor):
+            factory = _watched_class(factory)
+        return super().cursor(name, factory, withhold, scrollable)
+
+    def commit(self) -> None:
+        if (running := invocation()) is not None:
+            running.check()
+        super().commit()
+
+
+_classes: dict[Any, Any] = {}
+
+
+def _watched_class(factory: Any) -> Any:
+    return _classes.get(factory) or _classes.setdefault(factory, mix(factory, WatchedCursor))
