@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from . import codec
 from .deadline import Deadline, check_timeout
-from .errors import ConfigurationError, FlyOrmError, NotSupported, RemoteError, ResultLost
+from .errors import ConfigurationError, FlyOrmError, NotSupported, Refused, RemoteError, ResultLost
 from .functions import Function, register, registered
 from .home import Home, home
 from .lsn import LSN, UNKNOWN_LSN
@@ -146,7 +146,7 @@ def _call(
     try:
         answer = place.forwarder.call(region, message, deadline)
     except FlyOrmError as error:
-        raise _as_caught_here(error, ours) from error
+        raise _as_caught_here(_with_release(error, place), ours) from error
     waited = _wait(answer.returned, ours, wait)
     route = Route.PRIMARY if message.on_primary else Route.REGION
     session.served = Served(
@@ -197,6 +197,13 @@ def _labels(function: Function) -> Iterator[str]:
                 yield f"argument {name!r}[{number}]"
                 number += 1
         yield f"argument {name!r}"
+
+
+def _with_release(error: FlyOrmError, place: Home) -> FlyOrmError:
+    """The error, and which release runs here if that of the node may be another."""
+    if not isinstance(error, Refused) or error.reason not in ("unknown function", "bad arguments"):
+        return error
+    return Refused(f"{error}. This process runs release {place.settings.release or 'unnamed'!r}", **error.__dict__)
 
 
 def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:

@@ -57,7 +57,7 @@ def home() -> Home:
 
 def default_home() -> Home:
     """The process's: as :func:`configure` was told, else as the environment says when it is first asked."""
-    global _default  # the process is the one thing there is one of
+    global _default
     with _default_lock:
         if _default is None:
             _default = Home(Settings.from_environment())
@@ -69,16 +69,19 @@ def configure(settings: Settings) -> None:
 
     Call it when the application starts, before :func:`~fly_orm.wrap`. Not thread-safe.
     """
-    global _default
-    _default = Home(settings)
+    _replace(Home(settings))
 
 
 def forget() -> None:
     """Let the environment be read again, when it is next asked. For tests."""
+    _replace(None)
+
+
+def _replace(place: Home | None) -> None:
     global _default
-    forgotten, _default = _default, None
-    if forgotten is not None:
-        forgotten.close()
+    before, _default = _default, place
+    if before is not None:
+        before.close()
 
 
 @contextmanager

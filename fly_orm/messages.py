@@ -175,9 +175,9 @@ class Declined(Message, frozen=True, tag="declined"):
     """The request was not executed, or (``lost``, ``unknown``) the primary's connection broke while it was."""
 
     reason: str
-    """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``, ``expired``,
-    ``bad request``, ``unavailable``; ``lost``: the lease is gone, and its transaction rolled back; ``unknown``: a
-    commit may or may not have happened."""
+    """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``,
+    ``bad arguments``, ``expired``, ``bad request``, ``unavailable``; ``lost``: the lease is gone, and its transaction
+    rolled back; ``unknown``: a commit may or may not have happened."""
     message: str
 
 

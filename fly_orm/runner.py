@@ -53,8 +53,9 @@ class Runner:
         try:
             positional = [codec.decode(value) for value in call.positional]
             named = {name: codec.decode(value) for name, value in call.named.items()}
-        except codec.CodecError as error:
-            return Declined(reason="bad request", message=f"an argument of {function.name} cannot be read: {error}")
+            function.signature.bind(*positional, **named)
+        except (codec.CodecError, TypeError) as error:
+            return Declined(reason="bad arguments", message=self._unfit(function, error))
         try:
             self._check(call)
         except NotPrimary as error:
@@ -82,12 +83,18 @@ class Runner:
         self._alarm.close()
 
     def _unknown(self, name: str) -> str:
-        release = self._home.settings.release or "unnamed"
         known = ", ".join(functions.names()) or "none"
         return (
-            f"no function {name!r} is registered here, in release {release!r} (these are: {known}); let the "
-            "application import its module, or serve with --import MODULE"
+            f"{name!r} is not registered in {self._release} (these functions are: {known}); let the application import "
+            "its module, or serve with --import MODULE"
         )
+
+    def _unfit(self, function: Function, error: Exception) -> str:
+        return f"{function.name} of {self._release} cannot take the arguments: {error}"
+
+    @property
+    def _release(self) -> str:
+        return f"release {self._home.settings.release or 'unnamed'!r}"
 
     def _check(self, call: Call) -> None:
         """Raise NotPrimary if the function needs a primary, and a database of this node is a replica."""

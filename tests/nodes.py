@@ -50,9 +50,9 @@ class NodeProcess:
 
 
 @contextmanager
-def node_process(*arguments: str, **variables: str) -> Iterator[NodeProcess]:
+def node_process(*arguments: str, folder: Path = HERE, **variables: str) -> Iterator[NodeProcess]:
     """A node as long as the block lasts."""
-    node = NodeProcess(*arguments, **variables)
+    node = NodeProcess(*arguments, folder=folder, **variables)
     try:
         yield node
     finally:

@@ -354,11 +354,9 @@ class TestChannels:
     def test_to_the_nodes_of_other_regions_stay(self, make, place):
         address = place.start(place.vacant)
         directory = make(Listed(address), place.transport)
-        with lent(directory, address):
-            pass
-        directory.nodes("gru", AT_ONCE)
-        assert directory.channels_to(node(address)) is directory.channels_to(node(address))
-        assert place.callers[address]
+        channels = directory.channels_to(node(address))
+        assert directory.nodes("gru", AT_ONCE) == []
+        assert directory.channels_to(node(address)) is channels
 
     def test_are_opened_ahead_of_need(self, make, place):
         address = place.start(place.vacant)
@@ -391,6 +389,7 @@ class TestChannels:
             )
             for _ in range(3):
                 directory.warm("syd")
+            assert "has not been answered yet" in directory.describe("syd")  # nor given up: nobody waited for that
             assert ipv6.callers[address] == []
             server.open.set()
             until(lambda: len(ipv6.callers[address]) == 2)

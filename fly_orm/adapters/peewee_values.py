@@ -27,7 +27,7 @@ class PeeweeFamily:
     prefix = "peewee"
 
     def knows(self, cls: type) -> bool:
-        return issubclass(cls, peewee.Model)
+        return issubclass(cls, peewee.Model) and cls is not peewee.Model
 
     def pack(self, instance: Any) -> Packed:
         model = type(instance)
@@ -62,9 +62,12 @@ class PeeweeFamily:
         return None if model is None else model.DoesNotExist
 
 
+FAMILY = PeeweeFamily()
+
+
 def install() -> None:
     """Let instances of peewee's models travel. Doing so again changes nothing."""
-    add_family(PeeweeFamily())
+    add_family(FAMILY)
 
 
 def _models() -> Iterator[Any]:
@@ -80,7 +83,7 @@ def _models() -> Iterator[Any]:
 def _find(name: str) -> Any:
     """The model of that name: the one that its module has, or else the only one alive; None if there is no such."""
     model = found(*_split(name))
-    if isinstance(model, type) and issubclass(model, peewee.Model) and wire_name(model) == name:
+    if isinstance(model, type) and FAMILY.knows(model) and wire_name(model) == name:
         return model
     alive = [model for model in _models() if wire_name(model) == name]
     return alive[0] if len(alive) == 1 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 #: How much of a text is kept.
@@ -45,13 +46,14 @@ def found(module: str, qualname: str) -> Any:
     """What an imported module has under a qualified name; None if it has no such thing. Nothing is imported or run."""
     place: Any = sys.modules.get(module)
     for part in qualname.split("."):
-        names = getattr(place, "__dict__", None) if isinstance(place, type) else _names(place)
-        place = names.get(part) if names is not None else None
+        place = _names(place).get(part)
     return place
 
 
-def _names(module: Any) -> Any:
-    return vars(module) if type(module) is type(sys) else None
+def _names(place: Any) -> Any:
+    if isinstance(place, type):
+        return type.__dict__["__dict__"].__get__(place)
+    return vars(place) if isinstance(place, ModuleType) else {}
 
 
 def _read(cls: type, attribute: str) -> str:

@@ -42,8 +42,8 @@ def encode(value: Any, name: str) -> bytes:
         raise refusal.as_error(name) from refusal.__cause__
     except RecursionError as error:
         raise NotPortable(f"{name}: it is nested too deep for the stack; pass something flatter", path=name) from error
-    except ValueError as error:  # msgspec's, of a str or bytes of 4 GiB
-        raise NotPortable(f"{name}: {error}; pass something smaller", path=name) from error
+    except (ValueError, RuntimeError) as error:  # more than 4 GiB of bytes, or another thread has changed a dict
+        raise NotPortable(f"{name}: {described(error)}; pass something else", path=name) from error
 
 
 def decode(data: bytes) -> Any:

@@ -39,7 +39,7 @@ def run(world: World) -> Table:
             atomic = perf_counter() - started
     floor = median(there) + RTT
     return Table(
-        title=f"{ROWS} inserts, {RTT * 1000:.0f} ms round trip; the function's and the floor's medians of {REPETITIONS}",
+        title=f"{ROWS} inserts, {RTT * 1000:.0f} ms round trip (function and floor: medians of {REPETITIONS})",
         headings=("", "ms", "of the floor"),
         rows=[
             ("the function, called in the primary region", median_ms(there), ""),
