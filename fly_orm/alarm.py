@@ -36,8 +36,9 @@ class Alarm:
             if self._closed:
                 raise RuntimeError(f"{self._name} is closed")
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
             heapq.heappush(self._pending, (now() + seconds, next(self._order), call))
             if self._pending[0][2] is call:
                 self._changed.notify()

@@ -577,3 +577,9 @@ def test_any_tree_of_nodes_is_harmless(tree):
 def test_a_class_that_is_not_registered_here_is_named():
     with pytest.raises(CodecError, match=r"the class 'shop:Basket' is not registered here with fly_orm.register_type"):
         decode(pack([25, "shop:Basket", "x", 1]))
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "/etc/passwd", "os.path", "UTC\0", "", "a//b"])
+def test_a_zone_is_not_looked_for_where_no_zones_are(key):
+    with pytest.raises(CodecError, match="is no key of a time zone"):
+        decode(pack([18, key]))

@@ -508,6 +508,8 @@ FORGED = [
     node("peewee:os:path"),
     node("module:builtins:UnicodeDecodeError"),
     node("module:builtins:UnicodeDecodeError", fields=["encoding", 1, "object", 2, "start", 3, "end", 4, "reason", 5]),
+    node("module:builtins:SyntaxError", fields=["text", 5, "lineno", 1]),
+    node("module:builtins:SyntaxError", fields=["text", "x", "lineno", "1"]),
     node("module:psycopg2:Error", fields=["diagnostics", 5]),
     node("module:psycopg2:Error", fields=["driver_class", "Nope", "message", 1]),
     node("module:builtins:ExceptionGroup", "no members"),

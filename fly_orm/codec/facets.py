@@ -13,7 +13,9 @@ import psycopg2
 from ..messages import SQLError
 from ..sqlerror import describe, rebuild
 from .refusal import CodecError
+from .tree import expect
 
+_SYNTAX_TEXTS = ("msg", "filename", "text")
 _UNICODE = ("encoding", "object", "start", "end", "reason")
 #: The fields that classes written in C have. An AttributeError's ``obj`` stays where it is.
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -21,7 +23,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     ImportError: ("msg", "name", "path", "name_from"),
     AttributeError: ("name",),
     NameError: ("name",),
-    SyntaxError: ("msg", "filename", "lineno", "offset", "text", "end_lineno", "end_offset"),
+    SyntaxError: (*_SYNTAX_TEXTS, "lineno", "offset", "end_lineno", "end_offset"),
     UnicodeEncodeError: _UNICODE,
     UnicodeDecodeError: _UNICODE,
     UnicodeTranslateError: _UNICODE[1:],
@@ -119,6 +121,8 @@ def _set_fields(error: BaseException, fields: Mapping[str, Any]) -> None:
         return
     for name, descriptor in _descriptors(type(error)):
         if name in fields:
+            if isinstance(error, SyntaxError):  # what shows one relies on the types
+                expect(fields[name], str if name in _SYNTAX_TEXTS else int)
             descriptor.__set__(error, fields[name])
 
 
