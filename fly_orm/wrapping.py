@@ -15,7 +15,7 @@ from .settings import Settings
 D = TypeVar("D")
 
 #: The adapter of each ORM, by the package that its database classes derive from. Imported only when one is wrapped.
-_ADAPTERS = {"peewee": "fly_orm.adapters.peewee"}
+_ADAPTERS = {"peewee": "fly_orm.adapters.peewee", "pony": "fly_orm.adapters.pony"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def test_the_two_sides_of_a_request_do_not_know_each_other():
     [
         ("peewee", {"fly_orm/adapters"}),
         ("playhouse", set()),
-        ("pony", set()),
+        ("pony", {"fly_orm/adapters"}),
         ("Pyro5", {"fly_orm_transports/pyro5"}),
         ("dns", {"fly_orm/discovery"}),
         ("entrypoints", {"fly_orm/registry.py"}),

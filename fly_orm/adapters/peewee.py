@@ -5,35 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NoReturn
 
 import peewee
-import psycopg2
 from psycopg2 import extensions as ext
 
-from ..errors import ConfigurationError, FlyOrmError, NotSupported
+from ..errors import ConfigurationError, NotSupported
 from ..libpq import has_input
-from ..routing.errors import as_driver_error
-from ..routing.factory import connection_factory
+from ..routing.connector import Connector, unrouted
 from ..routing.router import Router
 from ..wrapping import Options
 from . import peewee_values
 
 log = logging.getLogger("fly_orm")
 
-#: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
-_KEEPALIVE = {
-    "connect_timeout": 3,  # less than a request has, so that it is refused in time
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 8000,
-}
 #: Subclasses of PostgresqlDatabase for something else, and known by name, since few users have what they import.
 _OTHERS = frozenset({"CockroachDatabase", "AsyncDatabaseMixin"})
-#: Parameters that make the connection or its cursors something else than psycopg2's own.
-_FACTORIES = ("connection_factory", "cursor_factory")
 
 
 def wrap(database: Any, options: Options) -> Any:
@@ -149,8 +136,7 @@ class WrappedPeewee:
         obstacle = _obstacle(database)
         if obstacle is not None:
             raise NotSupported(f"{obstacle}, so fly_orm cannot serve it")
-        parameters = {name: value for name, value in database.connect_params.items() if name not in _FACTORIES}
-        connection = _plain_connect(database._adapter)(database, **{**_KEEPALIVE, **parameters})
+        connection = _plain_connect(database._adapter)(database, **unrouted(database.connect_params))
         connection.autocommit = True
         return connection
 
@@ -200,22 +186,11 @@ def _plain_connect(adapter: Any) -> Any:
 
 def _routed_adapter(base: type, router: Router) -> type:
     """The adapter class whose connections are routed; ``base`` is the one that the database has."""
-
-    @cache
-    def routed(own: type) -> type:
-        return connection_factory(router, own)
+    connector = Connector(router)
 
     class RoutedAdapter(base):  # type: ignore[misc]  # a class that is only known now
         def connect(self, db: Any, **params: Any) -> Any:
-            own = params.pop("connection_factory", None) or ext.connection
-            if not isinstance(own, type):
-                raise as_driver_error(
-                    NotSupported("connection_factory must be a class derived from psycopg2's connection"), peewee
-                )
-            try:
-                return super().connect(db, connection_factory=routed(own), **params)
-            except psycopg2.OperationalError as error:
-                raise _with_hint(error, router) from error
+            return connector.open(super().connect, db, **params)
 
         def connect_unrouted(self, db: Any, **params: Any) -> Any:
             return super().connect(db, **params)
@@ -224,17 +199,6 @@ def _routed_adapter(base: type, router: Router) -> type:
     RoutedAdapter.__qualname__ = base.__qualname__
     RoutedAdapter.__module__ = base.__module__
     return RoutedAdapter
-
-
-def _with_hint(error: psycopg2.OperationalError, router: Router) -> psycopg2.OperationalError:
-    """The driver's error, and what fly_orm expects to find where the connection failed."""
-    topology = router.settings.topology
-    if isinstance(error, FlyOrmError) or topology.is_primary:
-        return error
-    return type(error)(
-        f"{str(error).rstrip()}\nIn region {topology.region!r} the database's address has to be that of this region's "
-        "replica; where there is none, give the primary's, and writes go there directly"
-    )
 
 
 def _refuse_psycopg3() -> NoReturn:

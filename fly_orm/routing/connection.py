@@ -40,6 +40,8 @@ class RoutingConnection(ModedConnection):
     router: Router
     plain_class: Any
     """What a connection to a primary is an instance of."""
+    lazy = False
+    """Whether a transaction that the DB-API wants begins only with a statement that needs the primary."""
 
     def __init__(self, dsn: str, *args: Any, **kwargs: Any) -> None:
         if any(args) or any(kwargs.values()):
@@ -65,7 +67,7 @@ class RoutingConnection(ModedConnection):
         return (
             link.transaction is None
             and not (link.kept or link.settings.primary_only or self._entered)
-            and self._mode.autocommit
+            and (self._mode.autocommit or (self.lazy and not self._begun))
         )
 
     @property
@@ -88,9 +90,12 @@ class RoutingConnection(ModedConnection):
     def decide(self, statement: Statement) -> Decision:
         """What to do with a statement now; begins the transaction that the DB-API wants around it."""
         self._check_open()
-        if self.begins:
+        if self.begins and not (self.lazy and statement.kind is Kind.READ):
             self._begin_implicitly()
         decision = decide(statement, self._state())
+        if decision.action is Action.FORWARD and self.begins:
+            self._begin_implicitly()
+            decision = decide(statement, self._state())
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(REFUSALS[statement.kind]))
         if decision.action is Action.HERE and statement.kind is Kind.WRITE and (running := invocation()) is not None:
@@ -101,7 +106,10 @@ class RoutingConnection(ModedConnection):
         """Why to ask the primary after this error of a read; raises it if it is the answer."""
         if self._transaction_here:
             raise error
-        return refusal(error)
+        why = refusal(error)
+        if self.begins:
+            self._begin_implicitly()  # what it writes there is to be committed, or not, with the rest
+        return why
 
     def changed_setting(self, sql: bytes, statement: Statement, why: str) -> None:
         """Note a setting that was changed here, and change it in the session on the primary, if there is one."""

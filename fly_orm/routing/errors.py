@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 import psycopg2
+from psycopg2.errorcodes import CONNECTION_FAILURE
+from psycopg2.errors import ConnectionFailure
 
-from ..errors import FlyOrmError, NotSupported
+from ..errors import FlyOrmError, NotSupported, TransactionLost
 from ..messages import SQLError
 
 
@@ -36,27 +38,29 @@ def as_driver_error(error: FlyOrmError, orm: Any = None) -> FlyOrmError:
 
     ``orm`` is a module with the DB-API's exception names, or None.
     """
-    driver = "NotSupportedError" if isinstance(error, NotSupported) else "OperationalError"
-    own: Any = type(error)
-    made = _driver_error_class(own, getattr(psycopg2, driver), getattr(orm, driver, None))(str(error))
-    made.__dict__.update(error.__dict__)
+    name = "NotSupportedError" if isinstance(error, NotSupported) else "OperationalError"
+    driver = ConnectionFailure if isinstance(error, TransactionLost) else getattr(psycopg2, name)
+    made = _make(type(error), driver, getattr(orm, name, None), str(error), error.__dict__)
     made.__cause__ = error.__cause__
+    return made
+
+
+def _make(own: Any, driver: Any, orm: Any, text: str, facts: dict[str, Any]) -> FlyOrmError:
+    error: Any = _driver_error_class(own, driver, orm)(text)
+    if driver is ConnectionFailure:
+        error.__setstate__({"pgcode": CONNECTION_FAILURE})
+    error.__dict__.update(facts)
+    made: FlyOrmError = error
     return made
 
 
 @cache
 def _driver_error_class(own: Any, driver: Any, orm: Any) -> type[FlyOrmError]:
     def reduce(error: FlyOrmError) -> tuple[Any, ...]:
-        return _rebuild_own, (own, driver, orm, str(error), error.__dict__)
+        return _make, (own, driver, orm, str(error), error.__dict__)
 
     # fly_orm's class comes first: peewee then lets the error pass as it is.
     bases = (own, driver) if orm is None else (own, driver, orm)
     names = {"__module__": own.__module__, "__doc__": own.__doc__, "__reduce__": reduce}
     made: type[FlyOrmError] = type(own.__name__, bases, names)
     return made
-
-
-def _rebuild_own(own: Any, driver: Any, orm: Any, text: str, facts: dict[str, Any]) -> Any:
-    error = _driver_error_class(own, driver, orm)(text)
-    error.__dict__.update(facts)
-    return error

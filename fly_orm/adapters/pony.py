@@ -1,0 +1,258 @@
+"""Pony: routes the connections that a ``Database`` opens to PostgreSQL through psycopg2.
+
+Pony reads in autocommit, and switches to a transaction where reading turns into writing, of which the routing connection
+makes one on the primary. What only Pony knows, which db_sessions must not read on a replica, its provider tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pony.orm import core, dbapiprovider
+from pony.orm.dbproviders.postgres import PGPool, PGProvider
+from psycopg2 import extensions as ext
+
+from ..errors import ConfigurationError, FlyOrmError, NotSupported
+from ..routing.connection import RoutingConnection
+from ..routing.connector import Connector, unrouted
+from ..routing.router import Router
+from ..routing.watched import WatchedConnection
+from ..wrapping import Options
+
+
+def wrap(database: Any, options: Options) -> Any:
+    """The same database, whose connections are routed from now on, whether it is bound already or will be."""
+    if not isinstance(database, core.Database):
+        raise ConfigurationError(f"wrap() takes a database object of Pony, not {database!r}")
+    if router_of(database) is not None:
+        return database
+    topology = options.settings.topology
+    if core.local.db2cache.get(database) is not None:
+        raise ConfigurationError("wrap() was called inside a db_session that uses this database; wrap it before")
+    obstacle = None if database.provider is None else _obstacle(type(database.provider))
+    if obstacle is not None and topology.primary_region is not None:
+        if topology.is_primary:
+            return database  # nothing to route: it behaves as without us
+        raise NotSupported(f"{obstacle}, so fly_orm cannot route it from region {topology.region!r}")
+    router = Router(
+        WrappedPony(database),
+        options.settings,
+        options.home,
+        name=options.name,
+        wait=options.wait,
+        primary_functions=options.primary_functions,
+        orm=dbapiprovider,
+    )
+    database._fly_orm = router
+    if topology.primary_region is None:
+        return database
+    if database.provider is None:
+        database._bind = _binding(database, router)
+    else:
+        provider = database.provider
+        provider.__class__ = _routed_provider(router)
+        provider.pool.__class__ = _routed_pool(router)
+    return database
+
+
+def router_of(database: Any) -> Router | None:
+    """The router of a wrapped database; None if it is not wrapped."""
+    router: Router | None = getattr(database, "_fly_orm", None)
+    return router
+
+
+def why_unrouted(database: Any) -> str:
+    """Why a database that has been wrapped has no router."""
+    return f"{_obstacle(type(database.provider))}, so fly_orm cannot route or serve it"
+
+
+def _obstacle(provider: type) -> str | None:
+    """Why the connections of this provider cannot be routed; None if they can."""
+    if provider is PGProvider or issubclass(provider, RoutingProvider):
+        return None
+    dialect = getattr(provider, "dialect", None) or provider.__name__
+    return f"this Pony database is bound to {dialect} ({provider.__name__}), and not to PostgreSQL through psycopg2"
+
+
+def _binding(database: Any, router: Router) -> Any:
+    """What takes the place of ``Database._bind``: every form of ``bind`` ends there."""
+    original = database._bind
+
+    def bind(*args: Any, **kwargs: Any) -> None:
+        if len(args) == 1 and not kwargs and hasattr(args[0], "keys"):
+            args, kwargs = (), dict(args[0])
+        if not args and "provider" in kwargs:
+            args = (kwargs.pop("provider"),)
+        name, rest = (args[0], args[1:]) if args else (None, ())
+        provider = PGProvider if name == "postgres" else name
+        if not isinstance(provider, type) or _obstacle(provider) is not None:
+            _refuse_elsewhere(name, router)
+            original(*args, **kwargs)
+            return
+        known, database.provider_name = database.provider_name, "postgres"  # as Pony leaves it, bound by name
+        try:
+            original(_routed_provider(router), *rest, **kwargs)
+        except BaseException:
+            database.provider_name = known
+            raise
+
+    return bind
+
+
+def _refuse_elsewhere(provider: Any, router: Router) -> None:
+    """A database of another kind is left alone in the primary region, and refused in the others."""
+    topology = router.settings.topology
+    if provider is None or topology.is_primary:
+        return
+    raise NotSupported(
+        f"a Pony database that is bound to {provider!r} cannot be routed from region {topology.region!r}: "
+        "only 'postgres' can"
+    )
+
+
+class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
+    """Pony's pool, a connection for each thread, of which those to a replica are routed."""
+
+    router: Router
+    connector: Connector
+
+    def _connect(self) -> None:
+        self.con = self.connector.open(self.dbapi_module.connect, *self.args, **self.kwargs)
+        if "client_encoding" not in self.kwargs:
+            self.con.set_client_encoding("UTF8")
+        _be_lazy(self.con)
+
+    def connect(self) -> Any:
+        if self.con is not None and not isinstance(self.con, RoutingConnection | WatchedConnection):
+            self.disconnect()  # it was opened before wrap()
+        return super().connect()
+
+    def release(self, con: Any) -> None:
+        super().release(con)
+        _be_lazy(con)  # a suspended generator goes on with it, after others
+
+
+class RoutingProvider(PGProvider):  # type: ignore[misc]
+    """Pony's provider for PostgreSQL, which tells the connection what kind of db_session it serves."""
+
+    router: Router
+    wrapped: WrappedPony
+
+    def get_pool(self, *args: Any, **kwargs: Any) -> Any:
+        pool = _routed_pool(self.router)(self.dbapi_module, *args, **kwargs)
+        self.wrapped.pool = pool  # the provider itself is the database's only when it has connected
+        return pool
+
+    def set_transaction_mode(self, connection: Any, cache: Any) -> Any:
+        session = cache.db_session
+        if isinstance(connection, RoutingConnection):
+            # Nothing would tell such a db_session that what it has read was old.
+            connection.lazy = session is None or not (session.immediate or not session.optimistic)
+        return super().set_transaction_mode(connection, cache)
+
+    def should_reconnect(self, exc: Any) -> bool:
+        """Whether Pony may repeat a statement on another connection: never in the middle of a transaction."""
+        cache = core.local.db2cache.get(self.database)
+        in_transaction = cache is not None and cache.in_transaction
+        return not (in_transaction or isinstance(exc, FlyOrmError)) and bool(super().should_reconnect(exc))
+
+    def connect(self) -> Any:
+        with _as_ours():
+            return super().connect()
+
+    def execute(self, cursor: Any, sql: Any, arguments: Any = None, returning_id: Any = False) -> Any:
+        with _as_ours():
+            return super().execute(cursor, sql, arguments, returning_id)
+
+    def commit(self, connection: Any, cache: Any = None) -> None:
+        with _as_ours():
+            super().commit(connection, cache)
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Let fly_orm's own errors, which are Pony's as well, out of those that Pony wraps around them."""
+    try:
+        yield
+    except dbapiprovider.DBException as error:
+        own = getattr(error, "original_exc", None)
+        if isinstance(own, FlyOrmError):
+            raise own from own.__cause__
+        raise
+
+
+def _be_lazy(connection: Any) -> None:
+    if isinstance(connection, RoutingConnection):
+        connection.lazy = True
+
+
+def _routed_provider(router: Router) -> type:
+    return _named(RoutingProvider, PGProvider, router=router, wrapped=router.wrapped)
+
+
+def _routed_pool(router: Router) -> type:
+    return _named(RoutingPool, PGPool, router=router, connector=Connector(router))
+
+
+def _named(base: type, like: type, **attributes: Any) -> type:
+    """A subclass that goes by the name of Pony's own class."""
+    names = {"__module__": like.__module__, "__qualname__": like.__qualname__, "__doc__": like.__doc__}
+    return type(like.__name__, (base,), {**names, **attributes})
+
+
+class WrappedPony:
+    """See :class:`fly_orm.routing.wrapped.WrappedDatabase`."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._name: str | None = None
+        self.pool: Any = None
+        """Pony's pool, once the database is bound."""
+
+    def name(self) -> str:
+        if self._name is None:
+            pool = self._bound_pool()
+            named = ext.parse_dsn(ext.make_dsn(*pool.args[:1], **_addressing(pool.kwargs))).get("dbname")
+            self._name = named or self._ask_for_name()
+        return self._name
+
+    def connect(self) -> Any:
+        pool = self._bound_pool()
+        if not isinstance(pool, PGPool):
+            raise NotSupported(why_unrouted(self._database))
+        connection = pool.dbapi_module.connect(*pool.args, **unrouted(pool.kwargs))
+        connection.autocommit = True
+        return connection
+
+    def in_transaction(self) -> bool:
+        cache = core.local.db2cache.get(self._database)
+        return cache is not None and bool(cache.in_transaction or cache.modified)
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        yield
+
+    def disconnect(self) -> None:
+        self._database.disconnect()
+
+    def _ask_for_name(self) -> str:
+        connection = self.connect()
+        try:
+            return str(connection.info.dbname)
+        finally:
+            connection.close()
+
+    def _bound_pool(self) -> Any:
+        if self.pool is None:
+            provider = self._database.provider
+            if provider is None:
+                raise ConfigurationError("this Pony database is not bound yet; call its bind() first")
+            self.pool = provider.pool
+        return self.pool
+
+
+def _addressing(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Those that say where to connect, and not of what class the connection is."""
+    return {name: value for name, value in parameters.items() if name not in ("connection_factory", "cursor_factory")}
