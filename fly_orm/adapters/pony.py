@@ -1,7 +1,8 @@
 """Pony: routes the connections that a ``Database`` opens to PostgreSQL through psycopg2.
 
-Pony reads in autocommit, and switches to a transaction where reading turns into writing, of which the routing connection
-makes one on the primary. What only Pony knows, which db_sessions must not read on a replica, its provider tells.
+Pony reads in autocommit, and switches to a transaction where reading turns into writing, of which the routing
+connection makes one on the primary. What only Pony knows, which db_sessions must not read on a replica, its provider
+tells.
 """
 
 from __future__ import annotations
@@ -81,11 +82,7 @@ def _binding(database: Any, router: Router) -> Any:
     original = database._bind
 
     def bind(*args: Any, **kwargs: Any) -> None:
-        if len(args) == 1 and not kwargs and hasattr(args[0], "keys"):
-            args, kwargs = (), dict(args[0])
-        if not args and "provider" in kwargs:
-            args = (kwargs.pop("provider"),)
-        name, rest = (args[0], args[1:]) if args else (None, ())
+        name, given, parameters = _provider_of(args, kwargs)
         provider = PGProvider if name == "postgres" else name
         if not isinstance(provider, type) or _obstacle(provider) is not None:
             _refuse_elsewhere(name, router)
@@ -93,12 +90,21 @@ def _binding(database: Any, router: Router) -> Any:
             return
         known, database.provider_name = database.provider_name, "postgres"  # as Pony leaves it, bound by name
         try:
-            original(_routed_provider(router), *rest, **kwargs)
+            original(_routed_provider(router), *given, **parameters)
         except BaseException:
             database.provider_name = known
             raise
 
     return bind
+
+
+def _provider_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """The provider among the arguments of ``bind``, in any of its forms, and the other arguments."""
+    if len(args) == 1 and not kwargs and hasattr(args[0], "keys"):
+        args, kwargs = (), args[0]
+    if args:
+        return args[0], args[1:], kwargs
+    return kwargs.get("provider"), (), {name: value for name, value in kwargs.items() if name != "provider"}
 
 
 def _refuse_elsewhere(provider: Any, router: Router) -> None:
