@@ -101,7 +101,7 @@ def _binding(database: Any, router: Router) -> Any:
 def _provider_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """The provider among the arguments of ``bind``, in any of its forms, and the other arguments."""
     if len(args) == 1 and not kwargs and hasattr(args[0], "keys"):
-        args, kwargs = (), args[0]
+        return _provider_of((), dict(args[0]))
     if args:
         return args[0], args[1:], kwargs
     return kwargs.get("provider"), (), {name: value for name, value in kwargs.items() if name != "provider"}
