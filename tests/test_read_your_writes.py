@@ -4,6 +4,8 @@ import peewee
 import pytest
 from pairs import write_and_read
 
+import fly_orm
+
 PAIRS, THREADS = 2000, 8
 
 
@@ -48,3 +50,22 @@ def test_without_waiting_reads_miss_their_writes_when_replay_is_late(regions, la
     assert done.pairs >= PAIRS
     assert done.local == done.pairs
     assert done.missed > 0
+
+
+def test_who_tries_again_after_a_rollback_does_not_read_the_same_old_data(regions):
+    """What the transaction has met on the primary, the next reads see as well, wherever they run."""
+    regions.query("CREATE TABLE stock (left_over int)")
+    regions.query("INSERT INTO stock VALUES (3)")
+    regions.cluster.wait_for_replica()
+    lax = regions.lax()
+    with regions.cluster.replay_paused():
+        regions.query("UPDATE stock SET left_over = 0")
+        assert lax.execute_sql("SELECT left_over FROM stock").fetchone() == (3,)
+        with lax.atomic() as transaction:
+            assert lax.execute_sql("UPDATE stock SET left_over = 2 WHERE left_over = 3").rowcount == 0
+            transaction.rollback()
+        assert lax.execute_sql("SELECT left_over FROM stock").fetchone() == (0,)
+        assert fly_orm.why().route is fly_orm.Route.PRIMARY
+    regions.cluster.wait_for_replica()
+    assert lax.execute_sql("SELECT left_over FROM stock").fetchone() == (0,)
+    assert fly_orm.why().route is fly_orm.Route.LOCAL

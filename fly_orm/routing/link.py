@@ -106,7 +106,7 @@ class PrimaryLink:
             keep=self.kept or statement.pins,
             commits=statement.kind is Kind.COMMIT,
             ends=statement.ends,
-            wait=wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK),
+            wait=wrote or statement.kind is not Kind.READ,
         )
         return self._take(self._ask(run), statement, sqls, why)
 
@@ -183,7 +183,7 @@ class PrimaryLink:
         notices.extend(done.notices)
         del notices[:-_NOTICES]
         transaction = self._follow(done, statement)
-        waited = self.router.wait(LSN(done.lsn)) if done.lsn is not None else 0.0
+        waited = self._wait(LSN(done.lsn), statement) if done.lsn is not None else 0.0
         current().served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
         if done.error is not None:
             raise rebuild(explain(done.error))
@@ -191,6 +191,14 @@ class PrimaryLink:
         if transaction is not None:
             self._succeeded(transaction, statement, sqls, result.status_message)
         return result
+
+    def _wait(self, lsn: LSN, statement: Statement) -> float:
+        """Wait until the replica shows what was committed, and return how long that took, in seconds."""
+        if statement.kind is not Kind.ROLLBACK:
+            return self.router.wait(lsn)
+        # Nothing was: but who tries again must not read again what is older than what the transaction has met.
+        self.router.expect(lsn)
+        return 0.0
 
     def _follow(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over the transaction status; returns the transaction that was open before."""

@@ -130,6 +130,11 @@ class Router:
             session.caught_up(self.name, commit)
         return now() - started
 
+    def expect(self, position: LSN) -> None:
+        """Let the session's reads be no older than a position, without waiting for it now."""
+        if self._wait != "none":
+            current().pin(self.name, position)
+
     def pinned(self, session: Session) -> bool:
         """Whether the session's reads of this database have to run on the primary."""
         behind = session.behind.get(self.name)
