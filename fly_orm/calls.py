@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from . import codec
 from .deadline import Deadline, check_timeout
-from .errors import ConfigurationError, FlyOrmError, NotSupported, Refused, RemoteError, ResultLost
+from .errors import FlyOrmError, NotSupported, Refused, RemoteError, ResultLost
 from .functions import Function, register, registered
 from .home import Home, home
 from .lsn import LSN, UNKNOWN_LSN
@@ -16,13 +16,11 @@ from .messages import Call, Returned
 from .places import Region, name_of
 from .remote_call import CallAnswer
 from .routing.errors import as_driver_error
-from .routing.router import Router, Wait, routers
+from .routing.router import Router, Wait, check_choice, routers
 from .session import Route, Served, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_WAITS = (None, "write", "none")
 
 
 class OnPrimary(Generic[P, R]):
@@ -120,8 +118,8 @@ def call(
 
 
 def _check(wait: Wait | None, timeout: float | str | None) -> None:
-    if wait not in _WAITS:
-        raise ConfigurationError(f"wait is 'write' or 'none', not {wait!r}")
+    if wait is not None:
+        check_choice("wait", wait, "write", "none")
     if not isinstance(timeout, str):
         check_timeout("timeout", timeout)
 

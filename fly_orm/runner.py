@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from contextvars import Context
+from inspect import BoundArguments
 from typing import Any
 
 import psycopg2
@@ -51,12 +52,6 @@ class Runner:
         if function is None:
             return Declined(reason="unknown function", message=self._unknown(call.function))
         try:
-            positional = [codec.decode(value) for value in call.positional]
-            named = {name: codec.decode(value) for name, value in call.named.items()}
-            function.signature.bind(*positional, **named)
-        except (codec.CodecError, TypeError) as error:
-            return Declined(reason="bad arguments", message=self._unfit(function, error))
-        try:
             self._check(call)
         except NotPrimary as error:
             return Declined(reason=error.reason, message=str(error))
@@ -64,7 +59,7 @@ class Runner:
         invocation = Invocation(deadline)
         begun(invocation)
         try:
-            return self._workers.run(lambda: self._run(function, positional, named, invocation), deadline)
+            return self._workers.run(lambda: self._run(function, call, invocation), deadline)
         except PoolTimeout as error:
             return Declined(reason="busy", message=f"no thread is free to run {function.name}: {error}")
 
@@ -106,23 +101,19 @@ class Runner:
             except psycopg2.Error as error:  # of which the function will learn, if it uses that database
                 log.warning("the database %r of this node cannot be reached: %s", pool.name, str(error).strip())
 
-    def _run(
-        self, function: Function, positional: list[Any], named: dict[str, Any], invocation: Invocation
-    ) -> Returned | Declined:
+    def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         """On a worker's thread."""
         if invocation.deadline.expired:
             return Declined(reason="expired", message="the caller's time was over before a thread was free")
         with self._lock:
             self._running.add(invocation)
         try:
-            return Context().run(self._run_inside, function, positional, named, invocation)
+            return Context().run(self._run_inside, function, call, invocation)
         finally:
             with self._lock:
                 self._running.discard(invocation)
 
-    def _run_inside(
-        self, function: Function, positional: list[Any], named: dict[str, Any], invocation: Invocation
-    ) -> Returned:
+    def _run_inside(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         """In the context of the function."""
         started = now()
         enter(Session(invocation))
@@ -130,7 +121,11 @@ class Runner:
         with at_home(self._home), self._alarm.limit(invocation.deadline.remaining(), lambda: _too_late(invocation)):
             try:
                 with _databases():
-                    outcome = _encoded(function.code(*positional, **named))
+                    try:
+                        arguments = _arguments(function, call)  # an ORM may have to load some of them
+                    except (codec.CodecError, TypeError) as error:
+                        return Declined(reason="bad arguments", message=self._unfit(function, error))
+                    outcome = _encoded(function.code(*arguments.args, **arguments.kwargs))
             except BaseException as error:  # noqa: BLE001  # the node's edge: whatever it is, it is the caller's
                 outcome = {"error": codec.encode_error(error)}
         return Returned(**outcome, written=self._written(invocation), seconds=now() - started)
@@ -145,6 +140,13 @@ class Runner:
 
 def _too_late(invocation: Invocation) -> None:
     invocation.stop(_TIME_IS_OVER)
+
+
+def _arguments(function: Function, call: Call) -> BoundArguments:
+    """The arguments of the call; CodecError or TypeError if the function cannot take them."""
+    positional = [codec.decode(value) for value in call.positional]
+    named = {name: codec.decode(value) for name, value in call.named.items()}
+    return function.signature.bind(*positional, **named)
 
 
 def _encoded(result: Any) -> dict[str, Any]:

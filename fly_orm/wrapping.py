@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from .errors import ConfigurationError
 from .home import Home, default_home
-from .routing.router import Router, Wait
+from .routing.router import Reads, Router, Wait, check_choice
 from .settings import Settings
 
 D = TypeVar("D")
@@ -27,6 +27,7 @@ class Options:
     """The home's, with this database's own timeouts."""
     name: str | None = None
     wait: Wait = "write"
+    reads: Reads = "replica"
     primary_functions: tuple[str, ...] = ()
 
 
@@ -35,6 +36,7 @@ def wrap(
     *,
     name: str | None = None,
     wait: Wait = "write",
+    reads: Reads = "replica",
     rpc_timeout: float | str | None = "default",
     replication_timeout: float | str | None = "default",
     primary_functions: Iterable[str] = (),
@@ -45,15 +47,19 @@ def wrap(
     Models that are bound to it stay bound. In the primary region, and where no ``PRIMARY_REGION`` is set, it goes on as
     before. Wrapping twice is the same as once. Call it when the application starts, before the database is used.
 
-    ``database`` is a peewee ``PostgresqlDatabase`` (or a subclass of it, a deferred one, or a ``DatabaseProxy``).
-    ``name`` is what the nodes call it, by default the Postgres database's name. ``wait`` says when a write returns:
-    ``"write"``, once the local replica shows it, or ``"none"``, once it is committed. ``rpc_timeout`` bounds each
-    request to the primary region and ``replication_timeout`` each wait for the replica, in seconds; None is no limit,
-    and the defaults come from the environment. ``primary_functions`` names SQL functions whose calls need the primary.
+    ``database`` is a peewee ``PostgresqlDatabase`` (or a subclass of it, a deferred one, or a ``DatabaseProxy``), or a
+    Pony ``Database``, bound to PostgreSQL or not bound yet. ``name`` is what the nodes call it, by default the Postgres
+    database's name. ``wait`` says when a write returns: ``"write"``, once the local replica shows it, or ``"none"``,
+    once it is committed. ``reads="primary"`` lets every read run on the primary, for data that must not be old;
+    :func:`fly_orm.primary` does so for a block. ``rpc_timeout`` bounds each request to the primary region and
+    ``replication_timeout`` each wait for the replica, in seconds; None is no limit, and the defaults come from the
+    environment. ``primary_functions`` names SQL functions whose calls need the primary.
 
     Raises ConfigurationError for settings that are wrong, and NotSupported in a secondary region for a database that
     cannot be routed. Not thread-safe.
     """
+    check_choice("wait", wait, "write", "none")
+    check_choice("reads", reads, "replica", "primary")
     home = default_home() if settings is None else Home(settings)
     timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
     given = {key: value for key, value in timeouts.items() if not isinstance(value, str)}
@@ -62,6 +68,7 @@ def wrap(
         settings=home.settings.with_timeouts(**given),
         name=name,
         wait=wait,
+        reads=reads,
         primary_functions=tuple(primary_functions),
     )
     wrapped: D = _adapter(database).wrap(database, options)

@@ -69,3 +69,14 @@ def test_who_tries_again_after_a_rollback_does_not_read_the_same_old_data(region
     regions.cluster.wait_for_replica()
     assert lax.execute_sql("SELECT left_over FROM stock").fetchone() == (0,)
     assert fly_orm.why().route is fly_orm.Route.LOCAL
+
+
+def test_reads_that_are_to_run_on_the_primary_do(regions):
+    lax = regions.lax(options={"reads": "primary"})
+    lax.execute_sql("CREATE TABLE t (i int)")
+    with regions.cluster.replay_paused():
+        regions.query("INSERT INTO t VALUES (1)")
+        assert lax.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
+        assert fly_orm.why().route is fly_orm.Route.PRIMARY
+    with pytest.raises(fly_orm.ConfigurationError, match="reads is 'replica' or 'primary', not 'nowhere'"):
+        regions.lax(options={"reads": "nowhere"})

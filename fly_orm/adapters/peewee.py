@@ -112,6 +112,7 @@ def _make_router(database: Any, options: Options) -> Router:
         options.home,
         name=options.name,
         wait=options.wait,
+        reads=options.reads,
         primary_functions=options.primary_functions,
         orm=peewee,
     )

@@ -8,7 +8,7 @@ tells.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pony.orm import core, dbapiprovider
@@ -21,10 +21,12 @@ from ..routing.connector import Connector, unrouted
 from ..routing.router import Router
 from ..routing.watched import WatchedConnection
 from ..wrapping import Options
+from . import pony_values
 
 
 def wrap(database: Any, options: Options) -> Any:
     """The same database, whose connections are routed from now on, whether it is bound already or will be."""
+    pony_values.install()
     if not isinstance(database, core.Database):
         raise ConfigurationError(f"wrap() takes a database object of Pony, not {database!r}")
     if router_of(database) is not None:
@@ -43,6 +45,7 @@ def wrap(database: Any, options: Options) -> Any:
         options.home,
         name=options.name,
         wait=options.wait,
+        reads=options.reads,
         primary_functions=options.primary_functions,
         orm=dbapiprovider,
     )
@@ -212,7 +215,7 @@ class WrappedPony:
     """See :class:`fly_orm.routing.wrapped.WrappedDatabase`."""
 
     def __init__(self, database: Any) -> None:
-        self._database = database
+        self.database = database
         self._name: str | None = None
         self.pool: Any = None
         """Pony's pool, once the database is bound."""
@@ -227,21 +230,20 @@ class WrappedPony:
     def connect(self) -> Any:
         pool = self._bound_pool()
         if not isinstance(pool, PGPool):
-            raise NotSupported(why_unrouted(self._database))
+            raise NotSupported(why_unrouted(self.database))
         connection = pool.dbapi_module.connect(*pool.args, **unrouted(pool.kwargs))
         connection.autocommit = True
         return connection
 
     def in_transaction(self) -> bool:
-        cache = core.local.db2cache.get(self._database)
+        cache = core.local.db2cache.get(self.database)
         return cache is not None and bool(cache.in_transaction or cache.modified)
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        yield
+    def call(self) -> AbstractContextManager[None]:
+        return pony_values.call()
 
     def disconnect(self) -> None:
-        self._database.disconnect()
+        self.database.disconnect()
 
     def _ask_for_name(self) -> str:
         connection = self.connect()
@@ -252,7 +254,7 @@ class WrappedPony:
 
     def _bound_pool(self) -> Any:
         if self.pool is None:
-            provider = self._database.provider
+            provider = self.database.provider
             if provider is None:
                 raise ConfigurationError("this Pony database is not bound yet; call its bind() first")
             self.pool = provider.pool

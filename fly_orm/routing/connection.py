@@ -68,6 +68,7 @@ class RoutingConnection(ModedConnection):
             link.transaction is None
             and not (link.kept or link.settings.primary_only or self._entered)
             and (self._mode.autocommit or (self.lazy and not self._begun))
+            and not self.router.reads_there
         )
 
     @property

@@ -28,6 +28,14 @@ log = logging.getLogger("fly_orm")
 
 #: When a write waits until the local replica has replayed it.
 Wait = Literal["write", "none"]
+#: Where reads run that nothing else sends to the primary.
+Reads = Literal["replica", "primary"]
+
+
+def check_choice(name: str, value: object, *choices: object) -> None:
+    """ConfigurationError if the value of an option is none of these."""
+    if value not in choices:
+        raise ConfigurationError(f"{name} is {' or '.join(map(repr, choices))}, not {value!r}")
 
 
 @dataclass(kw_only=True)
@@ -50,6 +58,7 @@ class Router:
         *,
         name: str | None = None,
         wait: Wait = "write",
+        reads: Reads = "replica",
         primary_functions: Iterable[str] = (),
         orm: Any = None,
     ) -> None:
@@ -60,6 +69,8 @@ class Router:
         self.connect = wrapped.connect
         self.classify = Classifier(primary_functions)
         self._wait = wait
+        self.reads_there = reads == "primary"
+        """Whether every read runs on the primary."""
         self._orm = orm
         self._own = _InProcess()
         _routers.add(self)
@@ -147,7 +158,7 @@ class Router:
                 return True
             else:
                 session.unpin(self.name)
-        return session.on_primary > 0
+        return self.reads_there or session.on_primary > 0
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as the callers of this database's driver and ORM can catch it."""

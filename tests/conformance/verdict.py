@@ -1,0 +1,48 @@
+"""What the runs have to come to."""
+
+from __future__ import annotations
+
+from .modes import CONTROL
+from .outcomes import ERROR, FAIL, OK, SKIP, count, worse
+from .run import Run
+
+#: So many of Pony's SELECTs the replica has to serve in each wrapped run: were all sent to the primary, all would pass.
+LEAST_SELECTS = 1000
+#: So many tests have to be worse when nothing waits for a replica that is late.
+LEAST_WORSE_IN_CONTROL = 100
+
+HEADINGS = ("mode", "ran", "ok", "errors", "skipped", "worse", "SELECTs on replica", "round trips", "seconds")
+
+
+def row(plain: Run, run: Run) -> tuple[object, ...]:
+    """A run, as the headings have it."""
+    return (
+        run.mode.name,
+        run.ran,
+        count(run.outcomes, OK),
+        count(run.outcomes, ERROR, FAIL),
+        count(run.outcomes, SKIP),
+        len(worse(plain.outcomes, run.outcomes)),
+        run.selects,
+        "-" if run.round_trips is None else run.round_trips,
+        f"{run.seconds:.1f}",
+    )
+
+
+def worse_tests(plain: Run, run: Run) -> list[str]:
+    """A line for each test that became worse, with what went wrong."""
+    found = worse(plain.outcomes, run.outcomes)
+    return [f"{run.mode.name}: {test}: {outcome}: {run.complaints.get(test, '')}" for test, outcome in found.items()]
+
+
+def objections(plain: Run, run: Run) -> list[str]:
+    """What is wrong with a run; empty if it is as it has to be."""
+    name, found = run.mode.name, len(worse(plain.outcomes, run.outcomes))
+    if run.mode == CONTROL:
+        if found >= LEAST_WORSE_IN_CONTROL:
+            return []
+        return [f"{name}: only {found} tests are worse, so the suite does not notice stale reads"]
+    too_few = run.mode.wrapped and run.selects < LEAST_SELECTS
+    return [f"{name}: {found} tests are worse than plain"] * bool(found) + [
+        f"{name}: the replica has served {run.selects} SELECTs, and not {LEAST_SELECTS}"
+    ] * too_few
