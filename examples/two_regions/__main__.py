@@ -5,6 +5,7 @@ Ends with 0 if every read saw its write and a violated constraint was reported a
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -53,7 +54,7 @@ def show(stage: Stage, screen: Any) -> Verdict:
     """Let the visitors do all they can, show it, and say whether it worked."""
     for _ in stage.lax.play("prepare"):
         pass
-    steps = screen.tour(stage.lax.play("tour"))
+    steps = screen.tour(itertools.chain(stage.lax.play("tour"), stage.lax.play("with_pony")))
     results: list[Compared] = []
     screen.comparison(_rounds(stage, steps, results))
     screen.say(wording.conclusion(results))

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from . import app
+from . import app, pony_app
 from .reporter import Reporter
 from .step import END, ITEMS, Kind
 
@@ -52,6 +52,16 @@ def tour(report: Reporter) -> None:
 
     report.violate("another ann: IntegrityError, user_name", lambda: app.sign_up("ann"), constraint="user_name")
     report.read_back("… read: ann is who she was", lambda: app.find("ann"), expected=ann, kind=Kind.CHECK)
+
+
+def with_pony(report: Reporter) -> None:
+    """The same by another ORM."""
+    db = pony_app.connect()
+    report.read("Pony: read ann's posts", lambda: pony_app.titles_by(db, "ann"))
+    titles = ["One", "Two"]
+    with report.write("Pony: a new user with 2 posts"):
+        pony_app.sign_up(db, "bob", *titles)
+    report.read_back("… read them after it", lambda: pony_app.titles_by(db, "bob"), expected=titles)
 
 
 def compare(report: Reporter) -> None:
@@ -117,6 +127,7 @@ def _new_name() -> str:
 SCRIPTS = {
     "prepare": prepare,
     "tour": tour,
+    "with_pony": with_pony,
     "compare": compare,
     "arrive": arrive,
     "each": each,

@@ -20,6 +20,7 @@ from ..routing.connection import RoutingConnection
 from ..routing.connector import Connector, unrouted
 from ..routing.router import Router
 from ..routing.watched import WatchedConnection
+from ..session import current
 from ..wrapping import Options
 from . import pony_values
 
@@ -139,7 +140,12 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
         return super().connect()
 
     def release(self, con: Any) -> None:
-        super().release(con)
+        session = current()
+        served = session.served
+        try:
+            super().release(con)
+        finally:
+            session.served = served  # the last statement is the user's own, and no DISCARD ALL
         _be_lazy(con)  # a suspended generator goes on with it, after others
 
 

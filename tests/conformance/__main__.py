@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
 
 from fly_orm.testing import Cluster
 from tests.bench.report import Table
 
 from . import log
-from .modes import CONTROL, PLAIN, WRAPPED
-from .outcomes import OK, count
-from .run import run
+from .modes import CONTROL, PLAIN, WRAPPED, Mode
+from .run import Run, run
 from .verdict import HEADINGS, objections, row, worse_tests
 
 
@@ -27,10 +28,28 @@ def main() -> int:
         parser.error(f"no mode is called {', '.join(sorted(unknown))}; there are {', '.join(modes)}")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
+    chosen = [modes[name] for name in options.modes] or list(WRAPPED)
     with Cluster.start(settings=log.SETTINGS) as cluster:
-        plain, *runs = [
-            run(cluster, mode)
-            for mode in (PLAIN, *(modes[name] for name in options.modes or modes), *[CONTROL] * options.control)
-        ]
-    wrong = [] if count(plain.outcomes, OK) > MOST else ["plain: "]
-    return 0
+        plain, *others = [_run(cluster, mode) for mode in (PLAIN, *chosen, *[CONTROL] * options.control)]
+    return report(plain, others)
+
+
+def report(plain: Run, others: Sequence[Run]) -> int:
+    """Print the table, and what is wrong; return the exit code."""
+    runs = (plain, *others)
+    wrong = [line for one in runs for line in objections(plain, one)]
+    rows = [row(plain, one) for one in runs]
+    print(Table(title=f"Pony {version('pony')}'s own tests", headings=HEADINGS, rows=rows))
+    worse = [line for one in others if one.mode != CONTROL for line in worse_tests(plain, one)]
+    for line in (*worse, *wrong):
+        print(line)
+    return 1 if wrong else 0
+
+
+def _run(cluster: Cluster, mode: Mode) -> Run:
+    print(f"running {mode.name} ...", file=sys.stderr, flush=True)
+    return run(cluster, mode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,8 @@ from .modes import CONTROL
 from .outcomes import ERROR, FAIL, OK, SKIP, count, worse
 from .run import Run
 
+#: So many tests pass plain, at least: were all to fail, none could be worse.
+LEAST_OK_PLAIN = 3000
 #: So many of Pony's SELECTs the replica has to serve in each wrapped run: were all sent to the primary, all would pass.
 LEAST_SELECTS = 1000
 #: So many tests have to be worse when nothing waits for a replica that is late.
@@ -39,10 +41,15 @@ def objections(plain: Run, run: Run) -> list[str]:
     """What is wrong with a run; empty if it is as it has to be."""
     name, found = run.mode.name, len(worse(plain.outcomes, run.outcomes))
     if run.mode == CONTROL:
-        if found >= LEAST_WORSE_IN_CONTROL:
-            return []
-        return [f"{name}: only {found} tests are worse, so the suite does not notice stale reads"]
-    too_few = run.mode.wrapped and run.selects < LEAST_SELECTS
-    return [f"{name}: {found} tests are worse than plain"] * bool(found) + [
-        f"{name}: the replica has served {run.selects} SELECTs, and not {LEAST_SELECTS}"
-    ] * too_few
+        if found < LEAST_WORSE_IN_CONTROL:
+            return [f"{name}: only {found} tests are worse than plain: the suite does not notice stale reads"]
+        return []
+    if not run.mode.wrapped:
+        passed = count(run.outcomes, OK)
+        return [f"{name}: only {passed} tests pass, so the others prove nothing"] if passed < LEAST_OK_PLAIN else []
+    wrong = []
+    if found:
+        wrong.append(f"{name}: {found} tests are worse than plain")
+    if run.selects < LEAST_SELECTS:
+        wrong.append(f"{name}: the replica has served only {run.selects} of Pony's SELECTs, not {LEAST_SELECTS}")
+    return wrong
