@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types check bench clean
+.PHONY: help install demo test lint types check bench conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ check: lint types test ## Everything that has to pass before a change lands
 
 bench: $(READY) ## Measure latency and overhead, side by side, and print the ratios
 	@$(BIN)/python -m tests.bench
+
+conformance: $(READY) ## Run Pony's own test suite wrapped, on a replica, and compare it with an unwrapped run
+	@$(BIN)/python -m tests.conformance
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .deadline import now
+
+log = logging.getLogger("fly_orm")
 
 
 class _Call:
@@ -19,7 +22,7 @@ class _Call:
 
 
 class Alarm:
-    """Pending calls and the thread that makes them. The functions must return soon and not raise. Thread-safe."""
+    """Pending calls and the thread that makes them. The functions must return soon; errors are logged. Thread-safe."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -71,7 +74,10 @@ class Alarm:
 
     def _run(self) -> None:
         while (function := self._next()) is not None:
-            function()
+            try:
+                function()
+            except Exception:  # such as one for want of threads: those that come after it must be called all the same
+                log.exception("%s: a call failed", self._name)
 
     def _next(self) -> Callable[[], None] | None:
         """The next function that is due, when it is; None at the end."""
@@ -82,7 +88,7 @@ class Alarm:
                     continue
                 at, _, call = self._pending[0]
                 if call.function is not None and at > now():
-                    self._changed.wait(at - now())
+                    self._changed.wait(min(at - now(), threading.TIMEOUT_MAX))
                     continue
                 heapq.heappop(self._pending)
                 if call.function is not None:

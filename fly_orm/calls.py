@@ -216,9 +216,7 @@ def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> float:
         commit = UNKNOWN_LSN if position is None else LSN(position)
         if (running := current().invocation) is not None:
             running.saw(name, commit)
-        router = next((router for router in ours if router.is_called(name)), None)
-        if router is not None:
-            waited += router.wait(commit, wait)
+        waited += sum(router.wait(commit, wait) for router in ours if router.is_called(name))
     return waited
 
 

@@ -14,6 +14,7 @@ from .errors import Refused
 from .invocation import Invocation
 from .lease import ConnectionBroken, Lease
 from .messages import (
+    BUSY,
     Call,
     Cancel,
     Declined,
@@ -200,7 +201,7 @@ class ChannelExecutor:
         except Refused as error:
             return Declined(reason=error.reason, message=str(error))
         except PoolTimeout as error:
-            return Declined(reason="busy", message=f"no connection to the primary is free: {error}")
+            return Declined(reason=BUSY, message=f"no connection to the primary is free: {error}")
         except psycopg2.Error as error:
             return Declined(reason="unavailable", message=f"no connection to the primary can be had: {error}")
         if held is None or held.id != request.lease:

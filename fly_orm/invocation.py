@@ -30,12 +30,16 @@ class Touched:
     """Whether a statement of it writes."""
     asynchronous: bool = False
     """Whether it may have committed without waiting for its WAL."""
+    read: bool = False
+    """Whether something in it that looks like a read may write, as a function that is called or a view may."""
     calls: set[str] = field(default_factory=set)
-    """The names of functions called by its reads, some of which may write."""
+    """The names of functions called by what looks like reads."""
+    leaves_state: bool = False
+    """Whether its session may have been left with settings, temporary tables or locks."""
 
 
 class Invocation:
-    """One run of a function. The function's own thread, or several of its own, execute; any thread may stop it."""
+    """One run of a function, in whose context its statements run; any thread may stop it."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
@@ -52,12 +56,18 @@ class Invocation:
         """Note a commit LSN that another node has answered with."""
         self.written[database] = max(commit, self.written.get(database, commit))
 
+    def of(self, database: Hashable) -> Touched:
+        """What it did with a database so far."""
+        return self.touched.setdefault(database, Touched())
+
     def note(self, database: Hashable, statement: Statement, text: str) -> None:
         """Note a statement that runs on this node's own primary."""
-        touched = self.touched.setdefault(database, Touched())
+        touched = self.of(database)
         if statement.kind in (Kind.WRITE, Kind.TWO_PHASE):
             touched.wrote = True
+        touched.read |= statement.kind is Kind.READ
         touched.calls.update(statement.calls)
+        touched.leaves_state |= statement.pins or statement.kind is Kind.SET
         unreadable = statement.kind in (Kind.SET, Kind.SET_LOCAL) and statement.name is None
         if unreadable or _ASYNCHRONOUS in text.lower():
             touched.asynchronous = True
@@ -84,6 +94,11 @@ class Invocation:
             with self._lock:
                 self._running.discard(running)
             running.end()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it may execute nothing further, nor begin."""
+        return self._stopped is not None or self.deadline.expired
 
     def check(self) -> None:
         """Psycopg2's QueryCanceled if the function has been stopped."""

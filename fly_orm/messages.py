@@ -6,6 +6,8 @@ and new ones have defaults, so that neighbouring releases understand each other.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .errors import FlyOrmError
@@ -13,6 +15,10 @@ from .errors import FlyOrmError
 
 class MessageError(FlyOrmError):
     """The bytes are not a message of this protocol."""
+
+
+#: Seconds.
+Budget = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,7 +45,7 @@ class Run(Message, frozen=True, tag="run"):
     lease: bytes
     opens: bool = False
     """Whether the lease begins here; one that does not and is unknown means that the transaction was lost."""
-    budget: float | None = None
+    budget: Budget | None = None
     """Seconds that the caller will still wait; statements are cancelled when they are over."""
     encoding: str = "UTF8"
     """The caller's client encoding, in which statements are written and results are wanted."""
@@ -82,7 +88,7 @@ class Call(Message, frozen=True, tag="call"):
     """The name that it is registered under."""
     positional: list[bytes] = []
     named: dict[str, bytes] = {}
-    budget: float | None = None
+    budget: Budget | None = None
     """Seconds that the caller will still wait; statements are cancelled when they are over."""
     on_primary: bool = False
     """Whether the node has to have the primary of the databases that it serves."""
@@ -169,6 +175,10 @@ class Returned(Message, frozen=True, tag="returned"):
     """
     seconds: float = 0.0
     """Time spent on the executing node."""
+
+
+#: The reason of a node that declines because all that could do the work is in use. The others are literals.
+BUSY = "busy"
 
 
 class Declined(Message, frozen=True, tag="declined"):

@@ -39,7 +39,7 @@ class Positions:
 
         UNKNOWN_LSN if it may have written, and the primary cannot be asked.
         """
-        if not (touched.wrote or touched.calls):
+        if not (touched.wrote or touched.read):
             return None
         if self._closed:
             return UNKNOWN_LSN
@@ -71,6 +71,6 @@ class Positions:
 
 
 def _ask(connection: PrimaryConnection, touched: Touched) -> LSN | None:
-    if not touched.wrote and not connection.any_may_write(touched.calls):
+    if not touched.wrote and not connection.reads_may_write(touched.calls):
         return None
     return connection.commit_lsn(asynchronous=touched.asynchronous)

@@ -29,10 +29,19 @@ _COMMITTED = (
     " current_setting('synchronous_commit') = 'off'"
 )
 _TO_COMMIT = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off'"
-_MAY_WRITE = (
-    "SELECT EXISTS (SELECT FROM pg_proc WHERE lower(proname) = ANY (%s) AND provolatile = 'v'"
-    " AND pronamespace <> 'pg_catalog'::regnamespace)"
-)
+_MAY_WRITE = """
+    WITH writer AS (
+        SELECT oid, proname FROM pg_proc WHERE provolatile = 'v'
+        AND pronamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+    )
+    SELECT EXISTS (SELECT FROM writer WHERE lower(proname) = ANY (%s)) OR EXISTS (
+        SELECT FROM writer JOIN pg_depend used ON used.refclassid = 'pg_proc'::regclass AND used.refobjid = writer.oid
+        WHERE used.classid = ANY ('{pg_rewrite, pg_policy, pg_operator, pg_cast}'::regclass[])
+        AND NOT EXISTS (
+            SELECT FROM pg_depend part
+            WHERE part.classid = 'pg_proc'::regclass AND part.objid = writer.oid AND part.deptype = 'e'
+        )
+    )"""
 # A flushed record after the position waited for lets the replica replay everything up to it.
 _PUSH = "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'fly_orm', ''); COMMIT"
 
@@ -123,14 +132,14 @@ class PrimaryConnection:
             self._push()
         return lsn
 
-    def any_may_write(self, functions: Iterable[str]) -> bool:
-        """Whether one of these names, in lower case, is that of a function which may write.
+    def reads_may_write(self, calls: Iterable[str]) -> bool:
+        """Whether queries may write that call functions of these names, in lower case.
 
-        Functions that are not volatile must not (Postgres manual, section 36.7), and Postgres' own are told apart by
-        :mod:`fly_orm.classify`.
+        A function that is volatile may (Postgres manual, section 36.7), be it called by name or by a view, a row
+        security policy, an operator or a cast. Postgres' own are told apart by :mod:`fly_orm.classify`.
         """
         with self.cursor() as cursor:
-            cursor.execute(_MAY_WRITE, (list(functions),))
+            cursor.execute(_MAY_WRITE, (list(calls),))
             found: bool = cursor.fetchone()[0] == b"t"
             return found
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from contextvars import Context
-from inspect import BoundArguments
 from typing import Any
 
 import psycopg2
@@ -20,7 +19,7 @@ from .functions import Function
 from .home import Home, at_home
 from .invocation import Invocation
 from .lsn import UNKNOWN_LSN
-from .messages import Call, Declined, Returned
+from .messages import BUSY, Call, Declined, Returned
 from .pool import PoolTimeout
 from .positions import Positions
 from .primary import PrimaryPool
@@ -30,6 +29,8 @@ from .workers import Workers
 
 log = logging.getLogger("fly_orm")
 
+#: The most that a call waits for a thread to run on, in seconds, before another node is asked.
+LINE_TIMEOUT = 1.0
 _TIME_IS_OVER = "the caller's time is over; give the function more with timeout=seconds"
 _CLOSING = "this node is about to stop"
 
@@ -48,6 +49,7 @@ class Runner:
 
     def run(self, call: Call, begun: Callable[[Invocation], None]) -> Returned | Declined:
         """What came of a call. ``begun`` is told of the invocation, which can be stopped from then on."""
+        deadline = Deadline.after(call.budget)
         function = functions.find(call.function)
         if function is None:
             return Declined(reason="unknown function", message=self._unknown(call.function))
@@ -55,13 +57,12 @@ class Runner:
             self._check(call)
         except NotPrimary as error:
             return Declined(reason=error.reason, message=str(error))
-        deadline = Deadline.after(call.budget)
         invocation = Invocation(deadline)
         begun(invocation)
         try:
-            return self._workers.run(lambda: self._run(function, call, invocation), deadline)
+            return self._workers.run(lambda: self._run(function, call, invocation), _in_line(deadline))
         except PoolTimeout as error:
-            return Declined(reason="busy", message=f"no thread is free to run {function.name}: {error}")
+            return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
 
     def stop(self) -> None:
         """Stop what still runs, by ending the connections that it runs on."""
@@ -84,9 +85,6 @@ class Runner:
             "its module, or serve with --import MODULE"
         )
 
-    def _unfit(self, function: Function, error: Exception) -> str:
-        return f"{function.name} of {self._release} cannot take the arguments: {error}"
-
     @property
     def _release(self) -> str:
         return f"release {self._home.settings.release or 'unnamed'!r}"
@@ -95,6 +93,8 @@ class Runner:
         """Raise NotPrimary if the function needs a primary, and a database of this node is a replica."""
         if not call.on_primary:
             return
+        if self._home.settings.topology.primary_region is None:
+            raise NotPrimary("PRIMARY_REGION is not set on this node, so what functions write could not be waited for")
         for pool in self._pools:
             try:
                 pool.check()
@@ -103,8 +103,8 @@ class Runner:
 
     def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         """On a worker's thread."""
-        if invocation.deadline.expired:
-            return Declined(reason="expired", message="the caller's time was over before a thread was free")
+        if invocation.stopped:
+            return Declined(reason="expired", message="the caller's time was over, or it was gone, before it began")
         with self._lock:
             self._running.add(invocation)
         try:
@@ -117,43 +117,59 @@ class Runner:
         """In the context of the function."""
         started = now()
         enter(Session(invocation))
-        outcome: dict[str, Any]
+        run = _Run(function)
         with at_home(self._home), self._alarm.limit(invocation.deadline.remaining(), lambda: _too_late(invocation)):
             try:
                 with _databases():
-                    try:
-                        arguments = _arguments(function, call)  # an ORM may have to load some of them
-                    except (codec.CodecError, TypeError) as error:
-                        return Declined(reason="bad arguments", message=self._unfit(function, error))
-                    outcome = _encoded(function.code(*arguments.args, **arguments.kwargs))
+                    run(call)
             except BaseException as error:  # noqa: BLE001  # the node's edge: whatever it is, it is the caller's
-                outcome = {"error": codec.encode_error(error)}
-        return Returned(**outcome, written=self._written(invocation), seconds=now() - started)
+                if not run.begun:
+                    return self._not_begun(function, error)
+                run.failed(error)
+        return Returned(**run.outcome, written=self._written(invocation), seconds=now() - started)
+
+    def _not_begun(self, function: Function, error: BaseException) -> Declined:
+        if isinstance(error, codec.CodecError | TypeError):
+            message = f"{function.name} of {self._release} cannot take the arguments: {error}"
+            return Declined(reason="bad arguments", message=message)
+        message = f"{function.name} could not begin: {type(error).__name__}: {str(error).strip()}"
+        return Declined(reason="unavailable", message=message)
 
     def _written(self, invocation: Invocation) -> dict[str, int | None]:
-        written: dict[str, int | None] = {name: _sent(lsn) for name, lsn in invocation.written.items()}
         for database, touched in invocation.touched.items():
             if isinstance(database, Router) and (lsn := self._positions.after(database, touched)) is not None:
-                written[database.name] = _sent(lsn)
-        return written
+                invocation.saw(database.name, lsn)
+        return {name: None if lsn == UNKNOWN_LSN else int(lsn) for name, lsn in invocation.written.items()}
 
 
 def _too_late(invocation: Invocation) -> None:
     invocation.stop(_TIME_IS_OVER)
 
 
-def _arguments(function: Function, call: Call) -> BoundArguments:
-    """The arguments of the call; CodecError or TypeError if the function cannot take them."""
-    positional = [codec.decode(value) for value in call.positional]
-    named = {name: codec.decode(value) for name, value in call.named.items()}
-    return function.signature.bind(*positional, **named)
+class _Run:
+    """One run of a function, and what came of it."""
 
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self.begun = False
+        self.outcome: dict[str, Any] = {}
+        """The fields of the reply that say what came of it."""
 
-def _encoded(result: Any) -> dict[str, Any]:
-    try:
-        return {"value": codec.encode(result, "the result")}
-    except NotPortable as error:
-        return {"lost": str(error)}
+    def __call__(self, call: Call) -> None:
+        """Run it; raises what it raises, and before it has begun, CodecError or TypeError for bad arguments."""
+        positional = [codec.decode(value) for value in call.positional]  # an ORM may have to load some of them
+        named = {name: codec.decode(value) for name, value in call.named.items()}
+        arguments = self._function.signature.bind(*positional, **named)
+        self.begun = True
+        result = self._function.code(*arguments.args, **arguments.kwargs)
+        try:
+            self.outcome = {"value": codec.encode(result, "the result")}
+        except NotPortable as error:
+            self.outcome = {"lost": str(error)}
+
+    def failed(self, error: BaseException) -> None:
+        """Note what it has raised, or what was raised when it had ended, such as by a commit."""
+        self.outcome = {"error": codec.encode_error(error)}
 
 
 def _databases() -> ExitStack:
@@ -173,5 +189,7 @@ def _disconnect() -> None:
             log.warning("a connection to %r was not closed: %s", router.name, error)
 
 
-def _sent(lsn: int) -> int | None:
-    return None if lsn == UNKNOWN_LSN else int(lsn)
+def _in_line(deadline: Deadline) -> Deadline:
+    """How long a call may wait for a thread, so that there is time left for another node."""
+    left = deadline.remaining()
+    return deadline.within(LINE_TIMEOUT if left is None else min(LINE_TIMEOUT, left / 4))

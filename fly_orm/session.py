@@ -55,8 +55,12 @@ class Session:
         """How the last statement was served."""
 
     def pin(self, database: str, lsn: LSN) -> None:
-        """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``."""
-        self.behind[database] = max(lsn, self.behind.get(database, lsn))
+        """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``.
+
+        UNKNOWN_LSN keeps them there until a position is known that covers it.
+        """
+        known = self.behind.get(database, lsn)
+        self.behind[database] = lsn if UNKNOWN_LSN in (lsn, known) else max(lsn, known)
 
     def caught_up(self, database: str, commit: LSN) -> None:
         """The replica has replayed a commit that is this session's latest; let reads go there if that is enough."""

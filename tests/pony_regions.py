@@ -47,6 +47,9 @@ def close(database: Any) -> None:
     """End what this thread does with a database, and close all that it has open here."""
     orm.rollback()
     database.disconnect()
+    for thread in threading.enumerate():
+        if thread.name == "fly_orm channel opener":
+            thread.join()  # or it would connect to a network that is being closed
     router = getattr(database, "_fly_orm", None)
     if router is not None:
         router.close()

@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, NotSupported
 from ..libpq import has_input
 from ..routing.connector import Connector, unrouted
 from ..routing.router import Router
+from ..session import invocation
 from ..wrapping import Options
 from . import peewee_values
 
@@ -142,7 +143,7 @@ class WrappedPeewee:
         return connection
 
     def in_transaction(self) -> bool:
-        return bool(self._database.in_transaction())
+        return bool(self._database.in_transaction()) or (self._open() and _status(self._database) != _IDLE)
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -154,7 +155,8 @@ class WrappedPeewee:
         try:
             yield
         finally:
-            self._leave_no_transaction()
+            if not database.deferred:
+                self._leave_nothing()
 
     def disconnect(self) -> None:
         if not self._database.is_closed():
@@ -164,16 +166,36 @@ class WrappedPeewee:
         """Whether this thread has a connection of the driver's open."""
         return not self._database.is_closed() and isinstance(self._database.connection(), ext.connection)
 
-    def _leave_no_transaction(self) -> None:
+    def _leave_nothing(self) -> None:
+        """Let the next function that this thread runs find neither a transaction nor anything else of this one."""
         database = self._database
         pooled = hasattr(database, "manual_close")
-        if self._open() and database.connection().get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+        in_transaction = self.in_transaction()
+        if in_transaction:
             log.warning("a function has left a transaction on %r open; it is rolled back", self.name())
             while database.in_transaction():
                 database.pop_transaction()
+        if in_transaction or (self._open() and self._was_changed()):
             database.manual_close() if pooled else database.close()
         elif pooled:
             database.close()  # back to its pool
+
+    def _was_changed(self) -> bool:
+        """Whether the session of this thread is another than a new connection's would be."""
+        connection, running, router = self._database.connection(), invocation(), router_of(self._database)
+        modes = connection.autocommit, connection.readonly, connection.deferrable
+        return (
+            modes != (True, None, None)
+            or connection.isolation_level != self._database._isolation_level
+            or (running is not None and running.of(router).leaves_state)
+        )
+
+
+_IDLE = ext.TRANSACTION_STATUS_IDLE
+
+
+def _status(database: Any) -> Any:
+    return database.connection().get_transaction_status()
 
 
 def _was_lost(connection: Any) -> bool:

@@ -10,8 +10,11 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any
 
 from . import kinds
-from .refusal import Refusal
+from .refusal import CodecError, Refusal
 from .tree import Packer, Unpacker, expect, operand, operands, unpack
+
+#: Reducing a Fraction takes time by the square of its digits. Longer ones do not travel.
+MAX_FRACTION_BITS = 32 * 1024
 
 #: What text makes again as it was, with its kind.
 _TEXTS: dict[type, int] = {
@@ -49,8 +52,16 @@ def _unpack_complex(node: list[Any], depth: int) -> complex:
     return complex(expect(real, float), expect(imaginary, float))
 
 
+def _pack_fraction(value: Fraction, _depth: int) -> list[Any]:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_FRACTION_BITS:
+        raise Refusal("a Fraction of so many digits cannot travel; pass its numerator and denominator")
+    return [kinds.FRACTION, value.numerator, value.denominator]
+
+
 def _unpack_fraction(node: list[Any], depth: int) -> Fraction:
     numerator, denominator = (expect(unpack(part, depth), int) for part in operands(node, 2))
+    if max(numerator.bit_length(), denominator.bit_length()) > MAX_FRACTION_BITS:
+        raise CodecError("a Fraction has too many digits")
     return Fraction(numerator, denominator)
 
 
@@ -75,7 +86,7 @@ SCALARS: dict[type, Packer] = {
     bytearray: lambda value, depth: [kinds.BYTEARRAY, bytes(value)],
     memoryview: _pack_memoryview,
     complex: lambda value, depth: [kinds.COMPLEX, value.real, value.imag],
-    Fraction: lambda value, depth: [kinds.FRACTION, value.numerator, value.denominator],
+    Fraction: _pack_fraction,
     uuid.UUID: lambda value, depth: [kinds.UUID, value.bytes],
 }
 SCALAR_KINDS: dict[int, Unpacker] = {

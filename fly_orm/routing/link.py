@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..errors import FlyOrmError, NotSupported, TransactionLost
-from ..lsn import LSN
+from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, TransactionLost
+from ..lsn import LSN, UNKNOWN_LSN
 from ..messages import Done, Result, Run
 from ..remote_lease import Answer, RemoteLease
 from ..session import Route, Served, current
@@ -94,6 +94,7 @@ class PrimaryLink:
             raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
         if statement.ends and transaction is not None and transaction.settings:
             raise self.router.driver_error(NotSupported(UNKNOWN_END))
+        commits = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
         run = Run(
             database=self.router.name,
             lease=b"",
@@ -106,9 +107,13 @@ class PrimaryLink:
             keep=self.kept or statement.pins,
             commits=statement.kind is Kind.COMMIT,
             ends=statement.ends,
-            wait=wrote or statement.kind is not Kind.READ,
+            wait=commits or statement.kind is Kind.ROLLBACK or self.router.expects_unknown(),
         )
-        return self._take(self._ask(run), statement, sqls, why)
+        answer = self._ask(run)
+        # Of what commits nothing, the position is the least that the session's next reads have to show: who tries again
+        # after a rollback must not read again what is older than what the transaction has met.
+        follow = self.router.wait if commits else self.router.expect
+        return self._take(answer, statement, sqls, why, follow)
 
     def follow_encoding(self) -> None:
         """Give the session on the primary, if there is one, the client encoding that there is here now."""
@@ -168,6 +173,8 @@ class PrimaryLink:
 
     def _lost(self, run: Run, error: BaseException) -> None:
         """Note that a request failed, and with it the transaction or the session it belonged to."""
+        if not isinstance(error, NotDelivered | Refused | TransactionLost):
+            self.router.expect(UNKNOWN_LSN)  # what may be committed is to be found by who looks for it
         if run.commits or run.ends:
             self.transaction = None
         elif self.transaction is not None:
@@ -177,13 +184,20 @@ class PrimaryLink:
             # As the driver does when it loses its server: what the session held cannot be had again.
             self._connection.close()
 
-    def _take(self, answer: Answer, statement: Statement, sqls: Sequence[bytes], why: str) -> Result:
+    def _take(
+        self,
+        answer: Answer,
+        statement: Statement,
+        sqls: Sequence[bytes],
+        why: str,
+        follow: Callable[[LSN], float | None],
+    ) -> Result:
         done = answer.done
         notices = self._connection.notices
         notices.extend(done.notices)
         del notices[:-_NOTICES]
         transaction = self._follow(done, statement)
-        waited = self._wait(LSN(done.lsn), statement) if done.lsn is not None else 0.0
+        waited = (follow(LSN(done.lsn)) if done.lsn is not None else None) or 0.0
         current().served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
         if done.error is not None:
             raise rebuild(explain(done.error))
@@ -191,14 +205,6 @@ class PrimaryLink:
         if transaction is not None:
             self._succeeded(transaction, statement, sqls, result.status_message)
         return result
-
-    def _wait(self, lsn: LSN, statement: Statement) -> float:
-        """Wait until the replica shows what was committed, and return how long that took, in seconds."""
-        if statement.kind is not Kind.ROLLBACK:
-            return self.router.wait(lsn)
-        # Nothing was: but who tries again must not read again what is older than what the transaction has met.
-        self.router.expect(lsn)
-        return 0.0
 
     def _follow(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over the transaction status; returns the transaction that was open before."""

@@ -117,7 +117,7 @@ class Router:
         """Wait until the replica shows a commit, and return how long that took, in seconds.
 
         A replica that is late never makes the write fail: the session's reads go to the primary until it has caught up.
-        ``wait`` overrides the database's own. A commit at UNKNOWN_LSN is waited for with the session's next write.
+        ``wait`` overrides the database's own. Nothing is waited for at UNKNOWN_LSN, which see :meth:`expect`.
         """
         session, started = current(), now()
         if session.invocation is not None:
@@ -125,26 +125,32 @@ class Router:
         if (wait or self._wait) == "none":
             return 0.0
         if commit == UNKNOWN_LSN:
-            session.pin(self.name, commit)
-            log.warning(
-                "what was written to %r cannot be waited for; reads go to the primary until the next write", self.name
-            )
+            self.expect(commit)
             return 0.0
         try:
             self.waiter.wait(commit, Deadline.after(self.settings.replication_timeout))
         except NotAReplica:
             session.unpin(self.name)
-        except ReplicationTimeout as error:
+        except BaseException as error:  # the caller may be interrupted, and has to see what it wrote all the same
             session.pin(self.name, commit)
+            if not isinstance(error, ReplicationTimeout):
+                raise
             log.warning("%s; this session reads from the primary until it has", error)
         else:
             session.caught_up(self.name, commit)
         return now() - started
 
     def expect(self, position: LSN) -> None:
-        """Let the session's reads be no older than a position, without waiting for it now."""
+        """Let the session's reads be no older than a position, without waiting for it now.
+
+        UNKNOWN_LSN stands for one that could not be asked for: the first of the reads, on the primary, tells it.
+        """
         if self._wait != "none":
             current().pin(self.name, position)
+
+    def expects_unknown(self) -> bool:
+        """Whether the session has to see what nobody could say the position of."""
+        return current().behind.get(self.name) == UNKNOWN_LSN
 
     def pinned(self, session: Session) -> bool:
         """Whether the session's reads of this database have to run on the primary."""

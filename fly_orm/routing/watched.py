@@ -11,6 +11,8 @@ from ..session import invocation
 from .mixing import mix
 from .text import text_of
 
+#: Stands for the statement by which a server-side cursor fetches.
+_FETCH = "TABLE fetched"
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
@@ -52,6 +54,26 @@ class WatchedCursor(ext.cursor):
         return running.statement(router, self.connection, router.classify(text), text)
 
 
+class WatchedNamedCursor(WatchedCursor):
+    """One that fetches from the server, which takes its time for each batch."""
+
+    def fetchone(self) -> Any:
+        with self._watched(_FETCH):
+            return super().fetchone()
+
+    def fetchmany(self, size: Any = None) -> Any:
+        with self._watched(_FETCH):
+            return super().fetchmany(*(() if size is None else (size,)))
+
+    def fetchall(self) -> Any:
+        with self._watched(_FETCH):
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with self._watched(_FETCH):
+            return super().__next__()
+
+
 class WatchedConnection(ext.connection):
     """A connection to a primary. Its cursors are psycopg2's own, but for those that such a function makes."""
 
@@ -60,12 +82,20 @@ class WatchedConnection(ext.connection):
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
-        if invocation() is None:
+        running = invocation()
+        if running is None:
             return super().cursor(name, cursor_factory, withhold, scrollable)
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
-        if isinstance(factory, type) and not issubclass(factory, WatchedCursor):
-            factory = _watched_class(factory)
+        if not isinstance(factory, type):
+            running.of(self.router).wrote = True  # there is no telling what its cursors do
+        elif not issubclass(factory, WatchedCursor):
+            factory = _watched_class(factory, WatchedCursor if name is None else WatchedNamedCursor)
         return super().cursor(name, factory, withhold, scrollable)
+
+    def lobject(self, *args: Any, **kwargs: Any) -> Any:
+        if (running := invocation()) is not None:
+            running.of(self.router).wrote = True
+        return super().lobject(*args, **kwargs)
 
     def commit(self) -> None:
         if (running := invocation()) is not None:
@@ -76,5 +106,6 @@ class WatchedConnection(ext.connection):
 _classes: dict[Any, Any] = {}
 
 
-def _watched_class(factory: Any) -> Any:
-    return _classes.get(factory) or _classes.setdefault(factory, mix(factory, WatchedCursor))
+def _watched_class(factory: Any, watched: type[WatchedCursor]) -> Any:
+    key = factory, watched
+    return _classes.get(key) or _classes.setdefault(key, mix(factory, watched))

@@ -31,7 +31,7 @@ def statements(lines: Iterable[str], database: str) -> Iterator[str]:
 
 def is_ponys_select(sql: str) -> bool:
     """Whether a statement reads what the suite has stored, rather than something about the server."""
-    return sql.startswith("SELECT ") and _ABOUT_THE_SERVER.search(sql) is None
+    return sql[:7].upper() == "SELECT " and _ABOUT_THE_SERVER.search(sql) is None
 
 
 def ponys_selects(log: Path, database: str) -> int:

@@ -49,7 +49,7 @@ def objections(plain: Run, run: Run) -> list[str]:
         return [f"{name}: only {passed} tests pass, so the others prove nothing"] if passed < LEAST_OK_PLAIN else []
     wrong = []
     if found:
-        wrong.append(f"{name}: {found} tests are worse than plain")
+        wrong.append(f"{name}: tests that are worse than plain: {found}")
     if run.selects < LEAST_SELECTS:
         wrong.append(f"{name}: the replica has served only {run.selects} of Pony's SELECTs, not {LEAST_SELECTS}")
     return wrong
