@@ -1,23 +1,17 @@
-"""Functions that run in another region: one request for the whole function, and the replica wait after it."""
+"""Functions that run in the primary region, or in any other, as one request."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from . import codec
-from .deadline import Deadline, check_timeout
-from .errors import FlyOrmError, NotSupported, Refused, RemoteError, ResultLost
+from .dispatch import CallOptions, dispatch
 from .functions import Function, register, registered
-from .home import Home, home
-from .lsn import LSN, UNKNOWN_LSN
-from .messages import Call, Returned
+from .home import home
 from .places import Region, name_of
-from .remote_call import CallAnswer
-from .routing.errors import as_driver_error
-from .routing.router import Router, Wait, check_choice, routers
-from .session import Route, Served, current
+from .routing.router import Wait
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,21 +20,19 @@ R = TypeVar("R")
 class OnPrimary(Generic[P, R]):
     """A function whose calls run in the primary region. Made by :func:`on_primary`."""
 
-    def __init__(
-        self, code: Callable[P, R], function: Function, wait: Wait | None, timeout: float | str | None
-    ) -> None:
+    def __init__(self, code: Callable[P, R], function: Function, options: CallOptions) -> None:
         functools.update_wrapper(self, code)
         self.function = function
         self.local = code
         """Runs the function here, wherever that is."""
-        self._wait, self._timeout = wait, timeout
+        self._options = options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         place = home()
         if place.settings.topology.is_primary:
             return self.local(*args, **kwargs)
         region = place.settings.topology.primary_region or ""
-        result: R = _call(place, region, self.function, args, kwargs, wait=self._wait, timeout=self._timeout)
+        result: R = dispatch(place, region, self.function, args, kwargs, self._options)
         return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -50,6 +42,10 @@ class OnPrimary(Generic[P, R]):
         bound = functools.partial(self, instance)
         bound.local = functools.partial(self.local, instance)  # type: ignore[attr-defined]  # a partial has attributes
         return bound
+
+    def __reduce__(self) -> str:
+        """Pickled by name, as any function."""
+        return self.local.__qualname__
 
     def __repr__(self) -> str:
         return f"<on_primary {self.function.name}>"
@@ -85,10 +81,10 @@ def on_primary(
     never repeated), NotPortable if an argument cannot travel, ResultLost if it ran and its result cannot, and what the
     function raises. ConfigurationError when a lambda, a closure, a coroutine or a generator is decorated.
     """
-    _check(wait, timeout)
+    options = CallOptions(wait=wait, timeout=timeout)
 
     def decorate(code: Callable[P, R]) -> OnPrimary[P, R]:
-        return OnPrimary(code, register(code, name), wait, timeout)
+        return OnPrimary(code, register(code, name), options)
 
     return decorate if code is None else decorate(code)
 
@@ -105,140 +101,23 @@ def call(
     """What the function returns in a region: :data:`fly_orm.PRIMARY`, or one by its name. In this one it just runs.
 
     The function is one that :func:`fly_orm.remote` or :func:`fly_orm.on_primary` has registered; everything else is as
-    with :func:`fly_orm.on_primary`. Runs on a random node of the region that can be reached.
+    with :func:`fly_orm.on_primary`. Runs on a random node of the region that can be reached. Keyword arguments of the
+    function that are called ``wait`` or ``timeout`` have to be passed by position.
     """
-    _check(wait, timeout)
-    place, name = home(), name_of(region)
-    code = function.local if isinstance(function, OnPrimary) else function
+    options = CallOptions(wait=wait, timeout=timeout)
+    code, args = _code_of(function, args)
     known = registered(code)
+    place, name = home(), name_of(region)
     if name == place.settings.topology.region:
-        return code(*args, **kwargs)
-    result: R = _call(place, name, known, args, kwargs, wait=wait, timeout=timeout)
+        return code(*args, **kwargs)  # type: ignore[no-any-return]
+    result: R = dispatch(place, name, known, args, kwargs, options)
     return result
 
 
-def _check(wait: Wait | None, timeout: float | str | None) -> None:
-    if wait is not None:
-        check_choice("wait", wait, "write", "none")
-    if not isinstance(timeout, str):
-        check_timeout("timeout", timeout)
-
-
-def _call(
-    place: Home,
-    region: str,
-    function: Function,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    *,
-    wait: Wait | None,
-    timeout: float | str | None,
-) -> Any:
-    deadline = Deadline.after(place.settings.rpc_timeout if isinstance(timeout, str) else timeout)
-    session = current()
-    if session.invocation is not None:
-        deadline = deadline.or_earlier(session.invocation.deadline)
-    ours = _routers(place)
-    _refuse_in_transaction(function, ours)
-    message = _message(function, args, kwargs, on_primary=region == place.settings.topology.primary_region)
-    try:
-        answer = place.forwarder.call(region, message, deadline)
-    except FlyOrmError as error:
-        raise _as_caught_here(_with_release(error, place), ours) from error
-    waited = _wait(answer.returned, ours, wait)
-    route = Route.PRIMARY if message.on_primary else Route.REGION
-    session.served = Served(
-        route=route, why=f"a call of {function.name}", node=str(answer.node), rpc=answer.seconds, wait=waited
-    )
-    return _outcome(function, answer)
-
-
-def _routers(place: Home) -> list[Router]:
-    """Those of the databases whose replica is in this region."""
-    region = place.settings.topology.region
-    return [
-        router
-        for router in routers()
-        if router.settings.topology.region == region and not router.settings.topology.is_primary
-    ]
-
-
-def _refuse_in_transaction(function: Function, ours: list[Router]) -> None:
-    for router in ours:
-        if router.wrapped.in_transaction():
-            raise router.driver_error(
-                NotSupported(
-                    f"{function.name} would run in a session of its own, and be no part of the transaction that is "
-                    f"open on {router.name!r}: call it before or after, let it contain the whole transaction, or run "
-                    "its statements from here, in the transaction, with .local(…)"
-                )
-            )
-
-
-def _message(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, on_primary: bool) -> Call:
-    """The request; TypeError as a plain call raises it, NotPortable if an argument cannot travel."""
-    function.signature.bind(*args, **kwargs)
-    return Call(
-        function=function.name,
-        positional=[codec.encode(value, label) for value, label in zip(args, _labels(function), strict=False)],
-        named={name: codec.encode(value, f"argument {name!r}") for name, value in kwargs.items()},
-        on_primary=on_primary,
-    )
-
-
-def _labels(function: Function) -> Iterator[str]:
-    """How an error names each positional argument."""
-    for name, parameter in function.signature.parameters.items():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            number = 0
-            while True:
-                yield f"argument {name!r}[{number}]"
-                number += 1
-        yield f"argument {name!r}"
-
-
-def _with_release(error: FlyOrmError, place: Home) -> FlyOrmError:
-    """The error, and which release runs here if that of the node may be another."""
-    if not isinstance(error, Refused) or error.reason not in ("unknown function", "bad arguments"):
-        return error
-    return Refused(f"{error}. This process runs release {place.settings.release or 'unnamed'!r}", **error.__dict__)
-
-
-def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:
-    """The error as callers of the databases here can catch it, too."""
-    return ours[0].driver_error(error) if ours else as_driver_error(error)
-
-
-def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> float:
-    """Wait until the replicas here show what a function wrote; returns how long that took, in seconds."""
-    waited = 0.0
-    for name, position in returned.written.items():
-        commit = UNKNOWN_LSN if position is None else LSN(position)
-        if (running := current().invocation) is not None:
-            running.saw(name, commit)
-        waited += sum(router.wait(commit, wait) for router in ours if router.is_called(name))
-    return waited
-
-
-def _outcome(function: Function, answer: CallAnswer) -> Any:
-    """What the function returned; raises what it raised."""
-    returned = answer.returned
-    if returned.error is not None:
-        try:
-            error = codec.decode_error(returned.error)
-        except codec.CodecError as problem:
-            error = RemoteError(f"{function.name} raised an error on {answer.node} that cannot be read here: {problem}")
-        raise error
-    if returned.value is None:
-        raise _lost(function, answer, returned.lost or "the node has sent none")
-    try:
-        return codec.decode(returned.value)
-    except codec.CodecError as problem:
-        raise _lost(function, answer, str(problem)) from problem
-
-
-def _lost(function: Function, answer: CallAnswer, problem: str) -> ResultLost:
-    return ResultLost(
-        f"{function.name} ran on {answer.node}, and what it wrote is committed, but its result is lost: {problem}",
-        node=str(answer.node),
-    )
+def _code_of(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """The function itself, of what stands for it, and the arguments with the instance that a method belongs to."""
+    if isinstance(function, functools.partial) and isinstance(function.func, OnPrimary) and not function.keywords:
+        return function.func.local, (*function.args, *args)
+    if inspect.ismethod(function):
+        return function.__func__, (function.__self__, *args)
+    return (function.local if isinstance(function, OnPrimary) else function), args

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .deadline import Deadline, now
 from .errors import (
@@ -24,6 +26,8 @@ from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
 CONNECT_TIMEOUT = 2.0
 #: Channels kept ready beyond those in use, so that a write need not wait for a connection to be made.
 READY_CHANNELS = 2
+#: Of the channels to a node, functions that run there use at most this share, so that statements find one as well.
+CALL_SHARE = 0.5
 #: Part of the time that is left is for the way there and back.
 _MARGIN = 0.05
 
@@ -121,6 +125,17 @@ class NodeChannels:
         self._transport, self._secret, self._region = transport, secret, region
         self._pool: Pool[SealedChannel] = Pool(self._open, SealedChannel.close, max_size=max_size)
         self._warming = threading.Lock()
+        self._calls = threading.BoundedSemaphore(max(1, int(max_size * CALL_SHARE)))
+
+    @contextmanager
+    def room_for_call(self, deadline: Deadline) -> Iterator[None]:
+        """A block in which a function may be called; AllInUse if too many are under way until the deadline."""
+        if not self._calls.acquire(timeout=deadline.remaining()):
+            raise AllInUse(f"as many functions as may run on {self.node} stayed under way", node=str(self.node))
+        try:
+            yield
+        finally:
+            self._calls.release()
 
     def acquire(self, deadline: Deadline) -> SealedChannel:
         """A channel for the caller alone; NotDelivered if none can be had in time."""

@@ -12,7 +12,7 @@ from .alarm import Alarm
 from .channels import CONNECT_TIMEOUT, NodeChannels, open_channel
 from .deadline import Deadline
 from .discovery import Discovery, chosen
-from .errors import ConfigurationError, FlyOrmError, NotDelivered
+from .errors import FlyOrmError, NoNode, NotDelivered
 from .registry import make_discovery
 from .settings import Settings
 from .topology import Node
@@ -79,13 +79,13 @@ class Directory:
         return list(self._discovery.regions(deadline))
 
     def candidates(self, region: str, deadline: Deadline) -> list[Node]:
-        """The nodes of a region: in random order, those set aside last; ConfigurationError if there are none."""
+        """The nodes of a region: in random order, those set aside last; NoNode if there are none."""
         nodes = self.nodes(region, deadline)
         if not nodes:
             self._discovery.refresh(region, deadline)
             nodes = self.nodes(region, deadline)
         if not nodes:
-            raise ConfigurationError(
+            raise NoNode(
                 f"no node in region {region!r}: looked in {self.describe(region)}; run `fly-orm serve` there, "
                 f"or say where it runs, for instance FLY_ORM_NODES='{region}=ADDRESS:PORT'"
             )

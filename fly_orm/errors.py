@@ -7,7 +7,8 @@
     ├── NotSupported              cannot work from a secondary region; nothing ran
     ├── NotPortable               an argument of a function cannot travel to another node; nothing was sent
     ├── NotDelivered              no node got it: certainly not executed, safe to repeat
-    │   └── AuthenticationFailed  the two ends do not hold the same secret
+    │   ├── AuthenticationFailed  the two ends do not hold the same secret
+    │   └── NoNode                none is known in the region; a ConfigurationError as well
     ├── Refused                   a node got it and declined before executing anything, safe to repeat
     │   └── NotPrimary            that node's database is a replica
     ├── OutcomeUnknown            sent, no answer: it may have executed; never repeated by fly_orm
@@ -31,6 +32,7 @@ __all__ = [
     "AuthenticationFailed",
     "ConfigurationError",
     "FlyOrmError",
+    "NoNode",
     "NotAReplica",
     "NotDelivered",
     "NotPortable",
@@ -72,6 +74,10 @@ class NotDelivered(FlyOrmError):
 
 class AuthenticationFailed(NotDelivered):
     """The node and this process do not hold the same secret, or somebody altered what they said."""
+
+
+class NoNode(NotDelivered, ConfigurationError):
+    """No node of the region is known: what lists them is wrong, or none runs there at the moment."""
 
 
 class Refused(FlyOrmError):

@@ -10,7 +10,7 @@ import psycopg2
 
 from .alarm import Alarm
 from .deadline import Deadline
-from .errors import Refused
+from .errors import FlyOrmError, Refused
 from .invocation import Invocation
 from .lease import ConnectionBroken, Lease
 from .messages import (
@@ -202,7 +202,7 @@ class ChannelExecutor:
             return Declined(reason=error.reason, message=str(error))
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no connection to the primary is free: {error}")
-        except psycopg2.Error as error:
+        except (psycopg2.Error, FlyOrmError) as error:
             return Declined(reason="unavailable", message=f"no connection to the primary can be had: {error}")
         if held is None or held.id != request.lease:
             return Declined(reason="lost", message="its time without a statement was over, or this node was restarted")

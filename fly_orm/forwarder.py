@@ -9,7 +9,7 @@ from .channels import AllInUse, NodeChannels, OldChannelLost
 from .deadline import Deadline
 from .directory import Directory
 from .errors import FlyOrmError, NotDelivered, NotPrimary, Refused
-from .messages import Call, Cancel, Run
+from .messages import BUSY, Call, Cancel, Run
 from .remote_call import CallAnswer, send
 from .remote_lease import Answer, RemoteLease
 from .settings import Settings
@@ -17,6 +17,9 @@ from .topology import Node
 from .transport import Transport
 
 T = TypeVar("T")
+
+#: With less time than so many seconds, busy nodes are not asked once more: their answers could come too late.
+LAST_TRY = 0.5
 
 
 class Forwarder:
@@ -52,10 +55,19 @@ class Forwarder:
         return self.each_node(self._region, deadline, attempt)
 
     def call(self, region: str, call: Call, deadline: Deadline) -> CallAnswer:
-        """What a function came to on a node of a region; otherwise as :meth:`begin`."""
-        return self.each_node(
-            region, deadline, lambda channels: send(channels, call, deadline), did=f"ran {call.function}"
-        )
+        """What a function came to on a node of a region; otherwise as :meth:`begin`.
+
+        A node that is busy lets it wait for a while before it declines: the nodes are asked again until the deadline.
+        """
+        while True:
+            try:
+                return self.each_node(
+                    region, deadline, lambda channels: send(channels, call, deadline), did=f"ran {call.function}"
+                )
+            except Refused as error:
+                left = deadline.remaining()
+                if error.reason != BUSY or (left is not None and left < LAST_TRY):
+                    raise
 
     def each_node(
         self,
@@ -90,7 +102,8 @@ class Forwarder:
                 except OldChannelLost as error:
                     failures.append(error.__cause__ if isinstance(error.__cause__, NotDelivered) else error)
                 except NotDelivered as error:
-                    self.directory.set_aside(node, error)
+                    if not deadline.expired:  # or it may have been the caller's time that was too short
+                        self.directory.set_aside(node, error)
                     failures.append(error)
                     break
                 else:

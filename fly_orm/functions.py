@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
+from .codec.names import importable
 from .errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,7 +47,11 @@ def register(code: Callable[..., Any], name: str | None = None) -> Function:
     return function
 
 
-def remote(code: F | None = None, *, name: str | None = None) -> Any:
+@overload
+def remote(code: F, /) -> F: ...
+@overload
+def remote(*, name: str | None = None) -> Callable[[F], F]: ...
+def remote(code: Any = None, /, *, name: str | None = None) -> Any:
     """The function itself, which other nodes may call from now on, by :func:`fly_orm.call`.
 
     A decorator, bare or with ``name``, the name that the nodes call it by: by default its module and qualified name.
@@ -69,7 +72,7 @@ def find(name: str) -> Function | None:
 
 def registered(code: Callable[..., Any]) -> Function:
     """The registration of a function; ConfigurationError if there is none."""
-    function = _by_code.get(code)
+    function = _by_code.get(code) if inspect.isfunction(code) else None
     if function is None:
         called = getattr(code, "__qualname__", repr(code))
         raise ConfigurationError(f"{called} is not registered: decorate it with @fly_orm.remote or @fly_orm.on_primary")
@@ -94,15 +97,4 @@ def _problem(code: Callable[..., Any]) -> str | None:
 
 
 def _name(code: Callable[..., Any]) -> str:
-    return f"{_module(code.__module__)}:{code.__qualname__}"
-
-
-def _module(name: str) -> str:
-    """The name by which other processes import a module: that of the program's main one is on its command line."""
-    if name != "__main__":
-        return name
-    main = sys.modules[name]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name)
-    return Path(getattr(main, "__file__", None) or name).stem
+    return f"{importable(code.__module__)}:{code.__qualname__}"

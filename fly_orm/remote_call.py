@@ -9,7 +9,7 @@ import msgspec
 from .channels import NodeChannels, OldChannelLost, refused
 from .deadline import Deadline, now
 from .errors import NotDelivered, NotSupported, OutcomeUnknown
-from .messages import Call, Declined, Returned
+from .messages import Call, Declined, Reply, Returned
 from .topology import Node
 
 
@@ -25,6 +25,16 @@ class CallAnswer:
 def send(channels: NodeChannels, call: Call, deadline: Deadline) -> CallAnswer:
     """What the function came to on this node. NotDelivered or Refused if it certainly did not run there."""
     started = now()
+    with channels.room_for_call(deadline):
+        reply = _exchange(channels, call, deadline, started)
+    if isinstance(reply, Returned):
+        return CallAnswer(returned=reply, node=channels.node, seconds=now() - started)
+    if isinstance(reply, Declined):
+        raise refused(reply, channels.node)
+    raise OutcomeUnknown(f"{channels.node} answered {call.function} with {type(reply).__name__}")
+
+
+def _exchange(channels: NodeChannels, call: Call, deadline: Deadline, started: float) -> Reply:
     channel = channels.acquire(deadline)
     try:
         reply = channel.request(msgspec.structs.replace(call, budget=channel.budget(deadline)), deadline)
@@ -40,8 +50,4 @@ def send(channels: NodeChannels, call: Call, deadline: Deadline) -> CallAnswer:
             raise OutcomeUnknown(f"{call.function} may have run on {channels.node}: {error}", **facts) from error
         raise
     channels.release(channel)
-    if isinstance(reply, Returned):
-        return CallAnswer(returned=reply, node=channels.node, seconds=now() - started)
-    if isinstance(reply, Declined):
-        raise refused(reply, channels.node)
-    raise OutcomeUnknown(f"{channels.node} answered {call.function} with {type(reply).__name__}")
+    return reply

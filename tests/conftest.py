@@ -1,10 +1,12 @@
 """One primary and one replica for the whole run, and a fresh database for each test that asks for one."""
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 
 import pytest
+from psycopg2 import extras
 from shared_cluster import restore
 from side_by_side import SideBySide
 from two_regions import TwoRegions, two_regions
@@ -40,6 +42,14 @@ def _anew() -> Iterator[None]:
     """Each test meets its own environment."""
     yield
     home.forget()
+
+
+@pytest.fixture(autouse=True)
+def _json(request: pytest.FixtureRequest) -> None:
+    """JSON as the test's ORM has it: Pony, once imported, has the driver return it as text in the whole process."""
+    loads = str if request.module.__name__.startswith("test_pony") else json.loads
+    extras.register_default_json(globally=True, loads=loads)
+    extras.register_default_jsonb(globally=True, loads=loads)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import peewee
 from playhouse.db_url import connect
+from playhouse.pool import PooledPostgresqlDatabase
 
 import fly_orm
 
@@ -38,6 +39,8 @@ def serve_here(variable="SHOP_URL"):
 
 db = serve_here()
 other_db = serve_here("OTHER_URL")
+#: One that is never initialised, which must not hurt the others.
+archive = fly_orm.wrap(PooledPostgresqlDatabase(None)) if db else None
 
 
 @fly_orm.register_type
@@ -190,6 +193,46 @@ def go_on_and_on(path):
 def write_in_both(name):
     Item.create(name=name)
     other_db.execute_sql("INSERT INTO other (name) VALUES (%s)", (name,))
+
+
+@fly_orm.on_primary
+def leave_modes(autocommit, readonly):
+    connection = Item._meta.database.connection()
+    connection.set_session(autocommit=autocommit, readonly=readonly)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    connection.commit()
+
+
+@fly_orm.on_primary
+def leave_peewee_confused():
+    database = Item._meta.database
+    database.transaction().__enter__()
+    database.execute_sql("COMMIT")
+
+
+@fly_orm.on_primary
+def write_large_object():
+    connection = Item._meta.database.connection()
+    connection.autocommit = False
+    connection.lobject(0, "wb").write(b"large")
+    connection.commit()
+
+
+@fly_orm.on_primary(timeout=1)
+def read_slowly(path):
+    """Fetch, from a server-side cursor, rows that each take their time."""
+    database = Item._meta.database
+    database.connection().autocommit = False
+    with database.connection().cursor(name="slow") as cursor:
+        cursor.itersize = 1
+        cursor.execute("SELECT pg_sleep(0.1) FROM generate_series(1, 100)")
+        try:
+            for number, _ in enumerate(cursor):
+                Path(path).write_text(str(number))
+        except Exception as error:
+            Path(path).write_text(f"stopped: {error}")
+            raise
 
 
 class Till:

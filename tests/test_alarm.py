@@ -55,3 +55,21 @@ def test_closing_ends_the_thread_and_takes_no_more(alarm):
     assert not alarm._thread.is_alive()
     with pytest.raises(RuntimeError, match="closed"):
         alarm.set(1, lambda: None)
+
+
+def test_a_call_in_more_time_than_a_clock_holds_hinders_no_other(alarm):
+    called = threading.Event()
+    alarm.set(1e12, called.set)
+    alarm.set(0.01, called.set)
+    assert called.wait(10)
+    called.clear()
+    alarm.set(0.02, called.set)
+    assert called.wait(10)
+
+
+def test_a_call_that_raises_hinders_no_other_and_is_logged(alarm, caplog):
+    called = threading.Event()
+    alarm.set(0, lambda: 1 / 0)
+    alarm.set(0.01, called.set)
+    assert called.wait(10)
+    assert "ZeroDivisionError" in caplog.text

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +22,17 @@ from transport_tools import until
 from two_regions import SECRET, close, settings
 
 import fly_orm
-from fly_orm import NotDelivered, NotPortable, NotSupported, OutcomeUnknown, Refused, RemoteError, ResultLost, Route
+from fly_orm import (
+    NotDelivered,
+    NotPortable,
+    NotSupported,
+    OutcomeUnknown,
+    Refused,
+    RemoteError,
+    ResultLost,
+    Route,
+    home,
+)
 from fly_orm.session import current
 from fly_orm.testing import Cluster, Wan
 from fly_orm.topology import Node
@@ -140,8 +152,13 @@ class TestACall:
         assert fly_orm.call(fly_orm.PRIMARY, shop.region) == "syd"
         assert fly_orm.call("syd", shop.where)[0] == here.node.pid
         assert fly_orm.call("lax", shop.region) == "lax"
-        with pytest.raises(fly_orm.ConfigurationError, match="no node in region 'ams'"):
+        with pytest.raises(fly_orm.NoNode, match="no node in region 'ams'"):
             fly_orm.call("ams", shop.region)
+
+    def test_takes_a_method_as_well(self, here):
+        keeper = shop.Keeper(name="ann")
+        assert fly_orm.call("syd", keeper.greet, "bob") == "ann greets bob in syd"
+        assert fly_orm.call("lax", keeper.greet, "bob") == "ann greets bob in lax"
 
     def test_keeps_types(self, here):
         till = shop.give_back(shop.Till(3), (1, {2}), key=shop.Size.LARGE)
@@ -169,6 +186,16 @@ class TestACall:
         assert len(here.stored()) == 48
 
 
+@contextmanager
+def replay_resumed_later(cluster):
+    """A block at whose start replay is paused, and goes on after a moment."""
+    cluster.pause_replay()
+    resume = threading.Timer(0.3, cluster.resume_replay)
+    resume.start()
+    yield
+    resume.join()
+
+
 def stock_and_read(here, number):
     with here.db.connection_context():
         shop.stock([f"item {number}"])
@@ -191,8 +218,7 @@ def settled(here):
 
 class TestTheWait:
     def test_is_for_what_the_function_wrote(self, here):
-        with here.cluster.replay_paused():
-            threading.Timer(0.3, here.cluster.resume_replay).start()
+        with replay_resumed_later(here.cluster):
             shop.stock(["a"])
             assert fly_orm.why().wait > 0.1
         assert here.names() == ["a"]
@@ -222,10 +248,44 @@ class TestTheWait:
     def test_is_for_a_select_of_a_function_that_may_write(self, here, volatility, waits):
         body = "INSERT INTO item (name, price) VALUES ('a', 1) RETURNING id" if waits else "SELECT 1"
         here.query(f'CREATE FUNCTION "Bump"() RETURNS int LANGUAGE sql {volatility} AS $${body}$$')
-        with here.cluster.replay_paused():
-            threading.Timer(0.3, here.cluster.resume_replay).start()
+        with replay_resumed_later(here.cluster):
             shop.sql('SELECT count(*), "Bump"() FROM sale')
             assert (fly_orm.why().wait > 0) is waits
+
+    def test_is_for_a_view_that_calls_such_a_function(self, here):
+        here.query(
+            "CREATE FUNCTION bump() RETURNS int LANGUAGE sql AS "
+            "$$INSERT INTO item (name, price) VALUES ('a', 1) RETURNING id$$; CREATE VIEW bumped AS SELECT bump()"
+        )
+        with replay_resumed_later(here.cluster):
+            shop.sql("SELECT * FROM bumped")
+            assert fly_orm.why().wait > 0
+
+    def test_is_for_a_large_object(self, here):
+        with replay_resumed_later(here.cluster):
+            shop.write_large_object()
+            assert fly_orm.why().wait > 0
+
+    def test_is_as_long_as_the_most_patient_wrapping_of_a_database_wants(self, here):
+        impatient = [here.database(here.cluster.replica, wait="none") for _ in range(8)]
+        assert len(impatient) == 8
+        with replay_resumed_later(here.cluster):
+            shop.stock(["a"])
+        assert here.names() == ["a"]
+
+    def test_that_is_interrupted_lets_the_reads_see_the_write_all_the_same(self, here):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        with here.cluster.replay_paused():
+            before = signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    shop.stock(["a"])
+            finally:
+                signal.signal(signal.SIGALRM, before)
+            assert [item.name for item in shop.Item.select()] == ["a"]
 
     @pytest.mark.parametrize(
         "setting", ["SET LOCAL synchronous_commit = off", "SELECT set_config('synchronous_commit', 'off', true)"]
@@ -331,12 +391,52 @@ class TestATransaction:
             shop.stock.local(["c"])
         assert here.names() == ["a", "c"]
 
+    @pytest.mark.parametrize("begin", [lambda db: db.begin(), lambda db: db.execute_sql("BEGIN")])
+    def test_that_was_begun_by_hand_is_met_as_well(self, here, begin):
+        begin(here.db)
+        with pytest.raises(NotSupported, match="no part of the transaction"):
+            shop.stock(["b"])
+        here.db.rollback()
+        shop.stock(["b"])
+
     def test_that_the_function_leaves_open_is_rolled_back(self, here):
         for _ in range(12):
             shop.leave_open("a")
         assert here.stored() == []
         shop.stock(["b"])
         assert here.names() == ["b"]
+
+
+class TestASession:
+    """Is the function's own: the next one that the same thread runs finds nothing of it."""
+
+    @pytest.fixture
+    def one_thread(self, bare):
+        node = bare.start("--pool-size", "1")
+        bare.live_in_lax(node.address())
+        return bare
+
+    @pytest.mark.parametrize(
+        "leave",
+        [
+            lambda: shop.leave_modes(False, None),
+            lambda: shop.leave_modes(True, True),
+            lambda: shop.leave_peewee_confused(),
+            lambda: shop.sql("CREATE TEMP TABLE item (id serial, name text, price numeric)"),
+            lambda: shop.sql("SET search_path TO pg_catalog"),
+            lambda: shop.sql("SELECT set_config('search_path', 'pg_catalog', false)"),
+            lambda: shop.sql("SET synchronous_commit TO off"),
+            lambda: shop.sql("SELECT pg_advisory_lock(42)"),
+        ],
+    )
+    def test_leaves_nothing(self, one_thread, leave):
+        leave()
+        for number in range(5):
+            shop.stock([str(number)])
+            assert len(one_thread.names()) == number + 1
+        assert shop.sql("SHOW search_path") == [('"$user", public',)]
+        assert one_thread.query("SELECT pg_try_advisory_lock(42)")
+        assert len(one_thread.stored()) == 5
 
 
 class TestTime:
@@ -364,6 +464,17 @@ class TestTime:
                 fly_orm.call(fly_orm.PRIMARY, shop.stock, ["a"], timeout=0.7)
             first.result()
         assert bare.stored() == ["before 2", "after 2"]
+
+    def test_that_is_over_stops_a_server_side_cursor(self, here, tmp_path):
+        path = tmp_path / "said"
+        with pytest.raises((psycopg2.Error, peewee.OperationalError, OutcomeUnknown)):
+            shop.read_slowly(str(path))
+        until(lambda: "time is over" in path.read_text())
+
+    def test_that_no_clock_can_hold_stops_nothing_else(self, here):
+        assert fly_orm.call(fly_orm.PRIMARY, shop.count, timeout=1e12) == 0
+        with pytest.raises(peewee.OperationalError, match="time is over"):
+            fly_orm.call(fly_orm.PRIMARY, shop.sql, "SELECT pg_sleep(30)", timeout=1)
 
     def test_of_a_caller_that_is_gone_is_over(self, here, tmp_path):
         path = tmp_path / "runs"
@@ -410,6 +521,52 @@ class TestNodes:
         assert shop.where()[0] != pid
         assert path.read_text().split() == [str(pid)]
         assert here.stored() == ["before 15"]
+
+    def test_one_that_is_busy_is_passed_over(self, bare, tmp_path):
+        nodes = [bare.start("--pool-size", "1") for _ in range(2)]
+        bare.live_in_lax(*(node.address() for node in nodes))
+        path = tmp_path / "runs"
+        with ThreadPoolExecutor(1) as pool:
+            sleeping = pool.submit(shop.note_and_sleep, str(path), 8)
+            until(path.exists)
+            for number in range(5):
+                shop.stock([str(number)])
+            assert not sleeping.done()
+            sleeping.result()
+        assert len(bare.stored()) == 7
+
+    def test_one_with_many_calls_under_way_takes_statements_as_well(self, here):
+        with ThreadPoolExecutor(30) as pool:
+            calls = [pool.submit(fly_orm.call, fly_orm.PRIMARY, shop.sql, "SELECT pg_sleep(2)") for _ in range(30)]
+            until(lambda: sleepers(here) == 10)
+            shop.Item.create(name="a")
+            assert not any(call.done() for call in calls)
+            for call in calls:
+                call.exception()
+
+    def test_one_is_not_set_aside_because_a_caller_has_no_time(self, here):
+        here.wan.rtt = 0.2
+        for _ in range(3):
+            with pytest.raises((NotDelivered, OutcomeUnknown)):
+                fly_orm.call(fly_orm.PRIMARY, shop.count, timeout=0.1)
+        assert not home.home().forwarder.directory.aside
+
+    def test_one_that_knows_no_primary_region_declines(self, here):
+        stray = here.start(PRIMARY_REGION="")
+        here.live_in_lax(stray.address())
+        with pytest.raises(fly_orm.NotPrimary, match="PRIMARY_REGION is not set on this node"):
+            shop.stock(["a"])
+
+    def test_an_outcome_that_is_unknown_can_be_looked_for_at_once(self, here):
+        settled(here)
+        with here.cluster.replay_paused():
+            here.wan.cut_before_reply()
+            with pytest.raises(OutcomeUnknown):
+                shop.stock(["a"])
+            assert [item.name for item in shop.Item.select()] == ["a"]
+            assert fly_orm.why().route is Route.PRIMARY
+        here.cluster.wait_for_replica()
+        assert here.names() == ["a"]
 
     def test_no_node_at_all_is_said_with_where_it_was_looked_for(self, bare):
         bare.live_in_lax("127.0.0.1:1")
@@ -462,3 +619,7 @@ def test_the_secret_is_needed_for_calls_as_well(here):
     here.live_in_lax(here.wan.address, secret=SECRET + "!")
     with pytest.raises(fly_orm.AuthenticationFailed):
         shop.where()
+
+
+def test_a_decorated_function_is_pickled_by_name():
+    assert pickle.loads(pickle.dumps(shop.count)) is shop.count

@@ -9,6 +9,7 @@ from contextlib import suppress
 import psycopg2
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS, quote_ident
+from shared_cluster import restore
 from test_classify_rows import ACCEPTED, NOT_RUN, OTHER_MEANING, ROWS, SCHEMA
 
 from fly_orm.classify import Classifier, Kind
@@ -44,6 +45,7 @@ READING_FUNCTIONS = re.compile(
 @pytest.fixture(scope="module")
 def standby(cluster):
     """The replica of a database that has what the table's statements refer to."""
+    restore(cluster)  # this comes before what is done for each test
     cluster.create_database(DATABASE)
     con = cluster.primary.connect(DATABASE)
     con.cursor().execute(SCHEMA)

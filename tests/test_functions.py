@@ -89,7 +89,7 @@ def test_a_decorated_function_shows_as_itself():
     assert repr(decorated) == "<on_primary test_functions:plain>"
 
 
-@pytest.mark.parametrize("options", [{"wait": "maybe"}, {"timeout": -1}])
+@pytest.mark.parametrize("options", [{"wait": "maybe"}, {"timeout": -1}, {"timeout": "60"}])
 def test_options_are_checked_when_it_is_decorated(options):
     with pytest.raises(ValueError, match=r"maybe|timeout"):
         fly_orm.on_primary(**options)

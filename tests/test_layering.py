@@ -14,7 +14,7 @@ LAYERS = [
     ("__main__",),
     ("cli",),
     ("server",),
-    ("runner", "calls", "positions", "wrapping", "adapters"),
+    ("runner", "calls", "dispatch", "positions", "wrapping", "adapters"),
     ("routing",),
     ("places",),
     ("home",),

@@ -219,8 +219,7 @@ def test_a_database_goes_by_the_names_that_pony_gives_it(
         assert type(database.provider.pool).__qualname__ == "PGPool"
         assert isinstance(database.provider, PGProvider)
         assert isinstance(database.provider.pool, PGPool)
-    assert before.provider_name == plain.provider_name
-    assert after.provider_name == "postgres"  # by a class, plain Pony leaves it empty
+    assert before.provider_name == after.provider_name == plain.provider_name
 
 
 @pytest.mark.parametrize("form", ["positional", "keyword", "dict", "dsn"])
@@ -261,6 +260,19 @@ def test_on_connect_may_write(regions: TwoRegions, wrap: Any, here: dict[str, An
     wrap(database)
     database.bind("postgres", **here)
     assert regions.query("SELECT count(*) FROM seen") == 1
+
+
+def test_on_connect_reads_the_replica(wrap: Any, here: dict[str, Any]) -> None:
+    database, seen = orm.Database(), []
+
+    @database.on_connect  # type: ignore[untyped-decorator]
+    def connected(db: Any, connection: Any) -> None:
+        connection.cursor().execute("SELECT 1")
+        seen.append(route())
+
+    wrap(database)
+    database.bind("postgres", **here)
+    assert seen == [LOCAL]
 
 
 def test_a_bind_that_fails_can_be_repeated(wrap: Any, here: dict[str, Any]) -> None:
@@ -500,7 +512,6 @@ def test_a_database_that_is_not_bound_cannot_be_served_without_a_name() -> None:
         fly_orm.serve(database, listen="127.0.0.1:0", settings=settings("syd"))
 
 
-@pytest.mark.xfail(strict=True, reason="the node drops the channel, and its caller cannot know why")
 def test_a_database_that_has_a_name_can_be_served_before_it_is_bound(
     regions: TwoRegions, wrap: Any, made: list[Any]
 ) -> None:
@@ -532,7 +543,6 @@ def test_what_is_no_postgres_cannot_be_served() -> None:
     bound.disconnect()
 
 
-@pytest.mark.xfail(strict=True, reason="its pool is asked for what only that of psycopg2 has")
 def test_what_was_bound_to_no_postgres_after_it_was_wrapped_cannot_be_served() -> None:
     database = fly_orm.wrap(orm.Database(), settings=settings("syd"))
     database.bind("sqlite", ":memory:")

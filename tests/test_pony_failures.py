@@ -290,7 +290,6 @@ def test_a_replica_that_is_late_does_not_make_a_commit_in_the_middle_fail(
     assert owners(regions) == ["2"]
 
 
-@pytest.mark.xfail(strict=True, reason="Pony's release of a dead connection raises after the commit")
 def test_a_replica_that_stops_does_not_make_a_commit_fail(regions: TwoRegions, here: SimpleNamespace) -> None:
     with orm.db_session:
         here.Owner(name="1")
@@ -318,7 +317,6 @@ def test_between_two_reads_a_dead_connection_is_replaced(regions: TwoRegions, he
         assert here.db.provider.pool.con is not before
 
 
-@pytest.mark.xfail(strict=True, reason="Pony's release of a dead connection raises after the commit")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_connection_that_dies_around_a_commit_does_not_make_it_fail(
     regions: TwoRegions, here: SimpleNamespace, when: str
@@ -364,7 +362,6 @@ def test_a_connection_that_dies_after_a_commit_in_the_middle_is_replaced_for_rea
         assert route() is LOCAL
 
 
-@pytest.mark.xfail(strict=True, reason="Pony's release of a dead connection raises after the commit")
 def test_a_write_in_a_session_whose_connection_has_died_is_stored(regions: TwoRegions, here: SimpleNamespace) -> None:
     with orm.db_session:
         assert orm.count(o for o in here.Owner) == 0

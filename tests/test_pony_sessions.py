@@ -284,14 +284,12 @@ def test_what_is_executed_runs_in_the_transaction_on_the_primary(regions: TwoReg
     assert regions.query("SELECT max(n) FROM thing") == 2
 
 
-@pytest.mark.xfail(strict=True, reason="a SELECT of Pony's raw SQL begins no transaction on the primary")
 def test_a_select_that_is_executed_sees_the_primary(regions: TwoRegions, here: SimpleNamespace) -> None:
     with stale(regions, "UPDATE thing SET n = 100"), orm.db_session:
         assert here.db.execute("SELECT n FROM thing").fetchone() == (100,)
         assert route() is PRIMARY
 
 
-@pytest.mark.xfail(strict=True, reason="a SELECT of Pony's raw SQL begins no transaction on the primary")
 def test_a_select_that_is_executed_after_a_commit_in_the_middle_sees_the_primary(here: SimpleNamespace) -> None:
     with orm.db_session:
         here.Thing(name="second")
@@ -302,7 +300,6 @@ def test_a_select_that_is_executed_after_a_commit_in_the_middle_sees_the_primary
         assert route() is PRIMARY
 
 
-@pytest.mark.xfail(strict=True, reason="a SELECT of Pony's raw SQL begins no transaction on the primary")
 def test_a_connection_that_is_asked_for_is_in_a_transaction_on_the_primary(
     regions: TwoRegions, here: SimpleNamespace
 ) -> None:

@@ -29,9 +29,19 @@ def pool(cluster, database):
     made.close()
 
 
+class NoCalls:
+    """What runs functions for a node that is asked for none."""
+
+    def run(self, call, begun):
+        raise AssertionError(call)
+
+    def stop(self):
+        pass
+
+
 @pytest.fixture
 def executor(pool):
-    made = Executor("syd", [pool])
+    made = Executor("syd", [pool], NoCalls())
     yield made
     made.alarm.close()
 
@@ -241,7 +251,7 @@ class TestAnExecutor:
             raise psycopg2.OperationalError("connection refused")
 
         pool = PrimaryPool(database, connect, max_size=1)
-        executor = Executor("syd", [pool])
+        executor = Executor("syd", [pool], NoCalls())
         run = Run(database=database, lease=LEASE, opens=True, statements=[b"SELECT 1"])
         reply = decode_reply(executor.accept("a test").respond(encode(run)))
         assert reply.reason == "unavailable"

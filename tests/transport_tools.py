@@ -18,11 +18,11 @@ def soon(timeout=SOON):
     return Deadline.after(timeout)
 
 
-def until(condition, timeout=SOON):
+def until(condition, timeout=SOON, complaint=lambda: "it did not happen in time"):
     """Fails unless the condition becomes true in time."""
     deadline = Deadline.after(timeout)
     while not condition():
-        assert not deadline.expired, "it did not happen in time"
+        assert not deadline.expired, complaint()
         time.sleep(0.005)
 
 
@@ -105,7 +105,7 @@ def node_of(transport, listen):
         yield node
     finally:
         node.close()
-        until(lambda: not our_threads())
+        until(lambda: not our_threads(), complaint=our_threads)
 
 
 def in_thread(function, *args):

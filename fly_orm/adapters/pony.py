@@ -7,22 +7,19 @@ tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pony.orm import core, dbapiprovider
 from pony.orm.dbproviders.postgres import PGPool, PGProvider
 from psycopg2 import extensions as ext
 
-from ..errors import ConfigurationError, FlyOrmError, NotSupported
-from ..routing.connection import RoutingConnection
-from ..routing.connector import Connector, unrouted
+from ..errors import ConfigurationError, NotSupported
+from ..routing.connector import unrouted
 from ..routing.router import Router
-from ..routing.watched import WatchedConnection
-from ..session import current
 from ..wrapping import Options
 from . import pony_values
+from .pony_provider import RoutingProvider, routed_pool, routed_provider, watch_raw_sql
 
 
 def wrap(database: Any, options: Options) -> Any:
@@ -53,12 +50,13 @@ def wrap(database: Any, options: Options) -> Any:
     database._fly_orm = router
     if topology.primary_region is None:
         return database
+    watch_raw_sql(database)
     if database.provider is None:
         database._bind = _binding(database, router)
     else:
         provider = database.provider
-        provider.__class__ = _routed_provider(router)
-        provider.pool.__class__ = _routed_pool(router)
+        provider.__class__ = routed_provider(router)
+        provider.pool.__class__ = routed_pool(router)
     return database
 
 
@@ -92,9 +90,11 @@ def _binding(database: Any, router: Router) -> Any:
             _refuse_elsewhere(name, router)
             original(*args, **kwargs)
             return
-        known, database.provider_name = database.provider_name, "postgres"  # as Pony leaves it, bound by name
+        known = database.provider_name
+        if name == "postgres":
+            database.provider_name = name  # as Pony leaves it, bound by name
         try:
-            original(_routed_provider(router), *given, **parameters)
+            original(routed_provider(router), *given, **parameters)
         except BaseException:
             database.provider_name = known
             raise
@@ -122,101 +122,6 @@ def _refuse_elsewhere(provider: Any, router: Router) -> None:
     )
 
 
-class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
-    """Pony's pool, a connection for each thread, of which those to a replica are routed."""
-
-    router: Router
-    connector: Connector
-
-    def _connect(self) -> None:
-        self.con = self.connector.open(self.dbapi_module.connect, *self.args, **self.kwargs)
-        if "client_encoding" not in self.kwargs:
-            self.con.set_client_encoding("UTF8")
-        _be_lazy(self.con)
-
-    def connect(self) -> Any:
-        if self.con is not None and not isinstance(self.con, RoutingConnection | WatchedConnection):
-            self.disconnect()  # it was opened before wrap()
-        return super().connect()
-
-    def release(self, con: Any) -> None:
-        session = current()
-        served = session.served
-        try:
-            super().release(con)
-        finally:
-            session.served = served  # the last statement is the user's own, and no DISCARD ALL
-        _be_lazy(con)  # a suspended generator goes on with it, after others
-
-
-class RoutingProvider(PGProvider):  # type: ignore[misc]
-    """Pony's provider for PostgreSQL, which tells the connection what kind of db_session it serves."""
-
-    router: Router
-    wrapped: WrappedPony
-
-    def get_pool(self, *args: Any, **kwargs: Any) -> Any:
-        pool = _routed_pool(self.router)(self.dbapi_module, *args, **kwargs)
-        self.wrapped.pool = pool  # the provider itself is the database's only when it has connected
-        return pool
-
-    def set_transaction_mode(self, connection: Any, cache: Any) -> Any:
-        session = cache.db_session
-        if isinstance(connection, RoutingConnection):
-            # Nothing would tell such a db_session that what it has read was old.
-            connection.lazy = session is None or not (session.immediate or not session.optimistic)
-        return super().set_transaction_mode(connection, cache)
-
-    def should_reconnect(self, exc: Any) -> bool:
-        """Whether Pony may repeat a statement on another connection: never in the middle of a transaction."""
-        cache = core.local.db2cache.get(self.database)
-        in_transaction = cache is not None and cache.in_transaction
-        return not (in_transaction or isinstance(exc, FlyOrmError)) and bool(super().should_reconnect(exc))
-
-    def connect(self) -> Any:
-        with _as_ours():
-            return super().connect()
-
-    def execute(self, cursor: Any, sql: Any, arguments: Any = None, returning_id: Any = False) -> Any:
-        with _as_ours():
-            return super().execute(cursor, sql, arguments, returning_id)
-
-    def commit(self, connection: Any, cache: Any = None) -> None:
-        with _as_ours():
-            super().commit(connection, cache)
-
-
-@contextmanager
-def _as_ours() -> Iterator[None]:
-    """Let fly_orm's own errors, which are Pony's as well, out of those that Pony wraps around them."""
-    try:
-        yield
-    except dbapiprovider.DBException as error:
-        own = getattr(error, "original_exc", None)
-        if isinstance(own, FlyOrmError):
-            raise own from own.__cause__
-        raise
-
-
-def _be_lazy(connection: Any) -> None:
-    if isinstance(connection, RoutingConnection):
-        connection.lazy = True
-
-
-def _routed_provider(router: Router) -> type:
-    return _named(RoutingProvider, PGProvider, router=router, wrapped=router.wrapped)
-
-
-def _routed_pool(router: Router) -> type:
-    return _named(RoutingPool, PGPool, router=router, connector=Connector(router))
-
-
-def _named(base: type, like: type, **attributes: Any) -> type:
-    """A subclass that goes by the name of Pony's own class."""
-    names = {"__module__": like.__module__, "__qualname__": like.__qualname__, "__doc__": like.__doc__}
-    return type(like.__name__, (base,), {**names, **attributes})
-
-
 class WrappedPony:
     """See :class:`fly_orm.routing.wrapped.WrappedDatabase`."""
 
@@ -229,6 +134,8 @@ class WrappedPony:
     def name(self) -> str:
         if self._name is None:
             pool = self._bound_pool()
+            if not isinstance(pool, PGPool):
+                raise ConfigurationError(why_unrouted(self.database))
             named = ext.parse_dsn(ext.make_dsn(*pool.args[:1], **_addressing(pool.kwargs))).get("dbname")
             self._name = named or self._ask_for_name()
         return self._name

@@ -25,7 +25,7 @@ def module_and_name(cls: type) -> tuple[str, str]:
 def wire_name(cls: type) -> str:
     """``module:QualName`` of a class, the same in every process of an application."""
     module, qualname = module_and_name(cls)
-    return f"{_importable(module)}:{qualname}"
+    return f"{importable(module)}:{qualname}"
 
 
 def text_of(error: BaseException) -> str:
@@ -61,7 +61,7 @@ def _read(cls: type, attribute: str) -> str:
     return str.__str__(value) if isinstance(value, str) else "?"
 
 
-def _importable(module: str) -> str:
+def importable(module: str) -> str:
     """The name by which other processes import a module: that of the program's main one is on its command line."""
     if module != "__main__":
         return module

@@ -151,6 +151,9 @@ class Wan:
             self._server = None
 
     async def _close(self) -> None:
+        for listener in self._server.sockets if self._server else ():
+            self._network.loop.remove_reader(listener)
+        await asyncio.sleep(0)  # asyncio loses what it has accepted when its server is closed in the same round
         self._cut()
         await asyncio.sleep(0)  # what was accepted in this round of the loop becomes a task
         while (others := asyncio.all_tasks() - {asyncio.current_task()}) or self._network.links:
