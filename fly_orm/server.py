@@ -72,9 +72,10 @@ def serve(
 ) -> Serving:
     """Serve wrapped databases and registered functions in the background, to the nodes that hold the same secret.
 
-    ``listen`` is the transport's address (by default ``FLY_ORM_LISTEN``), ``pool_size`` the number of connections to
-    the primary per database, and of functions that run at a time, and ``idle_timeout`` the seconds after which a
-    transaction whose caller says nothing is rolled back (None: never).
+    ``listen`` is the transport's address (by default ``FLY_ORM_LISTEN``), ``pool_size`` the number of statements or
+    transactions per database, and of functions, that run at a time (a database may see twice as many connections, and
+    two more), and ``idle_timeout`` the seconds after which a transaction whose caller says nothing is rolled back (None:
+    never).
 
     Raises ConfigurationError if the address cannot be served, or is not on loopback while no secret is set.
     """
