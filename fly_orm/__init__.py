@@ -29,7 +29,7 @@ from .functions import remote
 from .home import configure
 from .lsn import LSN
 from .places import PRIMARY, is_primary, my_region, nodes, primary_region, regions
-from .server import Serving, serve
+from .serving.server import Serving, serve
 from .session import Route, Served, primary, why
 from .settings import Settings
 from .topology import Node

@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import ConfigurationError, FlyOrmError
 from .places import is_primary
-from .server import POOL_SIZE, serve, warn_unless_primary
+from .serving.server import POOL_SIZE, serve, warn_unless_primary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

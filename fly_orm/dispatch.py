@@ -13,7 +13,7 @@ from .functions import Function
 from .home import Home
 from .lsn import LSN, UNKNOWN_LSN
 from .messages import Call, Returned
-from .remote_call import CallAnswer
+from .reaching.remote_call import CallAnswer
 from .routing.errors import as_driver_error
 from .routing.router import Router, Wait, check_choice, routers
 from .session import Route, Served, current

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from .forwarder import Forwarder
+from .reaching.forwarder import Forwarder
 from .registry import make_transport
 from .settings import Settings
 

@@ -13,15 +13,15 @@ from dns_server import DnsServer
 from transport_tools import soon, until
 
 from fly_orm import AuthenticationFailed, ConfigurationError, Node, NotDelivered, NotPrimary, OutcomeUnknown, Refused
-from fly_orm.channels import AllInUse, OldChannelLost
 from fly_orm.deadline import Deadline
-from fly_orm.directory import Directory
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import Pace
 from fly_orm.discovery.static import StaticDiscovery
-from fly_orm.forwarder import Forwarder
 from fly_orm.handshake import GuardedResponder
 from fly_orm.messages import Welcome, encode
+from fly_orm.reaching.channels import AllInUse, OldChannelLost
+from fly_orm.reaching.directory import Directory
+from fly_orm.reaching.forwarder import Forwarder
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
 from fly_orm_transports.inprocess import InProcessTransport
@@ -181,7 +181,7 @@ def forwarding(monkeypatch):
     with ExitStack() as undo:
 
         def make(discovery):
-            monkeypatch.setattr("fly_orm.directory.make_discovery", lambda name, settings: discovery)
+            monkeypatch.setattr("fly_orm.reaching.directory.make_discovery", lambda name, settings: discovery)
             made = Forwarder(lax(), Refusing())
             undo.callback(made.close)
             return made

@@ -13,16 +13,14 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ("__main__",),
     ("cli",),
-    ("server",),
-    ("runner", "calls", "dispatch", "positions", "wrapping", "adapters"),
+    ("serving",),
+    ("calls", "dispatch", "wrapping", "adapters"),
     ("routing",),
     ("places",),
     ("home",),
-    ("forwarder", "executor"),
-    ("remote_lease", "remote_call"),
-    ("directory", "channels", "lease"),
+    ("reaching",),
     ("primary",),
-    ("handshake", "waiters", "session", "registry", "discovery", "fly", "workers"),
+    ("handshake", "waiters", "session", "registry", "discovery", "fly"),
     ("invocation", "pool"),
     ("running",),
     ("functions", "classify", "alarm", "libpq"),
@@ -32,12 +30,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(LAYERS)) for name in names}
 #: The two sides of a request meet only in its messages.
-STRANGERS = [
-    (
-        {"forwarder", "remote_lease", "remote_call", "directory", "channels"},
-        {"executor", "lease", "primary", "sqlerror"},
-    )
-]
+STRANGERS = [({"reaching"}, {"serving", "primary", "sqlerror"})]
 
 
 def modules(folder):

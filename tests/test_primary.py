@@ -11,10 +11,10 @@ import pytest
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotPrimary
-from fly_orm.executor import Executor
 from fly_orm.lsn import LSN
 from fly_orm.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
 from fly_orm.primary import PrimaryPool, is_replica
+from fly_orm.serving.executor import Executor
 from fly_orm.waiters import PollingWaiter
 
 PROFILE = ("UTF8", ())
@@ -228,7 +228,7 @@ class TestAnExecutor:
         assert ask(b"CREATE TABLE t ()", budget=0.0).reason == "expired"
 
     def test_says_that_the_statement_ran_when_its_result_is_too_long(self, ask, monkeypatch):
-        monkeypatch.setattr("fly_orm.executor.MAX_MESSAGE_BYTES", 20_000)
+        monkeypatch.setattr("fly_orm.serving.executor.MAX_MESSAGE_BYTES", 20_000)
         ask(b"CREATE TABLE t (i int)")
         reply = ask(b"INSERT INTO t SELECT generate_series(1, 9999) RETURNING i")
         assert "was executed" in reply.error.message

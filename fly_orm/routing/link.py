@@ -13,7 +13,7 @@ from ..classify import Kind, Statement
 from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, TransactionLost
 from ..lsn import LSN, UNKNOWN_LSN
 from ..messages import Done, Result, Run
-from ..remote_lease import Answer, RemoteLease
+from ..reaching.remote_lease import Answer, RemoteLease
 from ..session import Route, Served, current
 from ..sqlerror import rebuild
 from .errors import explain

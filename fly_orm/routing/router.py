@@ -13,9 +13,9 @@ from typing import Any, Literal
 from ..classify import Classifier
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotAReplica, ReplicationTimeout
-from ..forwarder import Forwarder
 from ..home import Home
 from ..lsn import LSN, UNKNOWN_LSN
+from ..reaching.forwarder import Forwarder
 from ..registry import make_waiter
 from ..session import Session, current, invocation
 from ..settings import Settings

@@ -7,14 +7,14 @@ import threading
 
 import psycopg2
 
-from .alarm import Alarm
-from .deadline import Deadline
-from .errors import Refused
-from .invocation import Touched
-from .lsn import LSN, UNKNOWN_LSN
-from .pool import PoolTimeout
-from .primary import PrimaryConnection, PrimaryPool, Profile
-from .routing.router import Router
+from ..alarm import Alarm
+from ..deadline import Deadline
+from ..errors import Refused
+from ..invocation import Touched
+from ..lsn import LSN, UNKNOWN_LSN
+from ..pool import PoolTimeout
+from ..primary import PrimaryConnection, PrimaryPool, Profile
+from ..routing.router import Router
 
 log = logging.getLogger("fly_orm")
 

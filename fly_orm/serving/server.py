@@ -8,17 +8,17 @@ from typing import Any
 
 import psycopg2
 
-from .deadline import Deadline
-from .errors import ConfigurationError, FlyOrmError
+from ..deadline import Deadline
+from ..errors import ConfigurationError, FlyOrmError
+from ..handshake import GuardedResponder
+from ..home import Home, default_home
+from ..primary import PrimaryPool
+from ..registry import make_transport
+from ..settings import Settings
+from ..transport import Responder, Server, Transport
+from ..wrapping import router_of
 from .executor import IDLE_TIMEOUT, Executor
-from .handshake import GuardedResponder
-from .home import Home, default_home
-from .primary import PrimaryPool
-from .registry import make_transport
 from .runner import Runner
-from .settings import Settings
-from .transport import Responder, Server, Transport
-from .wrapping import router_of
 
 log = logging.getLogger("fly_orm")
 
@@ -74,8 +74,8 @@ def serve(
 
     ``listen`` is the transport's address (by default ``FLY_ORM_LISTEN``), ``pool_size`` the number of statements or
     transactions per database, and of functions, that run at a time (a database may see twice as many connections, and
-    two more), and ``idle_timeout`` the seconds after which a transaction whose caller says nothing is rolled back (None:
-    never).
+    two more), and ``idle_timeout`` the seconds after which a transaction whose caller says nothing is rolled back
+    (None: never).
 
     Raises ConfigurationError if the address cannot be served, or is not on loopback while no secret is set.
     """

@@ -8,12 +8,11 @@ from typing import Protocol
 
 import psycopg2
 
-from .alarm import Alarm
-from .deadline import Deadline
-from .errors import FlyOrmError, Refused
-from .invocation import Invocation
-from .lease import ConnectionBroken, Lease
-from .messages import (
+from ..alarm import Alarm
+from ..deadline import Deadline
+from ..errors import FlyOrmError, Refused
+from ..invocation import Invocation
+from ..messages import (
     BUSY,
     Call,
     Cancel,
@@ -31,10 +30,11 @@ from .messages import (
     decode_request,
     encode,
 )
-from .pool import PoolTimeout
-from .primary import PrimaryConnection, PrimaryPool
-from .running import CANCEL_TIMEOUT
-from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
+from ..pool import PoolTimeout
+from ..primary import PrimaryConnection, PrimaryPool
+from ..running import CANCEL_TIMEOUT
+from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
+from .lease import ConnectionBroken, Lease
 
 #: A lease whose caller says nothing for so many seconds is ended and its transaction rolled back, so that a caller that
 #: hangs cannot hold locks on the primary for ever.

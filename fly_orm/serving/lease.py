@@ -11,13 +11,13 @@ import msgspec
 import psycopg2
 from psycopg2 import extensions as ext
 
-from .alarm import Alarm
-from .deadline import Deadline, now
-from .lsn import LSN
-from .messages import Column, Done, Result, Run, SQLError
-from .primary import Ending, PrimaryConnection
-from .running import CANCEL_TIMEOUT, RunningStatement
-from .sqlerror import describe
+from ..alarm import Alarm
+from ..deadline import Deadline, now
+from ..lsn import LSN
+from ..messages import Column, Done, Result, Run, SQLError
+from ..primary import Ending, PrimaryConnection
+from ..running import CANCEL_TIMEOUT, RunningStatement
+from ..sqlerror import describe
 
 IDLE = ext.TRANSACTION_STATUS_IDLE
 IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS

@@ -11,20 +11,20 @@ from typing import Any
 
 import psycopg2
 
-from . import codec, functions
-from .alarm import Alarm
-from .deadline import Deadline, now
-from .errors import NotPortable, NotPrimary
-from .functions import Function
-from .home import Home, at_home
-from .invocation import Invocation
-from .lsn import UNKNOWN_LSN
-from .messages import BUSY, Call, Declined, Returned
-from .pool import PoolTimeout
+from .. import codec, functions
+from ..alarm import Alarm
+from ..deadline import Deadline, now
+from ..errors import NotPortable, NotPrimary
+from ..functions import Function
+from ..home import Home, at_home
+from ..invocation import Invocation
+from ..lsn import UNKNOWN_LSN
+from ..messages import BUSY, Call, Declined, Returned
+from ..pool import PoolTimeout
+from ..primary import PrimaryPool
+from ..routing.router import Router, routers
+from ..session import Session, enter
 from .positions import Positions
-from .primary import PrimaryPool
-from .routing.router import Router, routers
-from .session import Session, enter
 from .workers import Workers
 
 log = logging.getLogger("fly_orm")

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .deadline import Deadline, now
-from .errors import (
+from ..deadline import Deadline, now
+from ..errors import (
     AuthenticationFailed,
     FlyOrmError,
     NotDelivered,
@@ -16,11 +16,11 @@ from .errors import (
     OutcomeUnknown,
     Refused,
 )
-from .handshake import ClientHandshake, Seal
-from .messages import Declined, Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
-from .pool import Pool, PoolTimeout
-from .topology import Node
-from .transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
+from ..handshake import ClientHandshake, Seal
+from ..messages import Declined, Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
+from ..pool import Pool, PoolTimeout
+from ..topology import Node
+from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
 
 #: The most that opening a channel to one node may take, so that there is time left for another node.
 CONNECT_TIMEOUT = 2.0

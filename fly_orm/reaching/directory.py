@@ -8,15 +8,15 @@ import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-from .alarm import Alarm
+from ..alarm import Alarm
+from ..deadline import Deadline
+from ..discovery import Discovery, chosen
+from ..errors import FlyOrmError, NoNode, NotDelivered
+from ..registry import make_discovery
+from ..settings import Settings
+from ..topology import Node
+from ..transport import Transport
 from .channels import CONNECT_TIMEOUT, NodeChannels, open_channel
-from .deadline import Deadline
-from .discovery import Discovery, chosen
-from .errors import FlyOrmError, NoNode, NotDelivered
-from .registry import make_discovery
-from .settings import Settings
-from .topology import Node
-from .transport import Transport
 
 log = logging.getLogger("fly_orm")
 

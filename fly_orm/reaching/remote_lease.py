@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ..deadline import Deadline, now
+from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
+from ..messages import Declined, Done, Release, Reply, Run
+from ..topology import Node
 from .channels import NodeChannels, SealedChannel, refused
-from .deadline import Deadline, now
-from .errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
-from .messages import Declined, Done, Release, Reply, Run
-from .topology import Node
 
 #: Seconds to say goodbye in; a node that does not answer notices the closed connection.
 _RELEASE_TIMEOUT = 1.0

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from ..deadline import Deadline
+from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
+from ..messages import BUSY, Call, Cancel, Run
+from ..settings import Settings
+from ..topology import Node
+from ..transport import Transport
 from .channels import AllInUse, NodeChannels, OldChannelLost
-from .deadline import Deadline
 from .directory import Directory
-from .errors import FlyOrmError, NotDelivered, NotPrimary, Refused
-from .messages import BUSY, Call, Cancel, Run
 from .remote_call import CallAnswer, send
 from .remote_lease import Answer, RemoteLease
-from .settings import Settings
-from .topology import Node
-from .transport import Transport
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ..deadline import Deadline, now
+from ..errors import NotDelivered, NotSupported, OutcomeUnknown
+from ..messages import Call, Declined, Reply, Returned
+from ..topology import Node
 from .channels import NodeChannels, OldChannelLost, refused
-from .deadline import Deadline, now
-from .errors import NotDelivered, NotSupported, OutcomeUnknown
-from .messages import Call, Declined, Reply, Returned
-from .topology import Node
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""A node: executes what the nodes of other regions forward and call."""
