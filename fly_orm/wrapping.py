@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from .errors import ConfigurationError
 from .home import Home, default_home
 from .routing.router import Reads, Router, Wait, check_choice
+from .routing.wrapped import WrappedDatabase
 from .settings import Settings
 
 D = TypeVar("D")
@@ -29,6 +30,19 @@ class Options:
     wait: Wait = "write"
     reads: Reads = "replica"
     primary_functions: tuple[str, ...] = ()
+
+    def router(self, wrapped: WrappedDatabase, orm: Any) -> Router:
+        """The router of a database; ``orm`` is a module with the DB-API's exception names."""
+        return Router(
+            wrapped,
+            self.settings,
+            self.home,
+            name=self.name,
+            wait=self.wait,
+            reads=self.reads,
+            primary_functions=self.primary_functions,
+            orm=orm,
+        )
 
 
 def wrap(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
+from contextlib import ExitStack
 
 import peewee
 import pytest
-from two_regions import SECRET, settings
+from nodes import node_process
+from two_regions import settings
 
 import fly_orm
 from fly_orm import ConfigurationError
@@ -33,31 +32,12 @@ def node(cluster, database, tmp_path):
     """Starts ``fly-orm serve`` as its own process, for an application in the current folder."""
     parameters = cluster.primary.params(database)
     (tmp_path / "app.py").write_text(APP.format(database=database, **parameters))
-    started = []
+    with ExitStack() as undo:
 
-    def start(*arguments, **variables):
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("FLY_", "PRIMARY_"))}
-        given = {
-            "PRIMARY_REGION": "syd",
-            "FLY_REGION": "syd",
-            "FLY_ORM_LISTEN": "127.0.0.1:0",
-            "FLY_ORM_SECRET": SECRET,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fly_orm", "serve", *arguments],
-            cwd=tmp_path,
-            env={**environment, **given, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(*arguments, **variables):
+            return undo.enter_context(node_process(*arguments, folder=tmp_path, **variables)).process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield start
 
 
 def lax(cluster, database, address, **options):

@@ -33,7 +33,7 @@ def wrap(database: Any, options: Options) -> Any:
     if router_of(database) is None and options.settings.topology.primary_region is not None:
         _install(database, options)
     elif router_of(database) is None:
-        database._fly_orm = _make_router(database, options)
+        database._fly_orm = options.router(WrappedPeewee(database), peewee)
     return database
 
 
@@ -71,7 +71,7 @@ def _install(database: Any, options: Options) -> None:
             return  # nothing to route: it behaves as without us
         raise NotSupported(f"{obstacle}, so fly_orm cannot route it from region {options.settings.topology.region!r}")
     _close(database)
-    router = _make_router(database, options)
+    router = options.router(WrappedPeewee(database), peewee)
     adapter = database._adapter
     adapter.__class__ = _routed_adapter(type(adapter), router)
     database._fly_orm = router
@@ -104,19 +104,6 @@ def _close(database: Any) -> None:
     close_idle = getattr(database, "close_idle", None)
     if close_idle is not None:
         close_idle()
-
-
-def _make_router(database: Any, options: Options) -> Router:
-    return Router(
-        WrappedPeewee(database),
-        options.settings,
-        options.home,
-        name=options.name,
-        wait=options.wait,
-        reads=options.reads,
-        primary_functions=options.primary_functions,
-        orm=peewee,
-    )
 
 
 class WrappedPeewee:

@@ -37,16 +37,7 @@ def wrap(database: Any, options: Options) -> Any:
         if topology.is_primary:
             return database  # nothing to route: it behaves as without us
         raise NotSupported(f"{obstacle}, so fly_orm cannot route it from region {topology.region!r}")
-    router = Router(
-        WrappedPony(database),
-        options.settings,
-        options.home,
-        name=options.name,
-        wait=options.wait,
-        reads=options.reads,
-        primary_functions=options.primary_functions,
-        orm=dbapiprovider,
-    )
+    router = options.router(WrappedPony(database), dbapiprovider)
     database._fly_orm = router
     if topology.primary_region is None:
         return database
