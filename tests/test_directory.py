@@ -132,12 +132,18 @@ def free_port():
         return unused.getsockname()[1]
 
 
+_older = set()
+
+
 def threads(name="fly_orm"):
-    return [thread for thread in threading.enumerate() if thread.name.startswith(name)]
+    """Those of the test: others may have left some behind that wait for their database to be forgotten."""
+    return [thread for thread in set(threading.enumerate()) - _older if thread.name.startswith(name)]
 
 
 @pytest.fixture(autouse=True)
 def _no_thread_outlives_a_test():
+    _older.clear()
+    _older.update(threading.enumerate())
     yield
     until(lambda: not threads() and not threads("fly-orm"))
 
