@@ -30,7 +30,7 @@ from .home import configure
 from .lsn import LSN
 from .places import PRIMARY, is_primary, my_region, nodes, primary_region, regions
 from .serving.server import Serving, serve
-from .session import Route, Served, primary, why
+from .session import Route, Served, primary, replica, session, wait_for, why
 from .settings import Settings
 from .topology import Node
 from .transport import Channel, Responder, Server, Transport
@@ -79,7 +79,10 @@ __all__ = [
     "regions",
     "register_type",
     "remote",
+    "replica",
     "serve",
+    "session",
+    "wait_for",
     "why",
     "wrap",
 ]

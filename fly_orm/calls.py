@@ -11,7 +11,7 @@ from .dispatch import CallOptions, dispatch
 from .functions import Function, register, registered
 from .home import home
 from .places import Region, name_of
-from .routing.router import Wait
+from .session import Wait
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,15 +8,24 @@ from typing import Any
 
 from . import codec
 from .deadline import Deadline, check_timeout
-from .errors import FlyOrmError, NotDelivered, NotSupported, Refused, RemoteError, ResultLost
+from .errors import (
+    FlyOrmError,
+    NotDelivered,
+    NotSupported,
+    Refused,
+    RemoteError,
+    ReplicationTimeout,
+    ResultLost,
+    check_choice,
+)
 from .functions import Function
 from .home import Home
 from .lsn import LSN, UNKNOWN_LSN
 from .messages import Call, Returned
 from .reaching.remote_call import CallAnswer
 from .routing.errors import as_driver_error
-from .routing.router import Router, Wait, check_choice, routers
-from .session import Route, Served, current
+from .routing.router import Router, routers
+from .session import WAITS, Route, Served, Wait, current
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +39,7 @@ class CallOptions:
 
     def __post_init__(self) -> None:
         if self.wait is not None:
-            check_choice("wait", self.wait, "write", "none")
+            check_choice("wait", self.wait, *WAITS)
         if isinstance(self.timeout, str):
             check_choice("timeout", self.timeout, "default", None)
         else:
@@ -67,7 +76,7 @@ def dispatch(
         if isinstance(error, FlyOrmError):
             raise _as_caught_here(_with_release(error, place), ours) from error
         raise
-    waited = _wait(answer.returned, ours, options.wait)
+    late, waited = _wait(answer.returned, ours, options.wait)
     current().served = Served(
         route=Route.PRIMARY if message.on_primary else Route.REGION,
         why=f"a call of {function.name}",
@@ -75,7 +84,11 @@ def dispatch(
         rpc=answer.seconds,
         wait=waited,
     )
-    return _outcome(function, answer)
+    result = _outcome(function, answer)
+    if late is not None:
+        late.result = result
+        raise late
+    return result
 
 
 def _routers(place: Home) -> list[Router]:
@@ -134,15 +147,23 @@ def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:
     return ours[0].driver_error(error) if ours else as_driver_error(error)
 
 
-def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> float:
-    """Wait until the replicas here show what a function wrote; returns how long that took, in seconds."""
-    waited = 0.0
+def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[ReplicationTimeout | None, float]:
+    """Wait until the replicas here show what a function wrote.
+
+    Returns how long that took, in seconds, and the error if one was late and that is to be raised.
+    """
+    late, waited = None, 0.0
     for name, position in returned.written.items():
         commit = UNKNOWN_LSN if position is None else LSN(position)
         if (running := current().invocation) is not None:
             running.saw(name, commit)
-        waited += sum(router.wait(commit, wait) for router in ours if router.is_called(name))
-    return waited
+        for router in ours:
+            if router.is_called(name):
+                try:
+                    waited += router.wait(commit, wait)
+                except ReplicationTimeout as error:
+                    late, waited = error, waited + error.waited
+    return late, waited
 
 
 def _outcome(function: Function, answer: CallAnswer) -> Any:

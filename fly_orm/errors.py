@@ -45,6 +45,7 @@ __all__ = [
     "ResultLost",
     "TransactionLost",
     "WaitError",
+    "check_choice",
 ]
 
 
@@ -120,8 +121,22 @@ class WaitError(FlyOrmError):
 
 
 class ReplicationTimeout(WaitError):
-    """The replica did not replay the commit in time. The write is committed."""
+    """The replica did not replay the commit in time. The write is committed.
+
+    Raised to callers only with ``wrap(…, on_lag="raise")``. ``lsn`` is the commit LSN, ``waited`` the seconds that were
+    waited for it, and ``result`` what the write returned: a cursor, or what a function returned.
+    """
+
+    lsn: int | None = None
+    waited: float = 0.0
+    result: Any = None
 
 
 class NotAReplica(WaitError):
     """The server asked for its replay position is not in recovery: there is nothing to wait for."""
+
+
+def check_choice(name: str, value: object, *choices: object) -> None:
+    """ConfigurationError if the value of an option is none of these."""
+    if value not in choices:
+        raise ConfigurationError(f"{name} is {' or '.join(map(repr, choices))}, not {value!r}")

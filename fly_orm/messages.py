@@ -66,7 +66,7 @@ class Run(Message, frozen=True, tag="run"):
     ends: bool = False
     """Whether the last statement is a string of several, one of which ends a transaction."""
     wait: bool = True
-    """Whether the caller wants the commit LSN, to wait for it."""
+    """Whether the caller wants the LSN, for its next reads to be no older."""
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
@@ -155,7 +155,9 @@ class Done(Message, frozen=True, tag="done"):
     kept: bool = False
     """Whether the lease is still held."""
     lsn: int | None = None
-    """Commit LSN that a replica has replayed once it shows what was written; None if nothing can have been."""
+    """LSN that a replica has replayed once it shows what was committed and read; None inside a transaction."""
+    wrote: bool = True
+    """Whether something may have been committed."""
     seconds: float = 0.0
     """Time spent on the executing node."""
 

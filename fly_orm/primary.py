@@ -116,6 +116,12 @@ class PrimaryConnection:
             wrote, asynchronous = cursor.fetchone()
             return Ending(wrote=wrote == b"t", asynchronous=asynchronous == b"t")
 
+    def position(self) -> LSN:
+        """A position whose replay shows all that this session has read."""
+        with self.cursor() as cursor:
+            cursor.execute(_COMMITTED)
+            return LSN.parse(cursor.fetchone()[0].decode())
+
     def commit_lsn(self, *, asynchronous: bool = False) -> LSN:
         """A position whose replay shows all that this session has committed.
 

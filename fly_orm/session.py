@@ -1,18 +1,25 @@
 """The scope in which a caller sees its own writes, and what it has seen so far.
 
-A session belongs to a context (:mod:`contextvars`): each thread has its own, and so has each task that starts one.
+A session belongs to a context (:mod:`contextvars`): each thread has its own, and so has each asyncio task.
 """
 
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, Literal
 
+from .errors import check_choice
 from .invocation import Invocation
 from .lsn import LSN, UNKNOWN_LSN
+
+#: When the caller waits until its replica shows what was written: at the write, at its next read, or never.
+Wait = Literal["write", "read", "none"]
+WAITS = ("write", "read", "none")
 
 
 class Route(enum.Enum):
@@ -40,19 +47,36 @@ class Served:
 
 
 class Session:
-    """What one caller has seen. Used by one thread at a time."""
+    """What one caller has seen, and how it wants to see more. Used by one thread at a time."""
 
-    __slots__ = ("behind", "invocation", "on_primary", "served")
+    __slots__ = ("behind", "due", "invocation", "on_primary", "on_replica", "served", "task", "wait", "waited")
 
     def __init__(self, invocation: Invocation | None = None) -> None:
         self.invocation = invocation
         """The run of a function for a caller elsewhere that this session is the inside of."""
         self.behind: dict[str, LSN] = {}
-        """By database: the commit LSN that its replica had not replayed when last asked; reads are pinned till then."""
-        self.on_primary = 0
-        """How many :func:`primary` blocks are open."""
+        """By database: the position that reads have to show, and that its replica had not replayed when last asked."""
+        self.due: set[str] = set()
+        """The databases whose next read waits for that position; reads of the others go to the primary till then."""
+        self.on_primary = False
+        """Whether the innermost block says :func:`primary`."""
+        self.on_replica = False
+        """Whether it says :func:`replica`."""
+        self.wait: Wait | None = None
+        """What the innermost :func:`wait_for` says."""
+        self.waited = 0.0
+        """Seconds that the read which is about to run has waited for the replica."""
         self.served: Served | None = None
         """How the last statement was served."""
+        self.task = _task()
+        """The asyncio task that it belongs to; None for a thread's."""
+
+    def child(self) -> Session:
+        """That of a task which was started from this session: it has seen as much, and goes its own way."""
+        made = Session(self.invocation)
+        made.behind, made.due = dict(self.behind), set(self.due)
+        made.on_primary, made.on_replica, made.wait = self.on_primary, self.on_replica, self.wait
+        return made
 
     def pin(self, database: str, lsn: LSN) -> None:
         """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``.
@@ -70,19 +94,33 @@ class Session:
     def unpin(self, database: str) -> None:
         """Let reads of a database go to the replica again."""
         self.behind.pop(database, None)
+        self.due.discard(database)
 
 
 _current: ContextVar[Session] = ContextVar("fly_orm_session")
 
 
 def current() -> Session:
-    """The session of the calling context, begun now if there is none."""
-    try:
-        return _current.get()
-    except LookupError:
-        session = Session()
-        _current.set(session)
-        return session
+    """The session of the calling context, begun now if there is none.
+
+    A task that was started from the session of another task, or of a thread, begins with what that had seen. A thread
+    that runs in a copy of a task's context, as ``asyncio.to_thread`` lets it, takes part in the task's own session.
+    """
+    session = _current.get(None)
+    if session is not None:
+        task = _task()
+        if task is None or session.task is task:
+            return session
+    session = Session() if session is None else session.child()
+    _current.set(session)
+    return session
+
+
+def _task() -> Any:
+    """The asyncio task that is running in this thread; None if there is none."""
+    asyncio = sys.modules.get("asyncio")  # which takes its time to import, and without which there is no task
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    return None if loop is None else asyncio.current_task(loop)  # type: ignore[union-attr]
 
 
 def invocation() -> Invocation | None:
@@ -97,18 +135,58 @@ def enter(session: Session) -> None:
 
 
 @contextmanager
-def primary() -> Iterator[None]:
+def session() -> Iterator[None]:
+    """A block with a session of its own, which begins with nothing seen: one request of one user, say.
+
+    Without it a session lasts as long as the thread, or the task, which is right for scripts and for servers that use a
+    thread or a task for each request.
+    """
+    before = _current.get(None)
+    token = _current.set(Session(None if before is None else before.invocation))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def wait_for(when: Wait) -> Iterator[None]:
+    """Inside this block, ``when`` takes the place of the ``wait`` of every database: see :func:`fly_orm.wrap`."""
+    check_choice("wait_for()", when, *WAITS)
+    here = current()
+    before, here.wait = here.wait, when
+    try:
+        yield
+    finally:
+        here.wait = before
+
+
+def primary() -> AbstractContextManager[None]:
     """Inside this block, every statement of this context runs on the primary, reads included.
 
     For reads that must not lag, and for functions that write and hide the replica's refusal from their caller, such as
     a PL/pgSQL block with ``EXCEPTION WHEN OTHERS``.
     """
-    session = current()
-    session.on_primary += 1
+    return _reading(on_primary=True)
+
+
+def replica() -> AbstractContextManager[None]:
+    """Inside this block, reads stay on the local replica, however much less it shows than the session has seen.
+
+    For reads that would rather be old than wait, or than go to the primary region. Transactions run where they would.
+    """
+    return _reading(on_primary=False)
+
+
+@contextmanager
+def _reading(*, on_primary: bool) -> Iterator[None]:
+    here = current()
+    before = here.on_primary, here.on_replica
+    here.on_primary, here.on_replica = on_primary, not on_primary
     try:
         yield
     finally:
-        session.on_primary -= 1
+        here.on_primary, here.on_replica = before
 
 
 def why() -> Served | None:

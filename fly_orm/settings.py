@@ -26,6 +26,8 @@ class Settings:
     nodes: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
     discovery: str = ""
     """How nodes are found: a name in the entry-point group ``fly_orm.discoveries``; empty lets the settings decide."""
+    waiter: str = "auto"
+    """What waits for the replica: a name in the entry-point group ``fly_orm.waiters``."""
     app: str = ""
     """The application's name, under which Fly's private DNS lists its machines."""
     release: str = ""
@@ -102,6 +104,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_LISTEN": ("listen", _text),
     "FLY_ORM_NODES": ("nodes", _nodes),
     "FLY_ORM_DISCOVERY": ("discovery", _text),
+    "FLY_ORM_WAITER": ("waiter", _text),
     "FLY_ORM_RELEASE": ("release", _text),
     "FLY_ORM_READ_ONLY": ("read_only", _switch),
     "FLY_ORM_SECRET": ("secret", lambda _name, value: check_secret(value)),

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, check_choice
 from .home import Home, default_home
-from .routing.router import Reads, Router, Wait, check_choice
+from .routing.router import OnLag, Reads, Router
 from .routing.wrapped import WrappedDatabase
+from .session import WAITS, Wait
 from .settings import Settings
 
 D = TypeVar("D")
@@ -29,6 +30,7 @@ class Options:
     name: str | None = None
     wait: Wait = "write"
     reads: Reads = "replica"
+    on_lag: OnLag = "primary"
     primary_functions: tuple[str, ...] = ()
 
     def router(self, wrapped: WrappedDatabase, orm: Any) -> Router:
@@ -40,6 +42,7 @@ class Options:
             name=self.name,
             wait=self.wait,
             reads=self.reads,
+            on_lag=self.on_lag,
             primary_functions=self.primary_functions,
             orm=orm,
         )
@@ -51,6 +54,7 @@ def wrap(
     name: str | None = None,
     wait: Wait = "write",
     reads: Reads = "replica",
+    on_lag: OnLag = "primary",
     rpc_timeout: float | str | None = "default",
     replication_timeout: float | str | None = "default",
     primary_functions: Iterable[str] = (),
@@ -63,17 +67,21 @@ def wrap(
 
     ``database`` is a peewee ``PostgresqlDatabase`` (or a subclass of it, a deferred one, or a ``DatabaseProxy``), or a
     Pony ``Database``, bound to PostgreSQL or not bound yet. ``name`` is what the nodes call it, by default the Postgres
-    database's name. ``wait`` says when a write returns: ``"write"``, once the local replica shows it, or ``"none"``,
-    once it is committed. ``reads="primary"`` lets every read run on the primary, for data that must not be old;
-    :func:`fly_orm.primary` does so for a block. ``rpc_timeout`` bounds each request to the primary region and
-    ``replication_timeout`` each wait for the replica, in seconds; None is no limit, and the defaults come from the
-    environment. ``primary_functions`` names SQL functions whose calls need the primary.
+    database's name. ``wait`` says when a caller waits for the replica to show what it wrote: ``"write"``, before the
+    write returns; ``"read"``, before its next local read, so that many writes pay one wait; ``"none"``, never.
+    :func:`fly_orm.wait_for` says so for a block. ``on_lag`` says what happens if the replica has not caught up within
+    ``replication_timeout``: the reads go to the ``"primary"`` until it has, or the call that waits has to ``"raise"``
+    ReplicationTimeout, although the write is committed. ``reads="primary"`` lets every read run on the primary, for
+    data that must not be old; :func:`fly_orm.primary` does so for a block. ``rpc_timeout`` bounds each request to the
+    primary region and ``replication_timeout`` each wait for the replica, in seconds; None is no limit, and the defaults
+    come from the environment. ``primary_functions`` names SQL functions whose calls need the primary.
 
     Raises ConfigurationError for settings that are wrong, and NotSupported in a secondary region for a database that
     cannot be routed. Not thread-safe.
     """
-    check_choice("wait", wait, "write", "none")
+    check_choice("wait", wait, *WAITS)
     check_choice("reads", reads, "replica", "primary")
+    check_choice("on_lag", on_lag, "primary", "raise")
     home = default_home() if settings is None else Home(settings)
     timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
     given = {key: value for key, value in timeouts.items() if not isinstance(value, str)}
@@ -83,6 +91,7 @@ def wrap(
         name=name,
         wait=wait,
         reads=reads,
+        on_lag=on_lag,
         primary_functions=tuple(primary_functions),
     )
     wrapped: D = _adapter(database).wrap(database, options)

@@ -493,6 +493,7 @@ WRONG = {
     "no member": pack([25, f"{__name__}:Color", "BLUE"]),
     "a dunder for a member": pack([25, f"{__name__}:Color", "__class__"]),
     "a flag of text": pack([25, f"{__name__}:Right", "READ"]),
+    "a negative flag": pack([25, f"{__name__}:Right", -64]),
     "a flag too many": pack([25, f"{__name__}:Right", 64]),
     "a field twice": pack([25, f"{__name__}:Point", "x", 1, "x", 2, "y", 1]),
     "an unknown family": pack([26, "sqlalchemy", "x", [4]]),

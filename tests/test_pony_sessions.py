@@ -154,8 +154,8 @@ def test_such_a_session_reads_what_the_replica_has_not_heard_of(
         return int(here.Thing.get().n)
 
     with stale(regions, "UPDATE thing SET n = 100"):
-        assert work() == 100
         assert orm.db_session(lambda: here.Thing.get().n)() == 1
+        assert work() == 100
 
 
 def test_a_serializable_session_is_one_on_the_primary_and_again_after_a_commit(here: SimpleNamespace) -> None:
@@ -196,10 +196,14 @@ def test_a_strict_session_reads_the_replica(here: SimpleNamespace) -> None:
 
 def test_inside_a_primary_block_a_session_reads_the_primary(regions: TwoRegions, here: SimpleNamespace) -> None:
     with stale(regions, "UPDATE thing SET n = 100"):
+        with orm.db_session:
+            assert here.Thing.get().n == 1
         with fly_orm.primary(), orm.db_session:
             assert here.Thing.get().n == 100
             assert route() is PRIMARY
-        with orm.db_session:
+        with orm.db_session:  # what has been read is not followed by anything older
+            assert here.Thing.get().n == 100
+        with fly_orm.replica(), orm.db_session:
             assert here.Thing.get().n == 1
 
 

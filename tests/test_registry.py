@@ -21,7 +21,7 @@ def make(*entries):
 
 def test_the_shipped_transports_are_found_like_anybodys():
     assert {"inprocess", "pyro5"} <= set(plugins.registry(plugins.TRANSPORTS).names())
-    assert plugins.registry(plugins.WAITERS).names() == ["polling"]
+    assert plugins.registry(plugins.WAITERS).names() == ["auto", "native", "polling"]
     assert plugins.make_transport("pyro5").is_local("127.0.0.1:1")
 
 

@@ -29,6 +29,8 @@ def wrap(database: Any, options: Options) -> Any:
         raise ConfigurationError(f"wrap() takes a database object of Pony, not {database!r}")
     if router_of(database) is not None:
         return database
+    if options.on_lag == "raise":
+        raise ConfigurationError('Pony repeats what raises at a commit: on_lag="raise" would let it write twice')
     topology = options.settings.topology
     if core.local.db2cache.get(database) is not None:
         raise ConfigurationError("wrap() was called inside a db_session that uses this database; wrap it before")

@@ -120,7 +120,10 @@ class Flags:
         return [value._value_]
 
     def unpack(self, node: list[Any], depth: int) -> Any:
-        return self._cls(expect(unpack(operands(node, 1)[0]), int))
+        value = expect(unpack(operands(node, 1)[0]), int)
+        if value < 0:  # of which enum makes a combination with bits that the class has not
+            raise CodecError(f"a {self._cls.__name__} is no negative number")
+        return self._cls(value)
 
 
 class Hooks:

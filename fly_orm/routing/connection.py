@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..errors import NotSupported
+from ..errors import NotSupported, ReplicationTimeout
 from ..primary import is_replica
 from ..session import current, invocation
 from .classes import cursor_classes
@@ -93,10 +93,10 @@ class RoutingConnection(ModedConnection):
         self._check_open()
         if self.begins and not (self.lazy and statement.kind is Kind.READ):
             self._begin_implicitly()
-        decision = decide(statement, self._state())
+        decision = decide(statement, self._state(statement))
         if decision.action is Action.FORWARD and self.begins:
             self._begin_implicitly()
-            decision = decide(statement, self._state())
+            decision = decide(statement, self._state(statement))
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(REFUSALS[statement.kind]))
         if decision.action is Action.HERE and statement.kind is Kind.WRITE and (running := invocation()) is not None:
@@ -257,8 +257,9 @@ class RoutingConnection(ModedConnection):
             self._was_here = status in (ext.TRANSACTION_STATUS_INTRANS, ext.TRANSACTION_STATUS_INERROR)
         return self._was_here
 
-    def _state(self) -> State:
+    def _state(self, statement: Statement) -> State:
         transaction = self.link.transaction
+        reads = statement.kind is Kind.READ or statement.read_only
         return State(
             promoted=self._promoted,
             here=self._transaction_here,
@@ -266,7 +267,7 @@ class RoutingConnection(ModedConnection):
             failed=transaction is not None and transaction.failed,
             kept=self.link.kept,
             primary_settings=self.link.settings.primary_only,
-            pinned=self.router.pinned(current()),
+            pinned=reads and self.router.pinned(current()),  # which may wait
         )
 
     def _begin_implicitly(self) -> None:
@@ -275,7 +276,7 @@ class RoutingConnection(ModedConnection):
             self.link.transaction.pending.append(self._mode.begin.encode())  # for the server to warn of
             return
         statement = Statement(kind=Kind.BEGIN, why="BEGIN", simple=True, read_only=self._mode.replica_serves)
-        if decide(statement, self._state()).action in (Action.BEGIN_HERE, Action.HERE):
+        if decide(statement, self._state(statement)).action in (Action.BEGIN_HERE, Action.HERE):
             # Begun by the C half, which declares no cursor in a transaction that it has not begun.
             _set_c_autocommit(self, False)
             if self._mode.set_transaction:
@@ -297,7 +298,11 @@ class RoutingConnection(ModedConnection):
                 self._end_c(statement)
                 del self.notices[known:]  # that there was nothing to end
             with self.link.lock:
-                (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
+                try:
+                    (self.link.commit if statement is _COMMIT else self.link.rollback)(sql.encode(), statement)
+                except ReplicationTimeout as late:
+                    late.result = None  # no cursor has it
+                    raise
 
     def _end_here(self, statement: Statement, sql: str) -> None:
         if _c_autocommit(self):  # a command of the caller's has ended it, of which the server warns

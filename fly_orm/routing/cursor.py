@@ -15,6 +15,7 @@ from psycopg2 import extensions as ext
 from psycopg2 import sql as composable
 
 from ..classify import Kind, Statement
+from ..errors import ReplicationTimeout
 from ..messages import Result
 from ..session import Route, Served, current
 from ..sqlerror import FromPrimary
@@ -38,8 +39,12 @@ _REFUSALS = frozenset({"25006", "0A000", "55000", "40001", "58P01", "XX000"})
 _WROTE = "25006"
 
 
+def _here(why: str, waited: float = 0.0) -> Served:
+    return Served(route=Route.LOCAL, why=why, wait=waited) if waited else _here_at_once(why)
+
+
 @cache
-def _here(why: str) -> Served:
+def _here_at_once(why: str) -> Served:
     return Served(route=Route.LOCAL, why=why)
 
 
@@ -185,7 +190,8 @@ class RoutingCursor(ext.cursor):
         decision = self.connection.decide(statement)
         action = decision.action
         if action is Action.READ_HERE:
-            current().served = _here(decision.why)
+            session = current()
+            session.served, session.waited = _here(decision.why, session.waited), 0.0
             return self._read_here(query, vars_, statement)
         if action is Action.HERE or action is Action.BEGIN_HERE:
             current().served = _here(decision.why)
@@ -236,6 +242,10 @@ class RoutingCursor(ext.cursor):
         try:
             with link.lock:
                 result: Result = link.forward(sqls, statement, why, **options)
+        except ReplicationTimeout as late:
+            self._show(late.result, sqls[-1])
+            late.result = self
+            raise
         except psycopg2.Error as error:
             if isinstance(error, FromPrimary):
                 error.cursor = self

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, TransactionLost
+from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, ReplicationTimeout, TransactionLost
 from ..lsn import LSN, UNKNOWN_LSN
 from ..messages import Done, Result, Run
 from ..reaching.remote_lease import Answer, RemoteLease
@@ -107,12 +107,12 @@ class PrimaryLink:
             keep=self.kept or statement.pins,
             commits=statement.kind is Kind.COMMIT,
             ends=statement.ends,
-            wait=commits or statement.kind is Kind.ROLLBACK or self.router.expects_unknown(),
+            wait=self.router.wants_lsn(),
         )
         answer = self._ask(run)
-        # Of what commits nothing, the position is the least that the session's next reads have to show: who tries again
-        # after a rollback must not read again what is older than what the transaction has met.
-        follow = self.router.wait if commits else self.router.expect
+        # Where nothing was committed, nothing is waited for. But the session's next reads must not be older than what
+        # it has read there: least of all those of who tries again after a rollback.
+        follow = self.router.wait if commits and answer.done.wrote else self.router.expect
         return self._take(answer, statement, sqls, why, follow)
 
     def follow_encoding(self) -> None:
@@ -197,13 +197,20 @@ class PrimaryLink:
         notices.extend(done.notices)
         del notices[:-_NOTICES]
         transaction = self._follow(done, statement)
-        waited = (follow(LSN(done.lsn)) if done.lsn is not None else None) or 0.0
+        late, waited = None, 0.0
+        try:
+            waited = (follow(LSN(done.lsn)) if done.lsn is not None else None) or 0.0
+        except ReplicationTimeout as error:
+            late, waited = error, error.waited
         current().served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
         if done.error is not None:
             raise rebuild(explain(done.error))
         result = done.result or Result()
         if transaction is not None:
             self._succeeded(transaction, statement, sqls, result.status_message)
+        if late is not None:
+            late.result = result
+            raise late
         return result
 
     def _follow(self, done: Done, statement: Statement) -> RemoteTransaction | None:

@@ -17,7 +17,7 @@ from ..home import Home
 from ..lsn import LSN, UNKNOWN_LSN
 from ..reaching.forwarder import Forwarder
 from ..registry import make_waiter
-from ..session import Session, current, invocation
+from ..session import Session, Wait, current, invocation
 from ..settings import Settings
 from ..waiter import LSNWaiter
 from .errors import as_driver_error
@@ -26,16 +26,12 @@ from .wrapped import WrappedDatabase
 
 log = logging.getLogger("fly_orm")
 
-#: When a write waits until the local replica has replayed it.
-Wait = Literal["write", "none"]
 #: Where reads run that nothing else sends to the primary.
 Reads = Literal["replica", "primary"]
 
 
-def check_choice(name: str, value: object, *choices: object) -> None:
-    """ConfigurationError if the value of an option is none of these."""
-    if value not in choices:
-        raise ConfigurationError(f"{name} is {' or '.join(map(repr, choices))}, not {value!r}")
+#: What becomes of a write whose replica is late.
+OnLag = Literal["primary", "raise"]
 
 
 @dataclass(kw_only=True)
@@ -59,6 +55,7 @@ class Router:
         name: str | None = None,
         wait: Wait = "write",
         reads: Reads = "replica",
+        on_lag: OnLag = "primary",
         primary_functions: Iterable[str] = (),
         orm: Any = None,
     ) -> None:
@@ -69,6 +66,7 @@ class Router:
         self.connect = wrapped.connect
         self.classify = Classifier(primary_functions)
         self._wait = wait
+        self._on_lag = on_lag
         self.reads_there = reads == "primary"
         """Whether every read runs on the primary."""
         self._orm = orm
@@ -103,7 +101,7 @@ class Router:
         own = self._own
         with own.lock:
             if own.waiter is None:
-                own.waiter = make_waiter("polling", self.connect)
+                own.waiter = make_waiter(self.settings.waiter, self.connect)
             return own.waiter
 
     def unreported(self, connection: Any) -> dict[str, str]:
@@ -114,19 +112,56 @@ class Router:
         return own.unreported
 
     def wait(self, commit: LSN, wait: Wait | None = None) -> float:
-        """Wait until the replica shows a commit, and return how long that took, in seconds.
+        """See to it that the session's reads show a commit, and return how long that took, in seconds.
 
         A replica that is late never makes the write fail: the session's reads go to the primary until it has caught up.
-        ``wait`` overrides the database's own. Nothing is waited for at UNKNOWN_LSN, which see :meth:`expect`.
+        Unless that is what was asked for: then ReplicationTimeout. ``wait`` overrides the session's and the database's
+        own. Nothing is waited for at UNKNOWN_LSN, which see :meth:`expect`.
         """
-        session, started = current(), now()
+        session = current()
         if session.invocation is not None:
             session.invocation.saw(self.name, commit)
-        if (wait or self._wait) == "none":
-            return 0.0
-        if commit == UNKNOWN_LSN:
-            self.expect(commit)
-            return 0.0
+        when = self._when(session, wait)
+        if when == "write" and commit != UNKNOWN_LSN:
+            return self._wait_now(commit, session)
+        if when != "none":
+            session.pin(self.name, commit)
+        if when == "read":
+            session.due.add(self.name)
+        return 0.0
+
+    def expect(self, position: LSN) -> None:
+        """Let the session's reads be no older than a position, without waiting for it now.
+
+        UNKNOWN_LSN stands for one that could not be asked for: the next statement on the primary tells it.
+        """
+        session = current()
+        if self._when(session) != "none":
+            session.pin(self.name, position)
+
+    def wants_lsn(self) -> bool:
+        """Whether anybody asks how far the primary is: the session, or the caller of the function that this is in."""
+        session = current()
+        return session.invocation is not None or self._when(session) != "none"
+
+    def pinned(self, session: Session) -> bool:
+        """Whether the session's reads of this database have to run on the primary; waits first if that is due."""
+        if session.on_primary:
+            return True
+        if session.on_replica:
+            return False
+        behind = session.behind.get(self.name)
+        if behind is not None and behind != UNKNOWN_LSN and self.name in session.due:
+            session.due.discard(self.name)
+            session.waited += self._wait_now(behind, session)
+            behind = session.behind.get(self.name)
+        return self.reads_there or (behind is not None and self._is_late(behind, session))
+
+    def _when(self, session: Session, wait: Wait | None = None) -> Wait:
+        return wait or session.wait or self._wait
+
+    def _wait_now(self, commit: LSN, session: Session) -> float:
+        started = now()
         try:
             self.waiter.wait(commit, Deadline.after(self.settings.replication_timeout))
         except NotAReplica:
@@ -135,36 +170,27 @@ class Router:
             session.pin(self.name, commit)
             if not isinstance(error, ReplicationTimeout):
                 raise
-            log.warning("%s; this session reads from the primary until it has", error)
+            self._report(error, now() - started)
         else:
             session.caught_up(self.name, commit)
         return now() - started
 
-    def expect(self, position: LSN) -> None:
-        """Let the session's reads be no older than a position, without waiting for it now.
+    def _report(self, late: ReplicationTimeout, waited: float) -> None:
+        """Say that the replica is late, in the way that was asked for."""
+        if self._on_lag == "raise":
+            late.waited = waited
+            raise self.driver_error(late) from late.__cause__
+        log.warning("%s; this session reads from the primary until it has", late)
 
-        UNKNOWN_LSN stands for one that could not be asked for: the first of the reads, on the primary, tells it.
-        """
-        if self._wait != "none":
-            current().pin(self.name, position)
-
-    def expects_unknown(self) -> bool:
-        """Whether the session has to see what nobody could say the position of."""
-        return current().behind.get(self.name) == UNKNOWN_LSN
-
-    def pinned(self, session: Session) -> bool:
-        """Whether the session's reads of this database have to run on the primary."""
-        behind = session.behind.get(self.name)
-        if behind is not None:
-            try:
-                self.waiter.wait(behind, Deadline.after(0))
-            except NotAReplica:
-                session.unpin(self.name)
-            except ReplicationTimeout:
-                return True
-            else:
-                session.unpin(self.name)
-        return self.reads_there or session.on_primary > 0
+    def _is_late(self, behind: LSN, session: Session) -> bool:
+        try:
+            self.waiter.wait(behind, Deadline.after(0))
+        except ReplicationTimeout:
+            return True
+        except NotAReplica:
+            pass  # the local server is a primary, and shows everything
+        session.unpin(self.name)
+        return False
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as the callers of this database's driver and ORM can catch it."""

@@ -66,6 +66,7 @@ class Lease:
             transaction=self.transaction,
             kept=not self._raw.closed and (request.keep or self.transaction != IDLE),
             lsn=None if lsn is None else int(lsn),
+            wrote=ends.wrote,
             seconds=now() - started,
         )
 
@@ -128,7 +129,9 @@ class Lease:
     def _lsn(self, ending: Ending) -> LSN | None:
         if self.transaction == IN_ERROR:
             return None  # of a COMMIT AND CHAIN that failed
-        return self._connection.commit_lsn(asynchronous=ending.asynchronous) if ending.wrote else None
+        if not ending.wrote:
+            return self._connection.position()
+        return self._connection.commit_lsn(asynchronous=ending.asynchronous)
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
         described = describe(error)

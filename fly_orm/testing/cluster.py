@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from time import sleep
 from types import TracebackType
 
@@ -12,7 +13,7 @@ from psycopg2.extensions import make_dsn, quote_ident
 from fly_orm.deadline import Deadline
 
 from .account import server_account
-from .binaries import find_binaries
+from .binaries import find_binaries, inspect
 from .folder import Folder
 from .server import POLL_INTERVAL, USER, Server
 from .software import Software, install
@@ -53,14 +54,21 @@ class Cluster:
         self.replication_link: Wan | None = None
 
     @classmethod
-    def start(cls, *, settings: Mapping[str, object] | None = None, replication_rtt: float | None = None) -> Cluster:
+    def start(
+        cls,
+        *,
+        settings: Mapping[str, object] | None = None,
+        replication_rtt: float | None = None,
+        programs: Path | None = None,
+    ) -> Cluster:
         """A new cluster, both of whose servers accept queries.
 
         ``settings`` are added to both servers' ``postgresql.conf``. With ``replication_rtt``, in seconds and
         possibly 0, the replica streams through :attr:`replication_link`, where that can be changed and cut.
+        ``programs`` is the folder of another PostgreSQL than the one that is found, for instance of a newer version.
         PostgresNotFound if no PostgreSQL is installed; RuntimeError if a server does not start.
         """
-        binaries = find_binaries()
+        binaries = inspect(programs, "programs") if programs else find_binaries()
         with ExitStack() as undo:
             folder = Folder(server_account())
             undo.callback(folder.close)
