@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 now = time.monotonic
 
+#: The most to wait at one of several places, in seconds.
+LINE_TIMEOUT = 1.0
+
 
 def check_timeout(name: str, timeout: float | None) -> float | None:
     """The timeout itself, in seconds: None is no limit, 0 is do not wait; ValueError for a negative or NaN one."""
@@ -42,6 +45,11 @@ class Deadline:
     def or_earlier(self, other: Deadline) -> Deadline:
         """The earlier of the two."""
         return other if other.at < self.at else self
+
+    def in_line(self) -> Deadline:
+        """By when to give up one of several places to wait at, so that there is time left for another."""
+        left = self.remaining()
+        return self.within(LINE_TIMEOUT if left is None else min(LINE_TIMEOUT, left / 4))
 
     @property
     def expired(self) -> bool:

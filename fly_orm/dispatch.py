@@ -77,6 +77,8 @@ def dispatch(
             raise _as_caught_here(_with_release(error, place), ours) from error
         raise
     late, waited = _wait(answer.returned, ours, options.wait)
+    for router in ours:
+        router.wrapped.called()
     current().served = Served(
         route=Route.PRIMARY if message.on_primary else Route.REGION,
         why=f"a call of {function.name}",

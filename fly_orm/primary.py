@@ -31,7 +31,7 @@ _COMMITTED = (
 _TO_COMMIT = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off'"
 _MAY_WRITE = """
     WITH writer AS (
-        SELECT oid, proname FROM pg_proc WHERE provolatile = 'v'
+        SELECT oid, proname FROM pg_proc WHERE (provolatile <> 'i' OR prokind = 'a')
         AND pronamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
     )
     SELECT EXISTS (SELECT FROM writer WHERE lower(proname) = ANY (%s)) OR EXISTS (
@@ -141,8 +141,8 @@ class PrimaryConnection:
     def reads_may_write(self, calls: Iterable[str]) -> bool:
         """Whether queries may write that call functions of these names, in lower case.
 
-        A function that is volatile may (Postgres manual, section 36.7), be it called by name or by a view, a row
-        security policy, an operator or a cast. Postgres' own are told apart by :mod:`fly_orm.classify`.
+        A function that is volatile may (Postgres manual, section 36.7), or calls one, be it called by name or by a
+        view, a row security policy, an operator or a cast. Postgres' own are told apart by :mod:`fly_orm.classify`.
         """
         with self.cursor() as cursor:
             cursor.execute(_MAY_WRITE, (list(calls),))

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .deadline import now
 from .errors import check_choice
 from .invocation import Invocation
 from .lsn import LSN, UNKNOWN_LSN
@@ -20,6 +21,11 @@ from .lsn import LSN, UNKNOWN_LSN
 #: When the caller waits until its replica shows what was written: at the write, at its next read, or never.
 Wait = Literal["write", "read", "none"]
 WAITS = ("write", "read", "none")
+
+
+#: Reads go to the primary for at most so long after a write whose outcome is unknown: it must not keep them from the
+#: replica for ever while the primary region is out of reach.
+UNKNOWN_SECONDS = 30.0
 
 
 class Route(enum.Enum):
@@ -49,7 +55,18 @@ class Served:
 class Session:
     """What one caller has seen, and how it wants to see more. Used by one thread at a time."""
 
-    __slots__ = ("behind", "due", "invocation", "on_primary", "on_replica", "served", "task", "wait", "waited")
+    __slots__ = (
+        "behind",
+        "due",
+        "invocation",
+        "on_primary",
+        "on_replica",
+        "served",
+        "task",
+        "unknown_until",
+        "wait",
+        "waited",
+    )
 
     def __init__(self, invocation: Invocation | None = None) -> None:
         self.invocation = invocation
@@ -64,6 +81,8 @@ class Session:
         """Whether it says :func:`replica`."""
         self.wait: Wait | None = None
         """What the innermost :func:`wait_for` says."""
+        self.unknown_until = 0.0
+        """When, on the monotonic clock, a write whose outcome is unknown has long been done, or has not been."""
         self.waited = 0.0
         """Seconds that the read which is about to run has waited for the replica."""
         self.served: Served | None = None
@@ -76,15 +95,18 @@ class Session:
         made = Session(self.invocation)
         made.behind, made.due = dict(self.behind), set(self.due)
         made.on_primary, made.on_replica, made.wait = self.on_primary, self.on_replica, self.wait
+        made.unknown_until = self.unknown_until
         return made
 
     def pin(self, database: str, lsn: LSN) -> None:
         """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``.
 
-        UNKNOWN_LSN keeps them there until a position is known that covers it.
+        UNKNOWN_LSN keeps them there until a position is known that covers it, or for :data:`UNKNOWN_SECONDS`.
         """
         known = self.behind.get(database, lsn)
         self.behind[database] = lsn if UNKNOWN_LSN in (lsn, known) else max(lsn, known)
+        if lsn == UNKNOWN_LSN:
+            self.unknown_until = now() + UNKNOWN_SECONDS
 
     def caught_up(self, database: str, commit: LSN) -> None:
         """The replica has replayed a commit that is this session's latest; let reads go there if that is enough."""

@@ -84,6 +84,28 @@ def count():
     return orm.count(item for item in db.Item)
 
 
+_left = []
+
+
+@fly_orm.on_primary
+def leave_open(name):
+    """Suspend a generator in the middle of a db_session, and forget it."""
+
+    def stock_one_by_one():
+        with orm.db_session:
+            yield db.Item(name=name)
+
+    generator = stock_one_by_one()
+    next(generator)
+    _left.append(generator)
+
+
+@fly_orm.on_primary
+def forget():
+    while _left:
+        _left.pop().close()
+
+
 @fly_orm.on_primary(timeout=1)
 @orm.db_session
 def wait_long():

@@ -244,7 +244,7 @@ class TestTheWait:
             assert fly_orm.why().wait == 0
             assert here.names() == []
 
-    @pytest.mark.parametrize(("volatility", "waits"), [("VOLATILE", True), ("STABLE", False)])
+    @pytest.mark.parametrize(("volatility", "waits"), [("VOLATILE", True), ("IMMUTABLE", False)])
     def test_is_for_a_select_of_a_function_that_may_write(self, here, volatility, waits):
         body = "INSERT INTO item (name, price) VALUES ('a', 1) RETURNING id" if waits else "SELECT 1"
         here.query(f'CREATE FUNCTION "Bump"() RETURNS int LANGUAGE sql {volatility} AS $${body}$$')
@@ -259,6 +259,16 @@ class TestTheWait:
         )
         with replay_resumed_later(here.cluster):
             shop.sql("SELECT * FROM bumped")
+            assert fly_orm.why().wait > 0
+
+    def test_is_for_a_function_that_calls_one(self, here):
+        here.query(
+            "CREATE FUNCTION bump() RETURNS int LANGUAGE sql AS "
+            "$$INSERT INTO item (name, price) VALUES ('a', 1) RETURNING id$$;"
+            "CREATE FUNCTION stable() RETURNS int STABLE LANGUAGE plpgsql AS $$BEGIN RETURN bump(); END$$"
+        )
+        with replay_resumed_later(here.cluster):
+            shop.sql("SELECT stable()")
             assert fly_orm.why().wait > 0
 
     def test_is_for_a_large_object(self, here):

@@ -74,6 +74,13 @@ def test_one_that_is_new_is_saved_before_it_travels(lax):
     assert pony_shop.stock_without_session(item, "lid").name == "lid of a"
 
 
+def test_one_that_cannot_be_saved_is_said_to_be_so(lax):
+    (item,) = pony_shop.stock("a")
+    pony_shop.stock_without_session(item, "lid")
+    with pytest.raises(orm.TransactionIntegrityError, match="unique"):
+        pony_shop.stock_without_session(item, "lid")
+
+
 def test_one_that_is_not_there_any_more_is_refused_before_the_function_runs(lax):
     (item,) = pony_shop.stock("a")
     with orm.db_session:
@@ -104,6 +111,31 @@ def test_a_call_is_refused_while_something_is_not_committed_here(lax):
         with pytest.raises(fly_orm.NotSupported, match="no part of the transaction"):
             pony_shop.count()
         orm.commit()
+        assert pony_shop.count() == 1
+
+
+def test_a_db_session_that_a_function_leaves_open_is_rolled_back(lax):
+    for _ in range(3):
+        pony_shop.leave_open("lost")
+        assert [item.name for item in pony_shop.stock("kept")] == ["kept"]
+        pony_shop.forget()
+        assert pony_shop.count() == 1
+        with orm.db_session:
+            lax.Item.get(name="kept").delete()
+
+
+def test_a_query_is_asked_again_after_a_call(lax):
+    with orm.db_session:
+        assert orm.count(item for item in lax.Item) == 0
+        pony_shop.stock("a")
+        assert orm.count(item for item in lax.Item) == 1
+
+
+def test_a_read_after_a_commit_is_no_transaction_to_a_call(lax):
+    with orm.db_session:
+        lax.Item(name="a")
+        orm.commit()
+        assert orm.count(item for item in lax.Item) == 1
         assert pony_shop.count() == 1
 
 

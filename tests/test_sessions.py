@@ -12,6 +12,7 @@ import pytest
 
 import fly_orm
 from fly_orm import ConfigurationError, ReplicationTimeout, Route
+from fly_orm.session import current
 
 
 @pytest.fixture
@@ -165,6 +166,48 @@ class TestReading:
             assert names(db) == []
             assert fly_orm.why().route is Route.LOCAL
         assert names(db) == ["of another"]
+
+
+class TestAFunctionThatWrites:
+    def test_in_a_primary_block_is_seen_after_it(self, regions, db):
+        regions.query("CREATE FUNCTION put() RETURNS void LANGUAGE sql AS $$INSERT INTO item (name) VALUES ('a')$$")
+        regions.cluster.wait_for_replica()
+        with regions.cluster.replay_paused():
+            with fly_orm.primary():
+                db.execute_sql("SELECT put()")
+            assert names(db) == ["a"]
+
+
+class TestAnUnknownOutcome:
+    def test_of_a_read_leaves_the_replica_to_be_read(self, regions, db):
+        quick = regions.lax(options={"rpc_timeout": 0.5})
+        insert(quick, "a")
+        regions.wan.stall()
+        with pytest.raises(fly_orm.OutcomeUnknown), fly_orm.primary():
+            names(quick)
+        assert names(quick) == ["a"]
+
+    def test_of_a_write_keeps_reads_from_the_replica_for_a_while_only(self, regions, db, monkeypatch):
+        quick = regions.lax(options={"rpc_timeout": 0.5})
+        insert(quick, "a")
+        regions.wan.stall()
+        with pytest.raises(fly_orm.OutcomeUnknown):
+            insert(quick, "b")
+        with pytest.raises(fly_orm.FlyOrmError):
+            names(quick)
+        current().unknown_until = 0
+        assert names(quick) == ["a"]
+
+    def test_is_over_with_the_next_transaction_that_reads(self, regions, db):
+        insert(db, "a")
+        regions.wan.cut_before_reply()
+        with pytest.raises(fly_orm.OutcomeUnknown):
+            insert(db, "b")
+        for statement in ("BEGIN READ ONLY", "SELECT 1", "COMMIT"):
+            db.execute_sql(statement)
+        regions.cluster.wait_for_replica()
+        assert names(db) == ["a", "b"]
+        assert fly_orm.why().route is Route.LOCAL
 
 
 class TestASession:

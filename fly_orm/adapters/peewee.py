@@ -78,6 +78,20 @@ def _install(database: Any, options: Options) -> None:
     # init() makes the adapter anew, from these.
     database.psycopg2_adapter = type(adapter)
     database.psycopg3_adapter = _refuse_psycopg3
+    database._initialize_connection = _initializing(database._initialize_connection, router)
+
+
+def _initializing(initialize: Any, router: Router) -> Any:
+    """The database's own hook for a new connection, whose settings no function has left there."""
+
+    def initialized(connection: Any) -> None:
+        running = invocation()
+        left = running is not None and running.of(router).leaves_state
+        initialize(connection)
+        if running is not None:
+            running.of(router).leaves_state = left
+
+    return initialized
 
 
 def _obstacle(database: Any) -> str | None:
@@ -144,6 +158,12 @@ class WrappedPeewee:
         finally:
             if not database.deferred:
                 self._leave_nothing()
+
+    def flush(self) -> None:
+        pass  # peewee puts nothing off
+
+    def called(self) -> None:
+        pass  # nor does it cache anything
 
     def disconnect(self) -> None:
         if not self._database.is_closed():

@@ -15,6 +15,7 @@ from pony.orm.dbproviders.postgres import PGPool, PGProvider
 from psycopg2 import extensions as ext
 
 from ..errors import ConfigurationError, NotSupported
+from ..routing.connection import RoutingConnection
 from ..routing.connector import unrouted
 from ..routing.router import Router
 from ..wrapping import Options
@@ -143,7 +144,20 @@ class WrappedPony:
 
     def in_transaction(self) -> bool:
         cache = core.local.db2cache.get(self.database)
-        return cache is not None and bool(cache.in_transaction or cache.modified)
+        if cache is None or not (cache.in_transaction or cache.modified):
+            return False
+        if isinstance(cache.connection, RoutingConnection):  # after a commit, Pony takes a read here for a transaction
+            return bool(cache.modified or cache.connection.in_transaction)
+        return True
+
+    def flush(self) -> None:
+        if core.local.db_context_counter:
+            core.flush()
+
+    def called(self) -> None:
+        cache = core.local.db2cache.get(self.database)
+        if cache is not None:
+            cache.query_results.clear()
 
     def call(self) -> AbstractContextManager[None]:
         return pony_values.call()

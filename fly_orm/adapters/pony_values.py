@@ -6,19 +6,20 @@ function; a caller without one gets an instance whose db_session is over, as of 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from pony.orm import core
+from pony.orm.dbproviders.postgres import PGProvider
 
 from ..codec import CodecError, Packed, add_family
 from ..errors import NotPortable
 from ..routing.router import routers
 
-#: Ends what was opened for the function that is running here for a caller elsewhere.
-_running: ContextVar[ExitStack] = ContextVar("fly_orm_pony_call")
+log = logging.getLogger("fly_orm")
 
 
 class PonyFamily:
@@ -35,7 +36,7 @@ class PonyFamily:
         if name is None:
             raise NotPortable(f"{entity.__name__} belongs to a database that is not wrapped; wrap it")
         if instance._pkval_ is None:
-            _flush(instance)
+            raise NotPortable("it has no primary key, since it was not saved; flush() or commit() first")
         return Packed(name=f"{name}:{entity.__name__}", fields=({"key": instance._get_raw_pkval_()},))
 
     def unpack(self, packed: Packed) -> Any:
@@ -58,18 +59,47 @@ class PonyFamily:
         return None
 
 
+class _Call:
+    """A function that runs here for a caller elsewhere, and what was opened for it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._opened = 0
+
+    def open_session(self) -> None:
+        """Open a db_session that lasts to the end of the function."""
+        self._stack.enter_context(core.db_session)
+        self._opened = 1
+
+    def leave_no_other(self) -> None:
+        """Roll back what the function has left open: it is not for the next one to go on with."""
+        if core.local.db_context_counter > self._opened:
+            log.warning("a function has left a db_session open; it is rolled back")
+            core.rollback()
+            core.local.db_context_counter = self._opened
+            if not self._opened:
+                core.local.db_session = None
+
+
+#: The function that is running here for a caller elsewhere.
+_running: ContextVar[_Call] = ContextVar("fly_orm_pony_call")
+
+
 @contextmanager
 def call() -> Iterator[None]:
     """A block around a function that runs for a caller elsewhere, to whose end a db_session opened for it lasts."""
     if _running.get(None) is not None:
         yield
         return
+    core.local.db_context_counter = 0  # a db_session that was left open before may have been closed meanwhile
     with ExitStack() as stack:
-        token = _running.set(stack)
+        running = _Call(stack)
+        token = _running.set(running)
+        stack.callback(_running.reset, token)
         try:
             yield
         finally:
-            _running.reset(token)
+            running.leave_no_other()
 
 
 def install() -> None:
@@ -83,25 +113,17 @@ def _session() -> Iterator[None]:
     if core.local.db_context_counter:
         yield
     elif (running := _running.get(None)) is not None:
-        running.enter_context(core.db_session)
+        running.open_session()
         yield
     else:
         with core.db_session:
             yield
 
 
-def _flush(instance: Any) -> None:
-    """Give a new instance its primary key."""
-    try:
-        instance.flush()
-    except core.OrmError as error:
-        raise NotPortable(f"it has no primary key, since it was not saved: {error}") from error
-
-
 def _databases() -> Iterator[tuple[str, Any]]:
     for router in routers():
         database = getattr(router.wrapped, "database", None)
-        if isinstance(database, core.Database) and database.provider is not None:
+        if isinstance(database, core.Database) and isinstance(database.provider, PGProvider):
             yield router.name, database
 
 

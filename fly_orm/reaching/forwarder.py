@@ -64,9 +64,10 @@ class Forwarder:
                 return self.each_node(
                     region, deadline, lambda channels: send(channels, call, deadline), did=f"ran {call.function}"
                 )
-            except Refused as error:
+            except (Refused, AllInUse) as error:
                 left = deadline.remaining()
-                if error.reason != BUSY or (left is not None and left < LAST_TRY):
+                busy = isinstance(error, AllInUse) or error.reason == BUSY
+                if not busy or (left is not None and left < LAST_TRY):
                     raise
 
     def each_node(
@@ -146,7 +147,9 @@ class Forwarder:
         for kind in (NotPrimary, Refused):
             refused = [failure for failure in failures if isinstance(failure, kind)]
             if refused:
-                error: FlyOrmError = kind(message, reason=refused[0].reason, failures=list(failures))
+                reasons = [failure.reason for failure in refused]
+                reason = BUSY if BUSY in reasons else reasons[0]
+                error: FlyOrmError = kind(message, reason=reason, failures=list(failures))
                 break
         else:
             classes = {type(failure) for failure in failures}

@@ -67,7 +67,7 @@ class RoutingConnection(ModedConnection):
         return (
             link.transaction is None
             and not (link.kept or link.settings.primary_only or self._entered)
-            and (self._mode.autocommit or (self.lazy and not self._begun))
+            and (self._mode.autocommit or (self.lazy and not self._begun and not self._promoted))
             and not self.router.reads_there
         )
 
@@ -91,7 +91,7 @@ class RoutingConnection(ModedConnection):
     def decide(self, statement: Statement) -> Decision:
         """What to do with a statement now; begins the transaction that the DB-API wants around it."""
         self._check_open()
-        if self.begins and not (self.lazy and statement.kind is Kind.READ):
+        if self.begins and not (self.lazy and statement.kind is Kind.READ and not self._promoted):
             self._begin_implicitly()
         decision = decide(statement, self._state(statement))
         if decision.action is Action.FORWARD and self.begins:
@@ -99,8 +99,10 @@ class RoutingConnection(ModedConnection):
             decision = decide(statement, self._state(statement))
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(REFUSALS[statement.kind]))
-        if decision.action is Action.HERE and statement.kind is Kind.WRITE and (running := invocation()) is not None:
-            running.note(self.router, statement, "")  # this server has been promoted
+        if (running := invocation()) is not None:
+            touched = running.of(self.router)
+            touched.leaves_state |= statement.pins or statement.kind is Kind.SET
+            touched.wrote |= decision.action is Action.HERE and statement.kind is Kind.WRITE  # this server is promoted
         return decision
 
     def refusal(self, error: psycopg2.Error) -> str:
@@ -244,6 +246,11 @@ class RoutingConnection(ModedConnection):
     def _promoted(self) -> bool:
         """Whether the local server is a primary by now."""
         return self.get_parameter_status("in_hot_standby") == "off"
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, here or on the primary."""
+        return self._begun or self.link.transaction is not None or self._transaction_here
 
     @property
     def _implicit(self) -> bool:

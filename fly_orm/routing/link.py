@@ -109,7 +109,7 @@ class PrimaryLink:
             ends=statement.ends,
             wait=self.router.wants_lsn(),
         )
-        answer = self._ask(run)
+        answer = self._ask(run, may_write=commits or bool(statement.calls))
         # Where nothing was committed, nothing is waited for. But the session's next reads must not be older than what
         # it has read there: least of all those of who tries again after a rollback.
         follow = self.router.wait if commits and answer.done.wrote else self.router.expect
@@ -148,7 +148,7 @@ class PrimaryLink:
     def _profile(self) -> list[bytes]:
         return self.settings.profile(self._connection, self.router.unreported(self._connection))
 
-    def _ask(self, run: Run) -> Answer:
+    def _ask(self, run: Run, *, may_write: bool) -> Answer:
         deadline = self.router.deadline()
         try:
             if self._lease is None:
@@ -158,10 +158,10 @@ class PrimaryLink:
         except NotSupported as error:
             raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
         except FlyOrmError as error:
-            self._lost(run, error)
+            self._lost(run, error, may_write=may_write)
             raise self.router.driver_error(error) from error
         except BaseException as error:
-            self._lost(run, error)  # the caller was interrupted, and nobody will take the answer
+            self._lost(run, error, may_write=may_write)  # the caller was interrupted, and nobody will take the answer
             raise
         finally:
             self._opening = None
@@ -171,9 +171,9 @@ class PrimaryLink:
     def _open(self, lease: RemoteLease) -> None:
         self._opening = lease
 
-    def _lost(self, run: Run, error: BaseException) -> None:
+    def _lost(self, run: Run, error: BaseException, *, may_write: bool) -> None:
         """Note that a request failed, and with it the transaction or the session it belonged to."""
-        if not isinstance(error, NotDelivered | Refused | TransactionLost):
+        if may_write and not isinstance(error, NotDelivered | Refused | TransactionLost):
             self.router.expect(UNKNOWN_LSN)  # what may be committed is to be found by who looks for it
         if run.commits or run.ends:
             self.transaction = None

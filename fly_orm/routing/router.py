@@ -136,6 +136,8 @@ class Router:
         UNKNOWN_LSN stands for one that could not be asked for: the next statement on the primary tells it.
         """
         session = current()
+        if position == UNKNOWN_LSN and session.invocation is not None:
+            session.invocation.saw(self.name, position)
         if self._when(session) != "none":
             session.pin(self.name, position)
 
@@ -151,6 +153,9 @@ class Router:
         if session.on_replica:
             return False
         behind = session.behind.get(self.name)
+        if behind == UNKNOWN_LSN and session.unknown_until <= now():
+            session.unpin(self.name)
+            behind = None
         if behind is not None and behind != UNKNOWN_LSN and self.name in session.due:
             session.due.discard(self.name)
             session.waited += self._wait_now(behind, session)

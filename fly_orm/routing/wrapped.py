@@ -28,6 +28,14 @@ class WrappedDatabase(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """Send what the ORM has put off, now that such a function has returned; raises what comes of it."""
+        ...
+
+    def called(self) -> None:
+        """Forget the results of queries that the caller's session has cached: a function elsewhere may have written."""
+        ...
+
     def disconnect(self) -> None:
         """Close what the calling thread has open."""
         ...

@@ -29,8 +29,6 @@ from .workers import Workers
 
 log = logging.getLogger("fly_orm")
 
-#: The most that a call waits for a thread to run on, in seconds, before another node is asked.
-LINE_TIMEOUT = 1.0
 _TIME_IS_OVER = "the caller's time is over; give the function more with timeout=seconds"
 _CLOSING = "this node is about to stop"
 
@@ -60,7 +58,7 @@ class Runner:
         invocation = Invocation(deadline)
         begun(invocation)
         try:
-            return self._workers.run(lambda: self._run(function, call, invocation), _in_line(deadline))
+            return self._workers.run(lambda: self._run(function, call, invocation), deadline.in_line())
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
 
@@ -162,6 +160,8 @@ class _Run:
         arguments = self._function.signature.bind(*positional, **named)
         self.begun = True
         result = self._function.code(*arguments.args, **arguments.kwargs)
+        for router in routers():
+            router.wrapped.flush()
         try:
             self.outcome = {"value": codec.encode(result, "the result")}
         except NotPortable as error:
@@ -187,9 +187,3 @@ def _disconnect() -> None:
             router.wrapped.disconnect()
         except Exception as error:  # noqa: BLE001  # an ORM may raise anything, and the thread ends all the same
             log.warning("a connection to %r was not closed: %s", router.name, error)
-
-
-def _in_line(deadline: Deadline) -> Deadline:
-    """How long a call may wait for a thread, so that there is time left for another node."""
-    left = deadline.remaining()
-    return deadline.within(LINE_TIMEOUT if left is None else min(LINE_TIMEOUT, left / 4))
