@@ -452,8 +452,8 @@ def test_sqlite_is_left_alone_where_nothing_need_be_routed(
     assert (type(database.provider).__module__, database.provider_name) == ("pony.orm.dbproviders.sqlite", "sqlite")
 
 
-def test_sqlite_is_refused_elsewhere() -> None:
-    database = orm.Database("sqlite", ":memory:")
+def test_sqlite_is_refused_elsewhere(tmp_path: Path) -> None:
+    database = orm.Database("sqlite", str(tmp_path / "x.db"), create_db=True)
     with pytest.raises(fly_orm.NotSupported, match=r"SQLite.*region 'lax'"):
         fly_orm.wrap(database, settings=settings("lax", "127.0.0.1:1"))
     database.disconnect()
@@ -534,8 +534,8 @@ def test_a_database_without_a_name_is_called_by_none_before_it_is_bound(regions:
     assert database._fly_orm.is_called(regions.name)
 
 
-def test_what_is_no_postgres_cannot_be_served() -> None:
-    bound = orm.Database("sqlite", ":memory:")
+def test_what_is_no_postgres_cannot_be_served(tmp_path: Path) -> None:
+    bound = orm.Database("sqlite", str(tmp_path / "x.db"), create_db=True)
     fly_orm.wrap(bound, settings=settings("syd"))
     fly_orm.configure(settings("syd"))
     with pytest.raises(fly_orm.FlyOrmError, match="this Pony database is bound to SQLite"):
@@ -543,9 +543,9 @@ def test_what_is_no_postgres_cannot_be_served() -> None:
     bound.disconnect()
 
 
-def test_what_was_bound_to_no_postgres_after_it_was_wrapped_cannot_be_served() -> None:
+def test_what_was_bound_to_no_postgres_after_it_was_wrapped_cannot_be_served(tmp_path: Path) -> None:
     database = fly_orm.wrap(orm.Database(), settings=settings("syd"))
-    database.bind("sqlite", ":memory:")
+    database.bind("sqlite", str(tmp_path / "x.db"), create_db=True)
     with pytest.raises(fly_orm.FlyOrmError, match="this Pony database is bound to SQLite"):
         fly_orm.serve(database, listen="127.0.0.1:0", settings=settings("syd"))
     database.disconnect()
