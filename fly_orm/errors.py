@@ -45,7 +45,6 @@ __all__ = [
     "ResultLost",
     "TransactionLost",
     "WaitError",
-    "check_choice",
 ]
 
 

@@ -17,7 +17,7 @@ from fly_orm.errors import ConfigurationError, NotAReplica, ReplicationTimeout
 from fly_orm.lsn import LSN
 from fly_orm.registry import make_waiter
 from fly_orm.testing import Cluster, Wan
-from fly_orm.waiters import AutomaticWaiter, NativeWaiter, PollingWaiter
+from fly_orm.waiters import AutomaticWaiter, NativeWaiter, PollingWaiter, polling
 from fly_orm.waiters.automatic import choose
 from fly_orm.waiters.native import Native
 from fly_orm.waiters.polling import Polling
@@ -472,6 +472,38 @@ def test_a_forked_child_with_a_waiter_of_its_own_leaves_its_parents_wait_alone(c
     thread.join()
     assert got[0] >= lsn
     assert len(connect.opened) == 1
+
+
+class TestPolling:
+    """What only the polling waiter has to keep to."""
+
+    @pytest.fixture
+    def kind(self):
+        return PollingWaiter
+
+    @pytest.fixture(autouse=True)
+    def _asleep(self, monkeypatch):
+        monkeypatch.setattr(polling, "SHORTEST_SLEEP", 100.0)
+        monkeypatch.setattr(polling, "LONGEST_SLEEP", 100.0)
+
+    def test_one_that_comes_while_it_sleeps_wakes_it(self, cluster, waiter, connect):
+        with cluster.replay_paused():
+            lsn = write(cluster)
+            far = waiting(waiter, FAR)
+            until(lambda: len(connect.queries) == 1)
+        cluster.wait_for_replica()
+        near = waiting(waiter, lsn)
+        near[0].join()
+        assert near[1][0] >= lsn
+        waiter.close()
+        far[0].join()
+
+    def test_closing_wakes_it(self, waiter, connect):
+        thread, got = waiting(waiter, FAR)
+        until(lambda: len(connect.queries) == 1)
+        waiter.close()
+        thread.join()
+        assert "was closed" in str(got[0])
 
 
 class TestNative:

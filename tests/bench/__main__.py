@@ -6,12 +6,12 @@ import argparse
 import signal
 import sys
 
-from . import functions, local_reads, read_your_writes, report, throughput, transactions, write_latency
+from . import functions, local_reads, read_your_writes, report, throughput, transactions, waiting, write_latency
 from .world import world
 
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (local_reads, write_latency, transactions, functions, read_your_writes, throughput)
+    for module in (local_reads, write_latency, transactions, functions, read_your_writes, throughput, waiting)
 }
 
 
