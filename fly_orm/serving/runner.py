@@ -134,7 +134,7 @@ class Runner:
         return Declined(reason="unavailable", message=message)
 
     def _written(self, invocation: Invocation) -> dict[str, int | None]:
-        for database, touched in invocation.touched.items():
+        for database, touched in list(invocation.touched.items()):
             if isinstance(database, Router) and (lsn := self._positions.after(database, touched)) is not None:
                 invocation.saw(database.name, lsn)
         return {name: None if lsn == UNKNOWN_LSN else int(lsn) for name, lsn in invocation.written.items()}
