@@ -121,9 +121,10 @@ class Flags:
 
     def unpack(self, node: list[Any], depth: int) -> Any:
         value = expect(unpack(operands(node, 1)[0]), int)
-        if value < 0:  # of which enum makes a combination with bits that the class has not
-            raise CodecError(f"a {self._cls.__name__} is no negative number")
-        return self._cls(value)
+        made = self._cls(value)
+        if made._value_ != value:  # some versions of Python drop the bits that the class has not
+            raise CodecError(f"{value} is no {self._cls.__name__}")
+        return made
 
 
 class Hooks:

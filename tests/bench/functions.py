@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import fly_orm
@@ -26,7 +26,8 @@ def run(world: World) -> Table:
         fly_orm.configure(lax._fly_orm.settings)
         with Row.bind_ctx(lax):
             for _ in range(3):
-                insert(1)  # channels are opened
+                insert(1)  # channels are opened, some of them in the background
+            sleep(1)
             before = world.backstage.round_trips()[0]
             for _ in range(REPETITIONS):
                 called.append(_timed(insert, ROWS))
