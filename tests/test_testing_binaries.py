@@ -135,7 +135,7 @@ def test_without_postgres_tests_skip_on_a_laptop_and_fail_in_ci(ci: str, outcome
 
 
 def test_a_cluster_can_be_given_its_programs(installed: binaries.Binaries, tmp_path: Path) -> None:
-    with pytest.raises(PostgresNotFound, match="programs: .* has no initdb"):
+    with pytest.raises(PostgresNotFound, match=r"programs: .* has no initdb"):
         Cluster.start(programs=tmp_path)
     with Cluster.start(programs=installed.folder) as cluster:
         assert cluster.replica.query("SELECT pg_is_in_recovery()")
