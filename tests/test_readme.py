@@ -11,6 +11,7 @@ from two_regions import SECRET
 import fly_orm
 from fly_orm import settings
 
+DOCS = Path(__file__).parent.parent / "docs"
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"^( *)```python\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
 
@@ -59,6 +60,16 @@ def test_every_error_that_the_readme_names_exists():
     table = README.split("## When something breaks")[1].split("All of them")[0]
     for name in re.findall(r"`([A-Z][a-z]\w+)`", table):
         assert issubclass(getattr(fly_orm, name), fly_orm.FlyOrmError)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_the_names_in_the_code_of_the_other_pages_exist(page):
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        compile(block, str(page), "exec")
+        for name in re.findall(r"\bfly_orm\.(\w+)", block):
+            assert hasattr(fly_orm, name), name
 
 
 def test_the_links_lead_somewhere():
