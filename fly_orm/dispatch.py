@@ -146,7 +146,7 @@ def _with_release(error: FlyOrmError, place: Home) -> FlyOrmError:
 
 def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:
     """The error as callers of the databases here can catch it, too."""
-    return ours[0].driver_error(error) if ours else as_driver_error(error)
+    return as_driver_error(error, *{router.orm: None for router in ours if router.orm is not None})
 
 
 def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[ReplicationTimeout | None, float]:

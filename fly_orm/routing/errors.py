@@ -33,20 +33,20 @@ _SEQUENCE_HINT = (
 )
 
 
-def as_driver_error(error: FlyOrmError, orm: Any = None) -> FlyOrmError:
-    """The same error as an instance of its class and of the driver's (and the ORM's) class of that kind.
+def as_driver_error(error: FlyOrmError, *orms: Any) -> FlyOrmError:
+    """The same error as an instance of its class and of the driver's (and each ORM's) class of that kind.
 
-    ``orm`` is a module with the DB-API's exception names, or None.
+    ``orms`` are modules with the DB-API's exception names.
     """
     name = "NotSupportedError" if isinstance(error, NotSupported) else "OperationalError"
     driver = ConnectionFailure if isinstance(error, TransactionLost) else getattr(psycopg2, name)
-    made = _make(type(error), driver, getattr(orm, name, None), str(error), error.__dict__)
+    made = _make(type(error), driver, tuple(getattr(orm, name) for orm in orms), str(error), error.__dict__)
     made.__cause__ = error.__cause__
     return made
 
 
-def _make(own: Any, driver: Any, orm: Any, text: str, facts: dict[str, Any]) -> FlyOrmError:
-    error: Any = _driver_error_class(own, driver, orm)(text)
+def _make(own: Any, driver: Any, others: tuple[Any, ...], text: str, facts: dict[str, Any]) -> FlyOrmError:
+    error: Any = _driver_error_class(own, driver, others)(text)
     if driver is ConnectionFailure:
         error.__setstate__({"pgcode": CONNECTION_FAILURE})
     error.__dict__.update(facts)
@@ -55,12 +55,11 @@ def _make(own: Any, driver: Any, orm: Any, text: str, facts: dict[str, Any]) -> 
 
 
 @cache
-def _driver_error_class(own: Any, driver: Any, orm: Any) -> type[FlyOrmError]:
+def _driver_error_class(own: Any, driver: Any, others: tuple[Any, ...]) -> type[FlyOrmError]:
     def reduce(error: FlyOrmError) -> tuple[Any, ...]:
-        return _make, (own, driver, orm, str(error), error.__dict__)
+        return _make, (own, driver, others, str(error), error.__dict__)
 
     # fly_orm's class comes first: peewee then lets the error pass as it is.
-    bases = (own, driver) if orm is None else (own, driver, orm)
     names = {"__module__": own.__module__, "__doc__": own.__doc__, "__reduce__": reduce}
-    made: type[FlyOrmError] = type(own.__name__, bases, names)
+    made: type[FlyOrmError] = type(own.__name__, (own, driver, *others), names)
     return made

@@ -69,7 +69,8 @@ class Router:
         self._on_lag = on_lag
         self.reads_there = reads == "primary"
         """Whether every read runs on the primary."""
-        self._orm = orm
+        self.orm = orm
+        """A module with the DB-API's exception names, which the ORM's callers catch."""
         self._own = _InProcess()
         _routers.add(self)
 
@@ -199,7 +200,7 @@ class Router:
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as the callers of this database's driver and ORM can catch it."""
-        return as_driver_error(error, self._orm)
+        return as_driver_error(error, *filter(None, [self.orm]))
 
     def close(self) -> None:
         """Close the channels and the waiter's connection; they are opened again when they are needed."""
