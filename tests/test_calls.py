@@ -254,23 +254,24 @@ class TestTheWait:
             shop.sql('SELECT count(*), "Bump"() FROM sale')
             assert (fly_orm.why().wait > 0) is waits
 
-    def test_is_for_a_view_that_calls_such_a_function(self, here):
+    @pytest.mark.parametrize(
+        ("hidden", "read"),
+        [
+            ("CREATE VIEW bumped AS SELECT bump()", "SELECT * FROM bumped"),
+            (
+                "CREATE FUNCTION stable() RETURNS int STABLE LANGUAGE plpgsql AS $$BEGIN RETURN bump(); END$$",
+                "SELECT stable()",
+            ),
+        ],
+        ids=["a view", "a stable function"],
+    )
+    def test_is_for_what_calls_such_a_function(self, here, hidden, read):
         here.query(
             "CREATE FUNCTION bump() RETURNS int LANGUAGE sql AS "
-            "$$INSERT INTO item (name, price) VALUES ('a', 1) RETURNING id$$; CREATE VIEW bumped AS SELECT bump()"
+            f"$$INSERT INTO item (name, price) VALUES ('a', 1) RETURNING id$$; {hidden}"
         )
         with replay_resumed_later(here.cluster):
-            shop.sql("SELECT * FROM bumped")
-            assert fly_orm.why().wait > 0
-
-    def test_is_for_a_function_that_calls_one(self, here):
-        here.query(
-            "CREATE FUNCTION bump() RETURNS int LANGUAGE sql AS "
-            "$$INSERT INTO item (name, price) VALUES ('a', 1) RETURNING id$$;"
-            "CREATE FUNCTION stable() RETURNS int STABLE LANGUAGE plpgsql AS $$BEGIN RETURN bump(); END$$"
-        )
-        with replay_resumed_later(here.cluster):
-            shop.sql("SELECT stable()")
+            shop.sql(read)
             assert fly_orm.why().wait > 0
 
     def test_is_for_a_large_object(self, here):
