@@ -67,7 +67,11 @@ class TestWaiting:
         with regions.cluster.replay_paused():
             insert(lax, "a")
             assert names(lax) == ["a"]
-            assert fly_orm.why().route is Route.PRIMARY
+            served = fly_orm.why()
+            assert (served.route, served.wait >= 0.2) == (Route.PRIMARY, True)
+        regions.cluster.wait_for_replica()
+        assert names(lax) == ["a"]
+        assert fly_orm.why().wait == 0
 
     def test_never_reads_what_is_there(self, regions, db):
         with regions.cluster.replay_paused(), fly_orm.wait_for("none"):

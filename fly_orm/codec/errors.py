@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ..sqlerror import looks_like
@@ -21,27 +20,6 @@ from .tree import PACKERS, Packer, deeper, expect, operands, pack, unpack
 #: Makes a node of an exception that belongs to another, at a depth.
 Nested = Callable[[BaseException, int], Any]
 Drop = Callable[[str, Refusal], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Described:
-    """The operands of a node of kind ERROR, in order."""
-
-    reference: str
-    """The name of the class, after ``module:``, ``type:`` or the prefix of a family."""
-    class_name: str
-    text: str
-    """What the exception says: this and its class's name are all there is where the class is not known."""
-    args: Any
-    """A tuple; or what the encode hook of its class returned."""
-    fields: dict[str, Any]
-    """What it holds in C."""
-    attributes: dict[str, Any]
-    notes: list[str]
-    members: list[Exception]
-    """What a group holds."""
-    cause: Exception | None
-    suppress_context: bool
 
 
 def find_packer(cls: type) -> Packer | None:

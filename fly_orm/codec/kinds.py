@@ -65,6 +65,8 @@ OBJECT: Final = 25
 FAMILY: Final = 26
 """prefix of the family, name of the class, dict of extras, dict of fields*"""
 ERROR: Final = 27
-"""an exception: see :class:`.errors.Described`"""
+"""an exception: its class (after ``module:``, ``type:`` or a family's prefix), the class's full name, what it says, its
+arguments (or what the encode hook returned), its fields in C, its attributes, its notes, the members of a group, its
+cause, whether its context is suppressed"""
 REMOTE: Final = 28
 """an exception that arrives as a RemoteError: class name, text, list of notes, cause or None, suppress context"""

@@ -202,7 +202,9 @@ class PrimaryLink:
             waited = (follow(LSN(done.lsn)) if done.lsn is not None else None) or 0.0
         except ReplicationTimeout as error:
             late, waited = error, error.waited
-        current().served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
+        session = current()
+        waited, session.waited = waited + session.waited, 0.0  # of a read that waited here first
+        session.served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
         if done.error is not None:
             raise rebuild(explain(done.error))
         result = done.result or Result()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
 import psycopg2
 
 from ..alarm import Alarm
@@ -154,11 +155,8 @@ class ChannelExecutor:
         except MessageError as error:
             reply = Declined(reason="bad request", message=str(error))
         encoded = encode(reply)
-        if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Done):
+        if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Done | Returned):
             encoded = encode(_too_long(reply, len(encoded)))
-        elif len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Returned):
-            lost = f"it is {len(encoded)} bytes long and {MAX_MESSAGE_BYTES} is the most that one reply carries"
-            encoded = encode(Returned(lost=lost, written=reply.written, seconds=reply.seconds))
         return encoded
 
     def _handle(self, request: Request) -> Reply:
@@ -254,11 +252,14 @@ class _Held:
         self.lease = Lease(connection, alarm)
 
 
-def _too_long(done: Done, size: int) -> Done:
+def _too_long(reply: Done | Returned, size: int) -> Done | Returned:
     """The outcome without its result, which is larger than a message can be."""
+    problem = f"the result is {size} bytes long and {MAX_MESSAGE_BYTES} is the most that one reply carries"
+    if isinstance(reply, Returned):
+        return msgspec.structs.replace(reply, value=None, error=None, lost=problem)
     message = (
-        f"the result is {size} bytes long and {MAX_MESSAGE_BYTES} is the most that one reply carries; the statement "
-        "was executed. Fetch less at once (LIMIT, a server-side cursor), or read it from the replica"
+        f"{problem}; the statement was executed. Fetch less at once (LIMIT, a server-side cursor), or read it from the "
+        "replica"
     )
     error = SQLError(driver_class="OperationalError", message=message, sqlstate="54000", text=message)
-    return Done(error=error, notices=done.notices, transaction=done.transaction, kept=done.kept, lsn=done.lsn)
+    return msgspec.structs.replace(reply, result=None, error=error)
