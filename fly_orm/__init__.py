@@ -10,6 +10,7 @@ from .errors import (
     AuthenticationFailed,
     ConfigurationError,
     FlyOrmError,
+    InvalidToken,
     NoNode,
     NotAReplica,
     NotDelivered,
@@ -27,11 +28,13 @@ from .errors import (
 from .fly import database_url
 from .functions import remote
 from .home import configure
+from .jobs import carried, carry
 from .lsn import LSN
 from .places import PRIMARY, is_primary, my_region, nodes, primary_region, regions
 from .serving.server import Serving, serve
 from .session import Route, Served, primary, replica, session, wait_for, why
 from .settings import Settings
+from .tokens import resume, token
 from .topology import Node
 from .transport import Channel, Responder, Server, Transport
 from .waiter import LSNWaiter
@@ -45,6 +48,7 @@ __all__ = [
     "ConfigurationError",
     "Discovery",
     "FlyOrmError",
+    "InvalidToken",
     "LSNWaiter",
     "NoNode",
     "Node",
@@ -68,6 +72,8 @@ __all__ = [
     "Transport",
     "WaitError",
     "call",
+    "carried",
+    "carry",
     "configure",
     "database_url",
     "is_primary",
@@ -80,8 +86,10 @@ __all__ = [
     "register_type",
     "remote",
     "replica",
+    "resume",
     "serve",
     "session",
+    "token",
     "wait_for",
     "why",
     "wrap",

@@ -20,8 +20,8 @@ from .errors import (
 )
 from .functions import Function
 from .home import Home
-from .lsn import LSN, UNKNOWN_LSN
 from .messages import Call, Returned
+from .position import UNKNOWN
 from .reaching.remote_call import CallAnswer
 from .routing.errors import as_driver_error
 from .routing.router import Router, routers
@@ -72,7 +72,7 @@ def dispatch(
     except BaseException as error:
         if not isinstance(error, NotDelivered | NotSupported | Refused):
             for router in ours:  # what it may have written is to be found by who looks for it
-                router.expect(UNKNOWN_LSN)
+                router.expect(UNKNOWN)
         if isinstance(error, FlyOrmError):
             raise _as_caught_here(_with_release(error, place), ours) from error
         raise
@@ -155,8 +155,7 @@ def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[Re
     Returns how long that took, in seconds, and the error if one was late and that is to be raised.
     """
     late, waited = None, 0.0
-    for name, position in returned.written.items():
-        commit = UNKNOWN_LSN if position is None else LSN(position)
+    for name, commit in returned.written.items():
         if (running := current().invocation) is not None:
             running.saw(name, commit)
         for router in ours:

@@ -15,6 +15,7 @@
     ├── TransactionLost           the transaction's connection is gone: certainly rolled back
     ├── RemoteError               a function that ran elsewhere raised an error of a class that is not known here
     ├── ResultLost                a function ran elsewhere to its end, but what it returned cannot be had here
+    ├── InvalidToken              a token is forged, too old, or none; the session has seen no more than before
     └── WaitError                 the write is committed; what failed is waiting for the replica
         ├── ReplicationTimeout    the replica has not replayed it in time
         └── NotAReplica           there is no replay to wait for on this server
@@ -32,6 +33,7 @@ __all__ = [
     "AuthenticationFailed",
     "ConfigurationError",
     "FlyOrmError",
+    "InvalidToken",
     "NoNode",
     "NotAReplica",
     "NotDelivered",
@@ -113,6 +115,12 @@ class RemoteError(FlyOrmError):
 
 class ResultLost(FlyOrmError):
     """A function ran on another node to its end, and what it wrote is committed, but its result cannot be had here."""
+
+
+class InvalidToken(FlyOrmError, ValueError):
+    """A token cannot be used; ``reason`` is ``"forged"``, ``"expired"`` or ``"malformed"``. No write is affected."""
+
+    reason: str = "malformed"
 
 
 class WaitError(FlyOrmError):

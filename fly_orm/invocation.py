@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
@@ -13,64 +12,33 @@ import psycopg2.errors
 
 from .classify import Kind, Statement
 from .deadline import Deadline
-from .lsn import LSN
+from .notes import Notes
+from .position import Position, later
 from .running import RunningStatement
 
 _QUERY_CANCELED = "57014"
 #: What a function that has been stopped may still do, since it undoes what was begun.
 _UNDOING = frozenset({Kind.ROLLBACK, Kind.ROLLBACK_TO})
-_ASYNCHRONOUS = "synchronous_commit"
 
 
-@dataclass(kw_only=True)
-class Touched:
-    """What a function did with one database, directly on its primary."""
-
-    wrote: bool = False
-    """Whether a statement of it writes."""
-    asynchronous: bool = False
-    """Whether it may have committed without waiting for its WAL."""
-    read: bool = False
-    """Whether something in it that looks like a read may write, as a function that is called or a view may."""
-    calls: set[str] = field(default_factory=set)
-    """The names of functions called by what looks like reads."""
-    leaves_state: bool = False
-    """Whether its session may have been left with settings, temporary tables or locks."""
-
-
-class Invocation:
+class Invocation(Notes):
     """One run of a function, in whose context its statements run; any thread may stop it."""
 
     def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
         self.deadline = deadline
         """When its caller stops waiting."""
-        self.written: dict[str, LSN] = {}
-        """By database name: the highest commit LSN that forwarded statements and calls came back with."""
-        self.touched: dict[Hashable, Touched] = {}
-        """By database: what it did where this node has the primary."""
+        self.written: dict[str, Position] = {}
+        """By database name: the latest position that forwarded statements and calls came back with."""
         self._lock = threading.Lock()
         self._running: set[RunningStatement] = set()
         self._stopped: str | None = None
 
-    def saw(self, database: str, commit: LSN) -> None:
-        """Note a commit LSN that another node has answered with."""
-        self.written[database] = max(commit, self.written.get(database, commit))
-
-    def of(self, database: Hashable) -> Touched:
-        """What it did with a database so far."""
-        return self.touched.setdefault(database, Touched())
-
-    def note(self, database: Hashable, statement: Statement, text: str) -> None:
-        """Note a statement that runs on this node's own primary."""
-        touched = self.of(database)
-        if statement.kind in (Kind.WRITE, Kind.TWO_PHASE):
-            touched.wrote = True
-        touched.read |= statement.kind is Kind.READ
-        touched.calls.update(statement.calls)
-        touched.leaves_state |= statement.pins or statement.kind is Kind.SET
-        unreadable = statement.kind in (Kind.SET, Kind.SET_LOCAL) and statement.name is None
-        if unreadable or _ASYNCHRONOUS in text.lower():
-            touched.asynchronous = True
+    def saw(self, database: str, position: Position) -> None:
+        """Note a position that another node has answered with; one that is not known stays so."""
+        known = self.written.get(database)
+        if known is None or not known.is_unknown:
+            self.written[database] = later(known, position)
 
     @contextmanager
     def statement(self, database: Hashable, connection: Any, statement: Statement, text: str) -> Iterator[None]:

@@ -40,5 +40,5 @@ class LSN(int):
         return self % WAL_PAGE_BYTES == 0
 
 
-#: Later than every position there will ever be: stands for one that could not be asked for.
+#: Later than every position there will ever be.
 UNKNOWN_LSN = LSN(2**64 - 1)

@@ -6,11 +6,13 @@ and new ones have defaults, so that neighbouring releases understand each other.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from .errors import FlyOrmError
+from .lsn import LSN, UNKNOWN_LSN
+from .position import Position
 
 
 class MessageError(FlyOrmError):
@@ -154,8 +156,8 @@ class Done(Message, frozen=True, tag="done"):
     """libpq's transaction status after the request: 0 idle, 2 in a transaction, 3 in a failed one."""
     kept: bool = False
     """Whether the lease is still held."""
-    lsn: int | None = None
-    """LSN that a replica has replayed once it shows what was committed and read; None inside a transaction."""
+    position: Position | None = None
+    """What a replica has replayed once it shows what was committed and read; None inside a transaction."""
     wrote: bool = True
     """Whether something may have been committed."""
     seconds: float = 0.0
@@ -170,10 +172,10 @@ class Returned(Message, frozen=True, tag="returned"):
     """The exception that it raised."""
     lost: str | None = None
     """Why what it returned cannot be had."""
-    written: dict[str, int | None] = {}
-    """By database: the commit LSN that a replica has replayed once it shows what the function wrote.
+    written: dict[str, Position] = {}
+    """By database: what a replica has replayed once it shows what the function wrote.
 
-    None: it may have written, but the primary could not be asked for its position.
+    UNKNOWN: it may have written, but the primary could not be asked for its position.
     """
     seconds: float = 0.0
     """Time spent on the executing node."""
@@ -195,9 +197,22 @@ class Declined(Message, frozen=True, tag="declined"):
 
 Reply = Welcome | Done | Returned | Declined
 
-encode = msgspec.msgpack.Encoder().encode
-_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+def _lsn(_type: type, value: object) -> LSN:
+    """The only values that MessagePack does not have."""
+    if not isinstance(value, int) or not 0 <= value <= UNKNOWN_LSN:
+        raise ValueError(f"{value!r} is no LSN")
+    return LSN(value)
+
+
+def decoder(type_: Any) -> Any:
+    """A decoder of MessagePack for values of this type, which may have positions in them."""
+    return msgspec.msgpack.Decoder(type_, dec_hook=_lsn)
+
+
+encode = msgspec.msgpack.Encoder(enc_hook=int).encode
+_requests: msgspec.msgpack.Decoder[Request] = decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = decoder(Reply)
 
 
 def decode_request(message: bytes) -> Request:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 from psycopg2 import extensions as ext
 
 from .alarm import Alarm
@@ -17,6 +18,7 @@ from .errors import NotPrimary
 from .libpq import break_off, has_input
 from .lsn import LSN
 from .pool import Pool, PoolTimeout
+from .position import Position
 
 Profile = tuple[str, tuple[bytes, ...]]
 """A caller's client encoding, and the statements that give a session the caller's settings."""
@@ -26,8 +28,9 @@ CLEAN_TIMEOUT = 3.0
 
 _COMMITTED = (
     "SELECT pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text,"
-    " current_setting('synchronous_commit') = 'off'"
+    " current_setting('synchronous_commit') = 'off', substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
 )
+_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 _TO_COMMIT = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off'"
 _MAY_WRITE = """
     WITH writer AS (
@@ -75,6 +78,7 @@ class PrimaryConnection:
         self.raw = connection
         self.profile: Profile | None = None
         connection.autocommit = True
+        self._system = self._ask_system()
 
     def cursor(self) -> Any:
         """A new cursor whose rows hold bytes, except for types that the driver has never heard of."""
@@ -116,27 +120,24 @@ class PrimaryConnection:
             wrote, asynchronous = cursor.fetchone()
             return Ending(wrote=wrote == b"t", asynchronous=asynchronous == b"t")
 
-    def position(self) -> LSN:
-        """A position whose replay shows all that this session has read."""
-        with self.cursor() as cursor:
-            cursor.execute(_COMMITTED)
-            return LSN.parse(cursor.fetchone()[0].decode())
+    def position(self) -> Position:
+        """What a replica has replayed once it shows all that this session has read."""
+        flushed, _, _, timeline = self._committed()
+        return Position(flushed, self._system, timeline)
 
-    def commit_lsn(self, *, asynchronous: bool = False) -> LSN:
-        """A position whose replay shows all that this session has committed.
+    def commit_position(self, *, asynchronous: bool = False) -> Position:
+        """What a replica has replayed once it shows all that this session has committed.
 
         The flush position, since a commit returns when its own record is flushed, while the insert position may lie in
         records that others have not flushed for long. With ``synchronous_commit = off`` the flush position can precede
         the commit, and at a page boundary it can lie inside another's record: a small flushed record pushes those out.
         """
-        with self.cursor() as cursor:
-            cursor.execute(_COMMITTED)
-            flushed, inserted, is_off = cursor.fetchone()
-        asynchronous = asynchronous or is_off == b"t"
-        lsn = LSN.parse((inserted if asynchronous else flushed).decode())
+        flushed, inserted, is_off, timeline = self._committed()
+        asynchronous = asynchronous or is_off
+        lsn = inserted if asynchronous else flushed
         if asynchronous or lsn.ends_page:
             self._push()
-        return lsn
+        return Position(lsn, self._system, timeline)
 
     def reads_may_write(self, calls: Iterable[str]) -> bool:
         """Whether queries may write that call functions of these names, in lower case.
@@ -168,6 +169,22 @@ class PrimaryConnection:
         except psycopg2.Error:
             return False
         return True
+
+    def _committed(self) -> tuple[LSN, LSN, bool, int]:
+        """The flush LSN, the insert LSN, whether commits do not wait for the flush, and the timeline."""
+        with self.cursor() as cursor:
+            cursor.execute(_COMMITTED)
+            flushed, inserted, is_off, timeline = cursor.fetchone()
+        return LSN.parse(flushed.decode()), LSN.parse(inserted.decode()), is_off == b"t", int(timeline, 16)
+
+    def _ask_system(self) -> int:
+        """The identifier of the system; 0 where the database's owner has forbidden to ask."""
+        try:
+            with self.raw.cursor() as cursor:
+                cursor.execute(_SYSTEM)
+                return int(cursor.fetchone()[0])
+        except psycopg2.errors.InsufficientPrivilege:
+            return 0
 
     def _push(self) -> None:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ from typing import Any, Literal
 from .deadline import now
 from .errors import check_choice
 from .invocation import Invocation
-from .lsn import LSN, UNKNOWN_LSN
+from .notes import Notes
+from .position import Position, later
+from .watermarks import Watermarks
 
 #: When the caller waits until its replica shows what was written: at the write, at its next read, or never.
 Wait = Literal["write", "read", "none"]
@@ -59,22 +61,31 @@ class Session:
         "behind",
         "due",
         "invocation",
+        "notes",
         "on_primary",
         "on_replica",
+        "read",
         "served",
         "task",
         "unknown_until",
         "wait",
         "waited",
+        "watermarks",
     )
 
-    def __init__(self, invocation: Invocation | None = None) -> None:
-        self.invocation = invocation
+    def __init__(self, notes: Notes | None = None) -> None:
+        self.notes = notes
+        """Where it is noted what runs directly on a primary; None if nobody asked for that."""
+        self.invocation = notes if isinstance(notes, Invocation) else None
         """The run of a function for a caller elsewhere that this session is the inside of."""
-        self.behind: dict[str, LSN] = {}
+        self.watermarks = Watermarks()
+        """What it has seen, to be told to another process."""
+        self.behind: dict[str, Position] = {}
         """By database: the position that reads have to show, and that its replica had not replayed when last asked."""
         self.due: set[str] = set()
         """The databases whose next read waits for that position; reads of the others go to the primary till then."""
+        self.read: set[Hashable] = set()
+        """The databases that it has read, or may have, on a local server that is, or was, a replica."""
         self.on_primary = False
         """Whether the innermost block says :func:`primary`."""
         self.on_replica = False
@@ -92,26 +103,47 @@ class Session:
 
     def child(self) -> Session:
         """That of a task which was started from this session: it has seen as much, and goes its own way."""
-        made = Session(self.invocation)
+        made = Session(self.notes)
+        made.watermarks, made.read = self.watermarks, self.read  # of which whoever began this session tells others
         made.behind, made.due = dict(self.behind), set(self.due)
         made.on_primary, made.on_replica, made.wait = self.on_primary, self.on_replica, self.wait
         made.unknown_until = self.unknown_until
         return made
 
-    def pin(self, database: str, lsn: LSN) -> None:
-        """Keep this session's reads of a database on the primary until its replica has replayed ``lsn``.
+    def pin(self, database: str, position: Position) -> None:
+        """Keep this session's reads of a database on the primary until its replica has replayed a position.
 
-        UNKNOWN_LSN keeps them there until a position is known that covers it, or for :data:`UNKNOWN_SECONDS`.
+        UNKNOWN keeps them there until a position is known that covers it, or for :data:`UNKNOWN_SECONDS`.
         """
-        known = self.behind.get(database, lsn)
-        self.behind[database] = lsn if UNKNOWN_LSN in (lsn, known) else max(lsn, known)
-        if lsn == UNKNOWN_LSN:
+        self.behind[database] = later(self.behind.get(database), position)
+        if position.is_unknown:
             self.unknown_until = now() + UNKNOWN_SECONDS
 
-    def caught_up(self, database: str, commit: LSN) -> None:
-        """The replica has replayed a commit that is this session's latest; let reads go there if that is enough."""
-        if self.behind.get(database, commit) in (commit, UNKNOWN_LSN) or self.behind[database] < commit:
+    def resume(self, database: str, position: Position, *, pin: bool) -> None:
+        """Take over what another process has seen. Where that does not compare, what the primary has said here counts.
+
+        ``pin`` says that the database can be read in this process, whose next read has to show it then.
+        """
+        known = self.watermarks.known(database)
+        if known is not None and not position.is_unknown:
+            position = later(position, known)
+        self.watermarks.rise(database, position)
+        if pin:
+            self.pin(database, position)
+            self.due.add(database)
+
+    def caught_up(self, database: str, position: Position) -> None:
+        """The replica has replayed what the primary has told last; let reads go there if that is enough."""
+        if later(self.behind.get(database), position) == position:
             self.unpin(database)
+
+    def forget_unknown(self, database: str) -> Position | None:
+        """Believe that a write of unknown outcome is over; returns what reads of the database have to show besides."""
+        self.unpin(database)
+        known = self.watermarks.known(database)
+        if known is not None:
+            self.behind[database] = known
+        return known
 
     def unpin(self, database: str) -> None:
         """Let reads of a database go to the replica again."""
@@ -151,6 +183,12 @@ def invocation() -> Invocation | None:
     return None if session is None else session.invocation
 
 
+def notes() -> Notes | None:
+    """Where it is noted what this code does directly on a primary; None if nobody asked for that."""
+    session = _current.get(None)
+    return None if session is None else session.notes
+
+
 def enter(session: Session) -> None:
     """Make this the session of the calling context."""
     _current.set(session)
@@ -164,7 +202,7 @@ def session() -> Iterator[None]:
     thread or a task for each request.
     """
     before = _current.get(None)
-    token = _current.set(Session(None if before is None else before.invocation))
+    token = _current.set(Session(Notes() if before is None or before.invocation is None else before.invocation))
     try:
         yield
     finally:

@@ -73,7 +73,7 @@ class TestTheCommitLSN:
         ask(b"CREATE TABLE t (i int)")
         for number in range(300):
             done = ask(b"INSERT INTO t VALUES (%d)" % number)
-            waiter.wait(LSN(done.lsn), Deadline.after(10))
+            waiter.wait(done.position.lsn, Deadline.after(10))
             with cluster.replica.connect(database) as replica, replica.cursor() as cursor:
                 cursor.execute("SELECT max(i) FROM t")
                 assert cursor.fetchone() == (number,)
@@ -90,7 +90,7 @@ class TestTheCommitLSN:
             else:
                 ask(insert, before=[b"BEGIN", b"SET LOCAL synchronous_commit = off"])
                 done = ask(b"COMMIT", opens=False, commits=True)
-            waiter.wait(LSN(done.lsn), Deadline.after(10))
+            waiter.wait(done.position.lsn, Deadline.after(10))
             with cluster.replica.connect(database) as replica, replica.cursor() as cursor:
                 cursor.execute("SELECT max(i) FROM t")
                 assert cursor.fetchone() == (number,)
@@ -99,21 +99,21 @@ class TestTheCommitLSN:
     def test_at_a_page_boundary_is_pushed_out(self, cluster, pool, monkeypatch):
         """The flush position can end a page, inside a record of another's: then something is flushed after it."""
         connection = pool.acquire(PROFILE, SOON)
-        before = connection.commit_lsn()
+        before = connection.commit_position()
         monkeypatch.setattr(LSN, "ends_page", True)
-        aligned = connection.commit_lsn()
+        aligned = connection.commit_position()
         monkeypatch.undo()
-        assert aligned >= before
-        assert connection.commit_lsn() > aligned
+        assert aligned.lsn >= before.lsn
+        assert connection.commit_position().lsn > aligned.lsn
         pool.release(connection)
 
     def test_of_a_transaction_that_wrote_nothing_is_of_no_commit(self, ask):
         ask(b"SELECT 1", before=[b"BEGIN"])
         done = ask(b"COMMIT", opens=False, commits=True)
-        assert (done.wrote, done.lsn > 0) == (False, True)
+        assert (done.wrote, done.position.lsn > 0) == (False, True)
 
     def test_is_none_if_nobody_wants_to_wait(self, ask):
-        assert ask(b"SELECT 1", wait=False).lsn is None
+        assert ask(b"SELECT 1", wait=False).position is None
 
 
 class TestAPooledConnection:
@@ -206,7 +206,7 @@ class TestAnExecutor:
         ask(b"CREATE TABLE t (i int PRIMARY KEY)")
         reply = ask(*(b"INSERT INTO t VALUES (%d)" % i for i in (1, 2, 1, 3)))
         assert reply.error.sqlstate == "23505"
-        assert reply.lsn is not None
+        assert reply.position is not None
         assert rows(ask(b"SELECT count(*) FROM t")) == [(b"2",)]
         assert ask(b"INSERT INTO t VALUES (8)", b"INSERT INTO t VALUES (9)").result.row_count == 2
 
@@ -233,7 +233,7 @@ class TestAnExecutor:
         ask(b"CREATE TABLE t (i int)")
         reply = ask(b"INSERT INTO t SELECT generate_series(1, 9999) RETURNING i")
         assert "was executed" in reply.error.message
-        assert reply.lsn is not None
+        assert reply.position is not None
         assert rows(ask(b"SELECT count(*) FROM t")) == [(b"9999",)]
 
     @pytest.mark.parametrize("commits", [False, True])

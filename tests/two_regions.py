@@ -43,6 +43,11 @@ class TwoRegions:
         database = self._database(self.cluster.replica, cls, parameters)
         return fly_orm.wrap(database, **{"settings": self.lax_settings(), **(options or {})})
 
+    def syd(self, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
+        """A wrapped database on the primary."""
+        database = self._database(self.cluster.primary, cls, parameters)
+        return fly_orm.wrap(database, **{"settings": settings("syd"), **(options or {})})
+
     def lax_settings(self, **changes: Any) -> Settings:
         """The settings of a node in lax."""
         return settings("lax", self.wan.address, **changes)

@@ -15,7 +15,7 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..errors import NotSupported, ReplicationTimeout
 from ..primary import is_replica
-from ..session import current, invocation
+from ..session import current, notes
 from .classes import cursor_classes
 from .cursor import RoutingCursor, refusal
 from .decide import Action, Decision, State, decide
@@ -48,7 +48,9 @@ class RoutingConnection(ModedConnection):
             raise self.router.driver_error(NotSupported(ASYNCHRONOUS))
         super().__init__(dsn, *args, **kwargs)
         _set_c_autocommit(self, True)
-        if not self._routes():
+        routes = self._routes()
+        self.router.at_primary = not routes
+        if not routes:
             _set_c_autocommit(self, False)
             self.__class__ = self.plain_class
             return
@@ -99,8 +101,9 @@ class RoutingConnection(ModedConnection):
             decision = decide(statement, self._state(statement))
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(REFUSALS[statement.kind]))
-        if (running := invocation()) is not None:
-            touched = running.of(self.router)
+        current().read.add(self.router)
+        if (noted := notes()) is not None:
+            touched = noted.of(self.router)
             touched.leaves_state |= statement.pins or statement.kind is Kind.SET
             touched.wrote |= decision.action is Action.HERE and statement.kind is Kind.WRITE  # this server is promoted
         return decision
@@ -267,8 +270,11 @@ class RoutingConnection(ModedConnection):
     def _state(self, statement: Statement) -> State:
         transaction = self.link.transaction
         reads = statement.kind is Kind.READ or statement.read_only
+        promoted = self._promoted
+        if promoted:
+            self.router.at_primary = True
         return State(
-            promoted=self._promoted,
+            promoted=promoted,
             here=self._transaction_here,
             remote=transaction is not None,
             failed=transaction is not None and transaction.failed,

@@ -69,6 +69,7 @@ class RoutingCursor(ext.cursor):
         if statement.kind is _READ and connection.free:
             session = current()
             if not session.behind and not session.on_primary:
+                session.read.add(connection.router)
                 session.served = _here(statement.why)
                 try:
                     return super().execute(query, vars)

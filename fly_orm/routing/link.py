@@ -11,8 +11,8 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, ReplicationTimeout, TransactionLost
-from ..lsn import LSN, UNKNOWN_LSN
 from ..messages import Done, Result, Run
+from ..position import UNKNOWN, Position
 from ..reaching.remote_lease import Answer, RemoteLease
 from ..session import Route, Served, current
 from ..sqlerror import rebuild
@@ -174,7 +174,7 @@ class PrimaryLink:
     def _lost(self, run: Run, error: BaseException, *, may_write: bool) -> None:
         """Note that a request failed, and with it the transaction or the session it belonged to."""
         if may_write and not isinstance(error, NotDelivered | Refused | TransactionLost):
-            self.router.expect(UNKNOWN_LSN)  # what may be committed is to be found by who looks for it
+            self.router.expect(UNKNOWN)  # what may be committed is to be found by who looks for it
         if run.commits or run.ends:
             self.transaction = None
         elif self.transaction is not None:
@@ -190,7 +190,7 @@ class PrimaryLink:
         statement: Statement,
         sqls: Sequence[bytes],
         why: str,
-        follow: Callable[[LSN], float | None],
+        follow: Callable[[Position], float | None],
     ) -> Result:
         done = answer.done
         notices = self._connection.notices
@@ -199,7 +199,7 @@ class PrimaryLink:
         transaction = self._follow(done, statement)
         late, waited = None, 0.0
         try:
-            waited = (follow(LSN(done.lsn)) if done.lsn is not None else None) or 0.0
+            waited = (follow(done.position) if done.position is not None else None) or 0.0
         except ReplicationTimeout as error:
             late, waited = error, error.waited
         session = current()

@@ -10,17 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import psycopg2
+
 from ..classify import Classifier
 from ..deadline import Deadline, now
-from ..errors import ConfigurationError, FlyOrmError, NotAReplica, ReplicationTimeout
+from ..errors import ConfigurationError, FlyOrmError, NotAReplica, NotPrimary, ReplicationTimeout
 from ..home import Home
-from ..lsn import LSN, UNKNOWN_LSN
+from ..notes import Touched
+from ..position import UNKNOWN, Position
 from ..reaching.forwarder import Forwarder
-from ..registry import make_waiter
 from ..session import Session, Wait, current, invocation
 from ..settings import Settings
-from ..waiter import LSNWaiter
 from .errors import as_driver_error
+from .local_primary import LocalPrimary
+from .local_replica import LocalReplica
 from .settings import read_unreported
 from .wrapped import WrappedDatabase
 
@@ -39,7 +42,8 @@ class _InProcess:
     """What is made once per process, and anew in a forked one."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    waiter: LSNWaiter | None = None
+    replica: LocalReplica | None = None
+    primary: LocalPrimary | None = None
     unreported: dict[str, str] | None = None
 
 
@@ -71,6 +75,8 @@ class Router:
         """Whether every read runs on the primary."""
         self.orm = orm
         """A module with the DB-API's exception names, which the ORM's callers catch."""
+        self.at_primary: bool | None = None
+        """Whether the local server is a primary, as the last connection to it found; None before the first."""
         self._own = _InProcess()
         _routers.add(self)
 
@@ -97,13 +103,22 @@ class Router:
         return deadline if running is None else deadline.or_earlier(running.deadline)
 
     @property
-    def waiter(self) -> LSNWaiter:
-        """Waits for the local replica; made on first use."""
+    def replica(self) -> LocalReplica:
+        """The local replica; made on first use."""
         own = self._own
         with own.lock:
-            if own.waiter is None:
-                own.waiter = make_waiter(self.settings.waiter, self.connect)
-            return own.waiter
+            if own.replica is None:
+                own.replica = LocalReplica(self.settings.waiter, self.connect)
+            return own.replica
+
+    @property
+    def primary(self) -> LocalPrimary:
+        """The local primary, where there is one; made on first use."""
+        own = self._own
+        with own.lock:
+            if own.primary is None:
+                own.primary = LocalPrimary(self.connect)
+            return own.primary
 
     def unreported(self, connection: Any) -> dict[str, str]:
         """The settings of the local server that libpq is not told of; read once."""
@@ -112,34 +127,37 @@ class Router:
             own.unreported = read_unreported(connection)
         return own.unreported
 
-    def wait(self, commit: LSN, wait: Wait | None = None) -> float:
+    def wait(self, commit: Position, wait: Wait | None = None) -> float:
         """See to it that the session's reads show a commit, and return how long that took, in seconds.
 
         A replica that is late never makes the write fail: the session's reads go to the primary until it has caught up.
         Unless that is what was asked for: then ReplicationTimeout. ``wait`` overrides the session's and the database's
-        own. Nothing is waited for at UNKNOWN_LSN, which see :meth:`expect`.
+        own. Nothing is waited for at UNKNOWN, which see :meth:`expect`.
         """
         session = current()
         if session.invocation is not None:
             session.invocation.saw(self.name, commit)
         when = self._when(session, wait)
-        if when == "write" and commit != UNKNOWN_LSN:
+        if when == "none":
+            return 0.0
+        session.watermarks.rise(self.name, commit)
+        if when == "write" and not commit.is_unknown:
             return self._wait_now(commit, session)
-        if when != "none":
-            session.pin(self.name, commit)
+        session.pin(self.name, commit)
         if when == "read":
             session.due.add(self.name)
         return 0.0
 
-    def expect(self, position: LSN) -> None:
+    def expect(self, position: Position) -> None:
         """Let the session's reads be no older than a position, without waiting for it now.
 
-        UNKNOWN_LSN stands for one that could not be asked for: the next statement on the primary tells it.
+        UNKNOWN stands for one that could not be asked for: the next statement on the primary tells it.
         """
         session = current()
-        if position == UNKNOWN_LSN and session.invocation is not None:
+        if position.is_unknown and session.invocation is not None:
             session.invocation.saw(self.name, position)
         if self._when(session) != "none":
+            session.watermarks.rise(self.name, position)
             session.pin(self.name, position)
 
     def wants_lsn(self) -> bool:
@@ -154,22 +172,48 @@ class Router:
         if session.on_replica:
             return False
         behind = session.behind.get(self.name)
-        if behind == UNKNOWN_LSN and session.unknown_until <= now():
-            session.unpin(self.name)
-            behind = None
-        if behind is not None and behind != UNKNOWN_LSN and self.name in session.due:
+        if behind is not None and behind.is_unknown and session.unknown_until <= now():
+            behind = session.forget_unknown(self.name)
+        if behind is not None and not behind.is_unknown and self.name in session.due:
             session.due.discard(self.name)
             session.waited += self._wait_now(behind, session)
             behind = session.behind.get(self.name)
         return self.reads_there or (behind is not None and self._is_late(behind, session))
 
+    def touched(self, session: Session, *, reads: bool) -> Touched | None:
+        """What this session has done here that the local server has to be asked about; None if nothing.
+
+        That is what it wrote directly on a primary, and with ``reads`` also what it has read.
+        """
+        noted = None if session.notes is None else session.notes.touched.get(self)
+        untold = session.notes is None and self.at_primary
+        if untold or (reads and (noted is not None or self in session.read)):
+            return Touched(wrote=True)  # for all that is known
+        return noted if noted is not None and (noted.wrote or noted.read) else None
+
+    def shown(self, touched: Touched) -> Position | None:
+        """A position that covers that; None if it turns out to be nothing, UNKNOWN if the server cannot be asked."""
+        try:
+            if self.at_primary:
+                try:
+                    return self.primary.position(self.name, touched)
+                except NotPrimary:  # any more
+                    return self.replica.position()
+            try:
+                return self.replica.position()
+            except NotAReplica:  # any more
+                return self.primary.position(self.name, touched)
+        except (psycopg2.Error, NotAReplica, NotPrimary) as error:
+            log.warning("the server of %r cannot be asked for its position: %s", self.name, str(error).strip())
+            return UNKNOWN
+
     def _when(self, session: Session, wait: Wait | None = None) -> Wait:
         return wait or session.wait or self._wait
 
-    def _wait_now(self, commit: LSN, session: Session) -> float:
+    def _wait_now(self, commit: Position, session: Session) -> float:
         started = now()
         try:
-            self.waiter.wait(commit, Deadline.after(self.settings.replication_timeout))
+            self.replica.wait(commit, Deadline.after(self.settings.replication_timeout))
         except NotAReplica:
             session.unpin(self.name)
         except BaseException as error:  # the caller may be interrupted, and has to see what it wrote all the same
@@ -188,9 +232,11 @@ class Router:
             raise self.driver_error(late) from late.__cause__
         log.warning("%s; this session reads from the primary until it has", late)
 
-    def _is_late(self, behind: LSN, session: Session) -> bool:
+    def _is_late(self, behind: Position, session: Session) -> bool:
+        if behind.is_unknown:
+            return True
         try:
-            self.waiter.wait(behind, Deadline.after(0))
+            self.replica.wait(behind, Deadline.after(0))
         except ReplicationTimeout:
             return True
         except NotAReplica:
@@ -203,10 +249,12 @@ class Router:
         return as_driver_error(error, *filter(None, [self.orm]))
 
     def close(self) -> None:
-        """Close the channels and the waiter's connection; they are opened again when they are needed."""
+        """Close channels and connections; they are opened again when they are needed."""
+        self.at_primary = None
         own, self._own = self._own, _InProcess()
-        if own.waiter is not None:
-            own.waiter.close()
+        for server in (own.replica, own.primary):
+            if server is not None:
+                server.close()
         self._home.close()
 
     def after_fork(self) -> None:

@@ -1,4 +1,4 @@
-"""Connections to a primary: psycopg2's own, whose statements a function that runs for a caller elsewhere is told of."""
+"""Connections to a primary: psycopg2's own, whose statements are noted in a session that wants to know of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..session import invocation
+from ..session import notes
 from .mixing import mix
 from .text import text_of
 
@@ -17,7 +17,7 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class WatchedCursor(ext.cursor):
-    """A cursor that such a function has made on a primary."""
+    """A cursor that such a session has made on a primary."""
 
     connection: Any  # a WatchedConnection
 
@@ -46,12 +46,12 @@ class WatchedCursor(ext.cursor):
             return super().copy_to(file, table, *args, **options)
 
     def _watched(self, query: Any) -> AbstractContextManager[None]:
-        running = invocation()
-        if running is None:
+        noted = notes()
+        if noted is None:
             return _NOTHING
         text = text_of(query, self)
         router = self.connection.router
-        return running.statement(router, self.connection, router.classify(text), text)
+        return noted.statement(router, self.connection, router.classify(text), text)
 
 
 class WatchedNamedCursor(WatchedCursor):
@@ -75,31 +75,31 @@ class WatchedNamedCursor(WatchedCursor):
 
 
 class WatchedConnection(ext.connection):
-    """A connection to a primary. Its cursors are psycopg2's own, but for those that such a function makes."""
+    """A connection to a primary. Its cursors are psycopg2's own, but for those that such a session makes."""
 
     router: Any
 
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
-        running = invocation()
-        if running is None:
+        noted = notes()
+        if noted is None:
             return super().cursor(name, cursor_factory, withhold, scrollable)
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
-            running.of(self.router).wrote = True  # there is no telling what its cursors do
+            noted.of(self.router).wrote = True  # there is no telling what its cursors do
         elif not issubclass(factory, WatchedCursor):
             factory = _watched_class(factory, WatchedCursor if name is None else WatchedNamedCursor)
         return super().cursor(name, factory, withhold, scrollable)
 
     def lobject(self, *args: Any, **kwargs: Any) -> Any:
-        if (running := invocation()) is not None:
-            running.of(self.router).wrote = True
+        if (noted := notes()) is not None:
+            noted.of(self.router).wrote = True
         return super().lobject(*args, **kwargs)
 
     def commit(self) -> None:
-        if (running := invocation()) is not None:
-            running.check()
+        if (noted := notes()) is not None:
+            noted.check()
         super().commit()
 
 

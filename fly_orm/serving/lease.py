@@ -13,8 +13,8 @@ from psycopg2 import extensions as ext
 
 from ..alarm import Alarm
 from ..deadline import Deadline, now
-from ..lsn import LSN
 from ..messages import Column, Done, Result, Run, SQLError
+from ..position import Position
 from ..primary import Ending, PrimaryConnection
 from ..running import CANCEL_TIMEOUT, RunningStatement
 from ..sqlerror import describe
@@ -56,7 +56,8 @@ class Lease:
         try:
             result, error, ends = self._run_statements(cursor, request, deadline)
             notices = list(self._raw.notices)
-            lsn = self._lsn(ends) if request.wait and (request.commits or self.transaction == IDLE) else None
+            asked = request.wait and (request.commits or self.transaction == IDLE)
+            position = self._position(ends) if asked else None
         except psycopg2.Error as broken:
             raise ConnectionBroken(str(broken), undecided=True) from broken
         return Done(
@@ -65,7 +66,7 @@ class Lease:
             notices=notices,
             transaction=self.transaction,
             kept=not self._raw.closed and (request.keep or self.transaction != IDLE),
-            lsn=None if lsn is None else int(lsn),
+            position=position,
             wrote=ends.wrote,
             seconds=now() - started,
         )
@@ -126,12 +127,12 @@ class Lease:
             self._out_of_time = True
             running.cancel_soon()
 
-    def _lsn(self, ending: Ending) -> LSN | None:
+    def _position(self, ending: Ending) -> Position | None:
         if self.transaction == IN_ERROR:
             return None  # of a COMMIT AND CHAIN that failed
         if not ending.wrote:
             return self._connection.position()
-        return self._connection.commit_lsn(asynchronous=ending.asynchronous)
+        return self._connection.commit_position(asynchronous=ending.asynchronous)
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
         described = describe(error)

@@ -18,13 +18,13 @@ from ..errors import NotPortable, NotPrimary
 from ..functions import Function
 from ..home import Home, at_home
 from ..invocation import Invocation
-from ..lsn import UNKNOWN_LSN
 from ..messages import BUSY, Call, Declined, Returned
+from ..notes import Touched
 from ..pool import PoolTimeout
+from ..position import UNKNOWN, Position
 from ..primary import PrimaryPool
 from ..routing.router import Router, routers
 from ..session import Session, enter
-from .positions import Positions
 from .workers import Workers
 
 log = logging.getLogger("fly_orm")
@@ -40,7 +40,6 @@ class Runner:
         self._home = home
         self._pools = list(pools)
         self._alarm = Alarm("fly_orm function alarm")
-        self._positions = Positions(self._alarm)
         self._workers: Workers[Returned | Declined] = Workers("fly_orm function", max_size=max_size, leave=_disconnect)
         self._lock = threading.Lock()
         self._running: set[Invocation] = set()
@@ -73,7 +72,8 @@ class Runner:
     def close(self) -> None:
         """Let go of threads and connections."""
         self._workers.close()
-        self._positions.close()
+        for router in routers():
+            router.primary.close()
         self._alarm.close()
 
     def _unknown(self, name: str) -> str:
@@ -133,11 +133,19 @@ class Runner:
         message = f"{function.name} could not begin: {type(error).__name__}: {str(error).strip()}"
         return Declined(reason="unavailable", message=message)
 
-    def _written(self, invocation: Invocation) -> dict[str, int | None]:
+    def _written(self, invocation: Invocation) -> dict[str, Position]:
         for database, touched in list(invocation.touched.items()):
-            if isinstance(database, Router) and (lsn := self._positions.after(database, touched)) is not None:
-                invocation.saw(database.name, lsn)
-        return {name: None if lsn == UNKNOWN_LSN else int(lsn) for name, lsn in invocation.written.items()}
+            if isinstance(database, Router) and (position := _position(database, touched)) is not None:
+                invocation.saw(database.name, position)
+        return invocation.written
+
+
+def _position(router: Router, touched: Touched) -> Position | None:
+    try:
+        return router.primary.position(router.name, touched)
+    except NotPrimary as error:
+        log.warning("%s", error)
+        return UNKNOWN
 
 
 def _too_late(invocation: Invocation) -> None:

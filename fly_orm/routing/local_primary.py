@@ -1,0 +1,77 @@
+"""The primary that this process connects to itself, where it has one: how far it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+
+from ..alarm import Alarm
+from ..deadline import Deadline
+from ..errors import NotPrimary, Refused
+from ..notes import Touched
+from ..pool import PoolTimeout
+from ..position import UNKNOWN, Position
+from ..primary import PrimaryConnection, PrimaryPool, Profile
+
+log = logging.getLogger("fly_orm")
+
+#: Seconds that asking may take; what was to be done is done by then, and somebody waits for the answer.
+ASK_TIMEOUT = 2.0
+#: Connections that are kept for asking.
+_POOL_SIZE = 2
+_PROFILE: Profile = ("UTF8", ())
+
+
+class LocalPrimary:
+    """Asks the primary of one database, over connections that nothing else uses. Thread-safe."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._open: tuple[PrimaryPool, Alarm] | None = None
+
+    def position(self, database: str, touched: Touched) -> Position | None:
+        """What a replica has replayed once it shows what was committed; None if nothing was written.
+
+        UNKNOWN if something may have been, and the primary cannot be asked. NotPrimary if the server is a replica.
+        """
+        if not (touched.wrote or touched.read):
+            return None
+        pool, alarm = self._opened(database)
+        try:
+            connection = pool.acquire(_PROFILE, Deadline.after(ASK_TIMEOUT))
+            try:
+                with alarm.limit(ASK_TIMEOUT, connection.break_off):
+                    return _ask(connection, touched)
+            finally:
+                pool.release(connection)
+        except NotPrimary:
+            raise
+        except (psycopg2.Error, PoolTimeout, Refused) as error:
+            log.warning("the primary of %r cannot be asked for its position: %s", database, str(error).strip())
+            return UNKNOWN
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when they are needed."""
+        with self._lock:
+            opened, self._open = self._open, None
+        if opened is not None:
+            for each in opened:
+                each.close()
+
+    def _opened(self, database: str) -> tuple[PrimaryPool, Alarm]:
+        with self._lock:
+            if self._open is None:
+                pool = PrimaryPool(database, self._connect, max_size=_POOL_SIZE)
+                self._open = pool, Alarm("fly_orm position alarm")
+            return self._open
+
+
+def _ask(connection: PrimaryConnection, touched: Touched) -> Position | None:
+    if not touched.wrote and not connection.reads_may_write(touched.calls):
+        return None
+    return connection.commit_position(asynchronous=touched.asynchronous)

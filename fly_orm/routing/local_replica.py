@@ -1,0 +1,138 @@
+"""The replica of this region: which positions it shows, on whatever timeline, and how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import psycopg2
+import psycopg2.errors
+
+from ..deadline import Deadline, now
+from ..errors import NotAReplica, ReplicationTimeout
+from ..lsn import LSN
+from ..position import Position
+from ..registry import make_waiter
+
+#: Seconds after which a replica that was on another timeline is asked once more.
+ASK_INTERVAL = 1.0
+
+# What it has certainly replayed of: each of the three lags in its own way. The last one is null for a role that is no
+# member of pg_read_all_stats.
+_ASK = """
+    SELECT (SELECT system_identifier FROM pg_control_system()), greatest(
+        (SELECT timeline_id FROM pg_control_checkpoint()),
+        (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+        (SELECT received_tli FROM pg_stat_get_wal_receiver())
+    ), pg_is_in_recovery(), pg_last_wal_replay_lsn()::text"""
+
+
+class _History(NamedTuple):
+    system: int
+    timeline: int
+
+
+class LocalReplica:
+    """Waits until the replica shows a position. Thread-safe."""
+
+    def __init__(self, kind: str, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._asking: Any = None
+        self._asked = -ASK_INTERVAL
+        self._history: _History | None = None
+        """What is known of it, by a connection that is no older than that of the waiter."""
+        self._waiter = make_waiter(kind, self._open)
+
+    def wait(self, position: Position, deadline: Deadline) -> None:
+        """Return when reads show a position.
+
+        ReplicationTimeout if they do not by the deadline, or at once if they will not, since the replica is of another
+        system, or on a timeline on which the position may be lost. NotAReplica if the server is not in recovery.
+        """
+        if self._history is None and position.system:
+            self._waiter.wait(LSN(0), Deadline.after(0))  # which connects, and so learns it
+        history = self._history
+        if history is not None and position.system:
+            if position.system != history.system:
+                raise self._elsewhere(position)
+            if position.timeline < history.timeline:
+                deadline = Deadline.after(0)
+        self._waiter.wait(position.lsn, deadline)
+        if position.system and not self._includes(position):
+            raise self._elsewhere(position)
+
+    def position(self) -> Position:
+        """What another replica has replayed once it shows what this one shows now.
+
+        NotAReplica if the server is not in recovery, psycopg2's error if it cannot be asked.
+        """
+        with self._lock:
+            replayed = self._ask()
+            history = self._history
+        if replayed is None or history is None:
+            raise NotAReplica("this server is not in recovery, or has replayed nothing")
+        return Position(replayed, history.system, history.timeline)
+
+    def close(self) -> None:
+        """Close the connections; whoever waits gets ReplicationTimeout."""
+        self._waiter.close()
+        with self._lock:
+            if self._asking is not None:
+                self._asking.close()
+
+    def _includes(self, position: Position) -> bool:
+        """Whether the history of the replica includes that of a position."""
+        if not _covers(self._history, position):
+            with self._lock:
+                if now() >= self._asked + ASK_INTERVAL:
+                    try:
+                        self._ask()
+                    except psycopg2.Error as error:
+                        raise self._elsewhere(position) from error
+        return _covers(self._history, position)
+
+    def _open(self) -> Any:
+        """A connection for the waiter, with which the history is learnt anew."""
+        connection = self._connect()
+        try:
+            self._learn(connection)
+        except psycopg2.errors.InsufficientPrivilege:
+            self._history = None
+        except psycopg2.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _ask(self) -> LSN | None:
+        """Learn the history, and return the replay LSN; None if the server is not in recovery. Under the lock."""
+        self._asked = now()
+        if self._asking is not None:
+            try:
+                return self._learn(self._asking)
+            except psycopg2.Error:
+                self._asking.close()  # the server may have restarted since it was last asked
+        self._asking = self._connect()
+        return self._learn(self._asking)
+
+    def _learn(self, connection: Any) -> LSN | None:
+        with connection.cursor() as cursor:
+            cursor.execute(_ASK)
+            system, timeline, in_recovery, replayed = cursor.fetchone()
+        self._history = _History(system, timeline)
+        return LSN.parse(replayed) if in_recovery and replayed is not None else None
+
+    def _elsewhere(self, position: Position) -> ReplicationTimeout:
+        history = self._history
+        if history is None:
+            found = "cannot be asked for its timeline"
+        elif history.system != position.system:
+            found = f"belongs to another system ({history.system}, not {position.system})"
+        else:
+            found = f"is known to be on timeline {history.timeline} only"
+        return ReplicationTimeout(f"committed at {position}, but this region's replica {found}", lsn=position.lsn)
+
+
+def _covers(history: _History | None, position: Position) -> bool:
+    return history is not None and history.system == position.system and history.timeline >= position.timeline

@@ -1,0 +1,94 @@
+"""What a session has seen, as a short text from which another process goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from . import messages
+from .errors import InvalidToken
+from .home import home
+from .notes import Touched
+from .position import Position
+from .routing.router import Router, routers
+from .session import Session, current
+from .signing import check_can_sign, sign, unsign
+
+#: A token that is older (seconds) is refused: every replica has what it tells of, or is of no use any more.
+MAX_AGE = 86400.0
+
+_Entries = list[tuple[str, Position]]
+_entries = messages.decoder(_Entries)
+
+
+def token(*, reads: bool = True) -> str:
+    """What this session has seen, as a text; ``resume()`` in any process of the application goes on from there.
+
+    The text is URL-safe, about 90 characters long for one database, signed with ``FLY_ORM_SECRET``, and says how far
+    each database was, not what is in it. It is empty if there is nothing to be told, as in an application of one
+    region. Call it after the commit. It covers what was written and what was read; without ``reads`` it leaves out what
+    was read here, which saves a question to the local server for each database.
+
+    Raises ConfigurationError if there is no secret, or the extra ``tokens`` is not installed. If a server cannot be
+    asked how far it is, the next process reads from the primary. Any thread may call.
+    """
+    session = current()
+    ask(session, questions(session, reads=reads))
+    return text_of(session)
+
+
+def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
+    """Let this session's reads be no older than what the session had seen that the token is of.
+
+    The next read of such a database waits until the local replica shows as much, for at most ``replication_timeout``,
+    and goes to the primary otherwise; so it does at once if the token is of before a failover that this replica has
+    been through, of a timeline that the replica is not known to follow, or of another system. What the primary answers
+    then takes the token's place. An empty token is none.
+
+    Raises InvalidToken, with the session as before, for a token that was forged, altered, or signed more than
+    ``max_age`` seconds ago (None is no limit), and ConfigurationError as :func:`token` does.
+    """
+    if not text:
+        return
+    entries = _decode(unsign(text, home().settings.secret, max_age))
+    session = current()
+    for database, position in entries:
+        session.resume(database, position, pin=any(router.is_called(database) for router in routers()))
+
+
+def check_can_carry() -> None:
+    """ConfigurationError if this process has something to tell other regions, and no way to sign it."""
+    settings = home().settings
+    if settings.topology.primary_region is not None:
+        check_can_sign(settings.secret)
+
+
+def questions(session: Session, *, reads: bool) -> list[tuple[Router, Touched]]:
+    """What has to be asked of the local servers before a session can tell what it has seen."""
+    if home().settings.topology.primary_region is None:
+        return []
+    asked = ((router, router.touched(session, reads=reads)) for router in routers())
+    return [(router, touched) for router, touched in asked if touched is not None]
+
+
+def ask(session: Session, questions: Iterable[tuple[Router, Touched]]) -> None:
+    """Note the answers in the session."""
+    for router, touched in questions:
+        position = router.shown(touched)
+        if position is not None:
+            session.watermarks.rise(router.name, position)
+
+
+def text_of(session: Session) -> str:
+    """The token of what a session is known to have seen."""
+    entries: _Entries = list(session.watermarks)
+    return sign(messages.encode(entries), home().settings.secret) if entries else ""
+
+
+def _decode(payload: bytes) -> _Entries:
+    try:
+        entries: _Entries = _entries.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # of another release, as the signature is right
+        raise InvalidToken(f"the token cannot be read by this release: {error}", reason="malformed") from error
+    return entries

@@ -1,0 +1,124 @@
+"""Middleware for WSGI applications, such as Flask's and Django's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context, copy_context
+from typing import Any
+
+from ..notes import Notes
+from ..session import Session, enter
+from ..tokens import ask, questions
+from .carrier import COOKIE, HEADER, MAX_AGE, Carrier, seen
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class WSGIMiddleware:
+    """A WSGI application (PEP 3333) in which each request is a session that goes on from the client's last one.
+
+    ``app.wsgi_app = WSGIMiddleware(app.wsgi_app)`` for Flask. A response to a request that has written brings a token
+    in the cookie ``cookie`` and in the header ``header``, and later requests bring it back, to whichever region. It
+    covers what was committed before the response's first byte. With ``reads`` it is sent after reads too, so that no
+    request reads anything older than the one before, in no region: that costs a question to the local server, and a
+    response with a cookie is not cached. Tokens are good for ``max_age`` seconds; others, and forged ones, are not
+    minded. Thread-safe.
+
+    Raises ConfigurationError where there is a PRIMARY_REGION, but no FLY_ORM_SECRET or no extra ``tokens``.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        reads: bool = False,
+        max_age: float = MAX_AGE,
+        cookie: str = COOKIE,
+        header: str = HEADER,
+    ) -> None:
+        self._app = app
+        self._carrier = Carrier(reads=reads, max_age=max_age, cookie=cookie, header=header)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = _Request(self._carrier, environ, start_response)
+        body = request.context.run(self._app, environ, request.start_response)
+        request.send_head()
+        return body if isinstance(body, list | tuple) else _Body(request, body)
+
+
+class _Request:
+    """One request: its context, with the session in it, and the head of the response, sent as late as can be.
+
+    Only after the application has returned, since that is when frameworks commit at the latest.
+    """
+
+    def __init__(self, carrier: Carrier, environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+        self.context: Context = copy_context()
+        self._carrier = carrier
+        self._start_response = start_response
+        self._https = "https" in (environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO"))
+        self._head: tuple[str, list[tuple[str, str]]] | None = None
+        self._write: Callable[[bytes], Any] | None = None
+        self._session = Session(Notes())
+        self.context.run(self._begin, environ)
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], None]:
+        """What the application calls."""
+        if self._write is not None:  # too late: the server decides, by PEP 3333
+            self._write = self._start_response(status, headers, exc_info)
+        else:
+            self._head = status, headers
+        return self._write_body
+
+    def send_head(self) -> None:
+        """Send the head of the response, if the application has given it and it has not been sent."""
+        if self._head is not None and self._write is None:
+            status, headers = self._head
+            self._write = self._start_response(status, [*headers, *self.context.run(self._token)])
+
+    def _begin(self, environ: dict[str, Any]) -> None:
+        enter(self._session)
+        header = environ.get("HTTP_" + self._carrier.header.upper().replace("-", "_"), "")
+        self._carrier.resume([environ.get("HTTP_COOKIE", "")], [header])
+        self._before = seen(self._session)
+
+    def _token(self) -> list[tuple[str, str]]:
+        ask(self._session, questions(self._session, reads=self._carrier.reads))
+        return self._carrier.headers(self._session, self._before, https=self._https)
+
+    def _write_body(self, data: bytes) -> None:
+        self.send_head()
+        if self._write is not None:
+            self._write(data)
+
+
+class _Body:
+    """The body of a response, of which each part is made in the request's context."""
+
+    def __init__(self, request: _Request, body: Iterable[bytes]) -> None:
+        self._request = request
+        self._body = body
+        self._parts: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        part = self._request.context.run(self._next)
+        self._request.send_head()
+        if part is None:
+            raise StopIteration
+        return part
+
+    def close(self) -> None:
+        """Close the application's body."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            self._request.context.run(close)
+
+    def _next(self) -> bytes | None:
+        if self._parts is None:
+            self._parts = iter(self._body)
+        return next(self._parts, None)
