@@ -76,7 +76,7 @@ class _Request:
         """Send the head of the response, if the application has given it and it has not been sent."""
         if self._head is not None and self._write is None:
             status, headers = self._head
-            self._write = self._start_response(status, [*headers, *self.context.run(self._token)])
+            self._write = self._start_response(status, [*headers, *self._token()])
 
     def _begin(self, environ: dict[str, Any]) -> None:
         enter(self._session)
