@@ -225,6 +225,25 @@ def test_a_promoted_replica_accepts_writes() -> None:
         assert rows(own.replica, "postgres") == 2
 
 
+@pytest.mark.parametrize("diverged", [False, True])
+def test_a_demoted_primary_follows_the_new_one_unless_it_has_gone_its_own_way(diverged: bool) -> None:
+    with Cluster.start() as own:
+        add_row(own.primary, "postgres")
+        own.wait_for_replica()
+        if not diverged:
+            own.primary.stop()
+        own.promote()
+        if diverged:
+            add_row(own.primary, "postgres")
+        own.demote()
+        assert own.primary.query("SELECT pg_is_in_recovery()")
+        add_row(own.replica, "postgres")
+        if diverged:
+            assert rows(own.primary, "postgres") == 2  # of its own
+        else:
+            eventually("it follows", lambda: rows(own.primary, "postgres") == 2)
+
+
 # Replication link
 
 

@@ -157,6 +157,16 @@ class Cluster:
         if not self.replica.query("SELECT pg_promote(true, %s)", PROMOTE_TIMEOUT):
             raise TimeoutError(f"the replica was not promoted within {PROMOTE_TIMEOUT} s; see {self.replica.log}")
 
+    def demote(self) -> None:
+        """Make the old primary a replica of the one that was promoted, once :meth:`promote` has returned.
+
+        It follows the new timeline if it wrote nothing after the promotion. Otherwise it keeps to the old one: it
+        accepts reads, and replays nothing any more.
+        """
+        self.primary.stop()
+        self._follow(self.primary, self.replica)
+        self.primary.start()
+
     def _server(self, name: str, port: int) -> Server:
         data, log = self._folder.subfolder(name), self._folder.path / f"{name}.log"
         return Server(self._software, name=name, data=data, log=log, host=self._sockets, port=port)
@@ -182,6 +192,13 @@ class Cluster:
         if self.replication_link:
             self.replication_link.rtt = rtt or 0.0  # not before: the copy need not travel far
         self.replica.start()
+
+    @staticmethod
+    def _follow(server: Server, source: Server) -> None:
+        """Let a server be a replica of another one when it starts next."""
+        with (server.data / "postgresql.auto.conf").open("a") as file:
+            file.write(f"primary_conninfo = {_quote(source.dsn())}\n")
+        (server.data / "standby.signal").touch()
 
     def _open_link(self) -> str:
         """The folder of the socket at which the primary can be reached through the replication link."""
