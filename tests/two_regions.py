@@ -40,13 +40,18 @@ class TwoRegions:
 
     def lax(self, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
         """A wrapped database on the replica."""
-        database = self._database(self.cluster.replica, cls, parameters)
+        return self.on(self.cluster.replica, cls, options=options, **parameters)
+
+    def on(self, server: Any, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
+        """A database on any server, wrapped as in lax unless the options say otherwise."""
+        database = self._database(server, cls, parameters)
         return fly_orm.wrap(database, **{"settings": self.lax_settings(), **(options or {})})
 
     def syd(self, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
         """A wrapped database on the primary."""
-        database = self._database(self.cluster.primary, cls, parameters)
-        return fly_orm.wrap(database, **{"settings": settings("syd"), **(options or {})})
+        return self.on(
+            self.cluster.primary, cls, options={"settings": settings("syd"), **(options or {})}, **parameters
+        )
 
     def lax_settings(self, **changes: Any) -> Settings:
         """The settings of a node in lax."""

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from time import sleep
 from types import TracebackType
+from typing import Any
 
 from psycopg2.extensions import make_dsn, quote_ident
 
@@ -50,6 +51,7 @@ class Cluster:
         self._sockets = str(folder.subfolder("sockets"))
         self.primary = self._server("primary", PRIMARY_PORT)
         self.replica = self._server("replica", REPLICA_PORT)
+        self._others: list[Server] = []
         #: The network between the two, if one was asked for.
         self.replication_link: Wan | None = None
 
@@ -95,8 +97,17 @@ class Cluster:
             last.callback(self._folder.close)
             if self.replication_link:
                 last.callback(self.replication_link.close)
-            for server in (self.primary, self.replica):
+            for server in (self.primary, self.replica, *self._others):
                 last.callback(server.stop, "immediate")
+
+    def add_replica(self) -> Server:
+        """One more replica that streams from the primary and accepts queries, for another region."""
+        number = len(self._others) + 2
+        other = self._server(f"replica {number}", REPLICA_PORT + number - 1)
+        self._others.append(other)
+        self._copy_primary(other, self.primary.params())
+        other.start()
+        return other
 
     def create_database(self, name: str) -> None:
         """Create the database ``name`` on the primary."""
@@ -185,13 +196,17 @@ class Cluster:
         source = self.primary.params()
         if rtt is not None:
             source["host"] = self._open_link()
-        self._software.run(
-            "pg_basebackup", "--pgdata", str(self.replica.data), "--dbname", make_dsn(**source),
-            "--checkpoint", "fast", "--no-sync", "--no-manifest", "--write-recovery-conf",
-        )  # fmt: skip
+        self._copy_primary(self.replica, source)
         if self.replication_link:
             self.replication_link.rtt = rtt or 0.0  # not before: the copy need not travel far
         self.replica.start()
+
+    def _copy_primary(self, server: Server, source: Mapping[str, Any]) -> None:
+        """Make the data of a server a copy of the primary's, reached at ``source``, from where it will stream."""
+        self._software.run(
+            "pg_basebackup", "--pgdata", str(server.data), "--dbname", make_dsn(**source),
+            "--checkpoint", "fast", "--no-sync", "--no-manifest", "--write-recovery-conf",
+        )  # fmt: skip
 
     @staticmethod
     def _follow(server: Server, source: Server) -> None:
