@@ -35,7 +35,7 @@ def in_lax(regions, monkeypatch):
 
 
 def test_the_code_in_the_readme_runs(regions, in_lax):
-    namespace = {}
+    namespace = {"__name__": "shop"}
     for indent, block in BLOCKS:
         code = re.sub(f"^{indent}", "", block, flags=re.MULTILINE).replace('"shop"', repr(regions.name))
         exec(compile(code, "README.md", "exec"), namespace)
