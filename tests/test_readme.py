@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,10 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
     assert blocks
     for block in blocks:
         compile(block, str(page), "exec")
-        for name in re.findall(r"\bfly_orm\.(\w+)", block):
+        for module, names in re.findall(r"^from (fly_orm[.\w]*) import (.+)$", block, re.MULTILINE):
+            for name in names.split(", "):
+                assert hasattr(import_module(module), name), name
+        for name in re.findall(r"(?<!from )\bfly_orm\.(\w+)", block):
             assert hasattr(fly_orm, name), name
 
 
