@@ -23,7 +23,7 @@ from .position import Position
 Profile = tuple[str, tuple[bytes, ...]]
 """A caller's client encoding, and the statements that give a session the caller's settings."""
 
-#: A connection that is not clean again after so many seconds is closed, or a dead server would hold up all others.
+#: A connection that is not ready, or clean again, in so many seconds is closed: a dead server must not hold up others.
 CLEAN_TIMEOUT = 3.0
 
 _COMMITTED = (
@@ -260,7 +260,13 @@ class PrimaryPool:
         self._alarm.close()
 
     def _open(self, _deadline: Deadline) -> PrimaryConnection:
-        connection = PrimaryConnection(self._connect())
+        raw = self._connect()
+        try:
+            with self._alarm.limit(CLEAN_TIMEOUT, lambda: break_off(raw)):
+                connection = PrimaryConnection(raw)
+        except psycopg2.Error:
+            raw.close()
+            raise
         if is_replica(connection.raw):
             connection.close()
             raise NotPrimary(

@@ -29,10 +29,11 @@ _PROFILE: Profile = ("UTF8", ())
 class LocalPrimary:
     """Asks the primary of one database, over connections that nothing else uses. Thread-safe."""
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[], Any], alarm: Alarm) -> None:
         self._connect = connect
+        self._alarm = alarm
         self._lock = threading.Lock()
-        self._open: tuple[PrimaryPool, Alarm] | None = None
+        self._pool: PrimaryPool | None = None
 
     def position(self, database: str, touched: Touched) -> Position | None:
         """What a replica has replayed once it shows what was committed; None if nothing was written.
@@ -41,11 +42,11 @@ class LocalPrimary:
         """
         if not (touched.wrote or touched.read):
             return None
-        pool, alarm = self._opened(database)
+        pool = self._opened(database)
         try:
             connection = pool.acquire(_PROFILE, Deadline.after(ASK_TIMEOUT))
             try:
-                with alarm.limit(ASK_TIMEOUT, connection.break_off):
+                with self._alarm.limit(ASK_TIMEOUT, connection.break_off):
                     return _ask(connection, touched)
             finally:
                 pool.release(connection)
@@ -58,17 +59,15 @@ class LocalPrimary:
     def close(self) -> None:
         """Close the connections; they are opened again when they are needed."""
         with self._lock:
-            opened, self._open = self._open, None
-        if opened is not None:
-            for each in opened:
-                each.close()
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
-    def _opened(self, database: str) -> tuple[PrimaryPool, Alarm]:
+    def _opened(self, database: str) -> PrimaryPool:
         with self._lock:
-            if self._open is None:
-                pool = PrimaryPool(database, self._connect, max_size=_POOL_SIZE)
-                self._open = pool, Alarm("fly_orm position alarm")
-            return self._open
+            if self._pool is None:
+                self._pool = PrimaryPool(database, self._connect, max_size=_POOL_SIZE)
+            return self._pool
 
 
 def _ask(connection: PrimaryConnection, touched: Touched) -> Position | None:

@@ -9,14 +9,18 @@ from typing import Any, NamedTuple
 import psycopg2
 import psycopg2.errors
 
+from ..alarm import Alarm
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
+from ..libpq import break_off
 from ..lsn import LSN
 from ..position import Position
 from ..registry import make_waiter
 
 #: Seconds after which a replica that was on another timeline is asked once more.
 ASK_INTERVAL = 1.0
+#: A replica that has not answered in so many seconds is out of reach.
+ASK_TIMEOUT = 2.0
 
 # What it has certainly replayed of: each of the three lags in its own way. The last one is null for a role that is no
 # member of pg_read_all_stats.
@@ -36,9 +40,10 @@ class _History(NamedTuple):
 class LocalReplica:
     """Waits until the replica shows a position. Thread-safe."""
 
-    def __init__(self, kind: str, connect: Callable[[], Any]) -> None:
+    def __init__(self, kind: str, connect: Callable[[], Any], alarm: Alarm) -> None:
         self._connect = connect
         self._lock = threading.Lock()
+        self._alarm = alarm
         self._asking: Any = None
         self._asked = -ASK_INTERVAL
         self._history: _History | None = None
@@ -52,7 +57,7 @@ class LocalReplica:
         system, or on a timeline on which the position may be lost. NotAReplica if the server is not in recovery.
         """
         if self._history is None and position.system:
-            self._waiter.wait(LSN(0), Deadline.after(0))  # which connects, and so learns it
+            self._waiter.wait(LSN(0), deadline)  # which connects, and so learns it
         history = self._history
         if history is not None and position.system:
             if position.system != history.system:
@@ -112,12 +117,15 @@ class LocalReplica:
             try:
                 return self._learn(self._asking)
             except psycopg2.Error:
-                self._asking.close()  # the server may have restarted since it was last asked
+                self._asking.close()
+                self._asking = None
+                if now() >= self._asked + ASK_TIMEOUT:
+                    raise  # otherwise it may have restarted since it was last asked
         self._asking = self._connect()
         return self._learn(self._asking)
 
     def _learn(self, connection: Any) -> LSN | None:
-        with connection.cursor() as cursor:
+        with self._alarm.limit(ASK_TIMEOUT, lambda: break_off(connection)), connection.cursor() as cursor:
             cursor.execute(_ASK)
             system, timeline, in_recovery, replayed = cursor.fetchone()
         self._history = _History(system, timeline)

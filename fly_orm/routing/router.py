@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import psycopg2
 
+from ..alarm import Alarm
 from ..classify import Classifier
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotAReplica, NotPrimary, ReplicationTimeout
@@ -42,6 +43,7 @@ class _InProcess:
     """What is made once per process, and anew in a forked one."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
+    alarm: Alarm = field(default_factory=lambda: Alarm("fly_orm alarm of a local server"))
     replica: LocalReplica | None = None
     primary: LocalPrimary | None = None
     unreported: dict[str, str] | None = None
@@ -108,7 +110,7 @@ class Router:
         own = self._own
         with own.lock:
             if own.replica is None:
-                own.replica = LocalReplica(self.settings.waiter, self.connect)
+                own.replica = LocalReplica(self.settings.waiter, self.connect, own.alarm)
             return own.replica
 
     @property
@@ -117,7 +119,7 @@ class Router:
         own = self._own
         with own.lock:
             if own.primary is None:
-                own.primary = LocalPrimary(self.connect)
+                own.primary = LocalPrimary(self.connect, own.alarm)
             return own.primary
 
     def unreported(self, connection: Any) -> dict[str, str]:
@@ -255,6 +257,7 @@ class Router:
         for server in (own.replica, own.primary):
             if server is not None:
                 server.close()
+        own.alarm.close()
         self._home.close()
 
     def after_fork(self) -> None:
