@@ -8,7 +8,7 @@ from typing import Any
 from .errors import ConfigurationError, InvalidToken
 
 #: Longer texts are not looked at.
-MAX_LENGTH = 4096
+MAX_LENGTH = 65536
 _SALT = "fly_orm.token"
 
 

@@ -12,6 +12,7 @@ from side_by_side import SideBySide
 from two_regions import TwoRegions, two_regions
 
 from fly_orm import home
+from fly_orm.session import Session, enter
 from fly_orm.testing import Cluster, PostgresNotFound
 
 _numbers = itertools.count(1)
@@ -39,7 +40,8 @@ def _restored(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(autouse=True)
 def _anew() -> Iterator[None]:
-    """Each test meets its own environment."""
+    """Each test meets its own environment, and has seen nothing."""
+    enter(Session())
     yield
     home.forget()
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 
 from ..alarm import Alarm
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
 from ..notes import Touched
 from ..pool import PoolTimeout
@@ -21,8 +21,11 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds that asking may take; what was to be done is done by then, and somebody waits for the answer.
 ASK_TIMEOUT = 2.0
+#: Whether a read may write, as a function or a view may, is asked once in so many seconds: definitions change rarely.
+DEFINITIONS_TTL = 10.0
 #: Connections that are kept for asking.
 _POOL_SIZE = 2
+_MOST_REMEMBERED = 1000
 _PROFILE: Profile = ("UTF8", ())
 
 
@@ -34,20 +37,22 @@ class LocalPrimary:
         self._alarm = alarm
         self._lock = threading.Lock()
         self._pool: PrimaryPool | None = None
+        self._harmless: dict[frozenset[str], float] = {}
+        """The functions called by reads that wrote nothing, and until when that is believed."""
 
     def position(self, database: str, touched: Touched) -> Position | None:
         """What a replica has replayed once it shows what was committed; None if nothing was written.
 
         UNKNOWN if something may have been, and the primary cannot be asked. NotPrimary if the server is a replica.
         """
-        if not (touched.wrote or touched.read):
+        if not touched.wrote and (not touched.read or self._is_harmless(touched)):
             return None
         pool = self._opened(database)
         try:
             connection = pool.acquire(_PROFILE, Deadline.after(ASK_TIMEOUT))
             try:
                 with self._alarm.limit(ASK_TIMEOUT, connection.break_off):
-                    return _ask(connection, touched)
+                    return self._ask(connection, touched)
             finally:
                 pool.release(connection)
         except NotPrimary:
@@ -69,8 +74,13 @@ class LocalPrimary:
                 self._pool = PrimaryPool(database, self._connect, max_size=_POOL_SIZE)
             return self._pool
 
+    def _ask(self, connection: PrimaryConnection, touched: Touched) -> Position | None:
+        if not touched.wrote and not connection.reads_may_write(touched.calls):
+            if len(self._harmless) >= _MOST_REMEMBERED:
+                self._harmless.clear()
+            self._harmless[frozenset(touched.calls)] = now() + DEFINITIONS_TTL
+            return None
+        return connection.commit_position(asynchronous=touched.asynchronous)
 
-def _ask(connection: PrimaryConnection, touched: Touched) -> Position | None:
-    if not touched.wrote and not connection.reads_may_write(touched.calls):
-        return None
-    return connection.commit_position(asynchronous=touched.asynchronous)
+    def _is_harmless(self, touched: Touched) -> bool:
+        return self._harmless.get(frozenset(touched.calls), 0.0) > now()
