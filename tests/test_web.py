@@ -110,11 +110,11 @@ def test_in_another_region_by_cookie_or_header(start, regions):
 
 
 @pytest.mark.parametrize("path", ["/", "/late"])
-def test_however_late_the_framework_commits(start, regions, path):
+def test_however_late_the_framework_commits_and_in_whatever_task(start, regions, path):
     syd, lax = start()
     with regions.cluster.replay_paused():
-        for number in range(5):
-            wrote = syd.post(str(number), path)
+        for number, app in enumerate((syd, lax) * 2):
+            wrote = app.post(str(number), path)
             assert lax.get(Cookie=wrote.cookie).body.split()[-1] == str(number)
 
 
