@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -192,6 +193,19 @@ def test_the_round_trip_time_can_change_while_running(wan: Wan, client: socket.s
     assert wan.rtt == 0
     with closing(dial(wan.address)) as other:
         assert ask(other, b"b") == b"b"
+
+
+def test_the_second_piece_of_a_reply_does_not_wait_until_the_first_is_acknowledged(played: Played) -> None:
+    _, client, server = played
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    took = []
+    for _ in range(30):  # not the first times: a young connection acknowledges at once
+        client.sendall(b"?")
+        assert (server.recv(1), server.send(b"a"), client.recv(1)) == (b"?", 1, b"a")
+        start = now()
+        assert (server.send(b"b"), client.recv(1)) == (1, b"b")
+        took.append(now() - start)
+    assert median(took) < 0.02
 
 
 def test_many_bytes_arrive_in_order_and_travel_together(wan: Wan, client: socket.socket) -> None:

@@ -26,6 +26,10 @@ class End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=0)  # what the other side does not take yet stays in the pipe
+        end = transport.get_extra_info("socket")
+        if end.family != socket.AF_UNIX:
+            # Or a second chunk waits until the first is acknowledged, which the other side may put off for 40 ms.
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.writable = True
         self._link.made(self)
 
