@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -105,6 +106,28 @@ class TestTheCommitLSN:
         monkeypatch.undo()
         assert aligned.lsn >= before.lsn
         assert connection.commit_position().lsn > aligned.lsn
+        pool.release(connection)
+
+    def test_is_pushed_to_a_replica_whose_sender_has_slept_through_it(self, cluster, pool):
+        connection = pool.acquire(PROFILE, SOON)
+        sender = cluster.primary.query("SELECT pid FROM pg_stat_replication")
+        cluster.wait_for_replica()
+
+        def pushes():
+            """Whether something is written when it is looked after."""
+            before = connection.commit_position().lsn
+            connection.wake_senders()
+            return cluster.primary.query("SELECT pg_current_wal_insert_lsn()::text") != str(before)
+
+        assert not pushes()
+        os.kill(sender, signal.SIGSTOP)
+        try:
+            connection.raw.cursor().execute("SELECT pg_logical_emit_message(true, '', '')")
+            assert pushes()
+        finally:
+            os.kill(sender, signal.SIGCONT)
+        cluster.wait_for_replica()
+        assert not pushes()
         pool.release(connection)
 
     def test_of_a_transaction_that_wrote_nothing_is_of_no_commit(self, ask):
