@@ -21,6 +21,10 @@ class _Call:
         self.function: Callable[[], None] | None = function
 
 
+class AlarmClosed(RuntimeError):
+    """The alarm was closed, and will call nothing any more."""
+
+
 class Alarm:
     """Pending calls and the thread that makes them. The functions must return soon; errors are logged. Thread-safe."""
 
@@ -37,7 +41,7 @@ class Alarm:
         call = _Call(function)
         with self._changed:
             if self._closed:
-                raise RuntimeError(f"{self._name} is closed")
+                raise AlarmClosed(f"{self._name} is closed")
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 thread.start()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from .errors import InvalidToken
+from .errors import ConfigurationError, InvalidToken
 from .session import session
 from .tokens import resume, token
 
@@ -35,8 +35,10 @@ def carried(function: F) -> F:
 
     To be applied before the queue's own decorator (below it). Called without what :func:`carry` returns, it runs in a
     session that has seen nothing; so it does with a token that is too old, which is a warning. InvalidToken for any
-    other token that is not valid.
+    other token that is not valid, and ConfigurationError for a generator.
     """
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(f"{_name(function)} is a generator, which runs when its parts are taken, not as a job")
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -63,8 +65,12 @@ def _resumed(function: Callable[..., Any], text: str) -> Iterator[None]:
         except InvalidToken as error:
             if error.reason != "expired":
                 raise
-            log.warning("%s runs in a session that has seen nothing: %s", function.__qualname__, error)
+            log.warning("%s runs in a session that has seen nothing: %s", _name(function), error)
         yield
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", repr(function))
 
 
 def _with_token(signature: inspect.Signature) -> inspect.Signature:

@@ -10,6 +10,12 @@ from typing import Any
 from .classify import Kind, Statement
 
 _ASYNCHRONOUS = "synchronous_commit"
+_WRITE_NOTHING = frozenset(
+    {
+        *(Kind.READ, Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO),
+        *(Kind.SET, Kind.SET_LOCAL, Kind.SERVER),
+    }
+)
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
@@ -28,6 +34,14 @@ class Touched:
     leaves_state: bool = False
     """Whether its session may have been left with settings, temporary tables or locks."""
 
+    def absorb(self, other: Touched) -> None:
+        """Add what was done elsewhere with the same database."""
+        self.wrote |= other.wrote
+        self.asynchronous |= other.asynchronous
+        self.read |= other.read
+        self.calls |= other.calls
+        self.leaves_state |= other.leaves_state
+
 
 class Notes:
     """Notes the statements that run directly on a primary, which answers them without a position. Any thread may."""
@@ -43,14 +57,19 @@ class Notes:
     def note(self, database: Hashable, statement: Statement, text: str) -> None:
         """Note a statement that runs on this node's own primary."""
         touched = self.of(database)
-        if statement.kind in (Kind.WRITE, Kind.TWO_PHASE):
-            touched.wrote = True
+        touched.wrote |= statement.kind not in _WRITE_NOTHING
         touched.read |= statement.kind is Kind.READ
         touched.calls.update(statement.calls)
         touched.leaves_state |= statement.pins or statement.kind is Kind.SET
         unreadable = statement.kind in (Kind.SET, Kind.SET_LOCAL) and statement.name is None
         if unreadable or _ASYNCHRONOUS in text.lower():
             touched.asynchronous = True
+
+    def absorb(self, inner: Notes) -> None:
+        """Add what is noted elsewhere."""
+        if inner is not self:
+            for database, touched in list(inner.touched.items()):
+                self.of(database).absorb(touched)
 
     def statement(
         self, database: Hashable, connection: Any, statement: Statement, text: str

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .deadline import now
 from .errors import check_choice
 from .invocation import Invocation
 from .notes import Notes
-from .position import Position, later
+from .position import UNKNOWN, Position, later
 from .watermarks import Watermarks
 
 #: When the caller waits until its replica shows what was written: at the write, at its next read, or never.
@@ -65,9 +64,9 @@ class Session:
         "on_primary",
         "on_replica",
         "read",
+        "resumed",
         "served",
         "task",
-        "unknown_until",
         "wait",
         "waited",
         "watermarks",
@@ -84,7 +83,9 @@ class Session:
         """By database: the position that reads have to show, and that its replica had not replayed when last asked."""
         self.due: set[str] = set()
         """The databases whose next read waits for that position; reads of the others go to the primary till then."""
-        self.read: set[Hashable] = set()
+        self.resumed: set[str] = set()
+        """The databases of which that position is what another process has told."""
+        self.read: set[object] = set()
         """The databases that it has read, or may have, on a local server that is, or was, a replica."""
         self.on_primary = False
         """Whether the innermost block says :func:`primary`."""
@@ -92,8 +93,6 @@ class Session:
         """Whether it says :func:`replica`."""
         self.wait: Wait | None = None
         """What the innermost :func:`wait_for` says."""
-        self.unknown_until = 0.0
-        """When, on the monotonic clock, a write whose outcome is unknown has long been done, or has not been."""
         self.waited = 0.0
         """Seconds that the read which is about to run has waited for the replica."""
         self.served: Served | None = None
@@ -105,32 +104,49 @@ class Session:
         """That of a task which was started from this session: it has seen as much, and goes its own way."""
         made = Session(self.notes)
         made.watermarks, made.read = self.watermarks, self.read  # of which whoever began this session tells others
-        made.behind, made.due = dict(self.behind), set(self.due)
+        made.behind, made.due, made.resumed = dict(self.behind), set(self.due), set(self.resumed)
         made.on_primary, made.on_replica, made.wait = self.on_primary, self.on_replica, self.wait
-        made.unknown_until = self.unknown_until
         return made
+
+    def saw(self, database: str, position: Position) -> None:
+        """Note what the primary has told, or UNKNOWN for what it could not be asked for, to be told to others."""
+        if position.is_unknown:
+            self.watermarks.doubt(database, UNKNOWN_SECONDS)
+        else:
+            self.watermarks.rise(database, position)
 
     def pin(self, database: str, position: Position) -> None:
         """Keep this session's reads of a database on the primary until its replica has replayed a position.
 
-        UNKNOWN keeps them there until a position is known that covers it, or for :data:`UNKNOWN_SECONDS`.
+        UNKNOWN keeps them there until a position is known that covers it, or the doubt is over.
         """
         self.behind[database] = later(self.behind.get(database), position)
-        if position.is_unknown:
-            self.unknown_until = now() + UNKNOWN_SECONDS
+        self.resumed.discard(database)
 
-    def resume(self, database: str, position: Position, *, pin: bool) -> None:
+    def resume(self, database: str, position: Position) -> None:
         """Take over what another process has seen. Where that does not compare, what the primary has said here counts.
 
-        ``pin`` says that the database can be read in this process, whose next read has to show it then.
+        The next read waits for it; what is in doubt here stays so.
         """
-        known = self.watermarks.known(database)
-        if known is not None and not position.is_unknown:
-            position = later(position, known)
-        self.watermarks.rise(database, position)
-        if pin:
-            self.pin(database, position)
-            self.due.add(database)
+        self.watermarks.merge(database, position)
+        behind = self.behind.get(database)
+        if behind is None:
+            self.resumed.add(database)
+        if behind is None or not behind.is_unknown:
+            self.behind[database] = position if behind is None else later(position, behind)
+        self.due.add(database)
+
+    def doubt(self, database: str, seconds: float) -> None:
+        """Take over what another process is in doubt of."""
+        self.watermarks.doubt(database, seconds)
+        self.behind[database] = UNKNOWN
+
+    def absorb(self, inner: Session) -> None:
+        """Note what a session within this one has seen, to tell others; this one's own reads do not depend on it."""
+        self.watermarks.absorb(inner.watermarks)
+        self.read |= inner.read
+        if self.notes is not None and inner.notes is not None:
+            self.notes.absorb(inner.notes)
 
     def caught_up(self, database: str, position: Position) -> None:
         """The replica has replayed what the primary has told last; let reads go there if that is enough."""
@@ -140,6 +156,7 @@ class Session:
     def forget_unknown(self, database: str) -> Position | None:
         """Believe that a write of unknown outcome is over; returns what reads of the database have to show besides."""
         self.unpin(database)
+        self.watermarks.settle(database)
         known = self.watermarks.known(database)
         if known is not None:
             self.behind[database] = known
@@ -149,6 +166,7 @@ class Session:
         """Let reads of a database go to the replica again."""
         self.behind.pop(database, None)
         self.due.discard(database)
+        self.resumed.discard(database)
 
 
 _current: ContextVar[Session] = ContextVar("fly_orm_session")
@@ -198,15 +216,20 @@ def enter(session: Session) -> None:
 def session() -> Iterator[None]:
     """A block with a session of its own, which begins with nothing seen: one request of one user, say.
 
+    Within another such block, that one's :func:`fly_orm.token` tells what was seen in this one, too.
+
     Without it a session lasts as long as the thread, or the task, which is right for scripts and for servers that use a
     thread or a task for each request.
     """
-    before = _current.get(None)
-    token = _current.set(Session(Notes() if before is None or before.invocation is None else before.invocation))
+    outer = _current.get(None)
+    inner = Session(Notes() if outer is None or outer.invocation is None else outer.invocation)
+    token = _current.set(inner)
     try:
         yield
     finally:
         _current.reset(token)
+        if outer is not None and outer.notes is not None:
+            outer.absorb(inner)
 
 
 @contextmanager

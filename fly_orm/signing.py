@@ -26,8 +26,8 @@ def sign(payload: bytes, secret: str) -> str:
     return signed.decode()
 
 
-def unsign(text: str, secret: str, max_age: float | None) -> bytes:
-    """The payload of a text that was signed at most so many seconds ago; InvalidToken for any other."""
+def unsign(text: str, secret: str, max_age: float | None) -> tuple[bytes, float]:
+    """The payload of a text, and how many seconds ago it was signed; InvalidToken if that is more than ``max_age``."""
     signer = _signer(secret)
     from itsdangerous import BadData
     from itsdangerous.encoding import base64_decode
@@ -41,11 +41,10 @@ def unsign(text: str, secret: str, max_age: float | None) -> bytes:
         raise InvalidToken(
             "the token was altered, or signed with another FLY_ORM_SECRET than this process has", reason="forged"
         ) from None
-    # Clocks differ: a time to come is no older than now.
-    age = signer.get_timestamp() - signed_at.timestamp()
+    age: float = max(signer.get_timestamp() - signed_at.timestamp(), 0.0)  # clocks differ
     if max_age is not None and age > max_age:
         raise InvalidToken(f"the token was signed {age:.0f} s ago, and {max_age:g} s is the limit", reason="expired")
-    return payload
+    return payload, age
 
 
 def _signer(secret: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
@@ -12,14 +13,22 @@ from .home import home
 from .notes import Touched
 from .position import Position
 from .routing.router import Router, routers
-from .session import Session, current
+from .session import UNKNOWN_SECONDS, Session, current
 from .signing import check_can_sign, sign, unsign
 
 #: A token that is older (seconds) is refused: every replica has what it tells of, or is of no use any more.
 MAX_AGE = 86400.0
 
-_Entries = list[tuple[str, Position]]
-_entries = messages.decoder(_Entries)
+
+class _Told(msgspec.Struct, frozen=True, array_like=True):
+    """What a token says."""
+
+    known: dict[str, Position] = {}
+    doubts: dict[str, Annotated[float, msgspec.Meta(ge=0, le=UNKNOWN_SECONDS)]] = {}
+    """The databases that may have got further, and for how many seconds reads keep off their replicas for that."""
+
+
+_told = messages.decoder(_Told)
 
 
 def token(*, reads: bool = True) -> str:
@@ -51,10 +60,15 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
     """
     if not text:
         return
-    entries = _decode(unsign(text, home().settings.secret, max_age))
-    session = current()
-    for database, position in entries:
-        session.resume(database, position, pin=any(router.is_called(database) for router in routers()))
+    payload, age = unsign(text, home().settings.secret, max_age)
+    told, session = _decode(payload), current()
+    for database, position in told.known.items():
+        session.resume(database, position)
+    for database, seconds in told.doubts.items():
+        if seconds > age:
+            session.doubt(database, seconds - age)
+    for router in routers():
+        router.wrapped.called()
 
 
 def check_can_carry() -> None:
@@ -76,19 +90,21 @@ def ask(session: Session, questions: Iterable[tuple[Router, Touched]]) -> None:
     """Note the answers in the session."""
     for router, touched in questions:
         position = router.shown(touched)
-        if position is not None:
-            session.watermarks.rise(router.name, position)
+        if position is not None and position.is_unknown:
+            session.watermarks.doubt(router.name, UNKNOWN_SECONDS)
+        elif position is not None:
+            session.watermarks.merge(router.name, position)
 
 
 def text_of(session: Session) -> str:
     """The token of what a session is known to have seen."""
-    entries: _Entries = list(session.watermarks)
-    return sign(messages.encode(entries), home().settings.secret) if entries else ""
+    told = _Told(session.watermarks.positions(), session.watermarks.doubts())
+    return sign(messages.encode(told), home().settings.secret) if told.known or told.doubts else ""
 
 
-def _decode(payload: bytes) -> _Entries:
+def _decode(payload: bytes) -> _Told:
     try:
-        entries: _Entries = _entries.decode(payload)
+        told: _Told = _told.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # of another release, as the signature is right
         raise InvalidToken(f"the token cannot be read by this release: {error}", reason="malformed") from error
-    return entries
+    return told

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
-from .position import UNKNOWN, Position, later
+from .deadline import now
+from .position import Position, later
 
 
 class Watermarks:
@@ -14,23 +14,52 @@ class Watermarks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, Position] = {}
-        self._unknown: set[str] = set()
-        """The databases of which something later may have been seen."""
+        self._doubts: dict[str, float] = {}
+        """Until when something later may be committed that was seen, or written, with an outcome that is unknown."""
 
     def rise(self, database: str, position: Position) -> None:
-        """Note what the primary has told, or UNKNOWN for what it could not be asked for."""
+        """Note what the primary has told, which covers what was in doubt."""
         with self._lock:
-            if position.is_unknown:
-                self._unknown.add(database)
-            else:
-                self._known[database] = later(self._known.get(database), position)
-                self._unknown.discard(database)
+            self._known[database] = later(self._known.get(database), position)
+            self._doubts.pop(database, None)
+
+    def merge(self, database: str, position: Position) -> None:
+        """Note what others have told, who do not know of what is in doubt here."""
+        with self._lock:
+            known = self._known.get(database)
+            self._known[database] = position if known is None else later(position, known)
+
+    def doubt(self, database: str, seconds: float) -> None:
+        """Note that something later than all that is known may be there, or will be within so many seconds."""
+        with self._lock:
+            self._doubts[database] = max(now() + seconds, self._doubts.get(database, 0.0))
+
+    def settle(self, database: str) -> None:
+        """Believe that what was in doubt is over."""
+        with self._lock:
+            self._doubts.pop(database, None)
+
+    def in_doubt(self, database: str) -> bool:
+        """Whether something later than what is known may have been committed lately."""
+        return self._doubts.get(database, 0.0) > now()
 
     def known(self, database: str) -> Position | None:
         """The latest position that is known; None if there is none."""
         return self._known.get(database)
 
-    def __iter__(self) -> Iterator[tuple[str, Position]]:
-        """Each database with its position, and after that with UNKNOWN if there may be something later."""
+    def positions(self) -> dict[str, Position]:
+        """The latest position that is known of each database."""
         with self._lock:
-            return iter([*self._known.items(), *((database, UNKNOWN) for database in self._unknown)])
+            return dict(self._known)
+
+    def doubts(self) -> dict[str, float]:
+        """The seconds until the end of each doubt."""
+        with self._lock:
+            return {database: left for database, until in self._doubts.items() if (left := until - now()) > 0}
+
+    def absorb(self, other: Watermarks) -> None:
+        """Note all that others have seen."""
+        for database, position in other.positions().items():
+            self.merge(database, position)
+        for database, seconds in other.doubts().items():
+            self.doubt(database, seconds)

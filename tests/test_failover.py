@@ -28,6 +28,9 @@ def failing_over():
         cluster.create_database("shop")
         with cluster.primary.connect("shop") as connection, connection.cursor() as cursor:
             cursor.execute(TABLE)
+            cursor.execute(
+                "CREATE FUNCTION put(text) RETURNS void LANGUAGE sql AS 'INSERT INTO item (name) VALUES ($1)'"
+            )
         cluster.wait_for_replica()
         yield cluster
 
@@ -85,7 +88,7 @@ class TestARegionWithoutAReplica:
         with (
             node(failing_over.primary) as address,
             wrapped(failing_over.primary, "ams") as near,
-            wrapped(failing_over.replica, "lax", address) as db,
+            wrapped(failing_over.replica, "lax", address, replication_timeout=0.2) as db,
             failing_over.replay_paused(),
         ):
             with session():
@@ -102,14 +105,17 @@ class TestAReplicaThatIsPromoted:
         fly_orm.configure(settings("lax"))
         with node(failing_over.primary) as address, wrapped(failing_over.replica, "lax", address) as db, session():
             insert(db, "a")
-            first = dict(current().watermarks)["shop"]
+            first = current().watermarks.known("shop")
             failing_over.primary.stop()
             failing_over.promote()
             eventually(lambda: db.connection().get_parameter_status("in_hot_standby") == "off" or names(db) is None)
-            insert(db, "b")
-            assert names(db) == "a b"
+            with session():
+                db.execute_sql("SELECT put('b')")
+                assert token(reads=False) != ""
+            insert(db, "c")
+            assert names(db) == "a b c"
             assert token(reads=False) != ""
-            second = dict(current().watermarks)["shop"]
+            second = current().watermarks.known("shop")
             assert (first.system, first.timeline, second.timeline) == (second.system, 1, 2)
 
 
@@ -206,8 +212,8 @@ class TestAnotherTimeline:
         with wrapped(failing_over.primary, "syd") as db, session():
             insert(db, "kept")
             kept = token(reads=False)
-            ((database, position),) = current().watermarks
-        lost = sign(messages.encode([(database, replace(position, lsn=LSN(position.lsn + 2**40)))]), SECRET)
+            ((database, position),) = current().watermarks.positions().items()
+        lost = sign(messages.encode([{database: replace(position, lsn=LSN(position.lsn + 2**40))}]), SECRET)
         failing_over.wait_for_replica()
         failing_over.primary.stop()
         failing_over.promote()

@@ -12,7 +12,7 @@ from two_regions import SECRET, settings
 
 import fly_orm
 from examples.two_regions.process import Process
-from fly_orm import InvalidToken, carried, carry, session
+from fly_orm import ConfigurationError, InvalidToken, carried, carry, session
 from fly_orm.session import current
 
 
@@ -65,19 +65,19 @@ class TestACarriedFunction:
         @carried
         def watermarks():
             """What it does."""
-            return dict(current().watermarks)
+            return current().watermarks.positions()
 
-        outside = dict(current().watermarks)
+        outside = current().watermarks.positions()
         assert len(watermarks(**told)) == 1
         assert watermarks() == {}
-        assert dict(current().watermarks) == outside
+        assert current().watermarks.positions() == outside
         assert (watermarks.__name__, watermarks.__doc__) == ("watermarks", "What it does.")
 
     def test_may_be_a_coroutine(self, told):
         @carried
         async def watermarks(number):
             await asyncio.sleep(0)
-            return number, len(dict(current().watermarks))
+            return number, len(current().watermarks.positions())
 
         assert inspect.iscoroutinefunction(watermarks)
         assert asyncio.run(watermarks(5, **told)) == (5, 1)
@@ -90,10 +90,17 @@ class TestACarriedFunction:
         assert str(inspect.signature(job)) == "(a, b=2, *rest, c, fly_orm_token: str = '', **others)"
         assert job(1, 2, 3, c=4, d=5, fly_orm_token="") == (1, 2, (3,), 4, {"d": 5})
 
+    def test_is_no_generator(self):
+        def generator():
+            yield 1
+
+        with pytest.raises(ConfigurationError, match="is a generator"):
+            carried(generator)
+
     def test_runs_with_a_token_that_is_too_old_but_with_no_other(self, told, monkeypatch, caplog):
         @carried
         def watermarks():
-            return dict(current().watermarks)
+            return current().watermarks.positions()
 
         with pytest.raises(InvalidToken):
             watermarks(fly_orm_token="forged")

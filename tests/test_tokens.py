@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 
+import itsdangerous
 import pytest
-from two_regions import SECRET, settings
+from peewee import PostgresqlDatabase
+from two_regions import SECRET, close, settings
 
 import fly_orm
 from fly_orm import ConfigurationError, InvalidToken, Route, Settings, messages, resume, session, token
@@ -17,6 +24,7 @@ from fly_orm.position import UNKNOWN, Position
 from fly_orm.primary import PrimaryConnection
 from fly_orm.session import current
 from fly_orm.signing import sign
+from fly_orm.testing.processes import children
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +49,19 @@ def syd(table):
     return table.syd()
 
 
+@contextmanager
+def hanging(server):
+    """A block in which none of a server's processes does anything."""
+    processes = [server.pid, *children(server.pid)]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+
 def insert(db, name):
     db.execute_sql("INSERT INTO item (name) VALUES (%s)", (name,))
 
@@ -49,9 +70,9 @@ def names(db):
     return [name for (name,) in db.execute_sql("SELECT name FROM item ORDER BY id").fetchall()]
 
 
-def made(*entries):
+def made(database, position):
     """A token that was never given."""
-    return sign(messages.encode(entries), SECRET)
+    return sign(messages.encode([{database: position}]), SECRET)
 
 
 class TestAToken:
@@ -132,6 +153,119 @@ class TestAToken:
                 assert token(reads=False) == ""
         assert len(asked) == 1
 
+    def test_covers_what_did_not_wait_since_an_earlier_session_said_so(self, table, syd, lax, cluster):
+        cluster.primary.query("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        cluster.primary.query("SELECT pg_reload_conf()")
+        try:
+            syd.execute_sql("SET synchronous_commit = off")
+            for name in "abc":
+                with session():
+                    insert(syd, name)
+                    told = token(reads=False)
+                with session():
+                    resume(told)
+                    assert names(lax)[-1] == name
+        finally:
+            cluster.primary.query("ALTER SYSTEM RESET wal_writer_delay")
+            cluster.primary.query("SELECT pg_reload_conf()")
+
+    def test_covers_what_a_cursor_wrote_that_is_older_than_the_session(self, table, syd, lax):
+        cursor = syd.connection().cursor()
+        with table.cluster.replay_paused():
+            with session():
+                cursor.execute("INSERT INTO item (name) VALUES ('a')")
+                told = token(reads=False)
+            with session():
+                resume(told)
+                assert names(lax) == ["a"]
+
+    def test_of_a_session_covers_those_within_it(self, table, syd, lax):
+        with table.cluster.replay_paused():
+            with session():
+                with session():
+                    insert(syd, "a")
+                with session():
+                    insert(lax, "b")
+                told = token(reads=False)
+                assert names(lax) == []
+            with session():
+                resume(told)
+                assert names(lax) == ["a", "b"]
+
+    def test_is_for_databases_that_get_their_name_later_too(self, table, lax):
+        with table.cluster.replay_paused():
+            with session():
+                insert(lax, "a")
+                told = token()
+            server = table.cluster.replica.params(table.name)
+            deferred = fly_orm.wrap(PostgresqlDatabase(None), settings=table.lax_settings(), replication_timeout=0.2)
+            with session():
+                resume(told)
+                deferred.init(server.pop("dbname"), **server)
+                assert names(deferred) == ["a"]
+            close(deferred)
+
+    @pytest.mark.parametrize("where", ["in a transaction", "of a database that reads from the primary"])
+    def test_is_not_waited_for_where_reads_run_on_the_primary_anyway(self, table, lax, where):
+        patient = table.lax(options={"replication_timeout": 20, "reads": "replica" if where[3] == "a" else "primary"})
+        with table.cluster.replay_paused():
+            with session():
+                insert(lax, "a")
+                told = token()
+            limit = Deadline.after(10)
+            with session():
+                resume(told)
+                if where[3] == "a":
+                    with patient.atomic():
+                        patient.execute_sql("UPDATE item SET name = 'b'")
+                        assert names(patient) == ["b"]
+                        patient.rollback()
+                else:
+                    assert names(patient) == ["a"]
+            assert not limit.expired
+
+    def test_raises_nothing_where_a_late_replica_is_an_error(self, table, lax):
+        strict = table.lax(options={"on_lag": "raise", "replication_timeout": 0.2})
+        with table.cluster.replay_paused():
+            with session():
+                insert(lax, "a")
+                told = token()
+            with session():
+                resume(told)
+                assert names(strict) == ["a"]
+
+    def test_of_a_replica_that_hangs_says_so_in_time(self, table, lax):
+        with session():
+            names(lax)
+            token()
+            with hanging(table.cluster.replica), ThreadPoolExecutor(8) as pool:
+                limit = Deadline.after(15)
+                told = list(pool.map(lambda context: context.run(token), [copy_context() for _ in range(8)]))
+                lax._fly_orm.close()
+                assert not limit.expired
+        with session():
+            resume(told[0])
+            assert current().behind == {table.name: UNKNOWN}
+
+    def test_needs_no_right_to_ask_for_the_system(self, table, caplog):
+        table.query("CREATE ROLE poor LOGIN IN ROLE pg_read_all_data")
+        table.query("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        table.cluster.wait_for_replica()
+        try:
+            poor = table.lax(user="poor")
+            with session():
+                for _ in range(3):
+                    assert names(poor) == []
+                    told = token()
+            with session():
+                resume(told)
+                assert names(poor) == []
+                assert fly_orm.why().route is Route.LOCAL
+            assert caplog.text.count("GRANT EXECUTE ON FUNCTION pg_control_system()") == 1
+        finally:
+            poor.close()
+            table.query("DROP ROLE poor")
+
     def test_of_a_session_that_goes_on_from_another_covers_both(self, table, syd, lax):
         with session():
             insert(syd, "a")
@@ -171,8 +305,39 @@ class TestAToken:
             resume(told)
             with pytest.raises(fly_orm.FlyOrmError):
                 names(quick)  # on the primary, which is out of reach
-            current().unknown_until = 0
+            current().watermarks.settle(table.name)
             assert names(quick) == ["a"]
+
+    def test_of_an_unknown_outcome_is_believed_for_half_a_minute_in_all(self, table, lax):
+        doubtful = sign(messages.encode([{}, {table.name: 20.0}]), SECRET)
+        with session():
+            resume(doubtful)
+            assert (names(lax), fly_orm.why().route) == ([], Route.PRIMARY)
+        with session():
+            resume(doubtful)
+            ((_, left),) = current().watermarks.doubts().items()
+            assert 18 < left <= 20
+            again = token(reads=False)
+        with session():
+            resume(again)
+            assert current().watermarks.doubts()[table.name] <= left
+
+    def test_of_an_unknown_outcome_is_not_believed_when_it_is_old(self, table, lax, monkeypatch):
+        doubtful = sign(messages.encode([{}, {table.name: 20.0}]), SECRET)
+        later = itsdangerous.TimestampSigner.get_timestamp(None) + 60
+        monkeypatch.setattr("itsdangerous.TimestampSigner.get_timestamp", lambda self: later)
+        with session():
+            resume(doubtful)
+            assert (names(lax), fly_orm.why().route) == ([], Route.LOCAL)
+
+    def test_that_is_older_does_not_end_the_doubt_of_another(self, table, lax):
+        doubtful, older = sign(messages.encode([{}, {table.name: 20.0}]), SECRET), made(table.name, Position(LSN(8192)))
+        for tokens in ((doubtful, older), (older, doubtful)):
+            with session():
+                for each in tokens:
+                    resume(each)
+                assert names(lax) == []
+                assert fly_orm.why().route is Route.PRIMARY
 
     def test_of_a_server_that_cannot_be_asked_says_so(self, table, lax):
         with session():
@@ -184,7 +349,7 @@ class TestAToken:
                 table.cluster.replica.start()
         with session():
             resume(told)
-            assert current().behind[table.name] == UNKNOWN
+            assert current().behind == {table.name: UNKNOWN}
 
     def test_needs_a_secret(self, table, lax):
         fly_orm.configure(settings("lax", secret=""))
@@ -231,8 +396,8 @@ class TestATokenThatIsNotValid:
             (lambda told: "..", "forged"),
             (lambda told: told * 1000, "malformed"),
             (lambda told: sign(b"\x93\xc1", SECRET), "malformed"),
-            (lambda told: sign(messages.encode([("shop", Position(LSN(-1)))]), SECRET), "malformed"),
-            (lambda told: sign(messages.encode([("shop", "soon")]), SECRET), "malformed"),
+            (lambda told: sign(messages.encode([{"shop": Position(LSN(-1))}]), SECRET), "malformed"),
+            (lambda told: sign(messages.encode([{"shop": "soon"}]), SECRET), "malformed"),
             (lambda told: sign(b"\x90", "the secret of somebody else"), "forged"),
         ],
     )
@@ -269,7 +434,7 @@ class TestATokenThatDoesNotCompare:
 
     def test_as_it_is_of_another_system_costs_one_read_on_the_primary(self, table, patient):
         with session():
-            resume(made((table.name, Position(LSN(2**50), 1234, 1))))
+            resume(made(table.name, Position(LSN(2**50), 1234, 1)))
             started = now()
             assert names(patient) == []
             assert fly_orm.why().route is Route.PRIMARY
@@ -280,14 +445,14 @@ class TestATokenThatDoesNotCompare:
 
     def test_as_its_timeline_has_not_got_here_reads_from_the_primary(self, table, patient, here):
         with session():
-            resume(made((table.name, Position(LSN(8192), here, 2))))
+            resume(made(table.name, Position(LSN(8192), here, 2)))
             for _ in range(3):
                 assert names(patient) == []
                 assert fly_orm.why().route is Route.PRIMARY
 
     def test_as_it_is_of_a_database_that_is_not_here_is_passed_on(self, table, patient, here):
         with session():
-            resume(made(("elsewhere", Position(LSN(2**50), here, 1))))
+            resume(made("elsewhere", Position(LSN(2**50), here, 1)))
             assert names(patient) == []
             assert fly_orm.why().route is Route.LOCAL
             passed = token(reads=False)
@@ -297,7 +462,7 @@ class TestATokenThatDoesNotCompare:
 
     def test_is_no_reason_to_wait_beyond_the_limit(self, table, lax, here):
         with session():
-            resume(made((table.name, Position(LSN(2**50), here, 1))))
+            resume(made(table.name, Position(LSN(2**50), here, 1)))
             limit = Deadline.after(5)
             assert names(lax) == []
             assert not limit.expired

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 
 import pytest
 from nodes import url
-from two_regions import SECRET
+from two_regions import SECRET, settings
 
 import fly_orm
 from examples.two_regions.process import Process
@@ -19,6 +19,7 @@ from fly_orm.session import current
 from fly_orm.signing import sign
 from fly_orm.topology import Topology
 from fly_orm.web import WSGIMiddleware
+from fly_orm.web.carrier import is_https
 
 HEADER, COOKIE = "Fly-Orm-Token", "fly_orm_token"
 
@@ -150,11 +151,34 @@ def test_by_a_cookie_that_scripts_cannot_read(start):
 
 def test_with_a_token_that_is_not_valid_is_served_all_the_same(start, regions):
     _, lax = start()
-    foreign = sign(messages.encode([(regions.name, Position(LSN(2**50), 1234, 1))]), SECRET)
-    forged = sign(messages.encode([(regions.name, Position(LSN(2**50), 1234, 1))]), "another secret, long enough")
+    foreign = sign(messages.encode([{regions.name: Position(LSN(2**50), 1234, 1)}]), SECRET)
+    forged = sign(messages.encode([{regions.name: Position(LSN(2**50), 1234, 1)}]), "another secret, long enough")
     for token in ("nonsense", forged, foreign, "x" * 5000, ""):
         assert lax.get(Cookie=f"{COOKIE}={token}").body == ""
         assert lax.get(**{HEADER: token}).body == ""
+
+
+def test_even_if_a_request_has_also_written_with_an_outcome_that_is_unknown(regions):
+    """Of which the token tells, and no comparison of what was seen fails."""
+    fly_orm.configure(settings("lax"))
+    db = regions.lax(options={"rpc_timeout": 0.5})
+    db.execute_sql("CREATE TABLE t (i int)")
+
+    def app(environ, start_response):
+        db.execute_sql("INSERT INTO t VALUES (1)")
+        regions.wan.cut_before_reply()
+        with pytest.raises(fly_orm.OutcomeUnknown):
+            db.execute_sql("INSERT INTO t VALUES (2)")
+        start_response("200 OK", [])
+        return []
+
+    ((_, headers),) = TestTheMiddleware.served(app)
+    fly_orm.resume(dict(headers)[HEADER])
+    assert current().watermarks.in_doubt(regions.name)
+    for cookies in (f"{COOKIE}={dict(headers)[HEADER]}",) * 2:
+        assert (
+            len(TestTheMiddleware.served(lambda environ, start: start("200 OK", []) and [], HTTP_COOKIE=cookies)) == 1
+        )
 
 
 class TestTheMiddleware:
@@ -249,6 +273,24 @@ class TestTheMiddleware:
 
         with pytest.raises(LookupError):
             self.served(app)
+
+    @pytest.mark.parametrize("max_age", [None, 0, -1, float("inf"), "1"])
+    def test_takes_an_age_that_a_cookie_can_have(self, max_age):
+        with pytest.raises(ValueError, match="max_age is a number of seconds"):
+            WSGIMiddleware(None, max_age=max_age)
+
+    @pytest.mark.parametrize(
+        ("scheme", "forwarded", "https"),
+        [
+            ("http", "", False),
+            ("https", "", True),
+            ("http", "https", True),
+            ("http", "HTTPS,http", True),
+            ("http", "http,https", False),
+        ],
+    )
+    def test_knows_https_by_the_proxy_in_front_of_it(self, scheme, forwarded, https):
+        assert is_https(scheme, forwarded) is https
 
     def test_says_when_the_application_is_made_that_there_is_no_secret(self):
         fly_orm.configure(Settings(topology=Topology(region="lax", primary_region="syd")))

@@ -15,7 +15,7 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..errors import NotSupported, ReplicationTimeout
 from ..primary import is_replica
-from ..session import current, notes
+from ..session import current
 from .classes import cursor_classes
 from .cursor import RoutingCursor, refusal
 from .decide import Action, Decision, State, decide
@@ -69,7 +69,7 @@ class RoutingConnection(ModedConnection):
         return (
             link.transaction is None
             and not (link.kept or link.settings.primary_only or self._entered)
-            and (self._mode.autocommit or (self.lazy and not self._begun and not self._promoted))
+            and (self._mode.autocommit or (self.lazy and not self._begun and not self.promoted))
             and not self.router.reads_there
         )
 
@@ -93,7 +93,7 @@ class RoutingConnection(ModedConnection):
     def decide(self, statement: Statement) -> Decision:
         """What to do with a statement now; begins the transaction that the DB-API wants around it."""
         self._check_open()
-        if self.begins and not (self.lazy and statement.kind is Kind.READ and not self._promoted):
+        if self.begins and not (self.lazy and statement.kind is Kind.READ and not self.promoted):
             self._begin_implicitly()
         decision = decide(statement, self._state(statement))
         if decision.action is Action.FORWARD and self.begins:
@@ -101,11 +101,12 @@ class RoutingConnection(ModedConnection):
             decision = decide(statement, self._state(statement))
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(REFUSALS[statement.kind]))
-        current().read.add(self.router)
-        if (noted := notes()) is not None:
-            touched = noted.of(self.router)
-            touched.leaves_state |= statement.pins or statement.kind is Kind.SET
-            touched.wrote |= decision.action is Action.HERE and statement.kind is Kind.WRITE  # this server is promoted
+        session = current()
+        session.read.add(self.router.reference)
+        if session.notes is not None and decision.action is Action.HERE and self.promoted:
+            session.notes.note(self.router, statement, "")
+        elif session.notes is not None:
+            session.notes.of(self.router).leaves_state |= statement.pins or statement.kind is Kind.SET
         return decision
 
     def refusal(self, error: psycopg2.Error) -> str:
@@ -246,7 +247,7 @@ class RoutingConnection(ModedConnection):
         return is_replica(self)
 
     @property
-    def _promoted(self) -> bool:
+    def promoted(self) -> bool:
         """Whether the local server is a primary by now."""
         return self.get_parameter_status("in_hot_standby") == "off"
 
@@ -270,17 +271,19 @@ class RoutingConnection(ModedConnection):
     def _state(self, statement: Statement) -> State:
         transaction = self.link.transaction
         reads = statement.kind is Kind.READ or statement.read_only
-        promoted = self._promoted
+        promoted = self.promoted
         if promoted:
             self.router.at_primary = True
+        here, kept = self._transaction_here, self.link.kept
+        undecided = transaction is None and not (promoted or here or kept)
         return State(
             promoted=promoted,
-            here=self._transaction_here,
+            here=here,
             remote=transaction is not None,
             failed=transaction is not None and transaction.failed,
-            kept=self.link.kept,
+            kept=kept,
             primary_settings=self.link.settings.primary_only,
-            pinned=reads and self.router.pinned(current()),  # which may wait
+            pinned=reads and undecided and self.router.pinned(current()),  # which may wait
         )
 
     def _begin_implicitly(self) -> None:

@@ -68,8 +68,9 @@ class RoutingCursor(ext.cursor):
         statement = connection.statement(query, self)
         if statement.kind is _READ and connection.free:
             session = current()
-            if not session.behind and not session.on_primary:
-                session.read.add(connection.router)
+            pinned = session.behind or session.on_primary
+            if not pinned and (session.notes is None or not connection.promoted):
+                session.read.add(connection.router.reference)
                 session.served = _here(statement.why)
                 try:
                     return super().execute(query, vars)

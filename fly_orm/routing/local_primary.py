@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg2
 
-from ..alarm import Alarm
+from ..alarm import Alarm, AlarmClosed
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
 from ..notes import Touched
@@ -57,7 +57,7 @@ class LocalPrimary:
                 pool.release(connection)
         except NotPrimary:
             raise
-        except (psycopg2.Error, PoolTimeout, Refused) as error:
+        except (psycopg2.Error, PoolTimeout, Refused, AlarmClosed) as error:
             log.warning("the primary of %r cannot be asked for its position: %s", database, str(error).strip())
             return UNKNOWN
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -17,6 +19,8 @@ from ..lsn import LSN
 from ..position import Position
 from ..registry import make_waiter
 
+log = logging.getLogger("fly_orm")
+
 #: Seconds after which a replica that was on another timeline is asked once more.
 ASK_INTERVAL = 1.0
 #: A replica that has not answered in so many seconds is out of reach.
@@ -24,12 +28,13 @@ ASK_TIMEOUT = 2.0
 
 # What it has certainly replayed of: each of the three lags in its own way. The last one is null for a role that is no
 # member of pg_read_all_stats.
-_ASK = """
+_ASK_HISTORY = """
     SELECT (SELECT system_identifier FROM pg_control_system()), greatest(
         (SELECT timeline_id FROM pg_control_checkpoint()),
         (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
         (SELECT received_tli FROM pg_stat_get_wal_receiver())
-    ), pg_is_in_recovery(), pg_last_wal_replay_lsn()::text"""
+    )"""
+_ASK_REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END"
 
 
 class _History(NamedTuple):
@@ -46,6 +51,7 @@ class LocalReplica:
         self._alarm = alarm
         self._asking: Any = None
         self._asked = -ASK_INTERVAL
+        self._closed = self._warned = False
         self._history: _History | None = None
         """What is known of it, by a connection that is no older than that of the waiter."""
         self._waiter = make_waiter(kind, self._open)
@@ -73,29 +79,32 @@ class LocalReplica:
 
         NotAReplica if the server is not in recovery, psycopg2's error if it cannot be asked.
         """
-        with self._lock:
+        with self._turn():
             replayed = self._ask()
             history = self._history
-        if replayed is None or history is None:
+        if replayed is None:
             raise NotAReplica("this server is not in recovery, or has replayed nothing")
-        return Position(replayed, history.system, history.timeline)
+        return Position(replayed, *(history or ()))
 
     def close(self) -> None:
         """Close the connections; whoever waits gets ReplicationTimeout."""
+        self._closed = True
         self._waiter.close()
-        with self._lock:
+        if (asking := self._asking) is not None:
+            break_off(asking)  # or closing would wait for the answer
+        with suppress(psycopg2.Error), self._turn():
             if self._asking is not None:
                 self._asking.close()
 
     def _includes(self, position: Position) -> bool:
         """Whether the history of the replica includes that of a position."""
         if not _covers(self._history, position):
-            with self._lock:
-                if now() >= self._asked + ASK_INTERVAL:
-                    try:
+            try:
+                with self._turn():
+                    if now() >= self._asked + ASK_INTERVAL:
                         self._ask()
-                    except psycopg2.Error as error:
-                        raise self._elsewhere(position) from error
+            except psycopg2.Error as error:
+                raise self._elsewhere(position) from error
         return _covers(self._history, position)
 
     def _open(self) -> Any:
@@ -103,15 +112,25 @@ class LocalReplica:
         connection = self._connect()
         try:
             self._learn(connection)
-        except psycopg2.errors.InsufficientPrivilege:
-            self._history = None
         except psycopg2.Error:
             connection.close()
             raise
         return connection
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A block in which this thread alone asks; psycopg2's error if others have done so for too long."""
+        if not self._lock.acquire(timeout=ASK_TIMEOUT):
+            raise psycopg2.OperationalError(f"others have been waiting for its answer for {ASK_TIMEOUT:g} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     def _ask(self) -> LSN | None:
-        """Learn the history, and return the replay LSN; None if the server is not in recovery. Under the lock."""
+        """Learn the history, and return the replay LSN; None if the server is not in recovery. In a turn."""
+        if self._closed:
+            raise psycopg2.InterfaceError("closed meanwhile")
         self._asked = now()
         if self._asking is not None:
             try:
@@ -126,10 +145,24 @@ class LocalReplica:
 
     def _learn(self, connection: Any) -> LSN | None:
         with self._alarm.limit(ASK_TIMEOUT, lambda: break_off(connection)), connection.cursor() as cursor:
-            cursor.execute(_ASK)
-            system, timeline, in_recovery, replayed = cursor.fetchone()
-        self._history = _History(system, timeline)
-        return LSN.parse(replayed) if in_recovery and replayed is not None else None
+            try:
+                cursor.execute(_ASK_HISTORY)
+                self._history = _History(*cursor.fetchone())
+            except psycopg2.errors.InsufficientPrivilege:
+                self._warn()
+                self._history = None
+            cursor.execute(_ASK_REPLAYED)
+            replayed = cursor.fetchone()[0]
+        return None if replayed is None else LSN.parse(replayed)
+
+    def _warn(self) -> None:
+        if not self._warned:
+            log.warning(
+                "this role may not ask the replica which history it follows, so after a failover an old replica may be "
+                "taken for one that has caught up; GRANT EXECUTE ON FUNCTION pg_control_system(), "
+                "pg_control_checkpoint(), pg_control_recovery() to it"
+            )
+        self._warned = True
 
     def _elsewhere(self, position: Position) -> ReplicationTimeout:
         history = self._history

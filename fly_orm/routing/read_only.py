@@ -48,7 +48,7 @@ class ReadOnlyConnection(RoutingConnection):
         return True
 
     @property
-    def _promoted(self) -> bool:
+    def promoted(self) -> bool:
         return False
 
     @property

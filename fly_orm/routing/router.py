@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psycopg2
 
-from ..alarm import Alarm
+from ..alarm import Alarm, AlarmClosed
 from ..classify import Classifier
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotAReplica, NotPrimary, ReplicationTimeout
@@ -77,6 +77,8 @@ class Router:
         """Whether every read runs on the primary."""
         self.orm = orm
         """A module with the DB-API's exception names, which the ORM's callers catch."""
+        self.reference = weakref.ref(self)
+        """What stands for it where it must not be kept alive."""
         self.at_primary: bool | None = None
         """Whether the local server is a primary, as the last connection to it found; None before the first."""
         self._own = _InProcess()
@@ -142,7 +144,7 @@ class Router:
         when = self._when(session, wait)
         if when == "none":
             return 0.0
-        session.watermarks.rise(self.name, commit)
+        session.saw(self.name, commit)
         if when == "write" and not commit.is_unknown:
             return self._wait_now(commit, session)
         session.pin(self.name, commit)
@@ -159,7 +161,7 @@ class Router:
         if position.is_unknown and session.invocation is not None:
             session.invocation.saw(self.name, position)
         if self._when(session) != "none":
-            session.watermarks.rise(self.name, position)
+            session.saw(self.name, position)
             session.pin(self.name, position)
 
     def wants_lsn(self) -> bool:
@@ -173,14 +175,18 @@ class Router:
             return True
         if session.on_replica:
             return False
+        if self.reads_there:
+            return True
         behind = session.behind.get(self.name)
-        if behind is not None and behind.is_unknown and session.unknown_until <= now():
+        if behind is not None and behind.is_unknown and not session.watermarks.in_doubt(self.name):
             behind = session.forget_unknown(self.name)
-        if behind is not None and not behind.is_unknown and self.name in session.due:
+        if behind is None or behind.is_unknown:
+            return behind is not None
+        if self.name in session.due:
             session.due.discard(self.name)
             session.waited += self._wait_now(behind, session)
             behind = session.behind.get(self.name)
-        return self.reads_there or (behind is not None and self._is_late(behind, session))
+        return behind is not None and self._is_late(behind, session)
 
     def touched(self, session: Session, *, reads: bool) -> Touched | None:
         """What this session has done here that the local server has to be asked about; None if nothing.
@@ -189,7 +195,7 @@ class Router:
         """
         noted = None if session.notes is None else session.notes.touched.get(self)
         untold = session.notes is None and self.at_primary
-        if untold or (reads and (noted is not None or self in session.read)):
+        if untold or (reads and (noted is not None or self.reference in session.read)):
             return Touched(wrote=True)  # for all that is known
         return noted if noted is not None and (noted.wrote or noted.read) else None
 
@@ -205,7 +211,7 @@ class Router:
                 return self.replica.position()
             except NotAReplica:  # any more
                 return self.primary.position(self.name, touched)
-        except (psycopg2.Error, NotAReplica, NotPrimary) as error:
+        except (psycopg2.Error, NotAReplica, NotPrimary, AlarmClosed) as error:
             log.warning("the server of %r cannot be asked for its position: %s", self.name, str(error).strip())
             return UNKNOWN
 
@@ -213,7 +219,7 @@ class Router:
         return wait or session.wait or self._wait
 
     def _wait_now(self, commit: Position, session: Session) -> float:
-        started = now()
+        started, own = now(), self.name not in session.resumed
         try:
             self.replica.wait(commit, Deadline.after(self.settings.replication_timeout))
         except NotAReplica:
@@ -222,21 +228,19 @@ class Router:
             session.pin(self.name, commit)
             if not isinstance(error, ReplicationTimeout):
                 raise
-            self._report(error, now() - started)
+            self._report(error, now() - started, own=own)
         else:
             session.caught_up(self.name, commit)
         return now() - started
 
-    def _report(self, late: ReplicationTimeout, waited: float) -> None:
-        """Say that the replica is late, in the way that was asked for."""
-        if self._on_lag == "raise":
+    def _report(self, late: ReplicationTimeout, waited: float, *, own: bool) -> None:
+        """Say that the replica is late, in the way that was asked for, if what it lacks is the session's own."""
+        if self._on_lag == "raise" and own:
             late.waited = waited
             raise self.driver_error(late) from late.__cause__
         log.warning("%s; this session reads from the primary until it has", late)
 
     def _is_late(self, behind: Position, session: Session) -> bool:
-        if behind.is_unknown:
-            return True
         try:
             self.replica.wait(behind, Deadline.after(0))
         except ReplicationTimeout:

@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
+from ..classify import Kind
 from ..session import notes
 from .mixing import mix
 from .text import text_of
@@ -14,10 +15,12 @@ from .text import text_of
 #: Stands for the statement by which a server-side cursor fetches.
 _FETCH = "TABLE fetched"
 _NOTHING: AbstractContextManager[None] = nullcontext()
+_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
+_ASYNCHRONOUS = "synchronous_commit"
 
 
 class WatchedCursor(ext.cursor):
-    """A cursor that such a session has made on a primary."""
+    """A cursor on a primary, whose statements are noted in a session that wants to know of them."""
 
     connection: Any  # a WatchedConnection
 
@@ -46,12 +49,16 @@ class WatchedCursor(ext.cursor):
             return super().copy_to(file, table, *args, **options)
 
     def _watched(self, query: Any) -> AbstractContextManager[None]:
-        noted = notes()
+        connection, noted = self.connection, notes()
+        text = text_of(query, self)
+        statement = connection.router.classify(text)
+        if statement.kind in _SETTINGS and _ASYNCHRONOUS in (statement.name or _ASYNCHRONOUS):
+            connection.asynchronous = True  # from now on, for whatever session
         if noted is None:
             return _NOTHING
-        text = text_of(query, self)
-        router = self.connection.router
-        return noted.statement(router, self.connection, router.classify(text), text)
+        if connection.asynchronous:
+            noted.of(connection.router).asynchronous = True
+        return noted.statement(connection.router, connection, statement, text)
 
 
 class WatchedNamedCursor(WatchedCursor):
@@ -75,19 +82,22 @@ class WatchedNamedCursor(WatchedCursor):
 
 
 class WatchedConnection(ext.connection):
-    """A connection to a primary. Its cursors are psycopg2's own, but for those that such a session makes."""
+    """A connection to a primary. Where there are no other regions, its cursors are psycopg2's own, in most sessions."""
 
     router: Any
+    asynchronous = False
+    """Whether its commits may not wait for their WAL, since somebody has said so in a SET that may not be undone."""
 
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
         noted = notes()
-        if noted is None:
+        if noted is None and self.router.settings.topology.primary_region is None:
             return super().cursor(name, cursor_factory, withhold, scrollable)
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
-            noted.of(self.router).wrote = True  # there is no telling what its cursors do
+            if noted is not None:
+                noted.of(self.router).wrote = True  # there is no telling what its cursors do
         elif not issubclass(factory, WatchedCursor):
             factory = _watched_class(factory, WatchedCursor if name is None else WatchedNamedCursor)
         return super().cursor(name, factory, withhold, scrollable)

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2
 
-from ..alarm import Alarm
+from ..alarm import Alarm, AlarmClosed
 from ..deadline import Deadline
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
@@ -59,7 +59,7 @@ class SharedWaiter:
         except psycopg2.Error as error:
             if not me.turned_away:
                 raise self._unanswered(me, error) from error
-        except RuntimeError:
+        except AlarmClosed:
             if not me.turned_away:  # else it is the alarm that was closed
                 raise
 

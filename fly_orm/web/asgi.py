@@ -8,7 +8,7 @@ from typing import Any
 
 from ..session import Session, current, session
 from ..tokens import ask, questions
-from .carrier import COOKIE, HEADER, MAX_AGE, Carrier, seen
+from .carrier import COOKIE, HEADER, MAX_AGE, Carrier, is_https, seen
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,7 +55,7 @@ class ASGIMiddleware:
     async def _token(self, here: Session, before: object, scope: Scope) -> list[tuple[bytes, bytes]]:
         if asked := questions(here, reads=self._carrier.reads):
             await asyncio.to_thread(ask, here, asked)
-        https = "https" in (scope.get("scheme"), *_values(scope, "x-forwarded-proto"))
+        https = is_https(scope.get("scheme", ""), ",".join(_values(scope, "x-forwarded-proto")))
         headers = self._carrier.headers(here, before, https=https)
         return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..deadline import check_timeout
 from ..errors import InvalidToken
 from ..session import Session
 from ..tokens import check_can_carry, resume, text_of
@@ -15,6 +15,8 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds after which every replica is expected to have what a request has written.
 MAX_AGE = 3600.0
+#: What browsers take at least (RFC 6265, section 6.1).
+MAX_COOKIE_LENGTH = 4096
 COOKIE = "fly_orm_token"
 HEADER = "Fly-Orm-Token"
 
@@ -29,7 +31,8 @@ class Carrier:
     header: str = HEADER
 
     def __post_init__(self) -> None:
-        check_timeout("max_age", self.max_age)
+        if not (isinstance(self.max_age, int | float) and 0 < self.max_age < math.inf):
+            raise ValueError(f"max_age is a number of seconds, more than 0, not {self.max_age!r}")
         check_can_carry()
 
     def resume(self, cookies: Iterable[str], headers: Iterable[str]) -> None:
@@ -46,12 +49,21 @@ class Carrier:
             return []
         token = text_of(session)
         attributes = f"Path=/; Max-Age={self.max_age:.0f}; HttpOnly; SameSite=Lax" + ("; Secure" if https else "")
-        return [("Set-Cookie", f"{self.cookie}={token}; {attributes}"), (self.header, token)]
+        cookie = f"{self.cookie}={token}; {attributes}"
+        if len(cookie) > MAX_COOKIE_LENGTH:
+            log.warning("a token is in the header %s only: it tells of too many databases for a cookie", self.header)
+            return [(self.header, token)]
+        return [("Set-Cookie", cookie), (self.header, token)]
 
 
 def seen(session: Session) -> object:
     """What a session has seen, to be compared."""
-    return sorted(session.watermarks)
+    return session.watermarks.positions(), session.watermarks.doubts().keys()
+
+
+def is_https(scheme: str, forwarded: str) -> bool:
+    """Whether the client speaks HTTPS, to this server or to the proxy nearest to it (X-Forwarded-Proto)."""
+    return "https" in (scheme.lower(), forwarded.partition(",")[0].strip().lower())
 
 
 def _values(cookies: Iterable[str], name: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from ..notes import Notes
 from ..session import Session, enter
 from ..tokens import ask, questions
-from .carrier import COOKIE, HEADER, MAX_AGE, Carrier, seen
+from .carrier import COOKIE, HEADER, MAX_AGE, Carrier, is_https, seen
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -42,8 +42,16 @@ class WSGIMiddleware:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = _Request(self._carrier, environ, start_response)
         body = request.context.run(self._app, environ, request.start_response)
-        request.send_head()
-        return body if isinstance(body, list | tuple) else _Body(request, body)
+        if isinstance(body, list | tuple):
+            request.send_head()
+            return body
+        wrapped = _Body(request, body)
+        try:
+            request.send_head()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
 
 
 class _Request:
@@ -56,7 +64,7 @@ class _Request:
         self.context: Context = copy_context()
         self._carrier = carrier
         self._start_response = start_response
-        self._https = "https" in (environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO"))
+        self._https = is_https(environ.get("wsgi.url_scheme", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
         self._head: tuple[str, list[tuple[str, str]]] | None = None
         self._write: Callable[[bytes], Any] | None = None
         self._session = Session(Notes())
