@@ -36,6 +36,7 @@ def _install() -> None:
 
 
 def _abandon_all() -> None:
-    for thing in list(_inherited):
+    things = list(_inherited)
+    _inherited.clear()  # first: what is abandoned may be of use again in the child, and come back
+    for thing in things:
         thing.abandon()
-    _inherited.clear()
