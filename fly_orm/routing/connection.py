@@ -49,7 +49,7 @@ class RoutingConnection(ModedConnection):
         super().__init__(dsn, *args, **kwargs)
         _set_c_autocommit(self, True)
         routes = self._routes()
-        self.router.at_primary = not routes
+        self.router.local.at_primary = not routes
         if not routes:
             _set_c_autocommit(self, False)
             self.__class__ = self.plain_class
@@ -271,9 +271,7 @@ class RoutingConnection(ModedConnection):
     def _state(self, statement: Statement) -> State:
         transaction = self.link.transaction
         reads = statement.kind is Kind.READ or statement.read_only
-        promoted = self.promoted
-        if promoted:
-            self.router.at_primary = True
+        promoted = self.router.local.at_primary = self.promoted
         here, kept = self._transaction_here, self.link.kept
         undecided = transaction is None and not (promoted or here or kept)
         return State(

@@ -146,7 +146,7 @@ class PrimaryLink:
         return self._reference()
 
     def _profile(self) -> list[bytes]:
-        return self.settings.profile(self._connection, self.router.unreported(self._connection))
+        return self.settings.profile(self._connection, self.router.local.unreported(self._connection))
 
     def _ask(self, run: Run, *, may_write: bool) -> Answer:
         deadline = self.router.deadline()

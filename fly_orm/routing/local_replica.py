@@ -158,9 +158,9 @@ class LocalReplica:
     def _warn(self) -> None:
         if not self._warned:
             log.warning(
-                "this role may not ask the replica which history it follows, so after a failover an old replica may be "
-                "taken for one that has caught up; GRANT EXECUTE ON FUNCTION pg_control_system(), "
-                "pg_control_checkpoint(), pg_control_recovery() to it"
+                "this role may not ask the replica which system and timeline it follows, without which a failover can "
+                "mislead; GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint(), "
+                "pg_control_recovery() to it"
             )
         self._warned = True
 

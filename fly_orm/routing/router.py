@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import psycopg2
-
-from ..alarm import Alarm, AlarmClosed
 from ..classify import Classifier
 from ..deadline import Deadline, now
-from ..errors import ConfigurationError, FlyOrmError, NotAReplica, NotPrimary, ReplicationTimeout
+from ..errors import ConfigurationError, FlyOrmError, NotAReplica, ReplicationTimeout
 from ..home import Home
 from ..notes import Touched
-from ..position import UNKNOWN, Position
+from ..position import Position
 from ..reaching.forwarder import Forwarder
 from ..session import Session, Wait, current, invocation
 from ..settings import Settings
 from .errors import as_driver_error
-from .local_primary import LocalPrimary
-from .local_replica import LocalReplica
-from .settings import read_unreported
+from .local_server import LocalServer
 from .wrapped import WrappedDatabase
 
 log = logging.getLogger("fly_orm")
@@ -36,17 +29,6 @@ Reads = Literal["replica", "primary"]
 
 #: What becomes of a write whose replica is late.
 OnLag = Literal["primary", "raise"]
-
-
-@dataclass(kw_only=True)
-class _InProcess:
-    """What is made once per process, and anew in a forked one."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    alarm: Alarm = field(default_factory=lambda: Alarm("fly_orm alarm of a local server"))
-    replica: LocalReplica | None = None
-    primary: LocalPrimary | None = None
-    unreported: dict[str, str] | None = None
 
 
 class Router:
@@ -79,9 +61,8 @@ class Router:
         """A module with the DB-API's exception names, which the ORM's callers catch."""
         self.reference = weakref.ref(self)
         """What stands for it where it must not be kept alive."""
-        self.at_primary: bool | None = None
-        """Whether the local server is a primary, as the last connection to it found; None before the first."""
-        self._own = _InProcess()
+        self.local = self._local()
+        """The server that this process connects to."""
         _routers.add(self)
 
     @property
@@ -106,31 +87,6 @@ class Router:
         deadline, running = Deadline.after(self.settings.rpc_timeout), invocation()
         return deadline if running is None else deadline.or_earlier(running.deadline)
 
-    @property
-    def replica(self) -> LocalReplica:
-        """The local replica; made on first use."""
-        own = self._own
-        with own.lock:
-            if own.replica is None:
-                own.replica = LocalReplica(self.settings.waiter, self.connect, own.alarm)
-            return own.replica
-
-    @property
-    def primary(self) -> LocalPrimary:
-        """The local primary, where there is one; made on first use."""
-        own = self._own
-        with own.lock:
-            if own.primary is None:
-                own.primary = LocalPrimary(self.connect, own.alarm)
-            return own.primary
-
-    def unreported(self, connection: Any) -> dict[str, str]:
-        """The settings of the local server that libpq is not told of; read once."""
-        own = self._own
-        if own.unreported is None:
-            own.unreported = read_unreported(connection)
-        return own.unreported
-
     def wait(self, commit: Position, wait: Wait | None = None) -> float:
         """See to it that the session's reads show a commit, and return how long that took, in seconds.
 
@@ -146,7 +102,7 @@ class Router:
             return 0.0
         session.saw(self.name, commit)
         if when == "write" and not commit.is_unknown:
-            return self._wait_now(commit, session)
+            return self._wait_now(commit, session, own=True)
         session.pin(self.name, commit)
         if when == "read":
             session.due.add(self.name)
@@ -184,7 +140,7 @@ class Router:
             return behind is not None
         if self.name in session.due:
             session.due.discard(self.name)
-            session.waited += self._wait_now(behind, session)
+            session.waited += self._wait_now(behind, session, own=self.name not in session.resumed)
             behind = session.behind.get(self.name)
         return behind is not None and self._is_late(behind, session)
 
@@ -194,34 +150,22 @@ class Router:
         That is what it wrote directly on a primary, and with ``reads`` also what it has read.
         """
         noted = None if session.notes is None else session.notes.touched.get(self)
-        untold = session.notes is None and self.at_primary
+        untold = session.notes is None and self.local.at_primary
         if untold or (reads and (noted is not None or self.reference in session.read)):
             return Touched(wrote=True)  # for all that is known
         return noted if noted is not None and (noted.wrote or noted.read) else None
 
     def shown(self, touched: Touched) -> Position | None:
         """A position that covers that; None if it turns out to be nothing, UNKNOWN if the server cannot be asked."""
-        try:
-            if self.at_primary:
-                try:
-                    return self.primary.position(self.name, touched)
-                except NotPrimary:  # any more
-                    return self.replica.position()
-            try:
-                return self.replica.position()
-            except NotAReplica:  # any more
-                return self.primary.position(self.name, touched)
-        except (psycopg2.Error, NotAReplica, NotPrimary, AlarmClosed) as error:
-            log.warning("the server of %r cannot be asked for its position: %s", self.name, str(error).strip())
-            return UNKNOWN
+        return self.local.shown(self.name, touched)
 
     def _when(self, session: Session, wait: Wait | None = None) -> Wait:
         return wait or session.wait or self._wait
 
-    def _wait_now(self, commit: Position, session: Session) -> float:
-        started, own = now(), self.name not in session.resumed
+    def _wait_now(self, commit: Position, session: Session, *, own: bool) -> float:
+        started = now()
         try:
-            self.replica.wait(commit, Deadline.after(self.settings.replication_timeout))
+            self.local.replica.wait(commit, Deadline.after(self.settings.replication_timeout))
         except NotAReplica:
             session.unpin(self.name)
         except BaseException as error:  # the caller may be interrupted, and has to see what it wrote all the same
@@ -242,7 +186,7 @@ class Router:
 
     def _is_late(self, behind: Position, session: Session) -> bool:
         try:
-            self.replica.wait(behind, Deadline.after(0))
+            self.local.replica.wait(behind, Deadline.after(0))
         except ReplicationTimeout:
             return True
         except NotAReplica:
@@ -256,18 +200,17 @@ class Router:
 
     def close(self) -> None:
         """Close channels and connections; they are opened again when they are needed."""
-        self.at_primary = None
-        own, self._own = self._own, _InProcess()
-        for server in (own.replica, own.primary):
-            if server is not None:
-                server.close()
-        own.alarm.close()
+        local, self.local = self.local, self._local()
+        local.close()
         self._home.close()
 
     def after_fork(self) -> None:
         """Let go of the parent's connections without touching them."""
-        self._inherited = self._own
-        self._own = _InProcess()
+        self._inherited = self.local
+        self.local = self._local()
+
+    def _local(self) -> LocalServer:
+        return LocalServer(self.settings.waiter, self.connect)
 
 
 _routers: weakref.WeakSet[Router] = weakref.WeakSet()

@@ -73,7 +73,7 @@ class Runner:
         """Let go of threads and connections."""
         self._workers.close()
         for router in routers():
-            router.primary.close()
+            router.local.primary.close()
         self._alarm.close()
 
     def _unknown(self, name: str) -> str:
@@ -142,7 +142,7 @@ class Runner:
 
 def _position(router: Router, touched: Touched) -> Position | None:
     try:
-        return router.primary.position(router.name, touched)
+        return router.local.primary.position(router.name, touched)
     except NotPrimary as error:
         log.warning("%s", error)
         return UNKNOWN
