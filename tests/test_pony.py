@@ -400,7 +400,9 @@ def test_where_nothing_need_be_routed_a_database_is_as_unwrapped(
         Item(name="x")
         connection = database.get_connection()
         assert type(connection).__mro__[-2].__module__ == "psycopg2.extensions"
-        assert type(connection.cursor()) is ext.cursor
+        cursor = connection.cursor()
+        assert type(cursor).__name__ == "cursor"
+        assert (type(cursor) is ext.cursor) is (given.topology.primary_region is None)
         assert type(connection).__name__ == "connection"
     with pytest.raises(orm.TransactionIntegrityError), orm.db_session:
         Item(name="x")
