@@ -1,8 +1,9 @@
-"""What wrapping adds to a read on the local replica."""
+"""What wrapping adds to a read on the local replica, and in the primary region."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from statistics import median
 from time import perf_counter
@@ -19,31 +20,40 @@ CONNECTIONS, READS = 10, 1000
 _SELECT = "SELECT id, name, number FROM row WHERE id = %s"
 
 Read = Callable[[], object]
+Opens = Callable[[], AbstractContextManager[Any]]
 
 
 def run(world: World) -> Table:
     """One wrapped read, one unwrapped read, and so on."""
     with world.lax() as lax:
         key = model(lax).create(name="somebody", number=1).id
-    rows = [_row("cursor.execute + fetchall", world, _through_cursor, key), _row("get_by_id", world, _by_id, key)]
+    readers = {"cursor.execute + fetchall": _through_cursor, "get_by_id": _by_id}
+    regions = {"on a replica": (world.lax, world.replica), "on the primary": (world.syd, world.on_primary)}
+    rows = [
+        _row(f"{name} {where}", *databases, reader, key)
+        for where, databases in regions.items()
+        for name, reader in readers.items()
+    ]
     return Table(
-        title=f"read by primary key on the local replica ({CONNECTIONS} connections, {READS} reads each)",
+        title=f"read by primary key on the local server ({CONNECTIONS} connections, {READS} reads each)",
         headings=("", "wrapped µs", "unwrapped µs", "more µs", "more"),
         rows=rows,
         result="aim: at most 5 % or 10 µs more",
     )
 
 
-def _row(name: str, world: World, reader: Callable[[Any, int], Read], key: int) -> tuple[str, ...]:
+def _row(
+    name: str, wrapped_there: Opens, plain_there: Opens, reader: Callable[[Any, int], Read], key: int
+) -> tuple[str, ...]:
     wrapped: list[float] = []
     plain: list[float] = []
     for _ in range(CONNECTIONS):
-        with world.lax() as lax, world.replica() as replica:
-            routed = lax.connection()
+        with wrapped_there() as database, plain_there() as other:
+            routed = database.connection()
             # What the same connection is without us: psycopg2's own method makes psycopg2's own cursors.
             unrouted = SimpleNamespace(cursor=partial(ext.connection.cursor, routed), close=lambda: None)
-            replica._state.set_connection(unrouted)
-            reads = reader(lax, key), reader(replica, key)
+            other._state.set_connection(unrouted)
+            reads = reader(database, key), reader(other, key)
             _measure(reads, 20)  # what is seen for the first time is looked at more closely
             seconds = _measure(reads, READS)
             wrapped += seconds[0]

@@ -110,6 +110,13 @@ class World:
         with self._database("replica") as database:
             yield fly_orm.wrap(database, settings=settings, **options)
 
+    @contextmanager
+    def syd(self) -> Iterator[Any]:
+        """A wrapped database on the primary, in the primary region."""
+        settings = Settings(topology=Topology(region="syd", primary_region="syd"), secret=SECRET)
+        with self._database("primary") as database:
+            yield fly_orm.wrap(database, settings=settings)
+
     def on_primary(self) -> Any:
         """An unwrapped database on the primary, next to it."""
         return self._database("primary")
