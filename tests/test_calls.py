@@ -18,7 +18,6 @@ import pytest
 import shop
 from nodes import NodeProcess, node_process, url
 from playhouse.db_url import connect
-from transport_tools import until
 from two_regions import SECRET, close, settings
 
 import fly_orm
@@ -35,6 +34,7 @@ from fly_orm import (
 )
 from fly_orm.session import current
 from fly_orm.testing import Cluster, Wan
+from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 
 

@@ -8,11 +8,11 @@ import pytest
 from nodes import node_process, url
 from pony import orm
 from pony_regions import parameters
-from transport_tools import until
 from two_regions import settings
 
 import fly_orm
 from fly_orm import Route
+from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 
 
