@@ -65,7 +65,7 @@ class Endings(Setting):
         assert result(pending) == b"late write"
         result(closing)
         assert [r.gone_calls for r in node.responders if r.requests] == [1]
-        with pytest.raises(NotDelivered):
+        with pytest.raises(self.undelivered):
             ask(busy, b"next")
 
     def test_a_server_that_is_closing_takes_no_further_request(self, node: Node) -> None:
