@@ -7,21 +7,14 @@ import os
 import threading
 from contextlib import suppress
 
-from fly_orm.deadline import Deadline, now
+from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.transport import MAX_MESSAGE_BYTES
 
 from .exchange import Exchange
-from .frames import VERSION, Assembly, Broken, Frame, Kind
+from .frames import Assembly, Broken, Frame, Kind
 from .link import Link, LinkDown
 from .sending import Sending
-from .subjects import Address, inbox
-
-#: Seconds that the node which NATS has picked gets to answer. One that hangs keeps its share of the invitations until
-#: NATS notices, so that another node is asked while there is time. Twice the way around the world.
-ANSWER_TIMEOUT = 0.8
-#: A node that has no room for another channel: so many are asked.
-_MAX_BUSY = 4
 
 
 class CallerEnd:
@@ -170,52 +163,3 @@ class NatsChannel:
     @property
     def _forked(self) -> bool:
         return os.getpid() != self._pid
-
-
-async def ask_for_channel(link: Link, address: Address, deadline: Deadline) -> CallerEnd:
-    """The end of a new channel to a node at the address. NotDelivered if there is none in time; LinkDown."""
-    refusals: list[str] = []
-    while len(refusals) < _MAX_BUSY:
-        answer = await _Invitation(link).send(address, deadline)
-        if isinstance(answer, CallerEnd):
-            return answer
-        refusals.append(answer)
-        if deadline.expired:
-            break
-    raise NotDelivered(
-        f"cannot connect to {address} within {deadline}: {', '.join(dict.fromkeys(refusals))}", address=str(address)
-    )
-
-
-class _Invitation:
-    """One attempt to be answered by a node."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._channel = os.urandom(8)
-        self._answer: asyncio.Future[tuple[str, Frame | None]] = asyncio.get_running_loop().create_future()
-
-    async def send(self, address: Address, deadline: Deadline) -> CallerEnd | str:
-        """The end of the channel, or why there is none; NotDelivered if nobody is there."""
-        self._link.answers[self._channel] = self._take
-        frame = Frame(Kind.OPEN, self._channel, data=b" ".join((VERSION, self._link.id.encode())))
-        begun = now()
-        try:
-            await self._link.publish_to(address.subject, frame.encode(), inbox(self._link.id, "0", self._channel.hex()))
-            peer, answer = await asyncio.wait_for(self._answer, deadline.within(ANSWER_TIMEOUT).remaining())
-        except asyncio.TimeoutError:
-            complaint = "".join(f" ({text})" for text in self._link.complaints[-1:])
-            return f"a node did not answer within {now() - begun:.1f} s{complaint}"
-        finally:
-            self._link.answers.pop(self._channel, None)
-        if answer is None and self._link.ended:
-            raise LinkDown(self._link.why)
-        if answer is None:
-            raise NotDelivered(f"cannot connect to {address}: nobody serves it", address=str(address))
-        if answer.kind is Kind.BUSY:
-            return f"a node declined: {answer.data.decode(errors='replace')}"
-        return CallerEnd(self._link, peer, self._channel)
-
-    def _take(self, peer: str, frame: Frame | None) -> None:
-        if not self._answer.done():
-            self._answer.set_result((peer, frame))

@@ -136,8 +136,9 @@ class Link:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._live())
-        except BaseException:  # the thread's edge
+        except BaseException as error:  # the thread's edge
             log.exception("the connection to NATS broke")
+            self.why = f"the connection to NATS broke: {type(error).__name__}: {error}"
         finally:
             self._end()
             self._loop.close()
@@ -183,7 +184,7 @@ class Link:
     def _end(self) -> None:
         self.ended = True
         if not self._ready.done():
-            self._ready.set_exception(Unreachable("the connection to NATS broke"))
+            self._ready.set_exception(Unreachable(self.why))
         self.peers.lose_all(self.why)
         for answer in list(self.answers.values()):
             answer("", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import ssl
 from collections.abc import Mapping
@@ -49,6 +50,8 @@ class Options:
         files = {name.removeprefix("NATS_").lower(): _file(name, environ.get(name)) for name in _FILES}
         if bool(files["cert"]) != bool(files["key"]):
             raise ConfigurationError("NATS_CERT and NATS_KEY go together: set both, or neither")
+        if files["creds"] or files["nkey"]:
+            _require_nkeys()
         user, password = environ.get("NATS_USER") or None, environ.get("NATS_PASSWORD") or None
         urls = (environ.get("NATS_URL") or DEFAULT_URL).split(",")
         targets = tuple(_target(url.strip(), user, password) for url in urls if url.strip())
@@ -72,6 +75,11 @@ class Options:
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"NATS_CA, NATS_CERT or NATS_KEY cannot be used: {error}") from error
         return context
+
+
+def _require_nkeys() -> None:
+    if importlib.util.find_spec("nkeys") is None:
+        raise ConfigurationError("NATS_CREDS and NATS_NKEY need nkeys: pip install 'fly-orm-nats[nkeys]'")
 
 
 def _file(name: str, path: str | None) -> str | None:

@@ -19,7 +19,7 @@ from .accepted import Accepted
 from .connection import FAILURES, Unreachable
 from .frames import VERSION, Frame, Kind, decode
 from .link import Link, LinkDown
-from .subjects import QUEUE, Address, app_of, new_id, node_subject, only_subject, who_subject
+from .subjects import QUEUE, Address, app_of, is_id, new_id, node_subject, only_subject, who_subject
 
 log = logging.getLogger(__name__)
 
@@ -128,11 +128,11 @@ class NatsServer:
         if frame is None or frame.kind is not Kind.OPEN or link is None:
             return
         version, _, peer = frame.data.partition(b" ")
-        if version != VERSION or not peer.isalnum() or not peer.isascii():
+        if version != VERSION or not is_id(sender := peer.decode("ascii", "replace")):
             return
-        problem = self._admit(link, peer.decode(), frame.channel)
+        problem = self._admit(link, sender, frame.channel)
         if problem:
-            link.tell(peer.decode(), Frame(Kind.BUSY, frame.channel, data=problem.encode()))
+            link.tell(sender, Frame(Kind.BUSY, frame.channel, data=problem.encode()))
 
     def _admit(self, link: Link, peer: str, channel: bytes) -> str:
         """Why there is no channel, if so.
@@ -162,9 +162,11 @@ class NatsServer:
 
     async def _who(self, message: Msg) -> None:
         frame, link = decode(message.data), self._link
-        if frame is not None and frame.kind is Kind.WHO and link is not None and not self._closing.is_set():
+        if frame is None or frame.kind is not Kind.WHO or link is None or self._closing.is_set():
+            return
+        if is_id(sender := frame.data.decode("ascii", "replace")):
             here = Frame(Kind.HERE, frame.channel, data=f"{self._address.name} {self._id}".encode())
-            await link.publish(frame.data.decode("ascii"), here)
+            link.tell(sender, here)
 
     # In any
 

@@ -67,6 +67,11 @@ def new_id() -> str:
     return secrets.token_hex(12)
 
 
+def is_id(text: str) -> bool:
+    """Whether a process can have this id: it becomes part of a subject."""
+    return re.fullmatch(r"[0-9a-f]{24}", text, re.ASCII) is not None
+
+
 def node_subject(name: str) -> str:
     """Where the nodes of a name are asked for channels."""
     return f"fly_orm.node.{name}"

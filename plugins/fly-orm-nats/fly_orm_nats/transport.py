@@ -11,7 +11,8 @@ from fly_orm.home import default_home
 from fly_orm.settings import Settings
 from fly_orm.transport import Accept
 
-from .caller import CallerEnd, NatsChannel, ask_for_channel
+from .asking import ask_for_channel
+from .caller import CallerEnd, NatsChannel
 from .connection import Unreachable
 from .link import Link, LinkDown
 from .links import Links
