@@ -28,6 +28,7 @@ T = TypeVar("T")
 #: A connection that nobody has used for so many heartbeats is closed.
 _IDLE_BEATS = 2
 _CLOSE_TIMEOUT = 1.0
+_MAX_COMPLAINTS = 20
 #: Of the memory that messages take while they wait here to be looked at.
 _WAITING_BYTES = 512 * 1024 * 1024
 
@@ -206,7 +207,8 @@ class Link:
         log.debug("NATS: %s", error)
         if "permissions" in str(error).lower():
             log.warning("NATS does not permit it: %s", error)
-            self.complaints = [*self.complaints[-9:], str(error)]
+            if len(self.complaints) < _MAX_COMPLAINTS:
+                self.complaints.append(str(error))
 
     async def _closed(self) -> None:
         self._lost.set()

@@ -78,7 +78,7 @@ class NatsServer:
         if link.ended:
             raise LinkDown(link.why)
         name = self._address.name
-        complaints = link.complaints
+        complaints = list(link.complaints)
         wanted = [(node_subject(name), QUEUE, self._asked), (only_subject(self._id), "", self._asked)]
         self._link, self._subscriptions = link, []
         link.listeners.add(self)
@@ -86,8 +86,8 @@ class NatsServer:
             for subject, queue, callback in [*wanted, (who_subject(app_of(name)), "", self._who)]:
                 self._subscriptions.append(await link.client.subscribe(subject, queue, callback))
             await link.client.flush(timeout=2)
-            if link.complaints is not complaints:
-                raise Unreachable(link.complaints[-1])
+            for complaint in link.complaints[len(complaints) :]:
+                raise Unreachable(complaint)
         except BaseException:
             await self._unsubscribe(link)
             raise
