@@ -47,7 +47,7 @@ class Exchanges(Setting):
         together = threading.Barrier(CHANNELS)
 
         def answer(request: bytes) -> bytes:
-            together.wait(2 * SOON)
+            together.wait(SOON)
             return request[::-1]
 
         node.serve(answer)

@@ -83,5 +83,5 @@ class Peers(Setting):
         servers.append(processes.serve(servers[0].line))
         channels = [node.connect(servers[0].line) for _ in range(20)]
         answers = [[ask(channel, b"who?") for channel in channels] for _ in range(5)]
-        assert all(answer == answers[0] for answer in answers)
+        assert all(each == answers[0] for each in answers), "a channel went from one process to another"
         assert set(answers[0]) == {b"%d" % server.pid for server in servers}

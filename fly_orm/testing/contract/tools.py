@@ -25,6 +25,7 @@ SOON = 5.0
 #: An answer that is held back is released after so many seconds at the latest.
 HELD_TIMEOUT = 20.0
 _POLL_INTERVAL = 0.005
+_MOMENT = 0.2
 
 
 def soon(timeout: float = SOON) -> Deadline:
@@ -63,6 +64,12 @@ def result(future: Future[T], timeout: float = SOON) -> T:
     wait([future], timeout)
     assert future.done(), f"it did not return within {timeout:g} s"
     return future.result()
+
+
+def goes_on(future: Future[T]) -> bool:
+    """Whether the future has come to nothing yet, a moment from now."""
+    wait([future], _MOMENT)
+    return not future.done()
 
 
 def within(timeout: float, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
