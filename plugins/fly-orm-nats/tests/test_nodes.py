@@ -1,14 +1,17 @@
 """The nodes of a name share its channels, and one that hangs or has died is left out."""
 
+import os
+import signal
+
 import pytest
 
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.testing.contract.processes import Processes
-from fly_orm.testing.contract.tools import Held, ask, in_thread, node_of, result, soon, until
+from fly_orm.testing.contract.tools import Held, ask, in_child, in_thread, node_of, result, soon, until
 from fly_orm.testing.peer import HOLD
 from fly_orm_nats import NatsTransport, server
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT
-from tools import Stopwatch, stopped
+from tools import Stopwatch, script, stopped
 
 #: Enough for a busy machine.
 SLACK = 2.0
@@ -37,6 +40,16 @@ def test_channels_are_spread_over_the_nodes_of_a_name(node, processes):
     # Of 64 throws of a coin fewer than 14 heads come up once in 200,000 runs.
     assert set(counted) == set(pids)
     assert min(counted.count(pid) for pid in pids) >= 14
+
+
+def test_a_channel_is_opened_at_one_node_only(node):
+    others = [node_of(NatsTransport(), "nats:syd") for _ in range(2)]
+    with others[0] as one, others[1] as other:
+        one.serve()
+        other.serve()
+        for _ in range(20):
+            ask(node.connect("nats:syd"), b"hello")
+        assert len(one.responders) + len(other.responders) == 20
 
 
 def test_new_channels_go_to_the_living_node(node, processes):
@@ -117,6 +130,41 @@ def test_the_death_of_a_caller_is_noticed_within_two_heartbeats(node, processes)
     until(lambda: node.responders)
     caller.kill()
     node.gone(2 * HEARTBEAT_INTERVAL + SLACK)
+
+
+FORKING = """
+import os, sys
+from fly_orm.deadline import Deadline
+from fly_orm_nats import NatsTransport
+channel = NatsTransport().connect("nats:syd", Deadline.after(10))
+print(os.fork() or "child", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_forked_process_does_not_hide_the_death_of_its_parent(node):
+    node.serve()
+    with script(FORKING) as caller:
+        until(lambda: node.responders)
+        child = next(int(line) for line in caller.stdout if line != "child\n")
+        try:
+            assert node.responder.gone_calls == 0
+            caller.kill()
+            node.gone(2 * HEARTBEAT_INTERVAL + SLACK)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_forked_process_uses_the_same_transport_over_a_connection_of_its_own(node):
+    node.serve()
+    ask(node.connect(), b"before")
+
+    def child():
+        assert ask(node.connect("nats:syd"), b"child") == b"child"
+
+    in_child(child)
+    assert ask(node.connect(), b"after") == b"after"
+    until(lambda: [responder.gone_calls for responder in node.responders] == [0, 1, 0])
 
 
 def test_strangers_cannot_keep_others_out(node, monkeypatch):

@@ -7,9 +7,11 @@ from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
+from fly_orm_nats.caller import CallerEnd
 from fly_orm_nats.exchange import Exchange
 from fly_orm_nats.frames import CHUNK_BYTES, WINDOW_BYTES, Assembly, Broken, Frame, Kind, chunks, decode
 from fly_orm_nats.options import Options, Target
+from fly_orm_nats.peers import Peers
 from fly_orm_nats.subjects import parse_address, region_address
 from fly_orm_nats.transport import _served
 
@@ -91,6 +93,33 @@ def test_what_reached_nobody_was_not_executed():
     assert exchange.may_finish()
     exchange.fail("nobody is there", undelivered=True)
     assert not exchange.executed
+
+
+class Recording:
+    """A link that only remembers what is sent."""
+
+    ended = False
+
+    def __init__(self):
+        self.peers = Peers(self)
+        self.sent = []
+
+    def tell(self, peer, frame):
+        self.sent.append(frame)
+
+    def spawn(self, function, *arguments):
+        return None
+
+
+def test_a_reply_to_an_earlier_request_is_not_taken_for_one_to_the_next():
+    end = CallerEnd(Recording(), "peer", b"channel ")
+    for expected in (b"one", b"two"):
+        exchange = Exchange()
+        end.start(exchange, b"request")
+        end.take(Frame(Kind.REPLY, b"channel ", end._seq - 1, 4, 0, b"late"))
+        assert exchange.reply is None
+        end.take(Frame(Kind.REPLY, b"channel ", end._seq, 3, 0, expected))
+        assert exchange.reply == expected
 
 
 def test_addresses_are_names():

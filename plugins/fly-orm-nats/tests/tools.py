@@ -25,7 +25,11 @@ def stopped(pid):
 def script(text, **environment):
     """A running Python program; what it prints can be read."""
     process = subprocess.Popen(
-        [sys.executable, "-c", text], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", text],
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         yield process
