@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 
 from fly_orm.deadline import Deadline, now
 from fly_orm.errors import FlyOrmError
+from fly_orm_transports.forks import abandon_in_children
 
 from .connection import FAILURES, Connector, Unreachable, disown, drop
 from .frames import TO_NODE, Frame, Kind, decode
@@ -31,6 +32,11 @@ _CLOSE_TIMEOUT = 1.0
 _MAX_COMPLAINTS = 20
 #: Of the memory that messages take while they wait here to be looked at.
 _WAITING_BYTES = 512 * 1024 * 1024
+
+
+#: The links of the processes that this one was forked from. They are kept, since what Python does when it lets go of an
+#: event loop would disturb the parent's.
+_inherited: list[Link] = []
 
 
 class LinkDown(FlyOrmError):
@@ -70,6 +76,7 @@ class Link:
 
     def start(self) -> None:
         """The connection is being opened; RuntimeError if the system grants no more threads."""
+        abandon_in_children(self)
         self._thread.start()
 
     def wait_until_open(self, deadline: Deadline) -> None:
@@ -99,6 +106,7 @@ class Link:
         self.ended = True
         self.why = "the process was forked"
         disown(self.client)
+        _inherited.append(self)
 
     # What its thread does
 

@@ -19,7 +19,6 @@ class Links:
         self._connector = Connector(options)
         self._lock = threading.Lock()
         self._current: Link | None = None
-        self._inherited: list[Link] = []
         abandon_in_children(self)
 
     def get(self, deadline: Deadline) -> Link:
@@ -37,10 +36,7 @@ class Links:
         return link
 
     def abandon(self) -> None:
-        """The link stays with the parent. It is kept: what Python does when it lets go would disturb the parent."""
+        """The link stays with the parent."""
         self._lock = threading.Lock()
-        link, self._current = self._current, None
-        if link is not None:
-            link.abandon()
-            self._inherited.append(link)
+        self._current = None
         abandon_in_children(self)
