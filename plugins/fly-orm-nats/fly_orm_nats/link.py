@@ -11,15 +11,15 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from fly_orm.deadline import Deadline, now
 from fly_orm.errors import FlyOrmError
 from fly_orm_transports.forks import abandon_in_children
 
 from .connection import FAILURES, Connector, Unreachable, disown, drop
-from .frames import TO_NODE, Frame, Kind, decode
-from .peers import HEARTBEAT_INTERVAL, End, Peers
+from .frames import Frame
+from .incoming import Incoming
+from .peers import HEARTBEAT_INTERVAL, Peers
 from .subjects import inbox, new_id
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Link:
             await self._connector.open(self._fresh, error_cb=self._complain, closed_cb=self._closed)
             self._lost.clear()
             await self.client.subscribe(
-                inbox(self.id, ">"), cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=_WAITING_BYTES
+                inbox(self.id, ">"), cb=Incoming(self).take, pending_msgs_limit=0, pending_bytes_limit=_WAITING_BYTES
             )
             await self.client.flush(timeout=2)
         except (FlyOrmError, *FAILURES) as error:
@@ -221,52 +221,7 @@ class Link:
     async def _closed(self) -> None:
         self._lost.set()
 
-    async def _receive(self, message: Msg) -> None:
-        _, _, _, sender, *answer = message.subject.split(".")
-        if message.headers and message.headers.get("Status") == "503":
-            self._nobody(sender, answer)
-            return
-        frame = decode(message.data)
-        if frame is None:
-            return
-        if frame.channel in self.answers and frame.kind in (Kind.OPENED, Kind.BUSY, Kind.HERE):
-            self.answers[frame.channel](sender, frame)
-        elif frame.kind is Kind.OPENED:  # too late
-            self.tell(sender, Frame(Kind.CLOSED_BY_CALLER, frame.channel))
-        else:
-            self._pass_on(sender, frame)
-
-    def _pass_on(self, sender: str, frame: Frame) -> None:
-        end = self.peers.hear(sender, frame.kind in TO_NODE, frame.channel)
-        if end is not None:
-            end.take(frame)
-        elif frame.kind is Kind.REQUEST:
-            self.tell(sender, Frame(Kind.NO_CHANNEL, frame.channel, frame.seq))
-
-    def _nobody(self, sender: str, answer: list[str]) -> None:
-        """NATS says that what was sent reached nobody."""
-        if len(answer) == 1:  # it was an invitation, to whoever is there
-            waiting = self.answers.get(_number(answer[0]))
-            if waiting is not None:
-                waiting("", None)
-            return
-        if len(answer) == 2:  # it was a part of a request
-            end = self.peers.end(sender, False, _number(answer[0]))
-            if end is not None:
-                end.undelivered(int(answer[1]))
-        self.peers.lose(sender, "the other process has ended, or has lost its connection to NATS")
-
-
-def _number(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
-
 
 def _seconds(deadline: Deadline) -> float | None:
     remaining = deadline.remaining()
     return None if remaining is None else min(remaining, threading.TIMEOUT_MAX)
-
-
-__all__ = ["End", "Link", "LinkDown", "Listener"]

@@ -19,7 +19,6 @@ class Links:
         self._connector = Connector(options)
         self._lock = threading.Lock()
         self._current: Link | None = None
-        abandon_in_children(self)
 
     def get(self, deadline: Deadline) -> Link:
         """A link that is open; Unreachable if none can be opened in time."""
@@ -27,6 +26,7 @@ class Links:
             link = self._current
             if link is None or link.ended:
                 link = self._current = Link(self._connector)
+                abandon_in_children(self)
                 try:
                     link.start()
                 except RuntimeError as error:
@@ -39,4 +39,3 @@ class Links:
         """The link stays with the parent."""
         self._lock = threading.Lock()
         self._current = None
-        abandon_in_children(self)
