@@ -159,7 +159,6 @@ class Link:
             await self.client.subscribe(
                 inbox(self.id, ">"), cb=Incoming(self).take, pending_msgs_limit=0, pending_bytes_limit=_WAITING_BYTES
             )
-            await self.client.flush(timeout=2)
         except (FlyOrmError, *FAILURES) as error:
             failure = error if isinstance(error, FlyOrmError) else Unreachable(f"cannot use NATS: {error}")
             self.ended, self.why = True, str(failure)
