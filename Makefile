@@ -22,8 +22,9 @@ $(READY): setup.cfg pyproject.toml $(PLUGINS:=setup.cfg)
 demo: $(READY) ## Show two regions at work: a primary in syd, a replica in lax, 80 ms apart
 	@$(BIN)/python -m examples.two_regions
 
-test: $(READY) ## Run the tests, on a real primary and replica
+test: $(READY) ## Run the tests, on a real primary and replica, and those of the plug-ins
 	$(BIN)/python -m pytest
+	set -e; for plugin in $(PLUGINS); do (cd $$plugin && $(CURDIR)/$(BIN)/python -m pytest); done
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .

@@ -66,7 +66,7 @@ class Registry:
         if not entries:
             raise ConfigurationError(self._unknown(name))
         if len(entries) > 1:
-            claims = " and ".join(str(_describe(entry)) for entry in entries)
+            claims = " and ".join(sorted(str(_describe(entry)) for entry in entries))
             problem = f"provided twice, by {claims}; uninstall one of them"
             raise ConfigurationError(f"{self.group}: {name!r} is {problem}", problem=problem)
         return entries[0]
@@ -152,7 +152,7 @@ def _make(group: str, name: str, methods: Iterable[str], *args: Any) -> Any:
     """What the plug-in's factory makes, checked to have the methods of the interface."""
     factory = registry(group).load(name)
     if not callable(factory):
-        problem = f"a {type(factory).__name__}, and not what makes one"
+        problem = f"an object of class {type(factory).__name__}, where a class or a function is needed"
         raise ConfigurationError(f"{group}: {name!r} is {problem}", problem=problem)
     made = factory(*args)
     missing = [method for method in methods if not callable(getattr(made, method, None))]
