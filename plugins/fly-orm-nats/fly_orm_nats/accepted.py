@@ -160,7 +160,7 @@ class Accepted:
             self.trusted = self._responder.trusted
             self._link.post(self._opened)
             while (item := self._requests.get()) is not None:
-                if not self._respond(*item):
+                if self.over or not self._respond(*item):
                     break
         except LinkDown:
             pass

@@ -135,8 +135,8 @@ class NatsChannel:
         """Why the request cannot be sent, if so."""
         if self._closed:
             return "the channel is closed"
-        if self._link.ended:
-            return self._link.why or "the connection to NATS is closed"
+        if self._link.lost:
+            return self._link.why or "the connection to NATS was lost"
         if len(request) > MAX_MESSAGE_BYTES:
             return f"it has {len(request)} bytes, and {MAX_MESSAGE_BYTES} are allowed"
         return f"no time was left of {deadline}" if deadline.expired else self._end.over or None

@@ -65,7 +65,7 @@ class NatsDiscovery:
     def _ask(self) -> tuple[Found, str]:
         try:
             link = self._links.get(Deadline.after(LINK_TIMEOUT))
-            found = link.run(_gather(link, self._app)).result()
+            found = link.run(_gather, self._app).result()
         except (Unreachable, LinkDown) as error:
             raise LookupFailed(str(error)) from error
         return found, ", ".join(f"{len(ids)} of {name}" for name, ids in sorted(found.items())) or "nobody"
@@ -73,8 +73,6 @@ class NatsDiscovery:
 
 async def _gather(link: Link, app: str) -> Found:
     """Who answers within a while."""
-    if link.ended:
-        raise LinkDown(link.why)
     found: dict[str, list[str]] = {}
     nobody = asyncio.Event()
     number = os.urandom(8)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from fly_orm.deadline import Deadline, now
 from fly_orm.errors import FlyOrmError
@@ -69,6 +70,9 @@ class Link:
         self._loop = asyncio.SelectorEventLoop()
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._lost = asyncio.Event()
+        self._door = threading.Lock()
+        self._left = False
+        """Nobody can ask the thread for anything any more."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="fly-orm nats", daemon=True)
 
@@ -86,20 +90,35 @@ class Link:
         except concurrent.futures.TimeoutError:
             raise Unreachable(f"no connection to NATS was made within {deadline}") from None
 
-    def post(self, function: Callable[..., None], *arguments: Any) -> None:
-        """The link's thread calls the function soon; LinkDown if it has ended."""
-        try:
-            self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError as error:
-            raise LinkDown(self.why or "the connection to NATS was closed") from error
+    @property
+    def lost(self) -> bool:
+        """Whether it has been open and is not any more, even if what used it has not been told yet."""
+        return self.ended or (self._ready.done() and not self.client.is_connected)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """The future of what the coroutine returns, which the link's thread runs; LinkDown if it has ended."""
-        try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError as error:
-            coroutine.close()
-            raise LinkDown(self.why or "the connection to NATS was closed") from error
+    def post(self, function: Callable[..., None], *arguments: Any) -> None:
+        """The link's thread certainly calls the function, and soon; LinkDown if it has ended."""
+        with self._door:
+            if self._left:
+                raise LinkDown(self.why)
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> concurrent.futures.Future[T]:
+        """The future of what the function, given this link first, returns in the link's thread. LinkDown if it ends."""
+
+        async def run() -> T:
+            if self.ended:
+                raise LinkDown(self.why)
+            try:
+                return await function(self, *arguments)
+            except asyncio.CancelledError:
+                if not self.ended:
+                    raise
+                raise LinkDown(self.why) from None
+
+        with self._door:
+            if self._left:
+                raise LinkDown(self.why)
+            return asyncio.run_coroutine_threadsafe(run(), self._loop)
 
     def abandon(self) -> None:
         """In a forked process, the link is the parent's alone."""
@@ -116,12 +135,23 @@ class Link:
 
     async def publish_to(self, subject: str, payload: bytes, reply: str) -> None:
         """LinkDown if it was certainly not sent."""
-        if self.ended or not self.client.is_connected:
-            raise LinkDown("the connection to NATS is down")
+        if self.lost:
+            self._lost.set()
+            raise LinkDown(self.why or "the connection to NATS was lost")
         try:
             await self.client.publish(subject, payload, reply)
-        except FAILURES as error:
+        except NatsError as error:
             raise LinkDown(f"NATS does not take it: {error}") from error
+        except FAILURES:  # some of it may have been sent
+            self._lost.set()
+
+    async def settle(self) -> None:
+        """NATS has taken what was sent before, and said what it does not permit.
+
+        nats-py sends its question for that past what still waits to be sent, so that only the second one comes after.
+        """
+        for _ in range(2):
+            await self.client.flush(timeout=2)
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None]:
         """The function runs beside; that the link goes down is no error in it."""
@@ -150,6 +180,9 @@ class Link:
             self.why = f"the connection to NATS broke: {type(error).__name__}: {error}"
         finally:
             self._end()
+            with self._door:
+                self._left = True
+            self._loop.run_until_complete(self._wind_up())
             self._loop.close()
 
     async def _live(self) -> None:
@@ -205,6 +238,11 @@ class Link:
         with suppress(*FAILURES):
             await asyncio.wait_for(self.client.close(), _CLOSE_TIMEOUT)
         drop(self.client)
+
+    async def _wind_up(self) -> None:
+        """What was asked for is being done or has been refused; then all that still goes on is ended."""
+        for _ in range(2):  # calls become tasks, and tasks begin
+            await asyncio.sleep(0)
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()

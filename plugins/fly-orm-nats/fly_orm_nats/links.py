@@ -24,7 +24,7 @@ class Links:
         """A link that is open; Unreachable if none can be opened in time."""
         with self._lock:
             link = self._current
-            if link is None or link.ended:
+            if link is None or link.lost:
                 link = self._current = Link(self._connector)
                 abandon_in_children(self)
                 try:

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 
 from nats.aio.msg import Msg
@@ -68,15 +69,13 @@ class NatsServer:
     def _listen(self) -> None:
         deadline = Deadline.after(LISTEN_TIMEOUT)
         link = self._get_link(deadline)
-        subscribing = link.run(self._subscribe(link))
+        subscribing = link.run(self._subscribe)
         try:
             subscribing.result(LISTEN_TIMEOUT)
-        except (TimeoutError, *FAILURES) as error:
+        except (FutureTimeout, *FAILURES) as error:
             raise Unreachable(f"NATS did not let it listen: {error or type(error).__name__}") from error
 
     async def _subscribe(self, link: Link) -> None:
-        if link.ended:
-            raise LinkDown(link.why)
         name = self._address.name
         complaints = list(link.complaints)
         wanted = [(node_subject(name), QUEUE, self._asked), (only_subject(self._id), "", self._asked)]
@@ -85,7 +84,7 @@ class NatsServer:
         try:
             for subject, queue, callback in [*wanted, (who_subject(app_of(name)), "", self._who)]:
                 self._subscriptions.append(await link.client.subscribe(subject, queue, callback))
-            await link.client.flush(timeout=2)
+            await link.settle()
             for complaint in link.complaints[len(complaints) :]:
                 raise Unreachable(complaint)
         except BaseException:
@@ -183,8 +182,8 @@ class NatsServer:
     def _stop(self, deadline: Deadline) -> None:
         link = self._link
         if link is not None:
-            with suppress(LinkDown, TimeoutError, *FAILURES):
-                link.run(self._stop_accepting(link)).result(LISTEN_TIMEOUT)
+            with suppress(LinkDown, FutureTimeout, *FAILURES):
+                link.run(self._stop_accepting).result(LISTEN_TIMEOUT)
         members = list(self._members)
         for accepted in members:
             accepted.join(deadline)
@@ -201,6 +200,6 @@ class NatsServer:
         for accepted in list(self._members):
             accepted.drain()
         await self._unsubscribe(link)
-        await link.client.flush(timeout=2)
+        await link.settle()
         for accepted in list(self._members):
             accepted.drain()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from functools import partial
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered
@@ -22,6 +25,8 @@ from .subjects import Address, parse_address, region_address
 
 #: A link may be lost between being had and being used: so many are tried.
 _MAX_LINKS = 3
+#: The link's thread sees to deadlines, unless it is held up for longer than this.
+_SLACK = 0.2
 
 
 class NatsTransport:
@@ -62,25 +67,24 @@ class NatsTransport:
 
 
 def _open(link: Link, address: Address, deadline: Deadline) -> CallerEnd:
-    opening = link.run(_ask(link, address, deadline))
+    opening = link.run(ask_for_channel, address, deadline)
+    remaining = deadline.remaining()
     try:
-        return opening.result()
-    except BaseException:
+        return opening.result(None if remaining is None else min(remaining + _SLACK, threading.TIMEOUT_MAX))
+    except BaseException as error:
         if not opening.cancel():
-            opening.add_done_callback(_discard)
-        raise
+            opening.add_done_callback(partial(_discard, link))
+        if not isinstance(error, FutureTimeout):
+            raise
+        problem = f"cannot connect to {address} within {deadline}: NATS takes nothing at the moment"
+        raise NotDelivered(problem, address=str(address)) from None
 
 
-async def _ask(link: Link, address: Address, deadline: Deadline) -> CallerEnd:
-    if link.ended:
-        raise LinkDown(link.why)
-    return await ask_for_channel(link, address, deadline)
-
-
-def _discard(opening: Future[CallerEnd]) -> None:
-    """An end that was opened for a caller who has been interrupted is closed."""
-    with suppress(BaseException):
-        opening.result(0).close("its caller was interrupted")
+def _discard(link: Link, opening: Future[CallerEnd]) -> None:
+    """An end that was opened after all, for a caller who has left, is closed."""
+    if not opening.cancelled() and opening.exception() is None:
+        with suppress(LinkDown):
+            link.post(opening.result().close, "its caller has left")
 
 
 def _served(listen: str) -> Address:

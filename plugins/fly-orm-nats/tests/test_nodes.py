@@ -2,10 +2,12 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
 from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.testing.contract.outcomes import Interrupted, interrupted_when
 from fly_orm.testing.contract.processes import Processes
 from fly_orm.testing.contract.tools import Held, ask, in_child, in_thread, node_of, result, soon, until
 from fly_orm.testing.peer import HOLD
@@ -122,6 +124,23 @@ def test_a_caller_that_hangs_is_given_up(node, processes, request_of_it):
     with stopped(caller.pid):
         node.gone(SILENCE_TIMEOUT + 2 * HEARTBEAT_INTERVAL + SLACK)
         assert watch.seconds > SILENCE_TIMEOUT - 2 * HEARTBEAT_INTERVAL
+
+
+def test_an_interrupted_connect_leaves_nothing_behind(node, processes):
+    hanging, asking = processes.serve(), threading.Event()
+    ask(node.connect("nats:syd"), b"who?")
+    link = node.transport._links._current
+
+    def watch():
+        until(lambda: link.answers)
+        asking.set()
+
+    with stopped(hanging.pid), pytest.raises(Interrupted), interrupted_when(asking):
+        in_thread(watch)
+        node.transport.connect("nats:syd", soon(20))
+    until(lambda: not link.answers)
+    node.close()
+    until(lambda: not link.peers, complaint=lambda: link.peers._peers)
 
 
 def test_the_death_of_a_caller_is_noticed_within_two_heartbeats(node, processes):
