@@ -10,7 +10,7 @@ import pytest
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.testing import TransportContract
 from fly_orm.testing.contract.processes import Processes
-from fly_orm.testing.contract.tools import node_of
+from fly_orm.testing.contract.tools import SOON, node_of
 
 #: What a test raises when it fails.
 FAILURES = (AssertionError, pytest.fail.Exception, NotDelivered, OutcomeUnknown)
@@ -64,13 +64,13 @@ CASES = [
 ]
 
 
-def run(transport, name, **arguments):
+def run(transport, name, *, notices=SOON, **arguments):
     """Run one test of the contract as pytest would."""
 
     class Contract(TransportContract):
         listen = "127.0.0.1:0"
         shares_addresses = issubclass(transport, broken.SharedTransport)
-        notice_timeout = 1.0
+        notice_timeout = notices
         remote_addresses = ("192.0.2.1:7654",)
 
     Contract.transport = transport
@@ -92,7 +92,7 @@ def run(transport, name, **arguments):
 def test_a_transport_that_breaks_the_contract_is_caught(transport, test, says):
     name, arguments = (test, {}) if isinstance(test, str) else test
     with pytest.raises(FAILURES, match=says):
-        run(transport, name, **arguments)
+        run(transport, name, notices=1.0, **arguments)
 
 
 def test_servers_may_share_an_address():

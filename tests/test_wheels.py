@@ -139,6 +139,13 @@ def test_a_write_is_read_back_within_one_process(cluster, database, installed, f
     check(installed.run("visit_within.py", folder=folder, **variables), installed, "inprocess")
 
 
+def test_without_pytest_the_testing_package_has_all_but_the_contract(installed, folder):
+    code = "from fly_orm.testing import Cluster, Wan; import sys; assert 'pytest' not in sys.modules"
+    assert installed.run("-c", code, folder=folder).returncode == 0
+    refused = installed.run("-c", "from fly_orm.testing import TransportContract", folder=folder)
+    assert "TransportContract needs pytest: pip install 'fly-orm[testing]'" in refused.stderr
+
+
 def rows(listing):
     """What the list of transports says, by name and distribution."""
     heading, *lines = listing.stdout.splitlines()
