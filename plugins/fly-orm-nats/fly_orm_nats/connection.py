@@ -105,9 +105,8 @@ def _explain(error: BaseException) -> str:
 
 def drop(client: Client) -> None:
     """The connection, if there is one, is ended at once."""
-    writer = _writer(client)
-    if writer is not None:
-        with suppress(Exception):  # its loop may be closed
+    for writer in _writers(client):
+        with suppress(RuntimeError):  # its loop may be closed
             writer.transport.abort()
 
 
@@ -116,14 +115,16 @@ def disown(client: Client) -> None:
 
     The number of the socket then stands for nothing, since a Python object that will close it may be left over.
     """
-    writer = _writer(client)
-    sock = None if writer is None else writer.get_extra_info("socket")
-    if sock is not None and sock.fileno() >= 0:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, sock.fileno())
-        os.close(nothing)
+    for writer in _writers(client):
+        sock = writer.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, sock.fileno())
+            os.close(nothing)
 
 
-def _writer(client: Client) -> Any:
-    """What nats-py writes to; it does not let go of it otherwise (a test keeps watch on the names)."""
-    return getattr(getattr(client, "_transport", None), "_bare_io_writer", None)
+def _writers(client: Client) -> list[Any]:
+    """What nats-py writes to, with TLS and below it; a test keeps watch on the names, which it does not promise."""
+    transport = getattr(client, "_transport", None)
+    writers = (getattr(transport, name, None) for name in ("_io_writer", "_bare_io_writer"))
+    return [writer for writer in writers if writer is not None]

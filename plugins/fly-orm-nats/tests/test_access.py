@@ -1,6 +1,5 @@
 """Credentials, permissions and TLS, as NATS has them."""
 
-import asyncio
 import ssl
 
 import nkeys
@@ -134,10 +133,9 @@ def test_messages_are_cut_to_what_the_server_carries(configured, size):
 
 def test_the_names_that_nats_py_does_not_promise_are_still_there(nats):
     """What a forked process lets go of."""
-    from fly_orm_nats.connection import _writer
+    from fly_orm_nats.connection import _writers
 
     with node_of(to(nats.url), "nats:syd") as node:
         node.serve()
-        writer = _writer(node.transport._links._current.client)
-        assert isinstance(writer, asyncio.StreamWriter)
-        assert writer.get_extra_info("socket").getpeername()[1] == nats.port
+        writers = _writers(node.transport._links._current.client)
+        assert [writer.get_extra_info("socket").getpeername()[1] for writer in writers] == [nats.port] * 2
