@@ -31,8 +31,8 @@ T = TypeVar("T")
 _IDLE_BEATS = 2
 _CLOSE_TIMEOUT = 1.0
 _MAX_COMPLAINTS = 20
-#: Of the memory that messages take while they wait here to be looked at.
-_WAITING_BYTES = 512 * 1024 * 1024
+#: The most memory that messages may take while they wait here to be looked at, which none does for long.
+_WAITING_BYTES = 64 * 1024 * 1024
 
 
 #: The links of the processes that this one was forked from. They are kept, since what Python does when it lets go of an

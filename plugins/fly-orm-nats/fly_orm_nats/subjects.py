@@ -46,7 +46,8 @@ def parse_address(text: str) -> Address:
     if match is None or len(text) > _MAX_ADDRESS:
         raise ConfigurationError(
             f"{text!r} is not an address of the NATS transport: write nats:REGION, such as 'nats:syd', or "
-            "nats:APP.REGION, of letters, digits, '_' and '-'",
+            "nats:APP.REGION, of letters, digits, '_' and '-'; with FLY_ORM_DISCOVERY=nats neither FLY_ORM_NODES nor "
+            "FLY_ORM_LISTEN has to be set",
             address=text,
         )
     return Address(name=match["name"], id=match["id"])
