@@ -4,11 +4,11 @@ import itertools
 import os
 
 import pytest
+from nats_server import nats_cluster, nats_server
+from two_regions import two_regions
 
 from fly_orm import home
 from fly_orm.testing import Cluster, PostgresNotFound
-from nats_server import nats_cluster, nats_server
-from two_regions import two_regions
 
 _numbers = itertools.count(1)
 

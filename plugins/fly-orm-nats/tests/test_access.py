@@ -5,13 +5,13 @@ import ssl
 import nkeys
 import pytest
 import trustme
-
 from apart import to
-from fly_orm.errors import ConfigurationError, NotDelivered
-from fly_orm.testing.contract.tools import ask, node_of, soon
 from fly_orm_nats import NatsTransport
 from fly_orm_nats.options import Options
 from nats_server import nats_server
+
+from fly_orm.errors import ConfigurationError, NotDelivered
+from fly_orm.testing.contract.tools import ask, node_of, soon
 
 PERMITTED = 'publish: "fly_orm.>", subscribe: "fly_orm.>"'
 

@@ -1,11 +1,11 @@
 """What holds for every transport, over one NATS server and over two."""
 
 import pytest
-
 from apart import Apart
+from fly_orm_nats import NatsTransport
+
 from fly_orm.testing import TransportContract
 from fly_orm.testing.contract.tools import node_of
-from fly_orm_nats import NatsTransport
 
 
 class TestOneServer(TransportContract):

@@ -1,14 +1,14 @@
 """The nodes of a region, as they answer through NATS."""
 
 import pytest
+from fly_orm_nats import NatsDiscovery, NatsTransport
+from fly_orm_nats.options import Options
 
 from fly_orm.deadline import Deadline
 from fly_orm.discovery.lookup import Pace
 from fly_orm.errors import NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import Recorder, soon, until
-from fly_orm_nats import NatsDiscovery, NatsTransport
-from fly_orm_nats.options import Options
 
 AT_ONCE = Deadline.after(0)
 

@@ -1,7 +1,6 @@
 """What becomes of the tests where there is no NATS server."""
 
 import pytest
-
 from nats_server import executable
 
 

@@ -1,16 +1,16 @@
 """What lies between a process and NATS is slow, or fails."""
 
 import pytest
-
 from apart import Apart
-from fly_orm.deadline import Deadline
-from fly_orm.errors import NotDelivered, OutcomeUnknown
-from fly_orm.testing import Wan
-from fly_orm.testing.contract.tools import Held, ask, in_thread, node_of, result, soon, until
 from fly_orm_nats.connection import PING_INTERVAL
 from fly_orm_nats.frames import WINDOW_BYTES
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT
 from tools import Stopwatch
+
+from fly_orm.deadline import Deadline
+from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.testing import Wan
+from fly_orm.testing.contract.tools import Held, ask, in_thread, node_of, result, soon, until
 
 RTT = 0.2
 #: Enough for a busy machine.

@@ -1,12 +1,6 @@
 """What can be told without a server: addresses, options, and the pieces of messages."""
 
 import pytest
-
-from fly_orm import home
-from fly_orm.deadline import Deadline
-from fly_orm.errors import ConfigurationError
-from fly_orm.settings import Settings
-from fly_orm.topology import Topology
 from fly_orm_nats.caller import CallerEnd
 from fly_orm_nats.exchange import Exchange
 from fly_orm_nats.frames import CHUNK_BYTES, WINDOW_BYTES, Assembly, Broken, Frame, Kind, chunks, decode
@@ -14,6 +8,12 @@ from fly_orm_nats.options import Options, Target
 from fly_orm_nats.peers import Peers
 from fly_orm_nats.subjects import parse_address, region_address
 from fly_orm_nats.transport import _served
+
+from fly_orm import home
+from fly_orm.deadline import Deadline
+from fly_orm.errors import ConfigurationError
+from fly_orm.settings import Settings
+from fly_orm.topology import Topology
 
 
 def parts(message, *, seq=1, max_payload=1000):

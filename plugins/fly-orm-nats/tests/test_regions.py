@@ -7,13 +7,13 @@ import peewee
 import psycopg2
 import pytest
 from pony import orm
+from tools import SECRET, Stopwatch, script
 
 import fly_orm
 from fly_orm.deadline import Deadline
 from fly_orm.errors import AuthenticationFailed, NoNode, NotDelivered, OutcomeUnknown, TransactionLost
 from fly_orm.testing.contract.tools import in_thread, result, until
 from fly_orm.topology import Node
-from tools import SECRET, Stopwatch, script
 
 LOCAL, PRIMARY = fly_orm.Route.LOCAL, fly_orm.Route.PRIMARY
 PAIRS, THREADS = 400, 8

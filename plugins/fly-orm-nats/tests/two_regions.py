@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import peewee
+from tools import SECRET
 
 import fly_orm
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
-from tools import SECRET
 
 HERE = Path(__file__).parent
 #: What a node is told, besides NATS_URL.
