@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 
 from fly_orm.deadline import Deadline
 from fly_orm.discovery.lookup import Lookup, LookupFailed, Pace
-from fly_orm.errors import NotDelivered
+from fly_orm.errors import FlyOrmError, NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.topology import Node
 
-from .connection import Unreachable
 from .frames import Frame, Kind
-from .link import Link, LinkDown
+from .link import Link
 from .links import Links
 from .options import Options
 from .subjects import inbox, region_address, who_subject
@@ -65,9 +65,11 @@ class NatsDiscovery:
     def _ask(self) -> tuple[Found, str]:
         try:
             link = self._links.get(Deadline.after(LINK_TIMEOUT))
-            found = link.run(_gather, self._app).result()
-        except (Unreachable, LinkDown) as error:
+            found = link.run(_gather, self._app).result(LINK_TIMEOUT + ANSWER_TIMEOUT)
+        except FlyOrmError as error:
             raise LookupFailed(str(error)) from error
+        except FutureTimeout:
+            raise LookupFailed("nothing, as NATS takes no question at the moment") from None
         return found, ", ".join(f"{len(ids)} of {name}" for name, ids in sorted(found.items())) or "nobody"
 
 

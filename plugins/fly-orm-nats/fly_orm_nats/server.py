@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from fly_orm.deadline import Deadline
-from fly_orm.errors import ConfigurationError
+from fly_orm.errors import ConfigurationError, FlyOrmError
 from fly_orm.transport import Accept
 
 from .accepted import Accepted
@@ -73,6 +73,7 @@ class NatsServer:
         try:
             subscribing.result(LISTEN_TIMEOUT)
         except (FutureTimeout, *FAILURES) as error:
+            subscribing.cancel()
             raise Unreachable(f"NATS did not let it listen: {error or type(error).__name__}") from error
 
     async def _subscribe(self, link: Link) -> None:
@@ -110,7 +111,7 @@ class NatsServer:
             self._lost.clear()
             try:
                 self._listen()
-            except (Unreachable, LinkDown) as error:
+            except FlyOrmError as error:
                 if pause == FIRST_PAUSE:
                     log.warning("%s is not served until NATS can be reached again: %s", self._address, error)
                 self._closing.wait(pause)
@@ -180,6 +181,7 @@ class NatsServer:
                 self._stop(Deadline.after(drain_timeout))
 
     def _stop(self, deadline: Deadline) -> None:
+        self._thread.join(LISTEN_TIMEOUT)  # it does not listen again after this
         link = self._link
         if link is not None:
             with suppress(LinkDown, FutureTimeout, *FAILURES):
@@ -193,7 +195,6 @@ class NatsServer:
         last = Deadline.after(_JOIN_TIMEOUT)
         for accepted in members:
             accepted.join(last)
-        self._thread.join(_JOIN_TIMEOUT)
 
     async def _stop_accepting(self, link: Link) -> None:
         # Before nobody can connect any more, idle channels take no new request either.
