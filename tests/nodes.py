@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import two_regions
 from two_regions import SECRET
 
 HERE = Path(__file__).parent
@@ -28,8 +29,8 @@ class NodeProcess:
         given = {
             "PRIMARY_REGION": "syd",
             "FLY_REGION": "syd",
-            "FLY_ORM_LISTEN": "127.0.0.1:0",
             "FLY_ORM_SECRET": SECRET,
+            **two_regions.way.variables(),
         }
         self.process = subprocess.Popen(
             [python, "-m", "fly_orm", "serve", *arguments],

@@ -15,9 +15,11 @@ from fly_orm import Route
 from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 
+pytestmark = pytest.mark.over_every_transport
+
 
 @pytest.fixture
-def lax(cluster, database):
+def lax(cluster, database, transport_between):
     """The application in lax, with one node in syd."""
     plain = orm.Database("postgres", **parameters(cluster.primary, database))
     pony_shop.define(plain)

@@ -13,6 +13,8 @@ import pytest
 import fly_orm
 from fly_orm.deadline import Deadline
 
+pytestmark = pytest.mark.over_every_transport
+
 KEYS, THREADS, SECONDS = 4, 6, 4.0
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import configparser
-import importlib.util
 import json
 from contextlib import contextmanager
 
 import pytest
 from environments import SOURCES, Environment, build, wheel
 from nodes import node_process, url
+from over import TRANSPORTS, nats
 from two_regions import SECRET
 
 APP = """
@@ -55,26 +54,10 @@ with fly_orm.serve(fly_orm.wrap(connect(os.environ["SYD_URL"]), settings=syd), s
 """
 
 
-def provided(source):
-    """The transports that a distribution of this tree provides."""
-    config = configparser.ConfigParser()
-    config.read(source / "setup.cfg")
-    lines = config["options.entry_points"].get("fly_orm.transports", "").strip().splitlines()
-    return [line.partition("=")[0].strip() for line in lines]
-
-
-TRANSPORTS = sorted(name for source in SOURCES for name in provided(source))
-
-
 @contextmanager
-def nats():
-    """A NATS server, as the plug-in's own tests start one."""
-    [plugin] = [source for source in SOURCES if "nats" in provided(source)]
-    spec = importlib.util.spec_from_file_location("nats_server", plugin / "tests" / "nats_server.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.nats_server() as server:
-        yield {"FLY_ORM_LISTEN": "nats:shop.syd", "NATS_URL": server.url}
+def over_nats():
+    with nats() as server:
+        yield {"FLY_ORM_LISTEN": "nats:shop.syd", "NATS_URL": server}
 
 
 @contextmanager
@@ -111,7 +94,7 @@ def check(visit, environment, transport):
 def test_a_write_is_read_back_over_the_transport_that_the_environment_selects(
     cluster, database, installed, folder, transport
 ):
-    with {"nats": nats}.get(transport, loopback)() as variables:
+    with {"nats": over_nats}.get(transport, loopback)() as variables:
         variables["FLY_ORM_TRANSPORT"] = transport
         syd = {**variables, "APP_URL": url(cluster.primary, database)}
         with node_process("app:db", folder=folder, python=installed.python, **syd) as node:
