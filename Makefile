@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PLUGINS := $(dir $(wildcard plugins/*/setup.cfg))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types check bench conformance clean
@@ -12,16 +13,18 @@ help: ## Show this list
 
 install: $(READY) ## Make the virtual environment, with everything that development needs
 
-$(READY): setup.cfg pyproject.toml
+$(READY): setup.cfg pyproject.toml $(PLUGINS:=setup.cfg)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[demo,dev]' $(PLUGINS:%=--editable './%[test]')
 	@touch $@
 
 demo: $(READY) ## Show two regions at work: a primary in syd, a replica in lax, 80 ms apart
 	@$(BIN)/python -m examples.two_regions
 
-test: $(READY) ## Run the tests, on a real primary and replica
+test: $(READY) ## Run the tests, on a real primary and replica, and those of the plug-ins
 	$(BIN)/python -m pytest
+	set -e; for plugin in $(PLUGINS); do (cd $$plugin && $(CURDIR)/$(BIN)/python -m pytest); done
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .
@@ -39,4 +42,4 @@ conformance: $(READY) ## Run Pony's own test suite wrapped, on a replica, and co
 	@$(BIN)/python -m tests.conformance
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

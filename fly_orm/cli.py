@@ -14,25 +14,32 @@ from typing import Any
 
 from .errors import ConfigurationError, FlyOrmError
 from .places import is_primary
+from .registry import TRANSPORTS, registry, survey_transports
 from .serving.server import POOL_SIZE, serve, warn_unless_primary
+from .settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, or 2 for what its user has to put right."""
+    """Run the command line and return the exit code: 0, 1 for a transport that fails, 2 for a mistake of the user's."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        _serve(options.database, options.imports, options.listen, options.pool_size)
+        return int(options.command(options))
     except FlyOrmError as error:
         print(f"fly-orm: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fly-orm", description="Runs a node, which serves those of other regions.")
+    parser = argparse.ArgumentParser(
+        prog="fly-orm",
+        description="Runs a node, which serves those of other regions, and lists what can carry requests.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    transports = commands.add_parser("transports", help="list what can carry the requests, and what fails to load")
+    transports.set_defaults(command=_transports)
     server = commands.add_parser("serve", help="execute what the nodes of other regions forward and call")
+    server.set_defaults(command=_serve)
     server.add_argument(
         "database", nargs="+", metavar="MODULE:ATTRIBUTE", help="a peewee database, such as shop.app:db"
     )
@@ -55,20 +62,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(names: Sequence[str], modules: Sequence[str], listen: str | None, pool_size: int) -> None:
+def _transports(options: argparse.Namespace) -> int:
+    """Print the transports that are installed; 1 if one of them, or the one that is selected, cannot be used."""
+    selected = Settings.from_environment().transport
+    rows, failed = [("NAME", "DISTRIBUTION", "VERSION", "OBJECT", "STATUS")], False
+    for plugin, problem in survey_transports():
+        chosen = ", selected" if plugin.name == selected else ""
+        status = " ".join(f"{problem or 'ok'}{chosen}".split())
+        rows.append((plugin.name, plugin.distribution, plugin.version, plugin.target, status))
+        failed = failed or problem is not None
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if selected not in {row[0] for row in rows[1:]}:
+        registry(TRANSPORTS).load(selected)  # says so, and which there are
+    return int(failed)
+
+
+def _serve(options: argparse.Namespace) -> int:
     """Serve until the process is asked to stop."""
     sys.path.insert(0, str(Path.cwd()))
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    databases = [load(name) for name in names]
-    for module in modules:
+    databases = [load(name) for name in options.database]
+    for module in options.imports:
         _import(module, module)
-    with serve(*databases, listen=listen, pool_size=pool_size) as serving:
+    with serve(*databases, listen=options.listen, pool_size=options.pool_size) as serving:
         print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
         if is_primary():
             warn_unless_primary(serving)
         stopping.wait()
+    return 0
 
 
 def load(name: str) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from typing import Any
 
 import entrypoints
@@ -18,6 +20,19 @@ from .waiter import LSNWaiter
 TRANSPORTS = "fly_orm.transports"
 WAITERS = "fly_orm.waiters"
 DISCOVERIES = "fly_orm.discoveries"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """A plug-in that an installed distribution provides; ``target`` is the ``module:object`` that it refers to."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.target})"
 
 
 class Registry:
@@ -41,13 +56,19 @@ class Registry:
         """The names that installed distributions provide, sorted."""
         return sorted({entry.name for entry in self._scan(self.group)})
 
+    def plugins(self) -> list[Plugin]:
+        """Everything that installed distributions provide, sorted; two may have one name."""
+        found = [_describe(entry) for entry in self._scan(self.group)]
+        return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+
     def _find(self, name: str) -> Any:
         entries = [entry for entry in self._scan(self.group) if entry.name == name]
         if not entries:
             raise ConfigurationError(self._unknown(name))
         if len(entries) > 1:
-            claims = " and ".join(_describe(entry) for entry in entries)
-            raise ConfigurationError(f"{self.group}: {name!r} is provided twice, by {claims}; uninstall one of them")
+            claims = " and ".join(sorted(str(_describe(entry)) for entry in entries))
+            problem = f"provided twice, by {claims}; uninstall one of them"
+            raise ConfigurationError(f"{self.group}: {name!r} is {problem}", problem=problem)
         return entries[0]
 
     def _unknown(self, name: str) -> str:
@@ -60,14 +81,28 @@ class Registry:
         try:
             return entry.load()
         except Exception as error:  # importing a plug-in may raise anything; all of it is reported
+            problem = f"cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigurationError(
-                f"{self.group}: {entry.name!r} of {_describe(entry)} cannot be loaded: {type(error).__name__}: {error}"
+                f"{self.group}: {entry.name!r} of {_describe(entry)} {problem}", problem=problem
             ) from error
 
 
-def _describe(entry: Any) -> str:
-    distribution = f"{entry.distro.name} {entry.distro.version}" if entry.distro else "an unnamed distribution"
-    return f"{distribution} ({entry.module_name}:{entry.object_name})"
+def _describe(entry: Any) -> Plugin:
+    name = entry.distro.name if entry.distro else ""
+    return Plugin(
+        name=entry.name,
+        distribution=name or "an unnamed distribution",
+        version=(entry.distro.version or _version(name)) if entry.distro else "",
+        target=f"{entry.module_name}:{entry.object_name}" if entry.object_name else entry.module_name,
+    )
+
+
+def _version(distribution: str) -> str:
+    """The version of a distribution whose folder does not say it, as is so with sources."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 @cache
@@ -77,9 +112,28 @@ def registry(group: str) -> Registry:
 
 
 def make_transport(name: str) -> Transport:
-    """A transport of the kind that is registered under this name."""
-    transport: Transport = _make(TRANSPORTS, name, ("connect", "serve", "is_local"))
+    """A transport of the kind that is registered under this name; ConfigurationError if none can be made."""
+    try:
+        transport: Transport = _make(TRANSPORTS, name, ("connect", "serve", "is_local"))
+    except ConfigurationError:
+        raise
+    except Exception as error:  # so may making one
+        problem = f"cannot be made: {type(error).__name__}: {error}"
+        raise ConfigurationError(f"{TRANSPORTS}: {name!r} {problem}", problem=problem) from error
     return transport
+
+
+def survey_transports() -> list[tuple[Plugin, str | None]]:
+    """Every transport that is installed, and why it cannot be used, if so. Each is loaded and made to find out."""
+    return [(plugin, _problem(plugin.name)) for plugin in registry(TRANSPORTS).plugins()]
+
+
+def _problem(name: str) -> str | None:
+    try:
+        make_transport(name)
+    except ConfigurationError as error:
+        return str(getattr(error, "problem", error))
+    return None
 
 
 def make_waiter(name: str, connect: Callable[[], Any]) -> LSNWaiter:
@@ -96,8 +150,13 @@ def make_discovery(name: str, settings: Settings) -> Discovery:
 
 def _make(group: str, name: str, methods: Iterable[str], *args: Any) -> Any:
     """What the plug-in's factory makes, checked to have the methods of the interface."""
-    made = registry(group).load(name)(*args)
+    factory = registry(group).load(name)
+    if not callable(factory):
+        problem = f"an object of class {type(factory).__name__}, where a class or a function is needed"
+        raise ConfigurationError(f"{group}: {name!r} is {problem}", problem=problem)
+    made = factory(*args)
     missing = [method for method in methods if not callable(getattr(made, method, None))]
     if missing:
-        raise ConfigurationError(f"{group}: {name!r} makes a {type(made).__name__}, which lacks {', '.join(missing)}")
+        problem = f"makes a {type(made).__name__}, which lacks {', '.join(missing)}"
+        raise ConfigurationError(f"{group}: {name!r} {problem}", problem=problem)
     return made

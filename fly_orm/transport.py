@@ -1,7 +1,8 @@
 """The interface that carries opaque bytes between nodes. A plug-in implements these few methods and nothing else.
 
 Authentication, encoding, sessions and retries belong to the core and work over every transport. A transport never
-repeats a request. Each exchange has one of three outcomes, and telling them apart is a transport's main duty:
+repeats a request. :class:`fly_orm.testing.TransportContract` tests all that is said here, and docs/transports.md shows
+how to write one. Each exchange has one of three outcomes, and telling them apart is a transport's main duty:
 
 * a reply;
 * :class:`~fly_orm.errors.NotDelivered`: the request was certainly not executed, so another node may be tried;
@@ -32,13 +33,15 @@ class Channel(Protocol):
         """The reply to ``request``. Every exchange on a channel reaches the same process.
 
         After any exception (NotDelivered, OutcomeUnknown, or one that interrupted the caller) the channel is of no
-        further use, and a later reply to this request must never be taken for the reply to another.
+        further use: it delivers nothing more, and raises NotDelivered. A later reply to this request must never be
+        taken for the reply to another.
         """
         ...
 
     def close(self) -> None:
         """Close the connection; the peer notices. May be called twice, and never raises.
 
+        Called from another thread, it ends the exchange that is under way there, with OutcomeUnknown.
         In a process forked since the channel was opened it only lets go of it: the parent's connection stays usable.
         """
         ...

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from over import TRANSPORTS, nats, over
 from psycopg2 import extras
 from shared_cluster import restore
 from side_by_side import SideBySide
@@ -13,6 +14,7 @@ from two_regions import TwoRegions, two_regions
 
 from fly_orm import home
 from fly_orm.session import Session, enter
+from fly_orm.settings import Settings
 from fly_orm.testing import Cluster, PostgresNotFound
 
 _numbers = itertools.count(1)
@@ -65,15 +67,38 @@ def database(cluster: Cluster) -> Iterator[str]:
     cluster.drop_database(name)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a marked module that have anything between the regions once over each transport."""
+    if metafunc.definition.get_closest_marker("over_every_transport") and "transport_between" in metafunc.fixturenames:
+        metafunc.parametrize("transport_between", TRANSPORTS, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """The shared NATS server."""
+    with nats() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def transport_between(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The transport between the regions, by name."""
+    transport = getattr(request, "param", Settings.transport)
+    with pytest.MonkeyPatch.context() as patch, over(transport):
+        if transport == "nats":
+            patch.setenv("NATS_URL", request.getfixturevalue("nats_url"))
+        yield transport
+
+
 @pytest.fixture
-def regions(cluster: Cluster, database: str) -> Iterator[TwoRegions]:
+def regions(cluster: Cluster, database: str, transport_between: str) -> Iterator[TwoRegions]:
     """Two regions on an empty database, one of them served by a node."""
     with two_regions(cluster, database) as both:
         yield both
 
 
 @pytest.fixture(scope="module")
-def beside(cluster: Cluster) -> Iterator[SideBySide]:
+def beside(cluster: Cluster, transport_between: str) -> Iterator[SideBySide]:
     """Compares the two regions, on a database that the tests of a module share."""
     restore(cluster)  # this comes before what is done for each test
     name = f"beside_{next(_numbers)}"

@@ -9,26 +9,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import two_regions
 from two_regions import SECRET
 
 HERE = Path(__file__).parent
 
 
+def plain_environment() -> dict[str, str]:
+    """The environment, without what says where this process runs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FLY_", "PRIMARY_"))}
+
+
 class NodeProcess:
     """A running ``fly-orm serve``."""
 
-    def __init__(self, *arguments: str, folder: Path = HERE, **variables: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("FLY_", "PRIMARY_"))}
+    def __init__(
+        self, *arguments: str, folder: Path = HERE, python: str | Path = sys.executable, **variables: str
+    ) -> None:
         given = {
             "PRIMARY_REGION": "syd",
             "FLY_REGION": "syd",
-            "FLY_ORM_LISTEN": "127.0.0.1:0",
             "FLY_ORM_SECRET": SECRET,
+            **two_regions.way.variables(),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fly_orm", "serve", *arguments],
+            [python, "-m", "fly_orm", "serve", *arguments],
             cwd=folder,
-            env={**environment, **given, **variables},
+            env={**plain_environment(), **given, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -50,9 +57,11 @@ class NodeProcess:
 
 
 @contextmanager
-def node_process(*arguments: str, folder: Path = HERE, **variables: str) -> Iterator[NodeProcess]:
+def node_process(
+    *arguments: str, folder: Path = HERE, python: str | Path = sys.executable, **variables: str
+) -> Iterator[NodeProcess]:
     """A node as long as the block lasts."""
-    node = NodeProcess(*arguments, folder=folder, **variables)
+    node = NodeProcess(*arguments, folder=folder, python=python, **variables)
     try:
         yield node
     finally:

@@ -16,9 +16,9 @@ import peewee
 import psycopg2
 import pytest
 import shop
+import two_regions
 from nodes import NodeProcess, node_process, url
 from playhouse.db_url import connect
-from transport_tools import until
 from two_regions import SECRET, close, settings
 
 import fly_orm
@@ -35,6 +35,7 @@ from fly_orm import (
 )
 from fly_orm.session import current
 from fly_orm.testing import Cluster, Wan
+from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 
 
@@ -53,7 +54,7 @@ class Shop:
     def open(self) -> None:
         self.node = self.start()
         self.address = self.node.address()
-        self.wan = self.undo.enter_context(Wan(self.address))
+        self.wan = self.undo.enter_context(two_regions.way.network(self.address))
         self.live_in_lax(self.wan.address)
 
     def start(self, *arguments: str, server: Any = None, **variables: str) -> NodeProcess:
@@ -105,7 +106,7 @@ def read_here(db: Any, sql: str) -> list[Any]:
 
 
 @pytest.fixture
-def bare(cluster, database):
+def bare(cluster, database, transport_between):
     """The application's tables, in a database that no node serves."""
     with ExitStack() as undo:
         made = Shop(cluster=cluster, name=database, undo=undo)
@@ -218,6 +219,7 @@ def settled(here):
     return trips
 
 
+@pytest.mark.over_every_transport
 class TestTheWait:
     def test_is_for_what_the_function_wrote(self, here):
         with replay_resumed_later(here.cluster):
@@ -395,6 +397,7 @@ class TestWhatCannotTravel:
         assert shop.count() == 1
 
 
+@pytest.mark.over_every_transport
 class TestATransaction:
     def test_that_is_open_here_has_no_part_in_it_so_the_call_is_refused(self, here):
         with here.db.atomic():

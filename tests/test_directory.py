@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 import dns.rcode
 import pytest
 from dns_server import DnsServer
-from transport_tools import soon, until
 
 from fly_orm import AuthenticationFailed, ConfigurationError, Node, NotDelivered, NotPrimary, OutcomeUnknown, Refused
 from fly_orm.deadline import Deadline
@@ -23,6 +22,7 @@ from fly_orm.reaching.channels import AllInUse, OldChannelLost
 from fly_orm.reaching.directory import Directory
 from fly_orm.reaching.forwarder import Forwarder
 from fly_orm.settings import Settings
+from fly_orm.testing.contract.tools import soon, until
 from fly_orm.topology import Topology
 from fly_orm_transports.inprocess import InProcessTransport
 from fly_orm_transports.pyro5 import Pyro5Transport

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import dns.rcode
 import pytest
 from dns_server import DnsServer
-from transport_tools import in_child, soon, until
 
 from fly_orm import ConfigurationError, Node, NotDelivered, Settings
 from fly_orm.deadline import Deadline
@@ -20,6 +19,7 @@ from fly_orm.discovery.dns import DnsDiscovery, parse_regions, port_of
 from fly_orm.discovery.lookup import Pace
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.registry import make_discovery
+from fly_orm.testing.contract.tools import in_child, soon, until
 from fly_orm.topology import parse_nodes
 
 #: Answers are asked for anew all the time, or nearly never.
@@ -79,7 +79,7 @@ class TestWhichDiscovery:
             make_discovery("dns", Settings())
 
     def test_that_is_not_installed_lists_those_that_are(self):
-        with pytest.raises(ConfigurationError, match=r"'dsn'; did you mean 'dns'\? Known: dns, static"):
+        with pytest.raises(ConfigurationError, match=r"'dsn'; did you mean 'dns'\? Known: dns, .*static"):
             make_discovery("dsn", Settings())
 
 

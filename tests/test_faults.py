@@ -313,8 +313,8 @@ class TestTheNodesOfThePrimaryRegion:
             db.execute_sql("CREATE TABLE t ()")
 
     def test_an_unknown_transport_is_a_matter_of_configuration(self, regions):
-        db = regions.lax(options={"settings": regions.lax_settings(transport="pigeon")})
-        with pytest.raises(fly_orm.ConfigurationError, match="no installed distribution provides 'pigeon'"):
+        db = regions.lax(options={"settings": regions.lax_settings(transport="sparrow")})
+        with pytest.raises(fly_orm.ConfigurationError, match="no installed distribution provides 'sparrow'"):
             db.connect()
 
     def test_off_this_machine_a_secret_is_required_on_both_sides(self, regions):

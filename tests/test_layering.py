@@ -94,6 +94,7 @@ def test_the_two_sides_of_a_request_do_not_know_each_other():
         ("dns", {"fly_orm/discovery"}),
         ("entrypoints", {"fly_orm/registry.py"}),
         ("itsdangerous", {"fly_orm/signing.py"}),
+        ("pytest", {"fly_orm/testing/contract"}),
         ("fly_orm_transports", {"fly_orm_transports"}),
         ("time", {"fly_orm/deadline.py", "fly_orm/testing"}),
         ("datetime", {"fly_orm/codec"}),

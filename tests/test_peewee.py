@@ -12,6 +12,8 @@ from peewee import CharField, ForeignKeyField, IntegerField, Model, fn
 from playhouse import migrate, reflection
 from side_by_side import SideBySide, seen, seen_error
 
+pytestmark = pytest.mark.over_every_transport
+
 
 def models(database: Any) -> tuple[Any, Any]:
     class User(Model):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+import two_regions
 from pony import orm
 from pony.orm.dbproviders.cockroach import CRProvider
 from pony.orm.dbproviders.postgres import PGPool, PGProvider
@@ -21,6 +22,8 @@ from two_regions import SECRET, TwoRegions, settings
 import fly_orm
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
+
+pytestmark = pytest.mark.over_every_transport
 
 NO_REGIONS = Settings(topology=Topology(region="local", primary_region=None), secret=SECRET)
 
@@ -501,7 +504,7 @@ def test_a_database_can_be_served(regions: TwoRegions, wrap: Any, made: list[Any
     fly_orm.wrap(there, settings=settings("syd"))
     if not bound_first:
         there.bind("postgres", dsn(parameters(regions.cluster.primary, regions.name)))
-    with fly_orm.serve(there, listen="127.0.0.1:0", settings=settings("syd")) as serving:
+    with fly_orm.serve(there, listen=two_regions.way.listen(), settings=settings("syd")) as serving:
         assert serving.databases == [regions.name]
         database = wrap(orm.Database(), settings=settings("lax", serving.address))
         database.bind("postgres", **parameters(regions.cluster.replica, regions.name))
@@ -519,7 +522,7 @@ def test_a_database_that_has_a_name_can_be_served_before_it_is_bound(
 ) -> None:
     there = fly_orm.wrap(orm.Database(), name="shop", settings=settings("syd"))
     made.append(there)
-    with fly_orm.serve(there, listen="127.0.0.1:0", settings=settings("syd")) as serving:
+    with fly_orm.serve(there, listen=two_regions.way.listen(), settings=settings("syd")) as serving:
         assert serving.databases == ["shop"]
         database = wrap(orm.Database(), name="shop", settings=settings("lax", serving.address))
         database.bind("postgres", **parameters(regions.cluster.replica, regions.name))

@@ -8,16 +8,18 @@ import pytest
 from nodes import node_process, url
 from pony import orm
 from pony_regions import parameters
-from transport_tools import until
 from two_regions import settings
 
 import fly_orm
 from fly_orm import Route
+from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
+
+pytestmark = pytest.mark.over_every_transport
 
 
 @pytest.fixture
-def lax(cluster, database):
+def lax(cluster, database, transport_between):
     """The application in lax, with one node in syd."""
     plain = orm.Database("postgres", **parameters(cluster.primary, database))
     pony_shop.define(plain)

@@ -16,12 +16,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import two_regions
 from pony import orm
 from pony_regions import LOCAL, PRIMARY, in_thread, parameters, pony_in_lax, route, shop, trips
 from two_regions import TwoRegions
 
 import fly_orm
 from fly_orm.session import Session, enter
+
+pytestmark = pytest.mark.over_every_transport
 
 
 @pytest.fixture
@@ -947,6 +950,7 @@ def test_a_thread_has_a_connection_and_a_transaction_of_its_own(regions: TwoRegi
 
 
 def test_a_forked_child_leaves_its_parents_transaction_alone(regions: TwoRegions, here: SimpleNamespace) -> None:
+    two_regions.way.require_processes()
     with orm.db_session:
         here.Thing(name="parent")
         orm.flush()
@@ -980,6 +984,7 @@ def work_in_a_child(here: SimpleNamespace) -> None:
 
 
 def test_a_child_that_is_forked_between_sessions_works(regions: TwoRegions, here: SimpleNamespace) -> None:
+    two_regions.way.require_processes()
     child = os.fork()
     if child == 0:
         os._exit(status_of(lambda: work_in_a_child(here)))

@@ -11,6 +11,7 @@ from two_regions import SECRET
 
 import fly_orm
 from fly_orm import settings
+from fly_orm.testing.contract.setting import Setting
 
 DOCS = Path(__file__).parent.parent / "docs"
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -76,6 +77,25 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
             assert hasattr(fly_orm, name), name
 
 
-def test_the_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (Path(__file__).parent.parent / target).exists(), target
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.stem)
+def test_the_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_guide_to_transports_builds_the_plug_in_to_the_letter():
+    guide, plugin = (DOCS / "transports.md").read_text(), DOCS.parent / "plugins" / "fly-orm-pigeon"
+    python = re.findall(r"^```python\n(.*?)\n```", guide.split("## Without a network")[0], re.DOTALL | re.MULTILINE)
+    assert python[0] + "\n" == (plugin / "tests" / "test_pigeon.py").read_text()
+    assert "\n\n\n".join(python[1:]) + "\n" == (plugin / "fly_orm_pigeon.py").read_text()
+    for kind, name in ("ini", "setup.cfg"), ("toml", "pyproject.toml"):
+        [block] = re.findall(rf"^```{kind}\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+        assert block == (plugin / name).read_text()
+
+
+def test_the_guide_to_transports_knows_what_the_contract_can_be_told():
+    table = (DOCS / "transports.md").read_text().split("## What the contract asks")[1]
+    rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, re.MULTILINE)
+    assert {name: eval(default) for name, default in rows} == {
+        name: getattr(Setting, name) for name in Setting.__annotations__ if hasattr(Setting, name)
+    }

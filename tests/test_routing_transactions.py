@@ -3,6 +3,8 @@
 import pytest
 from side_by_side import SideBySide
 
+pytestmark = pytest.mark.over_every_transport
+
 #: Each line is a statement.
 SCENARIOS = {
     "transaction": """

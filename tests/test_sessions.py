@@ -14,6 +14,8 @@ import fly_orm
 from fly_orm import ConfigurationError, ReplicationTimeout, Route
 from fly_orm.session import current
 
+pytestmark = pytest.mark.over_every_transport
+
 
 @pytest.fixture
 def db(regions):

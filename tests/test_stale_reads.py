@@ -18,6 +18,8 @@ import fly_orm
 from fly_orm.deadline import Deadline
 from fly_orm.testing import Cluster
 
+pytestmark = pytest.mark.over_every_transport
+
 KEYS, THREADS, SECONDS = 4, 6, 4.0
 TABLE = "CREATE TABLE counter (key int PRIMARY KEY, value int NOT NULL)"
 COUNTERS = f"INSERT INTO counter SELECT key, 0 FROM generate_series(0, {KEYS - 1}) key"

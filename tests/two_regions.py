@@ -17,10 +17,37 @@ from fly_orm.topology import Node, Topology
 SECRET = "a secret for tests, long enough"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How messages get from lax to syd: here over TCP, straight to a node on this machine."""
+
+    transport: str = Settings.transport
+
+    def listen(self) -> str:
+        """An address to serve at, which is free."""
+        return "127.0.0.1:0"
+
+    def network(self, address: str, *, rtt: float = 0.0) -> Any:
+        """The network between lax and a node, until it is closed."""
+        return Wan(address, rtt=rtt)
+
+    def require_processes(self) -> None:
+        """Skip the test if no other process can be reached."""
+
+    def variables(self) -> dict[str, str]:
+        """What another process that serves has to be told."""
+        self.require_processes()
+        return {"FLY_ORM_TRANSPORT": self.transport, "FLY_ORM_LISTEN": self.listen()}
+
+
+#: The one that tests use at present; ``over.py`` exchanges it.
+way = Way()
+
+
 def settings(region: str, address: str | None = None, **changes: Any) -> Settings:
     """The settings of a node in a region, which knows one node in syd."""
     nodes = {"syd": (Node(region="syd", address=address),)} if address else {}
-    given = {"secret": SECRET, "nodes": nodes, **changes}
+    given = {"secret": SECRET, "nodes": nodes, "transport": way.transport, **changes}
     return Settings(topology=Topology(region=region, primary_region="syd"), **given)
 
 
@@ -88,7 +115,7 @@ def two_regions(cluster: Cluster, name: str, *, rtt: float = 0.0, **serve_option
         parameters = dict(cluster.primary.params(name))
         primary = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
         primary = fly_orm.wrap(primary, settings=settings("syd"))
-        options = {"listen": "127.0.0.1:0", "settings": settings("syd"), **serve_options}
+        options = {"listen": way.listen(), "settings": settings("syd"), **serve_options}
         serving = undo.enter_context(fly_orm.serve(primary, **options))
-        wan = undo.enter_context(Wan(serving.address, rtt=rtt))
+        wan = undo.enter_context(way.network(serving.address, rtt=rtt))
         yield TwoRegions(cluster=cluster, name=name, serving=serving, wan=wan, undo=undo)

@@ -7,10 +7,11 @@ import threading
 
 import pytest
 from pyro5_tools import port_of
-from transport_tools import Recorder, our_threads, soon, until
+from transport_tools import our_threads
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered
+from fly_orm.testing.contract.tools import Recorder, soon, until
 from fly_orm_transports.pyro5 import Pyro5Transport, addresses
 
 

@@ -10,9 +10,9 @@ import textwrap
 
 import psutil
 import pytest
-from transport_tools import Held, in_child, in_thread, soon, until
 
-from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.errors import NotDelivered
+from fly_orm.testing.contract.tools import in_child, soon, until
 
 
 class Process:
@@ -71,28 +71,6 @@ def test_a_forked_child_is_told_that_the_channel_is_the_parents(node):
     in_child(child)
 
 
-def test_the_death_of_an_idle_client_is_noticed(node):
-    node.serve()
-    with Process(CLIENT, node.server.address, "hello") as client:
-        until(lambda: node.responder.replied)
-        assert node.responder.gone_calls == 0
-        client.kill()
-        until(lambda: node.responder.gone_calls == 1, 2)
-
-
-def test_the_death_of_a_client_is_noticed_while_its_request_is_answered(node):
-    held = Held()
-    node.serve(held)
-    with Process(CLIENT, node.server.address, "hello") as client:
-        assert held.started.wait(5)
-        client.kill()
-        until(lambda: node.responder.gone_calls == 1, 2)
-        assert node.responder.replied == 0
-    held.released.set()
-    until(lambda: not node.server._roster.members())
-    assert node.responder.gone_calls == 1
-
-
 def test_the_death_of_a_client_is_noticed_though_a_child_of_it_lives(node):
     node.serve()
     fork = """
@@ -140,13 +118,3 @@ def test_the_death_of_an_idle_server_means_not_delivered(node):
         server.process.wait(10)
         with pytest.raises(NotDelivered):
             channel.exchange(b"write", soon())
-
-
-def test_the_death_of_a_server_that_is_answering_leaves_the_outcome_unknown(node):
-    with Process(SERVER) as server:
-        channel = node.connect(server.line)
-        pending = in_thread(channel.exchange, b"hold", soon(30))
-        assert server.process.stdout.readline().strip() == "answering"
-        server.kill()
-        with pytest.raises(OutcomeUnknown):
-            pending.result(5)

@@ -11,10 +11,10 @@ import Pyro5.protocol
 import Pyro5.serializers
 import pytest
 from pyro5_tools import HELLO, drip, message
-from transport_tools import soon
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.testing.contract.tools import soon
 from fly_orm.transport import MAX_MESSAGE_BYTES
 from fly_orm_transports.pyro5 import wire
 

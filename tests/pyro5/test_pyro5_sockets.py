@@ -8,8 +8,8 @@ import threading
 
 import psutil
 import pytest
-from transport_tools import soon, until
 
+from fly_orm.testing.contract.tools import soon, until
 from fly_orm_transports.pyro5 import sockets
 
 

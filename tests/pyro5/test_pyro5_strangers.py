@@ -8,10 +8,10 @@ import Pyro5.protocol
 import Pyro5.serializers
 import pytest
 from pyro5_tools import HELLO, drip, ended, greeted, message
-from transport_tools import Held, soon, until
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.testing.contract.tools import Held, soon, until
 from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES
 from fly_orm_transports.pyro5 import connection, roster, wire
 

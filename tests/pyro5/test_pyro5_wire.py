@@ -10,8 +10,8 @@ import Pyro5.protocol
 import Pyro5.serializers
 import pytest
 from Pyro5.protocol import SendingMessage
-from transport_tools import in_thread, soon
 
+from fly_orm.testing.contract.tools import in_thread, soon
 from fly_orm_transports.pyro5 import wire
 
 GREETING = {"handshake": "hello", "object": "node", "meta": {"methods": ["call"], "oneway": [], "attrs": []}}

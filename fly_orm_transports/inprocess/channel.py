@@ -1,4 +1,4 @@
-"""Channels between the parts of one process, by name: for tests, and to try everything out without a network."""
+"""Both ends of a channel, and what carries messages from one to the other."""
 
 from __future__ import annotations
 
@@ -8,101 +8,21 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from fly_orm.deadline import Deadline
-from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
-from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, Accept, Responder
+from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, Responder
 
-from .forks import abandon_in_children
+from ..forks import abandon_in_children
+from .link import Fault, Link, Point
 
 log = logging.getLogger(__name__)
-
-_servers: dict[str, InProcessServer] = {}
-
-
-class InProcessTransport:
-    """Channels within this process. An address is any name; all instances share the names. Any thread may call."""
-
-    def connect(self, address: str, deadline: Deadline) -> InProcessChannel:
-        """See :meth:`fly_orm.transport.Transport.connect`."""
-        _check_name(address)
-        server = _servers.get(address)
-        if server is None or deadline.expired:
-            problem = "nothing here serves that name" if server is None else f"no time was left of {deadline}"
-            raise NotDelivered(f"cannot connect to {address!r}: {problem}", address=address)
-        return server.open()
-
-    def serve(self, listen: str, accept: Accept) -> InProcessServer:
-        """See :meth:`fly_orm.transport.Transport.serve`. The name is free again when the server is closed."""
-        _check_name(listen)
-        server = InProcessServer(listen, accept)
-        if _servers.setdefault(listen, server) is not server:
-            raise ConfigurationError(f"{listen!r} is served already: close that server or choose another name")
-        abandon_in_children(server)
-        return server
-
-    def is_local(self, address: str) -> bool:
-        """True: nothing outside this process can connect."""
-        return True
-
-
-def _check_name(name: str) -> None:
-    if not name:
-        raise ConfigurationError("the address of an in-process server is a name, and it must not be empty")
-
-
-class InProcessServer:
-    """A name that can be connected to. See :class:`fly_orm.transport.Server`."""
-
-    def __init__(self, name: str, accept: Accept) -> None:
-        self._name = name
-        self._accept = accept
-        self._lock = threading.Lock()
-        self._closed = False
-        self._channels: dict[InProcessChannel, None] = {}
-
-    @property
-    def address(self) -> str:
-        """The name."""
-        return self._name
-
-    def open(self) -> InProcessChannel:
-        """A new channel; NotDelivered if the server is closed."""
-        channel = InProcessChannel(self._name, self._accept(f"in-process {self._name}"), self._forget)
-        with self._lock:
-            self._channels[channel] = None
-            closed = self._closed
-        if closed:
-            channel.close()
-            raise NotDelivered(f"cannot connect to {self._name!r}: its server is closed", address=self._name)
-        return channel
-
-    def _forget(self, channel: InProcessChannel) -> None:
-        self._channels.pop(channel, None)
-
-    def close(self, drain_timeout: float) -> None:
-        """See :meth:`fly_orm.transport.Server.close`."""
-        deadline = Deadline.after(drain_timeout)
-        with self._lock:
-            self._closed = True
-            channels = list(self._channels)
-            for channel in channels:
-                channel.drain()
-        if _servers.get(self._name) is self:
-            del _servers[self._name]
-        for channel in channels:
-            channel.finish(deadline)
-
-    def abandon(self) -> None:
-        """In this forked process, which has no part in what the server serves, nothing has that name."""
-        self._lock = threading.Lock()
-        self._channels = {}
-        _servers.pop(self._name, None)
 
 
 class InProcessChannel:
     """Both ends of a channel. Each request is answered on a thread of its own, so that its caller can time out."""
 
-    def __init__(self, name: str, responder: Responder, forget: Callable[[InProcessChannel], None]) -> None:
-        self._name = name
+    def __init__(self, link: Link, responder: Responder, forget: Callable[[InProcessChannel], None]) -> None:
+        self._link = link
+        self._name = link.name
         self._responder = responder
         self._forget = forget
         self._state = threading.Condition()
@@ -129,7 +49,10 @@ class InProcessChannel:
             if problem := self._problem(request, deadline):
                 raise self._not_delivered(problem)
             worker = threading.Thread(
-                target=self._answer, args=(request, self._replies), name=f"fly-orm {self._name}", daemon=True
+                target=self._carry,
+                args=(request, self._replies, self._link.take_fault()),
+                name=f"fly-orm {self._name}",
+                daemon=True,
             )
             self._busy = True
             worker.start()
@@ -141,12 +64,31 @@ class InProcessChannel:
             return f"it has {len(request)} bytes, and {MAX_MESSAGE_BYTES} are allowed"
         return f"no time was left of {deadline}" if deadline.expired else None
 
-    def _answer(self, request: bytes, replies: SimpleQueue[bytes | None]) -> None:
-        reply = self._respond(request)
+    def _carry(self, request: bytes, replies: SimpleQueue[bytes | None], fault: Fault | None) -> None:
+        """Take the request to the responder and its reply back, unless one of them is lost on the way."""
+        reply = None
+        if self._travel(fault, Point.BEFORE_REQUEST):
+            if fault and fault.point is Point.AFTER_REQUEST:
+                threading.Thread(target=self._lose, args=(fault,), name=f"fly-orm {self._name}", daemon=True).start()
+            reply = self._respond(request)
+            if not self._travel(fault, Point.BEFORE_REPLY):
+                reply = None
         with self._state:
             replies.put(reply)
             self._busy = False
             self._state.notify_all()
+
+    def _travel(self, fault: Fault | None, point: Point) -> bool:
+        """Whether a message arrives, half a round trip from now."""
+        if fault and fault.point is point:
+            self._lose(fault)
+        with self._state:
+            return not self._state.wait_for(lambda: self._closed, self._link.rtt / 2)
+
+    def _lose(self, fault: Fault) -> None:
+        """The fault happens: the channel is dropped, with whatever is on its way."""
+        self.close()
+        fault.fired.set()
 
     def _respond(self, request: bytes) -> bytes | None:
         try:
@@ -183,8 +125,10 @@ class InProcessChannel:
         with self._state:
             self._closed = True
             self._replies.put(None)
+            self._state.notify_all()
         self._report_gone()
         self._forget(self)
+        self._link.leave(self)
 
     def _report_gone(self) -> None:
         with self._gone_lock:

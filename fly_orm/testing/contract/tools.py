@@ -1,0 +1,218 @@
+"""What the tests of a transport share: responders that remember, a node that serves, and patience with a limit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager
+from typing import ParamSpec, TypeVar
+
+from fly_orm.deadline import Deadline
+from fly_orm.transport import Channel, Server, Transport
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+#: What happens without delay happens within so many seconds, however busy the machine is.
+SOON = 5.0
+#: An answer that is held back is released after so many seconds at the latest.
+HELD_TIMEOUT = 20.0
+_POLL_INTERVAL = 0.005
+_MOMENT = 0.2
+
+
+def soon(timeout: float = SOON) -> Deadline:
+    """A deadline that is far enough away for anything that does not wait."""
+    return Deadline.after(timeout)
+
+
+def until(
+    condition: Callable[[], object],
+    timeout: float = SOON,
+    complaint: Callable[[], object] = lambda: "it did not happen",
+) -> None:
+    """Return once the condition is true; AssertionError if it is not in time."""
+    deadline = Deadline.after(timeout)
+    while not condition():
+        assert not deadline.expired, f"{complaint()} (within {deadline})"
+        time.sleep(_POLL_INTERVAL)
+
+
+def in_thread(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Future[T]:
+    """The future of what the function returns, on a thread of its own that nobody has to wait for."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*args, **options))
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="contract", daemon=True).start()
+    return future
+
+
+def result(future: Future[T], timeout: float = SOON) -> T:
+    """What the future comes to; AssertionError if it does not within the timeout."""
+    wait([future], timeout)
+    assert future.done(), f"it did not return within {timeout:g} s"
+    return future.result()
+
+
+def goes_on(future: Future[T]) -> bool:
+    """Whether the future has come to nothing yet, a moment from now."""
+    wait([future], _MOMENT)
+    return not future.done()
+
+
+def within(timeout: float, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """What the function returns; AssertionError if it does not return within the timeout."""
+    return result(in_thread(function, *args, **options), timeout)
+
+
+def ask(channel: Channel, request: bytes, timeout: float = SOON) -> bytes:
+    """The reply to the request; AssertionError if exchange keeps neither its deadline nor the one after it."""
+    return within(timeout + SOON, channel.exchange, request, Deadline.after(timeout))
+
+
+class Recorder:
+    """A responder that answers by a function and remembers what happened to it."""
+
+    def __init__(self, peer: str = "", answer: Callable[[bytes], bytes | None] = bytes, trusted: bool = True) -> None:
+        self.peer = peer
+        self.answer = answer
+        self.trusted = trusted
+        self.requests: list[bytes] = []
+        self.replied = 0
+        self.gone_calls = 0
+
+    def respond(self, request: bytes) -> bytes | None:
+        self.requests.append(request)
+        reply = self.answer(request)
+        self.replied += 1
+        return reply
+
+    def gone(self) -> None:
+        self.gone_calls += 1
+
+
+class Held:
+    """An answer that is held back until it is released."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, request: bytes) -> bytes:
+        self.started.set()
+        assert self.released.wait(HELD_TIMEOUT)
+        return b"late " + request
+
+
+class Node:
+    """A transport, the servers and channels opened through it, and the responders of the channels."""
+
+    server: Server
+
+    def __init__(self, transport: Transport, listen: str) -> None:
+        self.transport = transport
+        self.listen = listen
+        self.responders: list[Recorder] = []
+        self._held: list[Held] = []
+        self._undo = ExitStack()
+
+    def serve(
+        self, answer: Callable[[bytes], bytes | None] = bytes, *, trusted: bool = True, listen: str | None = None
+    ) -> Node:
+        """The node itself, which serves from now on and answers so; a reply is the request unless told otherwise."""
+
+        def accept(peer: str) -> Recorder:
+            self.responders.append(Recorder(peer, answer, trusted))
+            return self.responders[-1]
+
+        if isinstance(answer, Held):
+            self._held.append(answer)
+        self.server = within(SOON, self.transport.serve, listen or self.listen, accept)
+        self._undo.callback(within, 2 * SOON, self.server.close, 0)
+        return self
+
+    def connect(self, address: str | None = None) -> Channel:
+        """A channel to the address, or to the node itself."""
+        channel = within(2 * SOON, self.transport.connect, address or self.server.address, soon())
+        self._undo.callback(within, SOON, channel.close)
+        return channel
+
+    @property
+    def responder(self) -> Recorder:
+        """That of the only channel, once it has been accepted."""
+        until(lambda: self.responders, complaint=lambda: "nothing was accepted")
+        assert len(self.responders) == 1
+        return self.responders[0]
+
+    @property
+    def requests(self) -> list[bytes]:
+        """What all responders were given to answer."""
+        return [request for responder in self.responders for request in responder.requests]
+
+    def gone(self, timeout: float) -> None:
+        """The responder of the only channel has been told, in time, that its peer is gone."""
+        until(lambda: self.responder.gone_calls, timeout, lambda: "gone() was not called")
+        assert self.responder.gone_calls == 1
+
+    def close(self) -> None:
+        """Release what is held back, and close all that was opened, the last first."""
+        for held in self._held:
+            held.released.set()
+        self._undo.close()
+
+
+@contextmanager
+def node_of(transport: Transport, listen: str) -> Iterator[Node]:
+    """A node as long as the block lasts."""
+    node = Node(transport, listen)
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+def in_child(function: Callable[[], object], timeout: float = 2 * HELD_TIMEOUT) -> None:
+    """Run the function in a forked process; AssertionError if it fails there, or takes longer than the timeout."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forking with threads
+        pid = os.fork()
+    if pid == 0:
+        os._exit(_status(function))
+    status = _wait_for(pid, timeout)
+    assert status is not None, "the forked process did not end"
+    assert status == 0, "the forked process failed; what it printed says why"
+
+
+def _status(function: Callable[[], object]) -> int:
+    try:
+        function()
+    except BaseException:  # noqa: BLE001 - the process ends here
+        traceback.print_exc()
+        sys.stderr.flush()
+        return 1
+    return 0
+
+
+def _wait_for(pid: int, timeout: float) -> int | None:
+    """The exit status of a child; None, and it is killed, if it does not end in time."""
+    deadline = Deadline.after(timeout)
+    while not deadline.expired:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(_POLL_INTERVAL)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None

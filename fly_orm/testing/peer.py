@@ -1,0 +1,59 @@
+"""The other process in the tests of a transport. It imports the transport, and nothing of pytest.
+
+It says on its output what it has done, a line at a time, and ends when its input does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from importlib import import_module
+from typing import Any
+
+from fly_orm.deadline import Deadline
+
+#: The request that is never answered.
+HOLD = b"hold"
+
+
+class Responder:
+    """Answers every request with the id of its process, but for the one that is held."""
+
+    trusted = True
+
+    def respond(self, request: bytes) -> bytes:
+        if request == HOLD:
+            _say("holding")
+            threading.Event().wait()
+        return b"%d" % os.getpid()
+
+    def gone(self) -> None:
+        pass
+
+
+def main(factory: str, action: str, address: str, request: str = "") -> None:
+    """Serve at the address, or connect to it, and go on until the input ends."""
+    transport = _load(factory)()
+    if action == "serve":
+        server = transport.serve(address, lambda peer: Responder())
+        _say(server.address)
+    else:
+        channel = transport.connect(address, Deadline.after(10))
+        _say("connected")
+        if request:
+            channel.exchange(request.encode(), Deadline.after(60))
+    sys.stdin.read()
+    os._exit(0)  # whatever threads the transport has left
+
+
+def _load(factory: str) -> Any:
+    module, _, name = factory.partition(":")
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,40 @@
+"""The two sides of a channel, brought together by a name."""
+
+from __future__ import annotations
+
+from fly_orm.deadline import Deadline
+from fly_orm.errors import ConfigurationError, NotDelivered
+from fly_orm.transport import Accept
+
+from .channel import InProcessChannel
+from .server import InProcessServer, find
+
+
+class InProcessTransport:
+    """Channels within this process. An address is any name; all instances share the names. Any thread may call."""
+
+    def connect(self, address: str, deadline: Deadline) -> InProcessChannel:
+        """See :meth:`fly_orm.transport.Transport.connect`."""
+        _check_name(address)
+        server = find(address)
+        if server is None or deadline.expired:
+            problem = "nothing here serves that name" if server is None else f"no time was left of {deadline}"
+            raise NotDelivered(f"cannot connect to {address!r}: {problem}", address=address)
+        return server.open()
+
+    def serve(self, listen: str, accept: Accept) -> InProcessServer:
+        """See :meth:`fly_orm.transport.Transport.serve`. The name is free again when the server is closed."""
+        _check_name(listen)
+        server = InProcessServer(listen, accept)
+        if not server.take_name():
+            raise ConfigurationError(f"{listen!r} is served already: close that server or choose another name")
+        return server
+
+    def is_local(self, address: str) -> bool:
+        """True: nothing outside this process can connect."""
+        return True
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise ConfigurationError("the address of an in-process server is a name, and it must not be empty")
