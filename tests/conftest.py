@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from over import TRANSPORTS, nats, over
+from nats_here import nats
+from over import TRANSPORTS, over
 from psycopg2 import extras
 from shared_cluster import restore
 from side_by_side import SideBySide

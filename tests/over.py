@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,23 +31,6 @@ def provided(source: Path) -> list[str]:
 
 
 TRANSPORTS = sorted(name for source in SOURCES for name in provided(source))
-
-
-@contextmanager
-def nats() -> Iterator[str]:
-    """A NATS server, as the plug-in's own tests start one, and its URL."""
-    with _nats_tests().nats_server() as server:
-        yield server.url
-
-
-def _nats_tests() -> ModuleType:
-    [plugin] = [source for source in SOURCES if "nats" in provided(source)]
-    spec = importlib.util.spec_from_file_location("nats_server", plugin / "tests" / "nats_server.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 from environments import SOURCES, Environment, build, wheel
+from nats_here import nats
 from nodes import node_process, url
-from over import TRANSPORTS, nats
+from over import TRANSPORTS
 from two_regions import SECRET
 
 APP = """

@@ -15,6 +15,7 @@ from . import (
     stalls,
     throughput,
     transactions,
+    transports,
     waiting,
     write_latency,
 )
@@ -30,6 +31,7 @@ MODULES = (
     waiting,
     eager,
     stalls,
+    transports,
 )
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
