@@ -127,7 +127,7 @@ def run(world: World) -> Table:
     absent = sorted(set(registry(TRANSPORTS).names()) - {side.name for side in sides})
     return Table(
         title=(
-            f"{len(MESSAGE)} bytes and back, sealed, and inserts on the primary, with no network, no replica to wait "
+            f"{len(MESSAGE)} bytes and back, sealed, and inserts on the primary, with no network or replica to wait "
             f"for ({TURNS} turns of {SECONDS} s; callers are threads of one process, where inprocess has both ends)"
         ),
         headings=("callers, transport", "p50 ms", "p99 ms", "per s", "insert p50 ms", "p99 ms", "per s"),
