@@ -6,13 +6,30 @@ import argparse
 import signal
 import sys
 
-from . import functions, local_reads, read_your_writes, report, throughput, transactions, waiting, write_latency
+from . import (
+    functions,
+    local_reads,
+    read_your_writes,
+    report,
+    throughput,
+    transactions,
+    transports,
+    waiting,
+    write_latency,
+)
 from .world import world
 
-BENCHMARKS = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (local_reads, write_latency, transactions, functions, read_your_writes, throughput, waiting)
-}
+MODULES = (
+    local_reads,
+    write_latency,
+    transactions,
+    functions,
+    read_your_writes,
+    throughput,
+    waiting,
+    transports,
+)
+BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 
 def main() -> None:
