@@ -34,7 +34,10 @@ class Channel(Protocol):
 
         After any exception (NotDelivered, OutcomeUnknown, or one that interrupted the caller) the channel is of no
         further use: it delivers nothing more, and raises NotDelivered. A later reply to this request must never be
-        taken for the reply to another.
+        taken for the reply to another. Nor is it of any use in a process forked since it was opened.
+
+        NotDelivered has to be certain even if a signal handler raises, in the middle, what a connection raises, such as
+        a TimeoutError.
         """
         ...
 

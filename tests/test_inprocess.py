@@ -130,9 +130,10 @@ def lax(cluster, database):
         close(lax)
 
 
-def test_a_write_whose_reply_is_lost_was_executed_and_says_that_it_may_have_been(lax, link):
+@pytest.mark.parametrize("point", ["cut_before_reply", "cut_after_request"])
+def test_a_write_whose_reply_is_lost_was_executed_and_says_that_it_may_have_been(lax, link, point):
     lax.execute_sql("CREATE TABLE t (i int)")
-    lost = link.cut_before_reply()
+    lost = getattr(link, point)()
     with pytest.raises(OutcomeUnknown):
         lax.execute_sql("INSERT INTO t VALUES (1)")
     assert lost.is_set()

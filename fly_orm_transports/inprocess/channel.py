@@ -16,6 +16,9 @@ from .link import Fault, Link, Point
 
 log = logging.getLogger(__name__)
 
+#: Seconds after which a channel is lost whose request is to be executed all the same.
+MOMENT = 0.1
+
 
 class InProcessChannel:
     """Both ends of a channel. Each request is answered on a thread of its own, so that its caller can time out."""
@@ -68,9 +71,7 @@ class InProcessChannel:
         """Take the request to the responder and its reply back, unless one of them is lost on the way."""
         reply = None
         if self._travel(fault, Point.BEFORE_REQUEST):
-            if fault and fault.point is Point.AFTER_REQUEST:
-                threading.Thread(target=self._lose, args=(fault,), name=f"fly-orm {self._name}", daemon=True).start()
-            reply = self._respond(request)
+            reply = self._respond(request, fault)
             if not self._travel(fault, Point.BEFORE_REPLY):
                 reply = None
         with self._state:
@@ -90,7 +91,18 @@ class InProcessChannel:
         self.close()
         fault.fired.set()
 
-    def _respond(self, request: bytes) -> bytes | None:
+    def _respond(self, request: bytes, fault: Fault | None) -> bytes | None:
+        """The reply; None if there is none, or the fault comes while it is made, or at once when it was made sooner."""
+        if not (fault and fault.point is Point.AFTER_REQUEST):
+            return self._reply_to(request)
+        timer = threading.Timer(MOMENT, self._lose, [fault])
+        timer.start()
+        self._reply_to(request)
+        timer.cancel()
+        self._lose(fault)
+        return None
+
+    def _reply_to(self, request: bytes) -> bytes | None:
         try:
             if len(request) > STRANGER_MAX_MESSAGE_BYTES and not self._responder.trusted:
                 return None

@@ -76,12 +76,13 @@ class Link:
     def cut_before_request(self) -> threading.Event:
         """Lose the next request, and drop its channel: it is not executed, and its sender cannot know that.
 
-        The event is set when this, or one of the other two, has happened. A later order replaces one that has not.
+        The event is set when this, or one of the other two, has happened. A later order replaces one that has not. The
+        next request may be one by which the core opens a channel ahead of its use: send something first.
         """
         return self._order(Point.BEFORE_REQUEST)
 
     def cut_after_request(self) -> threading.Event:
-        """Deliver the next request, and drop its channel at once, while the server executes it."""
+        """Deliver the next request, and drop its channel a moment later, or when the server has executed it."""
         return self._order(Point.AFTER_REQUEST)
 
     def cut_before_reply(self) -> threading.Event:

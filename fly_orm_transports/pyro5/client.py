@@ -75,7 +75,8 @@ class Pyro5Channel:
         try:
             self._link.send(INVOKE, self._seq, request, deadline)
         except FAILURES as error:
-            raise self._not_delivered(f"sending failed: {error} (time limit: {deadline})") from error
+            problem = f"sending failed: {error} (time limit: {deadline})"
+            raise (self._outcome_unknown if self._link.may_be_sent else self._not_delivered)(problem) from error
 
     def _receive(self, deadline: Deadline) -> bytes:
         try:

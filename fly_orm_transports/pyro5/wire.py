@@ -40,6 +40,8 @@ HELLO = b"fly_orm/1"
 #: All that can go wrong between two ends.
 FAILURES = (OSError, ProtocolError)
 
+#: More follows at once: the system need not send what is less than a packet yet. Not every system knows it.
+_MORE: int = getattr(socket, "MSG_MORE", 0)
 _HEADER_BYTES = len(SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data)
 _TAG_BYTES = 6
 _PAYLOAD_SIZE_AT = 12
@@ -75,15 +77,27 @@ class Link:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._unread = b""
+        self.may_be_sent = False
+        """Whether the peer may have the whole of the last message, and act on it."""
         self._closing = threading.Lock()
         abandon_in_children(self)
 
     def send(self, kind: int, seq: int, payload: bytes, deadline: Deadline) -> None:
-        """The whole message is on its way. On any exception it is incomplete, so the peer cannot act on it."""
-        rest = memoryview(frame(kind, seq, payload))
+        """The whole message is on its way. On an exception it is incomplete unless :attr:`may_be_sent`.
+
+        The last byte goes by itself, since a signal handler may raise anything (a TimeoutError, say, which is an
+        OSError like those of the socket), and may do so when the system has just taken the bytes.
+        """
+        data = memoryview(frame(kind, seq, payload))
+        self.may_be_sent = False
+        self._send_all(data[:-1], deadline, _MORE)
+        self.may_be_sent = True
+        self._send_all(data[-1:], deadline, 0)
+
+    def _send_all(self, rest: memoryview, deadline: Deadline, flags: int) -> None:
         while rest:
             limit(self._sock, deadline)
-            rest = rest[self._sock.send(rest) :]
+            rest = rest[self._sock.send(rest, flags) :]
 
     def receive(self, kind: int, max_bytes: int, deadline: Deadline) -> tuple[int, bytes]:
         """The sequence number and payload of the next message, which must be of this kind and size."""

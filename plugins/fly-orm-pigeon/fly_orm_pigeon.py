@@ -16,6 +16,8 @@ from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
 from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept
 
 LENGTH = struct.Struct("!I")
+#: More follows at once: a packet that is not full can wait for it. Not every system knows this.
+MORE = getattr(socket, "MSG_MORE", 0)
 #: A message that has begun is complete after so many seconds.
 MESSAGE_TIMEOUT = 30.0
 #: How often to look whether the peer is still there while its request is answered, in seconds.
@@ -43,9 +45,14 @@ def limit(sock: socket.socket, deadline: Deadline) -> None:
 
 
 def send(sock: socket.socket, message: bytes, deadline: Deadline) -> None:
-    """The message is on its way. After an OSError it is incomplete, so the peer cannot act on it."""
+    """The message is on its way."""
+    send_bytes(sock, LENGTH.pack(len(message)) + message, deadline)
+
+
+def send_bytes(sock: socket.socket, data: bytes, deadline: Deadline, flags: int = 0) -> None:
+    """All of these bytes are on their way."""
     limit(sock, deadline)
-    sock.sendall(LENGTH.pack(len(message)) + message)
+    sock.sendall(data, flags)
 
 
 def receive(sock: socket.socket, max_bytes: int, deadline: Deadline) -> bytes:
@@ -90,28 +97,34 @@ class PigeonChannel:
         self._in_use = threading.RLock()
 
     def exchange(self, request: bytes, deadline: Deadline) -> bytes:
+        if os.getpid() != self._pid:
+            raise NotDelivered("the channel belongs to the parent process", address=self._address)
         with self._in_use:
+            message = LENGTH.pack(len(request)) + request
             try:
-                self._send(request, deadline)
-                return self._receive(deadline)
+                self._send_but_one(message, deadline)
+                return self._finish(message, deadline)
             except BaseException:
                 self.close()  # or a late reply would be there to be taken for the next one's
                 raise
 
-    def _send(self, request: bytes, deadline: Deadline) -> None:
+    def _send_but_one(self, message: bytes, deadline: Deadline) -> None:
+        """Send all but the last byte, without which the peer cannot act on it."""
         try:
-            if len(request) > MAX_MESSAGE_BYTES:
-                raise ConnectionAbortedError(f"{len(request)} bytes, and {MAX_MESSAGE_BYTES} are allowed")
+            if len(message) > MAX_MESSAGE_BYTES + LENGTH.size:
+                raise ConnectionAbortedError(f"{len(message)} bytes, and {MAX_MESSAGE_BYTES} are allowed")
             if not quiet(self._sock):
                 raise ConnectionResetError("the connection was closed")
-            send(self._sock, request, deadline)
+            send_bytes(self._sock, message[:-1], deadline, MORE)
         except OSError as error:
             raise NotDelivered(
                 f"the request was not sent to {self._address}: {error}", address=self._address
             ) from error
 
-    def _receive(self, deadline: Deadline) -> bytes:
+    def _finish(self, message: bytes, deadline: Deadline) -> bytes:
+        """Send the last byte, and return the reply."""
         try:
+            send_bytes(self._sock, message[-1:], deadline)
             return receive(self._sock, MAX_MESSAGE_BYTES, deadline)
         except OSError as error:
             raise OutcomeUnknown(

@@ -82,6 +82,8 @@ class Exchanges(Setting):
 
     def test_an_address_that_others_can_connect_to_is_not_local(self, node: Node) -> None:
         assert node.transport.is_local(node.serve().server.address) in (True, False)
+        named = self.remote_addresses or not self.crosses_processes
+        assert named, "say in remote_addresses to which addresses other machines may be able to connect"
         for address in self.remote_addresses:
             assert node.transport.is_local(address) is False, address
 

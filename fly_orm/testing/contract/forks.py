@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from fly_orm.errors import NotDelivered
+from fly_orm.transport import Channel
+
 from .setting import Setting
 from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, in_child, in_thread, node_of, result, soon
 
@@ -22,6 +27,18 @@ class Forks(Setting):
         in_child(lambda: None)
         assert ask(channel, b"after") == b"after"
         assert node.responder.gone_calls == 0
+
+    def test_a_child_cannot_use_the_channel_itself(self, node: Node) -> None:
+        channel = node.serve().connect()
+        ask(channel, b"before")
+        in_child(lambda: self._use_in_vain(channel))
+        assert ask(channel, b"after") == b"after"
+        assert node.requests == [b"before", b"after"]
+
+    @staticmethod
+    def _use_in_vain(channel: Channel) -> None:
+        with pytest.raises(NotDelivered):
+            channel.exchange(b"child", soon())
 
     def test_a_child_forked_during_an_exchange_does_not_disturb_it(self, node: Node) -> None:
         held = Held()

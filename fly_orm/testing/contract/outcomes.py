@@ -22,6 +22,11 @@ from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, soon, until, within
 SLACK = 2.0
 
 
+#: How often a request is interrupted while it is sent, and how long it is.
+INTERRUPTIONS = 150
+LONG_BYTES = 2 * 1024 * 1024
+
+
 class Interrupted(BaseException):
     """Such as gevent.Timeout or KeyboardInterrupt."""
 
@@ -47,6 +52,24 @@ def interrupted_when(event: threading.Event) -> Iterator[None]:
     finally:
         watcher.join()
         signal.signal(signal.SIGUSR1, previous)
+
+
+@contextmanager
+def timed_out_after(seconds: float) -> Iterator[None]:
+    """A block, on the main thread, that a TimeoutError interrupts, unless it ends before."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError("of the application")
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
 
 
 class Outcomes(Setting):
@@ -109,6 +132,28 @@ class Outcomes(Setting):
             ask(channel, b"next")
         node.gone(self.notice_timeout)
         assert node.requests == [b"write"]
+
+    def test_what_is_not_delivered_is_not_executed_whatever_interrupts_the_caller(self, node: Node) -> None:
+        """An alarm may raise what a socket does, when the last bytes have just been sent."""
+        if not self.crosses_processes:
+            pytest.skip("the transport stays within one process, where nothing is sent")
+        node.serve(lambda request: b"")
+        began = time.monotonic()
+        node.connect().exchange(b"?" * LONG_BYTES, soon())
+        usual, undelivered = time.monotonic() - began, set()
+        for number in range(INTERRUPTIONS):
+            name = b"%03d" % number
+            channel = node.connect()
+            try:
+                with timed_out_after(usual * (number + 1) / INTERRUPTIONS):
+                    channel.exchange(name * (LONG_BYTES // len(name)), soon())
+            except NotDelivered:
+                undelivered.add(name)
+            except (OutcomeUnknown, TimeoutError):
+                pass
+            channel.close()
+        node.server.close(SOON)
+        assert undelivered.isdisjoint(request[:3] for request in node.requests)
 
     def test_no_reply_means_that_the_connection_is_dropped(self, node: Node) -> None:
         channel = node.serve(lambda request: None).connect()
