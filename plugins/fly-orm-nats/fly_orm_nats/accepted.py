@@ -144,6 +144,8 @@ class Accepted:
         self._link.peers.detach(self._peer, True, self._channel)
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
+        if self._sending is not None:
+            self._sending.abandon()
         self._requests.put(None)
         if self._responding:
             # On a thread of its own: what the responder does then, such as cancelling SQL, must not delay the others.

@@ -1,4 +1,4 @@
-"""The connecting side: asking for a channel, and its end of it."""
+"""The connecting side: the caller's end of a channel, and the channel that its threads use."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ class CallerEnd:
         self._link.peers.detach(self._peer, False, self._channel)
         if self._task is not None:
             self._task.cancel()
+        if self._sending is not None:
+            self._sending.abandon()
         if self._exchange is not None:
             self._exchange.fail(why)
 

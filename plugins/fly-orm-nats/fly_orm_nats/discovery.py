@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 
 from fly_orm.deadline import Deadline
 from fly_orm.discovery.lookup import Lookup, LookupFailed, Pace
-from fly_orm.errors import FlyOrmError, NotDelivered
+from fly_orm.errors import ConfigurationError, FlyOrmError, NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.topology import Node
 
@@ -19,12 +19,15 @@ from .frames import Frame, Kind
 from .link import Link
 from .links import Links
 from .options import Options
-from .subjects import inbox, region_address, who_subject
+from .subjects import Address, app_of, inbox, is_id, parse_address, region_address, who_subject
 
 #: How long answers are waited for, in seconds: more than twice the way around the world.
 ANSWER_TIMEOUT = 1.0
 #: And for a connection to NATS.
 LINK_TIMEOUT = 5.0
+
+#: No more nodes than this are known, since whoever may hear the question can answer it as often as it likes.
+MAX_NODES = 1000
 
 #: The ids of the nodes that serve each name.
 Found = Mapping[str, Sequence[str]]
@@ -75,15 +78,15 @@ class NatsDiscovery:
 
 async def _gather(link: Link, app: str) -> Found:
     """Who answers within a while."""
-    found: dict[str, list[str]] = {}
+    found: dict[Address, None] = {}
     nobody = asyncio.Event()
     number = os.urandom(8)
 
     def take(_peer: str, frame: Frame | None) -> None:
         if frame is None:
             nobody.set()
-        elif len(words := frame.data.decode("ascii", "replace").split()) == 2:
-            found.setdefault(words[0], []).append(words[1])
+        elif frame.kind is Kind.HERE and (node := _node(frame.data, app)) and len(found) < MAX_NODES:
+            found[node] = None
 
     link.answers[number] = take
     try:
@@ -93,4 +96,22 @@ async def _gather(link: Link, app: str) -> Found:
             await asyncio.wait_for(nobody.wait(), ANSWER_TIMEOUT)
     finally:
         del link.answers[number]
+    return _by_name(found)
+
+
+def _node(answer: bytes, app: str) -> Address | None:
+    """The node of the application that says it is here, or None if the answer names none."""
+    name, _, node_id = answer.decode("ascii", "replace").partition(" ")
+    if not is_id(node_id) or app_of(name) != app:
+        return None
+    try:
+        return parse_address(f"nats:{name}@{node_id}")
+    except ConfigurationError:
+        return None
+
+
+def _by_name(nodes: Iterable[Address]) -> Found:
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        found.setdefault(node.name, []).append(node.id or "")
     return found

@@ -45,6 +45,11 @@ class Kind(IntEnum):
 TO_NODE = frozenset({Kind.REQUEST, Kind.REPLY_ACK, Kind.CLOSED_BY_CALLER})
 
 
+def closed_by(at_node: bool) -> Kind:
+    """What the end at the node, or at the caller, says when it is over."""
+    return Kind.CLOSED_BY_NODE if at_node else Kind.CLOSED_BY_CALLER
+
+
 @dataclass(frozen=True)
 class Frame:
     """One frame. ``total`` and ``offset`` are bytes of the whole message."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nats.aio.msg import Msg
 
-from .frames import TO_NODE, Frame, Kind, decode
+from .frames import TO_NODE, Frame, Kind, closed_by, decode
 
 if TYPE_CHECKING:
     from .link import Link
@@ -35,11 +35,14 @@ class Incoming:
             self._pass_on(sender, frame)
 
     def _pass_on(self, sender: str, frame: Frame) -> None:
-        end = self._link.peers.hear(sender, frame.kind in TO_NODE, frame.channel)
+        at_node = frame.kind in TO_NODE
+        end = self._link.peers.hear(sender, at_node, frame.channel)
         if end is not None:
             end.take(frame)
         elif frame.kind is Kind.REQUEST:
             self._link.tell(sender, Frame(Kind.NO_CHANNEL, frame.channel, frame.seq))
+        elif frame.kind in (Kind.REPLY, Kind.REQUEST_ACK, Kind.REPLY_ACK):
+            self._link.tell(sender, Frame(closed_by(at_node), frame.channel))
 
     def _nobody(self, sender: str, answer: list[str]) -> None:
         """NATS says that what was sent reached nobody."""

@@ -145,13 +145,14 @@ class Link:
         except FAILURES:  # some of it may have been sent
             self._lost.set()
 
-    async def settle(self) -> None:
+    async def settle(self, seconds: float = 2.0) -> None:
         """NATS has taken what was sent before, and said what it does not permit.
 
         nats-py sends its question for that past what still waits to be sent, so that only the second one comes after.
+        The time limit is that of each.
         """
         for _ in range(2):
-            await self.client.flush(timeout=2)
+            await self.client.flush(timeout=seconds)  # type: ignore[arg-type]  # it waits for fractions as well
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None]:
         """The function runs beside; that the link goes down is no error in it."""

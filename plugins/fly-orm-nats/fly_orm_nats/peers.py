@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fly_orm.deadline import now
 
-from .frames import Frame, Kind
+from .frames import Frame, Kind, closed_by
 
 if TYPE_CHECKING:
     from .link import Link
@@ -87,9 +87,11 @@ class Peers:
             self._link.tell(peer, Frame(Kind.ALIVE))
 
     def lose(self, peer: str, why: str) -> None:
-        """All channels to a peer are over."""
+        """All channels to a peer are over. It is told, as it may only have hung, and would go on with them."""
         known = self._peers.pop(peer, None)
-        for end in [] if known is None else list(known.ends.values()):
+        for (at_node, channel), end in [] if known is None else list(known.ends.items()):
+            if not self._link.ended:
+                self._link.tell(peer, Frame(closed_by(at_node), channel))
             end.lost(why)
 
     def lose_all(self, why: str) -> None:

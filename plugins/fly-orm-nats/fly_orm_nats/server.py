@@ -16,7 +16,7 @@ from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, FlyOrmError
 from fly_orm.transport import Accept
 
-from .accepted import Accepted
+from .accepted import MESSAGE_TIMEOUT, Accepted
 from .connection import FAILURES, Unreachable
 from .frames import VERSION, Frame, Kind, decode
 from .link import Link, LinkDown
@@ -50,6 +50,8 @@ class NatsServer:
         self._members: dict[Accepted, None] = {}
         """The channels whose threads have not ended."""
         self._lost, self._closing = threading.Event(), threading.Event()
+        self._declining = False
+        """Nobody gets a channel any more, as idle ones have ended too: whoever is declined may rely on that."""
         self._close_lock = threading.Lock()
         self._thread = threading.Thread(target=self._keep, name=f"fly-orm nats {address}", daemon=True)
 
@@ -140,7 +142,7 @@ class NatsServer:
         One stranger too many displaces the one that came first: an honest peer is a stranger for a round trip or two,
         so that idlers cannot keep it out by taking all the places.
         """
-        if self._closing.is_set():
+        if self._declining:
             return "it is closing"
         members = list(self._members)
         if len(members) >= MAX_CHANNELS:
@@ -189,6 +191,7 @@ class NatsServer:
         members = list(self._members)
         for accepted in members:
             accepted.join(deadline)
+        self._settle(deadline)
         for accepted in members:
             accepted.disconnect()
             accepted.report_gone()
@@ -196,11 +199,21 @@ class NatsServer:
         for accepted in members:
             accepted.join(last)
 
+    def _settle(self, deadline: Deadline) -> None:
+        """If there is time, NATS has taken the last replies, so that the process may end."""
+        link, remaining = self._link, deadline.within(MESSAGE_TIMEOUT).remaining()
+        if link is None or not remaining:
+            return
+        with suppress(LinkDown, *FAILURES):
+            settling = link.run(Link.settle, remaining)
+            try:
+                settling.result(remaining)
+            except FutureTimeout:
+                settling.cancel()
+
     async def _stop_accepting(self, link: Link) -> None:
-        # Before nobody can connect any more, idle channels take no new request either.
+        self._declining = True
         for accepted in list(self._members):
             accepted.drain()
         await self._unsubscribe(link)
         await link.settle()
-        for accepted in list(self._members):
-            accepted.drain()

@@ -1,7 +1,11 @@
 """The nodes of a region, as they answer through NATS."""
 
+import asyncio
+
 import pytest
 from fly_orm_nats import NatsDiscovery, NatsTransport
+from fly_orm_nats import discovery as module
+from fly_orm_nats.frames import Frame, Kind
 from fly_orm_nats.options import Options
 
 from fly_orm.deadline import Deadline
@@ -69,3 +73,62 @@ def test_that_nats_is_not_there_is_told(nats):
         found.regions(soon())
     assert addresses(found.nodes("syd", AT_ONCE)) == ["nats:shop.syd"]
     until(lambda: "cannot connect" in found.describe("syd"))
+
+
+class Answered:
+    """A link over which the question is answered so, and which then says that nobody else is there."""
+
+    id = "0" * 24
+
+    def __init__(self, *answers, kind=Kind.HERE):
+        self.answers = {}
+        self._texts, self._kind = answers, kind
+
+    async def publish_to(self, subject, payload, reply):
+        [(number, take)] = self.answers.items()
+        for text in self._texts:
+            take("peer", Frame(self._kind, number, data=text))
+        take("", None)
+
+
+def gather(app, *answers, **options):
+    return asyncio.run(module._gather(Answered(*answers, **options), app))
+
+
+ID = "0123456789abcdef01234567"
+GOOD = f"shop.syd {ID}".encode()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"shop.syd",
+        b"shop.syd 0a1b",
+        GOOD + b" more",
+        GOOD.upper(),
+        f"other.syd {ID}".encode(),
+        f"syd {ID}".encode(),
+        f"shop.* {ID}".encode(),
+        f"shop..syd {ID}".encode(),
+        f"shop. {ID}".encode(),
+        f"shop.\xe9 {ID}".encode(),
+        f"shop.{'x' * 200} {ID}".encode(),
+    ],
+)
+def test_an_answer_that_names_no_node_of_the_application_is_left_out(answer):
+    assert gather("shop", answer, GOOD) == {"shop.syd": [ID]}
+
+
+def test_who_answers_more_than_once_is_one_node():
+    assert gather("shop", GOOD, GOOD) == {"shop.syd": [ID]}
+    assert gather("", f"syd {ID}".encode(), GOOD) == {"syd": [ID]}
+
+
+def test_what_is_no_answer_to_the_question_is_left_out():
+    assert gather("shop", GOOD, kind=Kind.OPENED) == {}
+
+
+def test_the_number_of_nodes_is_bounded(monkeypatch):
+    monkeypatch.setattr(module, "MAX_NODES", 3)
+    assert len(gather("shop", *(f"shop.syd {n:024x}".encode() for n in range(9)))["shop.syd"]) == 3
