@@ -35,6 +35,13 @@ def failing_over():
         yield cluster
 
 
+def swap_roles(cluster):
+    """Let the replica take over from the primary, which follows it from then on."""
+    cluster.primary.stop()
+    cluster.promote()
+    cluster.demote()
+
+
 def insert(db, name):
     db.execute_sql("INSERT INTO item (name) VALUES (%s)", (name,))
 
@@ -127,9 +134,7 @@ class TestADemotedPrimary:
             insert(db, "a")
             db.close()
             failing_over.wait_for_replica()
-            failing_over.primary.stop()
-            failing_over.promote()
-            failing_over.demote()
+            swap_roles(failing_over)
             db = stack.enter_context(wrapped(failing_over.primary, "lax", old))
             with pytest.raises(NotPrimary, match="is a replica"):
                 insert(db, "b")
@@ -174,9 +179,7 @@ class TestAnotherTimeline:
     """The primary fails over to the replica, and becomes a replica of it."""
 
     def test_is_followed_by_a_replica_that_has_not_gone_its_own_way(self, failing_over, reader):
-        failing_over.primary.stop()
-        failing_over.promote()
-        failing_over.demote()
+        swap_roles(failing_over)
         with (
             node(failing_over.replica) as address,
             wrapped(failing_over.primary, "lax", address, replication_timeout=5) as db,
@@ -215,9 +218,7 @@ class TestAnotherTimeline:
             ((database, position),) = current().watermarks.positions().items()
         lost = sign(messages.encode([{database: replace(position, lsn=LSN(position.lsn + 2**40))}]), SECRET)
         failing_over.wait_for_replica()
-        failing_over.primary.stop()
-        failing_over.promote()
-        failing_over.demote()
+        swap_roles(failing_over)
         with (
             node(failing_over.replica) as address,
             wrapped(failing_over.primary, "lax", address, replication_timeout=30) as db,

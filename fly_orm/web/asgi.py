@@ -8,7 +8,8 @@ from typing import Any
 
 from ..session import Session, current, session
 from ..tokens import ask, questions
-from .carrier import COOKIE, HEADER, MAX_AGE, Carrier, is_https, seen
+from .carrier import is_https, seen
+from .middleware import Middleware
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -16,25 +17,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class ASGIMiddleware:
+class ASGIMiddleware(Middleware[Application]):
     """An ASGI application (version 3) in which each request is a session that goes on from the client's last one.
 
     ``app.add_middleware(ASGIMiddleware)`` for Starlette and FastAPI. Options and errors are those of
     :class:`~fly_orm.web.WSGIMiddleware`. The token covers what was committed before the response was started. A
     WebSocket is a session as well, which brings no token back. Needs asyncio.
     """
-
-    def __init__(
-        self,
-        app: Application,
-        *,
-        reads: bool = False,
-        max_age: float = MAX_AGE,
-        cookie: str = COOKIE,
-        header: str = HEADER,
-    ) -> None:
-        self._app = app
-        self._carrier = Carrier(reads=reads, max_age=max_age, cookie=cookie, header=header)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

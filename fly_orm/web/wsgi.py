@@ -9,12 +9,13 @@ from typing import Any
 from ..notes import Notes
 from ..session import Session, enter
 from ..tokens import ask, questions
-from .carrier import COOKIE, HEADER, MAX_AGE, Carrier, is_https, seen
+from .carrier import Carrier, is_https, seen
+from .middleware import Middleware
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class WSGIMiddleware:
+class WSGIMiddleware(Middleware[Application]):
     """A WSGI application (PEP 3333) in which each request is a session that goes on from the client's last one.
 
     ``app.wsgi_app = WSGIMiddleware(app.wsgi_app)`` for Flask. A response to a request that has written brings a token
@@ -26,18 +27,6 @@ class WSGIMiddleware:
 
     Raises ConfigurationError where there is a PRIMARY_REGION, but no FLY_ORM_SECRET or no extra ``tokens``.
     """
-
-    def __init__(
-        self,
-        app: Application,
-        *,
-        reads: bool = False,
-        max_age: float = MAX_AGE,
-        cookie: str = COOKIE,
-        header: str = HEADER,
-    ) -> None:
-        self._app = app
-        self._carrier = Carrier(reads=reads, max_age=max_age, cookie=cookie, header=header)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = _Request(self._carrier, environ, start_response)
