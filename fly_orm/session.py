@@ -132,8 +132,7 @@ class Session:
         behind = self.behind.get(database)
         if behind is None:
             self.resumed.add(database)
-        if behind is None or not behind.is_unknown:
-            self.behind[database] = position if behind is None else later(position, behind)
+        self.behind[database] = position if behind is None else later(position, behind)
         self.due.add(database)
 
     def doubt(self, database: str, seconds: float) -> None:
