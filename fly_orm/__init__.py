@@ -3,7 +3,6 @@
 Start with :func:`wrap`; a node of the primary region also calls :func:`serve`, or runs ``fly-orm serve``.
 """
 
-from .calls import call, on_primary
 from .codec import register_type
 from .discovery import Discovery
 from .errors import (
@@ -25,16 +24,18 @@ from .errors import (
     TransactionLost,
     WaitError,
 )
-from .fly import database_url
-from .functions import remote
-from .home import configure
-from .jobs import carried, carry
+from .functions.calling import call, on_primary
+from .functions.registering import remote
 from .lsn import LSN
-from .places import PRIMARY, is_primary, my_region, nodes, primary_region, regions
+from .runtime.database_url import database_url
+from .runtime.regions import PRIMARY, is_primary, my_region, nodes, primary_region, regions
+from .runtime.runtime import configure
 from .serving.server import Serving, serve
-from .session import Route, Served, primary, replica, session, wait_for, why
+from .sessions.blocks import primary, replica, session, wait_for, why
+from .sessions.served import Route, Served
 from .settings import Settings
-from .tokens import resume, token
+from .tokens.jobs import carried, carry
+from .tokens.token import resume, token
 from .topology import Node
 from .transport import Channel, Responder, Server, Transport
 from .waiter import LSNWaiter

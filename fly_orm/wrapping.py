@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
 
 from .errors import ConfigurationError, check_choice
-from .home import Home, default_home
-from .routing.router import OnLag, Reads, Router
-from .routing.wrapped import WrappedDatabase
-from .session import WAITS, Wait
+from .routing.options import OnLag, Options, Reads
+from .routing.router import Router
+from .runtime.runtime import Runtime, default_runtime
+from .sessions.wait import WAITS, Wait
 from .settings import Settings
 
 D = TypeVar("D")
 
 #: The adapter of each ORM, by the package that its database classes derive from. Imported only when one is wrapped.
-_ADAPTERS = {"peewee": "fly_orm.adapters.peewee", "pony": "fly_orm.adapters.pony"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What ``wrap()`` was told about a database."""
-
-    home: Home
-    settings: Settings
-    """The home's, with this database's own timeouts."""
-    name: str | None = None
-    wait: Wait = "write"
-    reads: Reads = "replica"
-    on_lag: OnLag = "primary"
-    primary_functions: tuple[str, ...] = ()
-
-    def router(self, wrapped: WrappedDatabase, orm: Any) -> Router:
-        """The router of a database; ``orm`` is a module with the DB-API's exception names."""
-        return Router(
-            wrapped,
-            self.settings,
-            self.home,
-            name=self.name,
-            wait=self.wait,
-            reads=self.reads,
-            on_lag=self.on_lag,
-            primary_functions=self.primary_functions,
-            orm=orm,
-        )
+_ADAPTERS = {"peewee": "fly_orm.adapters.peewee.adapter", "pony": "fly_orm.adapters.pony.adapter"}
 
 
 def wrap(
@@ -82,12 +53,12 @@ def wrap(
     check_choice("wait", wait, *WAITS)
     check_choice("reads", reads, "replica", "primary")
     check_choice("on_lag", on_lag, "primary", "raise")
-    home = default_home() if settings is None else Home(settings)
+    runtime = default_runtime() if settings is None else Runtime(settings)
     timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
     given = {key: value for key, value in timeouts.items() if not isinstance(value, str)}
     options = Options(
-        home=home,
-        settings=home.settings.with_timeouts(**given),
+        runtime=runtime,
+        settings=runtime.settings.with_timeouts(**given),
         name=name,
         wait=wait,
         reads=reads,

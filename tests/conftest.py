@@ -13,8 +13,9 @@ from shared_cluster import restore
 from side_by_side import SideBySide
 from two_regions import TwoRegions, two_regions
 
-from fly_orm import home
-from fly_orm.session import Session, enter
+from fly_orm.runtime import runtime
+from fly_orm.sessions.context import enter
+from fly_orm.sessions.session import Session
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster, PostgresNotFound
 
@@ -46,7 +47,7 @@ def _anew() -> Iterator[None]:
     """Each test meets its own environment, and has seen nothing."""
     enter(Session())
     yield
-    home.forget()
+    runtime.forget()
 
 
 @pytest.fixture(autouse=True)

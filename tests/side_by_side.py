@@ -12,7 +12,7 @@ from psycopg2 import extensions as ext
 from two_regions import TwoRegions, close
 
 import fly_orm
-from fly_orm.sqlerror import DIAGNOSTICS
+from fly_orm.postgres.sql_error import DIAGNOSTICS
 
 MODES = ["autocommit", "transactions", "begun", "on the primary"]
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fly_orm.alarm import Alarm
+from fly_orm.concurrency.alarm import Alarm
 
 
 @pytest.fixture

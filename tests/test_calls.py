@@ -22,18 +22,9 @@ from playhouse.db_url import connect
 from two_regions import SECRET, close, settings
 
 import fly_orm
-from fly_orm import (
-    NotDelivered,
-    NotPortable,
-    NotSupported,
-    OutcomeUnknown,
-    Refused,
-    RemoteError,
-    ResultLost,
-    Route,
-    home,
-)
-from fly_orm.session import current
+from fly_orm import NotDelivered, NotPortable, NotSupported, OutcomeUnknown, Refused, RemoteError, ResultLost, Route
+from fly_orm.runtime import runtime
+from fly_orm.sessions.context import current
 from fly_orm.testing import Cluster, Wan
 from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
@@ -565,7 +556,7 @@ class TestNodes:
         for _ in range(3):
             with pytest.raises((NotDelivered, OutcomeUnknown)):
                 fly_orm.call(fly_orm.PRIMARY, shop.count, timeout=0.1)
-        assert not home.home().forwarder.directory.aside
+        assert not runtime.current_runtime().forwarder.directory.aside
 
     def test_one_that_knows_no_primary_region_declines(self, here):
         stray = here.start(PRIMARY_REGION="")

@@ -213,4 +213,4 @@ def test_no_text_that_is_told_to_be_a_read_has_an_effect(on_primary, conforming)
             with suppress(psycopg2.Error):
                 on_primary.execute(sql)
                 ran += 1
-    assert not value(on_primary, "SELECT is_called FROM s")
+    assert not value(on_primary, "SELECT is_named FROM s")

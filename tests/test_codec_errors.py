@@ -16,11 +16,11 @@ import psycopg2.errors
 import pytest
 
 from fly_orm import errors
-from fly_orm.adapters import peewee_values
+from fly_orm.adapters.peewee import models as peewee_values
 from fly_orm.codec import CodecError, decode, decode_error, encode, encode_error, register_type
-from fly_orm.messages import SQLError
+from fly_orm.postgres.sql_error import rebuild
+from fly_orm.protocol.messages import SQLError
 from fly_orm.routing.errors import as_driver_error
-from fly_orm.sqlerror import rebuild
 
 peewee_values.install()
 ExceptionGroup: Any = getattr(builtins, "ExceptionGroup", None)

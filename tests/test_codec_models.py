@@ -14,7 +14,7 @@ import msgspec
 import peewee
 import pytest
 
-from fly_orm.adapters import peewee_values
+from fly_orm.adapters.peewee import models as peewee_values
 from fly_orm.codec import CodecError, add_family, decode, decode_error, encode, encode_error
 from fly_orm.errors import ConfigurationError, NotPortable
 

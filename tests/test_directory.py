@@ -16,11 +16,11 @@ from fly_orm.deadline import Deadline
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import Pace
 from fly_orm.discovery.static import StaticDiscovery
-from fly_orm.handshake import GuardedResponder
-from fly_orm.messages import Welcome, encode
-from fly_orm.reaching.channels import AllInUse, OldChannelLost
-from fly_orm.reaching.directory import Directory
-from fly_orm.reaching.forwarder import Forwarder
+from fly_orm.forwarding.channels import AllInUse, OldChannelLost
+from fly_orm.forwarding.directory import Directory
+from fly_orm.forwarding.forwarder import Forwarder
+from fly_orm.protocol.handshake import GuardedResponder
+from fly_orm.protocol.messages import Welcome, encode
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import soon, until
 from fly_orm.topology import Topology
@@ -187,7 +187,7 @@ def forwarding(monkeypatch):
     with ExitStack() as undo:
 
         def make(discovery):
-            monkeypatch.setattr("fly_orm.reaching.directory.make_discovery", lambda name, settings: discovery)
+            monkeypatch.setattr("fly_orm.forwarding.directory.make_discovery", lambda name, settings: discovery)
             made = Forwarder(lax(), Refusing())
             undo.callback(made.close)
             return made

@@ -6,14 +6,15 @@ from contextlib import ExitStack, contextmanager
 
 import peewee
 import pytest
+from fly_orm.tokens.token.signing import sign
 from msgspec.structs import replace
 from two_regions import SECRET, close, settings, two_regions
 
 import fly_orm
-from fly_orm import LSN, NotPrimary, Route, messages, resume, session, token
+from fly_orm import LSN, NotPrimary, Route, resume, session, token
 from fly_orm.deadline import Deadline, now
-from fly_orm.session import current
-from fly_orm.signing import sign
+from fly_orm.protocol import messages
+from fly_orm.sessions.context import current
 from fly_orm.testing import Cluster
 from fly_orm.topology import Node
 

@@ -270,7 +270,7 @@ class TestTheNodesOfThePrimaryRegion:
             assert names(regions) == "one three"
 
     def test_one_whose_channels_are_all_in_use_is_not_set_aside(self, regions, monkeypatch):
-        monkeypatch.setattr("fly_orm.reaching.directory.MAX_CHANNELS", 1)
+        monkeypatch.setattr("fly_orm.forwarding.directory.MAX_CHANNELS", 1)
         regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
         db = regions.lax(options={"rpc_timeout": 0.3})
         with db.atomic():

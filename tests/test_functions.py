@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from fly_orm.functions.registering.registering import find, register, registered
 
 import fly_orm
-from fly_orm import ConfigurationError, functions
-from fly_orm.functions import find, register, registered
+from fly_orm import ConfigurationError
+from fly_orm.functions import registering as functions
 
 
 def plain(a, b=2):

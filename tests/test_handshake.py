@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fly_orm import handshake
 from fly_orm.errors import AuthenticationFailed, NotDelivered
-from fly_orm.handshake import ClientHandshake, GuardedResponder
+from fly_orm.protocol import handshake
+from fly_orm.protocol.handshake import ClientHandshake, GuardedResponder
 
 SECRET = "0123456789abcdef"
 

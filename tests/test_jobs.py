@@ -13,7 +13,7 @@ from two_regions import SECRET, settings
 import fly_orm
 from examples.two_regions.process import Process
 from fly_orm import ConfigurationError, InvalidToken, carried, carry, session
-from fly_orm.session import current
+from fly_orm.sessions.context import current
 
 
 @pytest.fixture

@@ -534,9 +534,9 @@ def test_a_database_that_has_a_name_can_be_served_before_it_is_bound(
 
 def test_a_database_without_a_name_is_called_by_none_before_it_is_bound(regions: TwoRegions, wrap: Any) -> None:
     database = wrap(orm.Database())
-    assert not database._fly_orm.is_called(regions.name)
+    assert not database._fly_orm.is_named(regions.name)
     database.bind("postgres", **parameters(regions.cluster.replica, regions.name))
-    assert database._fly_orm.is_called(regions.name)
+    assert database._fly_orm.is_named(regions.name)
 
 
 def test_what_is_no_postgres_cannot_be_served(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from pony_regions import LOCAL, PRIMARY, in_thread, parameters, pony_in_lax, rou
 from two_regions import TwoRegions
 
 import fly_orm
-from fly_orm.session import Session, enter
+from fly_orm.sessions.context import enter
+from fly_orm.sessions.session import Session
 
 pytestmark = pytest.mark.over_every_transport
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from fly_orm.concurrency.pool import Pool, PoolTimeout
 from fly_orm.deadline import Deadline
-from fly_orm.pool import Pool, PoolTimeout
 
 SOON = Deadline.after(None)
 

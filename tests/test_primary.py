@@ -13,8 +13,9 @@ import pytest
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotPrimary
 from fly_orm.lsn import LSN
-from fly_orm.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
-from fly_orm.primary import PrimaryPool, is_replica
+from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.recovery import is_replica
+from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
 from fly_orm.serving.executor import Executor
 from fly_orm.waiters import PollingWaiter
 

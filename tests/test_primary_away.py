@@ -12,7 +12,7 @@ from two_regions import close, settings
 
 import fly_orm
 from fly_orm.deadline import Deadline, now
-from fly_orm.primary import PrimaryPool
+from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.testing import Wan
 
 STUBBORN = """

@@ -12,7 +12,7 @@ from psycopg2 import extensions as ext
 from two_regions import TwoRegions, two_regions
 
 import fly_orm
-from fly_orm.messages import Declined
+from fly_orm.protocol.messages import Declined
 from fly_orm.serving.executor import ChannelExecutor
 from fly_orm.testing import Cluster
 

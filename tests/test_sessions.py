@@ -12,7 +12,7 @@ import pytest
 
 import fly_orm
 from fly_orm import ConfigurationError, ReplicationTimeout, Route
-from fly_orm.session import current
+from fly_orm.sessions.context import current
 
 pytestmark = pytest.mark.over_every_transport
 

@@ -13,17 +13,18 @@ from contextvars import copy_context
 
 import itsdangerous
 import pytest
+from fly_orm.tokens.token.signing import sign
 from peewee import PostgresqlDatabase
 from two_regions import SECRET, close, settings
 
 import fly_orm
-from fly_orm import ConfigurationError, InvalidToken, Route, Settings, messages, resume, session, token
+from fly_orm import ConfigurationError, InvalidToken, Route, Settings, resume, session, token
 from fly_orm.deadline import Deadline, now
 from fly_orm.lsn import LSN
 from fly_orm.position import UNKNOWN, Position
-from fly_orm.primary import PrimaryConnection
-from fly_orm.session import current
-from fly_orm.signing import sign
+from fly_orm.postgres.primary_connection import PrimaryConnection
+from fly_orm.protocol import messages
+from fly_orm.sessions.context import current
 from fly_orm.testing.processes import children
 
 

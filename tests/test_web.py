@@ -7,16 +7,17 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 
 import pytest
+from fly_orm.tokens.token.signing import sign
 from nodes import url
 from two_regions import SECRET, settings
 
 import fly_orm
 from examples.two_regions.process import Process
-from fly_orm import ConfigurationError, Settings, messages
+from fly_orm import ConfigurationError, Settings
 from fly_orm.lsn import LSN
 from fly_orm.position import Position
-from fly_orm.session import current
-from fly_orm.signing import sign
+from fly_orm.protocol import messages
+from fly_orm.sessions.context import current
 from fly_orm.topology import Topology
 from fly_orm.web import WSGIMiddleware
 from fly_orm.web.carrier import is_https

@@ -68,8 +68,10 @@ def _several(found: list[Statement]) -> Statement:
         if kind in kinds:
             return Statement(kind=kind, why=why)
     if kinds <= {Kind.READ, Kind.SERVER}:
-        calls = frozenset().union(*(statement.calls for statement in found))
-        return Statement(kind=Kind.SERVER if Kind.SERVER in kinds else Kind.READ, why=why, copy=copy, calls=calls)
+        calls = frozenset().union(*(statement.function_names for statement in found))
+        return Statement(
+            kind=Kind.SERVER if Kind.SERVER in kinds else Kind.READ, why=why, copy=copy, function_names=calls
+        )
     pins = Kind.SET in kinds or any(statement.pins for statement in found)
     ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
     return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy, ends=ends)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from . import settings, transactions
+from . import session_settings as settings
+from . import transactions
 from .reader import Reader
 from .statement import Kind, Statement, write
 from .temporary import create

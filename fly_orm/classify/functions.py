@@ -31,7 +31,7 @@ _FUNCTIONS = re.compile(
 )
 
 
-def calls(part: list[str]) -> frozenset[str]:
+def function_names(part: list[str]) -> frozenset[str]:
     """The names in these tokens that a parenthesis follows: functions, and some keywords."""
     return frozenset(name.strip('"') for name, after in pairwise(part) if after == "(" and is_name(name))
 

@@ -48,7 +48,7 @@ def _around(command: str, inner: Statement) -> Statement:
     """What a command is that runs the inner statement."""
     kind = inner.kind if inner.kind in {Kind.READ, Kind.SERVER} else Kind.WRITE
     pins = inner.pins or inner.kind is Kind.SET
-    return Statement(kind=kind, why=f"{command} {inner.why}", pins=pins, calls=inner.calls)
+    return Statement(kind=kind, why=f"{command} {inner.why}", pins=pins, function_names=inner.function_names)
 
 
 def _analyze(options: list[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from .functions import Functions, calls
+from .functions import Functions, function_names
 from .lexer import is_name
 from .set_config import set_config
 from .statement import Kind, Statement, write
@@ -26,7 +26,7 @@ def query(part: list[str], functions: Functions) -> Statement:
         statement = _from_effects(effects, part)
     if statement is None and uses_pg_temp(words):
         statement = write("pg_temp is a schema of one session")
-    return statement or Statement(kind=Kind.READ, why=part[start].upper(), calls=calls(part))
+    return statement or Statement(kind=Kind.READ, why=part[start].upper(), function_names=function_names(part))
 
 
 def _into(part: list[str], words: set[str]) -> Statement | None:

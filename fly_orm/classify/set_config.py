@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .lexer import END, is_name, literal
 from .reader import Reader
-from .settings import breaks_reads
+from .session_settings import breaks_reads
 from .statement import Kind, Statement, write
 
 #: May stand beside set_config() in a SELECT that is run in two sessions.

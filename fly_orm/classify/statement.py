@@ -28,28 +28,29 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statement:
-    """What the text of a statement tells.
-
-    name: of the savepoint, as the server folds it, or of the setting in lower case (of several, separated by commas);
-    None if it cannot be told. read_only: a BEGIN that a replica can serve. simple: a transaction command that is known
-    completely, so that it may be delayed. pins: leaves state in the session that serves it. resets: forgets all earlier
-    settings. primary_only: a setting that a replica refuses, or that would break reads on it. copy: the direction of a
-    COPY with the client. ends: several statements, one of which ends a transaction. calls: of a read, the words that
-    may name a function that it calls, in lower case.
-    """
+    """What the text of a statement tells."""
 
     kind: Kind
     why: str
+    """A short clause for :attr:`fly_orm.Served.why`."""
     name: str | None = None
+    """The savepoint, as the server folds it, or the setting in lower case (several are separated by commas)."""
     read_only: bool = False
+    """A BEGIN that a replica can serve."""
     simple: bool = False
-    isolation: str | None = None
+    """A transaction command that is understood completely, so that it may be delayed."""
     pins: bool = False
+    """Leaves state in the session that serves it."""
     resets: bool = False
+    """Resets all earlier settings."""
     primary_only: bool = False
+    """A setting that a replica refuses, or that would break reads on it."""
     copy: Literal["in", "out"] | None = None
+    """The direction of a COPY between client and server."""
     ends: bool = False
-    calls: frozenset[str] = frozenset()
+    """Several statements, one of which ends a transaction."""
+    function_names: frozenset[str] = frozenset()
+    """Of a read: the words, in lower case, that may name a function that it calls."""
 
 
 def write(why: str, *, pins: bool = False) -> Statement:

@@ -55,7 +55,6 @@ def begin(reader: Reader) -> Statement:
     return Statement(
         kind=Kind.BEGIN,
         why="BEGIN",
-        isolation=found.isolation,
         simple=found.known,
         read_only=found.known and found.read_only is True and found.isolation != "SERIALIZABLE",
     )

@@ -11,8 +11,8 @@ are, the worst that comes of them is a CodecError.
 
 from .family import Family, Packed, add_family
 from .raised import decode_error, encode_error
-from .refusal import CodecError
 from .registry import register_type
+from .unsupported import CodecError
 from .values import decode, encode
 
 __all__ = [

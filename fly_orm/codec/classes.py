@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..sqlerror import looks_like
+from ..postgres.sql_error import looks_like
 from .family import FAMILIES, MODULE, REGISTERED
 from .names import found, module_and_name
 from .raisable import may_travel
-from .refusal import CodecError
 from .registry import BY_CLASS, registered
+from .unsupported import CodecError
 
 #: Packages whose exception classes are known wherever the package has been imported.
 _PACKAGES = ("builtins", "psycopg2", "peewee", "pony.orm")

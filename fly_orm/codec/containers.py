@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .kinds import DICT, FROZENSET, LIST, SET, TUPLE
-from .refusal import CodecError, Refusal
 from .tree import PACKERS, PLAIN, Packer, Unpacker, deeper, unpack
+from .unsupported import CodecError, Refusal
 
 
 def _pack_items(kind: int) -> Packer:

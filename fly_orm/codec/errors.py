@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..sqlerror import looks_like
+from ..postgres.sql_error import looks_like
 from .classes import reference, referred
 from .containers import pack_attributes
 from .facets import args_of, attributes_of, fields_of, make, members_of, raw, set_raw
 from .kinds import DICT, ERROR, LIST
 from .names import class_name, described, text_of
-from .refusal import CodecError, Refusal, cannot_travel
 from .registry import BY_CLASS
 from .shapes import Hooks
 from .traces import notes_of
 from .tree import PACKERS, Packer, deeper, expect, operands, pack, unpack
+from .unsupported import CodecError, Refusal, cannot_travel
 
 #: Makes a node of an exception that belongs to another, at a depth.
 Nested = Callable[[BaseException, int], Any]

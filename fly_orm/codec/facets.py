@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import psycopg2
 
-from ..messages import SQLError
-from ..sqlerror import describe, rebuild
-from .refusal import CodecError
+from ..postgres.sql_error import describe, rebuild
+from ..protocol.messages import SQLError
 from .tree import expect
+from .unsupported import CodecError
 
 _SYNTAX_TEXTS = ("msg", "filename", "text")
 _UNICODE = ("encoding", "object", "start", "end", "reason")

@@ -11,8 +11,8 @@ from ..errors import ConfigurationError, NotPortable
 from .containers import pack_attributes
 from .kinds import FAMILY
 from .names import described
-from .refusal import CodecError, Refusal
 from .tree import Packer, deeper, expect, unpack
+from .unsupported import CodecError, Refusal
 
 #: What stands before the name of an exception class in place of a family's prefix.
 MODULE, REGISTERED = "module", "type"

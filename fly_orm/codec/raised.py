@@ -12,9 +12,9 @@ from .facets import raw
 from .kinds import ERROR, LIST, REMOTE
 from .names import class_name, described, text_of
 from .raisable import may_travel
-from .refusal import CodecError, Refusal
 from .traces import notes_of, trace_of
 from .tree import check_depth, expect, operands
+from .unsupported import CodecError, Refusal
 from .values import guarded, to_bytes, to_tree
 
 #: How many exceptions a chain of causes has, at most.

@@ -11,9 +11,9 @@ from ..errors import ConfigurationError
 from .kinds import OBJECT
 from .names import class_name, module_and_name, wire_name
 from .raisable import may_travel
-from .refusal import CodecError
 from .shapes import Hooks, Shape, shape_of
 from .tree import PACKERS, PLAIN, Packer, expect, unpack
+from .unsupported import CodecError
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any
 
 from . import kinds
-from .refusal import CodecError, Refusal
 from .tree import Packer, Unpacker, expect, operand, operands, unpack
+from .unsupported import CodecError, Refusal
 
 #: Reducing a Fraction takes time by the square of its digits. Longer ones do not travel.
 MAX_FRACTION_BITS = 32 * 1024

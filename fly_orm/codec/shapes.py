@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from ..errors import NotPortable
 from .names import class_name, described
-from .refusal import CodecError, Refusal
 from .tree import deeper, expect, operands, pack, unpack
+from .unsupported import CodecError, Refusal
 
 #: A class that is made by a ``class`` statement, not in C (object.h, Py_TPFLAGS_HEAPTYPE).
 _HEAP_TYPE = 1 << 9

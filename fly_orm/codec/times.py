@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from .kinds import DATE, DATETIME, TIME, TIMEDELTA, TIMEZONE, ZONE
 from .names import class_name
-from .refusal import CodecError, Refusal
 from .tree import PACKERS, Packer, Unpacker, expect, operand, operands, unpack
+from .unsupported import CodecError, Refusal
 
 #: A key is a path below the directory of zones, so a stranger's is looked at before it is opened.
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,3}")

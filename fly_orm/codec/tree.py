@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import NoneType
 from typing import Any
 
-from .refusal import CodecError, Refusal, cannot_travel
+from .unsupported import CodecError, Refusal, cannot_travel
 
 #: Makes a node of a value at a depth.
 Packer = Callable[[Any, int], list[Any]]

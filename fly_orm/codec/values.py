@@ -12,11 +12,11 @@ from . import errors, family
 from .containers import CONTAINERS, CONTENTS
 from .kinds import ERROR, FAMILY, OBJECT
 from .names import described
-from .refusal import CodecError, Refusal
 from .registry import unpack_object
 from .scalars import SCALAR_KINDS, SCALARS, mended
 from .times import TIME_KINDS, TIMES
 from .tree import FINDERS, PACKERS, UNPACKERS, pack, unpack
+from .unsupported import CodecError, Refusal
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from psycopg2.errorcodes import CONNECTION_FAILURE
 from psycopg2.errors import ConnectionFailure
 
 from ..errors import FlyOrmError, NotSupported, TransactionLost
-from ..messages import SQLError
+from ..protocol.messages import SQLError
 
 
 def explain(described: SQLError) -> SQLError:

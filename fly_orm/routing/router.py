@@ -5,72 +5,50 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from ..classify import Classifier
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotAReplica, ReplicationTimeout
-from ..home import Home
-from ..notes import Touched
+from ..forwarding.forwarder import Forwarder
+from ..local.server import LocalServer
 from ..position import Position
-from ..reaching.forwarder import Forwarder
-from ..session import Session, Wait, current, invocation
-from ..settings import Settings
+from ..sessions.activity import Activity
+from ..sessions.context import current, invocation
+from ..sessions.session import Session
+from ..sessions.wait import Wait
 from .errors import as_driver_error
-from .local_server import LocalServer
-from .wrapped import WrappedDatabase
+from .options import Options
+from .wrapped_database import WrappedDatabase
 
 log = logging.getLogger("fly_orm")
-
-#: Where reads run that nothing else sends to the primary.
-Reads = Literal["replica", "primary"]
-
-
-#: What becomes of a write whose replica is late.
-OnLag = Literal["primary", "raise"]
 
 
 class Router:
     """How the statements of one database find their way. Thread-safe and fork-safe."""
 
-    def __init__(
-        self,
-        wrapped: WrappedDatabase,
-        settings: Settings,
-        home: Home,
-        *,
-        name: str | None = None,
-        wait: Wait = "write",
-        reads: Reads = "replica",
-        on_lag: OnLag = "primary",
-        primary_functions: Iterable[str] = (),
-        orm: Any = None,
-    ) -> None:
+    def __init__(self, wrapped: WrappedDatabase, options: Options, exceptions: Any = None) -> None:
+        """``exceptions`` is a module with the DB-API's exception names, which the ORM's callers catch."""
         self.wrapped = wrapped
-        self.settings = settings
-        self._home = home
-        self._name = name
+        self.settings = options.settings
+        self.exceptions = exceptions
         self.connect = wrapped.connect
-        self.classify = Classifier(primary_functions)
-        self._wait = wait
-        self._on_lag = on_lag
-        self.reads_there = reads == "primary"
+        self.classify = Classifier(options.primary_functions)
+        self.reads_there = options.reads == "primary"
         """Whether every read runs on the primary."""
-        self.orm = orm
-        """A module with the DB-API's exception names, which the ORM's callers catch."""
         self.reference = weakref.ref(self)
         """What stands for it where it must not be kept alive."""
         self.local = self._local()
         """The server that this process connects to."""
+        self._options = options
         _routers.add(self)
 
     @property
     def name(self) -> str:
         """What the nodes call the database; a deferred one learns it late."""
-        return self._name or self.wrapped.name()
+        return self._options.name or self.wrapped.name()
 
-    def is_called(self, name: str) -> bool:
+    def is_named(self, name: str) -> bool:
         """Whether this is the database that the nodes call so."""
         try:
             return self.name == name
@@ -80,7 +58,7 @@ class Router:
     @property
     def forwarder(self) -> Forwarder:
         """Sends statements to the primary region."""
-        return self._home.forwarder
+        return self._options.runtime.forwarder
 
     def deadline(self) -> Deadline:
         """By when a request to the primary region has to be answered."""
@@ -144,23 +122,23 @@ class Router:
             behind = session.behind.get(self.name)
         return behind is not None and self._is_late(behind, session)
 
-    def touched(self, session: Session, *, reads: bool) -> Touched | None:
+    def activity_of(self, session: Session, *, reads: bool) -> Activity | None:
         """What this session has done here that the local server has to be asked about; None if nothing.
 
         That is what it wrote directly on a primary, and with ``reads`` also what it has read.
         """
-        noted = None if session.notes is None else session.notes.touched.get(self)
-        untold = session.notes is None and self.local.at_primary
-        if untold or (reads and (noted is not None or self.reference in session.read)):
-            return Touched(wrote=True)  # for all that is known
-        return noted if noted is not None and (noted.wrote or noted.read) else None
+        activity = None if session.activity is None else session.activity.by_database.get(self)
+        untold = session.activity is None and self.local.at_primary
+        if untold or (reads and (activity is not None or self.reference in session.read)):
+            return Activity(wrote=True)  # for all that is known
+        return activity if activity is not None and (activity.wrote or activity.read) else None
 
-    def shown(self, touched: Touched) -> Position | None:
+    def position_after(self, activity: Activity) -> Position | None:
         """A position that covers that; None if it turns out to be nothing, UNKNOWN if the server cannot be asked."""
-        return self.local.shown(self.name, touched)
+        return self.local.position_after(self.name, activity)
 
     def _when(self, session: Session, wait: Wait | None = None) -> Wait:
-        return wait or session.wait or self._wait
+        return wait or session.wait or self._options.wait
 
     def _wait_now(self, commit: Position, session: Session, *, own: bool) -> float:
         started = now()
@@ -179,7 +157,7 @@ class Router:
 
     def _report(self, late: ReplicationTimeout, waited: float, *, own: bool) -> None:
         """Say that the replica is late, in the way that was asked for, if what it lacks is the session's own."""
-        if self._on_lag == "raise" and own:
+        if self._options.on_lag == "raise" and own:
             late.waited = waited
             raise self.driver_error(late) from late.__cause__
         log.warning("%s; this session reads from the primary until it has", late)
@@ -196,13 +174,13 @@ class Router:
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as the callers of this database's driver and ORM can catch it."""
-        return as_driver_error(error, *filter(None, [self.orm]))
+        return as_driver_error(error, *filter(None, [self.exceptions]))
 
     def close(self) -> None:
         """Close channels and connections; they are opened again when they are needed."""
         local, self.local = self.local, self._local()
         local.close()
-        self._home.close()
+        self._options.runtime.close()
 
     def after_fork(self) -> None:
         """Let go of the parent's connections without touching them."""

@@ -9,11 +9,14 @@ from typing import Protocol
 import msgspec
 import psycopg2
 
-from ..alarm import Alarm
+from ..concurrency.alarm import Alarm
+from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
-from ..invocation import Invocation
-from ..messages import (
+from ..postgres.primary_connection import PrimaryConnection
+from ..postgres.primary_pool import PrimaryPool
+from ..postgres.running_statement import CANCEL_TIMEOUT
+from ..protocol.messages import (
     BUSY,
     Call,
     Cancel,
@@ -31,9 +34,7 @@ from ..messages import (
     decode_request,
     encode,
 )
-from ..pool import PoolTimeout
-from ..primary import PrimaryConnection, PrimaryPool
-from ..running import CANCEL_TIMEOUT
+from ..sessions.invocation import Invocation
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
 from .lease import ConnectionBroken, Lease
 
@@ -43,7 +44,7 @@ IDLE_TIMEOUT = 60.0
 _ABOUT_TO_STOP = "this node is about to stop"
 
 
-class Calls(Protocol):
+class FunctionRunner(Protocol):
     """What runs functions."""
 
     def run(self, call: Call, begun: Callable[[Invocation], None]) -> Returned | Declined:
@@ -62,12 +63,12 @@ class Executor:
         self,
         region: str,
         pools: Iterable[PrimaryPool],
-        calls: Calls,
+        runner: FunctionRunner,
         *,
         idle_timeout: float | None = IDLE_TIMEOUT,
     ) -> None:
         self.region = region
-        self.calls = calls
+        self.runner = runner
         self.pools = {pool.name: pool for pool in pools}
         self.idle_timeout = idle_timeout
         self.alarm = Alarm("fly_orm executor alarm")
@@ -95,7 +96,7 @@ class Executor:
         """Close the connections to the primary, ending what still runs on them."""
         for lease in list(self.leases.values()):
             lease.break_off()
-        self.calls.stop()
+        self.runner.stop()
         for pool in self.pools.values():
             pool.close()
         self.alarm.close()
@@ -178,7 +179,7 @@ class ChannelExecutor:
         if self._executor.draining:
             return Declined(reason="draining", message=_ABOUT_TO_STOP)
         try:
-            return self._executor.calls.run(call, self._begun)
+            return self._executor.runner.run(call, self._begun)
         finally:
             self._invocation = None
 

@@ -11,13 +11,13 @@ import msgspec
 import psycopg2
 from psycopg2 import extensions as ext
 
-from ..alarm import Alarm
-from ..deadline import Deadline, now
-from ..messages import Column, Done, Result, Run, SQLError
+from ..concurrency.alarm import Alarm
+from ..deadline import Deadline
 from ..position import Position
-from ..primary import Ending, PrimaryConnection
-from ..running import CANCEL_TIMEOUT, RunningStatement
-from ..sqlerror import describe
+from ..postgres.primary_connection import Ending, PrimaryConnection
+from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
+from ..postgres.sql_error import describe
+from ..protocol.messages import Column, Done, Result, Run, SQLError
 
 IDLE = ext.TRANSACTION_STATUS_IDLE
 IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
@@ -50,7 +50,6 @@ class Lease:
 
     def run(self, request: Run, deadline: Deadline) -> Done:
         """What came of the request; ConnectionBroken if the connection did not survive it."""
-        started = now()
         self._out_of_time = False
         cursor = self._connection.cursor()
         try:
@@ -68,7 +67,6 @@ class Lease:
             kept=not self._raw.closed and (request.keep or self.transaction != IDLE),
             position=position,
             wrote=ends.wrote,
-            seconds=now() - started,
         )
 
     @property

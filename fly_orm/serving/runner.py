@@ -11,20 +11,22 @@ from typing import Any
 
 import psycopg2
 
-from .. import codec, functions
-from ..alarm import Alarm
-from ..deadline import Deadline, now
+from .. import codec
+from ..concurrency.alarm import Alarm
+from ..concurrency.pool import PoolTimeout
+from ..deadline import Deadline
 from ..errors import NotPortable, NotPrimary
-from ..functions import Function
-from ..home import Home, at_home
-from ..invocation import Invocation
-from ..messages import BUSY, Call, Declined, Returned
-from ..notes import Touched
-from ..pool import PoolTimeout
+from ..functions import registering as functions
+from ..functions.registering import Function
 from ..position import UNKNOWN, Position
-from ..primary import PrimaryPool
+from ..postgres.primary_pool import PrimaryPool
+from ..protocol.messages import BUSY, Call, Declined, Returned
 from ..routing.router import Router, routers
-from ..session import Session, enter
+from ..runtime.runtime import Runtime, use_runtime
+from ..sessions.activity import Activity
+from ..sessions.context import enter
+from ..sessions.invocation import Invocation
+from ..sessions.session import Session
 from .workers import Workers
 
 log = logging.getLogger("fly_orm")
@@ -36,8 +38,8 @@ _CLOSING = "this node is about to stop"
 class Runner:
     """Runs at most ``max_size`` functions at a time, each on a thread, and in a session, of its own. Thread-safe."""
 
-    def __init__(self, home: Home, pools: Iterable[PrimaryPool], *, max_size: int) -> None:
-        self._home = home
+    def __init__(self, runtime: Runtime, pools: Iterable[PrimaryPool], *, max_size: int) -> None:
+        self._runtime = runtime
         self._pools = list(pools)
         self._alarm = Alarm("fly_orm function alarm")
         self._workers: Workers[Returned | Declined] = Workers("fly_orm function", max_size=max_size, leave=_disconnect)
@@ -85,13 +87,13 @@ class Runner:
 
     @property
     def _release(self) -> str:
-        return f"release {self._home.settings.release or 'unnamed'!r}"
+        return f"release {self._runtime.settings.release or 'unnamed'!r}"
 
     def _check(self, call: Call) -> None:
         """Raise NotPrimary if the function needs a primary, and a database of this node is a replica."""
         if not call.on_primary:
             return
-        if self._home.settings.topology.primary_region is None:
+        if self._runtime.settings.topology.primary_region is None:
             raise NotPrimary("PRIMARY_REGION is not set on this node, so what functions write could not be waited for")
         for pool in self._pools:
             try:
@@ -113,10 +115,12 @@ class Runner:
 
     def _run_inside(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         """In the context of the function."""
-        started = now()
         enter(Session(invocation))
         run = _Run(function)
-        with at_home(self._home), self._alarm.limit(invocation.deadline.remaining(), lambda: _too_late(invocation)):
+        with (
+            use_runtime(self._runtime),
+            self._alarm.limit(invocation.deadline.remaining(), lambda: _too_late(invocation)),
+        ):
             try:
                 with _databases():
                     run(call)
@@ -124,7 +128,7 @@ class Runner:
                 if not run.begun:
                     return self._not_begun(function, error)
                 run.failed(error)
-        return Returned(**run.outcome, written=self._written(invocation), seconds=now() - started)
+        return Returned(**run.outcome, written=self._written(invocation))
 
     def _not_begun(self, function: Function, error: BaseException) -> Declined:
         if isinstance(error, codec.CodecError | TypeError):
@@ -134,15 +138,15 @@ class Runner:
         return Declined(reason="unavailable", message=message)
 
     def _written(self, invocation: Invocation) -> dict[str, Position]:
-        for database, touched in list(invocation.touched.items()):
-            if isinstance(database, Router) and (position := _position(database, touched)) is not None:
+        for database, activity in list(invocation.by_database.items()):
+            if isinstance(database, Router) and (position := _position(database, activity)) is not None:
                 invocation.saw(database.name, position)
         return invocation.written
 
 
-def _position(router: Router, touched: Touched) -> Position | None:
+def _position(router: Router, activity: Activity) -> Position | None:
     try:
-        return router.local.primary.position(router.name, touched)
+        return router.local.primary.position(router.name, activity)
     except NotPrimary as error:
         log.warning("%s", error)
         return UNKNOWN

@@ -10,10 +10,10 @@ import psycopg2
 
 from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
-from ..handshake import GuardedResponder
-from ..home import Home, default_home
-from ..primary import PrimaryPool
+from ..postgres.primary_pool import PrimaryPool
+from ..protocol.handshake import GuardedResponder
 from ..registry import make_transport
+from ..runtime.runtime import Runtime, default_runtime
 from ..settings import Settings
 from ..transport import Responder, Server, Transport
 from ..wrapping import router_of
@@ -79,13 +79,13 @@ def serve(
 
     Raises ConfigurationError if the address cannot be served, or is not on loopback while no secret is set.
     """
-    home = default_home() if settings is None else Home(settings)
-    settings = home.settings
+    runtime = default_runtime() if settings is None else Runtime(settings)
+    settings = runtime.settings
     transport = make_transport(settings.transport)
     address = listen or settings.listen
     _require_secret(transport, address, settings)
     pools = _pools(databases, pool_size)
-    runner = Runner(home, pools, max_size=pool_size)
+    runner = Runner(runtime, pools, max_size=pool_size)
     executor = Executor(settings.topology.region, pools, runner, idle_timeout=idle_timeout)
 
     def accept(peer: str) -> Responder:

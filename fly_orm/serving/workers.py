@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from ..concurrency.pool import Pool
 from ..deadline import Deadline
-from ..pool import Pool
 
 T = TypeVar("T")
 

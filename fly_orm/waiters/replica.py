@@ -9,8 +9,8 @@ from typing import Any
 import psycopg2
 
 from ..deadline import Deadline, now
-from ..libpq import break_off, has_input
 from ..lsn import LSN
+from ..postgres.libpq import break_off, has_input
 from .watch import Choice, Watch
 
 #: A replica that has not answered so many seconds after a wait should have ended is out of reach.

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2
 
-from ..alarm import Alarm, AlarmClosed
+from ..concurrency.alarm import Alarm, AlarmClosed
 from ..deadline import Deadline
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN

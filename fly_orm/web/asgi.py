@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from ..session import Session, current, session
-from ..tokens import ask, questions
+from ..sessions.blocks import session
+from ..sessions.context import current
+from ..sessions.session import Session
+from ..tokens.token import ask, questions
 from .carrier import is_https, seen
 from .middleware import Middleware
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import InvalidToken
-from ..session import Session
-from ..tokens import check_can_carry, resume, text_of
+from ..sessions.session import Session
+from ..tokens.token import check_can_carry, resume, text_of
 
 log = logging.getLogger("fly_orm")
 

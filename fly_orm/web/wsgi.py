@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any
 
-from ..notes import Notes
-from ..session import Session, enter
-from ..tokens import ask, questions
+from ..sessions.activity import ActivityLog
+from ..sessions.context import enter
+from ..sessions.session import Session
+from ..tokens.token import ask, questions
 from .carrier import Carrier, is_https, seen
 from .middleware import Middleware
 
@@ -56,7 +57,7 @@ class _Request:
         self._https = is_https(environ.get("wsgi.url_scheme", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
         self._head: tuple[str, list[tuple[str, str]]] | None = None
         self._write: Callable[[bytes], Any] | None = None
-        self._session = Session(Notes())
+        self._session = Session(ActivityLog())
         self.context.run(self._begin, environ)
 
     def start_response(

@@ -16,10 +16,10 @@ import pytest
 
 from examples.two_regions.process import Process
 from fly_orm.deadline import Deadline
-from fly_orm.handshake import ClientHandshake
-from fly_orm.messages import Run
-from fly_orm.reaching.channels import NodeChannels
-from fly_orm.reaching.remote_lease import RemoteLease
+from fly_orm.forwarding.channels import NodeChannels
+from fly_orm.forwarding.remote_lease import RemoteLease
+from fly_orm.protocol.handshake import ClientHandshake
+from fly_orm.protocol.messages import Run
 from fly_orm.registry import TRANSPORTS, make_transport, registry
 from fly_orm.topology import Node
 from fly_orm.transport import Transport

@@ -11,7 +11,7 @@ from typing import Any
 import peewee
 
 import fly_orm
-from fly_orm.handshake import GuardedResponder
+from fly_orm.protocol.handshake import GuardedResponder
 from fly_orm.registry import make_transport
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology

@@ -1,4 +1,4 @@
-"""Notes what becomes of each test."""
+"""ActivityLog what becomes of each test."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered
-from fly_orm.home import default_home
+from fly_orm.runtime.runtime import default_runtime
 from fly_orm.settings import Settings
 from fly_orm.transport import Accept
 
@@ -90,7 +90,7 @@ def _discard(link: Link, opening: Future[CallerEnd]) -> None:
 def _served(listen: str) -> Address:
     """The address to serve. Unless FLY_ORM_LISTEN was set, it is that of the process's own region."""
     if listen == Settings().listen:
-        settings = default_home().settings
+        settings = default_runtime().settings
         return region_address(settings.app, settings.topology.region)
     address = parse_address(listen)
     if address.id:

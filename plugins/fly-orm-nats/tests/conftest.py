@@ -7,7 +7,7 @@ import pytest
 from nats_server import nats_cluster, nats_server
 from two_regions import two_regions
 
-from fly_orm import home
+from fly_orm.runtime import runtime
 from fly_orm.testing import Cluster, PostgresNotFound
 
 _numbers = itertools.count(1)
@@ -52,5 +52,5 @@ def regions(cluster):
     cluster.wait_for_replica()
     with two_regions(cluster, name) as both:
         yield both
-    home.forget()
+    runtime.forget()
     cluster.drop_database(name)

@@ -9,9 +9,9 @@ from fly_orm_nats.peers import Peers
 from fly_orm_nats.subjects import parse_address, region_address
 from fly_orm_nats.transport import _served
 
-from fly_orm import home
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError
+from fly_orm.runtime import runtime
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
 
@@ -133,11 +133,11 @@ def test_addresses_are_names():
 
 
 def test_who_is_told_no_address_serves_its_own_region():
-    home.configure(Settings(topology=Topology(region="syd", primary_region=None), app="shop"))
+    runtime.configure(Settings(topology=Topology(region="syd", primary_region=None), app="shop"))
     try:
         assert str(_served(Settings().listen)) == "nats:shop.syd"
     finally:
-        home.forget()
+        runtime.forget()
 
 
 def test_options_come_from_the_variables_that_nats_knows():

@@ -1,0 +1,1 @@
+"""Threads, pools and timers: general tools that know nothing of databases."""

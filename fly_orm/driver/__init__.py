@@ -1,0 +1,1 @@
+"""What psycopg2's callers see: its connections and cursors, routed."""

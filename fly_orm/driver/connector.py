@@ -1,0 +1,76 @@
+"""The connections that a wrapped database opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+from ..errors import FlyOrmError, NotSupported
+from ..routing.router import Router
+from .connection import RoutingConnection
+from .mixing import mix
+from .read_only import ReadOnlyConnection
+from .recording import RecordingConnection
+
+#: Parameters of ``psycopg2.connect`` that make the connection or its cursors something else than psycopg2's own.
+_FACTORIES = ("connection_factory", "cursor_factory")
+#: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
+_KEEPALIVE = {
+    "connect_timeout": 3,  # less than a request has, so that it is refused in time
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+}
+
+
+def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of ``psycopg2.connect`` for a connection of fly_orm's own, given those of a database."""
+    return {**_KEEPALIVE, **{name: value for name, value in parameters.items() if name not in _FACTORIES}}
+
+
+class Connector:
+    """Opens the connections of one database, routed ones where its server is a replica. Thread-safe."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._classes: dict[Any, type[ext.connection]] = {}
+
+    def open(self, connect: Callable[..., Any], *args: Any, **parameters: Any) -> Any:
+        """What ``connect`` returns, given the class of a routed connection as ``connection_factory``.
+
+        The class is derived from the ``connection_factory`` among the parameters, if there is one; NotSupported if that
+        is no class.
+        """
+        own = parameters.pop("connection_factory", None) or ext.connection
+        try:
+            return connect(*args, connection_factory=self._class(own), **parameters)
+        except psycopg2.OperationalError as error:
+            raise self._with_hint(error) from error
+
+    def _class(self, own: Any) -> type[ext.connection]:
+        if not isinstance(own, type):
+            message = "connection_factory must be a class derived from psycopg2's connection"
+            raise self._router.driver_error(NotSupported(message))
+        return self._classes.get(own) or self._classes.setdefault(own, self._derive(own))
+
+    def _derive(self, own: Any) -> type[ext.connection]:
+        router, settings = self._router, self._router.settings
+        plain = mix(own, RecordingConnection, router=router)
+        read_only = settings.read_only and not settings.topology.is_primary
+        kind = ReadOnlyConnection if read_only else RoutingConnection
+        routed: type[ext.connection] = mix(own, kind, router=router, plain_class=plain)
+        return routed
+
+    def _with_hint(self, error: psycopg2.OperationalError) -> psycopg2.OperationalError:
+        """The driver's error, and what fly_orm expects to find where the connection failed."""
+        topology = self._router.settings.topology
+        if isinstance(error, FlyOrmError) or topology.is_primary:
+            return error
+        return type(error)(
+            f"{str(error).rstrip()}\nIn region {topology.region!r} the database's address has to be that of this "
+            "region's replica; where there is none, give the primary's, and writes go there directly"
+        )

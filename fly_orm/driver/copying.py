@@ -1,0 +1,50 @@
+"""COPY between a file of the caller's and the primary, as psycopg2 does it with the local server."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg2 import extensions as ext
+
+
+def read(file: Any, connection: Any) -> bytes:
+    """All that the file holds, in the client encoding."""
+    data = file.read()
+    return data.encode(ext.encodings[connection.encoding]) if isinstance(data, str) else bytes(data)
+
+
+class _TrackedFile:
+    """A file to be written to, and whether it has been."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.written = False
+
+    def write(self, data: Any) -> Any:
+        self.written = True
+        return self._file.write(data)
+
+
+class _TrackedText(_TrackedFile, io.TextIOBase):
+    """One that psycopg2 writes text to."""
+
+
+def tracked(file: Any) -> _TrackedFile:
+    """The file, for psycopg2 to write to."""
+    return (_TrackedText if isinstance(file, io.TextIOBase) else _TrackedFile)(file)
+
+
+def write(file: Any, data: bytes, connection: Any) -> None:
+    """Write what was copied out, as text if the file is a text file."""
+    text = isinstance(file, io.TextIOBase)
+    file.write(data.decode(ext.encodings[connection.encoding]) if text else data)
+
+
+def statement(direction: str, table: str, sep: str, null: str, columns: Iterable[str] | None, cursor: Any) -> str:
+    """The statement that ``copy_from`` or ``copy_to`` sends."""
+    names = "" if columns is None else "(" + ",".join(ext.quote_ident(name, cursor) for name in columns) + ")"
+    delimiter, nothing = (cursor.mogrify("%s", (value,)).decode() for value in (sep, null))
+    target = f"{ext.quote_ident(table, cursor)} {names}"
+    return f"COPY {target} {direction} WITH DELIMITER AS {delimiter} NULL AS {nothing}"

@@ -1,0 +1,85 @@
+"""A connection whose transaction modes are kept in Python, since its C half is mostly in autocommit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+from .transaction_mode import TransactionMode
+
+
+class ConnectionModes(ext.connection):
+    """Answers for its modes as psycopg2's own connection does (psycopg2's manual, connection.set_session)."""
+
+    _mode: TransactionMode
+    _begun: bool
+    """Whether a transaction was begun because the modes want one."""
+
+    @property
+    def status(self) -> int:
+        return ext.STATUS_BEGIN if self._begun else ext.STATUS_READY
+
+    @property
+    def autocommit(self) -> bool:
+        return self._mode.autocommit
+
+    @autocommit.setter
+    def autocommit(self, value: bool) -> None:
+        self.set_session(autocommit=value)
+
+    @property
+    def isolation_level(self) -> int | None:
+        return self._mode.isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, value: Any) -> None:
+        self.set_session(isolation_level="default" if value is None else value)
+
+    @property
+    def readonly(self) -> bool | None:
+        return self._mode.readonly
+
+    @readonly.setter
+    def readonly(self, value: Any) -> None:
+        self.set_session(readonly="default" if value is None else value)
+
+    @property
+    def deferrable(self) -> bool | None:
+        return self._mode.deferrable
+
+    @deferrable.setter
+    def deferrable(self, value: Any) -> None:
+        self.set_session(deferrable="default" if value is None else value)
+
+    def set_isolation_level(self, level: int | None) -> None:
+        self._check_open()
+        mode = self._mode.with_level(level)
+        self.rollback()
+        self._change(mode)
+
+    def set_session(
+        self,
+        isolation_level: Any = None,
+        readonly: Any = None,
+        deferrable: Any = None,
+        autocommit: Any = None,
+    ) -> None:
+        self._check_open()
+        if self.status == ext.STATUS_BEGIN:
+            raise psycopg2.ProgrammingError("set_session cannot be used inside a transaction")
+        self._change(self._mode.changed(isolation_level, readonly, deferrable, autocommit))
+
+    def _change(self, mode: TransactionMode) -> None:
+        self._begun = True  # so that what follows begins no transaction
+        try:
+            for sql in mode.session_changes(self._mode):
+                self.cursor(cursor_factory=ext.cursor).execute(sql)
+        finally:
+            self._begun = False
+        self._mode = mode
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise psycopg2.InterfaceError("connection already closed")

@@ -1,0 +1,121 @@
+"""Connections to a primary: psycopg2's own, whose statements are activity in a session that wants to know of them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from psycopg2 import extensions as ext
+
+from ..classify import Kind
+from ..sessions.context import current_activity
+from .mixing import mix
+from .text import text_of
+
+#: Stands for the statement by which a server-side cursor fetches.
+_FETCH = "TABLE fetched"
+_NOTHING: AbstractContextManager[None] = nullcontext()
+_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
+_ASYNCHRONOUS = "synchronous_commit"
+
+
+class RecordingCursor(ext.cursor):
+    """A cursor on a primary, whose statements are activity in a session that wants to know of them."""
+
+    connection: Any  # a RecordingConnection
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
+        with self._recorded(query):
+            return super().execute(query, vars)
+
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        with self._recorded(query):
+            return super().executemany(query, vars_list)
+
+    def callproc(self, procname: Any, parameters: Any = None) -> Any:
+        with self._recorded(f"SELECT * FROM {procname}()"):  # noqa: S608  # it is not executed
+            return super().callproc(procname, parameters)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        with self._recorded(sql):
+            return super().copy_expert(sql, file, size)
+
+    def copy_from(self, file: Any, table: Any, *args: Any, **options: Any) -> None:
+        with self._recorded("COPY t FROM stdin"):
+            return super().copy_from(file, table, *args, **options)
+
+    def copy_to(self, file: Any, table: Any, *args: Any, **options: Any) -> None:
+        with self._recorded("COPY t TO stdout"):
+            return super().copy_to(file, table, *args, **options)
+
+    def _recorded(self, query: Any) -> AbstractContextManager[None]:
+        connection, activity = self.connection, current_activity()
+        text = text_of(query, self)
+        statement = connection.router.classify(text)
+        if statement.kind in _SETTINGS and _ASYNCHRONOUS in (statement.name or _ASYNCHRONOUS):
+            connection.asynchronous = True  # from now on, for whatever session
+        if activity is None:
+            return _NOTHING
+        if connection.asynchronous:
+            activity.of(connection.router).asynchronous = True
+        return activity.statement(connection.router, connection, statement, text)
+
+
+class RecordingNamedCursor(RecordingCursor):
+    """One that fetches from the server, which takes its time for each batch."""
+
+    def fetchone(self) -> Any:
+        with self._recorded(_FETCH):
+            return super().fetchone()
+
+    def fetchmany(self, size: Any = None) -> Any:
+        with self._recorded(_FETCH):
+            return super().fetchmany(*(() if size is None else (size,)))
+
+    def fetchall(self) -> Any:
+        with self._recorded(_FETCH):
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with self._recorded(_FETCH):
+            return super().__next__()
+
+
+class RecordingConnection(ext.connection):
+    """A connection to a primary. Where there are no other regions, its cursors are psycopg2's own, in most sessions."""
+
+    router: Any
+    asynchronous = False
+    """Whether its commits may not wait for their WAL, since somebody has said so in a SET that may not be undone."""
+
+    def cursor(
+        self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
+    ) -> Any:
+        activity = current_activity()
+        if activity is None and self.router.settings.topology.primary_region is None:
+            return super().cursor(name, cursor_factory, withhold, scrollable)
+        factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
+        if not isinstance(factory, type):
+            if activity is not None:
+                activity.of(self.router).wrote = True  # there is no telling what its cursors do
+        elif not issubclass(factory, RecordingCursor):
+            factory = _recording_class(factory, RecordingCursor if name is None else RecordingNamedCursor)
+        return super().cursor(name, factory, withhold, scrollable)
+
+    def lobject(self, *args: Any, **kwargs: Any) -> Any:
+        if (activity := current_activity()) is not None:
+            activity.of(self.router).wrote = True
+        return super().lobject(*args, **kwargs)
+
+    def commit(self) -> None:
+        if (activity := current_activity()) is not None:
+            activity.check()
+        super().commit()
+
+
+_classes: dict[Any, Any] = {}
+
+
+def _recording_class(factory: Any, recording: type[RecordingCursor]) -> Any:
+    key = factory, recording
+    return _classes.get(key) or _classes.setdefault(key, mix(factory, recording))

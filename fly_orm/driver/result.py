@@ -1,0 +1,84 @@
+"""A result that came from the primary, cast by the caller's own psycopg2 as it is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any
+
+from psycopg2 import extensions as ext
+
+from ..protocol.messages import Result
+
+
+class RemoteResult:
+    """The rows of a result, and how far they have been fetched."""
+
+    def __init__(self, result: Result, query: bytes | None) -> None:
+        self.query = query
+        self.row_count = result.row_count
+        self.status_message = result.status_message
+        self.last_row_id = result.last_row_id
+        self.description = None if result.columns is None else tuple(_column(column) for column in result.columns)
+        self.position = 0
+        self._data = result.data
+        self._rows = result.rows
+        self._casters: list[Callable[[bytes | None, Any], Any]] | None = None
+
+    @property
+    def left(self) -> int:
+        """Number of rows not yet fetched."""
+        return self._rows - self.position
+
+    def fetch(self, cursor: Any, count: int) -> list[Any]:
+        """The next rows, at most ``count``, as the cursor's row factory makes them."""
+        start = self.position
+        end = min(start + count, self._rows)
+        columns = [
+            list(map(caster, column[start:end], repeat(cursor)))
+            for caster, column in zip(self._casters_for(cursor), self._data, strict=False)
+        ]
+        rows: Sequence[Any] = list(zip(*columns, strict=True)) if columns else [()] * (end - start)
+        self.position = end
+        factory = cursor.row_factory
+        return list(rows) if factory is None else [_made(factory(cursor), row) for row in rows]
+
+    def scroll(self, position: int) -> None:
+        """Go to a row; IndexError outside the result."""
+        if not 0 <= position < self._rows:
+            raise IndexError
+        self.position = position
+
+    def _casters_for(self, cursor: Any) -> list[Callable[[bytes | None, Any], Any]]:
+        if self._casters is None:
+            types = [cursor.string_types or {}, cursor.connection.string_types, ext.string_types]
+            self._casters = [_caster(types, column.type_code) for column in self.description or ()]
+        return self._casters
+
+
+def _caster(types: Sequence[dict[int, Any]], oid: int) -> Callable[[bytes | None, Any], Any]:
+    """The typecaster that psycopg2 would use: the cursor's, the connection's, the global one, text."""
+    for registered in types:
+        if oid in registered:
+            return registered[oid]  # type: ignore[no-any-return]
+    return ext.UNICODE
+
+
+def _made(row: Any, values: Sequence[Any]) -> Any:
+    for index, value in enumerate(values):
+        row[index] = value
+    return row
+
+
+def _column(column: Any) -> ext.Column:
+    return ext.Column(
+        column.name,
+        column.type_code,
+        None,
+        column.internal_size,
+        column.precision,
+        column.scale,
+        None,
+        column.table_oid,
+        column.table_column,
+    )

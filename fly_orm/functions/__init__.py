@@ -1,0 +1,1 @@
+"""Functions that run in the primary region, or in any other."""

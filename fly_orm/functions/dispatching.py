@@ -1,0 +1,193 @@
+"""What a call of a function in another region does: send it, wait for what it wrote, and give back what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import codec
+from ..deadline import Deadline, check_timeout
+from ..errors import (
+    FlyOrmError,
+    NotDelivered,
+    NotSupported,
+    Refused,
+    RemoteError,
+    ReplicationTimeout,
+    ResultLost,
+    check_choice,
+)
+from ..forwarding.remote_call import CallAnswer
+from ..position import UNKNOWN
+from ..protocol.messages import Call, Returned
+from ..routing.errors import as_driver_error
+from ..routing.router import Router, routers
+from ..runtime.runtime import Runtime
+from ..sessions.context import current
+from ..sessions.served import Route, Served
+from ..sessions.wait import WAITS, Wait
+from .registering import Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallOptions:
+    """How a call is made; ConfigurationError or ValueError for what cannot be."""
+
+    wait: Wait | None = None
+    """Whether to wait for the replica; None leaves it to each database."""
+    timeout: float | str | None = "default"
+    """Seconds for the whole call, None for no limit, or ``"default"`` for ``FLY_ORM_RPC_TIMEOUT``."""
+
+    def __post_init__(self) -> None:
+        if self.wait is not None:
+            check_choice("wait", self.wait, *WAITS)
+        if isinstance(self.timeout, str):
+            check_choice("timeout", self.timeout, "default", None)
+        else:
+            check_timeout("timeout", self.timeout)
+
+    def deadline(self, runtime: Runtime) -> Deadline:
+        """By when it has to be answered: at the latest when the caller of a function that makes it stops waiting."""
+        deadline = Deadline.after(runtime.settings.rpc_timeout if isinstance(self.timeout, str) else self.timeout)
+        running = current().invocation
+        return deadline if running is None else deadline.or_earlier(running.deadline)
+
+
+def dispatch(
+    runtime: Runtime,
+    region: str,
+    function: Function,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+) -> Any:
+    """What the function returns in a region, once the replicas here show what it wrote; raises what it raises.
+
+    :func:`fly_orm.on_primary` says which errors there are besides.
+    """
+    deadline, ours = options.deadline(runtime), _routers(runtime)
+    _refuse_in_transaction(function, ours)
+    message = _message(function, args, kwargs, on_primary=region == runtime.settings.topology.primary_region)
+    try:
+        answer = runtime.forwarder.call(region, message, deadline)
+    except BaseException as error:
+        if not isinstance(error, NotDelivered | NotSupported | Refused):
+            for router in ours:  # what it may have written is to be found by who looks for it
+                router.expect(UNKNOWN)
+        if isinstance(error, FlyOrmError):
+            raise _as_caught_here(_with_release(error, runtime), ours) from error
+        raise
+    late, waited = _wait(answer.returned, ours, options.wait)
+    for router in ours:
+        router.wrapped.forget_cached_results()
+    current().served = Served(
+        route=Route.PRIMARY if message.on_primary else Route.REGION,
+        why=f"a call of {function.name}",
+        node=str(answer.node),
+        rpc=answer.seconds,
+        wait=waited,
+    )
+    result = _outcome(function, answer)
+    if late is not None:
+        late.result = result
+        raise late
+    return result
+
+
+def _routers(runtime: Runtime) -> list[Router]:
+    """Those of the databases whose replica is in this region."""
+    region = runtime.settings.topology.region
+    return [
+        router
+        for router in routers()
+        if router.settings.topology.region == region and not router.settings.topology.is_primary
+    ]
+
+
+def _refuse_in_transaction(function: Function, ours: list[Router]) -> None:
+    for router in ours:
+        if router.wrapped.in_transaction():
+            raise router.driver_error(
+                NotSupported(
+                    f"{function.name} would run in a session of its own, and be no part of the transaction that is "
+                    f"open on {router.name!r}: call it before or after, let it contain the whole transaction, or run "
+                    "its statements from here, in the transaction, with .local(…)"
+                )
+            )
+
+
+def _message(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, on_primary: bool) -> Call:
+    """The request; TypeError as a plain call raises it, NotPortable if an argument cannot travel."""
+    function.signature.bind(*args, **kwargs)
+    return Call(
+        function=function.name,
+        positional=[codec.encode(value, label) for value, label in zip(args, _labels(function), strict=False)],
+        named={name: codec.encode(value, f"argument {name!r}") for name, value in kwargs.items()},
+        on_primary=on_primary,
+    )
+
+
+def _labels(function: Function) -> Iterator[str]:
+    """How an error names each positional argument."""
+    for name, parameter in function.signature.parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            number = 0
+            while True:
+                yield f"argument {name!r}[{number}]"
+                number += 1
+        yield f"argument {name!r}"
+
+
+def _with_release(error: FlyOrmError, runtime: Runtime) -> FlyOrmError:
+    """The error, and which release runs here if that of the node may be another."""
+    if not isinstance(error, Refused) or error.reason not in ("unknown function", "bad arguments"):
+        return error
+    return Refused(f"{error}. This process runs release {runtime.settings.release or 'unnamed'!r}", **error.__dict__)
+
+
+def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:
+    """The error as callers of the databases here can catch it, too."""
+    return as_driver_error(error, *{router.exceptions: None for router in ours if router.exceptions is not None})
+
+
+def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[ReplicationTimeout | None, float]:
+    """Wait until the replicas here show what a function wrote.
+
+    Returns how long that took, in seconds, and the error if one was late and that is to be raised.
+    """
+    late, waited = None, 0.0
+    for name, commit in returned.written.items():
+        if (running := current().invocation) is not None:
+            running.saw(name, commit)
+        for router in ours:
+            if router.is_named(name):
+                try:
+                    waited += router.wait(commit, wait)
+                except ReplicationTimeout as error:
+                    late, waited = error, waited + error.waited
+    return late, waited
+
+
+def _outcome(function: Function, answer: CallAnswer) -> Any:
+    """What the function returned; raises what it raised."""
+    returned = answer.returned
+    if returned.error is not None:
+        try:
+            error = codec.decode_error(returned.error)
+        except codec.CodecError as problem:
+            error = RemoteError(f"{function.name} raised an error on {answer.node} that cannot be read here: {problem}")
+        raise error
+    if returned.value is None:
+        raise _lost(function, answer, returned.lost or "the node has sent none")
+    try:
+        return codec.decode(returned.value)
+    except codec.CodecError as problem:
+        raise _lost(function, answer, str(problem)) from problem
+
+
+def _lost(function: Function, answer: CallAnswer, problem: str) -> ResultLost:
+    return ResultLost(
+        f"{function.name} ran on {answer.node}, and what it wrote is committed, but its result is lost: {problem}",
+        node=str(answer.node),
+    )

@@ -1,0 +1,1 @@
+"""The Postgres server of this region, as a replica and as a primary."""

@@ -1,0 +1,87 @@
+"""The primary that this process connects to itself, where it has one: how far it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+
+from ..concurrency.alarm import Alarm, AlarmClosed
+from ..concurrency.pool import PoolTimeout
+from ..deadline import Deadline, now
+from ..errors import NotPrimary, Refused
+from ..position import UNKNOWN, Position
+from ..postgres.primary_connection import PrimaryConnection, Profile
+from ..postgres.primary_pool import PrimaryPool
+from ..sessions.activity import Activity
+
+log = logging.getLogger("fly_orm")
+
+#: Seconds that asking may take; what was to be done is done by then, and somebody waits for the answer.
+ASK_TIMEOUT = 2.0
+#: Whether a read may write, as a function or a view may, is asked once in so many seconds: definitions change rarely.
+DEFINITIONS_TTL = 10.0
+#: Connections that are kept for asking.
+_POOL_SIZE = 2
+_MOST_REMEMBERED = 1000
+_PROFILE: Profile = ("UTF8", ())
+
+
+class LocalPrimary:
+    """Asks the primary of one database, over connections that nothing else uses. Thread-safe."""
+
+    def __init__(self, connect: Callable[[], Any], alarm: Alarm) -> None:
+        self._connect = connect
+        self._alarm = alarm
+        self._lock = threading.Lock()
+        self._pool: PrimaryPool | None = None
+        self._harmless: dict[frozenset[str], float] = {}
+        """The functions called by reads that wrote nothing, and until when that is believed."""
+
+    def position(self, database: str, activity: Activity) -> Position | None:
+        """What a replica has replayed once it shows what was committed; None if nothing was written.
+
+        UNKNOWN if something may have been, and the primary cannot be asked. NotPrimary if the server is a replica.
+        """
+        if not activity.wrote and (not activity.read or self._is_harmless(activity)):
+            return None
+        pool = self._opened(database)
+        try:
+            connection = pool.acquire(_PROFILE, Deadline.after(ASK_TIMEOUT))
+            try:
+                with self._alarm.limit(ASK_TIMEOUT, connection.break_off):
+                    return self._ask(connection, activity)
+            finally:
+                pool.release(connection)
+        except NotPrimary:
+            raise
+        except (psycopg2.Error, PoolTimeout, Refused, AlarmClosed) as error:
+            log.warning("the primary of %r cannot be asked for its position: %s", database, str(error).strip())
+            return UNKNOWN
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when they are needed."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def _opened(self, database: str) -> PrimaryPool:
+        with self._lock:
+            if self._pool is None:
+                self._pool = PrimaryPool(database, self._connect, max_size=_POOL_SIZE)
+            return self._pool
+
+    def _ask(self, connection: PrimaryConnection, activity: Activity) -> Position | None:
+        if not activity.wrote and not connection.reads_may_write(activity.function_names):
+            if len(self._harmless) >= _MOST_REMEMBERED:
+                self._harmless.clear()
+            self._harmless[frozenset(activity.function_names)] = now() + DEFINITIONS_TTL
+            return None
+        return connection.commit_position(asynchronous=activity.asynchronous)
+
+    def _is_harmless(self, activity: Activity) -> bool:
+        return self._harmless.get(frozenset(activity.function_names), 0.0) > now()

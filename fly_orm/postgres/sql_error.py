@@ -1,0 +1,122 @@
+"""A driver's error as a value that travels: what the executing node makes of it, and what is made of that again."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+
+from ..protocol.messages import SQLError
+
+#: The DB-API classes (PEP 249), the most specific first.
+DRIVER_CLASSES = (
+    psycopg2.DataError,
+    psycopg2.OperationalError,
+    psycopg2.IntegrityError,
+    psycopg2.InternalError,
+    psycopg2.ProgrammingError,
+    psycopg2.NotSupportedError,
+    psycopg2.DatabaseError,
+    psycopg2.InterfaceError,
+    psycopg2.Error,
+)
+
+_BY_NAME: dict[str, type[psycopg2.Error]] = {cls.__name__: cls for cls in DRIVER_CLASSES}
+
+#: The fields of ``psycopg2.extensions.Diagnostics``.
+DIAGNOSTICS = (
+    "column_name",
+    "constraint_name",
+    "context",
+    "datatype_name",
+    "internal_position",
+    "internal_query",
+    "message_detail",
+    "message_hint",
+    "message_primary",
+    "schema_name",
+    "severity",
+    "severity_nonlocalized",
+    "source_file",
+    "source_function",
+    "source_line",
+    "sqlstate",
+    "statement_position",
+    "table_name",
+)
+
+
+def describe(error: psycopg2.Error) -> SQLError:
+    """All that the driver and its server said about an error."""
+    fields = {name: getattr(error.diag, name) for name in DIAGNOSTICS}
+    return SQLError(
+        driver_class=next(cls.__name__ for cls in DRIVER_CLASSES if isinstance(error, cls)),
+        message=str(error),
+        sqlstate=error.pgcode,
+        text=error.pgerror,
+        diagnostics={name: value for name, value in fields.items() if value is not None},
+    )
+
+
+class Diagnostics:
+    """The fields of ``psycopg2.extensions.Diagnostics``, as the primary's server filled them."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        for name in DIAGNOSTICS:
+            setattr(self, name, fields.get(name))
+
+
+class _Disguise(type(psycopg2.Error)):  # type: ignore[misc]  # the metaclass of a C class
+    """Makes a subclass of a psycopg2 error class look like that class by name and bases.
+
+    psycopg2's ``diag`` cannot be set from Python, so an error that carries one has to be of a subclass; and peewee
+    translates errors by the name of their class, or of its first base.
+    """
+
+    @property
+    def __bases__(cls) -> tuple[type, ...]:
+        return looks_like(cls).__bases__
+
+
+class FromPrimary:
+    """Of errors that the primary raised: what psycopg2 does not let Python set."""
+
+    described: SQLError
+    diag: Any = None
+    cursor: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuild, (self.described, looks_like(type(self)))
+
+
+def looks_like(cls: type) -> type:
+    """The class that a class made from :class:`FromPrimary` stands for; any other class is itself."""
+    return cls.__mro__[2] if issubclass(cls, FromPrimary) else cls
+
+
+@cache
+def _remote_class(cls: Any) -> type[psycopg2.Error]:
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    made: type[psycopg2.Error] = _Disguise(cls.__name__, (FromPrimary, cls), names)
+    return made
+
+
+def rebuild(described: SQLError, cls: type | None = None) -> psycopg2.Error:
+    """The error that the primary's driver raised: same class (``cls``, if it is known), SQLSTATE, text, diagnostics."""
+    made = _remote_class(cls or _class(described))
+    error: Any = psycopg2.Error.__new__(made, described.message)  # a subclass may have an __init__ of its own
+    error.__setstate__({"pgcode": described.sqlstate, "pgerror": described.text})
+    error.diag = Diagnostics(described.diagnostics)
+    error.described = described
+    return error  # type: ignore[no-any-return]
+
+
+def _class(described: SQLError) -> Any:
+    if described.sqlstate is not None:
+        try:
+            return psycopg2.errors.lookup(described.sqlstate)
+        except KeyError:
+            pass  # a SQLSTATE that this driver has no class for
+    return _BY_NAME[described.driver_class]

@@ -1,0 +1,29 @@
+"""How a database was wrapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..runtime.runtime import Runtime
+from ..sessions.wait import Wait
+from ..settings import Settings
+
+#: Where reads run that nothing else sends to the primary.
+Reads = Literal["replica", "primary"]
+#: What happens when the replica has not replayed a write in time.
+OnLag = Literal["primary", "raise"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The arguments of :func:`fly_orm.wrap`, which describes them."""
+
+    runtime: Runtime
+    settings: Settings
+    """The runtime's, with this database's own timeouts."""
+    name: str | None = None
+    wait: Wait = "write"
+    reads: Reads = "replica"
+    on_lag: OnLag = "primary"
+    primary_functions: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""What a caller has seen, and what it has done."""

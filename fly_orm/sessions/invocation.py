@@ -1,0 +1,94 @@
+"""One run of a function for a caller elsewhere: what it wrote, and how it is stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+
+from ..classify import Kind, Statement
+from ..deadline import Deadline
+from ..position import Position, later
+from ..postgres.running_statement import RunningStatement
+from .activity import ActivityLog
+
+_QUERY_CANCELED = "57014"
+#: What a function that has been stopped may still do, since it undoes what was begun.
+_UNDOING = frozenset({Kind.ROLLBACK, Kind.ROLLBACK_TO})
+
+
+class Invocation(ActivityLog):
+    """One run of a function, in whose context its statements run; any thread may stop it."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self.deadline = deadline
+        """When its caller stops waiting."""
+        self.written: dict[str, Position] = {}
+        """By database name: the latest position that forwarded statements and calls came back with."""
+        self._lock = threading.Lock()
+        self._running: set[RunningStatement] = set()
+        self._stopped: str | None = None
+
+    def saw(self, database: str, position: Position) -> None:
+        """Note a position that another node has answered with; one that is not known stays so."""
+        known = self.written.get(database)
+        if known is None or not known.is_unknown:
+            self.written[database] = later(known, position)
+
+    @contextmanager
+    def statement(self, database: Hashable, connection: Any, statement: Statement, text: str) -> Iterator[None]:
+        """A block in which a statement runs on a connection to this node's own primary, and can be cancelled.
+
+        psycopg2's QueryCanceled if the function has been stopped; what undoes is let through.
+        """
+        self.record(database, statement, text)
+        running = RunningStatement(connection)
+        with self._lock:
+            if self._stopped and statement.kind not in _UNDOING:
+                raise self._cancelled()
+            self._running.add(running)
+        try:
+            yield
+        except psycopg2.Error as error:
+            if error.pgcode == _QUERY_CANCELED and self._stopped:
+                raise self._cancelled() from error
+            raise
+        finally:
+            with self._lock:
+                self._running.discard(running)
+            running.end()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it may execute nothing further, nor begin."""
+        return self._stopped is not None or self.deadline.expired
+
+    def check(self) -> None:
+        """Psycopg2's QueryCanceled if the function has been stopped."""
+        if self._stopped:
+            raise self._cancelled()
+
+    def stop(self, why: str) -> None:
+        """Cancel what is running, and let the function execute nothing further. Returns at once."""
+        with self._lock:
+            self._stopped = self._stopped or why
+            for running in self._running:
+                running.cancel_soon()
+
+    def break_off(self) -> None:
+        """End the connections that something still runs on."""
+        with self._lock:
+            for running in self._running:
+                running.break_off()
+
+    def _cancelled(self) -> psycopg2.Error:
+        message = f"canceling statement because {self._stopped}"
+        error: Any = psycopg2.errors.QueryCanceled(message)
+        error.__setstate__({"pgcode": _QUERY_CANCELED, "pgerror": message})
+        made: psycopg2.Error = error
+        return made

@@ -1,0 +1,65 @@
+"""How much has been seen of each database."""
+
+from __future__ import annotations
+
+import threading
+
+from ..deadline import now
+from ..position import Position, later
+
+
+class Watermarks:
+    """By database, the latest position that a session, or a task that it has started, has seen. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, Position] = {}
+        self._doubts: dict[str, float] = {}
+        """Until when something later may be committed that was seen, or written, with an outcome that is unknown."""
+
+    def rise(self, database: str, position: Position) -> None:
+        """Note what the primary has told, which covers what was in doubt."""
+        with self._lock:
+            self._known[database] = later(self._known.get(database), position)
+            self._doubts.pop(database, None)
+
+    def merge(self, database: str, position: Position) -> None:
+        """Note what others have told, who do not know of what is in doubt here."""
+        with self._lock:
+            known = self._known.get(database)
+            self._known[database] = position if known is None else later(position, known)
+
+    def doubt(self, database: str, seconds: float) -> None:
+        """Note that something later than all that is known may be there, or will be within so many seconds."""
+        with self._lock:
+            self._doubts[database] = max(now() + seconds, self._doubts.get(database, 0.0))
+
+    def settle(self, database: str) -> None:
+        """Believe that what was in doubt is over."""
+        with self._lock:
+            self._doubts.pop(database, None)
+
+    def in_doubt(self, database: str) -> bool:
+        """Whether something later than what is known may have been committed lately."""
+        return self._doubts.get(database, 0.0) > now()
+
+    def known(self, database: str) -> Position | None:
+        """The latest position that is known; None if there is none."""
+        return self._known.get(database)
+
+    def positions(self) -> dict[str, Position]:
+        """The latest position that is known of each database."""
+        with self._lock:
+            return dict(self._known)
+
+    def doubts(self) -> dict[str, float]:
+        """The seconds until the end of each doubt."""
+        with self._lock:
+            return {database: left for database, until in self._doubts.items() if (left := until - now()) > 0}
+
+    def absorb(self, other: Watermarks) -> None:
+        """Note all that others have seen."""
+        for database, position in other.positions().items():
+            self.merge(database, position)
+        for database, seconds in other.doubts().items():
+            self.doubt(database, seconds)

@@ -1,0 +1,1 @@
+"""What a session has seen, as a text that another process goes on from."""
