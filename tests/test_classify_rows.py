@@ -306,16 +306,16 @@ WRITES = [
     write("SELECT 5 %(a--b)s, nextval('s')", NOT_RUN),
 ]
 
-SERIALIZABLE = {"isolation": "SERIALIZABLE", "read_only": False, "simple": True}
+SERIALIZABLE = {"read_only": False, "simple": True}
 TRANSACTIONS = [
-    other(Kind.BEGIN, "BEGIN", simple=True, read_only=False, isolation=None),
+    other(Kind.BEGIN, "BEGIN", simple=True, read_only=False),
     other(Kind.BEGIN, "begin work;", simple=True),
     other(Kind.BEGIN, "START TRANSACTION", simple=True),
     other(Kind.BEGIN, "BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE", "0A000", **SERIALIZABLE),
     other(Kind.BEGIN, "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE", "0A000", **SERIALIZABLE),
-    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL REPEATABLE READ", isolation="REPEATABLE READ", simple=True),
-    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", isolation="READ COMMITTED", read_only=True),
-    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL READ UNCOMMITTED", isolation="READ UNCOMMITTED", simple=True),
+    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL REPEATABLE READ", simple=True),
+    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", read_only=True),
+    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL READ UNCOMMITTED", simple=True),
     other(Kind.BEGIN, "START TRANSACTION READ ONLY", read_only=True, simple=True),
     other(Kind.BEGIN, "BEGIN READ WRITE", "0A000", read_only=False, simple=True),
     other(Kind.BEGIN, "BEGIN READ ONLY NOT DEFERRABLE", read_only=True, simple=True),

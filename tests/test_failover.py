@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 
 import peewee
 import pytest
-from fly_orm.tokens.token.signing import sign
 from msgspec.structs import replace
 from two_regions import SECRET, close, settings, two_regions
 
@@ -16,6 +15,7 @@ from fly_orm.deadline import Deadline, now
 from fly_orm.protocol import messages
 from fly_orm.sessions.context import current
 from fly_orm.testing import Cluster
+from fly_orm.tokens.signing import sign
 from fly_orm.topology import Node
 
 TABLE = "CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)"

@@ -12,7 +12,8 @@ from two_regions import settings
 
 import fly_orm
 from fly_orm import ConfigurationError
-from fly_orm.cli import load, main
+from fly_orm.cli import main
+from fly_orm.cli.loading import load
 from fly_orm.deadline import Deadline
 
 APP = """

@@ -13,7 +13,6 @@ from contextvars import copy_context
 
 import itsdangerous
 import pytest
-from fly_orm.tokens.token.signing import sign
 from peewee import PostgresqlDatabase
 from two_regions import SECRET, close, settings
 
@@ -26,6 +25,7 @@ from fly_orm.postgres.primary_connection import PrimaryConnection
 from fly_orm.protocol import messages
 from fly_orm.sessions.context import current
 from fly_orm.testing.processes import children
+from fly_orm.tokens.signing import sign
 
 
 @pytest.fixture(autouse=True)
@@ -361,7 +361,7 @@ class TestAToken:
     def test_needs_the_extra_that_signs(self):
         code = (
             "import sys; sys.modules['itsdangerous'] = None\n"
-            "from fly_orm.signing import sign\n"
+            "from fly_orm.tokens.signing import sign\n"
             "try: sign(b'', 'a secret of enough characters')\n"
             "except ValueError as error: print(error)"
         )

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 
 import pytest
-from fly_orm.tokens.token.signing import sign
 from nodes import url
 from two_regions import SECRET, settings
 
@@ -18,6 +17,7 @@ from fly_orm.lsn import LSN
 from fly_orm.position import Position
 from fly_orm.protocol import messages
 from fly_orm.sessions.context import current
+from fly_orm.tokens.signing import sign
 from fly_orm.topology import Topology
 from fly_orm.web import WSGIMiddleware
 from fly_orm.web.carrier import is_https
