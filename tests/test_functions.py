@@ -99,7 +99,8 @@ def test_options_are_checked_when_it_is_decorated(options):
 @pytest.mark.parametrize("arguments", [["program.py"], ["-m", "program"]])
 def test_the_main_module_is_known_by_the_name_that_other_processes_import(tmp_path, arguments):
     (tmp_path / "program.py").write_text(
-        "import fly_orm\n@fly_orm.remote\ndef f(): pass\nfrom fly_orm.functions.registering import names\nprint(names())"
+        "import fly_orm\n@fly_orm.remote\ndef f(): pass\n"
+        "from fly_orm.functions.registering import names\nprint(names())"
     )
     root = str(Path(__file__).parent.parent)
     shown = subprocess.run(
