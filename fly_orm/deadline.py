@@ -1,4 +1,4 @@
-"""Timeouts become deadlines once, at entry; the one module that reads the clock."""
+"""Timeouts and the deadlines made of them, once, where a call enters. The only module that reads the clock."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 now = time.monotonic
 
-#: The most to wait at one of several places, in seconds.
-LINE_TIMEOUT = 1.0
+#: The longest wait (seconds) in one queue while another node might have room at once.
+QUEUE_TIMEOUT = 1.0
 
 
 def check_timeout(name: str, timeout: float | None) -> float | None:
-    """The timeout itself, in seconds: None is no limit, 0 is do not wait; ValueError for a negative or NaN one."""
+    """``timeout`` itself, in seconds: None means no limit, 0 do not wait. ValueError if it is negative or NaN.
+
+    ``name`` is what the error calls it.
+    """
     if timeout is not None and not timeout >= 0:
         raise ValueError(f"{name} must be None (no limit), 0 (do not wait) or more seconds, not {timeout!r}")
     return timeout
@@ -21,19 +24,23 @@ def check_timeout(name: str, timeout: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Deadline:
-    """An instant on the monotonic clock by which something is to be done, and the timeout it came from."""
+    """An instant on the monotonic clock by which something must be done.
+
+    A call that makes several waits passes one deadline to all of them, where one timeout would begin anew each time.
+    """
 
     at: float
     timeout: float | None
+    """The timeout that the deadline was made of (seconds), which is what error messages report."""
 
     @classmethod
     def after(cls, timeout: float | None) -> Deadline:
-        """The deadline ``timeout`` seconds from now; None never comes."""
+        """The deadline ``timeout`` seconds from now; with None, one that never passes."""
         check_timeout("timeout", timeout)
         return cls(math.inf if timeout is None else now() + timeout, timeout)
 
     def remaining(self) -> float | None:
-        """Seconds left, at least 0; None when there is no limit (which is what socket and lock timeouts take)."""
+        """Seconds left, at least 0; None if there is no limit, as ``Condition.wait`` and ``socket.settimeout`` do."""
         if self.at == math.inf:
             return None
         return max(0.0, self.at - now())
@@ -46,13 +53,17 @@ class Deadline:
         """The earlier of the two."""
         return other if other.at < self.at else self
 
-    def in_line(self) -> Deadline:
-        """By when to give up one of several places to wait at, so that there is time left for another."""
+    def for_queueing(self) -> Deadline:
+        """The deadline for waiting in the queue of one node, so that there is time left to try another.
+
+        It leaves at least three quarters of the time, and never waits for longer than QUEUE_TIMEOUT.
+        """
         left = self.remaining()
-        return self.within(LINE_TIMEOUT if left is None else min(LINE_TIMEOUT, left / 4))
+        return self.within(QUEUE_TIMEOUT if left is None else min(QUEUE_TIMEOUT, left / 4))
 
     @property
     def expired(self) -> bool:
+        """Whether the deadline has passed."""
         return self.at <= now()
 
     def __str__(self) -> str:

@@ -302,10 +302,10 @@ class TestANodeSetAside:
         def soon_enough(seconds, function):
             intervals.append(seconds)
             if len(intervals) < 6:
-                set_alarm(0, function)
+                call_later(0, function)
 
-        set_alarm = directory._alarm.set
-        monkeypatch.setattr(directory._alarm, "set", soon_enough)
+        call_later = directory._timer.call_later
+        monkeypatch.setattr(directory._timer, "call_later", soon_enough)
         directory.set_aside(node("nowhere:1"), NotDelivered("no"))
         until(lambda: len(intervals) == 6)
         assert intervals == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
@@ -323,7 +323,7 @@ class TestANodeSetAside:
         until(lambda: transport.attempts)
         discovery.now = ()
         until(lambda: not directory.aside)
-        until(lambda: not directory._alarm._pending and not threads("fly_orm probe"))
+        until(lambda: not directory._timer._pending and not threads("fly_orm probe"))
 
     def test_is_tried_no_more_once_all_is_closed(self, make):
         transport = Counting(Refusing())

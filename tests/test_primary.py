@@ -45,7 +45,7 @@ class NoCalls:
 def executor(pool):
     made = Executor("syd", [pool], NoCalls())
     yield made
-    made.alarm.close()
+    made.timer.close()
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ class NodeChannels:
     @contextmanager
     def room_for_call(self, deadline: Deadline) -> Iterator[None]:
         """A block in which a function may be called; AllInUse if too many stay under way for long."""
-        if not self._calls.acquire(timeout=deadline.in_line().remaining()):
+        if not self._calls.acquire(timeout=deadline.for_queueing().remaining()):
             raise AllInUse(f"as many functions as may run on {self.node} stayed under way", node=str(self.node))
         try:
             yield

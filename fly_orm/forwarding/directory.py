@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-from ..concurrency.alarm import Alarm
+from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..discovery import Discovery, chosen
 from ..errors import FlyOrmError, NoNode, NotDelivered
@@ -58,7 +58,7 @@ class Directory:
         self._lock = threading.Lock()
         self._channels: dict[Node, NodeChannels] = {}
         self._aside: dict[Node, _Aside] = {}
-        self._alarm = Alarm("fly_orm node alarm")
+        self._timer = Timer("fly_orm node timer")
         self._warming = threading.Lock()
         self._closed = False
 
@@ -159,7 +159,7 @@ class Directory:
             self._closed = True
             channels, self._channels = list(self._channels.values()), {}
             self._aside.clear()
-        self._alarm.close()
+        self._timer.close()
         for each in channels:
             each.close()
 
@@ -193,7 +193,7 @@ class Directory:
 
     def _schedule(self, node: Node, aside: _Aside) -> None:
         with suppress(RuntimeError):  # no more threads to be had: the node is the last resort until it is reached
-            self._alarm.set(aside.interval, lambda: self._start_probe(node, aside))
+            self._timer.call_later(aside.interval, lambda: self._start_probe(node, aside))
 
     def _start_probe(self, node: Node, aside: _Aside) -> None:
         if self._aside.get(node) is not aside:

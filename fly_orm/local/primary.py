@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg2
 
-from ..concurrency.alarm import Alarm, AlarmClosed
 from ..concurrency.pool import PoolTimeout
+from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
 from ..position import UNKNOWN, Position
@@ -33,9 +33,9 @@ _PROFILE: Profile = ("UTF8", ())
 class LocalPrimary:
     """Asks the primary of one database, over connections that nothing else uses. Thread-safe."""
 
-    def __init__(self, connect: Callable[[], Any], alarm: Alarm) -> None:
+    def __init__(self, connect: Callable[[], Any], timer: Timer) -> None:
         self._connect = connect
-        self._alarm = alarm
+        self._timer = timer
         self._lock = threading.Lock()
         self._pool: PrimaryPool | None = None
         self._harmless: dict[frozenset[str], float] = {}
@@ -52,13 +52,13 @@ class LocalPrimary:
         try:
             connection = pool.acquire(_PROFILE, Deadline.after(ASK_TIMEOUT))
             try:
-                with self._alarm.limit(ASK_TIMEOUT, connection.break_off):
+                with self._timer.limit(ASK_TIMEOUT, connection.break_off):
                     return self._ask(connection, activity)
             finally:
                 pool.release(connection)
         except NotPrimary:
             raise
-        except (psycopg2.Error, PoolTimeout, Refused, AlarmClosed) as error:
+        except (psycopg2.Error, PoolTimeout, Refused, TimerClosed) as error:
             log.warning("the primary of %r cannot be asked for its position: %s", database, str(error).strip())
             return UNKNOWN
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import psycopg2
 import psycopg2.errors
 
-from ..concurrency.alarm import Alarm
+from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
@@ -45,10 +45,10 @@ class _History(NamedTuple):
 class LocalReplica:
     """Waits until the replica shows a position. Thread-safe."""
 
-    def __init__(self, kind: str, connect: Callable[[], Any], alarm: Alarm) -> None:
+    def __init__(self, kind: str, connect: Callable[[], Any], timer: Timer) -> None:
         self._connect = connect
         self._lock = threading.Lock()
-        self._alarm = alarm
+        self._timer = timer
         self._asking: Any = None
         self._asked = -ASK_INTERVAL
         self._closed = self._warned = False
@@ -144,7 +144,7 @@ class LocalReplica:
         return self._learn(self._asking)
 
     def _learn(self, connection: Any) -> LSN | None:
-        with self._alarm.limit(ASK_TIMEOUT, lambda: break_off(connection)), connection.cursor() as cursor:
+        with self._timer.limit(ASK_TIMEOUT, lambda: break_off(connection)), connection.cursor() as cursor:
             try:
                 cursor.execute(_ASK_HISTORY)
                 self._history = _History(*cursor.fetchone())

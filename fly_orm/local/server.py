@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg2
 
-from ..concurrency.alarm import Alarm, AlarmClosed
+from ..concurrency.timer import Timer, TimerClosed
 from ..errors import NotAReplica, NotPrimary
 from ..position import UNKNOWN, Position
 from ..sessions.activity import Activity
@@ -29,7 +29,7 @@ class LocalServer:
         self._waiter = waiter
         self._connect = connect
         self._lock = threading.Lock()
-        self._alarm = Alarm("fly_orm alarm of a local server")
+        self._timer = Timer("fly_orm timer of a local server")
         self._replica: LocalReplica | None = None
         self._primary: LocalPrimary | None = None
         self._unreported: dict[str, str] | None = None
@@ -39,7 +39,7 @@ class LocalServer:
         """The server as a replica; made on first use."""
         with self._lock:
             if self._replica is None:
-                self._replica = LocalReplica(self._waiter, self._connect, self._alarm)
+                self._replica = LocalReplica(self._waiter, self._connect, self._timer)
             return self._replica
 
     @property
@@ -47,7 +47,7 @@ class LocalServer:
         """The server as a primary; made on first use."""
         with self._lock:
             if self._primary is None:
-                self._primary = LocalPrimary(self._connect, self._alarm)
+                self._primary = LocalPrimary(self._connect, self._timer)
             return self._primary
 
     def unreported(self, connection: Any) -> dict[str, str]:
@@ -68,7 +68,7 @@ class LocalServer:
                 return self.replica.position()
             except NotAReplica:  # any more
                 return self.primary.position(database, activity)
-        except (psycopg2.Error, NotAReplica, NotPrimary, AlarmClosed) as error:
+        except (psycopg2.Error, NotAReplica, NotPrimary, TimerClosed) as error:
             log.warning("the server of %r cannot be asked for its position: %s", database, str(error).strip())
             return UNKNOWN
 
@@ -77,4 +77,4 @@ class LocalServer:
         for server in (self._replica, self._primary):
             if server is not None:
                 server.close()
-        self._alarm.close()
+        self._timer.close()

@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg2
 
-from ..concurrency.alarm import Alarm
 from ..concurrency.pool import Pool, PoolTimeout
+from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import NotPrimary
 from .libpq import break_off
@@ -31,7 +31,7 @@ class PrimaryPool:
         self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
-        self._alarm = Alarm(f"fly_orm alarm of {name}")
+        self._timer = Timer(f"fly_orm timer of {name}")
         self._cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
         self._cleaner.start()
 
@@ -48,7 +48,7 @@ class PrimaryPool:
     def _prepare(self, connection: PrimaryConnection, profile: Profile, deadline: Deadline) -> bool:
         """Give the connection these settings in time; False if it was lost while it was idle."""
         try:
-            with self._alarm.limit(deadline.remaining(), connection.break_off):
+            with self._timer.limit(deadline.remaining(), connection.break_off):
                 if connection.is_stale():
                     return False
                 connection.take_profile(profile)
@@ -81,12 +81,12 @@ class PrimaryPool:
             self._closed = True
             self._used.put(None)
         self._cleaner.join()
-        self._alarm.close()
+        self._timer.close()
 
     def _open(self, _deadline: Deadline) -> PrimaryConnection:
         raw = self._connect()
         try:
-            with self._alarm.limit(CLEAN_TIMEOUT, lambda: break_off(raw)):
+            with self._timer.limit(CLEAN_TIMEOUT, lambda: break_off(raw)):
                 connection = PrimaryConnection(raw)
         except psycopg2.Error:
             raw.close()
@@ -102,7 +102,7 @@ class PrimaryPool:
     def _clean_used(self) -> None:
         while (connection := self._used.get()) is not None:
             try:
-                with self._alarm.limit(CLEAN_TIMEOUT, connection.break_off):
+                with self._timer.limit(CLEAN_TIMEOUT, connection.break_off):
                     connection.clean()
                     connection.wake_senders()
             except psycopg2.Error:

@@ -9,8 +9,8 @@ from typing import Protocol
 import msgspec
 import psycopg2
 
-from ..concurrency.alarm import Alarm
 from ..concurrency.pool import PoolTimeout
+from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import PrimaryConnection
@@ -71,7 +71,7 @@ class Executor:
         self.runner = runner
         self.pools = {pool.name: pool for pool in pools}
         self.idle_timeout = idle_timeout
-        self.alarm = Alarm("fly_orm executor alarm")
+        self.timer = Timer("fly_orm executor timer")
         self.leases: dict[bytes, Lease] = {}
         self.draining = False
         self._ended = threading.Condition()
@@ -99,7 +99,7 @@ class Executor:
         self.runner.stop()
         for pool in self.pools.values():
             pool.close()
-        self.alarm.close()
+        self.timer.close()
 
 
 class ChannelExecutor:
@@ -115,7 +115,7 @@ class ChannelExecutor:
         self._held: _Held | None = None
         self._invocation: Invocation | None = None
         self._gone = False
-        self._call_off: Callable[[], None] = lambda: None
+        self._cancel_idle_end: Callable[[], None] = lambda: None
 
     def respond(self, request: bytes) -> bytes | None:
         """The encoded reply; see :class:`fly_orm.transport.Responder`."""
@@ -135,17 +135,17 @@ class ChannelExecutor:
         self._end_if_idle()
 
     def _respond(self, request: bytes) -> bytes:
-        self._call_off()
+        self._cancel_idle_end()
         reply = self._reply(request)
         if self._held is not None and self._executor.idle_timeout is not None and not self._gone:
-            self._call_off = self._executor.alarm.set(self._executor.idle_timeout, self._end_if_idle)
+            self._cancel_idle_end = self._executor.timer.call_later(self._executor.idle_timeout, self._end_if_idle)
         return reply
 
     def _end_if_idle(self) -> None:
         """End the lease unless a request is being handled, whose end looks after it."""
         if self._lock.acquire(blocking=False):
             try:
-                self._call_off()
+                self._cancel_idle_end()
                 self._end_lease()
             finally:
                 self._lock.release()
@@ -191,7 +191,7 @@ class ChannelExecutor:
     def _stop_invocation(self) -> None:
         if (invocation := self._invocation) is not None:
             invocation.stop("its caller is gone")
-            self._executor.alarm.set(CANCEL_TIMEOUT, invocation.break_off)
+            self._executor.timer.call_later(CANCEL_TIMEOUT, invocation.break_off)
 
     def _run(self, request: Run) -> Reply:
         deadline = Deadline.after(request.budget)
@@ -222,7 +222,7 @@ class ChannelExecutor:
         if deadline.expired:
             raise Refused("the caller's time was over before the request arrived", reason="expired")
         connection = pool.acquire((request.encoding, tuple(request.profile)), deadline)
-        self._held = _Held(request.lease, pool, connection, self._executor.alarm)
+        self._held = _Held(request.lease, pool, connection, self._executor.timer)
         self._executor.leases[request.lease] = self._held.lease
         return self._held
 
@@ -246,11 +246,11 @@ class ChannelExecutor:
 class _Held:
     """A lease and where its connection goes back to."""
 
-    def __init__(self, id: bytes, pool: PrimaryPool, connection: PrimaryConnection, alarm: Alarm) -> None:  # noqa: A002
+    def __init__(self, id: bytes, pool: PrimaryPool, connection: PrimaryConnection, timer: Timer) -> None:  # noqa: A002
         self.id = id
         self.pool = pool
         self.connection = connection
-        self.lease = Lease(connection, alarm)
+        self.lease = Lease(connection, timer)
 
 
 def _too_long(reply: Done | Returned, size: int) -> Done | Returned:

@@ -11,7 +11,7 @@ import msgspec
 import psycopg2
 from psycopg2 import extensions as ext
 
-from ..concurrency.alarm import Alarm
+from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..position import Position
 from ..postgres.primary_connection import Ending, PrimaryConnection
@@ -41,10 +41,10 @@ class ConnectionBroken(Exception):
 class Lease:
     """Runs one caller's requests on one connection. One thread runs at a time; any thread may cancel."""
 
-    def __init__(self, connection: PrimaryConnection, alarm: Alarm) -> None:
+    def __init__(self, connection: PrimaryConnection, timer: Timer) -> None:
         self._connection = connection
         self._raw = connection.raw
-        self._alarm = alarm
+        self._timer = timer
         self._running: RunningStatement | None = None
         self._out_of_time = False
 
@@ -84,7 +84,7 @@ class Lease:
         """Cancel what is running, and end its connection if that does not help. Returns at once."""
         if (running := self._running) is not None:
             running.cancel_soon()
-            self._alarm.set(CANCEL_TIMEOUT, running.break_off)
+            self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
     def break_off(self) -> None:
         """End the connection if something is running on it."""
@@ -114,7 +114,7 @@ class Lease:
         """While in the block, statements can be cancelled, and are when the budget (seconds) is over."""
         running = self._running = RunningStatement(self._raw)
         try:
-            with self._alarm.limit(budget, lambda: self._cancel_late(running)):
+            with self._timer.limit(budget, lambda: self._cancel_late(running)):
                 yield
         finally:
             self._running = None

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg2
 
 from .. import codec
-from ..concurrency.alarm import Alarm
 from ..concurrency.pool import PoolTimeout
+from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import NotPortable, NotPrimary
 from ..functions import registering as functions
@@ -41,7 +41,7 @@ class Runner:
     def __init__(self, runtime: Runtime, pools: Iterable[PrimaryPool], *, max_size: int) -> None:
         self._runtime = runtime
         self._pools = list(pools)
-        self._alarm = Alarm("fly_orm function alarm")
+        self._timer = Timer("fly_orm function timer")
         self._workers: Workers[Returned | Declined] = Workers("fly_orm function", max_size=max_size, leave=_disconnect)
         self._lock = threading.Lock()
         self._running: set[Invocation] = set()
@@ -59,7 +59,7 @@ class Runner:
         invocation = Invocation(deadline)
         begun(invocation)
         try:
-            return self._workers.run(lambda: self._run(function, call, invocation), deadline.in_line())
+            return self._workers.run(lambda: self._run(function, call, invocation), deadline.for_queueing())
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
 
@@ -76,7 +76,7 @@ class Runner:
         self._workers.close()
         for router in routers():
             router.local.primary.close()
-        self._alarm.close()
+        self._timer.close()
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(functions.names()) or "none"
@@ -119,7 +119,7 @@ class Runner:
         run = _Run(function)
         with (
             use_runtime(self._runtime),
-            self._alarm.limit(invocation.deadline.remaining(), lambda: _too_late(invocation)),
+            self._timer.limit(invocation.deadline.remaining(), lambda: _too_late(invocation)),
         ):
             try:
                 with _databases():

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2
 
-from ..concurrency.alarm import Alarm, AlarmClosed
+from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
@@ -26,7 +26,7 @@ class SharedWaiter:
     def __init__(self, connect: Callable[[], Any], choose: Choice) -> None:
         self._line = Line()
         self._replica = Replica(connect, choose)
-        self._alarm = Alarm("fly_orm waiter alarm")
+        self._timer = Timer("fly_orm waiter timer")
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``; see :class:`fly_orm.waiter.LSNWaiter`."""
@@ -50,7 +50,7 @@ class SharedWaiter:
         """Close the connection to the replica; whoever waits, or comes later, gets ReplicationTimeout."""
         self._line.close()
         self._replica.close()
-        self._alarm.close()
+        self._timer.close()
 
     def _ask_for_all(self, me: Waiting, deadline: Deadline) -> None:
         """Ask until it is this thread's turn to leave; an error that comes of closing is none."""
@@ -59,14 +59,14 @@ class SharedWaiter:
         except psycopg2.Error as error:
             if not me.turned_away:
                 raise self._unanswered(me, error) from error
-        except AlarmClosed:
-            if not me.turned_away:  # else it is the alarm that was closed
+        except TimerClosed:
+            if not me.turned_away:  # else it is the timer that was closed
                 raise
 
     def _ask_until_done(self, me: Waiting, deadline: Deadline) -> None:
         left = deadline.remaining()
         limit = None if left is None else left + ANSWER_TIMEOUT
-        with self._alarm.limit(limit, self._replica.break_off):
+        with self._timer.limit(limit, self._replica.break_off):
             while not (me.done or me.turned_away):
                 replayed = self._replica.ask(self._line.lowest(me), deadline)
                 if replayed is None:

@@ -1,4 +1,4 @@
-"""Calls a function when a time is over, unless called off first; one thread for all."""
+"""Delayed calls of functions, which can be cancelled; one thread makes all of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ log = logging.getLogger("fly_orm")
 
 
 class _Call:
-    """One pending call; ``function`` is None once it was called off."""
+    """A pending call; ``function`` is None once the call has been cancelled."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         self.function: Callable[[], None] | None = function
 
 
-class AlarmClosed(RuntimeError):
-    """The alarm was closed, and will call nothing any more."""
+class TimerClosed(RuntimeError):
+    """The timer has been closed and accepts no more calls."""
 
 
-class Alarm:
-    """Pending calls and the thread that makes them. The functions must return soon; errors are logged. Thread-safe."""
+class Timer:
+    """Calls functions after a delay, on a thread of its own, which starts with the first call. Thread-safe.
+
+    A function must return soon, since the others wait for it. What it raises is logged. :class:`threading.Timer` would
+    cost a thread for each pending call, and every request on the primary has one.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -36,12 +40,15 @@ class Alarm:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def set(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
-        """Call ``function`` in so many seconds; returns what calls that off, if it is called in time."""
+    def call_later(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+        """Call ``function`` after ``seconds``; returns a function that cancels the call, if it has not begun.
+
+        TimerClosed after :meth:`close`.
+        """
         call = _Call(function)
         with self._changed:
             if self._closed:
-                raise AlarmClosed(f"{self._name} is closed")
+                raise TimerClosed(f"{self._name} is closed")
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 thread.start()
@@ -50,26 +57,30 @@ class Alarm:
             if self._pending[0][2] is call:
                 self._changed.notify()
 
-        def call_off() -> None:
+        def cancel() -> None:
+            # The entry stays in the heap until it comes first: removing it here would mean a search through all of them.
             with self._changed:
                 call.function = None
 
-        return call_off
+        return cancel
 
     @contextmanager
     def limit(self, seconds: float | None, function: Callable[[], None]) -> Iterator[None]:
-        """Call ``function`` if the block takes longer than ``seconds``; None is no limit."""
+        """Call ``function`` if the block takes longer than ``seconds``; None is no limit.
+
+        A call that has just begun when the block ends is not waited for.
+        """
         if seconds is None:
             yield
             return
-        call_off = self.set(seconds, function)
+        cancel = self.call_later(seconds, function)
         try:
             yield
         finally:
-            call_off()
+            cancel()
 
     def close(self) -> None:
-        """Call off everything and end the thread."""
+        """Cancel all pending calls and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -80,11 +91,11 @@ class Alarm:
         while (function := self._next()) is not None:
             try:
                 function()
-            except Exception:  # such as one for want of threads: those that come after it must be called all the same
+            except Exception:  # for instance, no thread could be started; later calls must be made all the same
                 log.exception("%s: a call failed", self._name)
 
     def _next(self) -> Callable[[], None] | None:
-        """The next function that is due, when it is; None at the end."""
+        """The next function, once it is due; None when the timer is closed."""
         with self._changed:
             while not self._closed:
                 if not self._pending:
