@@ -58,7 +58,7 @@ class Timer:
                 self._changed.notify()
 
         def cancel() -> None:
-            # The entry stays in the heap until it comes first: removing it here would mean a search through all of them.
+            # The entry stays in the heap until it comes first: to remove it here would mean a search through all.
             with self._changed:
                 call.function = None
 
