@@ -1,32 +1,43 @@
-"""Every error that fly_orm raises, by what it says about the write.
+"""The exceptions that fly_orm defines, grouped by what each one means for the write.
 
 ::
 
     FlyOrmError
-    ├── ConfigurationError        a setting, an address or a plug-in is wrong; nothing was sent
-    ├── NotSupported              cannot work from a secondary region; nothing ran
-    ├── NotPortable               an argument of a function cannot travel to another node; nothing was sent
-    ├── NotDelivered              no node got it: certainly not executed, safe to repeat
-    │   ├── AuthenticationFailed  the two ends do not hold the same secret
-    │   └── NoNode                none is known in the region; a ConfigurationError as well
-    ├── Refused                   a node got it and declined before executing anything, safe to repeat
-    │   └── NotPrimary            that node's database is a replica
-    ├── OutcomeUnknown            sent, no answer: it may have executed; never repeated by fly_orm
-    ├── TransactionLost           the transaction's connection is gone: certainly rolled back
-    ├── RemoteError               a function that ran elsewhere raised an error of a class that is not known here
-    ├── ResultLost                a function ran elsewhere to its end, but what it returned cannot be had here
-    ├── InvalidToken              a token is forged, too old, or none; the session has seen no more than before
-    └── WaitError                 the write is committed; what failed is waiting for the replica
-        ├── ReplicationTimeout    the replica has not replayed it in time
-        └── NotAReplica           there is no replay to wait for on this server
+    │
+    │   Nothing was executed, and repeating it will fail in the same way:
+    ├── ConfigurationError        a setting, an address or a plug-in is wrong
+    ├── NotSupported              the operation does not work from a secondary region
+    ├── NotPortable               a value is of a type that cannot be sent to another node
+    │
+    │   Nothing was executed, and it is safe to repeat:
+    ├── NotDelivered              no node received the request
+    │   ├── AuthenticationFailed  the node and this process hold different secrets
+    │   └── NoNode                no node of the region is known; also a ConfigurationError
+    ├── Refused                   a node received the request and declined it before executing anything
+    │   └── NotPrimary            the database of that node is a replica
+    ├── TransactionLost           the connection that held the transaction is gone; all of it was rolled back
+    │
+    │   It may have been executed. Look before you repeat it; fly_orm never does:
+    ├── OutcomeUnknown            the request was sent, and no reply arrived
+    │
+    │   It was executed. Do not repeat it:
+    ├── RemoteError               a function raised an exception whose class is not known here
+    ├── ResultLost                a function ran to its end, but its result did not reach its caller
+    ├── WaitError                 the write is committed, but waiting for the replica failed
+    │   ├── ReplicationTimeout    the replica did not replay it in time
+    │   └── NotAReplica           the server is not in recovery, so there is no replay to wait for
+    │
+    │   No write is affected:
+    └── InvalidToken              a token is forged, expired or malformed
 
-Errors met while executing SQL are not here: they are psycopg2's own classes, exactly as the primary raised them. Where
-a database driver's caller must be able to catch one of these, it is also a ``psycopg2.OperationalError`` (or
-``NotSupportedError``), and under peewee a ``peewee.OperationalError`` as well.
+Errors that Postgres reports for a statement are not in this tree: they are raised as psycopg2's own classes, exactly as
+the primary raised them. Where the caller of a database driver must be able to catch one of the exceptions above, it is
+also a ``psycopg2.OperationalError`` (or ``NotSupportedError``), and under peewee a ``peewee.OperationalError`` as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
@@ -51,7 +62,10 @@ __all__ = [
 
 
 class FlyOrmError(Exception):
-    """Root of fly_orm's own errors. Keyword facts become attributes; all of them pickle."""
+    """Base of all exceptions that fly_orm defines. Keyword arguments become attributes. Every exception pickles."""
+
+    node: str | None = None
+    """The node concerned, as ``region=address``; None if there is no such node, or more than one."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         super().__init__(message)
@@ -63,87 +77,107 @@ class ConfigurationError(FlyOrmError, ValueError):
 
 
 class NotSupported(FlyOrmError):
-    """The operation cannot work from a secondary region. Nothing ran."""
+    """The operation does not work from a secondary region. Nothing was executed."""
 
 
 class NotPortable(FlyOrmError, TypeError):
-    """A value is of a type that cannot travel between nodes. Nothing was sent."""
+    """A value is of a type that cannot be sent to another node. Nothing was sent."""
 
 
 class NotDelivered(FlyOrmError):
-    """No node received the request: it was certainly not executed, and may be sent again."""
+    """No node received the request. Nothing was executed, so it is safe to repeat."""
+
+    failures: Sequence[FlyOrmError] = ()
+    """The error of each attempt, in order, if nodes were tried one after another."""
 
 
 class AuthenticationFailed(NotDelivered):
-    """The node and this process do not hold the same secret, or somebody altered what they said."""
+    """The node and this process hold different secrets, or the handshake was tampered with. Nothing was executed.
+
+    Set the same ``FLY_ORM_SECRET`` on both.
+    """
 
 
 class NoNode(NotDelivered, ConfigurationError):
-    """No node of the region is known: what lists them is wrong, or none runs there at the moment."""
+    """No node of the region is known: none is running there now, or they are not listed. Nothing was sent."""
 
 
 class Refused(FlyOrmError):
-    """A node received the request and declined it before executing anything; ``reason`` is a short word."""
+    """A node received the request and declined it before executing anything, so it is safe to repeat."""
 
     reason: str = "refused"
+    """Why, in a word or two, such as ``"busy"``, ``"draining"`` or ``"unknown database"``."""
+    failures: Sequence[FlyOrmError] = ()
+    """The error of each attempt, in order, if nodes were tried one after another."""
 
 
 class NotPrimary(Refused):
-    """The node's database is a replica, so it could not have executed the write."""
+    """The node's database is a replica, so the node declined the request. Nothing was executed."""
 
     reason = "not primary"
 
 
 class OutcomeUnknown(FlyOrmError):
-    """The request was sent and no answer came: it may or may not have executed. fly_orm never repeats it."""
+    """The request was sent, and no reply arrived: it may or may not have been executed.
+
+    fly_orm never repeats it. Look whether the work is done before you do: this session reads from the primary until its
+    position is known again, or for half a minute, so that it finds the work if it was done.
+    """
 
 
 class TransactionLost(FlyOrmError):
-    """The connection that held the transaction is gone. Nothing of the transaction was committed."""
+    """The connection that held the transaction is gone. The transaction was rolled back, so it is safe to repeat."""
 
 
 class RemoteError(FlyOrmError):
-    """A function that ran on another node raised an error whose class is not known here, or may not travel.
+    """A function on another node raised an exception whose class is not known here, or not registered.
 
-    ``class_name`` is that class with its module, and ``text`` what the error said. What the function had committed
-    before is committed.
+    What the function had committed before it raised is committed.
     """
 
     class_name: str = ""
+    """That class, with its module."""
     text: str = ""
+    """The message of the original exception."""
 
 
 class ResultLost(FlyOrmError):
-    """A function ran on another node to its end, and what it wrote is committed, but its result cannot be had here."""
+    """A function ran to its end on another node, but its result did not reach its caller.
+
+    What the function wrote is committed. Do not repeat the call.
+    """
 
 
 class InvalidToken(FlyOrmError, ValueError):
-    """A token cannot be used; ``reason`` is ``"forged"``, ``"expired"`` or ``"malformed"``. No write is affected."""
+    """A token cannot be used. No write is affected, and the session is as it was before."""
 
     reason: str = "malformed"
+    """``"forged"``, ``"expired"`` or ``"malformed"``."""
 
 
 class WaitError(FlyOrmError):
-    """Waiting for the replica failed. What was written is committed."""
+    """Waiting for the replica failed. The write is committed. Do not repeat it."""
 
 
 class ReplicationTimeout(WaitError):
-    """The replica did not replay the commit in time. The write is committed.
+    """The replica did not replay the commit in time. The write is committed. Do not repeat it.
 
-    Raised to callers only with ``wrap(…, on_lag="raise")``. ``lsn`` is the commit LSN, ``waited`` the seconds that were
-    waited for it, and ``result`` what the write returned: a cursor, or what a function returned.
+    Callers get it only if the database was wrapped with ``wrap(…, on_lag="raise")``.
     """
 
     lsn: int | None = None
+    """The commit LSN."""
     waited: float = 0.0
+    """Seconds spent waiting for the replica."""
     result: Any = None
+    """What the write returned: a cursor, or the result of a function."""
 
 
 class NotAReplica(WaitError):
-    """The server asked for its replay position is not in recovery: there is nothing to wait for."""
+    """The server that was asked for its replay position is not in recovery, so there is nothing to wait for."""
 
 
 def check_choice(name: str, value: object, *choices: object) -> None:
-    """ConfigurationError if the value of an option is none of these."""
+    """Raise ConfigurationError unless the value of the option ``name`` is one of the choices."""
     if value not in choices:
-        raise ConfigurationError(f"{name} is {' or '.join(map(repr, choices))}, not {value!r}")
+        raise ConfigurationError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")

@@ -13,7 +13,7 @@ def test_a_write_takes_the_transport_that_the_test_is_run_over(regions, transpor
     lax = regions.lax()
     lax.execute_sql("CREATE TABLE t ()")
     assert fly_orm.why().node == f"syd={regions.wan.address}"
-    directory = lax._fly_orm._home.forwarder.directory
+    directory = lax._fly_orm.forwarder.directory
     assert type(directory._transport) is registry(TRANSPORTS).load(transport_between)
 
 

@@ -88,5 +88,5 @@ def test_reads_that_are_to_run_on_the_primary_do(regions):
         regions.query("INSERT INTO t VALUES (1)")
         assert lax.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
         assert fly_orm.why().route is fly_orm.Route.PRIMARY
-    with pytest.raises(fly_orm.ConfigurationError, match="reads is 'replica' or 'primary', not 'nowhere'"):
+    with pytest.raises(fly_orm.ConfigurationError, match="reads must be 'replica' or 'primary', not 'nowhere'"):
         regions.lax(options={"reads": "nowhere"})

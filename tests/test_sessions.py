@@ -99,7 +99,7 @@ class TestWaiting:
             resumed.join()
 
     def test_for_anything_else_is_refused(self):
-        with pytest.raises(ConfigurationError, match=r"wait_for\(\) is 'write' or 'read' or 'none'"):
+        with pytest.raises(ConfigurationError, match=r"wait_for\(\) must be 'write' or 'read' or 'none'"):
             fly_orm.wait_for("never").__enter__()
 
 

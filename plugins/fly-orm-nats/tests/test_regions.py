@@ -147,7 +147,7 @@ def test_a_node_that_drains_leaves_new_requests_to_the_others(regions, stock):
     """What the addresses of single nodes are for: the region's own leads to whichever node a channel was opened to."""
     leaving, _ = [regions.serving() for _ in range(2)]
     database = regions.lax()
-    directory = database._fly_orm._home.forwarder.directory
+    directory = database._fly_orm.forwarder.directory
     until(lambda: len(directory.nodes("syd", Deadline.after(0))) == 3)
     for _ in range(20):
         database.execute_sql("UPDATE stock SET n = n + 1")
