@@ -17,6 +17,7 @@ from .settings import Settings
 from .transport import Transport
 from .waiter import LSNWaiter
 
+ADAPTERS = "fly_orm.adapters"
 TRANSPORTS = "fly_orm.transports"
 WAITERS = "fly_orm.waiters"
 DISCOVERIES = "fly_orm.discoveries"
@@ -109,6 +110,11 @@ def _version(distribution: str) -> str:
 def registry(group: str) -> Registry:
     """The registry of a group, one per process."""
     return Registry(group)
+
+
+def make_adapter(name: str) -> Any:
+    """A :class:`fly_orm.adapters.base.Adapter`, of the package of this name; ConfigurationError if none can be made."""
+    return _make(ADAPTERS, name, ("wrap", "router_of", "why_unrouted"))
 
 
 def make_transport(name: str) -> Transport:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..postgres.subclasses import named_like
+
 
 def mix(users: Any, routed: Any, **attributes: Any) -> Any:
     """A class that is the user's, whose calls of psycopg2's methods reach the routed ones; it keeps the user's name."""
     bases = (routed,) if issubclass(routed, users) else (users, routed)
-    names = {"__module__": users.__module__, "__qualname__": users.__qualname__, "__doc__": users.__doc__}
-    return type(users.__name__, bases, {**names, **attributes})
+    return named_like(users, *bases, **attributes)

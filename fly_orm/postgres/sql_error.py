@@ -9,6 +9,7 @@ import psycopg2
 import psycopg2.errors
 
 from ..protocol.messages import SQLError
+from .subclasses import named_like
 
 #: The DB-API classes (PEP 249), the most specific first.
 DRIVER_CLASSES = (
@@ -98,8 +99,7 @@ def looks_like(cls: type) -> type:
 
 @cache
 def _remote_class(cls: Any) -> type[psycopg2.Error]:
-    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    made: type[psycopg2.Error] = _Disguise(cls.__name__, (FromPrimary, cls), names)
+    made: type[psycopg2.Error] = named_like(cls, FromPrimary, cls, metaclass=_Disguise)
     return made
 
 

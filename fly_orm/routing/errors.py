@@ -11,6 +11,7 @@ from psycopg2.errorcodes import CONNECTION_FAILURE
 from psycopg2.errors import ConnectionFailure
 
 from ..errors import FlyOrmError, NotSupported, TransactionLost
+from ..postgres.subclasses import named_like
 from ..protocol.messages import SQLError
 
 
@@ -60,6 +61,5 @@ def _driver_error_class(own: Any, driver: Any, others: tuple[Any, ...]) -> type[
         return _make, (own, driver, others, str(error), error.__dict__)
 
     # fly_orm's class comes first: peewee then lets the error pass as it is.
-    names = {"__module__": own.__module__, "__doc__": own.__doc__, "__reduce__": reduce}
-    made: type[FlyOrmError] = type(own.__name__, (own, driver, *others), names)
+    made: type[FlyOrmError] = named_like(own, own, driver, *others, __reduce__=reduce)
     return made

@@ -13,6 +13,7 @@ from psycopg2 import extensions as ext
 from ...driver.connector import Connector, unrouted
 from ...errors import ConfigurationError, NotSupported
 from ...postgres.libpq import has_input
+from ...postgres.subclasses import named_like
 from ...routing.options import Options
 from ...routing.router import Router
 from ...sessions.context import invocation
@@ -214,21 +215,22 @@ def _plain_connect(adapter: Any) -> Any:
     return getattr(adapter, "connect_unrouted", adapter.connect)
 
 
+class _Routed:
+    """What is mixed into peewee's adapter class so that its connections are routed."""
+
+    connector: Connector
+
+    def connect(self, db: Any, **params: Any) -> Any:
+        return self.connector.open(super().connect, db, **params)  # type: ignore[misc]  # peewee's class has it
+
+    def connect_unrouted(self, db: Any, **params: Any) -> Any:
+        return super().connect(db, **params)  # type: ignore[misc]
+
+
 def _routed_adapter(base: type, router: Router) -> type:
     """The adapter class whose connections are routed; ``base`` is the one that the database has."""
-    connector = Connector(router)
-
-    class RoutedAdapter(base):  # type: ignore[misc]  # a class that is only known now
-        def connect(self, db: Any, **params: Any) -> Any:
-            return connector.open(super().connect, db, **params)
-
-        def connect_unrouted(self, db: Any, **params: Any) -> Any:
-            return super().connect(db, **params)
-
-    RoutedAdapter.__name__ = base.__name__
-    RoutedAdapter.__qualname__ = base.__qualname__
-    RoutedAdapter.__module__ = base.__module__
-    return RoutedAdapter
+    made: type = named_like(base, _Routed, base, connector=Connector(router))
+    return made
 
 
 def _refuse_psycopg3() -> NoReturn:

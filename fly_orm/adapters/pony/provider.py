@@ -15,6 +15,7 @@ from ...driver.connection import RoutingConnection
 from ...driver.connector import Connector
 from ...driver.recording import RecordingConnection
 from ...errors import FlyOrmError
+from ...postgres.subclasses import named_like
 from ...routing.router import Router
 from ...sessions.context import current
 
@@ -120,18 +121,14 @@ def _defer_transactions(connection: Any) -> None:
 
 def routed_provider(router: Router) -> type:
     """The class of the provider of a database whose connections are routed."""
-    return _named(RoutingProvider, PGProvider, router=router, wrapped=router.wrapped)
+    made: type = named_like(PGProvider, RoutingProvider, router=router, wrapped=router.wrapped)
+    return made
 
 
 def routed_pool(router: Router) -> type:
     """The class of its pool."""
-    return _named(RoutingPool, PGPool, router=router, connector=Connector(router))
-
-
-def _named(base: type, like: type, **attributes: Any) -> type:
-    """A subclass that goes by the name of Pony's own class."""
-    names = {"__module__": like.__module__, "__qualname__": like.__qualname__, "__doc__": like.__doc__}
-    return type(like.__name__, (base,), {**names, **attributes})
+    made: type = named_like(PGPool, RoutingPool, router=router, connector=Connector(router))
+    return made
 
 
 def route_raw_sql(database: Any) -> None:
