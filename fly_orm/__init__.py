@@ -4,6 +4,7 @@ Start with :func:`wrap`; a node of the primary region also calls :func:`serve`, 
 """
 
 from .codec import register_type
+from .deadline import Deadline
 from .discovery import Discovery
 from .errors import (
     AuthenticationFailed,
@@ -47,6 +48,7 @@ __all__ = [
     "AuthenticationFailed",
     "Channel",
     "ConfigurationError",
+    "Deadline",
     "Discovery",
     "FlyOrmError",
     "InvalidToken",

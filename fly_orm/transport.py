@@ -14,7 +14,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from .concurrency.forks import Abandonable, abandon_in_children
 from .deadline import Deadline
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "OVERHEAD_BYTES",
+    "STRANGER_MAX_MESSAGE_BYTES",
+    "STRANGER_TIMEOUT",
+    "Abandonable",
+    "Accept",
+    "Channel",
+    "Deadline",
+    "Responder",
+    "Server",
+    "Transport",
+    "abandon_in_children",
+]
 
 #: What the seal of a message and the transport may add to its size.
 OVERHEAD_BYTES = 1024

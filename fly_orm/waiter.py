@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from .deadline import Deadline
 from .lsn import LSN
 
 
 class LSNWaiter(Protocol):
-    """Waits for one replica. Any number of threads may wait at once."""
+    """Waits for one replica. Any number of threads may wait at once.
+
+    The entry point is called with a function without arguments that opens another psycopg2 connection to the replica,
+    in autocommit mode.
+    """
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``.
@@ -23,7 +26,3 @@ class LSNWaiter(Protocol):
     def close(self) -> None:
         """Let go of connections; a wait that is under way fails with ReplicationTimeout."""
         ...
-
-
-#: Makes a waiter from a function that opens a new driver connection, in autocommit, to the replica.
-WaiterFactory = Callable[[Callable[[], Any]], LSNWaiter]

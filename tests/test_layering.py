@@ -24,8 +24,9 @@ LAYERS = [
     ("sessions", "waiters", "registry"),
     ("discovery", "codec"),
     ("postgres", "settings", "classify"),
-    ("protocol", "concurrency"),
+    ("protocol",),
     ("transport", "waiter", "position"),
+    ("concurrency",),
     ("lsn", "deadline", "topology", "errors"),
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(LAYERS)) for name in names}

@@ -1,6 +1,7 @@
 """The interface that finds the nodes of a region. A plug-in implements these few methods and nothing else.
 
-Which nodes of a region are tried, and in which order, is no business of a discovery.
+A discovery does not decide which nodes of a region are tried, nor in which order. One that asks a server for them can
+build on :class:`Lookup`, which caches the answer and refreshes it in the background; it is part of this interface.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import Protocol
 from ..deadline import Deadline
 from ..settings import Settings
 from ..topology import Node
+from .lookup import Lookup, LookupFailed, Pace
+
+__all__ = ["Discovery", "Lookup", "LookupFailed", "Pace", "chosen"]
 
 
 class Discovery(Protocol):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import weakref
 from typing import Any
 
 from ..classify import Classifier
+from ..concurrency.forks import abandon_in_children
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotAReplica, ReplicationTimeout
 from ..forwarding.forwarder import Forwarder
@@ -42,6 +42,7 @@ class Router:
         """The server that this process connects to."""
         self._options = options
         _routers.add(self)
+        abandon_in_children(self)
 
     @property
     def name(self) -> str:
@@ -182,10 +183,13 @@ class Router:
         local.close()
         self._options.runtime.close()
 
-    def after_fork(self) -> None:
-        """Let go of the parent's connections without touching them."""
-        self._inherited = self.local
+    def abandon(self) -> None:
+        """Let go of the parent's connections in a forked process, and open others when they are needed.
+
+        Nothing has to keep them alive: psycopg2 ends a connection only in the process that opened it.
+        """
         self.local = self._local()
+        abandon_in_children(self)
 
     def _local(self) -> LocalServer:
         return LocalServer(self.settings.waiter, self.connect)
@@ -197,12 +201,3 @@ _routers: weakref.WeakSet[Router] = weakref.WeakSet()
 def routers() -> list[Router]:
     """Those of all databases that are wrapped in this process."""
     return list(_routers)
-
-
-def _after_fork() -> None:
-    for router in list(_routers):
-        router.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

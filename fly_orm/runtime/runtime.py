@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from ..concurrency.forks import abandon_in_children
 from ..forwarding.forwarder import Forwarder
 from ..registry import make_transport
 from ..settings import Settings
@@ -21,7 +20,7 @@ class Runtime:
         self.settings = settings
         self._lock = threading.Lock()
         self._forwarder: Forwarder | None = None
-        _runtimes.add(self)
+        abandon_in_children(self)
 
     @property
     def forwarder(self) -> Forwarder:
@@ -38,16 +37,38 @@ class Runtime:
         if forwarder is not None:
             forwarder.close()
 
-    def after_fork(self) -> None:
-        """Let go of the parent's channels without touching them."""
+    def abandon(self) -> None:
+        """Let go of the parent's channels in a forked process, and open others when they are needed."""
+        self._lock, self._forwarder = threading.Lock(), None
+        abandon_in_children(self)
+
+
+class _Default:
+    """The process's own runtime. Thread-safe and fork-safe."""
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inherited, self._forwarder = self._forwarder, None
+        self._runtime: Runtime | None = None
+        abandon_in_children(self)
+
+    def get(self) -> Runtime:
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = Runtime(Settings.from_environment())
+            return self._runtime
+
+    def replace(self, runtime: Runtime | None) -> None:
+        before, self._runtime = self._runtime, runtime
+        if before is not None:
+            before.close()
+
+    def abandon(self) -> None:
+        self._lock = threading.Lock()
+        abandon_in_children(self)
 
 
-_runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
 _here: ContextVar[Runtime] = ContextVar("fly_orm_runtime")
-_default: Runtime | None = None
-_default_lock = threading.Lock()
+_default = _Default()
 
 
 def current_runtime() -> Runtime:
@@ -57,11 +78,7 @@ def current_runtime() -> Runtime:
 
 def default_runtime() -> Runtime:
     """The process's: as :func:`configure` was told, else as the environment says when it is first asked."""
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = Runtime(Settings.from_environment())
-        return _default
+    return _default.get()
 
 
 def configure(settings: Settings) -> None:
@@ -69,19 +86,12 @@ def configure(settings: Settings) -> None:
 
     Call it when the application starts, before :func:`~fly_orm.wrap`. Not thread-safe.
     """
-    _replace(Runtime(settings))
+    _default.replace(Runtime(settings))
 
 
 def forget() -> None:
     """Let the environment be read again, when it is next asked. For tests."""
-    _replace(None)
-
-
-def _replace(runtime: Runtime | None) -> None:
-    global _default
-    before, _default = _default, runtime
-    if before is not None:
-        before.close()
+    _default.replace(None)
 
 
 @contextmanager
@@ -92,14 +102,3 @@ def use_runtime(runtime: Runtime) -> Iterator[None]:
         yield
     finally:
         _here.reset(token)
-
-
-def _after_fork() -> None:
-    global _default_lock
-    _default_lock = threading.Lock()
-    for each in list(_runtimes):
-        each.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -7,11 +7,9 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
-from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, Responder
+from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, Deadline, Responder, abandon_in_children
 
-from ..forks import abandon_in_children
 from .link import Fault, Link, Point
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..forks import abandon_in_children
+from fly_orm.transport import abandon_in_children
 
 
 class Point(enum.Enum):

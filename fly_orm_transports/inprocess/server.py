@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered
-from fly_orm.transport import Accept
+from fly_orm.transport import Accept, Deadline, abandon_in_children
 
-from ..forks import abandon_in_children
 from .channel import InProcessChannel
 from .link import link_to
 

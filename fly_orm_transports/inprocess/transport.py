@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered
-from fly_orm.transport import Accept
+from fly_orm.transport import Accept, Deadline
 
 from .channel import InProcessChannel
 from .server import InProcessServer, find

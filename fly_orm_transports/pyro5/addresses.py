@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError
+from fly_orm.transport import Deadline
 
 #: What getaddrinfo answers: family, type, protocol, canonical name, socket address.
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
-from fly_orm.transport import MAX_MESSAGE_BYTES
+from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline
 
 from .addresses import Address
 from .sockets import connect

@@ -6,8 +6,14 @@ import logging
 import threading
 from collections.abc import Callable
 
-from fly_orm.deadline import Deadline
-from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept, Responder
+from fly_orm.transport import (
+    MAX_MESSAGE_BYTES,
+    STRANGER_MAX_MESSAGE_BYTES,
+    STRANGER_TIMEOUT,
+    Accept,
+    Deadline,
+    Responder,
+)
 
 from .roster import Roster
 from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, Link

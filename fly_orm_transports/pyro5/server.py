@@ -8,10 +8,8 @@ import selectors
 import socket
 import threading
 
-from fly_orm.deadline import Deadline
-from fly_orm.transport import Accept
+from fly_orm.transport import Accept, Deadline, abandon_in_children
 
-from ..forks import abandon_in_children
 from .addresses import Address
 from .connection import Connection
 from .roster import Roster

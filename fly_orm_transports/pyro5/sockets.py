@@ -6,7 +6,7 @@ import errno
 import socket
 from contextlib import ExitStack
 
-from fly_orm.deadline import Deadline
+from fly_orm.transport import Deadline
 
 from .addresses import Address, AddrInfo, lookup, lookup_within
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError
-from fly_orm.transport import Accept
+from fly_orm.transport import Accept, Deadline
 
 from .addresses import is_loopback, parse_address
 from .client import Pyro5Channel, open_channel

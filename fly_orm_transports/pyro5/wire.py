@@ -25,9 +25,8 @@ from Pyro5.protocol import (
     SendingMessage,
 )
 
-from fly_orm.deadline import Deadline
+from fly_orm.transport import Deadline, abandon_in_children
 
-from ..forks import abandon_in_children
 from .sockets import limit
 
 __all__ = ["CONNECT", "CONNECTED", "FAILURES", "HELLO", "INVOKE", "RESULT", "SERIALIZER_ID", "Link", "frame"]

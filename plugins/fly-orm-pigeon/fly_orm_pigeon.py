@@ -11,9 +11,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
-from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept
+from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept, Deadline
 
 LENGTH = struct.Struct("!I")
 #: More follows at once: a packet that is not full can wait for it. Not every system knows this.

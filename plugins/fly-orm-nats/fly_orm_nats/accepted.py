@@ -9,8 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 
-from fly_orm.deadline import Deadline
-from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept, Responder
+from fly_orm.transport import (
+    MAX_MESSAGE_BYTES,
+    STRANGER_MAX_MESSAGE_BYTES,
+    STRANGER_TIMEOUT,
+    Accept,
+    Deadline,
+    Responder,
+)
 
 from .frames import Assembly, Broken, Frame, Kind
 from .link import Link, LinkDown

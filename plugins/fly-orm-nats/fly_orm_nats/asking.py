@@ -6,8 +6,8 @@ import asyncio
 import os
 from functools import partial
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered
+from fly_orm.transport import Deadline
 
 from .caller import CallerEnd
 from .frames import VERSION, Frame, Kind

@@ -7,9 +7,8 @@ import os
 import threading
 from contextlib import suppress
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
-from fly_orm.transport import MAX_MESSAGE_BYTES
+from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline
 
 from .exchange import Exchange
 from .frames import Assembly, Broken, Frame, Kind

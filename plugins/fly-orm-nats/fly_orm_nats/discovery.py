@@ -9,8 +9,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 
-from fly_orm.deadline import Deadline
-from fly_orm.discovery.lookup import Lookup, LookupFailed, Pace
+from fly_orm import Deadline
+from fly_orm.discovery import Lookup, LookupFailed, Pace
 from fly_orm.errors import ConfigurationError, FlyOrmError, NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.topology import Node

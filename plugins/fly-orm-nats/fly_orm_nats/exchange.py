@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from fly_orm.deadline import Deadline
+from fly_orm.transport import Deadline
 
 
 class Exchange:

@@ -8,14 +8,14 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from fly_orm.deadline import Deadline, now
 from fly_orm.errors import FlyOrmError
-from fly_orm_transports.forks import abandon_in_children
+from fly_orm.transport import Deadline, abandon_in_children
 
 from .connection import FAILURES, Connector, Unreachable, disown, drop
 from .frames import Frame
@@ -212,11 +212,11 @@ class Link:
         """Returns when the connection is lost, or nobody needs it."""
         idle = 0
         while not self._lost.is_set() and self.client.is_connected:
-            begun = now()
+            begun = monotonic()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), HEARTBEAT_INTERVAL)
             # After a pause of the whole process, what has come meanwhile is looked at before anybody is given up.
-            self.peers.beat(judge=now() - begun < 2 * HEARTBEAT_INTERVAL)
+            self.peers.beat(judge=monotonic() - begun < 2 * HEARTBEAT_INTERVAL)
             idle = 0 if self.peers or self.listeners or self.answers else idle + 1
             if idle > _IDLE_BEATS:
                 self.why = "it was not in use"

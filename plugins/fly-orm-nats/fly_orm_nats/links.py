@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from fly_orm.deadline import Deadline
-from fly_orm_transports.forks import abandon_in_children
+from fly_orm.transport import Deadline, abandon_in_children
 
 from .connection import Connector, Unreachable
 from .link import Link

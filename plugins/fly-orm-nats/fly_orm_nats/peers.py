@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
-
-from fly_orm.deadline import now
 
 from .frames import Frame, Kind, closed_by
 
@@ -37,7 +36,7 @@ class End(Protocol):
 
 class _Peer:
     def __init__(self) -> None:
-        self.heard = now()
+        self.heard = monotonic()
         self.ends: dict[tuple[bool, bytes], End] = {}
 
 
@@ -73,15 +72,15 @@ class Peers:
         known = self._peers.get(peer)
         if known is None:
             return None
-        known.heard = now()
+        known.heard = monotonic()
         return known.ends.get((at_node, channel))
 
     def beat(self, *, judge: bool) -> None:
         """Say to all peers that this process is there, and if so asked give up who was silent for too long."""
         for peer, known in list(self._peers.items()):
             if not judge:
-                known.heard = now()
-            elif now() - known.heard > SILENCE_TIMEOUT:
+                known.heard = monotonic()
+            elif monotonic() - known.heard > SILENCE_TIMEOUT:
                 self.lose(peer, f"the other process was not heard for {SILENCE_TIMEOUT:g} s")
                 continue
             self._link.tell(peer, Frame(Kind.ALIVE))

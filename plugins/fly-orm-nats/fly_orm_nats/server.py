@@ -12,9 +12,8 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, FlyOrmError
-from fly_orm.transport import Accept
+from fly_orm.transport import Accept, Deadline
 
 from .accepted import MESSAGE_TIMEOUT, Accepted
 from .connection import FAILURES, Unreachable

@@ -8,11 +8,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from functools import partial
 
-from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered
 from fly_orm.runtime.runtime import default_runtime
 from fly_orm.settings import Settings
-from fly_orm.transport import Accept
+from fly_orm.transport import Accept, Deadline
 
 from .asking import ask_for_channel
 from .caller import CallerEnd, NatsChannel

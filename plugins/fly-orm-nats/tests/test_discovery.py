@@ -9,7 +9,7 @@ from fly_orm_nats.frames import Frame, Kind
 from fly_orm_nats.options import Options
 
 from fly_orm.deadline import Deadline
-from fly_orm.discovery.lookup import Pace
+from fly_orm.discovery import Pace
 from fly_orm.errors import NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import Recorder, soon, until
