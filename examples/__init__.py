@@ -1,1 +1,1 @@
-"""Programs that show fly_orm at work."""
+"""Programs that show what fly_orm does."""

@@ -1,6 +1,6 @@
-"""Tells the story of two regions: a visitor in lax, and the same app without fly_orm to compare with.
+"""Runs the demo: a visitor in lax, and the same app without fly_orm for comparison.
 
-Ends with 0 if every read saw its write and a violated constraint was reported as it should be, and with 1 otherwise.
+Exits with 0 if every read saw its write and a violated constraint was reported correctly, and with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .results import Compared, Verdict, Worked, compare, judge
 from .stage import Stage, Visitor, two_regions
 from .step import Step
 
-#: Seconds that a round trip between the regions takes.
+#: Round-trip time between the regions, in seconds.
 RTT = 0.08
 ROUNDS = 4
 #: Seconds after which the demo gives up.
@@ -31,12 +31,12 @@ TIME_LIMIT = 90
 
 def main() -> int:
     """Run the demo and return its exit code."""
-    _end_tidily()
-    sys.stdout.reconfigure(errors="replace")  # for the marks, where the terminal knows only ASCII
+    _exit_on_signals()
+    sys.stdout.reconfigure(errors="replace")  # an ASCII terminal cannot show ✓ and ✗
     try:
         return _run(_screen())
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again at exit
         return 1
     except (ConfigurationError, ProcessFailed) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
@@ -51,7 +51,7 @@ def _run(screen: Any) -> int:
 
 
 def show(stage: Stage, screen: Any) -> Verdict:
-    """Let the visitors do all they can, show it, and say whether it worked."""
+    """Play all scripts, show their results, and return the verdict."""
     for _ in stage.lax.play("prepare"):
         pass
     steps = screen.tour(itertools.chain(stage.lax.play("tour"), stage.lax.play("with_pony")))
@@ -67,7 +67,7 @@ def show(stage: Stage, screen: Any) -> Verdict:
 
 
 def _rounds(stage: Stage, steps: list[Step], results: list[Compared]) -> Iterator[list[Compared]]:
-    """Play the same operations in both ways, by turns; adds to the steps, and brings the results up to date."""
+    """Play the same operations from lax and straight to the primary, in turn; yields the medians after each round."""
     lax: list[Step] = []
     direct: list[Step] = []
     for _ in range(ROUNDS):
@@ -79,7 +79,7 @@ def _rounds(stage: Stage, steps: list[Step], results: list[Compared]) -> Iterato
 
 
 def _hard_work(stage: Stage, steps: list[Step], work: list[Worked]) -> Iterator[Worked]:
-    """Do the same work in the slow ways, by two visitors at the same time, then in a function; adds to the lists."""
+    """Do the same work in both slow ways at once, by two visitors, and then in a function."""
 
     def do(visitor: Visitor, script: str) -> Worked:
         before = visitor.round_trips
@@ -105,13 +105,13 @@ def _screen() -> Any:
     try:
         from .live import LiveScreen
     except ModuleNotFoundError as error:
-        print(f"In plain lines, for want of {error.name}: pip install 'fly-orm[demo]' adds live tables.\n")
+        print(f"{error.name} is not installed, so this is plain text; pip install 'fly-orm[demo]' adds live tables.\n")
         return PlainScreen()
     return LiveScreen()
 
 
-def _end_tidily() -> None:
-    """Let signals end the demo in the way of an exception, so that what it started is stopped."""
+def _exit_on_signals() -> None:
+    """Turn signals into SystemExit, so that the demo stops every process that it started."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, _stop)
     signal.alarm(TIME_LIMIT)
@@ -119,9 +119,9 @@ def _end_tidily() -> None:
 
 def _stop(number: int, _frame: object) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(each, signal.SIG_IGN)  # stopping is not to be interrupted
+        signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
     if number == signal.SIGALRM:
-        print(f"The demo failed: it did not end within {TIME_LIMIT} s", file=sys.stderr)
+        print(f"The demo failed: it did not finish within {TIME_LIMIT} s", file=sys.stderr)
     sys.exit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""A blog, as anybody would write it with peewee. One line makes it live in many regions: ``fly_orm.wrap``."""
+"""An ordinary peewee blog. One line makes it run in several regions: ``fly_orm.wrap``."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ db = fly_orm.wrap(connect(os.environ["DATABASE_URL"]))
 
 
 class Base(Model):
-    """What the models have in common."""
+    """Base of the models."""
 
     class Meta:
         database = db
 
 
 class User(Base):
-    """Somebody who writes."""
+    """An author."""
 
     name = TextField(unique=True)
     city = TextField(default="")
 
 
 class Post(Base):
-    """What somebody wrote."""
+    """A post of an author."""
 
     author = ForeignKeyField(User, backref="posts")
     title = TextField()
@@ -40,18 +40,18 @@ def sign_up(name: str) -> User:
 
 
 def find(name: str) -> User | None:
-    """The user of that name."""
+    """The user with that name, or None."""
     return User.get_or_none(User.name == name)
 
 
 def move(user: User, city: str) -> None:
-    """Let the user live in another city."""
+    """Change the city of a user."""
     user.city = city
     user.save()
 
 
 def city_of(user: User) -> str | None:
-    """Where the user lives."""
+    """The city of a user."""
     return User.select(User.city).where(User.id == user.id).scalar()
 
 
@@ -61,26 +61,26 @@ def publish(author: User, title: str) -> Post:
 
 
 def publish_all(author: User, titles: Iterable[str]) -> None:
-    """All the posts, or none of them."""
+    """Publish all the posts in one transaction."""
     with db.atomic():
         for title in titles:
             publish(author, title)
 
 
 def publish_each(author: User, titles: Iterable[str]) -> None:
-    """One post after the other."""
+    """Publish the posts one by one."""
     for title in titles:
         publish(author, title)
 
 
 @fly_orm.on_primary
 def publish_there(author: User, titles: list[str]) -> None:
-    """The same, as one call of a function that runs in the primary region."""
+    """Publish the posts one by one, in a function that runs in the primary region."""
     publish_each(author, titles)
 
 
 def titles_by(author: User) -> list[str]:
-    """What the user wrote, oldest first."""
+    """The titles of a user's posts, oldest first."""
     return [post.title for post in author.posts.order_by(Post.id)]
 
 

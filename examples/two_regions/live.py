@@ -1,4 +1,4 @@
-"""The demo on a terminal, with tables that grow as things happen."""
+"""Shows the demo on a terminal, in tables that grow as it runs."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _STYLES = {"✓": "bold green", "✗": "bold red", "lax": "green", "syd": "yello
 
 
 class LiveScreen:
-    """Draws with rich."""
+    """A terminal screen, drawn with rich."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
 
     def title(self, text: str) -> None:
-        """Say what comes."""
+        """Show the title."""
         self._console.print(f"\n[bold]{escape(text)}[/]\n")
 
     def say(self, text: str) -> None:
-        """Say something, with a line of space after it."""
+        """Show a text, and a blank line after it."""
         self._console.print(f"{escape(text)}\n")
 
     def verdict(self, text: str, *, ok: bool) -> None:
-        """Say how it ended."""
+        """Show the verdict."""
         mark = "[bold green]✓[/]" if ok else "[bold red]✗ FAILED[/]"
         self._console.print(f"{mark} [bold]{escape(text)}[/]\n")
 

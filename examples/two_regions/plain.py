@@ -1,4 +1,4 @@
-"""The demo in plain lines, for a file, a pipe or a simple terminal."""
+"""Shows the demo as plain text, for a file, a pipe or a simple terminal."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Columns = Sequence[tuple[str, int, bool]]
 
 
 class PlainScreen:
-    """Prints a line for each thing that happens."""
+    """Prints one line for each result."""
 
     def title(self, text: str) -> None:
-        """Say what comes."""
+        """Show the title."""
         print(f"{text}\n", flush=True)
 
     def say(self, text: str) -> None:
-        """Say something, with a line of space after it."""
+        """Show a text, and a blank line after it."""
         print(f"{text}\n", flush=True)
 
     def verdict(self, text: str, *, ok: bool) -> None:
-        """Say how it ended."""
+        """Show the verdict."""
         print(text if ok else f"FAILED: {text}", flush=True)
 
     def tour(self, steps: Iterable[Step]) -> list[Step]:
@@ -37,7 +37,7 @@ class PlainScreen:
         return shown
 
     def comparison(self, rounds: Iterable[Sequence[Compared]]) -> None:
-        """Show what the last round brought the results to."""
+        """Show the results after the last round."""
         *_, results = rounds
         self._line(wording.COMPARISON, [heading for heading, _, _ in wording.COMPARISON])
         for compared in results:

@@ -1,4 +1,4 @@
-"""The data of the same blog with Pony. Again one line has to do with regions: ``fly_orm.wrap``."""
+"""The same blog with Pony, on the same tables. Again, a single line is about regions: ``fly_orm.wrap``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def connect() -> Any:
 
 
 def define(db: Any) -> Any:
-    """The database itself, once it has the entities; the tables are there."""
+    """Define the entities on a database whose tables exist, and return it."""
 
     class User(db.Entity):
         name = orm.Required(str, unique=True)
@@ -35,7 +35,7 @@ def define(db: Any) -> Any:
 
 @orm.db_session
 def sign_up(db: Any, name: str, *titles: str) -> None:
-    """A new user and all the first posts, or nothing."""
+    """Create a user and their first posts, in one transaction."""
     author = db.User(name=name)
     for title in titles:
         db.Post(author=author, title=title)
@@ -43,6 +43,6 @@ def sign_up(db: Any, name: str, *titles: str) -> None:
 
 @orm.db_session
 def titles_by(db: Any, name: str) -> list[str]:
-    """What the user wrote, oldest first."""
+    """The titles of a user's posts, oldest first."""
     posts = db.Post.select(lambda post: post.author.name == name)
     return [post.title for post in posts.order_by(lambda post: post.id)]

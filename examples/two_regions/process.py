@@ -1,4 +1,4 @@
-"""Child processes that the demo talks to, and that it never leaves behind."""
+"""Child processes, which the demo talks to over pipes and always stops."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STOP_TIMEOUT = 5.0
 
 
 class ProcessFailed(Exception):
-    """A child process ended before it should; the message is what it said."""
+    """A child process exited too early; the message is what it wrote to stderr."""
 
 
 class Process:
-    """A running ``python -m …``, from the start of a ``with`` block to its end."""
+    """A ``python -m …`` process. Used as a context manager, it is stopped at the end of the block."""
 
     def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
         self._command = " ".join(arguments)
@@ -31,23 +31,23 @@ class Process:
             cwd=ROOT,
             env=dict(environment),
             encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is for the demo, which then ends its children
+            start_new_session=True,  # Ctrl-C must reach only the demo, which then stops its children
         )
 
     @property
     def pid(self) -> int:
-        """The number by which the system knows it."""
+        """The process id."""
         return self._child.pid
 
     def tell(self, line: str) -> None:
-        """Give it a line to read; ProcessFailed if it cannot take it."""
+        """Write a line to its stdin; ProcessFailed if it has exited."""
         try:
             print(line, file=self._child.stdin, flush=True)
         except BrokenPipeError:
             raise ProcessFailed(self._complaint()) from None
 
     def hear(self) -> str:
-        """The next line that it prints; ProcessFailed if there is none."""
+        """The next line of its stdout; ProcessFailed if it has exited."""
         line = self._child.stdout.readline()
         if not line:
             raise ProcessFailed(self._complaint())
@@ -69,4 +69,4 @@ class Process:
 
     def _complaint(self) -> str:
         self._errors.seek(0)
-        return f"{self._command} ended: {self._errors.read().strip() or 'it said nothing'}"
+        return f"{self._command} exited: {self._errors.read().strip() or 'no error output'}"

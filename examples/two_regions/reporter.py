@@ -1,4 +1,4 @@
-"""Times what a visitor does, asks fly_orm where it was served, and reports it."""
+"""Times each step of a visitor, asks fly_orm where it was served, and reports it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .step import Kind, Step
 
 
 class Stopwatch:
-    """Seconds since it was made, or last started."""
+    """Measures the seconds since it was created or last started."""
 
     def __init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """Count from 0 again."""
+        """Restart from 0."""
         self._started = perf_counter()
 
     @property
     def seconds(self) -> float:
-        """How long it has been running."""
+        """Seconds since the start."""
         return perf_counter() - self._started
 
 
 class Reporter:
-    """Reports each step of one visitor when it is done."""
+    """Reports each step of one visitor as soon as it is done."""
 
     def __init__(self, region: str, report: Callable[[Step], None]) -> None:
         self._region = region
@@ -45,22 +45,22 @@ class Reporter:
         self._done(name, kind, stopwatch.seconds, ok=True)
 
     def write(self, name: str) -> Any:
-        """Report the block as a step that writes."""
+        """Report the block as a write."""
         return self.step(name, Kind.WRITE)
 
     def read(self, name: str, read: Callable[[], Any]) -> Any:
-        """What ``read`` returns."""
+        """What ``read`` returns, reported as a step."""
         with self.step(name, Kind.OTHER):
             return read()
 
     def read_back(self, name: str, read: Callable[[], Any], *, expected: Any, kind: Kind = Kind.READ_BACK) -> None:
-        """Read, and report whether it was what had been written before."""
+        """Read, and report whether the result is the expected one."""
         stopwatch = Stopwatch()
         found = read()
         self._done(name, kind, stopwatch.seconds, ok=found == expected)
 
     def violate(self, name: str, write: Callable[[], Any], *, constraint: str) -> None:
-        """Write what a constraint forbids, and report whether the error names it."""
+        """Violate a constraint, and report whether the error names it."""
         stopwatch = Stopwatch()
         try:
             write()

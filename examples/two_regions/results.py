@@ -1,4 +1,4 @@
-"""What the steps add up to."""
+"""What the steps show: the verdict, and the medians to compare."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from .step import Kind, Step
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether every read saw its write, and everything else came out as it should."""
+    """Whether every read saw its write, and every other check passed."""
 
     writes: int
     read_back_locally: int
     read_back_elsewhere: int
     missed: int
     wrong: tuple[str, ...]
-    """The other steps that came out wrong."""
+    """The names of the other steps that failed."""
 
     @property
     def ok(self) -> bool:
-        """Whether all is well."""
+        """Whether everything worked."""
         read_back = self.read_back_locally + self.read_back_elsewhere
         return read_back == self.writes > 0 and not self.missed and not self.wrong
 
     @property
     def exit_code(self) -> int:
-        """What the demo ends with."""
+        """The exit code of the demo."""
         return 0 if self.ok else 1
 
     def __str__(self) -> str:
         elsewhere = f" and {self.read_back_elsewhere} on the primary" if self.read_back_elsewhere else ""
-        wrong = "".join(f"\nThis came out wrong: {name}" for name in self.wrong)
+        wrong = "".join(f"\nFailed: {name}" for name in self.wrong)
         read_back = f"{self.read_back_locally} read back locally{elsewhere}"
         return f"{self.writes} writes, {read_back}, {self.missed} missed.{wrong}"
 
 
 def judge(steps: Sequence[Step]) -> Verdict:
-    """The verdict on all steps in lax."""
+    """The verdict on all the steps in lax."""
     reads = [step for step in steps if step.kind is Kind.READ_BACK]
     return Verdict(
         writes=sum(step.kind is Kind.WRITE for step in steps),
@@ -52,7 +52,7 @@ def judge(steps: Sequence[Step]) -> Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """The medians of one operation, in seconds: from lax, and straight to the primary."""
+    """The median durations of one operation, in seconds: from lax, and straight to the primary."""
 
     name: str
     lax: float
@@ -60,16 +60,16 @@ class Compared:
 
     @property
     def ratio(self) -> str:
-        """How fast lax is, in words."""
+        """How fast lax is in comparison, in words."""
         ratio = self.direct / self.lax
         if 0.95 < ratio < 1.05:
             return "about the same"
-        return f"{ratio:.3g} × as fast" if ratio > 1 else f"{1 / ratio:.3g} × as slow"
+        return f"{ratio:.3g}× faster" if ratio > 1 else f"{1 / ratio:.3g}× slower"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worked:
-    """The hard work, done in one way."""
+    """How long the hard work took when done in one way."""
 
     way: str
     seconds: float
@@ -77,7 +77,7 @@ class Worked:
 
 
 def compare(lax: Iterable[Step], direct: Iterable[Step]) -> list[Compared]:
-    """What the steps of the same names took."""
+    """The medians of each step, by name."""
     in_lax, straight = _medians(lax), _medians(direct)
     return [Compared(name=name, lax=in_lax[name], direct=straight[name]) for name in in_lax]
 

@@ -1,4 +1,4 @@
-"""Two regions on one machine: two Postgres servers, a serving node, the app, and the distance between them."""
+"""Two regions on one machine: two Postgres servers, a node, the app, and the network between the regions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .step import END, Step
 
 PACKAGE = __package__
 DATABASE = "blog"
-#: What the user's own shell may hold of these is not for the demo.
+#: Prefixes of the variables that the demo sets itself, and so does not inherit from the user's shell.
 _OURS = ("DATABASE_URL", "FLY_", "MY_REGION", "PG", "PRIMARY_REGION")
 
 
 class Visitor:
-    """A process that visits the app, over a network of its own."""
+    """A process that uses the app, over a network link of its own."""
 
     def __init__(self, process: Process, wan: Wan) -> None:
         self._process = process
@@ -29,11 +29,11 @@ class Visitor:
 
     @property
     def round_trips(self) -> int:
-        """How many there have been between the regions."""
+        """The number of round trips between the regions so far."""
         return self._wan.round_trips
 
     def play(self, script: str) -> Iterator[Step]:
-        """The steps of a script, each as soon as it is done."""
+        """Play a script; yields each step as soon as it is done."""
         self._process.tell(script)
         while (line := self._process.hear()) != END:
             yield Step.decode(line)
@@ -41,19 +41,19 @@ class Visitor:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What takes part in the demo."""
+    """The processes of the demo."""
 
     rtt: float
     syd_pid: int
     lax: Visitor
     another: Visitor
-    """Also in lax, so that two can work at the same time."""
+    """A second visitor in lax, so that two can work at the same time."""
     direct: Visitor
 
 
 @contextmanager
 def two_regions(rtt: float) -> Iterator[Stage]:
-    """Everything that takes part, with round trips of ``rtt`` seconds between the regions."""
+    """Start everything, with round trips of ``rtt`` seconds between the regions."""
     with ExitStack() as undo:
         cluster = undo.enter_context(Cluster.start(replication_rtt=rtt))
         cluster.create_database(DATABASE)
@@ -66,7 +66,7 @@ def two_regions(rtt: float) -> Iterator[Stage]:
         serving = undo.enter_context(_python("fly_orm", "serve", f"{PACKAGE}.app:db", **syd))
         address = serving.hear().rpartition(" ")[2]  # fly-orm: serving blog at 127.0.0.1:40123
 
-        # lax: a replica, and the app, to which syd is 80 ms away.
+        # lax: a replica and the app, ``rtt`` away from syd.
         lax = {**regions, "FLY_REGION": "lax", "DATABASE_URL": _url(cluster.replica)}
         in_lax = []
         for _ in range(2):
@@ -74,7 +74,7 @@ def two_regions(rtt: float) -> Iterator[Stage]:
             process = _python(f"{PACKAGE}.visitor", **lax, FLY_ORM_NODES=f"syd={wan.address}")
             in_lax.append(Visitor(undo.enter_context(process), wan))
 
-        # To compare with: the same app without regions, connected straight to the primary over the same distance.
+        # For comparison: the same app without regions, connected straight to the primary over the same distance.
         straight = undo.enter_context(Wan(f"{cluster.primary.host}/.s.PGSQL.{cluster.primary.port}", rtt=rtt))
         url = f"postgresql://postgres@{straight.address}/{DATABASE}"
         direct = Visitor(undo.enter_context(_python(f"{PACKAGE}.visitor", DATABASE_URL=url)), straight)

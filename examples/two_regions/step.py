@@ -1,4 +1,4 @@
-"""What the processes of the demo tell each other."""
+"""The messages between the processes of the demo."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import asdict, dataclass
 
 #: The line that follows a visitor's last step.
 END = "end"
-#: How many posts the hard work is.
+#: Number of posts that the hard work publishes.
 ITEMS = 200
 
 
 class Kind(str, enum.Enum):
-    """What a step does for the demo's verdict."""
+    """How a step counts in the verdict."""
 
     WRITE = "write"
-    """It committed something, and a read back follows."""
+    """It committed something; a read back follows."""
     READ_BACK = "read back"
     """It read what had been written."""
     CHECK = "check"
-    """It came out right or wrong in another way."""
+    """It passes or fails in some other way."""
     OTHER = "other"
-    """It is only shown."""
+    """It is shown, and does not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Step:
     name: str
     kind: Kind
     region: str
-    """Where it was served."""
+    """The region that served it."""
     why: str
     local: bool
     """Whether it was served in the visitor's own region."""
@@ -40,7 +40,7 @@ class Step:
     rpc: float
     wait: float
     ok: bool = True
-    """Whether it came out as it should: a read back saw what had been written."""
+    """Whether it passed: for a read back, whether it saw what had been written."""
 
     def encode(self) -> str:
         """One line of JSON."""
@@ -48,6 +48,6 @@ class Step:
 
     @classmethod
     def decode(cls, line: str) -> Step:
-        """The step that such a line describes."""
+        """The step encoded in a line."""
         fields = json.loads(line)
         return cls(**{**fields, "kind": Kind(fields["kind"])})

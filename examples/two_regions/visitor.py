@@ -1,6 +1,7 @@
-"""A process that visits the app, in the region that its environment names.
+"""A process that uses the app, in the region named by its environment.
 
-It plays a script for each line that it reads, and prints each step as it happens. With nothing more to read it ends.
+It reads the name of a script from each line of stdin, plays it, and prints each step as it happens. It exits at the end
+of its input.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def prepare(_report: Reporter) -> None:
-    """Make the tables, and something to read, from whatever region this is."""
+    """Create the tables and some rows to read, from the visitor's own region."""
     with app.db.atomic():
         app.db.create_tables([app.User, app.Post])
         editor = app.sign_up("editor")
@@ -47,15 +48,15 @@ def tour(report: Reporter) -> None:
             app.publish(ann, "Moved")
         three = ["Hello", "Moving", "Moved"]
         report.read_back("transaction: read them in it", lambda: app.titles_by(ann), expected=three, kind=Kind.CHECK)
-        commit.start()  # what is left of the block is the commit
+        commit.start()  # the rest of the block is the commit
     report.read_back("… read them after it", lambda: app.titles_by(ann), expected=three)
 
     report.violate("another ann: IntegrityError, user_name", lambda: app.sign_up("ann"), constraint="user_name")
-    report.read_back("… read: ann is who she was", lambda: app.find("ann"), expected=ann, kind=Kind.CHECK)
+    report.read_back("… read: ann is unchanged", lambda: app.find("ann"), expected=ann, kind=Kind.CHECK)
 
 
 def with_pony(report: Reporter) -> None:
-    """The same by another ORM."""
+    """Write and read through the other ORM."""
     db = pony_app.connect()
     report.read("Pony: read ann's posts", lambda: pony_app.titles_by(db, "ann"))
     titles = ["One", "Two"]
@@ -65,7 +66,7 @@ def with_pony(report: Reporter) -> None:
 
 
 def compare(report: Reporter) -> None:
-    """One round of what is compared between regions."""
+    """One round of the operations to compare."""
     name = _new_name()
     report.read("read a user", lambda: app.find("editor"))
     report.read("read the front page: 10 posts, with authors", app.front_page)
@@ -92,23 +93,23 @@ def compare(report: Reporter) -> None:
 
 
 def arrive(_report: Reporter) -> None:
-    """Write a little, so that everything is connected."""
+    """Write a few rows, so that all connections are open."""
     for _ in range(5):
         app.sign_up(_new_name())
 
 
 def each(report: Reporter) -> None:
-    """Hard work, as one would write it first."""
+    """The hard work as a plain loop."""
     _work(report, app.publish_each)
 
 
 def transaction(report: Reporter) -> None:
-    """Hard work, all or nothing."""
+    """The hard work in one transaction."""
     _work(report, app.publish_all)
 
 
 def function(report: Reporter) -> None:
-    """Hard work, where the primary is."""
+    """The hard work next to the primary."""
     _work(report, app.publish_there)
 
 
@@ -137,7 +138,7 @@ SCRIPTS = {
 
 
 def main() -> None:
-    """Play what is asked for."""
+    """Play the scripts named on stdin."""
     app.db.connect()
     report = Reporter(os.environ.get("FLY_REGION", ""), lambda step: print(step.encode(), flush=True))
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""What the demo says, whatever it is shown on."""
+"""The texts of the demo, for either kind of screen."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .results import Compared, Worked
 from .stage import Stage
 from .step import ITEMS, Kind, Step
 
-#: What is going on while the second table is made.
-COMPARING = "the same app without fly_orm, straight to the primary over a link of the same length"
-#: Of both tables: each column's heading, its width, and whether it holds numbers.
+#: Shown while the second table fills.
+COMPARING = "now the same app without fly_orm, straight to the primary over the same distance"
+#: Each column's heading, its width, and whether it holds numbers.
 TOUR = (
     ("a visitor in lax …", 38, False),
     ("", 1, False),
     ("served in", 9, False),
-    ("because of", 16, False),
+    ("because", 16, False),
     ("total ms", 8, True),
     ("rpc ms", 7, True),
     ("wait ms", 7, True),
@@ -24,9 +24,9 @@ COMPARISON = (
     ("median time of …", 43, False),
     ("in lax, ms", 10, True),
     ("straight to syd, ms", 19, True),
-    ("in lax it is", 15, False),
+    ("lax is", 15, False),
 )
-#: What is going on while the third table is made.
+#: Shown while the third table fills.
 WORKING = f"hard work: {ITEMS} posts from lax, in the two slow ways at the same time"
 HARD_WORK = (
     (f"{ITEMS} posts from lax …", 43, False),
@@ -41,12 +41,10 @@ _WAYS = {
 
 
 def introduction(stage: Stage) -> str:
-    """Who takes part."""
-    rtt = f"{stage.rtt * 1000:.0f} ms"
-    return (
-        f"  syd   the primary, and `fly-orm serve` in front of it      process {stage.syd_pid}\n"
-        f"  lax   a replica {rtt} away, and a small peewee app       process {stage.lax.pid}"
-    )
+    """The two regions and their processes."""
+    syd = "the primary, and `fly-orm serve` in front of it"
+    lax = f"a replica {stage.rtt * 1000:.0f} ms away, and a small peewee app"
+    return f"  syd   {syd:54}process {stage.syd_pid}\n  lax   {lax:54}process {stage.lax.pid}"
 
 
 def tour_row(step: Step) -> tuple[str, ...]:
@@ -61,24 +59,24 @@ def comparison_row(compared: Compared) -> tuple[str, ...]:
 
 
 def conclusion(results: Sequence[Compared]) -> str:
-    """What the comparison comes to, in a sentence."""
+    """The result of the comparison, in a sentence."""
     read, write, page = (
         next(each for each in results if each.name.startswith(name)) for name in ("read", "insert", "a web page")
     )
     return (
         f"From lax, a read takes {_ms(read.lax)} ms instead of {_ms(read.direct)}, a write {_ms(write.lax)} instead of "
-        f"{_ms(write.direct)} (and lax can read it by then), and a web page {_ms(page.lax)} instead of "
+        f"{_ms(write.direct)} (which lax can read by then), and a web page {_ms(page.lax)} instead of "
         f"{_ms(page.direct)}."
     )
 
 
 def work_row(worked: Worked) -> tuple[str, ...]:
-    """The cells of a way to do the hard work."""
+    """The cells of one way to do the hard work."""
     return _WAYS[worked.way], f"{worked.seconds:.2f}", str(worked.round_trips)
 
 
 def lesson(work: Sequence[Worked]) -> str:
-    """What the hard work comes to, in a sentence."""
+    """The result of the hard work, in a sentence."""
     loop, function = (next(worked for worked in work if worked.way == way) for way in ("each", "function"))
     return (
         f"Moved to the primary region as one call, the work takes {function.seconds:.2f} s instead of "
