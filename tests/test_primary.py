@@ -54,8 +54,8 @@ def ask(executor, database):
     channel = executor.accept("a test")
 
     def say(*statements, **fields):
-        run = {"database": database, "lease": LEASE, "opens": True, "budget": 30.0, "statements": list(statements)}
-        return decode_reply(channel.respond(encode(Run(**{**run, **fields}))))
+        run = {"lease": LEASE, "opens_lease": True, "timeout": 30.0, "statements": list(statements)}
+        return decode_reply(channel.respond(encode(Run(**{"database": database, **run, **fields}))))
 
     say.raw = lambda message: decode_reply(channel.respond(message))
     say.gone = channel.gone
@@ -88,10 +88,10 @@ class TestTheCommitLSN:
         for number in range(50):
             insert = b"INSERT INTO t VALUES (%d)" % number
             if where == "session":
-                done = ask(insert, profile=[b"SET synchronous_commit = off"])
+                done = ask(insert, session_settings=[b"SET synchronous_commit = off"])
             else:
-                ask(insert, before=[b"BEGIN", b"SET LOCAL synchronous_commit = off"])
-                done = ask(b"COMMIT", opens=False, commits=True)
+                ask(insert, preamble=[b"BEGIN", b"SET LOCAL synchronous_commit = off"])
+                done = ask(b"COMMIT", opens_lease=False, commits=True)
             waiter.wait(done.position.lsn, Deadline.after(10))
             with cluster.replica.connect(database) as replica, replica.cursor() as cursor:
                 cursor.execute("SELECT max(i) FROM t")
@@ -132,12 +132,12 @@ class TestTheCommitLSN:
         pool.release(connection)
 
     def test_of_a_transaction_that_wrote_nothing_is_of_no_commit(self, ask):
-        ask(b"SELECT 1", before=[b"BEGIN"])
-        done = ask(b"COMMIT", opens=False, commits=True)
-        assert (done.wrote, done.position.lsn > 0) == (False, True)
+        ask(b"SELECT 1", preamble=[b"BEGIN"])
+        done = ask(b"COMMIT", opens_lease=False, commits=True)
+        assert (done.may_have_written, done.position.lsn > 0) == (False, True)
 
     def test_is_none_if_nobody_wants_to_wait(self, ask):
-        assert ask(b"SELECT 1", wait=False).position is None
+        assert ask(b"SELECT 1", wants_position=False).position is None
 
 
 class TestAPooledConnection:
@@ -220,10 +220,10 @@ class TestAnExecutor:
             assert rows(reply) == [("häppy".encode("latin-1"),)]
 
     def test_keeps_a_lease_while_a_transaction_is_open(self, ask):
-        assert ask(b"CREATE TABLE t ()", before=[b"BEGIN"]).kept
-        assert ask(b"INSERT INTO t DEFAULT VALUES", opens=False).kept
-        assert not ask(b"COMMIT", opens=False, commits=True).kept
-        reply = ask(b"SELECT 1", opens=False)
+        assert ask(b"CREATE TABLE t ()", preamble=[b"BEGIN"]).lease_open
+        assert ask(b"INSERT INTO t DEFAULT VALUES", opens_lease=False).lease_open
+        assert not ask(b"COMMIT", opens_lease=False, commits=True).lease_open
+        reply = ask(b"SELECT 1", opens_lease=False)
         assert reply.reason == "lost"
 
     def test_runs_several_statements_up_to_the_first_error(self, ask):
@@ -235,22 +235,22 @@ class TestAnExecutor:
         assert ask(b"INSERT INTO t VALUES (8)", b"INSERT INTO t VALUES (9)").result.row_count == 2
 
     def test_rolls_back_when_its_peer_is_gone(self, ask, cluster, database):
-        ask(b"CREATE TABLE t ()", before=[b"BEGIN"])
+        ask(b"CREATE TABLE t ()", preamble=[b"BEGIN"])
         ask.gone()
         with cluster.primary.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass('t')")
             assert cursor.fetchone() == (None,)
 
     def test_can_be_told_to_let_go(self, ask):
-        ask(b"SELECT 1", keep=True)
+        ask(b"SELECT 1", keeps_lease=True)
         assert isinstance(ask.raw(encode(Release(lease=LEASE))), Done)
-        assert ask(b"SELECT 1", opens=False).reason == "lost"
+        assert ask(b"SELECT 1", opens_lease=False).reason == "lost"
 
     def test_ignores_a_cancel_of_what_is_not_there(self, ask):
         assert isinstance(ask.raw(encode(Cancel(lease=b"nobody's"))), Done)
 
     def test_does_not_start_what_comes_too_late(self, ask):
-        assert ask(b"CREATE TABLE t ()", budget=0.0).reason == "expired"
+        assert ask(b"CREATE TABLE t ()", timeout=0.0).reason == "expired"
 
     def test_says_that_the_statement_ran_when_its_result_is_too_long(self, ask, monkeypatch):
         monkeypatch.setattr("fly_orm.serving.executor.MAX_MESSAGE_BYTES", 20_000)
@@ -262,10 +262,10 @@ class TestAnExecutor:
 
     @pytest.mark.parametrize("commits", [False, True])
     def test_tells_that_a_transaction_is_lost_with_its_connection(self, ask, cluster, commits):
-        pid = int(rows(ask(b"SELECT pg_backend_pid()", before=[b"BEGIN"]))[0][0])
+        pid = int(rows(ask(b"SELECT pg_backend_pid()", preamble=[b"BEGIN"]))[0][0])
         cluster.primary.query(f"SELECT pg_terminate_backend({pid}, 10000)")
-        assert ask(b"COMMIT" if commits else b"SELECT 1", opens=False, commits=commits).reason == "lost"
-        assert ask(b"SELECT 1", opens=False).reason == "lost"
+        assert ask(b"COMMIT" if commits else b"SELECT 1", opens_lease=False, commits=commits).reason == "lost"
+        assert ask(b"SELECT 1", opens_lease=False).reason == "lost"
 
     def test_does_not_know_what_became_of_a_statement_that_broke_its_connection(self, ask):
         assert ask(b"SELECT pg_terminate_backend(pg_backend_pid(), 10000)").reason == "unknown"
@@ -277,7 +277,7 @@ class TestAnExecutor:
 
         pool = PrimaryPool(database, connect, max_size=1)
         executor = Executor("syd", [pool], NoCalls())
-        run = Run(database=database, lease=LEASE, opens=True, statements=[b"SELECT 1"])
+        run = Run(database=database, lease=LEASE, opens_lease=True, statements=[b"SELECT 1"])
         reply = decode_reply(executor.accept("a test").respond(encode(run)))
         assert reply.reason == "unavailable"
         assert "connection refused" in reply.message

@@ -74,4 +74,4 @@ def _several(found: list[Statement]) -> Statement:
         )
     pins = Kind.SET in kinds or any(statement.pins for statement in found)
     ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
-    return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy, ends=ends)
+    return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy, ends_transaction=ends)

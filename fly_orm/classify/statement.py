@@ -47,7 +47,7 @@ class Statement:
     """A setting that a replica refuses, or that would break reads on it."""
     copy: Literal["in", "out"] | None = None
     """The direction of a COPY between client and server."""
-    ends: bool = False
+    ends_transaction: bool = False
     """Several statements, one of which ends a transaction."""
     function_names: frozenset[str] = frozenset()
     """Of a read: the words, in lower case, that may name a function that it calls."""

@@ -64,7 +64,7 @@ class ReadOnlyConnection(RoutingConnection):
 
     def _keep_read_only(self, statement: Statement) -> None:
         """See to it that this statement cannot make the transaction here one that writes."""
-        if statement.ends:
+        if statement.ends_transaction:
             self._refuse(
                 "with FLY_ORM_READ_ONLY, a transaction here is not ended by one of several statements in a string; "
                 "execute COMMIT or ROLLBACK by itself"

@@ -63,7 +63,7 @@ class SealedChannel:
         except MessageError as error:
             raise OutcomeUnknown(f"the reply of {self.node} cannot be understood: {error}") from error
 
-    def budget(self, deadline: Deadline) -> float | None:
+    def node_timeout(self, deadline: Deadline) -> float | None:
         """Seconds that a node may take, so that its answer that they are over arrives before the deadline."""
         left = deadline.remaining()
         return None if left is None else max(0.0, left - 1.25 * self.rtt - _MARGIN)

@@ -37,7 +37,7 @@ def send(channels: NodeChannels, call: Call, deadline: Deadline) -> CallAnswer:
 def _exchange(channels: NodeChannels, call: Call, deadline: Deadline, started: float) -> Reply:
     channel = channels.acquire(deadline)
     try:
-        reply = channel.request(msgspec.structs.replace(call, budget=channel.budget(deadline)), deadline)
+        reply = channel.request(msgspec.structs.replace(call, timeout=channel.node_timeout(deadline)), deadline)
     except NotSupported:
         channels.release(channel)  # nothing was sent
         raise

@@ -42,9 +42,9 @@ class RemoteLease:
     def open(self, run: Run, deadline: Deadline) -> tuple[Answer, RemoteLease | None]:
         """What came of the first request, and this lease if it goes on."""
         try:
-            answer = self._exchange(msgspec.structs.replace(run, opens=True), deadline)
+            answer = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline)
         except OutcomeUnknown as error:
-            if run.commits or run.ends or not run.before:
+            if run.commits or run.ends_transaction or not run.preamble:
                 raise
             raise TransactionLost(self._lost(error)) from error  # it began with BEGIN, and no COMMIT was sent
         return answer, None if self._channel is None else self
@@ -56,7 +56,7 @@ class RemoteLease:
         except NotDelivered as error:
             raise TransactionLost(self._lost(error)) from error
         except OutcomeUnknown as error:
-            if run.commits or run.ends:
+            if run.commits or run.ends_transaction:
                 raise
             raise TransactionLost(self._lost(error)) from error
 
@@ -89,13 +89,13 @@ class RemoteLease:
         if channel is None:
             raise NotDelivered(f"the connection to {self.node} was lost", node=str(self.node))
         if isinstance(request, Run):
-            request = msgspec.structs.replace(request, lease=self.id, budget=channel.budget(deadline))
+            request = msgspec.structs.replace(request, lease=self.id, timeout=channel.node_timeout(deadline))
         started = now()
         try:
             reply = channel.request(request, deadline)
             done = _done(reply, self.node)
         except (Refused, NotSupported) as error:
-            if isinstance(request, Run) and request.opens:
+            if isinstance(request, Run) and request.opens_lease:
                 self._let_go(channel)
             elif isinstance(error, Refused):
                 self.abandon()  # or the lease would stay open on a channel that others use
@@ -104,7 +104,7 @@ class RemoteLease:
             self._channel = None
             self._channels.discard(channel)
             raise
-        if not done.kept:
+        if not done.lease_open:
             self._let_go(channel)
         return Answer(done=done, node=self.node, seconds=now() - started)
 

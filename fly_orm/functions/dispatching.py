@@ -179,7 +179,7 @@ def _outcome(function: Function, answer: CallAnswer) -> Any:
             error = RemoteError(f"{function.name} raised an error on {answer.node} that cannot be read here: {problem}")
         raise error
     if returned.value is None:
-        raise _lost(function, answer, returned.lost or "the node has sent none")
+        raise _lost(function, answer, returned.result_lost or "the node has sent none")
     try:
         return codec.decode(returned.value)
     except codec.CodecError as problem:

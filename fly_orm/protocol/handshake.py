@@ -1,9 +1,9 @@
-"""Mutual proof of a shared secret over any transport, and a seal on every message after it.
+"""Mutual proof of a shared secret over any transport, and a seal on every message that follows.
 
-The client's *hello* is answered by the server's; each names its protocol version and carries a fresh nonce, and the
-server's adds a proof that it holds the secret. From the secret and both hellos each end derives one key per direction.
-Every later message carries an HMAC-SHA256 (RFC 2104) of its number and content under the key of its direction, so a
-message cannot be altered, replayed, reordered or reflected. The first sealed request is the client's proof.
+The client sends a *hello* and the server answers with its own. Each states a protocol version and a fresh nonce, and
+the server adds a proof that it holds the secret. Both ends derive one key per direction from the secret and the two
+hellos. Every later message carries an HMAC-SHA256 (RFC 2104) of its number and its content under the key of its
+direction, so nobody can alter, replay, reorder or reflect a message. The first sealed request is the client's proof.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 from ..errors import AuthenticationFailed, NotDelivered
 from ..transport import Responder
 
-#: Version of the messages that two nodes exchange; raised by every incompatible change.
+#: The version of the handshake and the messages. Every incompatible change increments it.
 PROTOCOL = 1
 
 _HELLO = struct.Struct("!8sH32s")
@@ -33,39 +33,45 @@ def _hello() -> bytes:
 
 
 class Seal:
-    """Seals what one end says and opens what it hears, counting both."""
+    """Seals the messages that one end sends and opens those that it receives. One thread at a time."""
 
-    def __init__(self, says: bytes, hears: bytes) -> None:
-        self._says, self._hears = says, hears
-        self._said = self._heard = 0
+    def __init__(self, send_key: bytes, receive_key: bytes) -> None:
+        self._send_key, self._receive_key = send_key, receive_key
+        self._sent = self._received = 0
 
     def close(self, message: bytes) -> bytes:
-        mac = _mac(self._says, _NUMBER.pack(self._said), message)
-        self._said += 1
+        """The message with its seal."""
+        mac = _mac(self._send_key, _NUMBER.pack(self._sent), message)
+        self._sent += 1
         return mac + message
 
     def open(self, sealed: bytes) -> bytes | None:
-        """The message, or None if it was not sealed by the other end as its next message."""
+        """The message without its seal, or None if it is not the next message that the other end sealed."""
         mac, message = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, _mac(self._hears, _NUMBER.pack(self._heard), message)):
+        if not hmac.compare_digest(mac, _mac(self._receive_key, _NUMBER.pack(self._received), message)):
             return None
-        self._heard += 1
+        self._received += 1
         return message
 
 
 def _keys(secret: bytes, hellos: bytes) -> tuple[bytes, bytes]:
+    """The keys for what the client sends and for what the server sends."""
     return _mac(secret, b"client says", hellos), _mac(secret, b"server says", hellos)
 
 
 class ClientHandshake:
-    """The opening side: send :attr:`hello`, then pass the answer to :meth:`accept`."""
+    """The client's side of the handshake: send :attr:`hello`, then pass the answer to :meth:`accept`."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
         self.hello = _hello()
 
     def accept(self, answer: bytes, address: str) -> Seal:
-        """The seal for the rest of the channel, once the server has proven itself."""
+        """The seal for the rest of the channel, if the answer proves that the server holds the secret.
+
+        AuthenticationFailed if it does not, NotDelivered if the server speaks another protocol or version. The caller
+        has sent no request yet, so nothing was executed. ``address`` is what the errors call the server.
+        """
         hello, proof = answer[: _HELLO.size], answer[_HELLO.size :]
         if len(hello) < _HELLO.size or not hello.startswith(_MAGIC):
             raise NotDelivered(f"{address} does not speak fly_orm's protocol", address=address)
@@ -74,10 +80,11 @@ class ClientHandshake:
                 f"{address} does not hold the same FLY_ORM_SECRET as this process; set the same one on both",
                 address=address,
             )
+        # Only now: a version without proof could be anybody's, and would send operators after the wrong problem.
         version = _HELLO.unpack(hello)[1]
         if version != PROTOCOL:
             raise NotDelivered(
-                f"{address} speaks version {version} of fly_orm's protocol, this process version {PROTOCOL}; "
+                f"{address} speaks version {version} of fly_orm's protocol, and this process version {PROTOCOL}; "
                 "deploy the same fly_orm on both",
                 address=address,
             )
@@ -86,16 +93,17 @@ class ClientHandshake:
 
 
 class GuardedResponder:
-    """A responder that lets only sealed messages through to the one behind it."""
+    """The server's side: a responder that passes on to another one only what a client that holds the secret sealed."""
 
     def __init__(self, secret: str, inner: Responder) -> None:
         self._secret = secret.encode()
         self._inner = inner
         self._seal: Seal | None = None
         self.trusted = False
+        """Whether the client has proven that it holds the secret."""
 
     def respond(self, request: bytes) -> bytes | None:
-        """The sealed reply to a sealed request; None, so that the peer is dropped, for anything unexpected."""
+        """The sealed reply to a sealed request; None for anything else, which makes the transport drop the peer."""
         if self._seal is None:
             return self._answer(request)
         message = self._seal.open(request)

@@ -1,7 +1,8 @@
-"""What two nodes say to each other: requests, replies, and their encoding.
+"""The requests and replies that nodes exchange, and their encoding.
 
-Frozen values, encoded as MessagePack and checked against these types when they are decoded. Unknown fields are ignored
-and new ones have defaults, so that neighbouring releases understand each other.
+Messages are frozen values, encoded as MessagePack and checked against these types when they are decoded. A node ignores
+fields that it does not know, and every field that a later release adds has a default, so that two releases can run side
+by side during a deploy.
 """
 
 from __future__ import annotations
@@ -19,81 +20,84 @@ class MessageError(FlyOrmError):
     """The bytes are not a message of this protocol."""
 
 
-#: Seconds.
-Budget = Annotated[float, msgspec.Meta(ge=0)]
+#: Seconds, 0 or more. A timeout travels rather than a deadline, because the clocks of two nodes do not agree.
+Timeout = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all messages."""
+    """The base of all messages."""
 
 
 # Requests
 
 
 class Greet(Message, frozen=True, tag="greet"):
-    """Open a channel: who is calling."""
+    """Open a channel, and say where the caller runs."""
 
     region: str
 
 
 class Run(Message, frozen=True, tag="run"):
-    """Execute statements on the primary, in a lease that ends with the request unless something keeps it.
+    """Execute statements on the primary.
 
-    A *lease* is a primary connection held for one caller. It outlives the request while a transaction is open in it or
-    ``keep`` asks for it, and later requests on the same channel continue it by its id.
+    They run in a *lease*: a primary connection held for one caller. A lease outlives the request while a transaction is
+    open in it, or if ``keeps_lease`` asks for that. Later requests on the same channel then continue it by its id.
     """
 
     database: str
+    """The name of the wrapped database."""
     lease: bytes
-    opens: bool = False
-    """Whether the lease begins here; one that does not and is unknown means that the transaction was lost."""
-    budget: Budget | None = None
-    """Seconds that the caller will still wait; statements are cancelled when they are over."""
+    """The id of the lease, chosen by the caller."""
+    opens_lease: bool = False
+    """Whether the request opens the lease. A node declines a request for a lease that it does not know as ``lost``: the
+    lease, and the transaction in it, are gone."""
+    timeout: Timeout | None = None
+    """Seconds that the caller will wait; what still runs after that is cancelled. None is no limit."""
     encoding: str = "UTF8"
-    """The caller's client encoding, in which statements are written and results are wanted."""
-    profile: list[bytes] = []
-    """Statements that give a new lease the caller's session settings."""
-    before: list[bytes] = []
-    """Statements, such as BEGIN, whose results nobody wants."""
+    """The caller's client encoding: statements are written in it, and results are returned in it."""
+    session_settings: list[bytes] = []
+    """The statements that give a new lease the caller's session settings."""
+    preamble: list[bytes] = []
+    """Statements to run first, such as BEGIN, whose results the caller does not need."""
     statements: list[bytes] = []
-    """Statements in order, up to the first error; the result is that of the last one that ran."""
+    """Statements to run in order, up to the first error; the result is that of the last one that ran."""
     copy_in: bytes | None = None
-    """What the only statement, a COPY … FROM STDIN, reads."""
+    """The input of the only statement, which is COPY … FROM STDIN."""
     copy_out: bool = False
-    """Whether the only statement is a COPY … TO STDOUT."""
-    keep: bool = False
-    """Whether the caller's session leaves state in the lease that later requests need."""
+    """Whether the only statement is COPY … TO STDOUT."""
+    keeps_lease: bool = False
+    """Whether the request leaves state in the session that later requests need (a temporary table, a lock)."""
     commits: bool = False
-    """Whether the last statement is a COMMIT, which must not be cancelled half-way."""
-    ends: bool = False
-    """Whether the last statement is a string of several, one of which ends a transaction."""
-    wait: bool = True
-    """Whether the caller wants the LSN, for its next reads to be no older."""
+    """Whether the last statement is COMMIT. It is never cancelled, since nobody could tell whether it had committed."""
+    ends_transaction: bool = False
+    """Whether the last of ``statements`` is itself several statements, one of which ends a transaction."""
+    wants_position: bool = True
+    """Whether the caller needs to know the primary's position, so that its later reads are at least as fresh."""
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
-    """Cancel the statement that runs in a lease, from another channel."""
+    """Cancel the statement that is running in a lease. Sent on another channel, since that of the lease is busy."""
 
     lease: bytes
 
 
 class Release(Message, frozen=True, tag="release"):
-    """End the lease of this channel, rolling back what is open in it."""
+    """End the lease of this channel and roll back what is open in it."""
 
     lease: bytes
 
 
 class Call(Message, frozen=True, tag="call"):
-    """Run a registered function. Values are encoded by :mod:`fly_orm.codec`, each by itself."""
+    """Run a registered function. :mod:`fly_orm.codec` encodes each argument by itself."""
 
     function: str
-    """The name that it is registered under."""
+    """The name that the function is registered under."""
     positional: list[bytes] = []
     named: dict[str, bytes] = {}
-    budget: Budget | None = None
-    """Seconds that the caller will still wait; statements are cancelled when they are over."""
+    timeout: Timeout | None = None
+    """Seconds that the caller will wait; a function that still runs after that is stopped. None is no limit."""
     on_primary: bool = False
-    """Whether the node has to have the primary of the databases that it serves."""
+    """Whether the node must be connected to the primary of each database that it serves."""
 
 
 Request = Greet | Run | Cancel | Release | Call
@@ -102,14 +106,14 @@ Request = Greet | Run | Cancel | Release | Call
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The channel is open: who answers."""
+    """The channel is open; says where the node runs and which databases it serves."""
 
     region: str
     databases: list[str]
 
 
 class Column(Message, frozen=True, array_like=True):
-    """One column of a result, as ``psycopg2.extensions.Column`` is made from it."""
+    """One column of a result: the attributes of ``psycopg2.extensions.Column``."""
 
     name: str
     type_code: int
@@ -121,88 +125,94 @@ class Column(Message, frozen=True, array_like=True):
 
 
 class Result(Message, frozen=True):
-    """What a statement returned. Values are Postgres' text in the caller's encoding, column by column."""
+    """The result of a statement, from which the caller's driver makes rows with its own typecasters."""
 
     columns: list[Column] | None = None
+    """None for a statement that returns no rows."""
     data: list[list[bytes | None]] = []
+    """The values, column by column, in Postgres' text format and the caller's client encoding."""
     rows: int = 0
-    """Number of rows in ``data``, which has no columns for a SELECT of nothing."""
+    """The number of rows. ``data`` does not tell it where a SELECT has no columns."""
     row_count: int = -1
+    """The cursor's ``rowcount``."""
     status_message: str | None = None
     last_row_id: int = 0
     copied: bytes | None = None
+    """The output of COPY … TO STDOUT."""
 
 
 class SQLError(Message, frozen=True):
-    """An error that the primary's driver raised, with all that its server said."""
+    """An error that the driver raised on the node, with everything that its server reported."""
 
     driver_class: str
-    """Name of the DB-API class, for errors without a SQLSTATE."""
+    """The name of the DB-API class, which is needed for errors without a SQLSTATE."""
     message: str
     sqlstate: str | None = None
     text: str | None = None
     """psycopg2's ``pgerror``."""
     diagnostics: dict[str, str] = {}
-    """The fields of psycopg2's ``diag`` that are set."""
+    """Those fields of psycopg2's ``diag`` that are set."""
 
 
 class Done(Message, frozen=True, tag="done"):
-    """The statements were executed up to the last or to an error."""
+    """The statements were executed: all of them, or those up to the one that raised ``error``."""
 
     result: Result | None = None
     error: SQLError | None = None
     notices: list[str] = []
     transaction: int = 0
-    """libpq's transaction status after the request: 0 idle, 2 in a transaction, 3 in a failed one."""
-    kept: bool = False
-    """Whether the lease is still held."""
+    """libpq's transaction status after the request: 0 is idle, 2 in a transaction, 3 in a failed transaction."""
+    lease_open: bool = False
+    """Whether the lease is still open, so that later requests can continue it."""
     position: Position | None = None
-    """What a replica has replayed once it shows what was committed and read; None inside a transaction."""
-    wrote: bool = True
-    """Whether something may have been committed."""
+    """The position that a replica must replay to show what the request committed and read; None in a transaction."""
+    may_have_written: bool = True
+    """False if the transaction that ended certainly wrote nothing."""
 
 
 class Returned(Message, frozen=True, tag="returned"):
-    """A function was run to its end: one of ``value``, ``error`` and ``lost`` is set."""
+    """A function ran to its end. One of ``value``, ``error`` and ``result_lost`` is set."""
 
     value: bytes | None = None
+    """What the function returned."""
     error: bytes | None = None
-    """The exception that it raised."""
-    lost: str | None = None
-    """Why what it returned cannot be had."""
+    """The exception that the function raised."""
+    result_lost: str | None = None
+    """Why the node could not send what the function returned."""
     written: dict[str, Position] = {}
-    """By database: what a replica has replayed once it shows what the function wrote.
+    """For each database, the position that a replica must replay to show what the function wrote.
 
-    UNKNOWN: it may have written, but the primary could not be asked for its position.
+    It is UNKNOWN if the function may have written and the node could not ask the primary for its position.
     """
 
 
-#: The reason of a node that declines because all that could do the work is in use. The others are literals.
+#: The reason given by a node all of whose connections, or threads, are in use. The other reasons are literals.
 BUSY = "busy"
 
 
 class Declined(Message, frozen=True, tag="declined"):
-    """The request was not executed, or (``lost``, ``unknown``) the primary's connection broke while it was."""
+    """The request was not executed, or (``lost``, ``unknown``) the connection to the primary broke meanwhile."""
 
     reason: str
-    """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``,
-    ``bad arguments``, ``expired``, ``bad request``, ``unavailable``; ``lost``: the lease is gone, and its transaction
-    rolled back; ``unknown``: a commit may or may not have happened."""
+    """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``, ``bad arguments``,
+    ``expired``, ``bad request`` or ``unavailable`` (no connection to the primary); ``lost``: the lease is gone and its
+    transaction rolled back; ``unknown``: a commit may or may not have happened."""
     message: str
+    """An explanation for the caller's error message."""
 
 
 Reply = Welcome | Done | Returned | Declined
 
 
 def _lsn(_type: type, value: object) -> LSN:
-    """The only values that MessagePack does not have."""
+    """The LSN that was encoded as an integer: LSN is the only type here that MessagePack does not know."""
     if not isinstance(value, int) or not 0 <= value <= UNKNOWN_LSN:
-        raise ValueError(f"{value!r} is no LSN")
+        raise ValueError(f"{value!r} is not an LSN")
     return LSN(value)
 
 
 def decoder(type_: Any) -> Any:
-    """A decoder of MessagePack for values of this type, which may have positions in them."""
+    """A decoder of MessagePack for values of this type, which may contain positions."""
     return msgspec.msgpack.Decoder(type_, dec_hook=_lsn)
 
 
@@ -212,7 +222,7 @@ _replies: msgspec.msgpack.Decoder[Reply] = decoder(Reply)
 
 
 def decode_request(message: bytes) -> Request:
-    """The request in ``message``; MessageError if it is none."""
+    """The request that ``message`` encodes; MessageError if it encodes none."""
     try:
         return _requests.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -220,7 +230,7 @@ def decode_request(message: bytes) -> Request:
 
 
 def decode_reply(message: bytes) -> Reply:
-    """The reply in ``message``; MessageError if it is none."""
+    """The reply that ``message`` encodes; MessageError if it encodes none."""
     try:
         return _replies.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

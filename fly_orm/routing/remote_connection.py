@@ -93,27 +93,27 @@ class RemoteConnection:
             if statement.kind is Kind.COMMIT:
                 self.transaction = None
             raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
-        if statement.ends and transaction is not None and transaction.settings:
+        if statement.ends_transaction and transaction is not None and transaction.settings:
             raise self.router.driver_error(NotSupported(UNKNOWN_END))
         commits = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
         run = Run(
             database=self.router.name,
             lease=b"",
             encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
-            profile=[] if self._lease else self._profile(),
-            before=[] if transaction is None else transaction.pending,
+            session_settings=[] if self._lease else self._profile(),
+            preamble=[] if transaction is None else transaction.pending,
             statements=list(sqls),
             copy_in=copy_in,
             copy_out=copy_out,
-            keep=self.kept or statement.pins,
+            keeps_lease=self.kept or statement.pins,
             commits=statement.kind is Kind.COMMIT,
-            ends=statement.ends,
-            wait=self.router.wants_lsn(),
+            ends_transaction=statement.ends_transaction,
+            wants_position=self.router.wants_lsn(),
         )
         answer = self._ask(run, may_write=commits or bool(statement.function_names))
         # Where nothing was committed, nothing is waited for. But the session's next reads must not be older than what
         # it has read there: least of all those of who tries again after a rollback.
-        follow = self.router.wait if commits and answer.done.wrote else self.router.expect
+        follow = self.router.wait if commits and answer.done.may_have_written else self.router.expect
         return self._take(answer, statement, sqls, why, follow)
 
     def follow_encoding(self) -> None:
@@ -176,7 +176,7 @@ class RemoteConnection:
         """Note that a request failed, and with it the transaction or the session it belonged to."""
         if may_write and not isinstance(error, NotDelivered | Refused | TransactionLost):
             self.router.expect(UNKNOWN)  # what may be committed is to be found by who looks for it
-        if run.commits or run.ends:
+        if run.commits or run.ends_transaction:
             self.transaction = None
         elif self.transaction is not None:
             self.transaction.lost = error
@@ -219,7 +219,7 @@ class RemoteConnection:
     def _follow(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over the transaction status; returns the transaction that was open before."""
         before = self.transaction
-        if not done.kept:
+        if not done.lease_open:
             self.kept = False
         elif statement.pins and done.error is None:
             self.kept = True

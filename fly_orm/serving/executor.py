@@ -194,9 +194,9 @@ class ChannelExecutor:
             self._executor.timer.call_later(CANCEL_TIMEOUT, invocation.break_off)
 
     def _run(self, request: Run) -> Reply:
-        deadline = Deadline.after(request.budget)
+        deadline = Deadline.after(request.timeout)
         try:
-            held = self._begin(request, deadline) if request.opens else self._held
+            held = self._begin(request, deadline) if request.opens_lease else self._held
         except Refused as error:
             return Declined(reason=error.reason, message=str(error))
         except PoolTimeout as error:
@@ -221,7 +221,7 @@ class ChannelExecutor:
             )
         if deadline.expired:
             raise Refused("the caller's time was over before the request arrived", reason="expired")
-        connection = pool.acquire((request.encoding, tuple(request.profile)), deadline)
+        connection = pool.acquire((request.encoding, tuple(request.session_settings)), deadline)
         self._held = _Held(request.lease, pool, connection, self._executor.timer)
         self._executor.leases[request.lease] = self._held.lease
         return self._held
@@ -232,7 +232,7 @@ class ChannelExecutor:
         except ConnectionBroken as error:
             self._end_lease()
             return Declined(reason="unknown" if error.undecided else "lost", message=str(error))
-        if not done.kept:
+        if not done.lease_open:
             self._end_lease()
         return done
 
@@ -257,7 +257,7 @@ def _too_long(reply: Done | Returned, size: int) -> Done | Returned:
     """The outcome without its result, which is larger than a message can be."""
     problem = f"the result is {size} bytes long and {MAX_MESSAGE_BYTES} is the most that one reply carries"
     if isinstance(reply, Returned):
-        return msgspec.structs.replace(reply, value=None, error=None, lost=problem)
+        return msgspec.structs.replace(reply, value=None, error=None, result_lost=problem)
     message = (
         f"{problem}; the statement was executed. Fetch less at once (LIMIT, a server-side cursor), or read it from the "
         "replica"

@@ -23,7 +23,7 @@ IDLE = ext.TRANSACTION_STATUS_IDLE
 IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
 IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 
-#: What a caller is told whose budget was over; the statement has had no effect then.
+#: What a caller is told whose time was over; the statement has had no effect then.
 _CANCELLED = (
     "canceling statement because its time is over; nothing of it was kept. "
     "Give it more with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
@@ -55,7 +55,7 @@ class Lease:
         try:
             result, error, ends = self._run_statements(cursor, request, deadline)
             notices = list(self._raw.notices)
-            asked = request.wait and (request.commits or self.transaction == IDLE)
+            asked = request.wants_position and (request.commits or self.transaction == IDLE)
             position = self._position(ends) if asked else None
         except psycopg2.Error as broken:
             raise ConnectionBroken(str(broken), undecided=True) from broken
@@ -64,9 +64,9 @@ class Lease:
             error=error,
             notices=notices,
             transaction=self.transaction,
-            kept=not self._raw.closed and (request.keep or self.transaction != IDLE),
+            lease_open=not self._raw.closed and (request.keeps_lease or self.transaction != IDLE),
             position=position,
-            wrote=ends.wrote,
+            may_have_written=ends.wrote,
         )
 
     @property
@@ -94,15 +94,15 @@ class Lease:
     def _run_statements(
         self, cursor: Any, request: Run, deadline: Deadline
     ) -> tuple[Result | None, SQLError | None, Ending]:
-        undecided = self.transaction == IDLE and not request.before
+        undecided = self.transaction == IDLE and not request.preamble
         ending = Ending()
         try:
             with self._cancellable(None if request.commits else deadline.remaining()):
-                for statement in request.before:
+                for statement in request.preamble:
                     cursor.execute(statement)
-                if request.commits and request.wait and self.transaction == IN_TRANSACTION:
+                if request.commits and request.wants_position and self.transaction == IN_TRANSACTION:
                     ending = self._connection.ending()
-                undecided = undecided or request.commits or request.ends
+                undecided = undecided or request.commits or request.ends_transaction
                 return _results(cursor, request), None, ending
         except psycopg2.Error as error:
             if self._raw.closed and error.pgcode is None:
@@ -110,11 +110,11 @@ class Lease:
             return None, self._describe(error), ending
 
     @contextmanager
-    def _cancellable(self, budget: float | None) -> Iterator[None]:
-        """While in the block, statements can be cancelled, and are when the budget (seconds) is over."""
+    def _cancellable(self, timeout: float | None) -> Iterator[None]:
+        """While in the block, statements can be cancelled, and are when the timeout (seconds) is over."""
         running = self._running = RunningStatement(self._raw)
         try:
-            with self._timer.limit(budget, lambda: self._cancel_late(running)):
+            with self._timer.limit(timeout, lambda: self._cancel_late(running)):
                 yield
         finally:
             self._running = None

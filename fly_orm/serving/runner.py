@@ -48,7 +48,7 @@ class Runner:
 
     def run(self, call: Call, begun: Callable[[Invocation], None]) -> Returned | Declined:
         """What came of a call. ``begun`` is told of the invocation, which can be stopped from then on."""
-        deadline = Deadline.after(call.budget)
+        deadline = Deadline.after(call.timeout)
         function = functions.find(call.function)
         if function is None:
             return Declined(reason="unknown function", message=self._unknown(call.function))
@@ -177,7 +177,7 @@ class _Run:
         try:
             self.outcome = {"value": codec.encode(result, "the result")}
         except NotPortable as error:
-            self.outcome = {"lost": str(error)}
+            self.outcome = {"result_lost": str(error)}
 
     def failed(self, error: BaseException) -> None:
         """Note what it has raised, or what was raised when it had ended, such as by a commit."""
