@@ -3,21 +3,22 @@
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from nats_here import nats
-from over import TRANSPORTS, over
 from psycopg2 import extras
-from shared_cluster import restore
-from side_by_side import SideBySide
-from two_regions import TwoRegions, two_regions
 
 from fly_orm.runtime import runtime
 from fly_orm.sessions.context import enter
 from fly_orm.sessions.session import Session
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster, PostgresNotFound
+from tests.support.nats_here import nats
+from tests.support.over import TRANSPORTS, over
+from tests.support.shared_cluster import restore
+from tests.support.side_by_side import SideBySide
+from tests.support.two_regions import TwoRegions, two_regions
 
 _numbers = itertools.count(1)
 
@@ -50,12 +51,17 @@ def _anew() -> Iterator[None]:
     runtime.forget()
 
 
+@pytest.fixture(scope="session")
+def json_loads() -> Callable[[str], Any]:
+    """What the driver makes of JSON. The tests of Pony have another one."""
+    return json.loads
+
+
 @pytest.fixture(autouse=True)
-def _json(request: pytest.FixtureRequest) -> None:
-    """JSON as the test's ORM has it: Pony, once imported, has the driver return it as text in the whole process."""
-    loads = str if request.module.__name__.startswith("test_pony") else json.loads
-    extras.register_default_json(globally=True, loads=loads)
-    extras.register_default_jsonb(globally=True, loads=loads)
+def _json(json_loads: Callable[[str], Any]) -> None:
+    """Have the driver return JSON as it does by default: Pony, once imported, changes that for the whole process."""
+    extras.register_default_json(globally=True, loads=json_loads)
+    extras.register_default_jsonb(globally=True, loads=json_loads)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from tests.pairs import write_and_read
+from tests.support.pairs import write_and_read
 
 from .report import Table
 from .world import World, model

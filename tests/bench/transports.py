@@ -23,7 +23,7 @@ from fly_orm.protocol.messages import Run
 from fly_orm.registry import TRANSPORTS, make_transport, registry
 from fly_orm.topology import Node
 from fly_orm.transport import Transport
-from tests.nats_here import nats
+from tests.support.nats_here import nats
 
 from .report import Table, ms, percentile
 from .transports_node import SECRET, served

@@ -14,7 +14,7 @@ from fly_orm.deadline import Deadline
 from fly_orm.lsn import LSN
 from fly_orm.testing import Cluster
 from fly_orm.waiters import NativeWaiter, PollingWaiter
-from tests import postgres19
+from tests.support import postgres19
 
 from .report import Table, ms, percentile
 from .world import World

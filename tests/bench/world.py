@@ -17,7 +17,7 @@ from examples.two_regions.process import Process
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster, Wan
 from fly_orm.topology import Node, Topology
-from tests.two_regions import close
+from tests.support.two_regions import close
 
 NAME = "bench"
 SECRET = "a secret for benchmarks, long enough"

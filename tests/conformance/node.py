@@ -7,7 +7,7 @@ import threading
 from pony import orm
 
 import fly_orm
-from tests.two_regions import settings
+from tests.support.two_regions import settings
 
 from .parent import end_with_parent
 from .provider import settings as database_settings

@@ -20,7 +20,7 @@ from pathlib import Path
 import pony
 
 import fly_orm
-from tests.two_regions import settings
+from tests.support.two_regions import settings
 
 from .parent import end_with_parent
 from .result import NotingResult

@@ -1,0 +1,148 @@
+"""Functions with Pony that run in the primary region, on a node that is a process of its own."""
+
+from __future__ import annotations
+
+import psycopg2
+import pytest
+from pony import orm
+
+import fly_orm
+from fly_orm import Route
+from fly_orm.testing.contract.tools import until
+from fly_orm.topology import Node
+from tests.support import pony_shop
+from tests.support.nodes import node_process, url
+from tests.support.pony_regions import parameters
+from tests.support.two_regions import settings
+
+pytestmark = pytest.mark.over_every_transport
+
+
+@pytest.fixture
+def lax(cluster, database, transport_between):
+    """The application in lax, with one node in syd."""
+    plain = orm.Database("postgres", **parameters(cluster.primary, database))
+    pony_shop.define(plain)
+    plain.generate_mapping(create_tables=True)
+    plain.disconnect()
+    cluster.wait_for_replica()
+    with node_process("tests.support.pony_shop:db", PONY_URL=url(cluster.primary, database)) as node:
+        nodes = {"syd": (Node(region="syd", address=node.address()),)}
+        fly_orm.configure(settings("lax", nodes=nodes))
+        made = fly_orm.wrap(orm.Database())
+        pony_shop.define(made)
+        made.bind("postgres", **parameters(cluster.replica, database))
+        made.generate_mapping()
+        yield made
+        orm.rollback()
+        made.disconnect()
+        made._fly_orm.close()
+
+
+def test_entities_are_loaded_here_once_the_replica_has_them(lax):
+    with orm.db_session:
+        items = pony_shop.stock("a", "b")
+        served = fly_orm.why()
+        assert items == list(lax.Item.select().order_by(lax.Item.id))
+        assert [item.name for item in items] == ["a", "b"]
+        assert fly_orm.why().route is Route.LOCAL
+    assert served.route is Route.LOCAL  # they were loaded after the call
+
+
+def test_without_a_db_session_they_are_as_after_one(lax):
+    (item,) = pony_shop.stock("a")
+    assert (item.name, item.left) == ("a", 0)
+    with pytest.raises(orm.DatabaseSessionIsOver):
+        item.left = 1
+
+
+def test_an_entity_goes_there_by_its_key_and_what_is_done_to_it_is_seen_here(lax):
+    pony_shop.stock("a")
+    with orm.db_session:
+        pony_shop.rename(lax.Item.get(name="a"), "b")
+    with orm.db_session:
+        assert [item.name for item in lax.Item.select()] == ["b"]
+
+
+def test_a_composite_key_with_an_entity_in_it_travels(lax):
+    (item,) = pony_shop.stock("a")
+    sale = pony_shop.sell(item, 3)
+    assert (sale.item.id, sale.number) == (item.id, 3)
+    assert pony_shop.sold(sale) == ("a", 3)
+
+
+def test_one_that_is_new_is_saved_before_it_travels(lax):
+    (item,) = pony_shop.stock("a")
+    assert pony_shop.stock_without_session(item, "lid").name == "lid of a"
+
+
+def test_one_that_cannot_be_saved_is_said_to_be_so(lax):
+    (item,) = pony_shop.stock("a")
+    pony_shop.stock_without_session(item, "lid")
+    with pytest.raises(orm.TransactionIntegrityError, match="unique"):
+        pony_shop.stock_without_session(item, "lid")
+
+
+def test_one_that_is_not_there_any_more_is_refused_before_the_function_runs(lax):
+    (item,) = pony_shop.stock("a")
+    with orm.db_session:
+        lax.Item[item.id].delete()
+    with pytest.raises(fly_orm.Refused, match=r"cannot be loaded: Item\[1\]"):
+        pony_shop.rename(item, "b")
+
+
+def test_what_pony_raises_arrives_as_itself_and_the_db_session_is_rolled_back(lax):
+    with pytest.raises(orm.ObjectNotFound, match=r"Item\[1000000\]"):
+        pony_shop.fail("a")
+    pony_shop.stock("a")
+    with pytest.raises(orm.TransactionIntegrityError):
+        pony_shop.stock("a")
+    assert pony_shop.count() == 1
+
+
+def test_a_function_that_raises_lets_what_it_committed_be_seen(lax):
+    with pytest.raises(ValueError, match="a"):
+        pony_shop.commit_and_fail("a")
+    with orm.db_session:
+        assert [item.name for item in lax.Item.select()] == ["a"]
+
+
+def test_a_call_is_refused_while_something_is_not_committed_here(lax):
+    with orm.db_session:
+        lax.Item(name="a")
+        with pytest.raises(fly_orm.NotSupported, match="no part of the transaction"):
+            pony_shop.count()
+        orm.commit()
+        assert pony_shop.count() == 1
+
+
+def test_a_db_session_that_a_function_leaves_open_is_rolled_back(lax):
+    for _ in range(3):
+        pony_shop.leave_open("lost")
+        assert [item.name for item in pony_shop.stock("kept")] == ["kept"]
+        pony_shop.forget()
+        assert pony_shop.count() == 1
+        with orm.db_session:
+            lax.Item.get(name="kept").delete()
+
+
+def test_a_query_is_asked_again_after_a_call(lax):
+    with orm.db_session:
+        assert orm.count(item for item in lax.Item) == 0
+        pony_shop.stock("a")
+        assert orm.count(item for item in lax.Item) == 1
+
+
+def test_a_read_after_a_commit_is_no_transaction_to_a_call(lax):
+    with orm.db_session:
+        lax.Item(name="a")
+        orm.commit()
+        assert orm.count(item for item in lax.Item) == 1
+        assert pony_shop.count() == 1
+
+
+def test_time_that_is_over_cancels_what_runs(lax, cluster, database):
+    with pytest.raises((orm.OperationalError, psycopg2.Error), match="time is over"):
+        pony_shop.wait_long()
+    running = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND query LIKE '%pg_sleep(%'"
+    until(lambda: cluster.primary.query(f"{running} AND state = 'active' AND pid <> pg_backend_pid()") == 0)

@@ -1,0 +1,156 @@
+"""What a statement is told to be, and what no change of its looks can alter."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fly_orm.classify import Classifier, Kind
+from tests.classify.test_rows import READS, ROWS
+
+CLASSIFY = Classifier()
+SELECTS = [row.sql for row in READS if row.sql.upper().startswith("SELECT ")]
+WORDS_ONLY = [row for row in ROWS if row.sql.replace(" ", "").isalnum()]
+NOTHING_QUOTED = [row for row in ROWS if not any(mark in row.sql for mark in "'\"$%")]
+CLOSED = [row for row in ROWS if "closed" not in row.sql and "\\'" not in row.sql]
+DML = ["INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "UPDATE \"t\" SET a = 'x'", "DELETE FROM %s"]
+CLOSED_WRITES = [row for row in CLOSED if row.kind is Kind.WRITE]
+#: Whatever separates tokens without meaning anything.
+gaps = st.sampled_from([" ", "\n", "\t", "/* c */", "/* a /* b */ ; ' */", "-- it's\n", "--\r", "\f\r\n"])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_kind_and_facts(row):
+    statement = CLASSIFY(row.sql)
+    assert statement.kind is row.kind, statement
+    assert {name: getattr(statement, name) for name in row.facts} == row.facts
+
+
+class TestFunctionsNamedByTheUser:
+    classify = Classifier(["Swallows", "app.next_invoice", "other.Next_Invoice"])
+
+    @pytest.mark.parametrize(
+        ("sql", "kind"),
+        [
+            ("SELECT swallows()", Kind.WRITE),
+            ("SELECT any.swallows()", Kind.WRITE),
+            ("SELECT app.next_invoice(1)", Kind.WRITE),
+            ('SELECT "app"."next_invoice"(1)', Kind.WRITE),
+            ("SELECT OTHER . next_invoice(1)", Kind.WRITE),
+            ("SELECT next_invoice(1)", Kind.WRITE),  # which one that is, the search path tells
+            ("SELECT third.next_invoice(1)", Kind.READ),
+            ("SELECT next_invoice FROM app.swallows", Kind.READ),
+        ],
+    )
+    def test_need_the_primary(self, sql, kind):
+        assert self.classify(sql).kind is kind
+
+    def test_mean_nothing_to_another_classifier(self):
+        assert CLASSIFY("SELECT swallows()").kind is Kind.READ
+
+
+class TestMemo:
+    def test_gives_the_same_statement_again(self):
+        classify = Classifier()
+        assert classify("SELECT 12") is classify("SELECT 12")
+
+    def test_stays_bounded(self):
+        classify = Classifier()
+        for number in range(10_000):
+            classify(f"SELECT {number}")
+        assert len(classify._memo) < 5000
+
+    def test_does_not_keep_long_texts(self):
+        classify = Classifier()
+        assert classify(f"SELECT '{'x' * 10_000}'").kind is Kind.READ
+        assert classify._memo == {}
+
+    def test_serves_several_threads(self):
+        classify = Classifier()
+        wrong = []
+
+        def work():
+            wrong.extend(
+                number
+                for number in range(5000)
+                if classify(f"SELECT {number}").kind is not Kind.READ or classify("DROP TABLE t").kind is Kind.READ
+            )
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+
+
+class TestBulkInsert:
+    rows = ", ".join(["(1, 'some text')"] * 2000)
+
+    def test_is_a_write(self):
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}").kind is Kind.WRITE
+
+    def test_is_read_to_its_end_if_something_may_follow(self):
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}; SET a.b = 1").pins
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}; LISTEN c").kind is Kind.LISTEN
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}, (pg_advisory_lock(1), '')").pins
+
+
+class TestProperties:
+    @given(st.text())
+    def test_any_text_is_something(self, text):
+        assert CLASSIFY(text).kind in Kind
+
+    @given(st.lists(st.sampled_from([*"'\"\\$%();,.-/*", "--", "/*", "*/", "$a$", "E'", "U&", "select", "set", "%s"])))
+    def test_any_heap_of_tokens_is_something(self, pieces):
+        assert CLASSIFY(" ".join(pieces)).kind in Kind
+        assert CLASSIFY("".join(pieces)).kind in Kind
+
+    @given(st.sampled_from(CLOSED), gaps, gaps)
+    def test_gaps_around_a_statement_change_nothing(self, row, before, after):
+        assert CLASSIFY(before + row.sql + "\n" + after) == CLASSIFY(row.sql)
+
+    @given(st.sampled_from(WORDS_ONLY), st.data())
+    def test_gaps_within_a_statement_change_nothing(self, row, data):
+        words = row.sql.split(" ")
+        mixed = words[0] + "".join(data.draw(gaps) + word for word in words[1:])
+        assert CLASSIFY(mixed) == CLASSIFY(row.sql)
+
+    @given(st.sampled_from(NOTHING_QUOTED), st.data())
+    def test_case_changes_no_kind(self, row, data):
+        mixed = "".join(data.draw(st.sampled_from([c.lower(), c.upper()])) if c.isascii() else c for c in row.sql)
+        assert CLASSIFY(mixed).kind is row.kind
+
+    @given(st.sampled_from(DML), st.text("abc_", min_size=1), st.sampled_from(["", "MATERIALIZED", "NOT MATERIALIZED"]))
+    def test_a_write_in_a_cte_is_no_read(self, dml, name, how):
+        assert CLASSIFY(f'WITH "{name}" AS {how} ({dml} RETURNING 1) SELECT 1').kind is Kind.WRITE
+        assert CLASSIFY(f'WITH "{name}" AS {how} (SELECT 1) {dml}').kind is Kind.WRITE
+        assert CLASSIFY(f"EXPLAIN ANALYZE WITH x AS ({dml} RETURNING 1) SELECT 1").kind is Kind.WRITE
+        assert CLASSIFY(f"COPY (WITH x AS ({dml} RETURNING 1) SELECT 1) TO STDOUT").kind is Kind.WRITE
+
+    @given(st.sampled_from(SELECTS), st.text(st.characters(exclude_characters="\\\0")))
+    def test_a_read_with_any_literal_in_it_is_a_read(self, sql, text):
+        literal = "'" + text.replace("'", "''") + "'"
+        assert CLASSIFY(f"SELECT {literal}, {sql[7:]}").kind is Kind.READ
+
+    @given(st.sampled_from(SELECTS), st.text(min_size=1))
+    def test_a_read_with_any_quoted_name_in_it_is_a_read(self, sql, text):
+        assume(text.lower() != "pg_temp")
+        name = '"' + text.replace('"', '""') + '"'
+        assert CLASSIFY(f"SELECT 1 AS {name}, {sql[7:]}").kind is Kind.READ
+
+    @given(
+        st.sampled_from(SELECTS),
+        st.text(st.characters(exclude_characters="$\0")),
+        st.sampled_from(["", "a", "Q_1"]),
+    )
+    def test_a_read_with_any_dollar_quote_in_it_is_a_read(self, sql, text, tag):
+        assert CLASSIFY(f"SELECT ${tag}${text}${tag}$, {sql[7:]}").kind is Kind.READ
+
+    @given(st.sampled_from([row.sql for row in READS]), st.sampled_from(CLOSED_WRITES))
+    def test_a_write_after_a_semicolon_is_no_read(self, sql, row):
+        assert CLASSIFY(f"{sql}\n;{row.sql}").kind is Kind.WRITE
+        assert CLASSIFY(f"{row.sql}\n;{sql}").kind is not Kind.READ

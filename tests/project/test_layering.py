@@ -1,0 +1,129 @@
+"""Dependencies point one way, and each foreign thing has one place."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.support import ROOT
+
+#: From the top down: a module imports only what stands below its own line, or on it.
+LAYERS = [
+    ("__main__",),
+    ("cli",),
+    ("web",),
+    ("serving",),
+    ("tokens", "functions", "wrapping"),
+    ("adapters",),
+    ("driver",),
+    ("routing",),
+    ("local", "runtime"),
+    ("forwarding",),
+    ("sessions", "waiters", "registry"),
+    ("discovery", "codec"),
+    ("postgres", "settings", "classify"),
+    ("protocol",),
+    ("transport", "waiter", "position"),
+    ("concurrency",),
+    ("lsn", "deadline", "topology", "errors"),
+]
+LEVEL = {name: level for level, names in enumerate(reversed(LAYERS)) for name in names}
+#: The two sides of a request meet only in its messages.
+STRANGERS = [({"forwarding"}, {"serving", "postgres"})]
+
+
+def modules(folder):
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path):
+    """The modules that a file imports, as absolute names."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            stem = ".".join(base + ([node.module] if node.module else []))
+            yield stem
+            if node.module is None:
+                yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def concept(module):
+    """The part of fly_orm that a module belongs to; None for the package itself and for others."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "fly_orm" and len(parts) > 1 else None
+
+
+def core_imports():
+    for path in modules("fly_orm"):
+        own = path.relative_to(ROOT / "fly_orm").parts[0].removesuffix(".py")
+        if own in ("__init__", "testing"):
+            continue
+        for module in imports(path):
+            if (other := concept(module)) is not None and other != own:
+                yield own, other
+
+
+def test_every_module_has_its_layer():
+    names = {path.relative_to(ROOT / "fly_orm").parts[0].removesuffix(".py") for path in modules("fly_orm")}
+    assert names - {"__init__", "testing"} == set(LEVEL)
+
+
+def test_imports_point_downwards():
+    wrong = {(own, other) for own, other in core_imports() if LEVEL[other] > LEVEL[own]}
+    assert not wrong
+
+
+def test_the_two_sides_of_a_request_do_not_know_each_other():
+    for ours, theirs in STRANGERS:
+        assert not {(own, other) for own, other in core_imports() if own in ours and other in theirs}
+
+
+@pytest.mark.parametrize(
+    ("foreign", "allowed"),
+    [
+        ("peewee", {"fly_orm/adapters"}),
+        ("playhouse", set()),
+        ("pony", {"fly_orm/adapters"}),
+        ("Pyro5", {"fly_orm_transports/pyro5"}),
+        ("dns", {"fly_orm/discovery"}),
+        ("entrypoints", {"fly_orm/registry.py"}),
+        ("itsdangerous", {"fly_orm/tokens/signing.py"}),
+        ("pytest", {"fly_orm/testing/contract"}),
+        ("fly_orm_transports", {"fly_orm_transports"}),
+        ("time", {"fly_orm/deadline.py", "fly_orm/testing"}),
+        ("datetime", {"fly_orm/codec"}),
+    ],
+)
+def test_each_foreign_package_is_imported_in_one_place(foreign, allowed):
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("fly_orm", "fly_orm_transports")
+        for path in modules(folder)
+        if any(module.split(".")[0] == foreign for module in imports(path))
+    }
+    assert {name for name in found if not any(name.startswith(place) for place in allowed)} == set()
+
+
+def test_the_environment_is_read_in_one_place():
+    """The testing package reads PG_BIN as well, once."""
+    readers = {
+        str(path.relative_to(ROOT))
+        for folder in ("fly_orm", "fly_orm_transports")
+        for path in modules(folder)
+        if any(f"os.{name}" in path.read_text() for name in ("environ", "getenv"))
+    }
+    assert readers <= {"fly_orm/settings.py", "fly_orm/testing/binaries.py"}
+
+
+def test_no_file_is_too_long_to_hold_one_concept():
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for folder in ("fly_orm", "fly_orm_transports")
+        for path in modules(folder)
+        if (lines := len(path.read_text().splitlines())) > 350
+    }
+    assert not long

@@ -1,0 +1,101 @@
+"""The README's code runs, and what it says about names and defaults is so."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+import pytest
+
+import fly_orm
+from fly_orm import settings
+from fly_orm.testing.contract.setting import Setting
+from tests.support import ROOT
+from tests.support.two_regions import SECRET
+
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^( *)```python\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def in_lax(regions, monkeypatch):
+    """The environment of a process in lax, in which "shop" is the test's database."""
+    server = regions.cluster.replica.params(regions.name)
+    variables = {
+        "PRIMARY_REGION": "syd",
+        "FLY_REGION": "lax",
+        "FLY_ORM_NODES": f"syd={regions.wan.address}",
+        "FLY_ORM_SECRET": SECRET,
+        "FLY_ORM_LISTEN": "127.0.0.1:0",
+        "PGHOST": server["host"],
+        "PGPORT": str(server["port"]),
+        "PGUSER": server["user"],
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_code_in_the_readme_runs(regions, in_lax):
+    namespace = {"__name__": "shop"}
+    for indent, block in BLOCKS:
+        code = re.sub(f"^{indent}", "", block, flags=re.MULTILINE).replace('"shop"', repr(regions.name))
+        exec(compile(code, "README.md", "exec"), namespace)
+    assert namespace["user"].name == "ann"
+    assert namespace["served"].route is fly_orm.Route.PRIMARY
+    namespace["serving"].close()
+    namespace["db"].close()
+    namespace["db"]._fly_orm.close()
+
+
+def test_the_settings_in_the_readme_are_all_and_have_these_defaults():
+    rows = dict(re.findall(r"^\| `(FLY_ORM_\w+)` \| `?([^|`]*?)`? \|", README.split("## Settings")[1], re.MULTILINE))
+    assert set(rows) == set(settings._VARIABLES)
+    defaults = settings.Settings()
+    for name, (field, _) in settings._VARIABLES.items():
+        value = getattr(defaults, field)
+        shown = {False: "off", "": "none"}.get(value) if isinstance(value, bool | str) else None
+        assert rows[name] == (shown or (f"{value:g}" if isinstance(value, float) else str(value or "none")))
+
+
+def test_every_error_that_the_readme_names_exists():
+    table = README.split("## When something breaks")[1].split("All of them")[0]
+    for name in re.findall(r"`([A-Z][a-z]\w+)`", table):
+        assert issubclass(getattr(fly_orm, name), fly_orm.FlyOrmError)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_the_names_in_the_code_of_the_other_pages_exist(page):
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        compile(block, str(page), "exec")
+        for module, names in re.findall(r"^from (fly_orm[.\w]*) import (.+)$", block, re.MULTILINE):
+            for name in names.split(", "):
+                assert hasattr(import_module(module), name), name
+        for name in re.findall(r"(?<!from )\bfly_orm\.(\w+)", block):
+            assert hasattr(fly_orm, name), name
+
+
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.stem)
+def test_the_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_guide_to_transports_builds_the_plug_in_to_the_letter():
+    guide, plugin = (DOCS / "transports.md").read_text(), DOCS.parent / "plugins" / "fly-orm-pigeon"
+    python = re.findall(r"^```python\n(.*?)\n```", guide.split("## Without a network")[0], re.DOTALL | re.MULTILINE)
+    assert python[0] + "\n" == (plugin / "tests" / "test_pigeon.py").read_text()
+    assert "\n\n\n".join(python[1:]) + "\n" == (plugin / "fly_orm_pigeon.py").read_text()
+    for kind, name in ("ini", "setup.cfg"), ("toml", "pyproject.toml"):
+        [block] = re.findall(rf"^```{kind}\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+        assert block == (plugin / name).read_text()
+
+
+def test_the_guide_to_transports_knows_what_the_contract_can_be_told():
+    table = (DOCS / "transports.md").read_text().split("## What the contract asks")[1]
+    rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, re.MULTILINE)
+    assert {name: eval(default) for name, default in rows} == {
+        name: getattr(Setting, name) for name in Setting.__annotations__ if hasattr(Setting, name)
+    }

@@ -1,0 +1,71 @@
+"""Nodes of the test application as processes of their own, and this process as one of another region."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import ROOT, two_regions
+from tests.support.two_regions import SECRET
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment, without what says where this process runs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FLY_", "PRIMARY_"))}
+
+
+class NodeProcess:
+    """A running ``fly-orm serve``."""
+
+    def __init__(
+        self, *arguments: str, folder: Path = ROOT, python: str | Path = sys.executable, **variables: str
+    ) -> None:
+        given = {
+            "PRIMARY_REGION": "syd",
+            "FLY_REGION": "syd",
+            "FLY_ORM_SECRET": SECRET,
+            **two_regions.way.variables(),
+        }
+        self.process = subprocess.Popen(
+            [python, "-m", "fly_orm", "serve", *arguments],
+            cwd=folder,
+            env={**plain_environment(), **given, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def address(self) -> str:
+        """Where it serves, once it does."""
+        announced = self.process.stdout.readline()
+        assert announced.startswith("fly-orm: serving"), self.process.stderr.read()
+        return announced.split()[-1]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def node_process(
+    *arguments: str, folder: Path = ROOT, python: str | Path = sys.executable, **variables: str
+) -> Iterator[NodeProcess]:
+    """A node as long as the block lasts."""
+    node = NodeProcess(*arguments, folder=folder, python=python, **variables)
+    try:
+        yield node
+    finally:
+        node.kill()
+
+
+def url(server: object, database: str) -> str:
+    """The address of a database, as applications are given it."""
+    return f"postgresql://postgres@/{database}?host={server.host}&port={server.port}"

@@ -1,0 +1,138 @@
+"""Pony databases in two regions."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from pony import orm
+
+import fly_orm
+from tests.support.two_regions import TwoRegions
+
+LOCAL, PRIMARY = fly_orm.Route.LOCAL, fly_orm.Route.PRIMARY
+
+
+def parameters(server: Any, name: str) -> dict[str, Any]:
+    """The keywords by which Pony binds to a database of a server."""
+    given = dict(server.params(name))
+    given["database"] = given.pop("dbname")
+    return given
+
+
+@contextmanager
+def pony_in_lax(regions: TwoRegions, *, bound_first: bool = False, server: Any = None, **options: Any) -> Iterator[Any]:
+    """A wrapped database on the replica, with nothing mapped yet."""
+    database = orm.Database()
+    given = parameters(server or regions.cluster.replica, regions.name)
+    options = {"settings": regions.lax_settings(), **options}
+    if bound_first:
+        database.bind("postgres", **given)
+    fly_orm.wrap(database, **options)
+    if not bound_first:
+        database.bind("postgres", **given)
+    try:
+        yield database
+    finally:
+        close(database)
+
+
+def close(database: Any) -> None:
+    """End what this thread does with a database, and close all that it has open here."""
+    orm.rollback()
+    database.disconnect()
+    for thread in threading.enumerate():
+        if thread.name == "fly_orm channel opener":
+            thread.join()  # or it would connect to a network that is being closed
+    router = getattr(database, "_fly_orm", None)
+    if router is not None:
+        router.close()
+
+
+def shop(database: Any) -> SimpleNamespace:
+    """The entities of a shop, mapped to this database, whose tables exist from now on."""
+
+    class Owner(database.Entity):  # type: ignore[misc, name-defined]
+        name = orm.Required(str)
+        things = orm.Set("Thing")
+
+    class Thing(database.Entity):  # type: ignore[misc, name-defined]
+        name = orm.Required(str, unique=True)
+        n = orm.Required(int, default=0)
+        price = orm.Optional(decimal.Decimal)
+        day = orm.Optional(datetime.date)
+        at = orm.Optional(datetime.datetime)
+        uid = orm.Optional(uuid.UUID)
+        raw = orm.Optional(bytes)
+        long = orm.Optional(orm.LongStr)
+        slow = orm.Optional(str, lazy=True)
+        data = orm.Optional(orm.Json)
+        ints = orm.Optional(orm.IntArray)
+        words = orm.Optional(orm.StrArray)
+        weight = orm.Optional(float)
+        seen = orm.Optional(int, volatile=True)
+        free = orm.Optional(int, optimistic=False)
+        owner = orm.Optional(Owner)
+        parts = orm.Set("Part")
+        notes = orm.Set("Note", cascade_delete=False)
+        tags = orm.Set("Tag")
+
+    class Part(database.Entity):  # type: ignore[misc, name-defined]
+        name = orm.Required(str)
+        thing = orm.Required(Thing)
+
+    class Note(database.Entity):  # type: ignore[misc, name-defined]
+        text = orm.Required(str)
+        thing = orm.Required(Thing)
+
+    class Tag(database.Entity):  # type: ignore[misc, name-defined]
+        name = orm.Required(str)
+        things = orm.Set(Thing)
+
+    class Place(database.Entity):  # type: ignore[misc, name-defined]
+        x = orm.Required(int)
+        y = orm.Required(int)
+        orm.composite_key(x, y)
+
+    database.generate_mapping(create_tables=True)
+    return SimpleNamespace(db=database, **database.entities)
+
+
+def route() -> fly_orm.Route | None:
+    """Where the last statement was served."""
+    served = fly_orm.why()
+    return served and served.route
+
+
+def trips(regions: TwoRegions, work: Callable[[], Any]) -> int:
+    """How many round trips the work takes, once all channels that are opened ahead of their use are open."""
+    before = -1
+    while before != regions.wan.round_trips:
+        before = regions.wan.round_trips
+        threading.Event().wait(0.05)
+    work()
+    return regions.wan.round_trips - before
+
+
+def in_thread(work: Callable[[], Any]) -> Any:
+    """What the work returns, or raises, in a thread of its own."""
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["value"] = work()
+        except BaseException as error:  # of which the caller is told
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
