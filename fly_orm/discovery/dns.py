@@ -1,4 +1,7 @@
-"""Nodes as Fly.io's private DNS lists the machines of an application (https://fly.io/docs/networking/private-networking/)."""
+"""Finds nodes in Fly.io's private DNS, which lists the machines of an application.
+
+See https://fly.io/docs/networking/private-networking/.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,30 @@ from ..deadline import Deadline
 from ..errors import ConfigurationError
 from ..settings import Settings
 from ..topology import Node
-from .lookup import Lookup, LookupFailed, Pace
+from .lookup import CachePolicy, Lookup, LookupFailed
 
 if TYPE_CHECKING:
     from dns.resolver import Resolver
 
-#: The port of nodes when the settings name none.
+#: The port of the nodes, unless ``FLY_ORM_LISTEN`` gives another one.
 DEFAULT_PORT = 7654
-#: Seconds for one question, in which it is sent three times if no answer comes.
+#: Seconds for one question, within which it is sent up to three times.
 LOOKUP_TIMEOUT = 2.0
-#: The longest string that a TXT record holds; a longer text is cut into several (RFC 1035, 3.3).
+#: The longest string in a TXT record (RFC 1035, section 3.3). A longer text is split into several strings.
 _MAX_STRING = 255
 
 
 class DnsDiscovery:
-    """The machines of ``FLY_APP_NAME`` in each region, at the port that ``FLY_ORM_LISTEN`` gives.
+    """The machines of ``FLY_APP_NAME`` in each region, at the port of ``FLY_ORM_LISTEN``.
 
-    See :class:`fly_orm.discovery.Discovery`. Answers are used for half a minute, then refreshed in the background; what
-    a server that fails has said before stays in use.
+    See :class:`fly_orm.discovery.Discovery`. An answer that is older than half a minute is refreshed in the background.
+    While the DNS servers fail, the last answer stays in use.
+
+    resolver: asks the DNS servers; by default, those of the system.
+    policy: when answers are refreshed.
+    timeout: seconds for one question.
+
+    ConfigurationError if the settings name no application, dnspython is not installed, or the system has no DNS server.
     """
 
     def __init__(
@@ -35,23 +44,20 @@ class DnsDiscovery:
         settings: Settings,
         *,
         resolver: Resolver | None = None,
-        pace: Pace | None = None,
+        policy: CachePolicy | None = None,
         timeout: float = LOOKUP_TIMEOUT,
     ) -> None:
         if not settings.app:
-            raise ConfigurationError(
-                "nodes are to be found by DNS (FLY_ORM_DISCOVERY), but of which application is not known: "
-                "set FLY_APP_NAME"
-            )
+            raise ConfigurationError("FLY_ORM_DISCOVERY=dns needs the name of the application: set FLY_APP_NAME")
         self._domain = f"{settings.app}.internal"
         self._port = port_of(settings.listen)
         self._resolver = resolver or _system_resolver(timeout)
-        self._pace = pace or Pace()
+        self._policy = policy or CachePolicy()
         self._timeout = timeout
         self._lock = threading.Lock()
         self._by_region: dict[str, Lookup[Sequence[Node]]] = {}
         self._regions: Lookup[Sequence[str]] = Lookup(
-            "which regions there are", self._question("regions", "TXT"), self._ask_for_regions, self._pace
+            "which regions there are", self._question("regions", "TXT"), self._ask_for_regions, self._policy
         )
 
     def nodes(self, region: str, deadline: Deadline) -> Sequence[Node]:
@@ -73,7 +79,7 @@ class DnsDiscovery:
                     f"where the nodes of region {region!r} are",
                     self._question(region, "AAAA"),
                     lambda: self._ask_for_nodes(region),
-                    self._pace,
+                    self._policy,
                 )
             return self._by_region[region]
 
@@ -82,29 +88,30 @@ class DnsDiscovery:
         return f"DNS: {kind} of {label}.{self._domain} at {servers}"
 
     def _ask_for_nodes(self, region: str) -> tuple[Sequence[Node], str]:
-        records, said = self._records(region, "AAAA")
+        records, problem = self._records(region, "AAAA")
         addresses = sorted(record.address for record in records)
         nodes = tuple(Node(region=region, address=f"[{address}]:{self._port}") for address in addresses)
-        return nodes, said or f"{len(nodes)} address{'es' if len(nodes) > 1 else ''}"
+        return nodes, problem or f"{len(nodes)} address{'es' if len(nodes) > 1 else ''}"
 
     def _ask_for_regions(self) -> tuple[Sequence[str], str]:
-        records, said = self._records("regions", "TXT")
+        records, problem = self._records("regions", "TXT")
         regions = parse_regions(record.strings for record in records)
-        return regions, said or repr(",".join(regions))
+        return regions, problem or repr(",".join(regions))
 
     def _records(self, label: str, kind: str) -> tuple[Sequence[Any], str]:
-        """The records of a name, and in words why there are none; LookupFailed if that cannot be told."""
+        """The records of a name, or none and the reason in words; LookupFailed if the servers gave no answer."""
         from dns.exception import DNSException, Timeout
         from dns.resolver import NXDOMAIN, NoNameservers
 
         name = f"{label}.{self._domain}."
+        # Neither NXDOMAIN nor an empty answer is a failure: Fly.io has no name for a region without machines.
         try:
             answer = self._resolver.resolve(name, kind, search=False, raise_on_no_answer=False, lifetime=self._timeout)
         except NXDOMAIN:
             return (), "NXDOMAIN"
         except NoNameservers as error:
-            said = dict.fromkeys(str(what) for _, _, _, what, _ in error.kwargs["errors"])
-            raise LookupFailed(", ".join(said)) from error
+            problems = dict.fromkeys(str(problem) for _, _, _, problem, _ in error.kwargs["errors"])
+            raise LookupFailed(", ".join(problems)) from error
         except Timeout as error:
             raise LookupFailed(f"no answer within {self._timeout:g} s") from error
         except (DNSException, OSError) as error:
@@ -113,7 +120,7 @@ class DnsDiscovery:
 
 
 def port_of(listen: str) -> int:
-    """The port that nodes listen at, as in ``[::]:7654``; the default one where none is given, or any will do."""
+    """The port in a listening address such as ``[::]:7654``; the default port if there is none, or if it is 0."""
     host, _, port = listen.rpartition(":")
     if not (port.isascii() and port.isdecimal()) or (":" in host and not host.endswith("]")):
         return DEFAULT_PORT
@@ -130,21 +137,20 @@ def parse_regions(records: Iterable[Sequence[bytes]]) -> Sequence[str]:
 
 
 def _system_resolver(timeout: float) -> Resolver:
-    """A resolver that asks the servers which the system uses; ConfigurationError if there is none."""
+    """A resolver that asks the system's DNS servers; ConfigurationError if there are none."""
     try:
         from dns.exception import DNSException
         from dns.resolver import Resolver
     except ImportError as error:
         raise ConfigurationError(
-            "nodes are to be found by DNS, which needs dnspython: pip install 'fly-orm[dns]' "
-            "(or say where they are, in FLY_ORM_NODES)"
+            "finding nodes by DNS needs dnspython: pip install 'fly-orm[dns]' (or list the nodes in FLY_ORM_NODES)"
         ) from error
     try:
         resolver = Resolver()
     except (DNSException, OSError) as error:
         raise ConfigurationError(
-            f"nodes are to be found by DNS, and the system names no server to ask: {error}; check /etc/resolv.conf, "
-            "or say where they are, in FLY_ORM_NODES"
+            f"cannot find nodes by DNS, because the system has no DNS server configured: {error}; check "
+            "/etc/resolv.conf, or list the nodes in FLY_ORM_NODES"
         ) from error
     resolver.timeout = timeout / 3
     return resolver

@@ -1,4 +1,4 @@
-"""A question that is asked again and again: its last good answer serves while a newer one is fetched."""
+"""A cached answer to one question, refreshed in the background while the old one stays in use."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ T = TypeVar("T")
 
 
 class LookupFailed(FlyOrmError):
-    """No answer was had; the message says what happened instead, in words that follow "gave"."""
+    """There was no answer. The message says what came instead, in words that can follow "gave"."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How often questions are asked, in seconds."""
+class CachePolicy:
+    """When a cached answer is asked for again; all times are in seconds."""
 
     max_age: float = 30.0
-    """An answer that is older still serves, but is asked for again."""
+    """An older answer is asked for again in the background, and stays in use until then."""
     retry_interval: float = 5.0
-    """After a failure, an old answer serves for so long before it is asked for again."""
+    """The time between a failure and the next attempt, if there is an older answer to use meanwhile."""
     min_age: float = 1.0
-    """A younger answer, or failure, counts as a fresh one."""
+    """A younger answer, or failure, is recent enough for :meth:`Lookup.refresh`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Outcome(Generic[T]):
-    """What came of asking, when, and in words; ``value`` is None after a failure."""
+class _Answer(Generic[T]):
+    """An answer, or a failure if ``value`` is None; ``summary`` tells either in words that can follow "gave"."""
 
     value: T | None
-    said: str
+    summary: str
     at: float
 
     @property
@@ -45,45 +45,51 @@ class _Outcome(Generic[T]):
         return now() - self.at
 
     def __str__(self) -> str:
-        return f"{self.said} {self.age:.0f} s ago"
+        return f"{self.summary} {self.age:.0f} s ago"
 
 
 class Lookup(Generic[T]):
-    """One question and its last good answer; it is asked once at a time, on a thread of its own. Thread-safe.
+    """One question and its last good answer. Thread-safe.
 
-    ``wanted`` says in words what the answer tells, and ``question`` who is asked what. ``ask`` returns the answer and
-    how to say it, or raises LookupFailed; it bounds its own time.
+    The question is asked on a thread of its own, once at a time, so that no caller waits once there is an answer.
+
+    wanted: completes "cannot find out …" in errors, as in "which regions there are".
+    question: names the question and the server that is asked, for errors and logs.
+    ask: returns the answer and its summary, or raises LookupFailed. It must limit its own time.
     """
 
-    def __init__(self, wanted: str, question: str, ask: Callable[[], tuple[T, str]], pace: Pace) -> None:
+    def __init__(self, wanted: str, question: str, ask: Callable[[], tuple[T, str]], policy: CachePolicy) -> None:
         self._wanted = wanted
         self._question = question
         self._ask = ask
-        self._pace = pace
+        self._policy = policy
         self._lock = threading.Lock()
-        self._good: _Outcome[T] | None = None
-        self._last: _Outcome[T] | None = None
-        self._flight: threading.Event | None = None
+        self._good: _Answer[T] | None = None
+        self._last: _Answer[T] | None = None
+        self._pending: threading.Event | None = None
 
     def get(self, deadline: Deadline) -> T:
-        """The last good answer, at once; the first one is waited for. NotDelivered if there is none by the deadline."""
+        """The last good answer; NotDelivered if there is none by the deadline.
+
+        Only the first answer is waited for.
+        """
         with self._lock:
             good = self._good
-            flight = self._start() if self._is_due() else None
-        if good is None and flight is not None:
-            flight.wait(deadline.remaining())
+            answered = self._start() if self._is_due() else None
+        if good is None and answered is not None:
+            answered.wait(deadline.remaining())
             good = self._good
         if good is None or good.value is None:
-            raise NotDelivered(f"{self._wanted} cannot be told: {self}")
+            raise NotDelivered(f"cannot find out {self._wanted}: {self}")
         return good.value
 
     def refresh(self, deadline: Deadline) -> None:
-        """Ask again, unless that was done just now, and wait for the answer until the deadline."""
+        """Ask again, unless the last answer is recent, and wait for the answer until the deadline. Never raises."""
         with self._lock:
-            recent = self._last is not None and self._last.age < self._pace.min_age
-            flight = self._flight if recent else self._start()
-        if flight is not None:
-            flight.wait(deadline.remaining())
+            recent = self._last is not None and self._last.age < self._policy.min_age
+            answered = self._pending if recent else self._start()
+        if answered is not None:
+            answered.wait(deadline.remaining())
 
     def __str__(self) -> str:
         good, last = self._good, self._last
@@ -93,47 +99,46 @@ class Lookup(Generic[T]):
 
     def _is_due(self) -> bool:
         if self._good is None or self._last is None:
-            return True
-        if self._last is not self._good and self._last.age < self._pace.retry_interval:
+            return True  # whatever the retry interval says: the caller has nothing to use meanwhile
+        if self._last is not self._good and self._last.age < self._policy.retry_interval:
             return False
-        return self._good.age >= self._pace.max_age
+        return self._good.age >= self._policy.max_age
 
     def _start(self) -> threading.Event:
-        """Ask in the background, if nobody does already; returns what is set when it was answered."""
-        if self._flight is not None:
-            return self._flight
-        flight = threading.Event()
+        """Ask in the background, unless that is under way. Returns an event that is set when it has ended."""
+        if self._pending is not None:
+            return self._pending
+        answered = threading.Event()
         try:
-            threading.Thread(target=self._fly, name="fly_orm lookup", daemon=True).start()
-        except RuntimeError as error:  # no more threads to be had
-            self._last = _Outcome(value=None, said=f"nothing ({error})", at=now())
-            flight.set()
+            threading.Thread(target=self._run, name="fly_orm lookup", daemon=True).start()
+        except RuntimeError as error:  # the process cannot start another thread
+            self._last = _Answer(value=None, summary=f"nothing ({error})", at=now())
+            answered.set()
         else:
-            self._flight = flight
-        return flight
+            self._pending = answered
+        return answered
 
-    def _fly(self) -> None:
-        outcome: _Outcome[T] = _Outcome(value=None, said="an error in fly_orm", at=now())
+    def _run(self) -> None:
+        answer: _Answer[T] = _Answer(value=None, summary="an error in fly_orm", at=now())
         try:
-            value, said = self._ask()
-            outcome = _Outcome(value=value, said=said, at=now())
+            value, summary = self._ask()
+            answer = _Answer(value=value, summary=summary, at=now())
         except LookupFailed as error:
-            outcome = _Outcome(value=None, said=str(error), at=now())
+            answer = _Answer(value=None, summary=str(error), at=now())
         finally:
-            self._land(outcome)
+            self._finish(answer)
 
-    def _land(self, outcome: _Outcome[T]) -> None:
+    def _finish(self, answer: _Answer[T]) -> None:
         with self._lock:
             failed_before = self._last is not None and self._last.value is None
-            self._last = outcome
-            if outcome.value is not None:
-                self._good = outcome
-            flight, self._flight = self._flight, None
-        if outcome.value is None and not failed_before:
-            log.warning(
-                "%s; %s", self, "nothing was known before" if self._good is None else "what was known stays in use"
-            )
-        elif outcome.value is not None and failed_before:
+            self._last = answer
+            if answer.value is not None:
+                self._good = answer
+            answered, self._pending = self._pending, None
+        if answer.value is None and not failed_before:
+            earlier = "there is no earlier answer" if self._good is None else "the earlier answer stays in use"
+            log.warning("%s; %s", self, earlier)
+        elif answer.value is not None and failed_before:
             log.info("%s", self)
-        if flight is not None:
-            flight.set()
+        if answered is not None:
+            answered.set()

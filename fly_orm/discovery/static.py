@@ -1,4 +1,4 @@
-"""Nodes as the settings list them."""
+"""Finds nodes in the settings, which list them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StaticDiscovery:
         return sorted(self._nodes)
 
     def refresh(self, region: str, deadline: Deadline) -> None:
-        """Nothing: the settings stay what they are."""
+        """Do nothing: the settings do not change."""
 
     def describe(self, region: str) -> str:
         *others, last = sorted(self._nodes) or ["none"]

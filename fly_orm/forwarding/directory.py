@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
-from ..discovery import Discovery, chosen
+from ..discovery import Discovery, discovery_name
 from ..errors import FlyOrmError, NoNode, NotDelivered
 from ..registry import make_discovery
 from ..settings import Settings
@@ -53,7 +53,7 @@ class Directory:
     ) -> None:
         self._settings = settings
         self._transport = transport
-        self._discovery = discovery or make_discovery(chosen(settings), settings)
+        self._discovery = discovery or make_discovery(discovery_name(settings), settings)
         self._first_interval, self._longest_interval = first_interval, longest_interval
         self._lock = threading.Lock()
         self._channels: dict[Node, NodeChannels] = {}

@@ -13,9 +13,9 @@ import pytest
 
 from fly_orm import ConfigurationError, Node, NotDelivered, Settings
 from fly_orm.deadline import Deadline
-from fly_orm.discovery import chosen
+from fly_orm.discovery import discovery_name
 from fly_orm.discovery.dns import DnsDiscovery, parse_regions, port_of
-from fly_orm.discovery.lookup import Pace
+from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.registry import make_discovery
 from fly_orm.testing.contract.tools import in_child, soon, until
@@ -23,8 +23,8 @@ from fly_orm.topology import parse_nodes
 from tests.support.dns_server import DnsServer
 
 #: Answers are asked for anew all the time, or nearly never.
-RESTLESS = Pace(max_age=0, retry_interval=0, min_age=0)
-PATIENT = Pace(max_age=600, retry_interval=600, min_age=600)
+RESTLESS = CachePolicy(max_age=0, retry_interval=0, min_age=0)
+PATIENT = CachePolicy(max_age=600, retry_interval=600, min_age=600)
 AT_ONCE = Deadline(at=0.0, timeout=0)
 
 
@@ -53,8 +53,8 @@ def server():
 @pytest.fixture
 def discovery(server):
     """Makes discoveries that ask the server."""
-    return lambda pace=PATIENT, timeout=5.0: DnsDiscovery(
-        Settings(app="shop", listen="[::]:7000"), resolver=server.resolver(), pace=pace, timeout=timeout
+    return lambda policy=PATIENT, timeout=5.0: DnsDiscovery(
+        Settings(app="shop", listen="[::]:7000"), resolver=server.resolver(), policy=policy, timeout=timeout
     )
 
 
@@ -71,7 +71,7 @@ class TestWhichDiscovery:
         ],
     )
     def test_is_the_one_asked_for_or_goes_with_the_other_settings(self, given, name):
-        assert chosen(Settings(**given)) == name
+        assert discovery_name(Settings(**given)) == name
 
     def test_is_found_like_anybodys(self):
         assert isinstance(make_discovery("static", Settings()), StaticDiscovery)
@@ -213,7 +213,7 @@ class TestDns:
             raise dns.resolver.NoResolverConfiguration("cannot open /etc/resolv.conf")
 
         monkeypatch.setattr("dns.resolver.Resolver", unconfigured)
-        with pytest.raises(ConfigurationError, match=r"names no server to ask: cannot open"):
+        with pytest.raises(ConfigurationError, match=r"has no DNS server configured: cannot open"):
             DnsDiscovery(Settings(app="shop"))
 
     def test_asks_the_servers_of_the_system(self, monkeypatch, server):
@@ -251,7 +251,7 @@ class TestRefresh:
         assert found.nodes("syd", AT_ONCE) == syd("[fdaa::3]:7000")
 
     def test_waits_no_longer_than_the_deadline(self, discovery, server):
-        found = discovery(Pace(max_age=600, min_age=0))
+        found = discovery(CachePolicy(max_age=600, min_age=0))
         old = found.nodes("syd", soon())
         server.set("syd", "fdaa::3")
         server.open.clear()
@@ -273,7 +273,7 @@ class TestAServerThatFails:
         assert "gave SERVFAIL 0 s ago, and 2 addresses 0 s ago before that" in found.describe("syd")
         until(lambda: not lookups())
         assert [record.levelname for record in caplog.records] == ["WARNING"]
-        assert "what was known stays in use" in caplog.text
+        assert "the earlier answer stays in use" in caplog.text
         server.rcode = None
         found.refresh("syd", soon())
         until(lambda: len(caplog.records) == 2)
@@ -283,7 +283,7 @@ class TestAServerThatFails:
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
 
     def test_is_not_asked_with_every_call(self, discovery, server):
-        found = discovery(Pace(max_age=0, retry_interval=600, min_age=0))
+        found = discovery(CachePolicy(max_age=0, retry_interval=600, min_age=0))
         found.nodes("syd", soon())
         server.rcode = dns.rcode.SERVFAIL
         found.refresh("syd", soon())
@@ -297,7 +297,7 @@ class TestAServerThatFails:
     def test_before_it_ever_answered_leaves_it_open_whether_there_are_nodes(self, discovery, server, wanted):
         server.rcode = dns.rcode.SERVFAIL
         found = discovery()
-        with pytest.raises(NotDelivered, match=r"cannot be told: DNS: .* at 127\.0\.0\.1 gave SERVFAIL 0 s ago"):
+        with pytest.raises(NotDelivered, match=r"cannot find out w.*: DNS: .* at 127\.0\.0\.1 gave SERVFAIL 0 s ago"):
             found.nodes("syd", soon()) if wanted == "nodes" else found.regions(soon())
         server.rcode = None
         assert len(found.nodes("syd", soon()) if wanted == "nodes" else found.regions(soon())) == 2

@@ -13,7 +13,7 @@ import pytest
 from fly_orm import AuthenticationFailed, ConfigurationError, Node, NotDelivered, NotPrimary, OutcomeUnknown, Refused
 from fly_orm.deadline import Deadline
 from fly_orm.discovery.dns import DnsDiscovery
-from fly_orm.discovery.lookup import Pace
+from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.forwarding.channels import AllInUse, OldChannelLost
 from fly_orm.forwarding.directory import Directory
@@ -248,7 +248,7 @@ class TestCandidates:
         with DnsServer() as server:
             server.rcode = dns.rcode.SERVFAIL
             directory = make(DnsDiscovery(Settings(app="shop"), resolver=server.resolver()))
-            with pytest.raises(NotDelivered, match=r"'syd' are cannot be told: .*SERVFAIL"):
+            with pytest.raises(NotDelivered, match=r"cannot find out where the nodes of region 'syd' are: .*SERVFAIL"):
                 order(directory)
 
     def test_and_regions_can_be_asked_for(self, make):
@@ -338,7 +338,7 @@ class TestANodeSetAside:
     def test_has_its_region_looked_up_in_the_background(self, make):
         with DnsServer() as server:
             server.set("syd", "::1")
-            discovery = DnsDiscovery(Settings(app="shop"), resolver=server.resolver(), pace=Pace(min_age=0))
+            discovery = DnsDiscovery(Settings(app="shop"), resolver=server.resolver(), policy=CachePolicy(min_age=0))
             directory = make(discovery)
             directory.set_aside(directory.nodes("syd", soon())[0], NotDelivered("no"))
             until(lambda: server.asked("syd") == 2)
@@ -533,7 +533,7 @@ class TestNewcomers:
     def test_are_found_in_the_dns(self, forwarding):
         with DnsServer() as server:
             server.set("syd", "fdaa::1")
-            discovery = DnsDiscovery(Settings(app="shop"), resolver=server.resolver(), pace=Pace(min_age=0))
+            discovery = DnsDiscovery(Settings(app="shop"), resolver=server.resolver(), policy=CachePolicy(min_age=0))
             forwarder = forwarding(discovery)
             assert forwarder.directory.nodes("syd", soon()) == [node("[fdaa::1]:7654")]
             server.set("syd", "fdaa::2")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from fly_orm import Deadline
-from fly_orm.discovery import Lookup, LookupFailed, Pace
+from fly_orm.discovery import CachePolicy, Lookup, LookupFailed
 from fly_orm.errors import ConfigurationError, FlyOrmError, NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.topology import Node
@@ -40,11 +40,13 @@ class NatsDiscovery:
     addition, once the nodes have answered, so that a request which one declines can be sent to another.
     """
 
-    def __init__(self, settings: Settings, *, options: Options | None = None, pace: Pace | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, options: Options | None = None, policy: CachePolicy | None = None
+    ) -> None:
         self._app = settings.app
         self._links = Links(options or Options.from_environment())
         self._lookup: Lookup[Found] = Lookup(
-            "which nodes there are", f"NATS: {who_subject(self._app)}", self._ask, pace or Pace()
+            "which nodes there are", f"NATS: {who_subject(self._app)}", self._ask, policy or CachePolicy()
         )
 
     def nodes(self, region: str, deadline: Deadline) -> Sequence[Node]:

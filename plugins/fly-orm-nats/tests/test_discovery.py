@@ -9,7 +9,7 @@ from fly_orm_nats.frames import Frame, Kind
 from fly_orm_nats.options import Options
 
 from fly_orm.deadline import Deadline
-from fly_orm.discovery import Pace
+from fly_orm.discovery import CachePolicy
 from fly_orm.errors import NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import Recorder, soon, until
@@ -31,7 +31,7 @@ def serve():
 
 
 def discovery(app="shop", **options):
-    return NatsDiscovery(Settings(app=app), pace=Pace(max_age=30, retry_interval=0, min_age=0), **options)
+    return NatsDiscovery(Settings(app=app), policy=CachePolicy(max_age=30, retry_interval=0, min_age=0), **options)
 
 
 def addresses(found):
