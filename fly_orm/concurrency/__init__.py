@@ -1,1 +1,1 @@
-"""Threads, pools and timers: general tools that know nothing of databases."""
+"""Pools and timers: general tools that know nothing of databases. They import nothing but the deadline."""

@@ -1,4 +1,4 @@
-"""A bounded pool of things that are costly to open."""
+"""A bounded pool of items that are costly to open, such as connections, channels and threads."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ T = TypeVar("T")
 
 
 class PoolTimeout(Exception):
-    """Every item stayed in use until the deadline."""
+    """No item became free before the deadline, or the pool was closed."""
 
 
-class _Waiter(Generic[T]):
-    """A caller in line; it is given an item, or leave to open one."""
+class _WaitingCaller(Generic[T]):
+    """A caller in the queue. Once served, it has an item, or may open one if ``item`` is None."""
 
     def __init__(self) -> None:
         self.served = threading.Event()
         self.item: T | None = None
-        self.turned_away = False
-        """Whether the pool was closed meanwhile."""
+        self.pool_closed = False
 
 
 class Pool(Generic[T]):
-    """At most ``max_size`` items, opened on demand, lent to one caller at a time.
+    """At most ``max_size`` items, opened on demand and lent to one caller at a time. Thread-safe.
 
-    Waiting callers are served first come, first served; the item used last is lent first, so that spare ones stay idle.
-    Thread-safe. ``open`` is called without the pool's lock and may raise anything.
+    Callers are served in the order in which they came (FIFO), so that none of them starves. Items are lent in the
+    opposite order (LIFO): the one used last is the least likely to have been lost since, and spare ones stay idle.
+
+    open: opens an item by the deadline, which is that of the caller that needs it. It is called without the pool's
+    lock, by several threads at once, and may raise anything.
+    close: closes an item; it must not raise.
     """
 
     def __init__(self, open: Callable[[Deadline], T], close: Callable[[T], None], *, max_size: int) -> None:  # noqa: A002
@@ -38,29 +41,32 @@ class Pool(Generic[T]):
         self._max_size = max_size
         self._lock = threading.Lock()
         self._idle: list[T] = []
-        self._waiters: deque[_Waiter[T]] = deque()
+        self._waiting: deque[_WaitingCaller[T]] = deque()
         self._size = 0
         self._closed = False
 
     def acquire(self, deadline: Deadline) -> T:
-        """An item for the caller alone, to be released or discarded; PoolTimeout if none is free in time."""
+        """An item for this caller alone, who must release or discard it.
+
+        PoolTimeout if none became free by the deadline, or what ``open`` raises.
+        """
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-            waiter = self._join_line()
-        if waiter is not None:
-            self._wait(waiter, deadline)
-            if waiter.turned_away:
+            caller = self._reserve_or_queue()
+        if caller is not None:
+            self._wait(caller, deadline)
+            if caller.pool_closed:
                 raise PoolTimeout("the pool was closed")
-            if waiter.item is not None:
-                return waiter.item
+            if caller.item is not None:
+                return caller.item
         return self._open_one(deadline)
 
     def release(self, item: T) -> None:
-        """Take an item back for others."""
+        """Take an item back, for the caller that has waited longest or to stay idle; close it if the pool is closed."""
         with self._lock:
             if not self._closed:
-                if self._waiters:
+                if self._waiting:
                     self._serve(item)
                 else:
                     self._idle.append(item)
@@ -68,12 +74,12 @@ class Pool(Generic[T]):
         self._close(item)
 
     def discard(self, item: T) -> None:
-        """Close an item that is of no further use, making room for another."""
-        self._leave_room()
+        """Close an item that is no longer usable, so that another can be opened in its place."""
+        self._free_place()
         self._close(item)
 
     def warm(self, count: int, deadline: Deadline) -> None:
-        """Open items until ``count`` are idle, or the pool is full."""
+        """Open items until ``count`` are idle or the pool is full; raises what ``open`` raises."""
         while True:
             with self._lock:
                 if self._closed or len(self._idle) >= count or self._size >= self._max_size:
@@ -87,65 +93,71 @@ class Pool(Generic[T]):
             return not self._closed and len(self._idle) < count and self._size < self._max_size
 
     def close(self) -> None:
-        """Close what is idle now, and what is lent when it comes back; turn away who is in line."""
+        """Close the idle items now and the others when they come back. Callers in the queue get PoolTimeout."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-            while self._waiters:
-                self._waiters[0].turned_away = True
+            while self._waiting:
+                self._waiting[0].pool_closed = True
                 self._serve(None)
         for item in idle:
             self._close(item)
 
-    def _join_line(self) -> _Waiter[T] | None:
-        """A place in line; None if there is room to open another item, which is then taken."""
+    def _reserve_or_queue(self) -> _WaitingCaller[T] | None:
+        """Reserve a place for a new item and return None; if all places are taken, put the caller into the queue."""
         if self._size < self._max_size:
             self._size += 1
             return None
-        waiter: _Waiter[T] = _Waiter()
-        self._waiters.append(waiter)
-        return waiter
+        caller: _WaitingCaller[T] = _WaitingCaller()
+        self._waiting.append(caller)
+        return caller
 
-    def _wait(self, waiter: _Waiter[T], deadline: Deadline) -> None:
+    def _wait(self, caller: _WaitingCaller[T], deadline: Deadline) -> None:
         try:
-            if waiter.served.wait(deadline.remaining()):
+            if caller.served.wait(deadline.remaining()):
                 return
-        except BaseException:
-            if not self._withdraw(waiter):
-                self._give_back(waiter)
+        except BaseException:  # such as KeyboardInterrupt
+            if not self._withdraw(caller):
+                self._give_back(caller)
             raise
-        if not self._withdraw(waiter):
-            return  # served in the last moment
+        # Between the timeout and the lock, another thread may have served this caller. Nobody else would use that item.
+        if not self._withdraw(caller):
+            return
         raise PoolTimeout(f"all {self._max_size} stayed in use for {deadline}")
 
-    def _give_back(self, waiter: _Waiter[T]) -> None:
-        if waiter.item is None:
-            self._leave_room()
+    def _give_back(self, caller: _WaitingCaller[T]) -> None:
+        if caller.item is None:
+            self._free_place()
         else:
-            self.release(waiter.item)
+            self.release(caller.item)
 
-    def _withdraw(self, waiter: _Waiter[T]) -> bool:
+    def _withdraw(self, caller: _WaitingCaller[T]) -> bool:
+        """Take the caller out of the queue; False if it has been served already."""
         with self._lock:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if caller in self._waiting:
+                self._waiting.remove(caller)
                 return True
             return False
 
     def _open_one(self, deadline: Deadline) -> T:
+        """Open an item in a place that was reserved."""
         try:
             return self._open(deadline)
         except BaseException:
-            self._leave_room()
+            self._free_place()
             raise
 
-    def _leave_room(self) -> None:
+    def _free_place(self) -> None:
+        """Pass the place of an item that is gone to the next caller, who opens another one in it."""
         with self._lock:
-            if self._waiters:
+            if self._waiting:
                 self._serve(None)
             else:
                 self._size -= 1
 
     def _serve(self, item: T | None) -> None:
-        waiter = self._waiters.popleft()
-        waiter.item = item
-        waiter.served.set()
+        """Hand an item, or None for a place, to the first caller in the queue."""
+        # Waking the caller to look for itself would let a newcomer take the item first.
+        caller = self._waiting.popleft()
+        caller.item = item
+        caller.served.set()

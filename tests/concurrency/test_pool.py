@@ -31,8 +31,8 @@ def make(max_size=2):
 
 
 def waiting(pool, count):
-    """Wait until so many callers stand in line."""
-    while len(pool._waiters) < count:
+    """Wait until so many callers wait in the queue."""
+    while len(pool._waiting) < count:
         threading.Event().wait(0.001)
 
 
@@ -152,7 +152,7 @@ def test_many_threads_share_few_items_and_never_the_same_at_once():
     assert len(pool._idle) <= 3
 
 
-def test_closing_turns_away_who_is_in_line():
+def test_closing_ends_the_wait_of_callers_in_the_queue():
     pool, factory = make(max_size=1)
     item, got = pool.acquire(SOON), []
 
