@@ -58,7 +58,7 @@ class RoutingConnection(ConnectionModes):
         self._mode = TransactionMode()
         self._entered = self._begun = self._was_here = False
         self._set_here: list[tuple[Statement, bytes]] = []
-        self.router.forwarder.warm()
+        self.router.forwarder.warm_up()
 
     # What cursors ask
 

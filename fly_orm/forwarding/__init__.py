@@ -1,1 +1,5 @@
-"""The way to other nodes: finding them, channels to them, and what became of each request."""
+"""Sends requests to the nodes of other regions: finds the nodes, keeps channels to them, reports each outcome.
+
+Imports ``registry``, ``discovery``, ``protocol``, ``concurrency`` and the modules of values; nothing of Postgres, and
+nothing of ``serving``, which it meets only in the messages of ``protocol``.
+"""

@@ -1,4 +1,4 @@
-"""Which nodes a region has, the channels to them, and which of them are to be tried first."""
+"""The nodes of each region, the channels to them, and the order in which to try them."""
 
 from __future__ import annotations
 
@@ -8,38 +8,32 @@ import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..discovery import Discovery, discovery_name
-from ..errors import FlyOrmError, NoNode, NotDelivered
+from ..errors import NoNode, NotDelivered
 from ..registry import make_discovery
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
-from .channels import CONNECT_TIMEOUT, NodeChannels, open_channel
+from .background import BackgroundTask
+from .channels import CONNECT_TIMEOUT, NodeChannels
+from .quarantine import Quarantine
+from .sealed_channel import open_channel
 
 log = logging.getLogger("fly_orm")
 
-#: Channels to one node; each carries one request, or one open transaction, at a time.
+#: Channels to one node. Each carries one request, or one open transaction, at a time.
 MAX_CHANNELS = 32
-#: A node that could not be reached is tried again, in the background, after so many seconds…
+#: Seconds after which a node that could not be reached is probed for the first time…
 FIRST_INTERVAL = 5.0
-#: …and then after twice as many each time, up to these.
+#: …and the longest interval between two later probes.
 LONGEST_INTERVAL = 60.0
 
 
-class _Aside:
-    """A node that could not be reached, and when it will be tried again: that many seconds after the last time."""
-
-    def __init__(self, interval: float) -> None:
-        self.interval = interval
-
-
 class Directory:
-    """The nodes of each region, with channels to them. Thread-safe; in a forked process another has to be made.
+    """The nodes of each region, with channels to them. Thread-safe. A forked process has to make another one.
 
-    A node that could not be reached is *set aside*: it comes last until it has been reached again, which is tried in
-    the background, less and less often.
+    A node that could not be reached is put in *quarantine*: it is tried last until somebody has reached it.
     """
 
     def __init__(
@@ -54,45 +48,44 @@ class Directory:
         self._settings = settings
         self._transport = transport
         self._discovery = discovery or make_discovery(discovery_name(settings), settings)
-        self._first_interval, self._longest_interval = first_interval, longest_interval
+        self._quarantine = Quarantine(
+            self._probe, self._recovered, first_interval=first_interval, longest_interval=longest_interval
+        )
         self._lock = threading.Lock()
         self._channels: dict[Node, NodeChannels] = {}
-        self._aside: dict[Node, _Aside] = {}
-        self._timer = Timer("fly_orm node timer")
-        self._warming = threading.Lock()
+        self._warm_up = BackgroundTask("fly_orm warm-up", self._look_up_and_warm_up)
         self._closed = False
 
     @property
-    def aside(self) -> frozenset[Node]:
-        """The nodes that could not be reached and come last."""
-        with self._lock:
-            return frozenset(self._aside)
+    def quarantined(self) -> frozenset[Node]:
+        """The nodes that could not be reached, and are tried last."""
+        return self._quarantine.nodes
 
     def nodes(self, region: str, deadline: Deadline) -> list[Node]:
-        """The nodes of a region, which may be none; NotDelivered if that cannot be told by the deadline."""
+        """The nodes of a region, possibly none. NotDelivered if they cannot be looked up by the deadline."""
         nodes = list(self._discovery.nodes(region, deadline))
-        self._forget_others(region, nodes)
+        self._retain(region, set(nodes))
         return nodes
 
     def regions(self, deadline: Deadline) -> list[str]:
-        """The names of the regions that have nodes; NotDelivered if that cannot be told by the deadline."""
+        """The names of the regions that have nodes. NotDelivered if they cannot be looked up by the deadline."""
         return list(self._discovery.regions(deadline))
 
     def candidates(self, region: str, deadline: Deadline) -> list[Node]:
-        """The nodes of a region: in random order, those set aside last; NoNode if there are none."""
+        """The nodes of a region in random order, those in quarantine last. NoNode if there are none."""
         nodes = self.nodes(region, deadline)
         if not nodes:
             self._discovery.refresh(region, deadline)
             nodes = self.nodes(region, deadline)
         if not nodes:
             raise NoNode(
-                f"no node in region {region!r}: looked in {self.describe(region)}; run `fly-orm serve` there, "
-                f"or say where it runs, for instance FLY_ORM_NODES='{region}=ADDRESS:PORT'"
+                f"there is no node in region {region!r}: looked in {self.describe(region)}; run `fly-orm serve` there, "
+                f"or list its nodes, for instance FLY_ORM_NODES='{region}=ADDRESS:PORT'"
             )
         return self._in_order(nodes)
 
-    def newcomers(self, region: str, deadline: Deadline, known: Collection[Node]) -> list[Node]:
-        """The nodes that are not among the known ones when the region is looked up afresh, as :meth:`candidates`."""
+    def new_candidates(self, region: str, deadline: Deadline, known: Collection[Node]) -> list[Node]:
+        """Look the region up again, and return the nodes that are not among the known ones, in order."""
         self._discovery.refresh(region, deadline)
         try:
             nodes = self.nodes(region, deadline)
@@ -101,11 +94,11 @@ class Directory:
         return self._in_order([node for node in nodes if node not in known])
 
     def describe(self, region: str) -> str:
-        """Where the nodes of a region are looked for, and what was found there last."""
+        """Where the nodes of a region are looked up, and what was found there last."""
         return self._discovery.describe(region)
 
     def channels_to(self, node: Node) -> NodeChannels:
-        """The channels to a node, made on first use."""
+        """The channels to a node; made on first use."""
         with self._lock:
             channels = self._channels.get(node)
             if channels is None:
@@ -117,115 +110,69 @@ class Directory:
                     max_size=MAX_CHANNELS,
                 )
                 if self._closed:
-                    channels.close()  # those opened nevertheless are closed as soon as they are given back
+                    channels.close()  # channels opened after this are closed when they are given back
                 else:
                     self._channels[node] = channels
             return channels
 
-    def set_aside(self, node: Node, error: NotDelivered) -> None:
-        """Try a node that could not be reached only after the others, until it can."""
-        with self._lock:
-            if node in self._aside or self._closed:
-                return
-            aside = self._aside[node] = _Aside(self._first_interval)
-            self._schedule(node, aside)
-        log.warning("%s is tried only after other nodes, until it can be reached: %s", node, error)
-        self._discovery.refresh(node.region, Deadline.after(0))
+    def quarantine(self, node: Node, error: NotDelivered) -> None:
+        """Try a node that could not be reached after all others, until somebody has reached it."""
+        if self._quarantine.add(node):
+            log.warning("%s could not be reached, and is tried last until it can be: %s", node, error)
+            self._discovery.refresh(node.region, Deadline.after(0))
 
-    def reached(self, node: Node) -> None:
-        """A node that may have been set aside is well."""
-        if node in self._aside:
-            with self._lock:
-                back = self._aside.pop(node, None)
-            if back is not None:
-                log.info("%s can be reached again", node)
+    def mark_reached(self, node: Node) -> None:
+        """End the quarantine of a node, if it is in quarantine, since it has been reached."""
+        if self._quarantine.remove(node):
+            log.info("%s can be reached again", node)
 
-    def warm(self, region: str) -> None:
-        """Open channels to the nodes of a region in the background, so that the first request finds them."""
+    def warm_up(self, region: str) -> None:
+        """Open channels to the nodes of a region in the background, so that the first request finds them open."""
         try:
-            self._warm(self.nodes(region, Deadline.after(0)))
-        except NotDelivered:  # they are being looked up
-            if self._warming.acquire(blocking=False):
-                try:
-                    threading.Thread(
-                        target=self._warm_later, args=(region,), name="fly_orm warmer", daemon=True
-                    ).start()
-                except RuntimeError:  # no more threads to be had: channels are opened when they are needed
-                    self._warming.release()
+            self._open_channels(self.nodes(region, Deadline.after(0)))
+        except NotDelivered:  # the nodes are not known yet
+            self._warm_up.start(region)
 
     def close(self) -> None:
-        """Close all channels and let go of the nodes that are set aside."""
+        """Close all channels and end the probes."""
         with self._lock:
             self._closed = True
             channels, self._channels = list(self._channels.values()), {}
-            self._aside.clear()
-        self._timer.close()
+        self._quarantine.close()
         for each in channels:
             each.close()
 
     def _in_order(self, nodes: Sequence[Node]) -> list[Node]:
         shuffled = random.sample(nodes, len(nodes))
-        return sorted(shuffled, key=lambda node: node in self._aside)
+        return sorted(shuffled, key=lambda node: node in self._quarantine)
 
-    def _forget_others(self, region: str, nodes: Collection[Node]) -> None:
-        """Close the channels to nodes that the region has no longer, each as soon as it is idle."""
-        known = set(nodes)
+    def _retain(self, region: str, nodes: Collection[Node]) -> None:
+        """Close the channels to the nodes that the region no longer has, each as soon as it is idle."""
+        self._quarantine.retain(region, nodes)
         with self._lock:
-            for node in [node for node in self._aside if node.region == region and node not in known]:
-                del self._aside[node]
-            gone = [node for node in self._channels if node.region == region and node not in known]
+            gone = [node for node in self._channels if node.region == region and node not in nodes]
             channels = [self._channels.pop(node) for node in gone]
         for each in channels:
-            log.info("%s is gone", each.node)
+            log.info("%s is no longer listed", each.node)
             each.close()
 
-    def _warm(self, nodes: Sequence[Node]) -> None:
+    def _look_up_and_warm_up(self, region: str) -> None:
+        self._open_channels(self.nodes(region, Deadline.after(CONNECT_TIMEOUT)))
+
+    def _open_channels(self, nodes: Sequence[Node]) -> None:
         for node in nodes:
-            if node not in self._aside:
-                self.channels_to(node).warm()
+            if node not in self._quarantine:
+                self.channels_to(node).warm_up()
 
-    def _warm_later(self, region: str) -> None:
-        try:
-            with suppress(FlyOrmError):  # whoever needs a node meets the same error, and reports it
-                self._warm(self.nodes(region, Deadline.after(CONNECT_TIMEOUT)))
-        finally:
-            self._warming.release()
+    def _probe(self, node: Node) -> None:
+        """Open a channel to a node in quarantine. A channel from the pool would prove nothing: it may be older."""
+        with suppress(NotDelivered):
+            self.nodes(node.region, Deadline.after(0))  # which ends the quarantine of a node that is gone
+        if node in self._quarantine:
+            secret, region = self._settings.secret, self._settings.topology.region
+            limit = Deadline.after(CONNECT_TIMEOUT)
+            open_channel(self._transport, node, secret=secret, region=region, deadline=limit).close()
 
-    def _schedule(self, node: Node, aside: _Aside) -> None:
-        with suppress(RuntimeError):  # no more threads to be had: the node is the last resort until it is reached
-            self._timer.call_later(aside.interval, lambda: self._start_probe(node, aside))
-
-    def _start_probe(self, node: Node, aside: _Aside) -> None:
-        if self._aside.get(node) is not aside:
-            return
-        try:
-            threading.Thread(target=self._probe, args=(node, aside), name="fly_orm probe", daemon=True).start()
-        except RuntimeError:  # no more threads to be had
-            self._try_later(node, aside)
-
-    def _probe(self, node: Node, aside: _Aside) -> None:
-        """Try to reach a node that is set aside; again later if it cannot be, unless it is gone."""
-        with suppress(NotDelivered):  # whether it is still there cannot be told
-            self.nodes(node.region, Deadline.after(0))
-        if self._aside.get(node) is not aside:
-            return
-        try:
-            self._open_one(node)
-        except FlyOrmError:
-            self._try_later(node, aside)
-        else:
-            if self._aside.get(node) is aside:
-                self.reached(node)
-                self.channels_to(node).warm()
-
-    def _open_one(self, node: Node) -> None:
-        """Open a channel for proof, where the pool would lend an older one; NotDelivered if it cannot be opened."""
-        secret, region = self._settings.secret, self._settings.topology.region
-        limit = Deadline.after(CONNECT_TIMEOUT)
-        open_channel(self._transport, node, secret=secret, region=region, deadline=limit).close()
-
-    def _try_later(self, node: Node, aside: _Aside) -> None:
-        aside.interval = min(2 * aside.interval, self._longest_interval)
-        with self._lock:
-            if self._aside.get(node) is aside:
-                self._schedule(node, aside)
+    def _recovered(self, node: Node) -> None:
+        self.mark_reached(node)
+        self.channels_to(node).warm_up()

@@ -1,53 +1,48 @@
-"""The caller's end of a call: one request to one node, and what became of it."""
+"""The caller's side of a call: one request to one node."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import msgspec
 
 from ..deadline import Deadline, now
 from ..errors import NotDelivered, NotSupported, OutcomeUnknown
 from ..protocol.messages import Call, Declined, Reply, Returned
-from ..topology import Node
-from .channels import NodeChannels, OldChannelLost, refused
+from .channels import NodeChannels, OldChannelLost
+from .response import Response, refused
 
 
-@dataclass(frozen=True, kw_only=True)
-class CallAnswer:
-    """What a function came to on a node, and how long asking for it took (seconds)."""
+def send(channels: NodeChannels, call: Call, deadline: Deadline) -> Response[Returned]:
+    """Call a function on this node and return its response.
 
-    returned: Returned
-    node: Node
-    seconds: float
-
-
-def send(channels: NodeChannels, call: Call, deadline: Deadline) -> CallAnswer:
-    """What the function came to on this node. NotDelivered or Refused if it certainly did not run there."""
+    NotDelivered or Refused if the function certainly did not run there, OutcomeUnknown if it may have.
+    """
     started = now()
-    with channels.room_for_call(deadline):
-        reply = _exchange(channels, call, deadline, started)
+    with channels.call_slot(deadline):
+        reply = _exchange(channels, call, deadline)
     if isinstance(reply, Returned):
-        return CallAnswer(returned=reply, node=channels.node, seconds=now() - started)
+        return Response(reply=reply, node=channels.node, elapsed=now() - started)
     if isinstance(reply, Declined):
         raise refused(reply, channels.node)
-    raise OutcomeUnknown(f"{channels.node} answered {call.function} with {type(reply).__name__}")
+    raise OutcomeUnknown(
+        f"{channels.node} replied to the call of {call.function} with an unexpected {type(reply).__name__}",
+        node=str(channels.node),
+    )
 
 
-def _exchange(channels: NodeChannels, call: Call, deadline: Deadline, started: float) -> Reply:
+def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
     channel = channels.acquire(deadline)
     try:
         reply = channel.request(msgspec.structs.replace(call, timeout=channel.node_timeout(deadline)), deadline)
     except NotSupported:
-        channels.release(channel)  # nothing was sent
+        channels.release(channel)  # nothing was sent, so the channel is as good as before
         raise
     except BaseException as error:
         channels.discard(channel)
-        if isinstance(error, NotDelivered) and channel.opened < started:
+        if isinstance(error, NotDelivered) and channel.reused:
             raise OldChannelLost(str(error)) from error
         if isinstance(error, OutcomeUnknown):
-            facts = {"node": str(channels.node)}
-            raise OutcomeUnknown(f"{call.function} may have run on {channels.node}: {error}", **facts) from error
+            message = f"{call.function} may have run on {channels.node}: {error}"
+            raise OutcomeUnknown(message, node=str(channels.node)) from error
         raise
     channels.release(channel)
     return reply

@@ -1,9 +1,8 @@
-"""The caller's end of a lease: what runs on one primary connection, over one channel."""
+"""The caller's side of a lease: requests that run on one primary connection, over one channel."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import msgspec
 
@@ -11,80 +10,84 @@ from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
 from ..protocol.messages import Declined, Done, Release, Reply, Run
 from ..topology import Node
-from .channels import NodeChannels, SealedChannel, refused
+from .channels import NodeChannels, OldChannelLost
+from .response import Response, refused
+from .sealed_channel import SealedChannel
 
-#: Seconds to say goodbye in; a node that does not answer notices the closed connection.
+#: Seconds that releasing a lease may take. If the node does not reply, it notices that the channel is closed.
 _RELEASE_TIMEOUT = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a node did, and how long asking it took (seconds)."""
-
-    done: Done
-    node: Node
-    seconds: float
-
-
 class RemoteLease:
-    """The caller's end of a lease: one channel, on which requests continue what earlier ones began."""
+    """The caller's side of a lease. It holds one channel, on which each request continues what earlier ones began.
+
+    Used by one thread at a time.
+    """
 
     def __init__(self, channels: NodeChannels, deadline: Deadline) -> None:
+        """Acquire a channel; NotDelivered if there is none by the deadline."""
         self.id = os.urandom(16)
         self.node = channels.node
         self._channels = channels
-        started = now()
         self._channel: SealedChannel | None = channels.acquire(deadline)
-        self.fresh = self._channel.opened >= started
-        """Whether its channel was opened just now."""
         self._pid = os.getpid()
 
-    def open(self, run: Run, deadline: Deadline) -> tuple[Answer, RemoteLease | None]:
-        """What came of the first request, and this lease if it goes on."""
+    def open(self, run: Run, deadline: Deadline) -> tuple[Response[Done], RemoteLease | None]:
+        """Send the first request. Returns the response, and this lease if the node keeps it open.
+
+        OldChannelLost if the request was not delivered because the channel had been lost while idle, perhaps.
+        """
+        reused = self._channel is not None and self._channel.reused
         try:
-            answer = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline)
+            response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline)
+        except NotDelivered as error:
+            if not reused:
+                raise
+            raise OldChannelLost(str(error)) from error
         except OutcomeUnknown as error:
             if run.commits or run.ends_transaction or not run.preamble:
                 raise
-            raise TransactionLost(self._lost(error)) from error  # it began with BEGIN, and no COMMIT was sent
-        return answer, None if self._channel is None else self
+            raise _lost(self.node, error) from error  # it began with BEGIN, and no COMMIT was sent
+        return response, None if self._channel is None else self
 
-    def run(self, run: Run, deadline: Deadline) -> Answer:
-        """What came of a later request. TransactionLost if it cannot be known or done, unless it may have committed."""
+    def run(self, run: Run, deadline: Deadline) -> Response[Done]:
+        """Send a later request and return the response.
+
+        TransactionLost if the request failed, or its outcome is unknown. But if it may have committed, OutcomeUnknown.
+        """
         try:
             return self._exchange(run, deadline)
         except NotDelivered as error:
-            raise TransactionLost(self._lost(error)) from error
+            raise _lost(self.node, error) from error
         except OutcomeUnknown as error:
             if run.commits or run.ends_transaction:
                 raise
-            raise TransactionLost(self._lost(error)) from error
+            raise _lost(self.node, error) from error
 
     @property
     def ended(self) -> bool:
-        """Whether the lease is over."""
+        """Whether the lease has ended."""
         return self._channel is None
 
     def abandon(self) -> None:
-        """End the lease by closing its channel, without a word. Never raises."""
+        """End the lease by closing its channel, without telling the node. Never raises."""
         channel, self._channel = self._channel, None
         if channel is not None and os.getpid() == self._pid:
             self._channels.discard(channel)
 
     def release(self) -> None:
-        """End the lease; what is open in it is rolled back. Never raises."""
-        channel = self._channel
-        if channel is None:
+        """End the lease; the node rolls back what is open in it. Never raises."""
+        if self._channel is None:
             return
         if os.getpid() != self._pid:
-            self._channel = None  # the parent's
+            self._channel = None  # inherited by a fork: the lease belongs to the parent, which goes on using it
             return
         try:
             self._exchange(Release(lease=self.id), Deadline.after(_RELEASE_TIMEOUT))
         except FlyOrmError:
-            return  # the channel is closed, which ends the lease as well
+            return  # the channel was closed, which ends the lease as well
 
-    def _exchange(self, request: Run | Release, deadline: Deadline) -> Answer:
+    def _exchange(self, request: Run | Release, deadline: Deadline) -> Response[Done]:
         channel = self._channel
         if channel is None:
             raise NotDelivered(f"the connection to {self.node} was lost", node=str(self.node))
@@ -92,42 +95,47 @@ class RemoteLease:
             request = msgspec.structs.replace(request, lease=self.id, timeout=channel.node_timeout(deadline))
         started = now()
         try:
-            reply = channel.request(request, deadline)
-            done = _done(reply, self.node)
+            done = _done(channel.request(request, deadline), self.node)
         except (Refused, NotSupported) as error:
+            # The channel itself is sound: the node has replied, or nothing was sent. If the lease was to begin with
+            # this request, there is none, and others may use the channel.
             if isinstance(request, Run) and request.opens_lease:
-                self._let_go(channel)
+                self._return_channel(channel)
             elif isinstance(error, Refused):
-                self.abandon()  # or the lease would stay open on a channel that others use
+                self.abandon()  # its caller takes the lease for lost, but the node may hold it open still
             raise
         except BaseException:
+            # The lease has to count as ended even if an interrupt, such as a second Ctrl-C, arrives while discard()
+            # closes the connection.
             self._channel = None
             self._channels.discard(channel)
             raise
         if not done.lease_open:
-            self._let_go(channel)
-        return Answer(done=done, node=self.node, seconds=now() - started)
+            self._return_channel(channel)
+        return Response(reply=done, node=self.node, elapsed=now() - started)
 
-    def _let_go(self, channel: SealedChannel) -> None:
-        self._channel = None
+    def _return_channel(self, channel: SealedChannel) -> None:
+        self._channel = None  # first: once released, the channel belongs to its next caller
         self._channels.release(channel)
-
-    def _lost(self, error: FlyOrmError) -> str:
-        return f"the transaction on {self.node} is lost, and nothing of it was committed: {error}"
 
 
 def _done(reply: Reply, node: Node) -> Done:
-    """The reply if the request was executed; the error that says what became of it otherwise."""
+    """The reply if the request was executed; raises the exception for its outcome if not."""
     if isinstance(reply, Done):
         return reply
     if not isinstance(reply, Declined):
-        raise OutcomeUnknown(f"{node} answered with {type(reply).__name__}", node=str(node))
+        raise OutcomeUnknown(f"{node} replied with an unexpected {type(reply).__name__}", node=str(node))
     match reply.reason:
         case "unknown":
-            raise OutcomeUnknown(f"{node} lost the primary while it executed: {reply.message}", node=str(node))
-        case "lost":
-            raise TransactionLost(
-                f"the transaction on {node} is lost, and nothing of it was committed: {reply.message}", node=str(node)
+            raise OutcomeUnknown(
+                f"{node} lost its connection to the primary while it executed: {reply.message}", node=str(node)
             )
+        case "lost":
+            raise _lost(node, reply.message)
         case _:
             raise refused(reply, node)
+
+
+def _lost(node: Node, problem: object) -> TransactionLost:
+    message = f"the transaction on {node} was lost, and nothing of it was committed: {problem}"
+    return TransactionLost(message, node=str(node))

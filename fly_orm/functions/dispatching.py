@@ -18,7 +18,7 @@ from ..errors import (
     ResultLost,
     check_choice,
 )
-from ..forwarding.remote_call import CallAnswer
+from ..forwarding.response import Response
 from ..position import UNKNOWN
 from ..protocol.messages import Call, Returned
 from ..routing.errors import as_driver_error
@@ -78,14 +78,14 @@ def dispatch(
         if isinstance(error, FlyOrmError):
             raise _as_caught_here(_with_release(error, runtime), ours) from error
         raise
-    late, waited = _wait(answer.returned, ours, options.wait)
+    late, waited = _wait(answer.reply, ours, options.wait)
     for router in ours:
         router.wrapped.forget_cached_results()
     current().served = Served(
         route=Route.PRIMARY if message.on_primary else Route.REGION,
         why=f"a call of {function.name}",
         node=str(answer.node),
-        rpc=answer.seconds,
+        rpc=answer.elapsed,
         wait=waited,
     )
     result = _outcome(function, answer)
@@ -169,9 +169,9 @@ def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[Re
     return late, waited
 
 
-def _outcome(function: Function, answer: CallAnswer) -> Any:
+def _outcome(function: Function, answer: Response[Returned]) -> Any:
     """What the function returned; raises what it raised."""
-    returned = answer.returned
+    returned = answer.reply
     if returned.error is not None:
         try:
             error = codec.decode_error(returned.error)
@@ -186,7 +186,7 @@ def _outcome(function: Function, answer: CallAnswer) -> Any:
         raise _lost(function, answer, str(problem)) from problem
 
 
-def _lost(function: Function, answer: CallAnswer, problem: str) -> ResultLost:
+def _lost(function: Function, answer: Response[Returned], problem: str) -> ResultLost:
     return ResultLost(
         f"{function.name} ran on {answer.node}, and what it wrote is committed, but its result is lost: {problem}",
         node=str(answer.node),

@@ -11,7 +11,8 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, ReplicationTimeout, TransactionLost
-from ..forwarding.remote_lease import Answer, RemoteLease
+from ..forwarding.remote_lease import RemoteLease
+from ..forwarding.response import Response
 from ..position import UNKNOWN, Position
 from ..postgres.sql_error import rebuild
 from ..protocol.messages import Done, Result, Run
@@ -113,7 +114,7 @@ class RemoteConnection:
         answer = self._ask(run, may_write=commits or bool(statement.function_names))
         # Where nothing was committed, nothing is waited for. But the session's next reads must not be older than what
         # it has read there: least of all those of who tries again after a rollback.
-        follow = self.router.wait if commits and answer.done.may_have_written else self.router.expect
+        follow = self.router.wait if commits and answer.reply.may_have_written else self.router.expect
         return self._take(answer, statement, sqls, why, follow)
 
     def follow_encoding(self) -> None:
@@ -149,7 +150,7 @@ class RemoteConnection:
     def _profile(self) -> list[bytes]:
         return self.settings.profile(self._connection, self.router.local.unreported(self._connection))
 
-    def _ask(self, run: Run, *, may_write: bool) -> Answer:
+    def _ask(self, run: Run, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
         try:
             if self._lease is None:
@@ -187,13 +188,13 @@ class RemoteConnection:
 
     def _take(
         self,
-        answer: Answer,
+        answer: Response[Done],
         statement: Statement,
         sqls: Sequence[bytes],
         why: str,
         follow: Callable[[Position], float | None],
     ) -> Result:
-        done = answer.done
+        done = answer.reply
         notices = self._connection.notices
         notices.extend(done.notices)
         del notices[:-_NOTICES]
@@ -205,7 +206,7 @@ class RemoteConnection:
             late, waited = error, error.waited
         session = current()
         waited, session.waited = waited + session.waited, 0.0  # of a read that waited here first
-        session.served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.seconds, wait=waited)
+        session.served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.elapsed, wait=waited)
         if done.error is not None:
             raise rebuild(explain(done.error))
         result = done.result or Result()

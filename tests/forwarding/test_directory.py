@@ -213,16 +213,18 @@ class TestCandidates:
         directory = make(Listed("a", "b", "c"))
         assert len({tuple(order(directory)) for _ in range(200)}) == 6
 
-    def test_that_were_set_aside_come_last(self, make):
+    def test_in_quarantine_come_last(self, make):
         directory = make(Listed("a", "b", "c"))
-        directory.set_aside(node("b"), NotDelivered("no"))
+        directory.quarantine(node("b"), NotDelivered("no"))
         assert {order(directory)[-1] for _ in range(50)} == {"b"}
-        assert directory.aside == {node("b")}
+        assert directory.quarantined == {node("b")}
 
     def test_of_a_region_without_any_are_looked_up_afresh_before_that_is_an_error(self, make):
         discovery = Listed()
         directory = make(discovery)
-        with pytest.raises(ConfigurationError, match=r"no node in region 'syd': looked in a list; run `fly-orm serve`"):
+        with pytest.raises(
+            ConfigurationError, match=r"there is no node in region 'syd': looked in a list; run `fly-orm serve`"
+        ):
             order(directory)
         discovery.later = (node("a"),)
         assert order(directory) == ["a"]
@@ -258,31 +260,31 @@ class TestCandidates:
         assert directory.regions(AT_ONCE) == ["lax", "syd"]
 
 
-class TestANodeSetAside:
+class TestANodeInQuarantine:
     def test_is_back_when_it_can_be_reached_and_both_are_logged_once(self, make, place, caplog):
         caplog.set_level(logging.INFO, "fly_orm")
         address = place.vacant
         transport = Counting(place.transport)
         directory = make(Listed(address), transport, first_interval=0.01, longest_interval=0.01)
         for _ in range(3):
-            directory.set_aside(node(address), NotDelivered("it is not there"))
+            directory.quarantine(node(address), NotDelivered("it is not there"))
         until(lambda: len(transport.attempts) > 2)
-        assert directory.aside
+        assert directory.quarantined
         place.start(address)
-        until(lambda: not directory.aside)
+        until(lambda: not directory.quarantined)
         until(lambda: len(place.callers[address]) == 2)  # and channels are ready
         assert [record.getMessage() for record in caplog.records] == [
-            f"syd={address} is tried only after other nodes, until it can be reached: it is not there",
+            f"syd={address} could not be reached, and is tried last until it can be: it is not there",
             f"syd={address} can be reached again",
         ]
 
-    def test_stays_aside_as_long_as_it_holds_another_secret(self, make, place):
+    def test_stays_there_as_long_as_it_holds_another_secret(self, make, place):
         address = place.start(place.vacant, secret="some other secret, as long")
         transport = Counting(place.transport)
         directory = make(Listed(address), transport, first_interval=0.01, longest_interval=0.01)
-        directory.set_aside(node(address), AuthenticationFailed("no"))
+        directory.quarantine(node(address), AuthenticationFailed("no"))
         until(lambda: len(transport.attempts) > 2)
-        assert directory.aside
+        assert directory.quarantined
 
     def test_is_not_taken_for_well_because_of_an_older_channel(self, make, place):
         address = place.start(place.vacant)
@@ -291,9 +293,9 @@ class TestANodeSetAside:
             pass
         until(lambda: len(place.callers[address]) == 2)
         refusing = directory._transport = Counting(Refusing())
-        directory.set_aside(node(address), NotDelivered("no"))
+        directory.quarantine(node(address), NotDelivered("no"))
         until(lambda: len(refusing.attempts) > 2)
-        assert directory.aside
+        assert directory.quarantined
 
     def test_is_tried_less_and_less_often(self, make, place, monkeypatch):
         directory = make(Listed("nowhere:1"), first_interval=1.0, longest_interval=5.0)
@@ -304,35 +306,35 @@ class TestANodeSetAside:
             if len(intervals) < 6:
                 call_later(0, function)
 
-        call_later = directory._timer.call_later
-        monkeypatch.setattr(directory._timer, "call_later", soon_enough)
-        directory.set_aside(node("nowhere:1"), NotDelivered("no"))
+        call_later = directory._quarantine._timer.call_later
+        monkeypatch.setattr(directory._quarantine._timer, "call_later", soon_enough)
+        directory.quarantine(node("nowhere:1"), NotDelivered("no"))
         until(lambda: len(intervals) == 6)
         assert intervals == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
 
     def test_is_back_when_a_caller_has_reached_it(self, make):
         directory = make(Listed("a"))
-        directory.set_aside(node("a"), NotDelivered("no"))
-        directory.reached(node("a"))
-        assert not directory.aside
+        directory.quarantine(node("a"), NotDelivered("no"))
+        directory.mark_reached(node("a"))
+        assert not directory.quarantined
 
     def test_is_tried_no_more_once_it_has_vanished(self, make):
         discovery, transport = Listed("nowhere:1"), Counting(Refusing())
         directory = make(discovery, transport, first_interval=0.01, longest_interval=0.01)
-        directory.set_aside(node("nowhere:1"), NotDelivered("no"))
+        directory.quarantine(node("nowhere:1"), NotDelivered("no"))
         until(lambda: transport.attempts)
         discovery.now = ()
-        until(lambda: not directory.aside)
-        until(lambda: not directory._timer._pending and not threads("fly_orm probe"))
+        until(lambda: not directory.quarantined)
+        until(lambda: not directory._quarantine._timer._pending and not threads("fly_orm probe"))
 
     def test_is_tried_no_more_once_all_is_closed(self, make):
         transport = Counting(Refusing())
         directory = make(Listed("nowhere:1"), transport, first_interval=0.01, longest_interval=0.01)
-        directory.set_aside(node("nowhere:1"), NotDelivered("no"))
+        directory.quarantine(node("nowhere:1"), NotDelivered("no"))
         until(lambda: transport.attempts)
         directory.close()
-        directory.set_aside(node("nowhere:1"), NotDelivered("no"))
-        assert not directory.aside
+        directory.quarantine(node("nowhere:1"), NotDelivered("no"))
+        assert not directory.quarantined
         until(lambda: not threads())
 
     def test_has_its_region_looked_up_in_the_background(self, make):
@@ -340,7 +342,7 @@ class TestANodeSetAside:
             server.set("syd", "::1")
             discovery = DnsDiscovery(Settings(app="shop"), resolver=server.resolver(), policy=CachePolicy(min_age=0))
             directory = make(discovery)
-            directory.set_aside(directory.nodes("syd", soon())[0], NotDelivered("no"))
+            directory.quarantine(directory.nodes("syd", soon())[0], NotDelivered("no"))
             until(lambda: server.asked("syd") == 2)
             until(lambda: not threads("fly_orm lookup"))
 
@@ -367,14 +369,14 @@ class TestChannels:
     def test_are_opened_ahead_of_need(self, make, place):
         address = place.start(place.vacant)
         directory = make(Listed(address), place.transport)
-        directory.warm("syd")
+        directory.warm_up("syd")
         until(lambda: len(place.callers[address]) == 2)
 
-    def test_are_not_opened_ahead_to_a_node_set_aside(self, make):
+    def test_are_not_opened_ahead_to_a_node_in_quarantine(self, make):
         transport = Counting(Refusing())
         directory = make(Listed("nowhere:1"), transport)
-        directory.set_aside(node("nowhere:1"), NotDelivered("no"))
-        directory.warm("syd")
+        directory.quarantine(node("nowhere:1"), NotDelivered("no"))
+        directory.warm_up("syd")
         assert transport.attempts == []
 
     def test_of_a_closed_directory_are_closed_when_they_are_given_back(self, make, place):
@@ -394,7 +396,7 @@ class TestChannels:
                 DnsDiscovery(Settings(app="shop", listen=address), resolver=server.resolver()), ipv6.transport
             )
             for _ in range(3):
-                directory.warm("syd")
+                directory.warm_up("syd")
             assert "has not been answered yet" in directory.describe("syd")  # nor given up: nobody waited for that
             assert ipv6.callers[address] == []
             server.open.set()
@@ -424,71 +426,71 @@ def older(said="lost"):
     return error
 
 
-class TestEachNode:
+class TestTryingNodes:
     def test_is_tried_until_one_takes_it(self, forwarding):
         forwarder = forwarding(Listed("a", "b", "c"))
         for _ in range(20):
             script = Script(a=NotDelivered("no"), b=Refused("no"), c=None)
-            assert forwarder.each_node("syd", soon(), script) is None
+            assert forwarder.try_nodes("syd", soon(), script) is None
             assert script.tried[-1] == "c"
 
-    def test_that_is_not_reached_is_set_aside(self, forwarding):
+    def test_that_is_not_reached_is_quarantined(self, forwarding):
         forwarder = forwarding(Listed("a", "b"))
         for _ in range(20):
-            forwarder.each_node("syd", soon(), Script(a=NotDelivered("no"), b=1))
-        assert forwarder.directory.aside == {node("a")}
+            forwarder.try_nodes("syd", soon(), Script(a=NotDelivered("no"), b=1))
+        assert forwarder.directory.quarantined == {node("a")}
         script = Script(a=NotDelivered("no"), b=1)
-        assert forwarder.each_node("syd", soon(), script) == 1
+        assert forwarder.try_nodes("syd", soon(), script) == 1
         assert script.tried == ["b"]
 
     @pytest.mark.parametrize("error", [AllInUse("busy"), Refused("no"), NotPrimary("no")])
     def test_that_answers_or_is_busy_is_not(self, forwarding, error):
         forwarder = forwarding(Listed("a", "b"))
         for _ in range(20):
-            forwarder.each_node("syd", soon(), Script(a=error, b=1))
-        assert forwarder.directory.aside == set()
+            forwarder.try_nodes("syd", soon(), Script(a=error, b=1))
+        assert forwarder.directory.quarantined == set()
 
     @pytest.mark.parametrize("outcome", [1, Refused("no")])
-    def test_set_aside_is_back_once_it_was_reached_as_the_last_resort(self, forwarding, outcome):
+    def test_in_quarantine_is_back_once_it_was_reached_as_the_last_resort(self, forwarding, outcome):
         forwarder = forwarding(Listed("a", "b"))
-        forwarder.directory.set_aside(node("a"), NotDelivered("no"))
+        forwarder.directory.quarantine(node("a"), NotDelivered("no"))
         script = Script(a=outcome, b=Refused("no"))
         if outcome == 1:
-            assert forwarder.each_node("syd", soon(), script) == 1
+            assert forwarder.try_nodes("syd", soon(), script) == 1
         else:
             with pytest.raises(Refused):
-                forwarder.each_node("syd", soon(), script)
+                forwarder.try_nodes("syd", soon(), script)
         assert script.tried == ["b", "a"]
-        assert forwarder.directory.aside == set()
+        assert forwarder.directory.quarantined == set()
 
     def test_is_tried_again_after_an_older_channel_was_lost(self, forwarding):
         forwarder = forwarding(Listed("a"))
         script = Script(a=[older(), older(), 1])
-        assert forwarder.each_node("syd", soon(), script) == 1
-        assert forwarder.directory.aside == set()
+        assert forwarder.try_nodes("syd", soon(), script) == 1
+        assert forwarder.directory.quarantined == set()
 
-    def test_is_set_aside_if_a_new_channel_is_lost_as_well(self, forwarding):
+    def test_is_quarantined_if_a_new_channel_is_lost_as_well(self, forwarding):
         forwarder = forwarding(Listed("a"))
         with pytest.raises(NotDelivered, match="one; two") as caught:
-            forwarder.each_node("syd", soon(), Script(a=[older("one"), NotDelivered("two")]))
+            forwarder.try_nodes("syd", soon(), Script(a=[older("one"), NotDelivered("two")]))
         assert [type(failure) for failure in caught.value.failures] == [NotDelivered, NotDelivered]
-        assert forwarder.directory.aside == {node("a")}
+        assert forwarder.directory.quarantined == {node("a")}
 
     @pytest.mark.parametrize("error", [OutcomeUnknown("?"), KeyError("?"), KeyboardInterrupt()])
     def test_ends_with_whatever_else_is_raised(self, forwarding, error):
         forwarder = forwarding(Listed("a"))
         with pytest.raises(type(error)):
-            forwarder.each_node("syd", soon(), Script(a=error))
+            forwarder.try_nodes("syd", soon(), Script(a=error))
 
     def test_is_tried_no_more_when_time_is_over(self, forwarding):
         forwarder = forwarding(Listed("a"))
-        with pytest.raises(NotDelivered, match="nothing was tried within 0 s"):
-            forwarder.each_node("syd", AT_ONCE, Script())
+        with pytest.raises(NotDelivered, match="no attempt was made within 0 s"):
+            forwarder.try_nodes("syd", AT_ONCE, Script())
 
     @pytest.mark.parametrize(
         ("errors", "raised", "said"),
         [
-            ([NotDelivered("x"), NotDelivered("y")], NotDelivered, "Does `fly-orm serve` run.*They come from a list"),
+            ([NotDelivered("x"), NotDelivered("y")], NotDelivered, "Is `fly-orm serve` running.*They come from a list"),
             ([NotDelivered("x"), AllInUse("y")], NotDelivered, "x|y"),
             ([AllInUse("x"), AllInUse("y")], AllInUse, "x|y"),
             ([AuthenticationFailed("x"), AuthenticationFailed("y")], AuthenticationFailed, "x|y"),
@@ -499,35 +501,35 @@ class TestEachNode:
     def test_is_in_the_error_if_none_takes_it(self, forwarding, errors, raised, said):
         forwarder = forwarding(Listed("a", "b"))
         with pytest.raises(raised, match=f"no node of the primary region 'syd' ran it: .*({said})") as caught:
-            forwarder.each_node("syd", soon(), Script(a=errors[0], b=errors[1]), did="ran it")
+            forwarder.try_nodes("syd", soon(), Script(a=errors[0], b=errors[1]), action="ran it")
         assert type(caught.value) is raised
         assert set(caught.value.failures) == set(errors)
 
     def test_of_another_region_can_be_meant(self, forwarding):
         with pytest.raises(ConfigurationError, match="no node in region 'gru'"):
-            forwarding(Listed("a")).each_node("gru", soon(), Script())
+            forwarding(Listed("a")).try_nodes("gru", soon(), Script())
 
 
-class TestNewcomers:
+class TestNewNodes:
     def test_are_tried_when_nobody_else_was_reached(self, forwarding):
         discovery = Listed("a")
         discovery.later = (node("a"), node("b"))
         script = Script(a=NotDelivered("no"), b=1)
-        assert forwarding(discovery).each_node("syd", soon(), script) == 1
+        assert forwarding(discovery).try_nodes("syd", soon(), script) == 1
         assert script.tried == ["a", "b"]
 
     def test_are_not_looked_for_when_a_node_was_reached(self, forwarding):
         discovery = Listed("a")
         discovery.later = (node("a"), node("b"))
         with pytest.raises(Refused):
-            forwarding(discovery).each_node("syd", soon(), Script(a=Refused("no")))
+            forwarding(discovery).try_nodes("syd", soon(), Script(a=Refused("no")))
         assert discovery.refreshes == 0
 
     def test_that_are_none_leave_the_error_as_it_was(self, forwarding):
         discovery = Listed("a")
         discovery.later = ()
         with pytest.raises(NotDelivered, match="executed the statement: no way"):
-            forwarding(discovery).each_node("syd", soon(), Script(a=NotDelivered("no way")))
+            forwarding(discovery).try_nodes("syd", soon(), Script(a=NotDelivered("no way")))
         assert discovery.refreshes == 1
 
     def test_are_found_in_the_dns(self, forwarding):
@@ -538,4 +540,4 @@ class TestNewcomers:
             assert forwarder.directory.nodes("syd", soon()) == [node("[fdaa::1]:7654")]
             server.set("syd", "fdaa::2")
             script = Script(**{"[fdaa::1]:7654": NotDelivered("no"), "[fdaa::2]:7654": 1})
-            assert forwarder.each_node("syd", soon(), script) == 1
+            assert forwarder.try_nodes("syd", soon(), script) == 1

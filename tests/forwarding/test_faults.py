@@ -216,7 +216,7 @@ class TestTheNodesOfThePrimaryRegion:
         with pytest.raises(NotDelivered, match="no node of the primary region 'syd'") as caught:
             insert(fresh)
         assert regions.wan.address in str(caught.value)
-        assert "Does `fly-orm serve` run" in str(caught.value)
+        assert "Is `fly-orm serve` running" in str(caught.value)
         assert caught_everywhere(caught.value)
         assert db.execute_sql("SELECT count(*) FROM item").fetchone() == (0,)  # reads go on
 
@@ -269,7 +269,7 @@ class TestTheNodesOfThePrimaryRegion:
             insert(other, "three")
             assert names(regions) == "one three"
 
-    def test_one_whose_channels_are_all_in_use_is_not_set_aside(self, regions, monkeypatch):
+    def test_one_whose_channels_are_all_in_use_is_not_quarantined(self, regions, monkeypatch):
         monkeypatch.setattr("fly_orm.forwarding.directory.MAX_CHANNELS", 1)
         regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
         db = regions.lax(options={"rpc_timeout": 0.3})
@@ -288,7 +288,7 @@ class TestTheNodesOfThePrimaryRegion:
             thread.start()
             thread.join()
         assert "all 1 stayed in use" in str(errors[0])
-        assert not db._fly_orm.forwarder.directory.aside
+        assert not db._fly_orm.forwarder.directory.quarantined
 
     def test_one_that_stops_finishes_what_runs_and_declines_the_rest(self, regions, db):
         db.begin()

@@ -550,12 +550,12 @@ class TestNodes:
             for call in calls:
                 call.exception()
 
-    def test_one_is_not_set_aside_because_a_caller_has_no_time(self, here):
+    def test_one_is_not_quarantined_because_a_caller_has_no_time(self, here):
         here.wan.rtt = 0.2
         for _ in range(3):
             with pytest.raises((NotDelivered, OutcomeUnknown)):
                 fly_orm.call(fly_orm.PRIMARY, shop.count, timeout=0.1)
-        assert not runtime.current_runtime().forwarder.directory.aside
+        assert not runtime.current_runtime().forwarder.directory.quarantined
 
     def test_one_that_knows_no_primary_region_declines(self, here):
         stray = here.start(PRIMARY_REGION="")

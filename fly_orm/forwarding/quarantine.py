@@ -1,0 +1,111 @@
+"""The nodes that could not be reached, and how they come back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+from ..concurrency.timer import Timer
+from ..errors import FlyOrmError
+from ..topology import Node
+
+
+class _Stay:
+    """One stay of a node in quarantine; ``interval`` is the number of seconds until the next probe."""
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+
+
+class Quarantine:
+    """A set of nodes, each of which is probed in the background, less and less often, until it answers. Thread-safe.
+
+    ``probe`` tries to reach a node, and raises a FlyOrmError if it cannot; ``recovered`` is called for a node in
+    quarantine that was reached. The first probe comes after ``first_interval`` seconds, and each interval is twice as
+    long as the one before, up to ``longest_interval``.
+    """
+
+    def __init__(
+        self,
+        probe: Callable[[Node], None],
+        recovered: Callable[[Node], None],
+        *,
+        first_interval: float,
+        longest_interval: float,
+    ) -> None:
+        self._probe, self._recovered = probe, recovered
+        self._first_interval, self._longest_interval = first_interval, longest_interval
+        self._lock = threading.Lock()
+        self._stays: dict[Node, _Stay] = {}
+        self._timer = Timer("fly_orm node timer")
+        self._closed = False
+
+    def __contains__(self, node: Node) -> bool:
+        return node in self._stays
+
+    @property
+    def nodes(self) -> frozenset[Node]:
+        """The nodes in quarantine."""
+        with self._lock:
+            return frozenset(self._stays)
+
+    def add(self, node: Node) -> bool:
+        """Put a node in quarantine. Returns False if it is there already, or after :meth:`close`."""
+        with self._lock:
+            if node in self._stays or self._closed:
+                return False
+            stay = self._stays[node] = _Stay(self._first_interval)
+            self._schedule(node, stay)
+            return True
+
+    def remove(self, node: Node) -> bool:
+        """End the quarantine of a node. Returns whether it was in quarantine."""
+        if node not in self._stays:  # nearly always, and after every request
+            return False
+        with self._lock:
+            return self._stays.pop(node, None) is not None
+
+    def retain(self, region: str, nodes: Collection[Node]) -> None:
+        """Forget the nodes of the region that are not among these."""
+        with self._lock:
+            for node in [node for node in self._stays if node.region == region and node not in nodes]:
+                del self._stays[node]
+
+    def close(self) -> None:
+        """Forget all nodes and end the probes."""
+        with self._lock:
+            self._closed = True
+            self._stays.clear()
+        self._timer.close()
+
+    def _schedule(self, node: Node, stay: _Stay) -> None:
+        with suppress(RuntimeError):  # no thread can be started: the node comes last until a caller reaches it
+            self._timer.call_later(stay.interval, lambda: self._start(node, stay))
+
+    def _start(self, node: Node, stay: _Stay) -> None:
+        if not self._lasts(node, stay):
+            return
+        try:
+            threading.Thread(target=self._run, args=(node, stay), name="fly_orm probe", daemon=True).start()
+        except RuntimeError:
+            self._postpone(node, stay)
+
+    def _run(self, node: Node, stay: _Stay) -> None:
+        try:
+            self._probe(node)
+        except FlyOrmError:
+            self._postpone(node, stay)
+        else:
+            if self._lasts(node, stay):
+                self._recovered(node)
+
+    def _postpone(self, node: Node, stay: _Stay) -> None:
+        stay.interval = min(2 * stay.interval, self._longest_interval)
+        with self._lock:
+            if self._lasts(node, stay):
+                self._schedule(node, stay)
+
+    def _lasts(self, node: Node, stay: _Stay) -> bool:
+        """Whether this stay has not ended. The node may be here again, with probes of another stay."""
+        return self._stays.get(node) is stay

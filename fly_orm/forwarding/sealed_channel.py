@@ -1,0 +1,99 @@
+"""A channel to a node on which every message is authenticated."""
+
+from __future__ import annotations
+
+from ..deadline import Deadline, now
+from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
+from ..protocol.handshake import ClientHandshake, Seal
+from ..protocol.messages import Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
+from ..topology import Node
+from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
+
+#: Round trips, and seconds, of the caller's time that a node does not get; see :meth:`SealedChannel.node_timeout`.
+_MARGIN_ROUND_TRIPS = 1.25
+_MARGIN = 0.05
+
+
+class SealedChannel:
+    """A channel whose two ends have proven to each other that they hold the secret. Used by one caller at a time."""
+
+    def __init__(self, channel: Channel, seal: Seal, node: Node) -> None:
+        self.node = node
+        self.round_trip = 0.0
+        """Seconds that the greeting took, there and back."""
+        self.opened_at = now()
+        """When it was opened, on the monotonic clock."""
+        self.reused = False
+        """Whether it was open before its present caller asked for one, and so may have been lost while idle."""
+        self._channel = channel
+        self._seal = seal
+
+    def request(self, message: Request, deadline: Deadline) -> Reply:
+        """Send a request and return the reply. NotDelivered or OutcomeUnknown if there is none by the deadline.
+
+        NotSupported, before anything is sent, if the request is too long. After any other error the channel must be
+        closed: its seal numbers the messages, and a late reply would be taken for the reply to the next request.
+        """
+        encoded = encode(message)
+        if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES:
+            raise NotSupported(
+                f"the request is {len(encoded)} bytes long, and a request to another region may not be longer than "
+                f"{MAX_MESSAGE_BYTES}; send less at once"
+            )
+        reply = self._seal.open(self._channel.exchange(self._seal.close(encoded), deadline))
+        if reply is None:
+            raise OutcomeUnknown(f"the reply from {self.node} was altered in transit", node=str(self.node))
+        try:
+            return decode_reply(reply)
+        except MessageError as error:
+            raise OutcomeUnknown(
+                f"the reply from {self.node} cannot be decoded: {error}", node=str(self.node)
+            ) from error
+
+    def node_timeout(self, deadline: Deadline) -> float | None:
+        """Seconds that the node may spend on a request; None for no limit.
+
+        The node cancels the statement when they are over, and says so in its reply. That reply must arrive before the
+        deadline: a caller that gives up first knows only that the outcome is unknown. So the caller keeps back the time
+        for the way there and back, with a quarter for jitter, and a little for the cancelling.
+        """
+        left = deadline.remaining()
+        return None if left is None else max(0.0, left - _MARGIN_ROUND_TRIPS * self.round_trip - _MARGIN)
+
+    def close(self) -> None:
+        """Close the connection. Never raises."""
+        self._channel.close()
+
+
+def open_channel(transport: Transport, node: Node, *, secret: str, region: str, deadline: Deadline) -> SealedChannel:
+    """A new channel to the node, from a process in ``region``. NotDelivered if it cannot be opened by the deadline.
+
+    AuthenticationFailed if the node holds another secret, or is on another machine and there is no secret.
+    """
+    if not secret and not transport.is_local(node.address):
+        raise AuthenticationFailed(
+            f"{node} is on another machine, so FLY_ORM_SECRET must be set, to the same value here and there",
+            node=str(node),
+        )
+    channel = transport.connect(node.address, deadline)
+    try:
+        return _greet(channel, node, secret, region, deadline)
+    except OutcomeUnknown as error:
+        channel.close()
+        # A handshake executes nothing, so whatever became of it, the request behind it was not delivered.
+        raise NotDelivered(f"the handshake with {node} failed: {error}", node=str(node)) from error
+    except BaseException:
+        channel.close()
+        raise
+
+
+def _greet(channel: Channel, node: Node, secret: str, region: str, deadline: Deadline) -> SealedChannel:
+    handshake = ClientHandshake(secret)
+    seal = handshake.accept(channel.exchange(handshake.hello, deadline), str(node))
+    sealed = SealedChannel(channel, seal, node)
+    started = now()
+    welcome = sealed.request(Greet(region=region), deadline)
+    sealed.round_trip = now() - started
+    if not isinstance(welcome, Welcome):
+        raise NotDelivered(f"{node} replied to the greeting with {welcome}", node=str(node))
+    return sealed
