@@ -28,11 +28,11 @@ class ReadOnlyConnection(RoutingConnection):
     def free(self) -> bool:
         return not self.closed and self._read_only and super().free
 
-    def decide(self, statement: Statement) -> Decision:
+    def route(self, statement: Statement) -> Decision:
         """As always, in a session that is read-only and stays so."""
         self._check_open()
         self._make_read_only()
-        decision = super().decide(statement)
+        decision = super().route(statement)
         if self._transaction_here:
             self._keep_read_only(statement)
         return decision

@@ -14,7 +14,6 @@ from ..errors import (
     NotSupported,
     Refused,
     RemoteError,
-    ReplicationTimeout,
     ResultLost,
     check_choice,
 )
@@ -22,9 +21,11 @@ from ..forwarding.response import Response
 from ..position import UNKNOWN
 from ..protocol.messages import Call, Returned
 from ..routing.errors import as_driver_error
+from ..routing.freshness import Waited
 from ..routing.router import Router, routers
 from ..runtime.runtime import Runtime
 from ..sessions.context import current
+from ..sessions.observing import observe
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from .registering import Function
@@ -74,24 +75,24 @@ def dispatch(
     except BaseException as error:
         if not isinstance(error, NotDelivered | NotSupported | Refused):
             for router in ours:  # what it may have written is to be found by who looks for it
-                router.expect(UNKNOWN)
+                router.freshness.expect(UNKNOWN)
         if isinstance(error, FlyOrmError):
             raise _as_caught_here(_with_release(error, runtime), ours) from error
         raise
     late, waited = _wait(answer.reply, ours, options.wait)
     for router in ours:
         router.wrapped.forget_cached_results()
-    current().served = Served(
+    served = Served(
         route=Route.PRIMARY if message.on_primary else Route.REGION,
         why=f"a call of {function.name}",
         node=str(answer.node),
         rpc=answer.elapsed,
         wait=waited,
     )
+    observe(current(), served)
     result = _outcome(function, answer)
-    if late is not None:
-        late.result = result
-        raise late
+    for router, replica in late:
+        router.raise_if_late(replica, result)
     return result
 
 
@@ -151,22 +152,22 @@ def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:
     return as_driver_error(error, *{router.exceptions: None for router in ours if router.exceptions is not None})
 
 
-def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[ReplicationTimeout | None, float]:
+def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[list[tuple[Router, Waited]], float]:
     """Wait until the replicas here show what a function wrote.
 
-    Returns how long that took, in seconds, and the error if one was late and that is to be raised.
+    Returns the routers whose replica was late and whose applications want to hear of it, and the seconds waited.
     """
-    late, waited = None, 0.0
+    late, seconds = [], 0.0
     for name, commit in returned.written.items():
-        if (running := current().invocation) is not None:
-            running.saw(name, commit)
+        if (invocation := current().invocation) is not None:
+            invocation.saw(name, commit)
         for router in ours:
             if router.is_named(name):
-                try:
-                    waited += router.wait(commit, wait)
-                except ReplicationTimeout as error:
-                    late, waited = error, waited + error.waited
-    return late, waited
+                waited = router.freshness.wait(commit, wait)
+                seconds += waited.seconds
+                if waited.late is not None:
+                    late.append((router, waited))
+    return late, seconds
 
 
 def _outcome(function: Function, answer: Response[Returned]) -> Any:

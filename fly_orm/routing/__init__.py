@@ -1,1 +1,4 @@
-"""The routing connection and cursor: psycopg2's own, except that each statement runs where it belongs."""
+"""Where each statement runs: decisions, the transaction on the primary, and the wait for the replica.
+
+May import ``local``, ``runtime``, ``forwarding``, ``sessions``, ``postgres``, ``protocol`` and what they may import.
+"""

@@ -45,10 +45,13 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """An action and the clause that explains it."""
+    """What to do with a statement."""
 
     action: Action
     why: str
+    """A short clause for :attr:`fly_orm.Served.why`."""
+    waited: float = 0.0
+    """Seconds for which it has waited for the replica already."""
 
 
 _UNSUPPORTED = frozenset({Kind.LISTEN, Kind.TWO_PHASE})
@@ -93,7 +96,8 @@ def _in_transaction(statement: Statement, state: State) -> Decision:
 def _outside(statement: Statement, state: State) -> Decision:
     kind = statement.kind
     stays = "the session has state on the primary" if state.kept else None
-    pinned = stays or ("the session's reads are pinned to the primary" if state.pinned else None)
+    reads = kind is Kind.READ or statement.read_only
+    pinned = stays or ("the session's reads are pinned to the primary" if state.pinned and reads else None)
     if kind is Kind.READ and statement.why == "SHOW" and state.primary_settings:
         return Decision(action=Action.FORWARD, why=_TAKES)
     if kind is Kind.READ:

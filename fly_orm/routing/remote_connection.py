@@ -1,78 +1,96 @@
-"""What one connection has going on with the primary: its transaction, its lease, its session settings."""
+"""The primary's side of one routing connection: its transaction, its lease on a node, its session settings."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, ReplicationTimeout, TransactionLost
+from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, TransactionLost
 from ..forwarding.remote_lease import RemoteLease
 from ..forwarding.response import Response
-from ..position import UNKNOWN, Position
+from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
 from ..protocol.messages import Done, Result, Run
 from ..sessions.context import current
+from ..sessions.observing import observe
 from ..sessions.served import Route, Served
 from .errors import explain
+from .freshness import Waited
 from .router import Router
 from .session_settings import SessionSettings
-from .transaction import RemoteTransaction, Setting
+from .transaction import RemoteTransaction, SettingChange
 from .unsupported import UNKNOWN_END
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
-#: How many notices a connection remembers (psycopg2's manual, connection.notices).
+#: How many notices a connection keeps (psycopg2's manual, connection.notices).
 _NOTICES = 50
+_STATUS = {Kind.SAVEPOINT: "SAVEPOINT", Kind.RELEASE: "RELEASE", Kind.ROLLBACK_TO: "ROLLBACK"}
+
+
+class Forwarded(NamedTuple):
+    """What a statement returned on the primary, and how the wait for the replica ended."""
+
+    result: Result
+    waited: Waited = Waited()
 
 
 class RemoteConnection:
-    """The remote half of a routing connection. Its methods are called under :attr:`lock`, except :meth:`cancel`."""
+    """A connection to the primary, as far as the caller can tell: a lease is taken on a node when one is needed.
+
+    Its methods are called under :attr:`lock`, except :meth:`cancel`.
+    """
 
     def __init__(self, connection: Any, router: Router) -> None:
         self.router = router
-        self.settings = SessionSettings()
+        self.session_settings = SessionSettings()
         self.transaction: RemoteTransaction | None = None
         self.kept = False
-        """Whether the caller's session has state on the primary that must not be lost."""
+        """Whether the Postgres session on the primary has state that must not be lost (a temporary table, a lock)."""
         self.lock = threading.RLock()
-        # In no cycle with it: it has to notice at once that nobody holds it any more.
+        # Weak, so that a connection which nobody holds any more is collected at once, and its lease ends.
         self._reference = weakref.ref(connection)
         self._lease: RemoteLease | None = None
         self._opening: RemoteLease | None = None
+        """The lease whose first request is under way, for :meth:`cancel`."""
 
-    def begin(self, sql: bytes, status_message: str = "BEGIN") -> Result:
-        """Declare a transaction; the primary hears of it with its first statement."""
+    # Transactions
+
+    def begin(self, sql: bytes, status_message: str = "BEGIN") -> Forwarded:
+        """Begin a transaction; BEGIN is sent with its first statement."""
         self.transaction = RemoteTransaction([sql])
-        return Result(status_message=status_message)
+        return Forwarded(Result(status_message=status_message))
 
-    def delay(self, statement: Statement, sql: bytes, why: str) -> Result:
-        """Let a statement about savepoints ride on the next one, if it is sure to succeed."""
+    def delay(self, statement: Statement, sql: bytes, why: str, waited: float = 0.0) -> Forwarded:
+        """Send a savepoint command with the next statement, if it is certain to succeed; at once otherwise."""
         if self.transaction is not None and self.transaction.lost is None and self.transaction.delay(statement, sql):
-            return Result(status_message=_STATUS[statement.kind])
-        return self.forward([sql], statement, why)
+            return Forwarded(Result(status_message=_STATUS[statement.kind]))
+        return self.forward([sql], statement, why, waited=waited)
 
-    def commit(self, sql: bytes, statement: Statement) -> Result:
-        """Commit the transaction; without a round trip if the primary has never heard of it."""
+    def commit(self, sql: bytes, statement: Statement) -> Forwarded:
+        """Commit the transaction; without a round trip if nothing of it was ever sent."""
         transaction = self.transaction
         if transaction is None or transaction.sent or transaction.lost:
             return self.forward([sql], statement, "COMMIT")
         self.transaction = None
-        return Result(status_message="COMMIT")
+        return Forwarded(Result(status_message="COMMIT"))
 
-    def rollback(self, sql: bytes, statement: Statement) -> Result:
-        """Roll the transaction back; one that is lost already is."""
+    def rollback(self, sql: bytes, statement: Statement) -> Forwarded:
+        """Roll the transaction back; without a round trip if nothing was sent, or if it is lost."""
         transaction = self.transaction
         if transaction is None or (transaction.sent and transaction.lost is None):
             try:
                 return self.forward([sql], statement, "ROLLBACK")
             except TransactionLost:
-                pass  # as good as rolled back
+                pass  # the primary has rolled it back
         self.transaction = None
-        return Result(status_message="ROLLBACK")
+        return Forwarded(Result(status_message="ROLLBACK"))
+
+    # Statements
 
     def forward(
         self,
@@ -83,45 +101,45 @@ class RemoteConnection:
         copy_in: bytes | None = None,
         copy_out: bool = False,
         wrote: bool = False,
-    ) -> Result:
-        """The result of the statements on the primary, once what they committed can be read here.
+        waited: float = 0.0,
+    ) -> Forwarded:
+        """What the statements return on the primary, once the session's reads show what they committed.
 
-        ``wrote`` says that a statement which looks like a read is none. Raises what the primary raised, or the
-        FlyOrmError that says what became of the statements, in the driver's classes.
+        ``wrote`` says that the statement writes although it looks like a read. ``waited`` is the number of seconds for
+        which it has waited for the replica before. Raises what the primary raised, or a FlyOrmError that says what
+        became of the statements, as an instance of the driver's classes as well.
         """
-        transaction = self.transaction
-        if transaction is not None and transaction.lost is not None:
-            if statement.kind is Kind.COMMIT:
-                self.transaction = None
-            raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
-        if statement.ends_transaction and transaction is not None and transaction.settings:
-            raise self.router.driver_error(NotSupported(UNKNOWN_END))
-        commits = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
-        run = Run(
-            database=self.router.name,
-            lease=b"",
-            encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
-            session_settings=[] if self._lease else self._profile(),
-            preamble=[] if transaction is None else transaction.pending,
-            statements=list(sqls),
-            copy_in=copy_in,
-            copy_out=copy_out,
-            keeps_lease=self.kept or statement.pins,
-            commits=statement.kind is Kind.COMMIT,
-            ends_transaction=statement.ends_transaction,
-            wants_position=self.router.wants_lsn(),
-        )
-        answer = self._ask(run, may_write=commits or bool(statement.function_names))
-        # Where nothing was committed, nothing is waited for. But the session's next reads must not be older than what
-        # it has read there: least of all those of who tries again after a rollback.
-        follow = self.router.wait if commits and answer.reply.may_have_written else self.router.expect
-        return self._take(answer, statement, sqls, why, follow)
+        self._check_can_forward(statement)
+        writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
+        run = self._request(sqls, statement, copy_in=copy_in, copy_out=copy_out)
+        response = self._ask(run, may_write=writes or bool(statement.function_names))
+        transaction = self._update(response.reply, statement)
+        replica = self._freshen(response.reply, writes=writes)
+        wait = waited + replica.seconds
+        served = Served(route=Route.PRIMARY, why=why, node=str(response.node), rpc=response.elapsed, wait=wait)
+        observe(current(), served)
+        if response.reply.error is not None:
+            raise rebuild(explain(response.reply.error))
+        result = response.reply.result or Result()
+        if transaction is not None:
+            self._succeeded(transaction, statement, sqls, result.status_message)
+        return Forwarded(result, replica)
 
-    def follow_encoding(self) -> None:
-        """Give the session on the primary, if there is one, the client encoding that there is here now."""
+    def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:
+        """Give the Postgres session on the primary, and those to come, a setting that was changed on the replica."""
+        self.session_settings.remember(statement, sql)
+        if statement.resets and statement.why.startswith("DISCARD"):
+            self.end()
+        elif self.kept:
+            self.forward([sql], statement, why)
+
+    def take_encoding(self) -> None:
+        """Give the Postgres session on the primary, if there is one, the connection's client encoding."""
         if self._lease is not None:
             sql = f"SET client_encoding TO '{self._connection.get_parameter_status('client_encoding')}'"
             self.forward([sql.encode()], Statement(kind=Kind.READ, why="the client encoding"), "the client encoding")
+
+    # The lease
 
     def end(self) -> None:
         """Give the lease back, which rolls back what is open; never raises."""
@@ -130,13 +148,13 @@ class RemoteConnection:
             lease.release()
 
     def abandon(self) -> None:
-        """As :meth:`end`, but without a word to the primary."""
+        """End the lease by closing its channel, without telling the node: finalizers must not wait for a network."""
         lease, self._lease, self.transaction, self.kept = self._lease, None, None, False
         if lease is not None:
             lease.abandon()
 
     def cancel(self) -> bool:
-        """Cancel the statement that runs on the primary; False if none can be there."""
+        """Cancel the statement that runs on the primary; False if none can be running there. Any thread may call."""
         lease = self._lease or self._opening
         if lease is None or lease.ended:
             return False
@@ -147,15 +165,42 @@ class RemoteConnection:
     def _connection(self) -> Any:
         return self._reference()
 
+    def _check_can_forward(self, statement: Statement) -> None:
+        transaction = self.transaction
+        if transaction is None:
+            return
+        if transaction.lost is not None:
+            if statement.kind is Kind.COMMIT:
+                self.transaction = None
+            raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
+        if statement.ends_transaction and transaction.settings:
+            raise self.router.driver_error(NotSupported(UNKNOWN_END))
+
+    def _request(self, sqls: Sequence[bytes], statement: Statement, *, copy_in: bytes | None, copy_out: bool) -> Run:
+        return Run(
+            database=self.router.name,
+            lease=b"",
+            encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
+            session_settings=[] if self._lease else self._profile(),
+            preamble=[] if self.transaction is None else self.transaction.pending,
+            statements=list(sqls),
+            copy_in=copy_in,
+            copy_out=copy_out,
+            keeps_lease=self.kept or statement.pins,
+            commits=statement.kind is Kind.COMMIT,
+            ends_transaction=statement.ends_transaction,
+            wants_position=self.router.freshness.wants_position(),
+        )
+
     def _profile(self) -> list[bytes]:
-        return self.settings.profile(self._connection, self.router.local.unreported(self._connection))
+        return self.session_settings.profile(self._connection, self.router.local.unreported(self._connection))
 
     def _ask(self, run: Run, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
         try:
             if self._lease is None:
-                answer, self._lease = self.router.forwarder.begin(run, deadline, self._open)
-                return answer
+                response, self._lease = self.router.forwarder.begin(run, deadline, self._open)
+                return response
             return self._lease.run(run, deadline)
         except NotSupported as error:
             raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
@@ -163,7 +208,8 @@ class RemoteConnection:
             self._lost(run, error, may_write=may_write)
             raise self.router.driver_error(error) from error
         except BaseException as error:
-            self._lost(run, error, may_write=may_write)  # the caller was interrupted, and nobody will take the answer
+            # A signal handler has interrupted the caller: the request may be executed, and nobody reads its reply.
+            self._lost(run, error, may_write=may_write)
             raise
         finally:
             self._opening = None
@@ -174,51 +220,36 @@ class RemoteConnection:
         self._opening = lease
 
     def _lost(self, run: Run, error: BaseException, *, may_write: bool) -> None:
-        """Note that a request failed, and with it the transaction or the session it belonged to."""
+        """Note that a request failed, and with it the transaction or the Postgres session that it belonged to."""
         if may_write and not isinstance(error, NotDelivered | Refused | TransactionLost):
-            self.router.expect(UNKNOWN)  # what may be committed is to be found by who looks for it
+            # The write may be committed: whoever looks for it has to look on the primary.
+            self.router.freshness.expect(UNKNOWN)
         if run.commits or run.ends_transaction:
             self.transaction = None
         elif self.transaction is not None:
             self.transaction.lost = error
             self.transaction.status = ext.TRANSACTION_STATUS_INERROR
         if self.kept:
-            # As the driver does when it loses its server: what the session held cannot be had again.
+            # As the driver does when it loses its server: the state of the Postgres session is gone for good.
             self._connection.close()
 
-    def _take(
-        self,
-        answer: Response[Done],
-        statement: Statement,
-        sqls: Sequence[bytes],
-        why: str,
-        follow: Callable[[Position], float | None],
-    ) -> Result:
-        done = answer.reply
+    def _freshen(self, done: Done, *, writes: bool) -> Waited:
+        """Wait for the replica if something was committed; otherwise only let later reads be as fresh as this one.
+
+        Reads on the primary count too, above all those of a caller that tries again after a rollback.
+        """
+        if done.position is None:
+            return Waited()
+        if writes and done.may_have_written:
+            return self.router.freshness.wait(done.position)
+        self.router.freshness.expect(done.position)
+        return Waited()
+
+    def _update(self, done: Done, statement: Statement) -> RemoteTransaction | None:
+        """Take over notices and transaction status; returns the transaction that was open before."""
         notices = self._connection.notices
         notices.extend(done.notices)
         del notices[:-_NOTICES]
-        transaction = self._follow(done, statement)
-        late, waited = None, 0.0
-        try:
-            waited = (follow(done.position) if done.position is not None else None) or 0.0
-        except ReplicationTimeout as error:
-            late, waited = error, error.waited
-        session = current()
-        waited, session.waited = waited + session.waited, 0.0  # of a read that waited here first
-        session.served = Served(route=Route.PRIMARY, why=why, node=str(answer.node), rpc=answer.elapsed, wait=waited)
-        if done.error is not None:
-            raise rebuild(explain(done.error))
-        result = done.result or Result()
-        if transaction is not None:
-            self._succeeded(transaction, statement, sqls, result.status_message)
-        if late is not None:
-            late.result = result
-            raise late
-        return result
-
-    def _follow(self, done: Done, statement: Statement) -> RemoteTransaction | None:
-        """Take over the transaction status; returns the transaction that was open before."""
         before = self.transaction
         if not done.lease_open:
             self.kept = False
@@ -236,13 +267,10 @@ class RemoteConnection:
     ) -> None:
         """Keep settings and savepoints in step with a statement that the primary has executed."""
         if statement.kind is Kind.SET:
-            transaction.settings.append(Setting(sql=sqls[-1], statement=statement))
+            transaction.settings.append(SettingChange(sql=sqls[-1], statement=statement))
             return
-        # Of a transaction that had failed, COMMIT makes a ROLLBACK.
+        # Postgres answers COMMIT of a failed transaction with the command tag ROLLBACK.
         settings = transaction.settings if statement.kind is Kind.COMMIT and status_message == "COMMIT" else []
         transaction.note(statement)
         for setting in settings:
             self._connection.apply_setting(setting.sql, setting.statement)
-
-
-_STATUS = {Kind.SAVEPOINT: "SAVEPOINT", Kind.RELEASE: "RELEASE", Kind.ROLLBACK_TO: "ROLLBACK"}

@@ -10,7 +10,7 @@ from ..classify import Kind, Statement
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class SettingChange:
     """A statement that changed the session's settings."""
 
     sql: bytes
@@ -28,7 +28,7 @@ class RemoteTransaction:
         """Whether the primary knows of this transaction."""
         self.lost: BaseException | None = None
         """Why it can only be rolled back, if its connection is gone."""
-        self.settings: list[Setting] = []
+        self.settings: list[SettingChange] = []
         self._savepoints: list[tuple[str, int]] = []
 
     @property

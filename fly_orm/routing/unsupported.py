@@ -6,7 +6,7 @@ ASYNCHRONOUS = "an asynchronous connection cannot be routed; use a synchronous o
 _SETTING = (
     "client_encoding and standard_conforming_strings cannot change inside a transaction on the primary; set it before"
 )
-REFUSALS = {
+UNSUPPORTED = {
     Kind.SET: _SETTING,
     Kind.SET_LOCAL: _SETTING,
     Kind.LISTEN: "LISTEN would wait on a replica, where no notification arrives; listen in the primary region, on a "

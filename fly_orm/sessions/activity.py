@@ -1,4 +1,8 @@
-"""What a session did with databases whose primary this process is connected to, activity as it happens."""
+"""What a session did on a primary that this process is connected to itself, recorded as it happens.
+
+Statements that are forwarded come back with a position. Those that run directly on a primary do not, so the primary is
+asked for one afterwards, if there was anything to ask about.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ _WRITE_NOTHING = frozenset(
         *(Kind.SET, Kind.SET_LOCAL, Kind.SERVER),
     }
 )
+_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
@@ -28,11 +33,11 @@ class Activity:
     asynchronous: bool = False
     """Whether something may have been committed without waiting for its WAL."""
     read: bool = False
-    """Whether something that looks like a read may write, as a function that is called or a view may."""
+    """Whether there was a read, which may write all the same: through a function that it calls, or through a view."""
     function_names: set[str] = field(default_factory=set)
-    """The names of functions called by what looks like reads."""
+    """The functions that reads called, in lower case."""
     leaves_state: bool = False
-    """Whether its session may have been left with settings, temporary tables or locks."""
+    """Whether the Postgres session may be left with settings, temporary tables or locks."""
 
     def absorb(self, other: Activity) -> None:
         """Add what was done elsewhere with the same database."""
@@ -44,29 +49,32 @@ class Activity:
 
 
 class ActivityLog:
-    """Notes the statements that run directly on a primary, which answers them without a position. Any thread may."""
+    """Records the statements that run directly on a primary, by database. Any thread may call."""
 
     def __init__(self) -> None:
         self.by_database: dict[Hashable, Activity] = {}
-        """By database."""
 
     def of(self, database: Hashable) -> Activity:
         """What was done with a database so far."""
         return self.by_database.setdefault(database, Activity())
 
     def record(self, database: Hashable, statement: Statement, text: str) -> None:
-        """Note a statement that runs on this node's own primary."""
+        """Record a statement that runs on a primary."""
         activity = self.of(database)
         activity.wrote |= statement.kind not in _WRITE_NOTHING
         activity.read |= statement.kind is Kind.READ
         activity.function_names.update(statement.function_names)
         activity.leaves_state |= statement.pins or statement.kind is Kind.SET
-        unreadable = statement.kind in (Kind.SET, Kind.SET_LOCAL) and statement.name is None
+        unreadable = statement.kind in _SETTINGS and statement.name is None
         if unreadable or _ASYNCHRONOUS in text.lower():
             activity.asynchronous = True
 
+    def record_state(self, database: Hashable, statement: Statement) -> None:
+        """Record of a statement that runs elsewhere only what it leaves in the Postgres session."""
+        self.of(database).leaves_state |= statement.pins or statement.kind is Kind.SET
+
     def absorb(self, inner: ActivityLog) -> None:
-        """Add what is activity elsewhere."""
+        """Add what another log has recorded."""
         if inner is not self:
             for database, activity in list(inner.by_database.items()):
                 self.of(database).absorb(activity)
@@ -74,7 +82,7 @@ class ActivityLog:
     def statement(
         self, database: Hashable, connection: Any, statement: Statement, text: str
     ) -> AbstractContextManager[None]:
-        """A block in which a statement runs on a connection to this node's own primary."""
+        """A block in which a statement runs on ``connection``, which is one to a primary."""
         self.record(database, statement, text)
         return _NOTHING
 

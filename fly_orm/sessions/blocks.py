@@ -1,4 +1,4 @@
-"""The blocks by which a caller says how it wants its statements served."""
+"""What applications use of sessions: blocks, and the question how a statement was served."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from .wait import WAITS, Wait
 
 @contextmanager
 def session() -> Iterator[None]:
-    """A block with a session of its own, which begins with nothing seen: one request of one user, say.
+    """A block with a session of its own, which has seen nothing when it begins: one request of one user, say.
 
-    Within another such block, that one's :func:`fly_orm.token` tells what was seen in this one, too.
-
-    Without it a session lasts as long as the thread, or the task, which is right for scripts and for servers that use a
-    thread or a task for each request.
+    Without such a block a session lasts as long as the thread or the asyncio task, which suits scripts, and servers
+    that use one thread or task per request. If blocks are nested, :func:`fly_orm.token` in the outer block also covers
+    what was seen in the inner one.
     """
     outer = known()
     inner = Session(ActivityLog() if outer is None or outer.invocation is None else outer.invocation)
@@ -34,44 +33,39 @@ def session() -> Iterator[None]:
 
 @contextmanager
 def wait_for(when: Wait) -> Iterator[None]:
-    """Inside this block, ``when`` takes the place of the ``wait`` of every database: see :func:`fly_orm.wrap`."""
+    """A block in which ``when`` replaces the ``wait`` option of every database; see :func:`fly_orm.wrap`.
+
+    Raises ConfigurationError if ``when`` is not ``"write"``, ``"read"`` or ``"none"``.
+    """
     check_choice("wait_for()", when, *WAITS)
-    here = current()
-    before, here.wait = here.wait, when
-    try:
+    with current().waiting(when):
         yield
-    finally:
-        here.wait = before
 
 
 def primary() -> AbstractContextManager[None]:
-    """Inside this block, every statement of this context runs on the primary, reads included.
+    """A block whose statements all run on the primary, reads included.
 
-    For reads that must not lag, and for functions that write and hide the replica's refusal from their caller, such as
+    For reads that must not lag, and for functions that write but hide the replica's refusal from their caller, such as
     a PL/pgSQL block with ``EXCEPTION WHEN OTHERS``.
     """
     return _reading(on_primary=True)
 
 
 def replica() -> AbstractContextManager[None]:
-    """Inside this block, reads stay on the local replica, however much less it shows than the session has seen.
+    """A block whose reads stay on the local replica, even if it lags behind what the session has seen.
 
-    For reads that would rather be old than wait, or than go to the primary region. Transactions run where they would.
+    For reads that may be stale but must not wait or cross to the primary region. Transactions run where they would
+    run without the block.
     """
     return _reading(on_primary=False)
 
 
 @contextmanager
 def _reading(*, on_primary: bool) -> Iterator[None]:
-    here = current()
-    before = here.on_primary, here.on_replica
-    here.on_primary, here.on_replica = on_primary, not on_primary
-    try:
+    with current().reading(on_primary=on_primary):  # of the context that enters the block, as decorators need
         yield
-    finally:
-        here.on_primary, here.on_replica = before
 
 
 def why() -> Served | None:
-    """How the last statement of this context was served; None before the first, and on an unrouted database."""
+    """How the last statement or call of this context was served; None before the first, and on an unrouted database."""
     return current().served

@@ -19,8 +19,8 @@ _current: ContextVar[Session] = ContextVar("fly_orm_session")
 def current() -> Session:
     """The session of the calling context, begun now if there is none.
 
-    A task that was started from the session of another task, or of a thread, begins with what that had seen. A thread
-    that runs in a copy of a task's context, as ``asyncio.to_thread`` lets it, takes part in the task's own session.
+    A task started from the session of another task, or of a thread, begins with what that session has seen. A thread
+    that runs in a copy of a task's context, as with ``asyncio.to_thread``, uses the task's own session.
     """
     session = _current.get(None)
     if session is not None:
@@ -37,14 +37,14 @@ def known() -> Session | None:
     return _current.get(None)
 
 
-def invocation() -> Invocation | None:
-    """The run of a function for a caller elsewhere that this code is part of; None outside of any."""
+def current_invocation() -> Invocation | None:
+    """The invocation that this code is part of; None outside of functions that run for a caller elsewhere."""
     session = _current.get(None)
     return None if session is None else session.invocation
 
 
 def current_activity() -> ActivityLog | None:
-    """Where it is activity what this code does directly on a primary; None if nobody asked for that."""
+    """The log of what this code does directly on a primary; None if nobody will ask for it."""
     session = _current.get(None)
     return None if session is None else session.activity
 

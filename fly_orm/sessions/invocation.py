@@ -1,4 +1,4 @@
-"""One run of a function for a caller elsewhere: what it wrote, and how it is stopped."""
+"""One run of a function on this node, for a caller elsewhere: what it wrote, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..postgres.running_statement import RunningStatement
 from .activity import ActivityLog
 
 _QUERY_CANCELED = "57014"
-#: What a function that has been stopped may still do, since it undoes what was begun.
+#: What a function that has been stopped may still execute: it only undoes what was begun.
 _UNDOING = frozenset({Kind.ROLLBACK, Kind.ROLLBACK_TO})
 
 
 class Invocation(ActivityLog):
-    """One run of a function, in whose context its statements run; any thread may stop it."""
+    """One run of a function. Its statements run in its context; any thread may stop it."""
 
     def __init__(self, deadline: Deadline) -> None:
         super().__init__()
         self.deadline = deadline
-        """When its caller stops waiting."""
+        """When the caller stops waiting."""
         self.written: dict[str, Position] = {}
         """By database name: the latest position that forwarded statements and calls came back with."""
         self._lock = threading.Lock()
@@ -35,16 +35,16 @@ class Invocation(ActivityLog):
         self._stopped: str | None = None
 
     def saw(self, database: str, position: Position) -> None:
-        """Note a position that another node has answered with; one that is not known stays so."""
+        """Note a position that another node has answered with. Once one is UNKNOWN, it stays so."""
         known = self.written.get(database)
         if known is None or not known.is_unknown:
             self.written[database] = later(known, position)
 
     @contextmanager
     def statement(self, database: Hashable, connection: Any, statement: Statement, text: str) -> Iterator[None]:
-        """A block in which a statement runs on a connection to this node's own primary, and can be cancelled.
+        """A block in which a statement runs on ``connection``, which is one to a primary, and can be cancelled.
 
-        psycopg2's QueryCanceled if the function has been stopped; what undoes is let through.
+        Raises psycopg2's QueryCanceled if the function has been stopped, except for statements that undo.
         """
         self.record(database, statement, text)
         running = RunningStatement(connection)
@@ -65,23 +65,23 @@ class Invocation(ActivityLog):
 
     @property
     def stopped(self) -> bool:
-        """Whether it may execute nothing further, nor begin."""
+        """Whether it must not execute anything more, or begin."""
         return self._stopped is not None or self.deadline.expired
 
     def check(self) -> None:
-        """Psycopg2's QueryCanceled if the function has been stopped."""
+        """Raise psycopg2's QueryCanceled if the function has been stopped."""
         if self._stopped:
             raise self._cancelled()
 
     def stop(self, why: str) -> None:
-        """Cancel what is running, and let the function execute nothing further. Returns at once."""
+        """Cancel what is running, and let the function execute nothing more. Returns at once."""
         with self._lock:
             self._stopped = self._stopped or why
             for running in self._running:
                 running.cancel_soon()
 
     def break_off(self) -> None:
-        """End the connections that something still runs on."""
+        """Shut down the connections that statements still run on."""
         with self._lock:
             for running in self._running:
                 running.break_off()

@@ -1,4 +1,4 @@
-"""How a statement, or a function, was served."""
+"""How a statement, or a call of a function, was served."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Route(enum.Enum):
     LOCAL = "local"
     PRIMARY = "primary"
     REGION = "region"
-    """In another region, which is not the primary one: only functions are sent there."""
+    """Another region that is not the primary region. Only functions are sent there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,10 @@ class Served:
 
     route: Route
     why: str
-    """A short clause: what about the statement, the transaction or the session decided the route."""
+    """A short clause that names the property of the statement, transaction or session that decided the route."""
     node: str | None = None
-    """The node that executed it, as ``region=address``; None if it ran here."""
+    """The node that executed it, as ``region=address``; None if it ran in this process."""
     rpc: float = 0.0
-    """Seconds from sending the request to having its reply."""
+    """Seconds from sending the request to receiving its reply."""
     wait: float = 0.0
-    """Seconds spent waiting for the replica after that."""
+    """Seconds spent waiting for the replica."""

@@ -1,139 +1,162 @@
-"""What one caller has seen so far, and how it wants to see more."""
+"""What one caller has seen so far, and how it wants its statements served."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from ..position import UNKNOWN, Position, later
+from ..position import Position
 from .activity import ActivityLog
 from .invocation import Invocation
+from .pins import Pins
 from .served import Served
 from .wait import Wait
 from .watermarks import Watermarks
 
-#: Reads go to the primary for at most so long after a write whose outcome is unknown: it must not keep them from the
-#: replica for ever while the primary region is out of reach.
+#: Seconds for which reads go to the primary after a write of unknown outcome. Bounded, or else the session would not
+#: read on its replica again for as long as the primary region is out of reach.
 UNKNOWN_SECONDS = 30.0
 
 
 class Session:
-    """What one caller has seen, and how it wants to see more. Used by one thread at a time."""
+    """The state of one caller. Used by one thread at a time, except for :attr:`watermarks`, which child tasks share."""
 
     __slots__ = (
+        "_pin_all",
+        "_read",
+        "_unpin_all",
+        "_wait",
         "activity",
-        "behind",
-        "due",
         "invocation",
-        "on_primary",
-        "on_replica",
-        "read",
-        "resumed",
+        "pins",
         "served",
         "task",
-        "wait",
-        "waited",
         "watermarks",
     )
 
     def __init__(self, activity: ActivityLog | None = None) -> None:
         self.activity = activity
-        """Where it is activity what runs directly on a primary; None if nobody asked for that."""
+        """What runs directly on a primary; None if nobody will ask for it."""
         self.invocation = activity if isinstance(activity, Invocation) else None
-        """The run of a function for a caller elsewhere that this session is the inside of."""
+        """The invocation that this session belongs to: a function that runs here for a caller elsewhere."""
         self.watermarks = Watermarks()
-        """What it has seen, to be told to another process."""
-        self.behind: dict[str, Position] = {}
-        """By database: the position that reads have to show, and that its replica had not replayed when last asked."""
-        self.due: set[str] = set()
-        """The databases whose next read waits for that position; reads of the others go to the primary till then."""
-        self.resumed: set[str] = set()
-        """The databases of which that position is what another process has told."""
-        self.read: set[object] = set()
-        """The databases that it has read, or may have, on a local server that is, or was, a replica."""
-        self.on_primary = False
-        """Whether the innermost block says :func:`primary`."""
-        self.on_replica = False
-        """Whether it says :func:`replica`."""
-        self.wait: Wait | None = None
-        """What the innermost :func:`wait_for` says."""
-        self.waited = 0.0
-        """Seconds that the read which is about to run has waited for the replica."""
+        """What the session has seen, to be told to another process."""
+        self.pins = Pins()
+        """The databases whose replica has not shown, when last asked, what this session's reads have to show."""
         self.served: Served | None = None
-        """How the last statement was served."""
+        """How the last statement or call was served; see :func:`fly_orm.sessions.observing.observe`."""
         self.task = current_task()
-        """The asyncio task that it belongs to; None for a thread's."""
+        """The asyncio task that the session belongs to; None for a thread's."""
+        self._read: set[object] = set()
+        self._pin_all = False
+        self._unpin_all = False
+        self._wait: Wait | None = None
 
     def child(self) -> Session:
-        """That of a task which was started from this session: it has seen as much, and goes its own way."""
+        """The session of a task started from this one: it begins with what this one has seen.
+
+        Watermarks and reads are shared, since whoever began this session tells others of them. Pins and blocks are
+        copied: each task goes on by itself.
+        """
         made = Session(self.activity)
-        made.watermarks, made.read = self.watermarks, self.read  # of which whoever began this session tells others
-        made.behind, made.due, made.resumed = dict(self.behind), set(self.due), set(self.resumed)
-        made.on_primary, made.on_replica, made.wait = self.on_primary, self.on_replica, self.wait
+        made.watermarks, made._read = self.watermarks, self._read
+        made.pins = self.pins.copy()
+        made._pin_all, made._unpin_all, made._wait = self._pin_all, self._unpin_all, self._wait
         return made
 
+    # Blocks
+
+    @property
+    def on_primary(self) -> bool:
+        """Whether the innermost block is :func:`fly_orm.primary`."""
+        return self._pin_all
+
+    @property
+    def on_replica(self) -> bool:
+        """Whether the innermost block is :func:`fly_orm.replica`."""
+        return self._unpin_all
+
+    @contextmanager
+    def reading(self, *, on_primary: bool) -> Iterator[None]:
+        """A block whose reads all run on the primary, or else all on the replica."""
+        before = self._pin_all, self._unpin_all
+        self._pin_all, self._unpin_all = on_primary, not on_primary
+        try:
+            yield
+        finally:
+            self._pin_all, self._unpin_all = before
+
+    @contextmanager
+    def waiting(self, when: Wait) -> Iterator[None]:
+        """A block in which ``when`` takes the place of every database's ``wait``."""
+        before, self._wait = self._wait, when
+        try:
+            yield
+        finally:
+            self._wait = before
+
+    def wait_or(self, default: Wait) -> Wait:
+        """When this session waits for the replica; ``default`` outside of :func:`fly_orm.wait_for`."""
+        return self._wait or default
+
+    # Reading
+
+    @property
+    def reads_locally(self) -> bool:
+        """Whether no pin, and no block, keeps any read of this session from its replica."""
+        return not (self.pins or self._pin_all)
+
+    def note_read(self, database: object) -> None:
+        """Note that a database was read on the local server."""
+        self._read.add(database)
+
+    def has_read(self, database: object) -> bool:
+        """Whether a database was read on the local server."""
+        return database in self._read
+
+    # Positions
+
     def saw(self, database: str, position: Position) -> None:
-        """Note what the primary has told, or UNKNOWN for what it could not be asked for, to be told to others."""
+        """Note a position that the primary has told, to be told to others; UNKNOWN if it could not be asked."""
         if position.is_unknown:
             self.watermarks.doubt(database, UNKNOWN_SECONDS)
         else:
             self.watermarks.rise(database, position)
 
-    def pin(self, database: str, position: Position) -> None:
-        """Keep this session's reads of a database on the primary until its replica has replayed a position.
-
-        UNKNOWN keeps them there until a position is known that covers it, or the doubt is over.
-        """
-        self.behind[database] = later(self.behind.get(database), position)
-        self.resumed.discard(database)
-
     def resume(self, database: str, position: Position) -> None:
-        """Take over what another process has seen. Where that does not compare, what the primary has said here counts.
-
-        The next read waits for it; what is in doubt here stays so.
-        """
+        """Take over what another process has seen: the next read of the database waits for it."""
         self.watermarks.merge(database, position)
-        behind = self.behind.get(database)
-        if behind is None:
-            self.resumed.add(database)
-        self.behind[database] = position if behind is None else later(position, behind)
-        self.due.add(database)
+        self.pins.resume(database, position)
 
     def doubt(self, database: str, seconds: float) -> None:
-        """Take over what another process is in doubt of."""
+        """Take over that another process does not know the outcome of a write, for so many seconds from now."""
         self.watermarks.doubt(database, seconds)
-        self.behind[database] = UNKNOWN
+        self.pins.doubt(database)
 
-    def absorb(self, inner: Session) -> None:
-        """Note what a session within this one has seen, to tell others; this one's own reads do not depend on it."""
-        self.watermarks.absorb(inner.watermarks)
-        self.read |= inner.read
-        if self.activity is not None and inner.activity is not None:
-            self.activity.absorb(inner.activity)
-
-    def caught_up(self, database: str, position: Position) -> None:
-        """The replica has replayed what the primary has told last; let reads go there if that is enough."""
-        if later(self.behind.get(database), position) == position:
-            self.unpin(database)
-
-    def forget_unknown(self, database: str) -> Position | None:
-        """Believe that a write of unknown outcome is over; returns what reads of the database have to show besides."""
-        self.unpin(database)
+    def drop_old_doubt(self, database: str) -> None:
+        """Stop looking for a write of unknown outcome once its time is over; what is known besides still counts."""
+        pin = self.pins.get(database)
+        if pin is None or not pin.position.is_unknown or self.watermarks.in_doubt(database):
+            return
         self.watermarks.settle(database)
         known = self.watermarks.known(database)
-        if known is not None:
-            self.behind[database] = known
-        return known
+        if known is None:
+            self.pins.remove(database)
+        else:
+            self.pins.replace(database, known)
 
-    def unpin(self, database: str) -> None:
-        """Let reads of a database go to the replica again."""
-        self.behind.pop(database, None)
-        self.due.discard(database)
-        self.resumed.discard(database)
+    def absorb(self, inner: Session) -> None:
+        """Note what a session inside this one has seen, to tell others; this one's own reads do not depend on it."""
+        self.watermarks.absorb(inner.watermarks)
+        self._read |= inner._read
+        if self.activity is not None and inner.activity is not None:
+            self.activity.absorb(inner.activity)
 
 
 def current_task() -> Any:
     """The asyncio task that is running in this thread; None if there is none."""
-    asyncio = sys.modules.get("asyncio")  # which takes its time to import, and without which there is no task
+    asyncio = sys.modules.get("asyncio")  # slow to import, and where nobody has imported it there is no task
     loop = None if asyncio is None else asyncio._get_running_loop()
     return None if loop is None else asyncio.current_task(loop)  # type: ignore[union-attr]

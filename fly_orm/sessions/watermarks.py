@@ -1,4 +1,4 @@
-"""How much has been seen of each database."""
+"""How far each database had got when a session last saw it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from ..position import Position, later
 
 
 class Watermarks:
-    """By database, the latest position that a session, or a task that it has started, has seen. Thread-safe."""
+    """By database, the latest position that a session, or a task that it has started, has seen. Thread-safe.
+
+    A database is *in doubt* for some seconds after a write of unknown outcome: something later may be committed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, Position] = {}
         self._doubts: dict[str, float] = {}
-        """Until when something later may be committed that was seen, or written, with an outcome that is unknown."""
+        """When each doubt ends, on the monotonic clock."""
 
     def rise(self, database: str, position: Position) -> None:
-        """Note what the primary has told, which covers what was in doubt."""
+        """Note what the primary has told, which settles what was in doubt."""
         with self._lock:
             self._known[database] = later(self._known.get(database), position)
             self._doubts.pop(database, None)
 
     def merge(self, database: str, position: Position) -> None:
-        """Note what others have told, who do not know of what is in doubt here."""
+        """Note what others have told, which settles nothing: they do not know of the doubts here."""
         with self._lock:
             known = self._known.get(database)
             self._known[database] = position if known is None else later(position, known)
 
     def doubt(self, database: str, seconds: float) -> None:
-        """Note that something later than all that is known may be there, or will be within so many seconds."""
+        """Note that something later than all that is known may be committed, now or within ``seconds``."""
         with self._lock:
             self._doubts[database] = max(now() + seconds, self._doubts.get(database, 0.0))
 
     def settle(self, database: str) -> None:
-        """Believe that what was in doubt is over."""
+        """Note that nothing is in doubt any more."""
         with self._lock:
             self._doubts.pop(database, None)
 
@@ -53,7 +56,7 @@ class Watermarks:
             return dict(self._known)
 
     def doubts(self) -> dict[str, float]:
-        """The seconds until the end of each doubt."""
+        """By database, the seconds until its doubt ends."""
         with self._lock:
             return {database: left for database, until in self._doubts.items() if (left := until - now()) > 0}
 

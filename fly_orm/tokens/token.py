@@ -83,7 +83,7 @@ def questions(session: Session, *, reads: bool) -> list[tuple[Router, Activity]]
     """What has to be asked of the local servers before a session can tell what it has seen."""
     if current_runtime().settings.topology.primary_region is None:
         return []
-    asked = ((router, router.activity_of(session, reads=reads)) for router in routers())
+    asked = ((router, router.unreported_activity(session, reads=reads)) for router in routers())
     return [(router, activity) for router, activity in asked if activity is not None]
 
 

@@ -222,7 +222,7 @@ class TestTheWait:
             here.query("INSERT INTO item (name, price) VALUES ('of another', 1)")
             assert shop.count() == 1
             assert fly_orm.why().wait == 0
-            assert here.name not in current().behind
+            assert here.name not in current().pins
 
     def test_that_runs_out_keeps_the_result_and_pins_the_reads(self, here, caplog):
         here.live_in_lax(here.wan.address, replication_timeout=0.2)

@@ -212,7 +212,7 @@ def test_a_forked_child_leaves_its_parents_transaction_alone(regions: TwoRegions
         if child == 0:
             status = 1
             try:
-                db.connection().link.end()
+                db.connection().remote.end()
                 db._state.reset()
                 db.execute_sql(INSERT, ("child",))
                 status = 0 if db.execute_sql("SELECT count(*) FROM t WHERE name = 'child'").fetchone()[0] == 1 else 2

@@ -20,7 +20,7 @@ def test_one_that_changes_with_every_request_is_remembered_once(regions, name):
         parameters = (str(tenant),) if name != "%s" else ("app.tenant", str(tenant))
         db.execute_sql(f"SELECT set_config({name}, %s, false)", parameters)
         assert setting(db, "app.tenant") == str(tenant)
-    assert len(db.connection().link.settings._changes) == 1
+    assert len(db.connection().remote.session_settings._changes) == 1
 
 
 def test_several_set_together_are_remembered_together(regions):
@@ -28,7 +28,7 @@ def test_several_set_together_are_remembered_together(regions):
     for number in range(5):
         db.execute_sql("SELECT set_config('app.a', %s, false), set_config('app.b', 'x', false)", (str(number),))
         assert (setting(db, "app.a"), setting(db, "app.b")) == (str(number), "x")
-    assert len(db.connection().link.settings._changes) == 1
+    assert len(db.connection().remote.session_settings._changes) == 1
 
 
 def test_reset_all_forgets_settings_but_not_the_role(regions):

@@ -246,7 +246,7 @@ class TestAToken:
                 assert not limit.expired
         with session():
             resume(told[0])
-            assert current().behind == {table.name: UNKNOWN}
+            assert current().pins.get(table.name).position == UNKNOWN
 
     def test_needs_no_right_to_ask_for_the_system(self, table, caplog):
         table.query("CREATE ROLE poor LOGIN IN ROLE pg_read_all_data")
@@ -350,7 +350,7 @@ class TestAToken:
                 table.cluster.replica.start()
         with session():
             resume(told)
-            assert current().behind == {table.name: UNKNOWN}
+            assert current().pins.get(table.name).position == UNKNOWN
 
     def test_needs_a_secret(self, table, lax):
         fly_orm.configure(settings("lax", secret=""))
@@ -407,7 +407,7 @@ class TestATokenThatIsNotValid:
             with pytest.raises(InvalidToken) as caught:
                 resume(change(told))
             assert caught.value.reason == reason
-            assert current().behind == {}
+            assert not current().pins
             assert token(reads=False) == ""
 
     def test_because_it_is_too_old_is_refused_as_well(self, told, monkeypatch):

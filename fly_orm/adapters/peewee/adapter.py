@@ -16,7 +16,7 @@ from ...postgres.libpq import has_input
 from ...postgres.subclasses import named_like
 from ...routing.options import Options
 from ...routing.router import Router
-from ...sessions.context import invocation
+from ...sessions.context import current_invocation
 from . import models
 
 log = logging.getLogger("fly_orm")
@@ -86,11 +86,11 @@ def _initializing(initialize: Any, router: Router) -> Any:
     """The database's own hook for a new connection, whose settings no function has left there."""
 
     def initialized(connection: Any) -> None:
-        running = invocation()
-        left = running is not None and running.of(router).leaves_state
+        invocation = current_invocation()
+        left = invocation is not None and invocation.of(router).leaves_state
         initialize(connection)
-        if running is not None:
-            running.of(router).leaves_state = left
+        if invocation is not None:
+            invocation.of(router).leaves_state = left
 
     return initialized
 
@@ -190,12 +190,12 @@ class WrappedPeewee:
 
     def _was_changed(self) -> bool:
         """Whether the session of this thread is another than a new connection's would be."""
-        connection, running, router = self._database.connection(), invocation(), router_of(self._database)
+        connection, invocation, router = self._database.connection(), current_invocation(), router_of(self._database)
         modes = connection.autocommit, connection.readonly, connection.deferrable
         return (
             modes != (True, None, None)
             or connection.isolation_level != self._database._isolation_level
-            or (running is not None and running.of(router).leaves_state)
+            or (invocation is not None and invocation.of(router).leaves_state)
         )
 
 

@@ -18,6 +18,7 @@ from ...errors import FlyOrmError
 from ...postgres.subclasses import named_like
 from ...routing.router import Router
 from ...sessions.context import current
+from ...sessions.observing import unobserved
 
 log = logging.getLogger("fly_orm")
 
@@ -43,17 +44,14 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
         return super().connect()
 
     def release(self, con: Any) -> None:
-        session = current()
-        served = session.served
         try:
-            super().release(con)
+            with unobserved(current()):  # Pony's DISCARD ALL
+                super().release(con)
         except psycopg2.Error as error:
             if not isinstance(con, RoutingConnection):
                 raise
             # The db_session is over, and what it wrote is committed. The pool has dropped the connection.
             log.warning("the connection to the replica was lost: %s", str(error).strip())
-        finally:
-            session.served = served  # the last statement is the user's own, and no DISCARD ALL
         _defer_transactions(con)  # a suspended generator goes on with it, after others
 
 
