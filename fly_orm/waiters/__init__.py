@@ -1,4 +1,7 @@
-"""The waiters for the local replica: they differ in what they ask it, which the server's version may decide."""
+"""Waits until the local replica has replayed an LSN. Imports only postgres, concurrency, interfaces and values.
+
+The waiters differ in their strategy: what they ask the replica, and how often.
+"""
 
 from .automatic import AutomaticWaiter
 from .native import NativeWaiter

@@ -1,4 +1,4 @@
-"""The waiter for every version of Postgres: short queries, with sleeps in between."""
+"""The waiter for every version of Postgres: short queries with sleeps between them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Any
 
 from ..lsn import LSN
 from .shared import SharedWaiter
-from .watch import REPLAYED
+from .strategy import REPLAY_QUERY
 
-#: A poll is followed by a sleep of an eighth of the time waited so far, within these bounds (seconds). So the overshoot
-#: is a fraction of the lag, and the number of polls grows with its logarithm.
+#: After each query the poller sleeps for an eighth of the time waited so far, within these bounds (seconds). So a wait
+#: overshoots by a fraction of the lag, and the number of queries grows with the logarithm of the lag.
 SHORTEST_SLEEP = 0.0005
 LONGEST_SLEEP = 0.05
 
 
-class Polling:
-    """Each poll is a statement of its own, since a query that lasts holds a snapshot, which can hold up the very
-    replay it waits for.
+class PollingStrategy:
+    """Asks for the replay LSN again and again.
+
+    Each time is a statement of its own. A single statement that loops would hold its snapshot meanwhile, and a snapshot
+    on a replica can block the very replay that it waits for.
     """
 
-    def query(self, lsn: LSN, left: float | None) -> str:
-        return REPLAYED
+    def query(self, lsn: LSN, timeout: float | None) -> str:
+        return REPLAY_QUERY
 
     def pause(self, waited: float) -> float:
         return min(max(waited / 8, SHORTEST_SLEEP), LONGEST_SLEEP)
@@ -31,4 +33,4 @@ class PollingWaiter(SharedWaiter):
     """Polls the replica's replay LSN."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
-        super().__init__(connect, lambda _version: Polling())
+        super().__init__(connect, lambda _version: PollingStrategy())

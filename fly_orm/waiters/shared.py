@@ -1,4 +1,4 @@
-"""What all waiters have in common: threads that wait together, driven by one of them."""
+"""What all waiters have in common: threads that wait together, one of which queries the replica for all."""
 
 from __future__ import annotations
 
@@ -11,87 +11,92 @@ from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
-from .line import Line, Waiting
-from .replica import ANSWER_TIMEOUT, Replica
-from .watch import Choice
+from .replica_connection import ANSWER_TIMEOUT, ReplicaConnection
+from .strategy import ChooseStrategy
+from .wait_queue import WaitingThread, WaitQueue
 
 
 class SharedWaiter:
-    """Asks the replica over one connection of its own, one query at a time, however many wait.
+    """Queries the replica over one connection, one query at a time, however many threads wait. Thread-safe.
 
-    There is no thread: one of the waiting threads asks for all, and hands over to another when it is done. Nobody
-    waiting means no query. What is asked is up to the watch that is chosen for the server's version.
+    It needs no thread of its own: one of the waiting threads is the poller, and hands over when it leaves. So there are
+    no queries while nobody waits, and the thread that gets the answer goes on without a switch to another. The strategy
+    that is chosen for the server's version decides what is asked.
     """
 
-    def __init__(self, connect: Callable[[], Any], choose: Choice) -> None:
-        self._line = Line()
-        self._replica = Replica(connect, choose)
+    def __init__(self, connect: Callable[[], Any], choose: ChooseStrategy) -> None:
+        self._queue = WaitQueue()
+        self._replica = ReplicaConnection(connect, choose)
         self._timer = Timer("fly_orm waiter timer")
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``; see :class:`fly_orm.waiter.LSNWaiter`."""
-        if (replayed := self._replica.shows(lsn)) is not None:
+        if (replayed := self._replica.known_replayed(lsn)) is not None:
             return replayed
-        me = Waiting(lsn)
+        me = WaitingThread(lsn)
         try:
-            self._line.join(me)
-            while not me.done:
-                if me.turned_away:
+            self._queue.join(me)
+            while not me.reached:
+                if me.closed:
                     raise self._closed(me)
-                if self._line.take_turn(me):
-                    self._ask_for_all(me, deadline)
-                elif not me.woken.acquire(timeout=deadline.remaining()) and not me.done:
+                if self._queue.become_poller(me):
+                    self._poll(me, deadline)
+                elif not me.woken.acquire(timeout=deadline.remaining()) and not me.reached:
                     raise self._late(me, deadline)
         finally:
-            self._line.leave(me)
+            # Even after KeyboardInterrupt: the others may be waiting for this thread to query the replica.
+            self._queue.leave(me)
+        # Another thread may have reconnected since, which makes the replay LSN unknown; this one has seen it reached.
         return max(self._replica.replayed, lsn)
 
     def close(self) -> None:
-        """Close the connection to the replica; whoever waits, or comes later, gets ReplicationTimeout."""
-        self._line.close()
+        """Close the connection to the replica. Current and later waits raise ReplicationTimeout."""
+        self._queue.close()
         self._replica.close()
         self._timer.close()
 
-    def _ask_for_all(self, me: Waiting, deadline: Deadline) -> None:
-        """Ask until it is this thread's turn to leave; an error that comes of closing is none."""
+    def _poll(self, me: WaitingThread, deadline: Deadline) -> None:
+        """Query the replica for all threads until this one can go on; ignore errors caused by close()."""
         try:
-            self._ask_until_done(me, deadline)
+            self._poll_until_reached(me, deadline)
         except psycopg2.Error as error:
-            if not me.turned_away:
+            if not me.closed:
                 raise self._unanswered(me, error) from error
         except TimerClosed:
-            if not me.turned_away:  # else it is the timer that was closed
+            if not me.closed:
                 raise
 
-    def _ask_until_done(self, me: Waiting, deadline: Deadline) -> None:
+    def _poll_until_reached(self, me: WaitingThread, deadline: Deadline) -> None:
         left = deadline.remaining()
+        # libpq waits for ever for a server that has vanished without closing the connection.
         limit = None if left is None else left + ANSWER_TIMEOUT
         with self._timer.limit(limit, self._replica.break_off):
-            while not (me.done or me.turned_away):
-                replayed = self._replica.ask(self._line.lowest(me), deadline)
+            while not (me.reached or me.closed):
+                replayed = self._replica.ask(self._queue.lowest(me), deadline)
                 if replayed is None:
                     raise NotAReplica("this server is not in recovery, so there is no replay to wait for", lsn=me.lsn)
-                self._line.advance(replayed)
-                if not me.done:
+                self._queue.advance(replayed)
+                if not me.reached:
                     if deadline.expired:
                         raise self._late(me, deadline)
-                    self._line.sleep(self._replica.pause, deadline)
+                    self._queue.sleep(self._replica.pause, deadline)
 
-    def _late(self, me: Waiting, deadline: Deadline) -> ReplicationTimeout:
+    def _late(self, me: WaitingThread, deadline: Deadline) -> ReplicationTimeout:
         replayed = self._replica.replayed
         return ReplicationTimeout(
-            f"committed at {me.lsn}, but this region's replica has replayed only {replayed} within {deadline}",
+            f"committed at {me.lsn}, but this region's replica has replayed only up to {replayed} after {deadline}",
             lsn=me.lsn,
             replayed=replayed,
         )
 
-    def _unanswered(self, me: Waiting, error: psycopg2.Error) -> ReplicationTimeout:
+    def _unanswered(self, me: WaitingThread, error: psycopg2.Error) -> ReplicationTimeout:
         return ReplicationTimeout(
             f"committed at {me.lsn}, but this region's replica cannot be asked what it has replayed: {error}",
             lsn=me.lsn,
         )
 
-    def _closed(self, me: Waiting) -> ReplicationTimeout:
+    def _closed(self, me: WaitingThread) -> ReplicationTimeout:
         return ReplicationTimeout(
-            f"committed at {me.lsn}, but the wait for this region's replica was closed", lsn=me.lsn
+            f"committed at {me.lsn}, but the waiter was closed before this region's replica had replayed that",
+            lsn=me.lsn,
         )

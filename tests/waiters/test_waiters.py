@@ -17,9 +17,9 @@ from fly_orm.registry import make_waiter
 from fly_orm.testing import Cluster, Wan
 from fly_orm.waiters import AutomaticWaiter, NativeWaiter, PollingWaiter, polling
 from fly_orm.waiters.automatic import choose
-from fly_orm.waiters.native import Native
-from fly_orm.waiters.polling import Polling
-from fly_orm.waiters.watch import REPLAYED
+from fly_orm.waiters.native import NativeStrategy
+from fly_orm.waiters.polling import PollingStrategy
+from fly_orm.waiters.strategy import REPLAY_QUERY
 from tests.support import postgres19
 from tests.support.shared_cluster import restore
 
@@ -133,9 +133,9 @@ def in_thread(call):
 
 def waiting(waiter, lsn, timeout=30):
     """A thread that waits, in line by now unless it need not be; and what it got."""
-    before = len(waiter._line)
+    before = len(waiter._queue)
     thread, got = in_thread(lambda: waiter.wait(lsn, Deadline.after(timeout)))
-    until(lambda: got or len(waiter._line) > before)
+    until(lambda: got or len(waiter._queue) > before)
     return thread, got
 
 
@@ -186,7 +186,7 @@ class TestReached:
             lsns = [write(cluster) for _ in range(10)]
             threads = [in_thread(lambda lsn=lsns[n % 10]: waiter.wait(lsn, Deadline.after(60))) for n in range(1000)]
             never = waiting(waiter, FAR, 60)
-            until(lambda: len(waiter._line) == 1001)
+            until(lambda: len(waiter._queue) == 1001)
             assert all(got == [] for _, got in threads)
         for thread, _ in threads:
             thread.join()
@@ -195,7 +195,7 @@ class TestReached:
         waiter.close()
         never[0].join()
         assert len(connect.opened) == 1
-        assert len(waiter._line) == 0
+        assert len(waiter._queue) == 0
 
     def test_a_lower_one_that_comes_later_is_not_kept_waiting_for_a_higher_one(self, cluster, waiter, connect):
         with cluster.replay_paused():
@@ -228,7 +228,7 @@ class TestLate:
             lsn = write(cluster)
             started = now()
             with pytest.raises(
-                ReplicationTimeout, match=r"committed at .* has replayed only .* within 0\.05 s"
+                ReplicationTimeout, match=r"committed at .* has replayed only .* after 0\.05 s"
             ) as caught:
                 waiter.wait(lsn, Deadline.after(0.05))
         assert now() - started >= 0.05
@@ -241,7 +241,7 @@ class TestLate:
             for asked in (1, 2):
                 with pytest.raises(ReplicationTimeout):
                     waiter.wait(lsn, Deadline.after(0))
-                assert connect.queries == [REPLAYED] * asked
+                assert connect.queries == [REPLAY_QUERY] * asked
 
     def test_one_that_gives_up_leaves_the_others_waiting(self, cluster, waiter):
         with cluster.replay_paused():
@@ -313,7 +313,7 @@ class TestAnotherServer:
         with closing(kind(cluster.primary.connect)) as waiter, pytest.raises(NotAReplica):
             waiter.wait(LSN(1), Deadline.after(10))
 
-    def test_a_replica_that_is_promoted_meanwhile_is_none(self, own_cluster, kind):
+    def test_a_replica_that_is_promoted_meanwhile_is_no_longer_one(self, own_cluster, kind):
         connect = Connecting(own_cluster.replica)
         with closing(kind(connect)) as waiter:
             threads = [waiting(waiter, FAR) for _ in range(3)]
@@ -576,17 +576,23 @@ class TestNative:
 
 @pytest.mark.parametrize(("left", "milliseconds"), [(None, 50), (30.0, 50), (0.03, 30), (0.0101, 11), (0.0000001, 1)])
 def test_a_native_wait_has_a_limit_that_postgres_takes_for_one(left, milliseconds):
-    query = Native().query(LSN.parse("AB/12"), left)
-    assert query == f"WAIT FOR LSN 'AB/12' WITH (TIMEOUT '{milliseconds}ms', NO_THROW); {REPLAYED}"
+    query = NativeStrategy().query(LSN.parse("AB/12"), left)
+    assert query == f"WAIT FOR LSN 'AB/12' WITH (TIMEOUT '{milliseconds}ms', NO_THROW); {REPLAY_QUERY}"
 
 
 class TestChoice:
     @pytest.mark.parametrize(
-        ("version", "watch"),
-        [(140012, Polling), (180006, Polling), (190000, Native), (190001, Native), (200000, Native)],
+        ("version", "strategy"),
+        [
+            (140012, PollingStrategy),
+            (180006, PollingStrategy),
+            (190000, NativeStrategy),
+            (190001, NativeStrategy),
+            (200000, NativeStrategy),
+        ],
     )
-    def test_the_version_decides(self, version, watch):
-        assert isinstance(choose(version), watch)
+    def test_the_version_decides(self, version, strategy):
+        assert isinstance(choose(version), strategy)
 
     def test_auto_does_what_the_server_can(self, cluster, connect):
         with closing(make_waiter("auto", connect)) as waiter, pytest.raises(ReplicationTimeout):
@@ -611,7 +617,7 @@ class TestOnAnOlderServer:
 
     def test_native_says_what_it_needs_and_what_to_set(self, cluster, connect):
         if is_newest(cluster):
-            pytest.skip("the server is none that is too old")
+            pytest.skip("the server is not too old")
         with closing(NativeWaiter(connect)) as waiter:
             for _ in range(2):
                 with pytest.raises(ConfigurationError, match=r"needs PostgreSQL 19 .* is \d+; set FLY_ORM_WAITER"):

@@ -1,0 +1,110 @@
+"""The threads that wait for one replica, one of which queries it for all of them."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+
+from ..deadline import Deadline, now
+from ..lsn import LSN
+
+
+class WaitingThread:
+    """A thread in the queue: the LSN that it waits for, since when, and how it is woken."""
+
+    def __init__(self, lsn: LSN) -> None:
+        self.lsn = lsn
+        self.since = now()
+        self.reached = False
+        """Whether the replica has replayed the LSN."""
+        self.closed = False
+        """Whether the queue was closed before that."""
+        # A semaphore keeps a wake-up that comes before the thread sleeps.
+        self.woken = threading.Semaphore(0)
+
+
+class WaitQueue:
+    """The waiting threads, lowest LSN first. One of them is the *poller*, until it leaves the queue. Thread-safe.
+
+    Whenever there is no poller, the first thread has been woken to become it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._joined = threading.Condition(self._lock)
+        self._heap: list[tuple[LSN, int, WaitingThread]] = []
+        self._order = itertools.count()
+        self._poller: WaitingThread | None = None
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def join(self, thread: WaitingThread) -> None:
+        """Add a thread; if the queue is closed, mark it as closed instead."""
+        with self._lock:
+            if self._closed:
+                thread.closed = True
+                return
+            heapq.heappush(self._heap, (thread.lsn, next(self._order), thread))
+            # The poller may sleep for longer than this thread should wait.
+            self._joined.notify()
+
+    def become_poller(self, thread: WaitingThread) -> bool:
+        """Whether this thread is the poller from now on, until it leaves."""
+        with self._lock:
+            if self._poller is None:
+                self._poller = thread
+            return self._poller is thread
+
+    def leave(self, thread: WaitingThread) -> None:
+        """Remove a thread for whatever reason, and let the first of the others become the poller if there is none.
+
+        Every thread does so, not only the poller: one that was woken to take over may have timed out instead.
+        """
+        with self._lock:
+            if not thread.reached:
+                self._heap = [entry for entry in self._heap if entry[2] is not thread]
+                heapq.heapify(self._heap)
+            if self._poller is thread:
+                self._poller = None
+            if self._poller is None and self._heap:
+                self._heap[0][2].woken.release()
+
+    def lowest(self, thread: WaitingThread) -> LSN:
+        """The lowest LSN that any thread waits for, at most that of ``thread``."""
+        with self._lock:
+            return self._heap[0][0] if self._heap else thread.lsn
+
+    def advance(self, replayed: LSN) -> None:
+        """Remove and wake the threads whose LSN the replica has replayed."""
+        with self._lock:
+            while self._heap and self._heap[0][0] <= replayed:
+                thread = heapq.heappop(self._heap)[2]
+                thread.reached = True
+                thread.woken.release()
+
+    def sleep(self, pause: Callable[[float], float], deadline: Deadline) -> None:
+        """Sleep until another thread joins or the deadline passes, at most for the seconds that ``pause`` returns.
+
+        ``pause`` is called with the seconds that the latest thread to join has waited, since that one is the first to
+        be delayed noticeably by a long sleep.
+        """
+        with self._lock:
+            if self._heap:
+                seconds = pause(now() - max(thread.since for _, _, thread in self._heap))
+                if seconds:
+                    left = deadline.remaining()
+                    self._joined.wait(seconds if left is None else min(seconds, left))
+
+    def close(self) -> None:
+        """Wake all threads and mark them as closed, and those that join later too."""
+        with self._lock:
+            self._closed = True
+            for _, _, thread in self._heap:
+                thread.closed = True
+                thread.woken.release()
+            self._heap.clear()
+            self._joined.notify_all()
