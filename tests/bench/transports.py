@@ -23,7 +23,7 @@ from fly_orm.protocol.messages import Run
 from fly_orm.registry import TRANSPORTS, make_transport, registry
 from fly_orm.topology import Node
 from fly_orm.transport import Transport
-from tests.support.nats_here import nats
+from tests.support.nats_server import nats_server
 
 from .report import Table, ms, percentile
 from .transports_node import SECRET, served
@@ -166,7 +166,7 @@ def _sides(primary: Mapping[str, Any]) -> Iterator[list[Side]]:
         names = registry(TRANSPORTS).names()
         if "nats" in names:
             try:
-                os.environ["NATS_URL"] = undo.enter_context(nats())
+                os.environ["NATS_URL"] = undo.enter_context(nats_server()).url
             except pytest.skip.Exception:
                 names.remove("nats")
         yield [_side(name, primary, undo) for name in names]

@@ -17,6 +17,7 @@ from examples.two_regions.process import Process
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster, Wan
 from fly_orm.topology import Node, Topology
+from tests.support.nodes import url
 from tests.support.two_regions import close
 
 NAME = "bench"
@@ -45,7 +46,7 @@ class Backstage:
             "FLY_REGION": "syd",
             "FLY_ORM_LISTEN": "127.0.0.1:0",
             "FLY_ORM_SECRET": SECRET,
-            "DATABASE_URL": f"postgresql://postgres@/{NAME}?host={primary.host}&port={primary.port}",
+            "DATABASE_URL": url(primary, NAME),
         }
         command = ("fly_orm", "serve", "tests.bench.node:db")
         node = enter(Process(*command, environment={**os.environ, **environment}))

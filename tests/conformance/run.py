@@ -13,6 +13,7 @@ from time import monotonic
 from examples.two_regions.process import Process
 from fly_orm.testing import Cluster, Wan
 from fly_orm.testing.server import Server
+from tests.support.two_regions import named
 
 from .log import ponys_selects
 from .modes import Mode
@@ -66,10 +67,8 @@ def _to_syd(cluster: Cluster, mode: Mode) -> Iterator[Wan]:
 
 def _process(module: str, *arguments: str, server: Server, mode: Mode) -> Process:
     """A process that is to use the mode's database on a server."""
-    parameters = server.params(mode.name)
-    parameters["database"] = parameters.pop("dbname")
     environment = {
-        "CONFORMANCE_DATABASE": json.dumps(parameters),
+        "CONFORMANCE_DATABASE": json.dumps(named(server, mode.name)),
         "pony_test_db": str(_PROVIDER),
         "PYTHONHASHSEED": "0",  # Pony keeps sets, whose order should not tell the runs apart
     }

@@ -12,6 +12,7 @@ import pytest
 import fly_orm
 from fly_orm import NotDelivered, NotPrimary, OutcomeUnknown, Refused, TransactionLost
 from tests.support.two_regions import settings, two_regions
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -27,16 +28,6 @@ def insert(db, name="a"):
 
 def names(regions):
     return regions.query("SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM item")
-
-
-def until(condition, seconds=20):
-    """Wait until the condition holds."""
-    done = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        done.wait(0.01)
-    raise AssertionError("it did not come true")
 
 
 def open_transactions(regions):
@@ -230,7 +221,7 @@ class TestTheNodesOfThePrimaryRegion:
         assert regions.query("SELECT count(*) FROM item") == 4
 
     def test_one_whose_database_is_a_replica_says_so_before_anything_runs(self, cluster, database, regions):
-        demoted = regions._database(cluster.replica, peewee.PostgresqlDatabase, {})
+        demoted = regions.unwrapped(cluster.replica)
         demoted = fly_orm.wrap(demoted, settings=settings("syd"))
         with fly_orm.serve(demoted, listen="127.0.0.1:0", settings=settings("syd")) as serving:
             db = regions.lax(options={"settings": settings("lax", serving.address)})
@@ -380,7 +371,7 @@ class TestTheReplica:
         assert fly_orm.why().route is fly_orm.Route.LOCAL
 
     def test_that_is_really_the_primary_just_works_without_nodes(self, regions):
-        db = regions._database(regions.cluster.primary, peewee.PostgresqlDatabase, {})
+        db = regions.unwrapped(regions.cluster.primary)
         db = fly_orm.wrap(db, settings=settings("lax", "127.0.0.1:1"))
         db.execute_sql("CREATE TABLE t ()")
         with db.atomic():

@@ -21,21 +21,18 @@ import fly_orm
 from fly_orm import NotDelivered, NotPortable, NotSupported, OutcomeUnknown, Refused, RemoteError, ResultLost, Route
 from fly_orm.runtime import runtime
 from fly_orm.sessions.context import current
-from fly_orm.testing import Cluster, Wan
+from fly_orm.testing import Wan
 from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 from tests.support import shop, two_regions
 from tests.support.nodes import NodeProcess, node_process, url
-from tests.support.two_regions import SECRET, close, settings
+from tests.support.two_regions import SECRET, Regions, close, settings
 
 
-@dataclass
-class Shop:
+@dataclass(kw_only=True)
+class Shop(Regions):
     """The test application in lax, and what it needs elsewhere."""
 
-    cluster: Cluster
-    name: str
-    undo: ExitStack = field(repr=False)
     node: NodeProcess = field(init=False)
     address: str = field(init=False)
     wan: Wan = field(init=False)
@@ -68,16 +65,8 @@ class Shop:
             gc.collect()  # a wrapped database that is still there is waited for
 
     def database(self, server: Any, **options: Any) -> Any:
-        parameters = dict(server.params(self.name))
-        database = fly_orm.wrap(peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters), **options)
-        self.undo.callback(close, database)
-        return database
-
-    def query(self, sql: str) -> Any:
-        """The first column of the first row that the primary returns."""
-        with self.cluster.primary.connect(self.name) as connection, connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchone()[0] if cursor.description else None
+        """A database of the process that lives in lax at present."""
+        return fly_orm.wrap(self.unwrapped(server), **options)
 
     def names(self) -> list[str]:
         """Those of the items that the replica here shows."""

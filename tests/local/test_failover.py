@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 import fly_orm
 from fly_orm import LSN, NotPrimary, Route, resume, session, token
-from fly_orm.deadline import Deadline, now
+from fly_orm.deadline import now
 from fly_orm.protocol import messages
 from fly_orm.sessions.context import current
 from fly_orm.testing import Cluster
 from fly_orm.tokens.signing import sign
 from fly_orm.topology import Node
-from tests.support.two_regions import SECRET, close, settings, two_regions
+from tests.support.two_regions import SECRET, close, named, settings, two_regions
+from tests.support.waiting import until
 
 TABLE = "CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)"
 PATIENCE = 20.0
@@ -51,17 +52,10 @@ def names(db):
     return " ".join(name for (name,) in db.execute_sql("SELECT name FROM item ORDER BY id").fetchall())
 
 
-def eventually(condition):
-    limit = Deadline.after(PATIENCE)
-    while not condition():
-        assert not limit.expired
-
-
 @contextmanager
 def wrapped(server, region, *addresses, **options):
     """A database of a process in a region, which knows nodes of syd at these addresses."""
-    parameters = server.params("shop")
-    db = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
+    db = peewee.PostgresqlDatabase(**named(server, "shop"))
     nodes = {"syd": tuple(Node(region="syd", address=address) for address in addresses)}
     fly_orm.wrap(db, settings=settings(region, nodes=nodes), **options)
     try:
@@ -116,7 +110,7 @@ class TestAReplicaThatIsPromoted:
             first = current().watermarks.known("shop")
             failing_over.primary.stop()
             failing_over.promote()
-            eventually(lambda: db.connection().get_parameter_status("in_hot_standby") == "off" or names(db) is None)
+            until(lambda: db.connection().get_parameter_status("in_hot_standby") == "off" or names(db) is None)
             with session():
                 db.execute_sql("SELECT put('b')")
                 assert token(reads=False) != ""
@@ -191,8 +185,8 @@ class TestAnotherTimeline:
                 assert names(db).endswith(name)
             if reader != "postgres":  # it hears of the timeline with the next restartpoint
                 failing_over.replica.query("CHECKPOINT")
-                eventually(lambda: follows(failing_over.primary))
-                eventually(lambda: names(db) == "a b c" and fly_orm.why().route is Route.LOCAL)
+                until(lambda: follows(failing_over.primary))
+                until(lambda: names(db) == "a b c" and fly_orm.why().route is Route.LOCAL)
             assert fly_orm.why().route is Route.LOCAL
 
     def test_is_never_shown_by_a_replica_that_has(self, failing_over, reader):
@@ -231,7 +225,7 @@ class TestAnotherTimeline:
                     resume(told)
                     assert names(db) == "kept new"
                     assert fly_orm.why().route is first
-                    eventually(lambda: names(db) == "kept new" and fly_orm.why().route is Route.LOCAL)
+                    until(lambda: names(db) == "kept new" and fly_orm.why().route is Route.LOCAL)
                     assert now() - started < 10
 
 

@@ -15,7 +15,7 @@ from psycopg2 import extensions as ext
 
 import fly_orm
 from tests.support.one_table import INSERT, TABLE, count
-from tests.support.two_regions import TwoRegions, close, settings
+from tests.support.two_regions import TwoRegions, close, named, settings
 
 HIDDEN = "CREATE FUNCTION hidden() RETURNS int LANGUAGE sql AS $$INSERT INTO t (name) VALUES (NULL) RETURNING id$$"
 SWITCH = """
@@ -343,8 +343,7 @@ def test_a_deferred_database_is_read_only_once_it_is_known(regions: TwoRegions, 
     deferred = peewee.PostgresqlDatabase(None)
     fly_orm.wrap(deferred, settings=regions.lax_settings(read_only=True))
     for _ in range(2):
-        parameters = dict(regions.cluster.primary.params(regions.name))
-        deferred.init(parameters.pop("dbname"), **parameters)
+        deferred.init(**named(regions.cluster.primary, regions.name))
         assert is_local(deferred, "SELECT * FROM t")
         assert_closed(deferred)
         deferred.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fly_orm.postgres.recovery import is_replica
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
 from fly_orm.serving.executor import Executor
 from fly_orm.waiters import PollingWaiter
+from tests.support.processes import stopped
 
 PROFILE = ("UTF8", ())
 SOON = Deadline.after(None)
@@ -121,12 +121,9 @@ class TestTheCommitLSN:
             return cluster.primary.query("SELECT pg_current_wal_insert_lsn()::text") != str(before)
 
         assert not pushes()
-        os.kill(sender, signal.SIGSTOP)
-        try:
+        with stopped(sender):
             connection.raw.cursor().execute("SELECT pg_logical_emit_message(true, '', '')")
             assert pushes()
-        finally:
-            os.kill(sender, signal.SIGCONT)
         cluster.wait_for_replica()
         assert not pushes()
         pool.release(connection)
@@ -203,7 +200,11 @@ class TestAnExecutor:
     def test_greets(self, ask, database):
         assert ask.raw(encode(Greet(region="lax"))) == Welcome(region="syd", databases=[database])
 
-    @pytest.mark.parametrize("message", [b"", b"\xc1", b"x" * 100, encode(Done()), os.urandom(64)])
+    @pytest.mark.parametrize(
+        "message",
+        [b"", b"\xc1", b"x" * 100, encode(Done()), os.urandom(64)],
+        ids=["empty", "unused tag", "text", "a reply", "noise"],
+    )
     def test_declines_what_is_no_request(self, ask, message):
         reply = ask.raw(message)
         assert isinstance(reply, Declined)

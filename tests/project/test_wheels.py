@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.environments import SOURCES, Environment, build, wheel
-from tests.support.nats_here import nats
+from tests.support.nats_server import nats_server
 from tests.support.nodes import node_process, url
 from tests.support.over import TRANSPORTS
 from tests.support.two_regions import SECRET
@@ -58,8 +58,8 @@ with fly_orm.serve(fly_orm.wrap(connect(os.environ["SYD_URL"]), settings=syd), s
 
 @contextmanager
 def over_nats():
-    with nats() as server:
-        yield {"FLY_ORM_LISTEN": "nats:shop.syd", "NATS_URL": server}
+    with nats_server() as server:
+        yield {"FLY_ORM_LISTEN": "nats:shop.syd", "NATS_URL": server.url}
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import fly_orm
 from fly_orm.protocol.messages import Declined
 from fly_orm.serving.executor import ChannelExecutor
 from fly_orm.testing import Cluster
-from tests.support.one_table import INSERT, TABLE, count, eventually, one_table, open_transactions
+from tests.support.one_table import INSERT, TABLE, count, one_table, open_transactions
 from tests.support.two_regions import TwoRegions, two_regions
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_transaction_whose_node_declines_a_statement_is_rolled_back(
         db.execute_sql(INSERT, ("1",))
         monkeypatch.setattr(ChannelExecutor, "_run", lambda *_: declined)
         db.execute_sql(INSERT, ("2",))
-    eventually(lambda: open_transactions(regions) == 0)
+    until(lambda: open_transactions(regions) == 0)
 
 
 def test_a_process_without_threads_to_spare_can_write(
@@ -193,7 +194,7 @@ def test_a_connection_that_goes_away_rolls_its_transaction_back(regions: TwoRegi
         db._state.reset()
     else:
         getattr(db.connection(), end)()
-    eventually(lambda: open_transactions(regions) == 0)
+    until(lambda: open_transactions(regions) == 0)
     assert regions.query("SELECT count(*) FROM t") == 1
 
 
@@ -248,7 +249,7 @@ def test_a_read_that_replay_cancels_runs_on_the_primary(regions: TwoRegions, db:
 
 def drop_while_it_reads(regions: TwoRegions, pid: int) -> None:
     reading = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'"
-    eventually(lambda: bool(regions.cluster.replica.query(reading)))
+    until(lambda: bool(regions.cluster.replica.query(reading)))
     regions.query("ALTER TABLE t ADD extra int")
 
 
@@ -300,7 +301,7 @@ def test_a_connection_goes_on_when_its_replica_is_promoted() -> None:
             db.execute_sql(TABLE)
             db.execute_sql(INSERT, ("far",))
             cluster.promote()
-            eventually(lambda: count(db) == 1 and db.connection().get_parameter_status("in_hot_standby") == "off")
+            until(lambda: count(db) == 1 and db.connection().get_parameter_status("in_hot_standby") == "off")
             before = regions.wan.round_trips
             db.execute_sql(INSERT, ("near",))
             with db.atomic():

@@ -11,8 +11,9 @@ import pytest
 from psycopg2 import extensions as ext
 
 import fly_orm
-from tests.support.one_table import INSERT, count, eventually, one_table
+from tests.support.one_table import INSERT, count, one_table
 from tests.support.two_regions import TwoRegions
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_lock_taken_in_lax_is_held_against_the_primary(regions: TwoRegions, db
     db.execute_sql("SELECT pg_advisory_lock(7)")
     assert regions.query("SELECT pg_try_advisory_lock(7)") is False
     db.close()
-    eventually(lambda: bool(regions.query("SELECT pg_try_advisory_lock(7)")))
+    until(lambda: bool(regions.query("SELECT pg_try_advisory_lock(7)")))
 
 
 def test_one_callers_settings_are_not_the_next_ones(regions: TwoRegions, db: Any) -> None:
@@ -113,7 +114,7 @@ def test_a_running_statement_can_be_cancelled_on_the_primary(regions: TwoRegions
 
     thread = threading.Thread(target=run)
     thread.start()
-    eventually(lambda: bool(regions.query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")))
+    until(lambda: bool(regions.query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")))
     connection.cancel()
     thread.join()
     assert [type(error).__name__ for error in errors] == ["QueryCanceled"]

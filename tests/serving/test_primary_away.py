@@ -13,7 +13,8 @@ import fly_orm
 from fly_orm.deadline import Deadline, now
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.testing import Wan
-from tests.support.two_regions import close, settings
+from tests.support.two_regions import close, named, settings
+from tests.support.waiting import until
 
 STUBBORN = """
     CREATE FUNCTION stubborn(seconds float) RETURNS void LANGUAGE plpgsql AS $$
@@ -41,8 +42,7 @@ def lax(cluster, database, way):
     primary = peewee.PostgresqlDatabase(database, host=host, port=int(port), user=cluster.primary.params()["user"])
     fly_orm.wrap(primary, settings=settings("syd"))
     with fly_orm.serve(primary, listen="127.0.0.1:0", pool_size=1, settings=settings("syd")) as serving:
-        parameters = cluster.replica.params(database)
-        db = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
+        db = peewee.PostgresqlDatabase(**named(cluster.replica, database))
         yield fly_orm.wrap(db, settings=settings("lax", serving.address), rpc_timeout=1.0)
         close(db)
 
@@ -104,11 +104,3 @@ def test_a_node_that_is_closed_leaves_no_transaction_open(regions):
     thread.join()
     assert failures
     until(lambda: not regions.query(f"{others} AND state <> 'idle' AND backend_type = 'client backend'"))
-
-
-def until(condition):
-    """Wait until the condition holds."""
-    last = Deadline.after(15)
-    while not condition():
-        assert not last.expired
-        threading.Event().wait(0.05)

@@ -14,7 +14,7 @@ from fly_orm.cli import main
 from fly_orm.cli.loading import load
 from fly_orm.deadline import Deadline
 from tests.support.nodes import node_process
-from tests.support.two_regions import settings
+from tests.support.two_regions import close, named, settings
 
 APP = """
 import os
@@ -42,8 +42,7 @@ def node(cluster, database, tmp_path):
 
 
 def lax(cluster, database, address, **options):
-    parameters = cluster.replica.params(database)
-    db = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
+    db = peewee.PostgresqlDatabase(**named(cluster.replica, database))
     return fly_orm.wrap(db, settings=settings("lax", address), **options)
 
 
@@ -56,11 +55,6 @@ def until_it_stops(cluster, database, address):
             other.execute_sql("CREATE TEMP TABLE mine ()")
             other.execute_sql("DISCARD ALL")
     close(other)
-
-
-def close(db):
-    db.close()
-    db._fly_orm.close()
 
 
 def test_a_node_started_from_the_command_line_executes_writes(cluster, database, node):

@@ -18,22 +18,21 @@ def plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("FLY_", "PRIMARY_"))}
 
 
+def environment_in(region: str) -> dict[str, str]:
+    """The environment of a process that runs in a region."""
+    return {**plain_environment(), "PRIMARY_REGION": "syd", "FLY_REGION": region, "FLY_ORM_SECRET": SECRET}
+
+
 class NodeProcess:
     """A running ``fly-orm serve``."""
 
     def __init__(
         self, *arguments: str, folder: Path = ROOT, python: str | Path = sys.executable, **variables: str
     ) -> None:
-        given = {
-            "PRIMARY_REGION": "syd",
-            "FLY_REGION": "syd",
-            "FLY_ORM_SECRET": SECRET,
-            **two_regions.way.variables(),
-        }
         self.process = subprocess.Popen(
             [python, "-m", "fly_orm", "serve", *arguments],
             cwd=folder,
-            env={**plain_environment(), **given, **variables},
+            env={**environment_in("syd"), **two_regions.way.variables(), **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -45,9 +44,9 @@ class NodeProcess:
 
     def address(self) -> str:
         """Where it serves, once it does."""
-        announced = self.process.stdout.readline()
-        assert announced.startswith("fly-orm: serving"), self.process.stderr.read()
-        return announced.split()[-1]
+        self.announced = self.process.stdout.readline()
+        assert self.announced.startswith("fly-orm: serving"), self.process.stderr.read()
+        return self.announced.split()[-1]
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,9 +1,7 @@
 """A table with one row, in both regions, and what tests ask about it."""
 
-from collections.abc import Callable
 from typing import Any
 
-from fly_orm.deadline import Deadline
 from tests.support.two_regions import TwoRegions
 
 TABLE = "CREATE TABLE t (id serial PRIMARY KEY, name text UNIQUE)"
@@ -25,10 +23,3 @@ def count(db: Any) -> int:
 def open_transactions(regions: TwoRegions) -> int:
     where = f"datname = '{regions.name}' AND state LIKE 'idle in transaction%'"
     return int(regions.query(f"SELECT count(*) FROM pg_stat_activity WHERE {where}"))
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Return once the condition holds, for what happens in another process."""
-    deadline = Deadline.after(10)
-    while not condition():
-        assert not deadline.expired

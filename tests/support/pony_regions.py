@@ -14,23 +14,16 @@ from typing import Any
 from pony import orm
 
 import fly_orm
-from tests.support.two_regions import TwoRegions
+from tests.support.two_regions import TwoRegions, named
 
 LOCAL, PRIMARY = fly_orm.Route.LOCAL, fly_orm.Route.PRIMARY
-
-
-def parameters(server: Any, name: str) -> dict[str, Any]:
-    """The keywords by which Pony binds to a database of a server."""
-    given = dict(server.params(name))
-    given["database"] = given.pop("dbname")
-    return given
 
 
 @contextmanager
 def pony_in_lax(regions: TwoRegions, *, bound_first: bool = False, server: Any = None, **options: Any) -> Iterator[Any]:
     """A wrapped database on the replica, with nothing mapped yet."""
     database = orm.Database()
-    given = parameters(server or regions.cluster.replica, regions.name)
+    given = named(server or regions.cluster.replica, regions.name)
     options = {"settings": regions.lax_settings(), **options}
     if bound_first:
         database.bind("postgres", **given)
@@ -118,21 +111,3 @@ def trips(regions: TwoRegions, work: Callable[[], Any]) -> int:
         threading.Event().wait(0.05)
     work()
     return regions.wan.round_trips - before
-
-
-def in_thread(work: Callable[[], Any]) -> Any:
-    """What the work returns, or raises, in a thread of its own."""
-    outcome: dict[str, Any] = {}
-
-    def run() -> None:
-        try:
-            outcome["value"] = work()
-        except BaseException as error:  # of which the caller is told
-            outcome["error"] = error
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["value"]

@@ -1,6 +1,10 @@
 """The cluster that tests share is the same for each of them."""
 
+import itertools
+
 from fly_orm.testing import Cluster
+
+_numbers = itertools.count(1)
 
 
 def restore(cluster: Cluster) -> None:
@@ -12,3 +16,11 @@ def restore(cluster: Cluster) -> None:
     cluster.resume_replay()
     if cluster.replica.query("SHOW recovery_min_apply_delay") != "0":
         cluster.apply_delay(0)
+
+
+def make_database(cluster: Cluster) -> str:
+    """The name of an empty database, which the replica has too."""
+    name = f"test_{next(_numbers)}"
+    cluster.create_database(name)
+    cluster.wait_for_replica()
+    return name

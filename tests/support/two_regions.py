@@ -23,6 +23,10 @@ class Way:
 
     transport: str = Settings.transport
 
+    def settings(self) -> dict[str, Any]:
+        """What the settings of every process have to say about it."""
+        return {"transport": self.transport}
+
     def listen(self) -> str:
         """An address to serve at, which is free."""
         return "127.0.0.1:0"
@@ -47,23 +51,27 @@ way = Way()
 def settings(region: str, address: str | None = None, **changes: Any) -> Settings:
     """The settings of a node in a region, which knows one node in syd."""
     nodes = {"syd": (Node(region="syd", address=address),)} if address else {}
-    given = {"secret": SECRET, "nodes": nodes, "transport": way.transport, **changes}
+    given = {"secret": SECRET, "nodes": nodes, **way.settings(), **changes}
     return Settings(topology=Topology(region=region, primary_region="syd"), **given)
 
 
-@dataclass
-class TwoRegions:
-    """Databases in both regions, and what lies between them."""
+@dataclass(kw_only=True)
+class Regions:
+    """The databases of one name, on the primary in ``syd`` and on the replica in ``lax``."""
 
     cluster: Cluster
     name: str
-    serving: fly_orm.Serving
-    wan: Wan
     undo: ExitStack = field(repr=False)
+
+    def unwrapped(self, server: Any, cls: type = peewee.PostgresqlDatabase, **parameters: Any) -> Any:
+        """A database on any server, closed at the end."""
+        database = cls(**{**named(server, self.name), **parameters})
+        self.undo.callback(close, database)
+        return database
 
     def plain(self, cls: type = peewee.PostgresqlDatabase, **parameters: Any) -> Any:
         """An unwrapped database on the primary."""
-        return self._database(self.cluster.primary, cls, parameters)
+        return self.unwrapped(self.cluster.primary, cls, **parameters)
 
     def lax(self, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
         """A wrapped database on the replica."""
@@ -71,7 +79,7 @@ class TwoRegions:
 
     def on(self, server: Any, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
         """A database on any server, wrapped as in lax unless the options say otherwise."""
-        database = self._database(server, cls, parameters)
+        database = self.unwrapped(server, cls, **parameters)
         return fly_orm.wrap(database, **{"settings": self.lax_settings(), **(options or {})})
 
     def syd(self, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
@@ -81,8 +89,8 @@ class TwoRegions:
         )
 
     def lax_settings(self, **changes: Any) -> Settings:
-        """The settings of a node in lax."""
-        return settings("lax", self.wan.address, **changes)
+        """The settings of a process in lax."""
+        return settings("lax", **changes)
 
     def query(self, sql: str) -> Any:
         """The first column of the first row that the primary returns."""
@@ -90,11 +98,22 @@ class TwoRegions:
             cursor.execute(sql)
             return cursor.fetchone()[0] if cursor.description else None
 
-    def _database(self, server: Any, cls: type, parameters: dict[str, Any]) -> Any:
-        given = {**server.params(self.name), **parameters}
-        database = cls(given.pop("dbname"), **given)
-        self.undo.callback(close, database)
-        return database
+
+@dataclass(kw_only=True)
+class TwoRegions(Regions):
+    """Databases in both regions, a node that serves in syd, and what lies between."""
+
+    serving: fly_orm.Serving
+    wan: Wan
+
+    def lax_settings(self, **changes: Any) -> Settings:
+        return settings("lax", self.wan.address, **changes)
+
+
+def named(server: Any, name: str) -> dict[str, Any]:
+    """The parameters of a database on a server, by the names that peewee and Pony have for them."""
+    given = dict(server.params(name))
+    return {"database": given.pop("dbname"), **given}
 
 
 def close(database: Any) -> None:
@@ -112,9 +131,7 @@ def close(database: Any) -> None:
 def two_regions(cluster: Cluster, name: str, *, rtt: float = 0.0, **serve_options: Any) -> Iterator[TwoRegions]:
     """Both regions, on a database that exists, with a node serving it in syd."""
     with ExitStack() as undo:
-        parameters = dict(cluster.primary.params(name))
-        primary = peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters)
-        primary = fly_orm.wrap(primary, settings=settings("syd"))
+        primary = fly_orm.wrap(peewee.PostgresqlDatabase(**named(cluster.primary, name)), settings=settings("syd"))
         options = {"listen": way.listen(), "settings": settings("syd"), **serve_options}
         serving = undo.enter_context(fly_orm.serve(primary, **options))
         wan = undo.enter_context(way.network(serving.address, rtt=rtt))

@@ -13,9 +13,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from fly_orm.deadline import Deadline, now
+from fly_orm.deadline import now
 from fly_orm.testing import Cluster, Server
 from tests.support.shared_cluster import restore
+from tests.support.waiting import until
 
 PATIENCE = 20.0
 
@@ -30,15 +31,6 @@ def add_row(server: Server, dbname: str) -> None:
     with closing(server.connect(dbname)) as con, con.cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS item (id serial PRIMARY KEY)")
         cursor.execute("INSERT INTO item DEFAULT VALUES")
-
-
-def eventually(what: str, condition: object) -> None:
-    """Poll a condition about another process, for which there is no event to wait for."""
-    deadline = Deadline.after(PATIENCE)
-    pause = threading.Event()
-    while not condition():  # type: ignore[operator]
-        assert not deadline.expired, what
-        pause.wait(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +233,7 @@ def test_a_demoted_primary_follows_the_new_one_unless_it_has_gone_its_own_way(di
         if diverged:
             assert rows(own.primary, "postgres") == 2  # of its own
         else:
-            eventually("it follows", lambda: rows(own.primary, "postgres") == 2)
+            until(lambda: rows(own.primary, "postgres") == 2, "it follows")
 
 
 # Replication link
@@ -368,8 +360,8 @@ def test_nothing_is_left_when_the_process_is_killed(empty_folder: Path, number: 
         pids = [int(word) for word in process.stdout.readline().split()[1:]]
         assert len(pids) == 2
         process.send_signal(number)
-    eventually("the folder is gone", lambda: not any(empty_folder.iterdir()))
-    eventually("the servers are gone", lambda: not any(is_running(pid) for pid in pids))
+    until(lambda: not any(empty_folder.iterdir()), "the folder is gone")
+    until(lambda: not any(is_running(pid) for pid in pids), "the servers are gone")
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3, 0.5])
@@ -377,7 +369,7 @@ def test_nothing_is_left_when_the_process_is_killed_while_starting(empty_folder:
     with started_in(empty_folder, "starting") as process:
         assert process.stdout is not None
         process.stdout.readline()
-        eventually("it has begun", lambda: any(empty_folder.iterdir()))
+        until(lambda: any(empty_folder.iterdir()), "it has begun")
         threading.Event().wait(moment)  # to hit different steps; any of them will do
         process.kill()
-    eventually("the folder is gone", lambda: not any(empty_folder.iterdir()))
+    until(lambda: not any(empty_folder.iterdir()), "the folder is gone")

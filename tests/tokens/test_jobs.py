@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 
 import pytest
 
@@ -12,8 +11,8 @@ import fly_orm
 from examples.two_regions.process import Process
 from fly_orm import ConfigurationError, InvalidToken, carried, carry, session
 from fly_orm.sessions.context import current
-from tests.support.nodes import url
-from tests.support.two_regions import SECRET, settings
+from tests.support.nodes import environment_in, url
+from tests.support.two_regions import settings
 
 
 @pytest.fixture
@@ -22,14 +21,12 @@ def process(regions, tmp_path):
 
     def made(command, region, server):
         environment = {
-            "PRIMARY_REGION": "syd",
-            "FLY_REGION": region,
-            "FLY_ORM_SECRET": SECRET,
+            **environment_in(region),
             "FLY_ORM_NODES": f"syd={regions.wan.address}",
             "DATABASE_URL": url(server, regions.name),
             "TEST_QUEUE": str(tmp_path / "queue.db"),
         }
-        return Process("tests.support.job_queue", command, environment={**os.environ, **environment})
+        return Process("tests.support.job_queue", command, environment=environment)
 
     return made
 

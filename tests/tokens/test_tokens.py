@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,8 @@ from fly_orm.protocol import messages
 from fly_orm.sessions.context import current
 from fly_orm.testing.processes import children
 from fly_orm.tokens.signing import sign
-from tests.support.two_regions import SECRET, close, settings
+from tests.support.processes import stopped
+from tests.support.two_regions import SECRET, close, named, settings
 
 
 @pytest.fixture(autouse=True)
@@ -53,14 +52,8 @@ def syd(table):
 @contextmanager
 def hanging(server):
     """A block in which none of a server's processes does anything."""
-    processes = [server.pid, *children(server.pid)]
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(server.pid, *children(server.pid)):
         yield
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
 
 
 def insert(db, name):
@@ -198,11 +191,10 @@ class TestAToken:
             with session():
                 insert(lax, "a")
                 told = token()
-            server = table.cluster.replica.params(table.name)
             deferred = fly_orm.wrap(PostgresqlDatabase(None), settings=table.lax_settings(), replication_timeout=0.2)
             with session():
                 resume(told)
-                deferred.init(server.pop("dbname"), **server)
+                deferred.init(**named(table.cluster.replica, table.name))
                 assert names(deferred) == ["a"]
             close(deferred)
 

@@ -14,7 +14,7 @@ from fly_orm.testing.contract.tools import Held, in_thread, result, soon
 from fly_orm_transports.inprocess import InProcessTransport, link_to
 from tests.support.shop import give_back
 from tests.support.transport_tools import node_of
-from tests.support.two_regions import close, settings
+from tests.support.two_regions import close, named, settings
 
 NAME = "a node of syd"
 
@@ -120,8 +120,7 @@ def test_healing_takes_back_what_has_not_happened_yet(node, link):
 def lax(cluster, database):
     """A database in lax, whose node in syd is a part of the same process."""
     primary, replica = (
-        peewee.PostgresqlDatabase(**{"database": parameters.pop("dbname"), **parameters})
-        for parameters in (cluster.primary.params(database), cluster.replica.params(database))
+        peewee.PostgresqlDatabase(**named(server, database)) for server in (cluster.primary, cluster.replica)
     )
     syd = fly_orm.wrap(primary, settings=settings("syd", transport="inprocess"))
     lax = fly_orm.wrap(replica, settings=settings("lax", NAME, transport="inprocess"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from http.client import HTTPConnection
 
@@ -19,7 +18,7 @@ from fly_orm.tokens.signing import sign
 from fly_orm.topology import Topology
 from fly_orm.web import WSGIMiddleware
 from fly_orm.web.carrier import is_https
-from tests.support.nodes import url
+from tests.support.nodes import environment_in, url
 from tests.support.two_regions import SECRET, settings
 
 HEADER, COOKIE = "Fly-Orm-Token", "fly_orm_token"
@@ -30,15 +29,12 @@ class App:
 
     def __init__(self, framework, region, server, regions, *, reads=False):
         environment = {
-            "PRIMARY_REGION": "syd",
-            "FLY_REGION": region,
-            "FLY_ORM_SECRET": SECRET,
+            **environment_in(region),
             "FLY_ORM_NODES": f"syd={regions.wan.address}",
             "DATABASE_URL": url(server, regions.name),
             "TEST_READS": "on" if reads else "off",
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLY_", "PRIMARY_"))}
-        self.process = Process("tests.support.web_app", framework, environment={**kept, **environment})
+        self.process = Process("tests.support.web_app", framework, environment=environment)
 
     def __enter__(self):
         self.process.__enter__()

@@ -1,23 +1,14 @@
 """One NATS server for the whole run, and a cluster of two."""
 
-import itertools
-import os
+from contextlib import ExitStack
 
 import pytest
-from nats_server import nats_cluster, nats_server
-from two_regions import two_regions
+from found import FoundRegions, ThroughNats
 
-from fly_orm.runtime import runtime
-from fly_orm.testing import Cluster, PostgresNotFound
+from tests.support import two_regions
+from tests.support.nats_server import nats_cluster
 
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def nats():
-    """The shared server. A test that stops one starts its own."""
-    with nats_server() as server:
-        yield server
+pytest_plugins = ["tests.support.fixtures"]
 
 
 @pytest.fixture(scope="session")
@@ -33,24 +24,9 @@ def _here(monkeypatch, nats):
     monkeypatch.setenv("NATS_URL", nats.url)
 
 
-@pytest.fixture(scope="session")
-def cluster():
-    """A primary and a replica that replays what it does."""
-    try:
-        shared = Cluster.start()
-    except PostgresNotFound as error:
-        pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
-    with shared:
-        yield shared
-
-
 @pytest.fixture
-def regions(cluster):
+def regions(cluster, database, monkeypatch):
     """Two regions on an empty database."""
-    name = f"test_{next(_numbers)}"
-    cluster.create_database(name)
-    cluster.wait_for_replica()
-    with two_regions(cluster, name) as both:
-        yield both
-    runtime.forget()
-    cluster.drop_database(name)
+    monkeypatch.setattr(two_regions, "way", ThroughNats())
+    with ExitStack() as undo:
+        yield FoundRegions(cluster=cluster, name=database, undo=undo)

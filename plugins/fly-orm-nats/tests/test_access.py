@@ -8,10 +8,10 @@ import trustme
 from apart import to
 from fly_orm_nats import NatsTransport
 from fly_orm_nats.options import Options
-from nats_server import nats_server
 
 from fly_orm.errors import ConfigurationError, NotDelivered
 from fly_orm.testing.contract.tools import ask, node_of, soon
+from tests.support.nats_server import nats_server
 
 PERMITTED = 'publish: "fly_orm.>", subscribe: "fly_orm.>"'
 

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 from fly_orm_nats import NatsTransport
-from tools import script
 
 from fly_orm.errors import NotDelivered
 from fly_orm.testing.contract.tools import ask, in_thread, node_of, result, soon, until
+from tests.support.processes import script
 
 LAST = """
 import os, sys, time

@@ -6,9 +6,9 @@ from fly_orm_nats.frames import Frame, Kind
 from fly_orm_nats.incoming import Incoming
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT, Peers
 from nats.aio.msg import Msg
-from tools import script, stopped
 
 from fly_orm.testing.contract.tools import ask, node_of, until, within
+from tests.support.processes import script, stopped
 
 CHANNEL = b"channel "
 

@@ -5,12 +5,12 @@ import socket
 import pytest
 from apart import to
 from fly_orm_nats import NatsTransport
-from nats_server import nats_cluster, nats_server
-from tools import Stopwatch
+from stopwatch import Stopwatch
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
 from fly_orm.testing.contract.tools import Held, ask, in_thread, node_of, result, soon, until
+from tests.support.nats_server import nats_cluster, nats_server
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """What becomes of the tests where there is no NATS server."""
 
 import pytest
-from nats_server import executable
+
+from tests.support.nats_server import executable
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from apart import Apart
 from fly_orm_nats.connection import PING_INTERVAL
 from fly_orm_nats.frames import WINDOW_BYTES
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT
-from tools import Stopwatch
+from stopwatch import Stopwatch
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown

@@ -7,13 +7,14 @@ import threading
 import pytest
 from fly_orm_nats import NatsTransport, server
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT
-from tools import Stopwatch, script, stopped
+from stopwatch import Stopwatch
 
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.testing.contract.outcomes import Interrupted, interrupted_when
 from fly_orm.testing.contract.processes import Processes
 from fly_orm.testing.contract.tools import Held, ask, in_child, in_thread, node_of, result, soon, until
 from fly_orm.testing.peer import HOLD
+from tests.support.processes import script, stopped
 
 #: Enough for a busy machine.
 SLACK = 2.0

@@ -6,14 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import peewee
 import psycopg2
 import pytest
+from found import ThroughNats
 from pony import orm
-from tools import SECRET, Stopwatch, script
+from stopwatch import Stopwatch
 
 import fly_orm
 from fly_orm.deadline import Deadline
 from fly_orm.errors import AuthenticationFailed, NoNode, NotDelivered, OutcomeUnknown, TransactionLost
 from fly_orm.testing.contract.tools import in_thread, result, until
 from fly_orm.topology import Node
+from tests.support.nodes import environment_in
+from tests.support.processes import script
+from tests.support.two_regions import named
 
 LOCAL, PRIMARY = fly_orm.Route.LOCAL, fly_orm.Route.PRIMARY
 PAIRS, THREADS = 400, 8
@@ -27,7 +31,7 @@ def stock(regions):
 
 
 def test_a_node_needs_no_address(regions):
-    assert regions.node().line == f"fly-orm: serving {regions.name} at nats:shop.syd"
+    assert regions.node().announced == f"fly-orm: serving {regions.name} at nats:shop.syd\n"
 
 
 def test_every_read_of_peewee_sees_the_write_before_it(regions, stock):
@@ -51,15 +55,14 @@ def test_every_read_of_peewee_sees_the_write_before_it(regions, stock):
         found = [each for some in pool.map(work, range(THREADS)) for each in some]
     assert found == [(True, LOCAL)] * PAIRS
     assert regions.query("SELECT count(*) FROM stock") == PAIRS + 1
-    assert all(node.poll() is None for node in nodes)
+    assert all(node.process.poll() is None for node in nodes)
 
 
 def test_every_read_of_pony_sees_the_write_before_it(regions, stock):
     regions.node()
     database = orm.Database()
-    given = dict(regions.cluster.replica.params(regions.name))
-    fly_orm.wrap(database, settings=regions.lax()._fly_orm.settings)
-    database.bind("postgres", database=given.pop("dbname"), **given)
+    fly_orm.wrap(database, settings=regions.lax_settings())
+    database.bind("postgres", **named(regions.cluster.replica, regions.name))
 
     class Stock(database.Entity):
         n = orm.Required(int)
@@ -101,7 +104,6 @@ def test_when_a_node_dies_its_transaction_is_lost_and_the_next_runs_on_another(r
         database.execute_sql("UPDATE stock SET n = 1")
         nodes.append(regions.node())
         nodes[0].kill()
-        nodes[0].wait()
         database.execute_sql("UPDATE stock SET n = 2")
     database.close()
     database.execute_sql("UPDATE stock SET n = n + 3")
@@ -123,10 +125,8 @@ sys.stdin.read()
 def test_when_a_caller_dies_its_transaction_is_rolled_back(regions, stock):
     regions.node()
     server = regions.cluster.replica
-    variables = {"NAME": regions.name, "HOST": str(server.host), "PORT": str(server.port), "FLY_REGION": "lax"}
-    variables |= {"PRIMARY_REGION": "syd", "FLY_APP_NAME": "shop", "FLY_ORM_SECRET": SECRET}
-    variables |= {"FLY_ORM_TRANSPORT": "nats", "FLY_ORM_DISCOVERY": "nats"}
-    with script(CALLER, **variables) as caller:
+    variables = {**environment_in("lax"), **ThroughNats().variables()}
+    with script(CALLER, **variables, NAME=regions.name, HOST=str(server.host), PORT=str(server.port)) as caller:
         assert caller.stdout.readline() == "holds\n"
         with pytest.raises(psycopg2.errors.LockNotAvailable):
             regions.query("SELECT n FROM stock FOR UPDATE NOWAIT")
@@ -171,9 +171,9 @@ def test_a_node_that_is_stopped_finishes_what_it_is_doing(regions, stock):
     database.execute_sql("UPDATE stock SET n = 1")
     pending = in_thread(database.execute_sql, "UPDATE stock SET n = 2 FROM (SELECT pg_sleep(1)) AS slow")
     until(lambda: regions.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%slow' AND state = 'active'"))
-    node.send_signal(signal.SIGTERM)
+    node.process.send_signal(signal.SIGTERM)
     assert result(pending, 10).rowcount == 1
-    assert node.wait(10) == 0
+    assert node.process.wait(10) == 0
     with pytest.raises(NotDelivered, match="nobody serves it"):
         database.execute_sql("UPDATE stock SET n = 3")
 
@@ -184,7 +184,7 @@ def test_the_handshake_still_applies(regions, stock):
     with pytest.raises(AuthenticationFailed):
         database.execute_sql("UPDATE stock SET n = 1")
     with pytest.raises(fly_orm.ConfigurationError, match="FLY_ORM_SECRET must be set"):
-        fly_orm.serve(database, listen="nats:shop.syd", settings=regions.lax(secret="")._fly_orm.settings)
+        fly_orm.serve(database, listen="nats:shop.syd", settings=regions.lax_settings(secret=""))
 
 
 def test_another_application_is_not_reached(regions, stock):

@@ -18,10 +18,12 @@ from psycopg2 import extras
 
 import fly_orm
 from fly_orm.settings import Settings
+from fly_orm.testing.contract.tools import within
 from fly_orm.topology import Topology
 from tests.support import two_regions
-from tests.support.pony_regions import LOCAL, PRIMARY, close, in_thread, parameters, route
-from tests.support.two_regions import SECRET, TwoRegions, settings
+from tests.support.pony_regions import LOCAL, PRIMARY, close, route
+from tests.support.two_regions import SECRET, TwoRegions, named, settings
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.over_every_transport
 
@@ -51,7 +53,7 @@ def wrap(regions: TwoRegions, made: list[Any]) -> Callable[..., Any]:
 @pytest.fixture
 def here(regions: TwoRegions) -> dict[str, Any]:
     """The keywords that bind to the replica."""
-    return parameters(regions.cluster.replica, regions.name)
+    return named(regions.cluster.replica, regions.name)
 
 
 def works(database: Any) -> None:
@@ -185,7 +187,7 @@ def test_a_database_that_was_used_before_is_routed_in_every_thread(
         works(database)
         database.disconnect()
 
-    thread = threading.Thread(target=lambda: outcome.append(in_thread(early)))
+    thread = threading.Thread(target=lambda: outcome.append(within(PATIENCE, early)))
     outcome: list[None] = []
     thread.start()
     assert opened.wait(10)
@@ -194,7 +196,7 @@ def test_a_database_that_was_used_before_is_routed_in_every_thread(
     wrapped.set()
     thread.join()
     assert outcome == [None]
-    in_thread(lambda: (works(database), database.disconnect()))
+    within(PATIENCE, lambda: (works(database), database.disconnect()))
 
 
 def test_inside_a_db_session_that_uses_the_database_wrapping_is_refused(here: dict[str, Any], wrap: Any) -> None:
@@ -246,7 +248,7 @@ def test_what_is_to_be_done_on_connect_is_done(wrap: Any, here: dict[str, Any], 
         FORMS[form](database.bind, here)
     assert len(seen) == 1
     works(database)
-    in_thread(lambda: (works(database), database.disconnect()))
+    within(PATIENCE, lambda: (works(database), database.disconnect()))
     assert all(one == (True, seen[0][1]) for one in seen)
     assert len(seen) > 1
 
@@ -388,7 +390,7 @@ def test_where_nothing_need_be_routed_a_database_is_as_unwrapped(
 ) -> None:
     database = orm.Database()
     made.append(database)
-    there = parameters(regions.cluster.primary, regions.name)
+    there = named(regions.cluster.primary, regions.name)
     if bound_first:
         database.bind("postgres", **there)
     assert fly_orm.wrap(database, settings=given) is database
@@ -416,7 +418,7 @@ def test_where_nothing_need_be_routed_a_database_is_as_unwrapped(
 
 
 def test_without_regions_a_database_has_nothing_of_ours(regions: TwoRegions, made: list[Any]) -> None:
-    database = orm.Database("postgres", **parameters(regions.cluster.primary, regions.name))
+    database = orm.Database("postgres", **named(regions.cluster.primary, regions.name))
     made.append(database)
     fly_orm.wrap(database, settings=NO_REGIONS)
     assert type(database.provider) is PGProvider
@@ -426,7 +428,7 @@ def test_without_regions_a_database_has_nothing_of_ours(regions: TwoRegions, mad
 
 
 def test_a_replica_that_is_none_takes_writes_directly(regions: TwoRegions, wrap: Any) -> None:
-    database = wrap(orm.Database("postgres", **parameters(regions.cluster.primary, regions.name)))
+    database = wrap(orm.Database("postgres", **named(regions.cluster.primary, regions.name)))
     item = database.Entity.__class__("Item", (database.Entity,), {"name": orm.Required(str)})
     database.generate_mapping(create_tables=True)
     before = regions.wan.round_trips
@@ -500,14 +502,14 @@ def test_a_database_can_be_served(regions: TwoRegions, wrap: Any, made: list[Any
     there = orm.Database()
     made.append(there)
     if bound_first:
-        there.bind("postgres", dsn(parameters(regions.cluster.primary, regions.name)))
+        there.bind("postgres", dsn(named(regions.cluster.primary, regions.name)))
     fly_orm.wrap(there, settings=settings("syd"))
     if not bound_first:
-        there.bind("postgres", dsn(parameters(regions.cluster.primary, regions.name)))
+        there.bind("postgres", dsn(named(regions.cluster.primary, regions.name)))
     with fly_orm.serve(there, listen=two_regions.way.listen(), settings=settings("syd")) as serving:
         assert serving.databases == [regions.name]
         database = wrap(orm.Database(), settings=settings("lax", serving.address))
-        database.bind("postgres", **parameters(regions.cluster.replica, regions.name))
+        database.bind("postgres", **named(regions.cluster.replica, regions.name))
         works(database)
 
 
@@ -525,17 +527,17 @@ def test_a_database_that_has_a_name_can_be_served_before_it_is_bound(
     with fly_orm.serve(there, listen=two_regions.way.listen(), settings=settings("syd")) as serving:
         assert serving.databases == ["shop"]
         database = wrap(orm.Database(), name="shop", settings=settings("lax", serving.address))
-        database.bind("postgres", **parameters(regions.cluster.replica, regions.name))
+        database.bind("postgres", **named(regions.cluster.replica, regions.name))
         with pytest.raises(fly_orm.FlyOrmError, match="not bound yet"), orm.db_session:
             database.execute("CREATE TABLE never ()")
-        there.bind("postgres", **parameters(regions.cluster.primary, regions.name))
+        there.bind("postgres", **named(regions.cluster.primary, regions.name))
         works(database)
 
 
 def test_a_database_without_a_name_is_called_by_none_before_it_is_bound(regions: TwoRegions, wrap: Any) -> None:
     database = wrap(orm.Database())
     assert not database._fly_orm.is_named(regions.name)
-    database.bind("postgres", **parameters(regions.cluster.replica, regions.name))
+    database.bind("postgres", **named(regions.cluster.replica, regions.name))
     assert database._fly_orm.is_named(regions.name)
 
 

@@ -13,8 +13,10 @@ from pony import orm
 from pony.orm.dbapiprovider import OperationalError
 
 import fly_orm
-from tests.support.pony_regions import LOCAL, PRIMARY, in_thread, parameters, pony_in_lax, route, shop
-from tests.support.two_regions import TwoRegions, settings
+from fly_orm.testing.contract.tools import within
+from tests.support.pony_regions import LOCAL, PRIMARY, pony_in_lax, route, shop
+from tests.support.two_regions import TwoRegions, named, settings
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def here(regions: TwoRegions) -> Iterator[SimpleNamespace]:
 @pytest.fixture
 def plain(regions: TwoRegions) -> Iterator[SimpleNamespace]:
     """A shop on the primary, whose database is not wrapped."""
-    database = orm.Database("postgres", **parameters(regions.cluster.primary, regions.name))
+    database = orm.Database("postgres", **named(regions.cluster.primary, regions.name))
     yield shop(database)
     orm.rollback()
     database.disconnect()
@@ -271,7 +273,7 @@ def test_a_replica_that_is_late_does_not_make_a_commit_fail(
         with orm.db_session:
             assert here.Owner.get().name == "once"
             assert route() is PRIMARY
-        assert in_thread(lambda: orm.db_session(lambda: orm.count(o for o in here.Owner))()) == 0
+        assert within(PATIENCE, lambda: orm.db_session(lambda: orm.count(o for o in here.Owner))()) == 0
     regions.cluster.wait_for_replica()
     with orm.db_session:
         assert here.Owner.get().name == "once"
@@ -423,7 +425,7 @@ def test_reads_need_no_node(regions: TwoRegions, here: SimpleNamespace) -> None:
 
 
 def test_a_node_that_is_no_primary_is_an_error_of_its_own(regions: TwoRegions, here: SimpleNamespace) -> None:
-    mistaken = orm.Database("postgres", **parameters(regions.cluster.replica, regions.name))
+    mistaken = orm.Database("postgres", **named(regions.cluster.replica, regions.name))
     fly_orm.wrap(mistaken, settings=settings("syd"))
     with (
         fly_orm.serve(mistaken, listen="127.0.0.1:0", settings=settings("syd")) as serving,

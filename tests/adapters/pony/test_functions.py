@@ -12,8 +12,7 @@ from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 from tests.support import pony_shop
 from tests.support.nodes import node_process, url
-from tests.support.pony_regions import parameters
-from tests.support.two_regions import settings
+from tests.support.two_regions import named, settings
 
 pytestmark = pytest.mark.over_every_transport
 
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.over_every_transport
 @pytest.fixture
 def lax(cluster, database, transport_between):
     """The application in lax, with one node in syd."""
-    plain = orm.Database("postgres", **parameters(cluster.primary, database))
+    plain = orm.Database("postgres", **named(cluster.primary, database))
     pony_shop.define(plain)
     plain.generate_mapping(create_tables=True)
     plain.disconnect()
@@ -31,7 +30,7 @@ def lax(cluster, database, transport_between):
         fly_orm.configure(settings("lax", nodes=nodes))
         made = fly_orm.wrap(orm.Database())
         pony_shop.define(made)
-        made.bind("postgres", **parameters(cluster.replica, database))
+        made.bind("postgres", **named(cluster.replica, database))
         made.generate_mapping()
         yield made
         orm.rollback()

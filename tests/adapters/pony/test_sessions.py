@@ -21,9 +21,11 @@ from pony import orm
 import fly_orm
 from fly_orm.sessions.context import enter
 from fly_orm.sessions.session import Session
+from fly_orm.testing.contract.tools import within
 from tests.support import two_regions
-from tests.support.pony_regions import LOCAL, PRIMARY, in_thread, parameters, pony_in_lax, route, shop, trips
+from tests.support.pony_regions import LOCAL, PRIMARY, parameters, pony_in_lax, route, shop, trips
 from tests.support.two_regions import TwoRegions
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.over_every_transport
 
@@ -787,7 +789,7 @@ def test_after_such_an_attempt_other_threads_still_read_the_replica(regions: Two
             here.Thing.get().n += 1
         with orm.db_session:
             assert (here.Thing.get().n, route()) == (100, PRIMARY)
-        assert in_thread(lambda: orm.db_session(lambda: (here.Thing.get().n, route()))()) == (1, LOCAL)
+        assert within(PATIENCE, lambda: orm.db_session(lambda: (here.Thing.get().n, route()))()) == (1, LOCAL)
     regions.cluster.wait_for_replica()
     with orm.db_session:
         assert (here.Thing.get().n, route()) == (100, LOCAL)
@@ -945,7 +947,7 @@ def test_a_thread_has_a_connection_and_a_transaction_of_its_own(regions: TwoRegi
     with orm.db_session:
         here.Thing(name="mine")
         orm.flush()
-        assert in_thread(other) == 2
+        assert within(PATIENCE, other) == 2
         assert names(regions) == ["first", "other"]
     assert names(regions) == ["first", "mine", "other"]
 
