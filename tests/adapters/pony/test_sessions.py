@@ -23,8 +23,8 @@ from fly_orm.sessions.context import enter
 from fly_orm.sessions.session import Session
 from fly_orm.testing.contract.tools import within
 from tests.support import two_regions
-from tests.support.pony_regions import LOCAL, PRIMARY, parameters, pony_in_lax, route, shop, trips
-from tests.support.two_regions import TwoRegions
+from tests.support.pony_regions import LOCAL, PRIMARY, pony_in_lax, route, shop, trips
+from tests.support.two_regions import TwoRegions, named
 from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.over_every_transport
@@ -380,7 +380,7 @@ def test_rows_outlive_their_commit(here: SimpleNamespace) -> None:
 def test_values_and_errors_are_those_of_plain_pony(regions: TwoRegions, here: SimpleNamespace) -> None:
     for executed in ("SELECT 1 / (n - n) FROM thing", "UPDATE thing SET n = 1 / (n - n)", "SELECT nothing"):
         raised = []
-        for database in (here.db, orm.Database("postgres", **parameters(regions.cluster.primary, regions.name))):
+        for database in (here.db, orm.Database("postgres", **named(regions.cluster.primary, regions.name))):
             with pytest.raises(orm.dbapiprovider.DBException) as caught, orm.db_session:
                 database.execute(executed)
             raised.append((type(caught.value), str(caught.value), caught.value.original_exc.pgcode))
@@ -891,7 +891,7 @@ def test_several_databases_in_one_session_each_keep_to_their_own(regions: TwoReg
     other = f"{regions.name}_b"
     regions.cluster.create_database(other)
     regions.cluster.wait_for_replica()
-    second = orm.Database("postgres", **parameters(regions.cluster.primary, other))
+    second = orm.Database("postgres", **named(regions.cluster.primary, other))
     made = shop(second)
     regions.cluster.wait_for_replica()
     with orm.db_session:
