@@ -1,10 +1,10 @@
-"""Plug-ins found by entry point: looked up by name, loaded once, on first use."""
+"""Finds plug-ins by entry point: each is looked up by name and loaded once, on first use."""
 
 from __future__ import annotations
 
-import difflib
+import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -13,6 +13,7 @@ import entrypoints
 
 from .discovery import Discovery
 from .errors import ConfigurationError
+from .parsing import suggestion
 from .settings import Settings
 from .transport import Transport
 from .waiter import LSNWaiter
@@ -25,7 +26,7 @@ DISCOVERIES = "fly_orm.discoveries"
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """A plug-in that an installed distribution provides; ``target`` is the ``module:object`` that it refers to."""
+    """A plug-in and the installed distribution that provides it. ``target`` is its entry point, ``module:object``."""
 
     name: str
     distribution: str
@@ -45,9 +46,9 @@ class Registry:
         self._loaded: dict[str, Any] = {}
 
     def load(self, name: str) -> Any:
-        """The object that the entry point ``name`` refers to; the same one every time.
+        """The object that the entry point ``name`` refers to, which is the same one every time.
 
-        ConfigurationError if no distribution provides it, two do, or importing it fails.
+        ConfigurationError if no distribution provides it, if two do, or if importing it fails.
         """
         if name not in self._loaded:
             self._loaded[name] = self._import(self._find(name))
@@ -58,7 +59,7 @@ class Registry:
         return sorted({entry.name for entry in self._scan(self.group)})
 
     def plugins(self) -> list[Plugin]:
-        """Everything that installed distributions provide, sorted; two may have one name."""
+        """Everything that installed distributions provide, sorted by name, which several may share."""
         found = [_describe(entry) for entry in self._scan(self.group)]
         return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
 
@@ -74,14 +75,13 @@ class Registry:
 
     def _unknown(self, name: str) -> str:
         known = self.names()
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-        hint = f"did you mean {near[0]!r}? Known: {', '.join(known)}" if near else "none is installed"
+        hint = suggestion(name, known) if known else "none is installed"
         return f"{self.group}: no installed distribution provides {name!r}; {hint}"
 
     def _import(self, entry: Any) -> Any:
         try:
             return entry.load()
-        except Exception as error:  # importing a plug-in may raise anything; all of it is reported
+        except Exception as error:  # importing a plug-in may raise anything
             problem = f"cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigurationError(
                 f"{self.group}: {entry.name!r} of {_describe(entry)} {problem}", problem=problem
@@ -99,7 +99,7 @@ def _describe(entry: Any) -> Plugin:
 
 
 def _version(distribution: str) -> str:
-    """The version of a distribution whose folder does not say it, as is so with sources."""
+    """The version of a distribution whose folder name does not contain it, such as an editable install."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -113,54 +113,86 @@ def registry(group: str) -> Registry:
 
 
 def make_adapter(name: str) -> Any:
-    """A :class:`fly_orm.adapters.base.Adapter`, of the package of this name; ConfigurationError if none can be made."""
-    return _make(ADAPTERS, name, ("wrap", "router_of", "why_unrouted"))
+    """The :class:`fly_orm.adapters.base.Adapter` for the ORM of this name; ConfigurationError if none can be made."""
+    return _make(ADAPTERS, name, ("wrap", "router_of", "why_unrouted"), lambda factory: factory())
 
 
-def make_transport(name: str) -> Transport:
-    """A transport of the kind that is registered under this name; ConfigurationError if none can be made."""
+def make_transport(name: str, settings: Settings) -> Transport:
+    """The transport that is registered under this name, made from the settings.
+
+    ConfigurationError if there is none, if it cannot be made, or if it does not have ``settings.transport_options``.
+    """
     try:
-        transport: Transport = _make(TRANSPORTS, name, ("connect", "serve", "is_local"))
+        transport: Transport = _make(
+            TRANSPORTS, name, ("connect", "serve", "is_local"), lambda factory: build_transport(factory, settings)
+        )
     except ConfigurationError:
         raise
-    except Exception as error:  # so may making one
+    except Exception as error:  # making a plug-in may raise anything
         problem = f"cannot be made: {type(error).__name__}: {error}"
         raise ConfigurationError(f"{TRANSPORTS}: {name!r} {problem}", problem=problem) from error
     return transport
 
 
-def survey_transports() -> list[tuple[Plugin, str | None]]:
-    """Every transport that is installed, and why it cannot be used, if so. Each is loaded and made to find out."""
-    return [(plugin, _problem(plugin.name)) for plugin in registry(TRANSPORTS).plugins()]
+def build_transport(factory: Callable[..., Any], settings: Settings) -> Any:
+    """What the factory of a transport returns for the settings, or for no arguments if it does not take one.
+
+    ConfigurationError if it takes none although there are options that it would have to know.
+    """
+    if _takes_an_argument(factory):
+        return factory(settings)
+    if settings.transport_options:
+        raise ConfigurationError("FLY_ORM_TRANSPORT_OPTIONS is set, but this transport has no options")
+    return factory()
 
 
-def _problem(name: str) -> str | None:
+def _takes_an_argument(factory: Callable[..., Any]) -> bool:
+    # Asked of the signature: a TypeError out of the call might as well come from inside the factory.
     try:
-        make_transport(name)
+        inspect.signature(factory).bind(object())
+    except (TypeError, ValueError):  # ValueError: some that are written in C have no signature
+        return False
+    return True
+
+
+def survey_transports(settings: Settings) -> list[tuple[Plugin, str | None]]:
+    """Every installed transport, and why it cannot be used, if so; each is loaded and made to find out.
+
+    The transport options of the settings are for the selected one only.
+    """
+    return [(plugin, _problem(plugin.name, settings)) for plugin in registry(TRANSPORTS).plugins()]
+
+
+def _problem(name: str, settings: Settings) -> str | None:
+    if name != settings.transport:
+        settings = replace(settings, transport_options={})
+    try:
+        make_transport(name, settings)
     except ConfigurationError as error:
         return str(getattr(error, "problem", error))
     return None
 
 
 def make_waiter(name: str, connect: Callable[[], Any]) -> LSNWaiter:
-    """A waiter of the kind that is registered under this name, for the replica that ``connect`` connects to."""
-    waiter: LSNWaiter = _make(WAITERS, name, ("wait", "close"), connect)
+    """The waiter that is registered under this name, for the replica that ``connect`` connects to."""
+    waiter: LSNWaiter = _make(WAITERS, name, ("wait", "close"), lambda factory: factory(connect))
     return waiter
 
 
 def make_discovery(name: str, settings: Settings) -> Discovery:
-    """A discovery of the kind that is registered under this name."""
-    discovery: Discovery = _make(DISCOVERIES, name, ("nodes", "regions", "refresh", "describe"), settings)
+    """The discovery that is registered under this name, made from the settings."""
+    methods = ("nodes", "regions", "refresh", "describe")
+    discovery: Discovery = _make(DISCOVERIES, name, methods, lambda factory: factory(settings))
     return discovery
 
 
-def _make(group: str, name: str, methods: Iterable[str], *args: Any) -> Any:
-    """What the plug-in's factory makes, checked to have the methods of the interface."""
+def _make(group: str, name: str, methods: Iterable[str], build: Callable[[Callable[..., Any]], Any]) -> Any:
+    """What the plug-in's factory returns when ``build`` calls it; it has the methods of the interface."""
     factory = registry(group).load(name)
     if not callable(factory):
-        problem = f"an object of class {type(factory).__name__}, where a class or a function is needed"
-        raise ConfigurationError(f"{group}: {name!r} is {problem}", problem=problem)
-    made = factory(*args)
+        problem = f"is an object of class {type(factory).__name__}, but must be a class or a function"
+        raise ConfigurationError(f"{group}: {name!r} {problem}", problem=problem)
+    made = build(factory)
     missing = [method for method in methods if not callable(getattr(made, method, None))]
     if missing:
         problem = f"makes a {type(made).__name__}, which lacks {', '.join(missing)}"

@@ -1,8 +1,7 @@
-"""What the environment configures; the one module that reads it."""
+"""What the environment configures. No other module of the core reads it."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from .deadline import check_timeout
 from .errors import ConfigurationError
+from .parsing import parse_pairs, parse_switch, parse_text, parse_timeout, suggestion
 from .topology import Node, Topology, parse_nodes
 
 #: Shorter secrets could be guessed from a recorded handshake.
@@ -18,25 +18,35 @@ SECRET_MIN_LENGTH = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that can be set from the environment. Explicit arguments win over it; nothing writes it."""
+    """The settings of one process. An instance that is passed explicitly replaces the environment altogether."""
 
     topology: Topology = field(default_factory=lambda: Topology(region="local", primary_region=None))
+    """The region of this process (``FLY_REGION``, else ``MY_REGION``) and the primary one (``PRIMARY_REGION``)."""
     transport: str = "pyro5"
+    """The transport between nodes: a name in the entry-point group ``fly_orm.transports``."""
+    transport_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Options of that transport, by name. Their values are text, as in the variable, and may be secret."""
     listen: str = "127.0.0.1:7654"
+    """The address that a node serves at, in the transport's own notation."""
     nodes: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
+    """The nodes of each region, by the region's name, for the static discovery."""
     discovery: str = ""
-    """How nodes are found: a name in the entry-point group ``fly_orm.discoveries``; empty lets the settings decide."""
+    """What finds nodes: a name in the group ``fly_orm.discoveries``; empty for ``dns`` if there are no ``nodes`` but an
+    ``app``, else ``static``."""
     waiter: str = "auto"
-    """What waits for the replica: a name in the entry-point group ``fly_orm.waiters``."""
+    """What waits for the replica: a name in the group ``fly_orm.waiters``."""
     app: str = ""
-    """The application's name, under which Fly's private DNS lists its machines."""
+    """The name of the application on Fly.io, whose private DNS lists its machines (``FLY_APP_NAME``)."""
     release: str = ""
-    """Which release of the application this process runs, for messages."""
+    """The release of the application that this process runs, for messages."""
     read_only: bool = False
-    """Whether connections in a secondary region behave as if to a replica, whatever their server is."""
+    """Whether connections in a secondary region behave as if connected to a replica, whatever their server is."""
     secret: str = field(default="", repr=False)
+    """What nodes prove to each other that they know; at least 16 characters, or empty on one machine only."""
     rpc_timeout: float | None = 5.0
+    """Seconds that a request to another node may take, 0 or more; None is no limit."""
     replication_timeout: float | None = 5.0
+    """Seconds to wait until the replica has replayed a write, 0 or more; None is no limit."""
 
     def with_timeouts(self, **timeouts: float | None) -> Settings:
         """These settings with other timeouts, in seconds; ValueError for a negative one."""
@@ -46,7 +56,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """The settings that the environment gives; ConfigurationError for an unknown name or a malformed value."""
+        """The settings that the environment gives; ConfigurationError for an unknown name or a malformed value.
+
+        A variable that is empty counts as not set.
+        """
         environ = os.environ if environ is None else environ
         _refuse_unknown(environ)
         values: dict[str, Any] = {
@@ -61,36 +74,12 @@ class Settings:
 
 
 def database_url_from_environment() -> str | None:
-    """The URL that Fly.io gives an application which a database is attached to, if there is one."""
+    """``DATABASE_URL``, which Fly.io sets for an application that a database is attached to; None if it is not set."""
     return os.environ.get("DATABASE_URL") or None
 
 
-def _text(_name: str, value: str) -> str:
-    return value
-
-
-def _nodes(_name: str, value: str) -> Mapping[str, tuple[Node, ...]]:
-    return parse_nodes(value)
-
-
-def _timeout(name: str, value: str) -> float | None:
-    if value.lower() == "none":
-        return None
-    try:
-        return check_timeout(name, float(value))
-    except ValueError:
-        raise ConfigurationError(f"{name}={value!r} is not a number of seconds, 0 or more, nor 'none'") from None
-
-
-def _switch(name: str, value: str) -> bool:
-    switches = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
-    if value.lower() not in switches:
-        raise ConfigurationError(f"{name}={value!r} is neither 'on' nor 'off'")
-    return switches[value.lower()]
-
-
 def check_secret(value: str) -> str:
-    """The secret itself, if it is long enough or empty."""
+    """The secret itself; ConfigurationError if it is shorter than SECRET_MIN_LENGTH, unless it is empty."""
     if 0 < len(value) < SECRET_MIN_LENGTH:
         raise ConfigurationError(
             f"FLY_ORM_SECRET is {len(value)} characters long and could be guessed; use at least {SECRET_MIN_LENGTH}, "
@@ -100,23 +89,21 @@ def check_secret(value: str) -> str:
 
 
 _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "FLY_ORM_TRANSPORT": ("transport", _text),
-    "FLY_ORM_LISTEN": ("listen", _text),
-    "FLY_ORM_NODES": ("nodes", _nodes),
-    "FLY_ORM_DISCOVERY": ("discovery", _text),
-    "FLY_ORM_WAITER": ("waiter", _text),
-    "FLY_ORM_RELEASE": ("release", _text),
-    "FLY_ORM_READ_ONLY": ("read_only", _switch),
+    "FLY_ORM_TRANSPORT": ("transport", parse_text),
+    "FLY_ORM_TRANSPORT_OPTIONS": ("transport_options", parse_pairs),
+    "FLY_ORM_LISTEN": ("listen", parse_text),
+    "FLY_ORM_NODES": ("nodes", lambda _name, value: parse_nodes(value)),
+    "FLY_ORM_DISCOVERY": ("discovery", parse_text),
+    "FLY_ORM_WAITER": ("waiter", parse_text),
+    "FLY_ORM_RELEASE": ("release", parse_text),
+    "FLY_ORM_READ_ONLY": ("read_only", parse_switch),
     "FLY_ORM_SECRET": ("secret", lambda _name, value: check_secret(value)),
-    "FLY_ORM_RPC_TIMEOUT": ("rpc_timeout", _timeout),
-    "FLY_ORM_REPLICATION_TIMEOUT": ("replication_timeout", _timeout),
+    "FLY_ORM_RPC_TIMEOUT": ("rpc_timeout", parse_timeout),
+    "FLY_ORM_REPLICATION_TIMEOUT": ("replication_timeout", parse_timeout),
 }
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for name in environ:
         if name.startswith("FLY_ORM_") and name not in _VARIABLES:
-            near = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0)
-            raise ConfigurationError(
-                f"{name} is no setting of fly_orm; did you mean {near[0]}? Known: {', '.join(_VARIABLES)}"
-            )
+            raise ConfigurationError(f"{name} is not a setting of fly_orm; {suggestion(name, _VARIABLES)}")

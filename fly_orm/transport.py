@@ -16,6 +16,7 @@ from typing import Protocol
 
 from .concurrency.forks import Abandonable, abandon_in_children
 from .deadline import Deadline
+from .parsing import parse_options
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -30,6 +31,7 @@ __all__ = [
     "Server",
     "Transport",
     "abandon_in_children",
+    "parse_options",
 ]
 
 #: What the seal of a message and the transport may add to its size.

@@ -1,1 +1,1 @@
-"""The transports that ship with fly_orm. Each is found by its entry point; nothing imports this package."""
+"""The transports that ship with fly_orm. The core finds each by its entry point, and does not import this package."""

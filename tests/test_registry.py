@@ -8,6 +8,7 @@ import pytest
 
 from fly_orm import registry as plugins
 from fly_orm.errors import ConfigurationError
+from fly_orm.settings import Settings
 
 
 def entry(name, distribution="one", load=lambda: object):
@@ -22,7 +23,7 @@ def make(*entries):
 def test_the_shipped_transports_are_found_like_anybodys():
     assert {"inprocess", "pyro5"} <= set(plugins.registry(plugins.TRANSPORTS).names())
     assert plugins.registry(plugins.WAITERS).names() == ["auto", "native", "polling"]
-    assert plugins.make_transport("pyro5").is_local("127.0.0.1:1")
+    assert plugins.make_transport("pyro5", Settings()).is_local("127.0.0.1:1")
 
 
 def test_a_plugin_is_loaded_once():
@@ -58,4 +59,76 @@ def test_a_plugin_that_cannot_be_imported_is_reported_with_its_distribution():
 def test_a_plugin_of_the_wrong_type_is_refused(monkeypatch):
     monkeypatch.setattr(plugins, "registry", lambda group: make(entry("a", load=lambda: dict)))
     with pytest.raises(ConfigurationError, match=r"makes a dict, which lacks connect, serve, is_local"):
-        plugins.make_transport("a")
+        plugins.make_transport("a", Settings())
+
+
+class Works:
+    """A transport, as far as the registry looks."""
+
+    def connect(self):
+        """Never called."""
+
+    serve = is_local = connect
+
+
+class TakesSettings(Works):
+    def __init__(self, settings):
+        self.settings = settings
+
+
+class RaisesTypeError(Works):
+    def __init__(self, settings):
+        len(1)
+
+
+class RaisesTypeErrorForNothing(Works):
+    def __init__(self):
+        len(1)
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Makes a factory the only transport that is installed."""
+
+    def register(factory):
+        monkeypatch.setattr(plugins, "registry", lambda group: make(entry("a", load=lambda: factory)))
+
+    return register
+
+
+def takes_what_it_can_get(*args, **options):
+    return TakesSettings(*args, **options)
+
+
+@pytest.mark.parametrize("factory", [TakesSettings, lambda given=None: TakesSettings(given), takes_what_it_can_get])
+def test_a_factory_is_given_the_settings(register, factory):
+    register(factory)
+    settings = Settings(app="shop", transport_options={"an_option": "1"})
+    assert plugins.make_transport("a", settings).settings is settings
+
+
+@pytest.mark.parametrize("factory", [Works, lambda: Works(), lambda *, option=1: Works()])
+def test_a_factory_that_takes_nothing_is_called_without_arguments(register, factory):
+    register(factory)
+    assert isinstance(plugins.make_transport("a", Settings()), Works)
+
+
+def test_a_factory_that_takes_nothing_has_no_options(register):
+    register(Works)
+    with pytest.raises(ConfigurationError, match="this transport has no options"):
+        plugins.make_transport("a", Settings(transport_options={"an_option": "1"}))
+
+
+@pytest.mark.parametrize("factory", [RaisesTypeError, RaisesTypeErrorForNothing])
+def test_a_type_error_inside_a_factory_is_reported_as_what_it_is(register, factory):
+    register(factory)
+    with pytest.raises(ConfigurationError, match=r"cannot be made: TypeError: object of type 'int'") as caught:
+        plugins.make_transport("a", Settings())
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_the_options_are_for_the_transport_that_is_selected():
+    settings = Settings(transport="pyro5", transport_options={"max_connections": "many"})
+    problems = {plugin.name: problem for plugin, problem in plugins.survey_transports(settings)}
+    assert "max_connections='many' is not a whole number" in problems["pyro5"]
+    assert problems["inprocess"] is None

@@ -48,7 +48,7 @@ def test_an_empty_variable_is_as_good_as_none():
 
 
 def test_an_unknown_variable_is_an_error_that_names_the_nearest():
-    with pytest.raises(ConfigurationError, match=r"FLY_ORM_NODE is no setting.*did you mean FLY_ORM_NODES"):
+    with pytest.raises(ConfigurationError, match=r"FLY_ORM_NODE is not a setting.*did you mean 'FLY_ORM_NODES'"):
         Settings.from_environment({"FLY_ORM_NODE": "syd=a:1"})
 
 
@@ -69,3 +69,30 @@ def test_other_timeouts_are_checked_as_well():
     assert Settings().with_timeouts(rpc_timeout=None).rpc_timeout is None
     with pytest.raises(ValueError, match="rpc_timeout must be"):
         Settings().with_timeouts(rpc_timeout=-1)
+
+
+def test_transport_options_are_pairs():
+    settings = Settings.from_environment(
+        {"FLY_ORM_TRANSPORT_OPTIONS": "  max_connections=10 file='a b'  empty= x=y=z "}
+    )
+    assert settings.transport_options == {"max_connections": "10", "file": "a b", "empty": "", "x": "y=z"}
+    assert Settings.from_environment({}).transport_options == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a=1 hunter2", "item 2 is not key=value"),
+        ("=hunter2", "item 1 is not key=value"),
+        ("a=hunter2 a=hunter2", "sets a twice"),
+        ("a='hunter2", "not a list of key=value pairs: No closing quotation"),
+    ],
+)
+def test_transport_options_that_are_no_pairs_are_refused_without_being_shown(text, problem):
+    with pytest.raises(ConfigurationError, match=f"FLY_ORM_TRANSPORT_OPTIONS.*{problem}") as caught:
+        Settings.from_environment({"FLY_ORM_TRANSPORT_OPTIONS": text})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_transport_options_may_be_secret():
+    assert "hunter2" not in repr(Settings(transport_options={"password": "hunter2"}))

@@ -17,9 +17,10 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the transports that are installed; 1 if one of them, or the one that is selected, cannot be used."""
-    selected = Settings.from_environment().transport
+    settings = Settings.from_environment()
+    selected = settings.transport
     rows, failed = [("NAME", "DISTRIBUTION", "VERSION", "OBJECT", "STATUS")], False
-    for plugin, problem in survey_transports():
+    for plugin, problem in survey_transports(settings):
         chosen = ", selected" if plugin.name == selected else ""
         status = " ".join(f"{problem or 'ok'}{chosen}".split())
         rows.append((plugin.name, plugin.distribution, plugin.version, plugin.target, status))

@@ -27,7 +27,7 @@ class Runtime:
         """Sends statements and calls to the nodes of other regions."""
         with self._lock:
             if self._forwarder is None:
-                self._forwarder = Forwarder(self.settings, make_transport(self.settings.transport))
+                self._forwarder = Forwarder(self.settings, make_transport(self.settings.transport, self.settings))
             return self._forwarder
 
     def close(self) -> None:

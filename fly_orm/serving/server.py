@@ -81,7 +81,7 @@ def serve(
     """
     runtime = default_runtime() if settings is None else Runtime(settings)
     settings = runtime.settings
-    transport = make_transport(settings.transport)
+    transport = make_transport(settings.transport, settings)
     address = listen or settings.listen
     _require_secret(transport, address, settings)
     pools = _pools(databases, pool_size)

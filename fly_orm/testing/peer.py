@@ -5,6 +5,7 @@ It says on its output what it has done, a line at a time, and ends when its inpu
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -12,6 +13,8 @@ from importlib import import_module
 from typing import Any
 
 from fly_orm.deadline import Deadline
+from fly_orm.registry import build_transport
+from fly_orm.settings import Settings
 
 #: The request that is never answered.
 HOLD = b"hold"
@@ -32,9 +35,9 @@ class Responder:
         pass
 
 
-def main(factory: str, action: str, address: str, request: str = "") -> None:
-    """Serve at the address, or connect to it, and go on until the input ends."""
-    transport = _load(factory)()
+def main(factory: str, options: str, action: str, address: str, request: str = "") -> None:
+    """Serve at the address, or connect to it, until the input ends. ``options`` are the transport's, as JSON."""
+    transport = build_transport(_load(factory), Settings(transport_options=json.loads(options)))
     if action == "serve":
         server = transport.serve(address, lambda peer: Responder())
         _say(server.address)

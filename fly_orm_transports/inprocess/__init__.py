@@ -1,7 +1,7 @@
-"""Channels between the parts of one process, by name: for tests, and to try everything out without a network.
+"""Channels within one process, by name: for tests, and to try fly_orm without a network.
 
-What travels is what would travel over a network: the same bytes, sealed and encoded by the core. What lies between
-can be slow and fail, see :class:`Link`.
+The same bytes pass as over a network, encoded and sealed by the core. The link between the two sides can be slowed down
+and made to fail; see :class:`Link`.
 """
 
 from .link import Link, link_to

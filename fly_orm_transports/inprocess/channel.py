@@ -1,4 +1,4 @@
-"""Both ends of a channel, and what carries messages from one to the other."""
+"""Both ends of a channel, and the delivery of messages from one to the other."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .link import Fault, Link, Point
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a channel is lost whose request is to be executed all the same.
-MOMENT = 0.1
+#: Seconds between the delivery of a request and the loss of its channel, where a fault asks for that.
+LOSS_DELAY = 0.1
 
 
 class InProcessChannel:
-    """Both ends of a channel. Each request is answered on a thread of its own, so that its caller can time out."""
+    """Both ends of a channel. Each request is answered on a thread of its own, so that the caller can time out."""
 
-    def __init__(self, link: Link, responder: Responder, forget: Callable[[InProcessChannel], None]) -> None:
+    def __init__(self, link: Link, responder: Responder, on_close: Callable[[InProcessChannel], None]) -> None:
         self._link = link
         self._name = link.name
         self._responder = responder
-        self._forget = forget
+        self._on_close = on_close
         self._state = threading.Condition()
         self._closed = self._draining = self._busy = self._gone = False
         self._in_use, self._gone_lock = threading.Lock(), threading.Lock()
@@ -35,7 +35,7 @@ class InProcessChannel:
     def exchange(self, request: bytes, deadline: Deadline) -> bytes:
         """The reply, NotDelivered, or OutcomeUnknown; after any exception the channel is closed."""
         if not self._in_use.acquire(blocking=False):
-            raise self._not_delivered("the channel is in use by another caller")
+            raise self._not_delivered("another caller is using the channel")
         try:
             self._start(request, deadline)
             return self._reply(deadline)
@@ -50,7 +50,7 @@ class InProcessChannel:
             if problem := self._problem(request, deadline):
                 raise self._not_delivered(problem)
             worker = threading.Thread(
-                target=self._carry,
+                target=self._deliver,
                 args=(request, self._replies, self._link.take_fault()),
                 name=f"fly-orm {self._name}",
                 daemon=True,
@@ -62,11 +62,11 @@ class InProcessChannel:
         if self._closed or self._draining:
             return "the channel is closed"
         if len(request) > MAX_MESSAGE_BYTES:
-            return f"it has {len(request)} bytes, and {MAX_MESSAGE_BYTES} are allowed"
+            return f"it is {len(request)} bytes long, and {MAX_MESSAGE_BYTES} are allowed"
         return f"no time was left of {deadline}" if deadline.expired else None
 
-    def _carry(self, request: bytes, replies: SimpleQueue[bytes | None], fault: Fault | None) -> None:
-        """Take the request to the responder and its reply back, unless one of them is lost on the way."""
+    def _deliver(self, request: bytes, replies: SimpleQueue[bytes | None], fault: Fault | None) -> None:
+        """Deliver the request to the responder, and its reply to the caller, unless one of them is lost on the way."""
         reply = None
         if self._travel(fault, Point.BEFORE_REQUEST):
             reply = self._respond(request, fault)
@@ -78,22 +78,22 @@ class InProcessChannel:
             self._state.notify_all()
 
     def _travel(self, fault: Fault | None, point: Point) -> bool:
-        """Whether a message arrives, half a round trip from now."""
+        """Let half a round trip pass; whether the message arrives after it."""
         if fault and fault.point is point:
             self._lose(fault)
         with self._state:
             return not self._state.wait_for(lambda: self._closed, self._link.rtt / 2)
 
     def _lose(self, fault: Fault) -> None:
-        """The fault happens: the channel is dropped, with whatever is on its way."""
+        """Make the fault happen: drop the channel, with whatever is on its way."""
         self.close()
         fault.fired.set()
 
     def _respond(self, request: bytes, fault: Fault | None) -> bytes | None:
-        """The reply; None if there is none, or the fault comes while it is made, or at once when it was made sooner."""
+        """The reply; None if there is none, or if the fault happens, which is while or just after it is made."""
         if not (fault and fault.point is Point.AFTER_REQUEST):
             return self._reply_to(request)
-        timer = threading.Timer(MOMENT, self._lose, [fault])
+        timer = threading.Timer(LOSS_DELAY, self._lose, [fault])
         timer.start()
         self._reply_to(request)
         timer.cancel()
@@ -105,8 +105,8 @@ class InProcessChannel:
             if len(request) > STRANGER_MAX_MESSAGE_BYTES and not self._responder.trusted:
                 return None
             return self._responder.respond(request)
-        except BaseException:  # the server's edge: nobody is above this thread
-            log.exception("the responder of %s broke", self._name)
+        except BaseException:  # nothing above this thread would report it
+            log.exception("the responder of %s raised an exception", self._name)
             return None
 
     def _reply(self, deadline: Deadline) -> bytes:
@@ -118,7 +118,7 @@ class InProcessChannel:
         if reply is None:
             raise self._outcome_unknown("the channel was closed")
         if len(reply) > MAX_MESSAGE_BYTES:
-            raise self._outcome_unknown(f"it has {len(reply)} bytes, and {MAX_MESSAGE_BYTES} are allowed")
+            raise self._outcome_unknown(f"the reply is {len(reply)} bytes long, and {MAX_MESSAGE_BYTES} are allowed")
         return reply
 
     def _not_delivered(self, problem: str) -> NotDelivered:
@@ -126,19 +126,19 @@ class InProcessChannel:
 
     def _outcome_unknown(self, problem: str) -> OutcomeUnknown:
         return OutcomeUnknown(
-            f"the request was sent to {self._name!r} and may have executed, but no reply came: {problem}",
+            f"the request was sent to {self._name!r} and may have been executed, but no reply came: {problem}",
             address=self._name,
         )
 
     def close(self) -> None:
-        """See :meth:`fly_orm.transport.Channel.close`. An exchange under way on another thread ends at once."""
+        """See :meth:`fly_orm.transport.Channel.close`. An exchange in progress on another thread ends at once."""
         with self._state:
             self._closed = True
             self._replies.put(None)
             self._state.notify_all()
         self._report_gone()
-        self._forget(self)
-        self._link.leave(self)
+        self._on_close(self)
+        self._link.detach(self)
 
     def _report_gone(self) -> None:
         with self._gone_lock:
@@ -147,17 +147,17 @@ class InProcessChannel:
                 self._responder.gone()
 
     def drain(self) -> None:
-        """No further request is taken."""
+        """Take no further request."""
         with self._state:
             self._draining = True
 
     def finish(self, deadline: Deadline) -> None:
-        """The request being answered has its reply, or the deadline has passed; then the channel is closed."""
+        """Close the channel once the request being answered has its reply, or the deadline has passed."""
         with self._state:
             self._state.wait_for(lambda: not self._busy, deadline.remaining())
         self.close()
 
     def abandon(self) -> None:
-        """The channel is closed in this forked process; its responder stays with the parent."""
+        """Close the channel in this forked process only; its responder belongs to the parent."""
         self._state, self._in_use, self._gone_lock = threading.Condition(), threading.Lock(), threading.Lock()
         self._closed = self._gone = True

@@ -1,4 +1,4 @@
-"""What lies between a server of this process and its clients, and how it fails."""
+"""The simulated network between a server of this process and its clients, and its faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fly_orm.transport import abandon_in_children
 
 
 class Point(enum.Enum):
-    """When the one request that a fault meets is lost, or its sender."""
+    """The moment at which a fault drops the channel of a request."""
 
     BEFORE_REQUEST = enum.auto()
     AFTER_REQUEST = enum.auto()
@@ -20,7 +20,7 @@ class Point(enum.Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that happens once, and whether it has."""
+    """A fault that happens to one request, and whether it has happened."""
 
     point: Point
     fired: threading.Event = field(default_factory=threading.Event)
@@ -30,14 +30,14 @@ class Closable(Protocol):
     """A channel, as far as the link is concerned."""
 
     def close(self) -> None:
-        """The channel is of no further use."""
+        """Close the channel."""
         ...
 
 
 class Link:
-    """The way to the server of one name, and back. It fails on demand, as :class:`fly_orm.testing.Wan` does.
+    """The network path to the server of one name. It fails on demand, as :class:`fly_orm.testing.Wan` does.
 
-    Any thread may call, and what that asks for is in force when it returns.
+    Any thread may call, and a change is in force when the call returns.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,7 +51,7 @@ class Link:
 
     @property
     def rtt(self) -> float:
-        """Seconds that a round trip takes; a change is for what is sent from now on."""
+        """Seconds that a round trip takes, 0 or more; a change applies to what is sent from now on."""
         return self._rtt
 
     @rtt.setter
@@ -61,7 +61,7 @@ class Link:
         self._rtt = seconds
 
     def cut(self) -> None:
-        """Drop all channels, and what is on its way, and refuse new ones until :meth:`heal`."""
+        """Drop all channels with what is on its way, and refuse new ones until :meth:`heal` is called."""
         with self._lock:
             self._cut = True
             channels = list(self._channels)
@@ -69,51 +69,51 @@ class Link:
             channel.close()
 
     def heal(self) -> None:
-        """Work again, without delay; a fault that was ordered and has not happened yet will not."""
+        """Work again, without delay. A fault that was planned and has not happened yet is cancelled."""
         with self._lock:
             self._cut, self._fault, self._rtt = False, None, 0.0
 
     def cut_before_request(self) -> threading.Event:
-        """Lose the next request, and drop its channel: it is not executed, and its sender cannot know that.
+        """Lose the next request and drop its channel: it is not executed, which its sender cannot know.
 
-        The event is set when this, or one of the other two, has happened. A later order replaces one that has not. The
-        next request may be one by which the core opens a channel ahead of its use: send something first.
+        The event is set once the fault has happened. Planning another fault replaces one that has not happened yet. The
+        next request may be one by which the core opens a channel in advance, so send something first.
         """
-        return self._order(Point.BEFORE_REQUEST)
+        return self._plan(Point.BEFORE_REQUEST)
 
     def cut_after_request(self) -> threading.Event:
-        """Deliver the next request, and drop its channel a moment later, or when the server has executed it."""
-        return self._order(Point.AFTER_REQUEST)
+        """Deliver the next request, and drop its channel 0.1 s later, or as soon as the server has executed it."""
+        return self._plan(Point.AFTER_REQUEST)
 
     def cut_before_reply(self) -> threading.Event:
-        """Deliver the next request, wait for the server's reply, and drop that and the channel."""
-        return self._order(Point.BEFORE_REPLY)
+        """Deliver the next request, wait for the server's reply, and drop the reply and the channel."""
+        return self._plan(Point.BEFORE_REPLY)
 
-    def _order(self, point: Point) -> threading.Event:
+    def _plan(self, point: Point) -> threading.Event:
         with self._lock:
             self._fault = Fault(point)
             return self._fault.fired
 
     def take_fault(self) -> Fault | None:
-        """The fault that the request sent now meets, if one was ordered."""
+        """The fault planned for the request that is sent now, if any."""
         with self._lock:
             fault, self._fault = self._fault, None
             return fault
 
-    def join(self, channel: Closable) -> bool:
-        """Whether a new channel can be opened; it is dropped when the link is cut."""
+    def attach(self, channel: Closable) -> bool:
+        """Whether a new channel can be opened; if so, it is dropped when the link is cut."""
         with self._lock:
             if not self._cut:
                 self._channels[channel] = None
             return not self._cut
 
-    def leave(self, channel: Closable) -> None:
-        """The channel is closed."""
+    def detach(self, channel: Closable) -> None:
+        """Forget a channel that was closed."""
         with self._lock:
             self._channels.pop(channel, None)
 
     def abandon(self) -> None:
-        """In this forked process the name has a link of its own, once somebody asks for it."""
+        """Let this forked process make a link of its own to the name, once it asks for it."""
         _links.pop(self.name, None)
 
 
@@ -121,5 +121,5 @@ _links: dict[str, Link] = {}
 
 
 def link_to(name: str) -> Link:
-    """The link to whatever serves this name, now or later; the same one every time."""
+    """The link to whatever serves this name, now or later. It is the same one every time."""
     return _links.setdefault(name, Link(name))

@@ -14,12 +14,12 @@ _servers: dict[str, InProcessServer] = {}
 
 
 def find(name: str) -> InProcessServer | None:
-    """The server that has the name, if there is one."""
+    """The server with that name; None if there is none."""
     return _servers.get(name)
 
 
 class InProcessServer:
-    """A name that can be connected to. See :class:`fly_orm.transport.Server`."""
+    """A name that clients can connect to. See :class:`fly_orm.transport.Server`."""
 
     def __init__(self, name: str, accept: Accept) -> None:
         self._name = name
@@ -29,8 +29,8 @@ class InProcessServer:
         self._closed = False
         self._channels: dict[InProcessChannel, None] = {}
 
-    def take_name(self) -> bool:
-        """Whether the name was free; it is this server's from now on."""
+    def claim_name(self) -> bool:
+        """Whether the name was free; if so, it belongs to this server until it is closed."""
         abandon_in_children(self)
         return _servers.setdefault(self._name, self) is self
 
@@ -40,12 +40,12 @@ class InProcessServer:
         return self._name
 
     def open(self) -> InProcessChannel:
-        """A new channel; NotDelivered if the server is closed, or the link to it is cut."""
+        """A new channel; NotDelivered if the server is closed or the link to it is cut."""
         channel = InProcessChannel(self._link, self._accept(f"in-process {self._name}"), self._forget)
         with self._lock:
             self._channels[channel] = None
             problem = "its server is closed" if self._closed else None
-        if not self._link.join(channel):
+        if not self._link.attach(channel):
             problem = "the link is cut"
         if problem:
             channel.close()
@@ -69,7 +69,7 @@ class InProcessServer:
             channel.finish(deadline)
 
     def abandon(self) -> None:
-        """In this forked process, which has no part in what the server serves, nothing has that name."""
+        """Free the name in this forked process, where the server does not serve."""
         self._lock = threading.Lock()
         self._channels = {}
         _servers.pop(self._name, None)

@@ -1,4 +1,4 @@
-"""What an address such as ``host:port`` or ``[fdaa::3]:port`` means."""
+"""Addresses such as ``host:port`` or ``[fdaa::3]:port``, and their lookup."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from fly_orm.errors import ConfigurationError
 from fly_orm.transport import Deadline
 
-#: What getaddrinfo answers: family, type, protocol, canonical name, socket address.
+#: An answer of getaddrinfo: family, type, protocol, canonical name, socket address.
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[\w.-]+)):(?P<port>[0-9]{1,5})", re.ASCII)
@@ -31,7 +31,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """The address that ``text`` names; ConfigurationError if it is malformed."""
+    """The address that ``text`` is; ConfigurationError if it is malformed."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65535 or not _is_host(match):
         raise ConfigurationError(
@@ -57,7 +57,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def is_loopback(text: str) -> bool:
-    """Whether only this machine reaches ``text`` (with or without a port); False when that cannot be told."""
+    """Whether only this machine can connect to ``text`` (with or without a port); False if in doubt."""
     try:
         answers = lookup(_lenient(text))
     except (OSError, ConfigurationError):
@@ -67,7 +67,7 @@ def is_loopback(text: str) -> bool:
 
 def _loops_back(text: str) -> bool:
     ip = ipaddress.ip_address(text)
-    # Pythons differ on whether ::ffff:127.0.0.1 is one: it is.
+    # Only newer versions of Python count ::ffff:127.0.0.1 as a loopback address.
     return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
@@ -79,13 +79,13 @@ def _lenient(text: str) -> Address:
 
 
 def lookup(address: Address, flags: int = 0) -> list[AddrInfo]:
-    """Every TCP socket address of the host; OSError if it has none. Blocks for as long as the resolver likes."""
+    """The TCP socket addresses of the host; OSError if it has none. Blocks for as long as the resolver takes."""
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
     return [info for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]
 
 
 def lookup_within(address: Address, deadline: Deadline) -> list[AddrInfo]:
-    """As :func:`lookup`, but TimeoutError once the deadline has passed."""
+    """As :func:`lookup`, but raises TimeoutError once the deadline has passed."""
     try:
         return lookup(address, socket.AI_NUMERICHOST)
     except socket.gaierror:
@@ -93,7 +93,7 @@ def lookup_within(address: Address, deadline: Deadline) -> list[AddrInfo]:
 
 
 class _Lookup(threading.Thread):
-    """A name lookup on a thread of its own, since the resolver takes no timeout."""
+    """A name lookup on a thread of its own, since the resolver has no timeout."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(name="fly-orm-lookup", daemon=True)
@@ -108,7 +108,7 @@ class _Lookup(threading.Thread):
             self._found = OSError(f"cannot look up {self._address.host!r}: {error}")
 
     def result(self, deadline: Deadline) -> list[AddrInfo]:
-        """The answers; OSError if there are none, or none in time."""
+        """The answers; OSError if there are none, or none by the deadline."""
         self.join(deadline.remaining())
         if isinstance(self._found, OSError):
             raise self._found

@@ -10,40 +10,40 @@ from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline
 
 from .addresses import Address
 from .sockets import connect
-from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, Link
+from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, MessageStream
 
 
 def open_channel(address: Address, deadline: Deadline) -> Pyro5Channel:
-    """A channel on which the server has answered; NotDelivered if it has not by the deadline."""
+    """A channel on which the server has answered the greeting; NotDelivered if it does not by the deadline."""
     try:
-        link = Link(connect(address, deadline))
+        stream = MessageStream(connect(address, deadline))
     except FAILURES as error:
         raise NotDelivered(f"cannot connect to {address} within {deadline}: {error}", address=str(address)) from error
     try:
-        _greet(link, deadline)
+        _greet(stream, deadline)
     except FAILURES as error:
-        link.close()
+        stream.close()
         raise NotDelivered(
             f"{address} accepted the connection but did not answer as a fly_orm node within {deadline}: {error};"
-            " it may be full, closing, of another version, or something else altogether",
+            " it may be full, shutting down, another version of fly_orm, or another program",
             address=str(address),
         ) from error
     except BaseException:
-        link.close()
+        stream.close()
         raise
-    return Pyro5Channel(link, str(address))
+    return Pyro5Channel(stream, str(address))
 
 
-def _greet(link: Link, deadline: Deadline) -> None:
-    link.send(CONNECT, 0, HELLO, deadline)
-    link.receive(CONNECTED, len(HELLO), deadline)
+def _greet(stream: MessageStream, deadline: Deadline) -> None:
+    stream.send(CONNECT, 0, HELLO, deadline)
+    stream.receive(CONNECTED, len(HELLO), deadline)
 
 
 class Pyro5Channel:
     """A connection to one server process. See :class:`fly_orm.transport.Channel`."""
 
-    def __init__(self, link: Link, address: str) -> None:
-        self._link = link
+    def __init__(self, stream: MessageStream, address: str) -> None:
+        self._stream = stream
         self._address = address
         self._seq = 0
         self._pid = os.getpid()
@@ -55,7 +55,7 @@ class Pyro5Channel:
         if self._forked:
             raise self._not_delivered("the channel belongs to the process that this one was forked from")
         if not self._in_use.acquire(blocking=False):
-            raise self._not_delivered("the channel is in use by another caller")
+            raise self._not_delivered("another caller is using the channel")
         try:
             self._send(request, deadline)
             return self._receive(deadline)
@@ -72,14 +72,14 @@ class Pyro5Channel:
             raise self._not_delivered(problem)
         self._seq = (self._seq + 1) & 0xFFFF
         try:
-            self._link.send(INVOKE, self._seq, request, deadline)
+            self._stream.send(INVOKE, self._seq, request, deadline)
         except FAILURES as error:
             problem = f"sending failed: {error} (time limit: {deadline})"
-            raise (self._outcome_unknown if self._link.may_be_sent else self._not_delivered)(problem) from error
+            raise (self._outcome_unknown if self._stream.may_be_sent else self._not_delivered)(problem) from error
 
     def _receive(self, deadline: Deadline) -> bytes:
         try:
-            seq, reply = self._link.receive(RESULT, MAX_MESSAGE_BYTES, deadline)
+            seq, reply = self._stream.receive(RESULT, MAX_MESSAGE_BYTES, deadline)
         except FAILURES as error:
             raise self._outcome_unknown(f"{error} (time limit: {deadline})") from error
         if seq != self._seq:
@@ -91,29 +91,31 @@ class Pyro5Channel:
         if self._closed:
             return "the channel is closed"
         if len(request) > MAX_MESSAGE_BYTES:
-            return f"it has {len(request)} bytes, and {MAX_MESSAGE_BYTES} are allowed"
-        return None if self._link.quiet() else "the connection has been closed by the node or the network"
+            return f"it is {len(request)} bytes long, and {MAX_MESSAGE_BYTES} are allowed"
+        # A node that was restarted while the channel was idle is noticed here, and costs no unknown outcome.
+        return None if self._stream.is_idle() else "the node or the network has closed the connection"
 
     def _not_delivered(self, problem: str) -> NotDelivered:
         return NotDelivered(f"the request was not sent to {self._address}: {problem}", address=self._address)
 
     def _outcome_unknown(self, problem: str) -> OutcomeUnknown:
         return OutcomeUnknown(
-            f"the request was sent to {self._address} and may have executed, but no reply came: {problem}",
+            f"the request was sent to {self._address} and may have been executed, but no reply came: {problem}",
             address=self._address,
         )
 
     def close(self) -> None:
-        """See :meth:`fly_orm.transport.Channel.close`. An exchange under way on another thread ends at once."""
+        """See :meth:`fly_orm.transport.Channel.close`. An exchange in progress on another thread ends at once."""
         self._closed = True
         if self._forked:
-            self._link.abandon()
+            self._stream.abandon()
         elif self._in_use.acquire(blocking=False):
-            self._link.close()
+            self._stream.close()
             self._in_use.release()
         else:
-            # The thread in exchange wakes up and closes the socket; closed under its feet, the number may be reused.
-            self._link.shutdown()
+            # The thread in exchange() wakes up and closes the socket. If this one did, the system might give the file
+            # descriptor to another connection while that thread still reads from it.
+            self._stream.shutdown()
 
     @property
     def _forked(self) -> bool:

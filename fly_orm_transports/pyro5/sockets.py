@@ -10,9 +10,10 @@ from fly_orm.transport import Deadline
 
 from .addresses import Address, AddrInfo, lookup, lookup_within
 
-#: Probe an idle peer after so many seconds, so often, and give it up after so many unanswered probes.
+#: Probe an idle peer after 5 seconds, then every 2 seconds, and give it up after 3 unanswered probes.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 2, 3
-#: Give up a peer that acknowledges nothing for so long. Keepalive is silent while data is under way, hence both.
+#: Seconds after which a peer that acknowledges nothing is given up. Keepalive does not probe while data is
+#: unacknowledged, so both are needed.
 UNACKNOWLEDGED_TIMEOUT = 6.0
 
 _TCP_OPTIONS = {
@@ -27,7 +28,7 @@ _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def tune(sock: socket.socket) -> None:
-    """A dead peer or network is noticed within seconds, and nothing small is held back."""
+    """Let a dead peer or network be noticed within seconds, and send small messages without delay."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _TCP_OPTIONS.items():
         if hasattr(socket, name):
@@ -35,7 +36,7 @@ def tune(sock: socket.socket) -> None:
 
 
 def connect(address: Address, deadline: Deadline) -> socket.socket:
-    """A socket connected to the first of the host's addresses that answers; OSError if none does in time."""
+    """A socket connected to the first of the host's addresses that answers; OSError if none does by the deadline."""
     answers = lookup_within(address, deadline)
     failures = []
     for index, info in enumerate(answers):
@@ -45,7 +46,7 @@ def connect(address: Address, deadline: Deadline) -> socket.socket:
             return _connect(info, deadline.within(share))
         except OSError as error:
             failures.append(f"{info[4][0]}: {error}")
-    raise OSError("; ".join(failures) or "the name has no address")
+    raise OSError("; ".join(failures) or "the host name has no address")
 
 
 def _connect(info: AddrInfo, deadline: Deadline) -> socket.socket:
@@ -59,22 +60,22 @@ def _connect(info: AddrInfo, deadline: Deadline) -> socket.socket:
 
 
 def limit(sock: socket.socket, deadline: Deadline) -> None:
-    """The next call on ``sock`` ends by the deadline; TimeoutError if that has passed."""
+    """Let the next call on ``sock`` end by the deadline; TimeoutError if that has passed."""
     remaining = deadline.remaining()
     if remaining == 0:
         raise TimeoutError("timed out")
-    # A million seconds: more overflows the C time types in some Pythons, and nobody waits that long.
+    # At most a million seconds: more overflows C time types in some versions of Python.
     sock.settimeout(None if remaining is None else min(remaining, 1e6))
 
 
 def listen(address: Address) -> list[socket.socket]:
-    """Sockets that listen at all of the host's addresses that this machine has, and at one port; OSError if none can.
+    """Sockets that listen at one port, on each address of the host that this machine has; OSError if none can.
 
-    Of port 0 there is one socket only: what is free at one address may be taken at the next.
+    For port 0 there is one socket only, since a port that is free at one address may be taken at another.
     """
     with ExitStack() as stack:
         listeners: list[socket.socket] = []
-        absent = OSError("the name has no address")
+        absent = OSError("the host name has no address")
         for info in dict.fromkeys(lookup(address, socket.AI_PASSIVE)):
             try:
                 listeners.append(stack.enter_context(_listen(info)))

@@ -1,18 +1,26 @@
-"""The transport itself: it opens and accepts channels at TCP addresses."""
+"""The transport itself: opens and accepts channels at TCP addresses."""
 
 from __future__ import annotations
 
 from fly_orm.errors import ConfigurationError
-from fly_orm.transport import Accept, Deadline
+from fly_orm.settings import Settings
+from fly_orm.transport import Accept, Deadline, parse_options
 
 from .addresses import is_loopback, parse_address
 from .client import Pyro5Channel, open_channel
+from .options import Pyro5Options
 from .server import Pyro5Server
 from .sockets import listen as listen_at
 
 
 class Pyro5Transport:
-    """Channels over TCP. An address is ``host:port``, with an IPv6 address in brackets. Any thread may call."""
+    """Channels over TCP. An address is ``host:port``, with an IPv6 address in brackets. Any thread may call.
+
+    See :class:`.options.Pyro5Options` for the transport options; without settings they have their defaults.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._options = parse_options(Pyro5Options, {} if settings is None else settings.transport_options)
 
     def connect(self, address: str, deadline: Deadline) -> Pyro5Channel:
         """See :meth:`fly_orm.transport.Transport.connect`."""
@@ -32,7 +40,7 @@ class Pyro5Transport:
                 " ('[::]:port' and '0.0.0.0:port' mean all of its addresses)",
                 address=listen,
             ) from error
-        return Pyro5Server(parsed.host, listeners, accept)
+        return Pyro5Server(parsed.host, listeners, accept, self._options)
 
     def is_local(self, address: str) -> bool:
         """See :meth:`fly_orm.transport.Transport.is_local`. False unless the address can only be a loopback address."""

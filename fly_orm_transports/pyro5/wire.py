@@ -1,8 +1,8 @@
-"""Messages of the Pyro5 protocol, built and parsed by Pyro5, over a socket and within a deadline and a size.
+"""Messages of the Pyro5 protocol over a socket, within a deadline and a size. Pyro5 builds and parses them.
 
-Pyro5's Proxy and Daemon are left out on purpose. Their timeouts are per ``recv``, they deserialise what strangers send
-in a format that the stranger chooses, and a lost reply looks like a request that was never sent. Here a payload is the
-opaque bytes themselves, under a serializer id of our own, so that there is nothing to deserialise.
+Pyro5's own Proxy and Daemon are not used, for three reasons: their timeouts are per ``recv``; they deserialise what a
+stranger sends, in a format that the stranger chooses; and a lost reply looks like a request that was never sent. Here a
+payload is opaque bytes under a serializer id of our own, so there is nothing to deserialise.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from fly_orm.transport import Deadline, abandon_in_children
 
 from .sockets import limit
 
-__all__ = ["CONNECT", "CONNECTED", "FAILURES", "HELLO", "INVOKE", "RESULT", "SERIALIZER_ID", "Link", "frame"]
+__all__ = ["CONNECT", "CONNECTED", "FAILURES", "HELLO", "INVOKE", "RESULT", "SERIALIZER_ID", "MessageStream", "frame"]
 
 CONNECT, CONNECTED, INVOKE, RESULT = MSG_CONNECT, MSG_CONNECTOK, MSG_INVOKE, MSG_RESULT
-#: Says "the payload is bytes, not an object". Pyro5's own serializers have the ids 1 to 4.
+#: Marks a payload as bytes rather than an object. Pyro5's own serializers have the ids 1 to 4.
 SERIALIZER_ID = 70
-#: The payload of CONNECT and of the answer to it.
+#: The payload of CONNECT and of CONNECTED, the answer to it.
 HELLO = b"fly_orm/1"
-#: All that can go wrong between two ends.
+#: What sending and receiving raise when the connection, or the peer, fails.
 FAILURES = (OSError, ProtocolError)
 
-#: More follows at once: the system need not send what is less than a packet yet. Not every system knows it.
+#: Tells the system that more follows at once, so that it may wait until a packet is full. Not every system has it.
 _MORE: int = getattr(socket, "MSG_MORE", 0)
 _HEADER_BYTES = len(SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data)
 _TAG_BYTES = 6
@@ -51,8 +51,8 @@ _READ_AHEAD_BYTES = 4096
 def frame(kind: int, seq: int, payload: bytes) -> bytes:
     """The whole message on the wire.
 
-    Pyro makes it with an empty payload, and the size is filled in: given the payload, Pyro would compress it wherever
-    the application has set Pyro's process-wide COMPRESSION, and nothing compressed is accepted here.
+    Pyro5 makes the header for an empty payload, and the real size is filled in. If Pyro5 were given the payload, it
+    would compress it where the application has set Pyro5's process-wide COMPRESSION; peers refuse compressed messages.
     """
     message = bytearray(SendingMessage(kind, 0, seq, SERIALIZER_ID, b"").data)
     struct.pack_into("!I", message, _PAYLOAD_SIZE_AT, len(payload))
@@ -67,25 +67,25 @@ def _check(message: ReceivingMessage, kind: int, max_bytes: int) -> None:
     if message.flags & ~FLAGS_CORR_ID or message.annotations_size:
         raise ProtocolError(f"flags {message.flags} and {message.annotations_size} bytes of annotations")
     if message.data_size > max_bytes:
-        raise ProtocolError(f"{message.data_size} bytes announced, {max_bytes} allowed")
+        raise ProtocolError(f"the peer announced {message.data_size} bytes, and {max_bytes} are allowed")
 
 
-class Link:
-    """A connected socket that carries messages. One thread sends and receives; any may ``shutdown`` or ``close``."""
+class MessageStream:
+    """Messages over a connected socket. One thread sends and receives; any may call ``shutdown`` or ``close``."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._unread = b""
         self.may_be_sent = False
-        """Whether the peer may have the whole of the last message, and act on it."""
+        """Whether the peer may have the last message as a whole, and may therefore act on it."""
         self._closing = threading.Lock()
         abandon_in_children(self)
 
     def send(self, kind: int, seq: int, payload: bytes, deadline: Deadline) -> None:
-        """The whole message is on its way. On an exception it is incomplete unless :attr:`may_be_sent`.
+        """Send the whole message. After an exception, the peer has only a part of it unless :attr:`may_be_sent`.
 
-        The last byte goes by itself, since a signal handler may raise anything (a TimeoutError, say, which is an
-        OSError like those of the socket), and may do so when the system has just taken the bytes.
+        The last byte is sent on its own. A signal handler may raise anything, such as a TimeoutError, which is an
+        OSError like those of the socket, and it may do so just after the system has taken the bytes.
         """
         data = memoryview(frame(kind, seq, payload))
         self.may_be_sent = False
@@ -99,7 +99,7 @@ class Link:
             rest = rest[self._sock.send(rest, flags) :]
 
     def receive(self, kind: int, max_bytes: int, deadline: Deadline) -> tuple[int, bytes]:
-        """The sequence number and payload of the next message, which must be of this kind and size."""
+        """The sequence number and payload of the next message, which must be of this kind and no longer than this."""
         header = self._read(_TAG_BYTES, deadline)
         ReceivingMessage.validate(header)
         message = ReceivingMessage(header + self._read(_HEADER_BYTES - _TAG_BYTES, deadline))
@@ -108,7 +108,7 @@ class Link:
         return cast(int, message.seq), cast(bytes, message.data)
 
     def _read(self, size: int, deadline: Deadline) -> bytes:
-        """Exactly ``size`` bytes. Memory grows with what arrives, not with what was announced."""
+        """Exactly ``size`` bytes. Memory grows with what arrives, not with what the peer has announced."""
         data = bytearray(self._unread)
         while len(data) < size:
             limit(self._sock, deadline)
@@ -118,20 +118,20 @@ class Link:
         return bytes(data)
 
     def _arrived(self, missing: int) -> bytes:
-        """What has arrived. A little more than is missing is asked for, so that a small message takes one call."""
+        """What has arrived, which may be a little more than is missing, so that a small message takes one call."""
         chunk = self._sock.recv(min(missing, _CHUNK_BYTES) + _READ_AHEAD_BYTES)
         if not chunk:
             raise ConnectionResetError("the peer closed the connection")
         return chunk
 
     def wait(self) -> None:
-        """Some of the next message has arrived, however long that takes."""
+        """Wait until some of the next message has arrived, however long that takes."""
         if not self._unread:
             self._sock.settimeout(None)
             self._unread = self._arrived(0)
 
-    def quiet(self) -> bool:
-        """Whether the connection stands and nothing is waiting to be read, as far as this end knows."""
+    def is_idle(self) -> bool:
+        """Whether the connection is open, as far as this end knows, and nothing is waiting to be read."""
         if self._unread:
             return False
         try:
@@ -144,16 +144,16 @@ class Link:
         return False
 
     def shutdown(self) -> None:
-        """Both ends notice the end of the connection, also a thread that is waiting here."""
+        """End the connection, so that the peer and a thread that is waiting here notice."""
         with self._closing, suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """The connection is ended and the socket closed. May be called twice."""
+        """End the connection and close the socket. May be called twice."""
         self.shutdown()
         with self._closing:
             self._sock.close()
 
     def abandon(self) -> None:
-        """The socket is closed in this process only: its other holder, the parent process, may go on."""
+        """Close the socket in this forked process only; the parent goes on using the connection."""
         self._sock.close()

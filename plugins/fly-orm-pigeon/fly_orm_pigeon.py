@@ -1,4 +1,4 @@
-"""The smallest transport for fly_orm: each message is its length, in four bytes, and itself, over a TCP connection."""
+"""The smallest transport for fly_orm: each message is sent as its length, in four bytes, and itself, over TCP."""
 
 from __future__ import annotations
 
@@ -8,27 +8,34 @@ import socket
 import struct
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
 from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
-from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept, Deadline
+from fly_orm.settings import Settings
+from fly_orm.transport import (
+    MAX_MESSAGE_BYTES,
+    STRANGER_MAX_MESSAGE_BYTES,
+    STRANGER_TIMEOUT,
+    Accept,
+    Deadline,
+    parse_options,
+)
 
 LENGTH = struct.Struct("!I")
-#: More follows at once: a packet that is not full can wait for it. Not every system knows this.
+#: Tells the system that more follows at once, so that it may wait until a packet is full. Not every system has it.
 MORE = getattr(socket, "MSG_MORE", 0)
-#: A message that has begun is complete after so many seconds.
-MESSAGE_TIMEOUT = 30.0
-#: How often to look whether the peer is still there while its request is answered, in seconds.
+#: How often to check, in seconds, whether a peer whose request is being answered is still there.
 WATCH_INTERVAL = 0.1
-#: More than anybody waits, and more than some systems take as a timeout.
+#: Seconds: longer than anybody waits, and as long a timeout as every system accepts.
 FOREVER = 1e6
-#: A peer that does not answer probes, or acknowledge what was sent, is given up within seconds.
+#: With these, a peer that answers no probes, or acknowledges nothing that was sent, is given up within seconds.
 TCP_OPTIONS = {"NODELAY": 1, "KEEPIDLE": 5, "KEEPINTVL": 2, "KEEPCNT": 3, "USER_TIMEOUT": 6000}
 
 
 def tune(sock: socket.socket) -> None:
-    """A network that is cut is noticed within seconds, and nothing small is held back."""
+    """Let a cut network be noticed within seconds, and send small messages without delay."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in TCP_OPTIONS.items():
         if hasattr(socket, f"TCP_{name}"):  # not every system has all of them
@@ -36,7 +43,7 @@ def tune(sock: socket.socket) -> None:
 
 
 def limit(sock: socket.socket, deadline: Deadline) -> None:
-    """The next call on the socket ends by the deadline; TimeoutError if that has passed."""
+    """Let the next call on the socket end by the deadline; TimeoutError if that has passed."""
     if deadline.expired:
         raise TimeoutError(f"timed out (time limit: {deadline})")
     remaining = deadline.remaining()
@@ -44,26 +51,26 @@ def limit(sock: socket.socket, deadline: Deadline) -> None:
 
 
 def send(sock: socket.socket, message: bytes, deadline: Deadline) -> None:
-    """The message is on its way."""
+    """Send a message."""
     send_bytes(sock, LENGTH.pack(len(message)) + message, deadline)
 
 
 def send_bytes(sock: socket.socket, data: bytes, deadline: Deadline, flags: int = 0) -> None:
-    """All of these bytes are on their way."""
+    """Send all of these bytes."""
     limit(sock, deadline)
     sock.sendall(data, flags)
 
 
 def receive(sock: socket.socket, max_bytes: int, deadline: Deadline) -> bytes:
-    """The next message; OSError if there is none in time, or it is longer than ``max_bytes``."""
+    """The next message; OSError if none arrives by the deadline, or if it is longer than ``max_bytes``."""
     (length,) = LENGTH.unpack(read(sock, LENGTH.size, deadline))
     if length > max_bytes:
-        raise ConnectionAbortedError(f"{length} bytes announced, and {max_bytes} are allowed")
+        raise ConnectionAbortedError(f"the peer announced {length} bytes, and {max_bytes} are allowed")
     return read(sock, length, deadline)
 
 
 def read(sock: socket.socket, size: int, deadline: Deadline) -> bytes:
-    """Exactly so many bytes. Memory grows with what arrives, not with what was announced."""
+    """Exactly ``size`` bytes. Memory grows with what arrives, not with what the peer has announced."""
     data = bytearray()
     while len(data) < size:
         limit(sock, deadline)
@@ -74,8 +81,8 @@ def read(sock: socket.socket, size: int, deadline: Deadline) -> bytes:
     return bytes(data)
 
 
-def quiet(sock: socket.socket) -> bool:
-    """Whether the connection stands, as far as is known here, and the peer has said nothing out of turn."""
+def is_idle(sock: socket.socket) -> bool:
+    """Whether the connection is open, as far as this end knows, and nothing is waiting to be read."""
     try:
         sock.settimeout(0)
         sock.recv(1, socket.MSG_PEEK)
@@ -104,15 +111,17 @@ class PigeonChannel:
                 self._send_but_one(message, deadline)
                 return self._finish(message, deadline)
             except BaseException:
-                self.close()  # or a late reply would be there to be taken for the next one's
+                self.close()  # or a late reply could be taken for the reply to the next request
                 raise
 
     def _send_but_one(self, message: bytes, deadline: Deadline) -> None:
         """Send all but the last byte, without which the peer cannot act on it."""
         try:
             if len(message) > MAX_MESSAGE_BYTES + LENGTH.size:
-                raise ConnectionAbortedError(f"{len(message)} bytes, and {MAX_MESSAGE_BYTES} are allowed")
-            if not quiet(self._sock):
+                raise ConnectionAbortedError(
+                    f"it is {len(message) - LENGTH.size} bytes long, and {MAX_MESSAGE_BYTES} are allowed"
+                )
+            if not is_idle(self._sock):
                 raise ConnectionResetError("the connection was closed")
             send_bytes(self._sock, message[:-1], deadline, MORE)
         except OSError as error:
@@ -132,10 +141,10 @@ class PigeonChannel:
 
     def close(self) -> None:
         if os.getpid() != self._pid:
-            self._sock.close()  # of this process only: the parent goes on using the connection
+            self._sock.close()  # in this process only: the parent goes on using the connection
             return
         with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)  # which ends an exchange under way on another thread
+            self._sock.shutdown(socket.SHUT_RDWR)  # which ends an exchange in progress on another thread
         with self._in_use:
             self._sock.close()
 
@@ -143,9 +152,10 @@ class PigeonChannel:
 class Connection(threading.Thread):
     """One connection, from the side that accepted it: answers one request after the other."""
 
-    def __init__(self, sock: socket.socket, peer: str, accept: Accept) -> None:
+    def __init__(self, sock: socket.socket, peer: str, accept: Accept, options: PigeonOptions) -> None:
         super().__init__(name=f"pigeon {peer}", daemon=True)
         self._sock = sock
+        self._options = options
         self._responder = accept(peer)
         self._stranger_deadline = Deadline.after(STRANGER_TIMEOUT)
         self._lock = threading.Lock()
@@ -157,13 +167,13 @@ class Connection(threading.Thread):
             while self._answer_one():
                 pass
         except OSError:
-            pass  # the peer is gone, or breaks the rules
+            pass  # the peer has hung up, or broken the rules
         finally:
             self._responder.gone()
             self._sock.close()
 
     def _answer_one(self) -> bool:
-        """Whether the connection goes on after one more request."""
+        """Answer one request; whether the connection stays open for another."""
         request = self._receive()
         with self._lock:
             if self._draining:
@@ -172,7 +182,7 @@ class Connection(threading.Thread):
         reply = self._respond(request)
         if reply is None or len(reply) > MAX_MESSAGE_BYTES:
             return False
-        send(self._sock, reply, Deadline.after(MESSAGE_TIMEOUT))
+        send(self._sock, reply, Deadline.after(self._options.message_timeout))
         with self._lock:
             self._busy = False
             return not self._draining
@@ -181,40 +191,41 @@ class Connection(threading.Thread):
         if not self._responder.trusted:
             return receive(self._sock, STRANGER_MAX_MESSAGE_BYTES, self._stranger_deadline)
         self._sock.settimeout(None)
-        self._sock.recv(1, socket.MSG_PEEK)  # it may be long until the next request, but then it comes without delay
-        return receive(self._sock, MAX_MESSAGE_BYTES, Deadline.after(MESSAGE_TIMEOUT))
+        self._sock.recv(1, socket.MSG_PEEK)  # a request may be long in coming, but must be complete soon
+        return receive(self._sock, MAX_MESSAGE_BYTES, Deadline.after(self._options.message_timeout))
 
     def _respond(self, request: bytes) -> bytes | None:
-        """The responder's reply; None if the peer is gone before there is one."""
+        """The responder's reply; None if the peer hangs up before there is one."""
         replies: SimpleQueue[bytes | None] = SimpleQueue()
         threading.Thread(target=lambda: replies.put(self._responder.respond(request)), daemon=True).start()
         while True:
             try:
                 return replies.get(timeout=WATCH_INTERVAL)
             except Empty:
-                if not quiet(self._sock):
+                if not is_idle(self._sock):
                     return None
 
     def drain(self) -> None:
-        """The connection ends: at once if it is idle, else when the request being answered has its reply."""
+        """End the connection: at once if it is idle, else when the request being answered has its reply."""
         with self._lock:
             self._draining = True
             if not self._busy:
                 self.disconnect()
 
     def disconnect(self) -> None:
-        """The connection ends now."""
+        """End the connection now."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
 
 class PigeonServer:
-    """Accepts connections, each of which has a thread of its own."""
+    """Accepts connections, each with a thread of its own."""
 
-    def __init__(self, listener: socket.socket, host: str, accept: Accept) -> None:
+    def __init__(self, listener: socket.socket, host: str, accept: Accept, options: PigeonOptions) -> None:
         self._listener = listener
         self.address = f"{host}:{listener.getsockname()[1]}"
         self._accept = accept
+        self._options = options
         self._connections: set[Connection] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._accept_all, name=f"pigeon {self.address}", daemon=True)
@@ -227,10 +238,10 @@ class PigeonServer:
                 sock, peer = self._listener.accept()
             except TimeoutError:
                 continue
-            except OSError:  # such as for want of file descriptors
+            except OSError:  # for instance when no file descriptor is left
                 self._closing.wait(WATCH_INTERVAL)
                 continue
-            connection = Connection(sock, f"{peer[0]}:{peer[1]}", self._accept)
+            connection = Connection(sock, f"{peer[0]}:{peer[1]}", self._accept, self._options)
             self._connections = {each for each in self._connections if each.is_alive()} | {connection}
             connection.start()
         self._listener.close()
@@ -249,8 +260,23 @@ class PigeonServer:
             connection.join()
 
 
+@dataclass(frozen=True, kw_only=True)
+class PigeonOptions:
+    """The options of this transport, which ``FLY_ORM_TRANSPORT_OPTIONS`` sets."""
+
+    message_timeout: float = 30.0
+    """Seconds within which a message that has begun must be complete; more than 0."""
+
+    def __post_init__(self) -> None:
+        if not self.message_timeout > 0:
+            raise ValueError(f"message_timeout must be more than 0 seconds, not {self.message_timeout}")
+
+
 class PigeonTransport:
     """Channels over TCP. An address is ``host:port``, with an IPv6 address in brackets."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._options = parse_options(PigeonOptions, {} if settings is None else settings.transport_options)
 
     def connect(self, address: str, deadline: Deadline) -> PigeonChannel:
         host, port = parse(address)
@@ -270,12 +296,12 @@ class PigeonTransport:
             listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
             raise ConfigurationError(f"cannot listen at {listen}: {error}", address=listen) from error
-        return PigeonServer(listener, listen.rpartition(":")[0], accept)
+        return PigeonServer(listener, listen.rpartition(":")[0], accept, self._options)
 
     def is_local(self, address: str) -> bool:
         with suppress(ValueError):
             return ipaddress.ip_address(parse(address)[0]).is_loopback
-        return False  # a name may lead anywhere
+        return False  # a host name may stand for any machine
 
 
 def parse(address: str) -> tuple[str, int]:
@@ -285,5 +311,5 @@ def parse(address: str) -> tuple[str, int]:
         if parts.netloc == address and parts.hostname and parts.port is not None:
             return parts.hostname, parts.port
     except ValueError:
-        pass  # such as a port that is no number
+        pass  # for instance, the port is not a number
     raise ConfigurationError(f"{address!r} is not an address: write host:port, such as 127.0.0.1:7654", address=address)

@@ -21,6 +21,7 @@ from fly_orm.forwarding.remote_lease import RemoteLease
 from fly_orm.protocol.handshake import ClientHandshake
 from fly_orm.protocol.messages import Run
 from fly_orm.registry import TRANSPORTS, make_transport, registry
+from fly_orm.settings import Settings
 from fly_orm.topology import Node
 from fly_orm.transport import Transport
 from tests.support.nats_server import nats_server
@@ -178,7 +179,7 @@ def _side(name: str, primary: Mapping[str, Any], undo: ExitStack) -> Side:
     else:
         command = ("tests.bench.transports_node", name, json.dumps(primary))
         echo, node = undo.enter_context(Process(*command, environment=os.environ)).hear().split()
-    return Side(name=name, transport=make_transport(name), echo=echo, node=node)
+    return Side(name=name, transport=make_transport(name, Settings()), echo=echo, node=node)
 
 
 def _soon() -> Deadline:

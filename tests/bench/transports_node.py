@@ -40,7 +40,9 @@ def served(transport: str, server: Mapping[str, Any]) -> Iterator[tuple[str, str
     parameters = dict(server)
     database = fly_orm.wrap(peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters), settings=settings)
     listen = _NAMES.get(transport, "127.0.0.1:0")
-    echo = make_transport(transport).serve(listen.format("echo"), lambda _peer: GuardedResponder(SECRET, Echo()))
+    echo = make_transport(transport, settings).serve(
+        listen.format("echo"), lambda _peer: GuardedResponder(SECRET, Echo())
+    )
     try:
         with fly_orm.serve(database, listen=listen.format("node"), settings=settings) as serving:
             yield echo.address, serving.address

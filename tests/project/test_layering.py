@@ -25,7 +25,7 @@ LAYERS = [
     ("postgres", "settings", "classify"),
     ("protocol",),
     ("transport", "waiter", "position"),
-    ("concurrency",),
+    ("concurrency", "parsing"),
     ("lsn", "deadline", "topology", "errors"),
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(LAYERS)) for name in names}

@@ -153,7 +153,7 @@ BROKEN = {
     "absent": "cannot be loaded: ModuleNotFoundError: No module named 'broken_absent'",
     "raises": "cannot be loaded: RuntimeError: not on a Tuesday",
     "nothing": "cannot be loaded: AttributeError",
-    "number": "an object of class int, where a class or a function is needed",
+    "number": "is an object of class int, but must be a class or a function",
     "dict": "makes a dict, which lacks connect, serve, is_local",
     "picky": "cannot be made: TypeError",
     "twice": "provided twice, by broken_one 1.0 (broken_one:Transport) and broken_two 1.0 (broken_two:Transport)",
@@ -167,7 +167,7 @@ WORKING = "from fly_orm_transports.inprocess import InProcessTransport as Transp
 def broken(installed, tmp_path_factory):
     """An environment with all that :func:`installed` has, and distributions that are broken or clash."""
     folder = tmp_path_factory.mktemp("broken_wheels")
-    values = "number = 1\nclass Picky:\n    def __init__(self, option): pass\n"
+    values = "number = 1\nclass Picky:\n    def __init__(self, option, another): pass\n"
     lines = ["nothing = broken_values:nothing", "number = broken_values:number", "picky = broken_values:Picky"]
     wheels = [
         wheel(folder, "broken-absent", "absent = broken_absent:Transport"),

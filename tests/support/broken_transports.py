@@ -70,6 +70,17 @@ class Transport(Pyro5Transport):
         return self.server(super().serve(listen, lambda peer: self.responder(accept(peer))))
 
 
+class IgnoresOptions(Transport):
+    def __init__(self, settings=None):
+        super().__init__()
+
+
+class TakesSomethingElse(Transport):
+    def __init__(self, max_connections=256):
+        super().__init__()
+        self.half = max_connections // 2
+
+
 class SendsAgain(Transport):
     class channel(Channel):  # noqa: N801 - the name of what it replaces, as in the classes below
         def exchange(self, request, deadline):
@@ -175,6 +186,17 @@ class HangingUp(Channel):
         self.inner.close()
 
 
+class SaysGoodbyeWhenDropped(PigeonTransport):
+    def connect(self, address, deadline):
+        connect = super().connect
+        return Dropped(lambda: connect(address, deadline))
+
+
+class Dropped(HangingUp):
+    def __del__(self):
+        self.close()
+
+
 class Truncates(Transport):
     class responder(Responder):  # noqa: N801
         def respond(self, request):
@@ -245,7 +267,7 @@ class ClosesWhenItLikes(Transport):
 class AcceptsWhileClosing(Transport):
     class server(Server):  # noqa: N801
         def close(self, drain_timeout):
-            for connection in self.inner._roster.members():
+            for connection in self.inner._table.snapshot():
                 connection.drain()
                 connection.join(Deadline.after(drain_timeout))
             self.inner.close(drain_timeout)
@@ -286,7 +308,7 @@ class SharedTransport(PigeonTransport):
 
     def serve(self, listen, accept):
         listener = socket.create_server(parse(listen), reuse_port=True)
-        return PigeonServer(listener, parse(listen)[0], accept)
+        return PigeonServer(listener, parse(listen)[0], accept, self._options)
 
 
 class StraysBetweenProcesses(SharedTransport):

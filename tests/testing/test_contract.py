@@ -21,6 +21,7 @@ NO_REPLY = "no_reply_means_that_the_connection_is_dropped"
 ANY_SIZE = "a_reply_is_the_responders_bytes_at_any_allowed_size"
 
 CASES = [
+    (broken.IgnoresOptions, "an_option_that_the_transport_does_not_have_is_a_configuration_error", "NOT RAISE"),
     (broken.SendsAgain, NO_REPLY, "2 == 1"),
     (broken.SendsAgain, "nothing_is_sent_again_after_the_deadline_has_passed", "sent again|b'write', b'write'"),
     (broken.Reconnects, "a_channel_does_not_reach_the_server_that_came_after_its_own", "NOT RAISE"),
@@ -38,7 +39,8 @@ CASES = [
     (broken.NoticesNothing, "the_death_of_a_server_that_is_answering_leaves_the_outcome_unknown", "did not return"),
     (broken.SwallowsInterrupts, "an_interrupted_exchange_leaves_the_channel_unusable", "swallowed"),
     (broken.ClosesLate, "closing_a_channel_reports_the_peer_gone_once", "was not called"),
-    (broken.ChildrenHangUp, "a_child_that_lets_go_of_a_channel_leaves_it_to_the_parent", "closed"),
+    (broken.ChildrenHangUp, "a_child_that_closes_a_channel_leaves_it_to_the_parent", "closed"),
+    (broken.SaysGoodbyeWhenDropped, "a_child_that_drops_a_channel_leaves_it_to_the_parent", "closed"),
     (broken.Truncates, (ANY_SIZE, {"size": 1_000_000}), "65536"),
     (broken.HasNoEmptyReply, (ANY_SIZE, {"size": 0}), "no reply came"),
     (broken.AnswersOneAtATime, "many_channels_are_answered_at_once", "did not return|no reply came"),
@@ -93,6 +95,11 @@ def test_a_transport_that_breaks_the_contract_is_caught(transport, test, says):
     name, arguments = (test, {}) if isinstance(test, str) else test
     with pytest.raises(FAILURES, match=says):
         run(transport, name, notices=1.0, **arguments)
+
+
+def test_a_factory_whose_argument_is_not_the_settings_is_caught():
+    with pytest.raises(TypeError, match="Settings"):
+        run(broken.TakesSomethingElse, "the_factory_accepts_the_settings")
 
 
 def test_servers_may_share_an_address():

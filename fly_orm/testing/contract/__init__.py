@@ -1,10 +1,10 @@
-"""What every transport has to do, as tests. :class:`fly_orm.testing.TransportContract` is all of it.
+"""What every transport has to do, as tests. :class:`fly_orm.testing.TransportContract` contains all of them.
 
-``exchanges``, ``outcomes``, ``limits``, ``endings``, ``peers`` and ``forks`` hold the tests, ``setting`` what they are
-given, and ``tools`` what they share.
+The tests are in ``making``, ``exchanges``, ``outcomes``, ``limits``, ``endings``, ``peers`` and ``forks``. ``setting``
+describes the transport under test and holds the fixtures, and ``tools`` is what the tests share.
 """
 
 import pytest
 
-for _module in ("exchanges", "outcomes", "limits", "endings", "peers", "forks", "tools"):
+for _module in ("making", "exchanges", "outcomes", "limits", "endings", "peers", "forks", "tools"):
     pytest.register_assert_rewrite(f"{__name__}.{_module}")

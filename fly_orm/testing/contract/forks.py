@@ -1,6 +1,8 @@
-"""A forked process leaves the channels of its parent alone, and opens its own."""
+"""A forked process leaves its parent's channels alone, and opens its own."""
 
 from __future__ import annotations
+
+import gc
 
 import pytest
 
@@ -12,9 +14,9 @@ from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, in_child, in_thread, nod
 
 
 class Forks(Setting):
-    """What holds for servers that are forked, such as gunicorn's workers."""
+    """What holds in forked processes, such as gunicorn's workers."""
 
-    def test_a_child_that_lets_go_of_a_channel_leaves_it_to_the_parent(self, node: Node) -> None:
+    def test_a_child_that_closes_a_channel_leaves_it_to_the_parent(self, node: Node) -> None:
         channel = node.serve().connect()
         ask(channel, b"before")
         in_child(channel.close)
@@ -28,15 +30,29 @@ class Forks(Setting):
         assert ask(channel, b"after") == b"after"
         assert node.responder.gone_calls == 0
 
+    def test_a_child_that_drops_a_channel_leaves_it_to_the_parent(self, node: Node) -> None:
+        node.serve()
+        channels = [node.transport.connect(node.server.address, soon())]
+        ask(channels[0], b"before")
+
+        def child() -> None:
+            channels.clear()
+            gc.collect()
+
+        in_child(child)
+        assert ask(channels[0], b"after") == b"after"
+        assert node.responder.gone_calls == 0
+        channels[0].close()
+
     def test_a_child_cannot_use_the_channel_itself(self, node: Node) -> None:
         channel = node.serve().connect()
         ask(channel, b"before")
-        in_child(lambda: self._use_in_vain(channel))
+        in_child(lambda: self._fail_to_use(channel))
         assert ask(channel, b"after") == b"after"
         assert node.requests == [b"before", b"after"]
 
     @staticmethod
-    def _use_in_vain(channel: Channel) -> None:
+    def _fail_to_use(channel: Channel) -> None:
         with pytest.raises(NotDelivered):
             channel.exchange(b"child", soon())
 
@@ -56,7 +72,7 @@ class Forks(Setting):
         assert ask(channel, b"after") == b"after"
 
     def _use_its_own(self, node: Node) -> None:
-        """What a forked process does: connect to the parent's server, or to one of its own where it has no other."""
+        """Connect to the parent's server, or to one of its own if the transport stays within the process."""
         if self.crosses_processes:
             channel = self.new_transport().connect(node.server.address, soon())
             assert channel.exchange(b"child", soon()) == b"child"

@@ -1,17 +1,17 @@
-"""Processes that serve, or have connected, over the transport that is tested, and that can be killed."""
+"""Other processes that serve or connect over the transport under test, and that can be killed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from .tools import SOON, within
 
-#: Finds the modules that this process finds, and becomes a peer.
+#: Imports modules from where this process does, and becomes a peer.
 _START = """\
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -22,7 +22,7 @@ _START_TIMEOUT = 6 * SOON
 
 
 class Process:
-    """Another process, and the first line of what it says: the address at which it serves, or that it has connected."""
+    """Another process. ``line`` is the first one it prints: the address it serves at, or that it has connected."""
 
     line: str
 
@@ -35,40 +35,41 @@ class Process:
         return self._process.pid
 
     def says(self, timeout: float = SOON) -> str:
-        """The next line of its output; AssertionError if there is none in time."""
+        """The next line of its output; AssertionError if there is none within the timeout."""
         assert self._process.stdout is not None
         line = within(timeout, self._process.stdout.readline).strip()
-        assert line, "the other process has ended; what it printed says why"
+        assert line, "the other process has ended; its output says why"
         return line
 
     def kill(self) -> None:
-        """The process has ended, by SIGKILL. May be called twice."""
+        """End the process by SIGKILL, and wait until it has ended. May be called twice."""
         self._process.kill()
         self._process.communicate(timeout=SOON)
 
 
 class Processes:
-    """Starts processes, and ends all of them in the end."""
+    """Starts other processes, each with a transport of its own, and kills them in the end."""
 
-    def __init__(self, factory: Callable[[], Any], listen: str) -> None:
+    def __init__(self, factory: Callable[..., Any], listen: str, options: Mapping[str, str] | None = None) -> None:
         self._factory = f"{factory.__module__}:{getattr(factory, '__qualname__', '')}"
         self._listen = listen
+        self._options = json.dumps(dict(options or {}))
         self._undo = ExitStack()
 
     def serve(self, listen: str | None = None) -> Process:
-        """A process that serves; see :class:`fly_orm.testing.peer.Responder` for what it answers."""
+        """A process that serves, and answers as :class:`fly_orm.testing.peer.Responder` does."""
         return self._start("serve", listen or self._listen)
 
     def connect(self, address: str, request: str = "") -> Process:
-        """A process that has connected to the address and sends a request, if one is given."""
+        """A process that has connected to the address, and sends a request if one is given."""
         return self._start("connect", address, request)
 
     def _start(self, *arguments: str) -> Process:
-        process = Process(self._factory, *arguments)
+        process = Process(self._factory, self._options, *arguments)
         self._undo.callback(process.kill)
         process.line = process.says(_START_TIMEOUT)
         return process
 
     def close(self) -> None:
-        """Every process has ended."""
+        """Kill every process, and wait until it has ended."""
         self._undo.close()

@@ -6,12 +6,13 @@ from .endings import Endings
 from .exchanges import Exchanges
 from .forks import Forks
 from .limits import Limits
+from .making import Making
 from .outcomes import Outcomes
 from .peers import Peers
 
 
-class TransportContract(Exchanges, Outcomes, Limits, Endings, Peers, Forks):
-    """Tests of everything that the core relies on in a transport. A transport's author derives a class and runs pytest:
+class TransportContract(Making, Exchanges, Outcomes, Limits, Endings, Peers, Forks):
+    """Tests of everything that the core relies on in a transport. Derive a class from it, and run pytest:
 
     .. code-block:: python
 
@@ -19,7 +20,7 @@ class TransportContract(Exchanges, Outcomes, Limits, Endings, Peers, Forks):
             transport = PigeonTransport
             listen = "127.0.0.1:0"
 
-    ``transport`` is what the entry point refers to: called without arguments, and importable by its name, since other
-    processes make one too. See :class:`.setting.Setting` for what else can be said. The fixtures ``node`` and
-    ``processes`` are there for tests of the author's own.
+    ``transport`` is the factory that the entry point refers to. It has to be importable by its name, since other
+    processes make a transport too. See :class:`.setting.Setting` for the other attributes. Tests of your own can use
+    the fixtures ``node`` and ``processes``.
     """

@@ -18,15 +18,12 @@ from fly_orm.transport import Accept, Deadline
 from .accepted import MESSAGE_TIMEOUT, Accepted
 from .connection import FAILURES, Unreachable
 from .frames import VERSION, Frame, Kind, decode
+from .limits import Limits
 from .link import Link, LinkDown
 from .subjects import QUEUE, Address, app_of, is_id, new_id, node_subject, only_subject, who_subject
 
 log = logging.getLogger(__name__)
 
-#: More channels than this are declined.
-MAX_CHANNELS = 256
-#: Of those, so many may be of peers that have not proven that they hold the secret.
-MAX_STRANGERS = 64
 #: Seconds that listening may take.
 LISTEN_TIMEOUT = 5.0
 #: After the connection to NATS was lost, the pause before it is tried again: at first, and at most.
@@ -38,11 +35,12 @@ _JOIN_TIMEOUT = 2.0
 class NatsServer:
     """A name that can be connected to. See :class:`fly_orm.transport.Server`."""
 
-    def __init__(self, address: Address, accept: Accept, get_link: Callable[[Deadline], Link]) -> None:
+    def __init__(self, address: Address, accept: Accept, get_link: Callable[[Deadline], Link], limits: Limits) -> None:
         self._id = new_id()
         self._address = address
         self._accept = accept
         self._get_link = get_link
+        self._limits = limits
         self._pid = os.getpid()
         self._link: Link | None = None
         self._subscriptions: list[Subscription] = []
@@ -144,10 +142,10 @@ class NatsServer:
         if self._declining:
             return "it is closing"
         members = list(self._members)
-        if len(members) >= MAX_CHANNELS:
+        if len(members) >= self._limits.max_channels:
             return "it has all the channels it may have"
         strangers = [each for each in members if not each.trusted and not each.over]
-        if len(strangers) >= MAX_STRANGERS:
+        if len(strangers) >= self._limits.max_strangers:
             strangers[0].drop("it is a stranger, and others came")
         accepted = Accepted(link, peer, channel, self._accept, self._forget)
         self._members[accepted] = None

@@ -9,13 +9,13 @@ from contextlib import suppress
 from functools import partial
 
 from fly_orm.errors import ConfigurationError, NotDelivered
-from fly_orm.runtime.runtime import default_runtime
 from fly_orm.settings import Settings
-from fly_orm.transport import Accept, Deadline
+from fly_orm.transport import Accept, Deadline, parse_options
 
 from .asking import ask_for_channel
 from .caller import CallerEnd, NatsChannel
 from .connection import Unreachable
+from .limits import Limits
 from .link import Link, LinkDown
 from .links import Links
 from .options import Options
@@ -31,11 +31,13 @@ _SLACK = 0.2
 class NatsTransport:
     """Channels through NATS. An address is ``nats:NAME``, which all nodes of a region share. Any thread may call.
 
-    ``options`` say how to reach NATS; by default the environment does. The connection to it is made when it is first
-    needed, and closed when it has not been for a few seconds.
+    ``options`` say how to reach NATS; by default the environment does. See :class:`.limits.Limits` for the transport
+    options. The connection to NATS is opened when it is first needed, and closed after a few seconds without use.
     """
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, options: Options | None = None) -> None:
+        self._settings = settings or Settings()
+        self._limits = parse_options(Limits, self._settings.transport_options)
         self._links = Links(options or Options.from_environment())
 
     def connect(self, address: str, deadline: Deadline) -> NatsChannel:
@@ -56,7 +58,7 @@ class NatsTransport:
 
     def serve(self, listen: str, accept: Accept) -> NatsServer:
         """See :meth:`fly_orm.transport.Transport.serve`. Several processes may serve a name, and share its channels."""
-        server = NatsServer(_served(listen), accept, self._links.get)
+        server = NatsServer(_served(listen, self._settings), accept, self._links.get, self._limits)
         server.start()
         return server
 
@@ -86,10 +88,9 @@ def _discard(link: Link, opening: Future[CallerEnd]) -> None:
             link.post(opening.result().close, "its caller has left")
 
 
-def _served(listen: str) -> Address:
-    """The address to serve. Unless FLY_ORM_LISTEN was set, it is that of the process's own region."""
-    if listen == Settings().listen:
-        settings = default_runtime().settings
+def _served(listen: str, settings: Settings) -> Address:
+    """The address to serve at: that of the process's own region if ``listen`` is the default of the core."""
+    if listen == Settings.listen:
         return region_address(settings.app, settings.topology.region)
     address = parse_address(listen)
     if address.id:

@@ -6,7 +6,7 @@ from fly_orm_nats.options import Options
 
 def to(url):
     """A transport that connects to this server, wherever the environment says that NATS is."""
-    return NatsTransport(Options.from_environment({"NATS_URL": url}))
+    return NatsTransport(options=Options.from_environment({"NATS_URL": url}))
 
 
 class Apart:

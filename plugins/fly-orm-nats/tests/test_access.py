@@ -33,7 +33,7 @@ def configured(tmp_path):
 
 
 def transport(url, **variables):
-    return NatsTransport(Options.from_environment({"NATS_URL": url, **variables}))
+    return NatsTransport(options=Options.from_environment({"NATS_URL": url, **variables}))
 
 
 def exchanges(made):

@@ -5,11 +5,12 @@ import signal
 import threading
 
 import pytest
-from fly_orm_nats import NatsTransport, server
+from fly_orm_nats import NatsTransport
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT
 from stopwatch import Stopwatch
 
 from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.settings import Settings
 from fly_orm.testing.contract.outcomes import Interrupted, interrupted_when
 from fly_orm.testing.contract.processes import Processes
 from fly_orm.testing.contract.tools import Held, ask, in_child, in_thread, node_of, result, soon, until
@@ -188,16 +189,20 @@ def test_a_forked_process_uses_the_same_transport_over_a_connection_of_its_own(n
     until(lambda: [responder.gone_calls for responder in node.responders] == [0, 1, 0])
 
 
-def test_strangers_cannot_keep_others_out(node, monkeypatch):
-    monkeypatch.setattr(server, "MAX_STRANGERS", 3)
+def limited(**limits):
+    return NatsTransport(Settings(transport_options=limits))
+
+
+def test_strangers_cannot_keep_others_out(node):
+    node.transport = limited(max_strangers="3")
     node.serve(trusted=False)
     channels = [node.connect() for _ in range(8)]
     until(lambda: sum(responder.gone_calls for responder in node.responders) == 5)
     assert ask(channels[-1], b"honest") == b"honest"
 
 
-def test_who_has_all_the_channels_it_may_have_says_so(node, monkeypatch):
-    monkeypatch.setattr(server, "MAX_CHANNELS", 2)
+def test_who_has_all_the_channels_it_may_have_says_so(node):
+    node.transport = limited(max_channels="2", max_strangers="2")
     node.serve()
     channels = [node.connect() for _ in range(2)]
     with pytest.raises(NotDelivered, match="declined: it has all the channels"):

@@ -11,7 +11,6 @@ from fly_orm_nats.transport import _served
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError
-from fly_orm.runtime import runtime
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
 
@@ -129,15 +128,12 @@ def test_addresses_are_names():
     with pytest.raises(ConfigurationError, match="nats:REGION"):
         region_address("my shop", "syd")
     with pytest.raises(ConfigurationError, match="names one process"):
-        _served("nats:syd@0a1b")
+        _served("nats:syd@0a1b", Settings())
 
 
 def test_who_is_told_no_address_serves_its_own_region():
-    runtime.configure(Settings(topology=Topology(region="syd", primary_region=None), app="shop"))
-    try:
-        assert str(_served(Settings().listen)) == "nats:shop.syd"
-    finally:
-        runtime.forget()
+    settings = Settings(topology=Topology(region="syd", primary_region=None), app="shop")
+    assert str(_served(settings.listen, settings)) == "nats:shop.syd"
 
 
 def test_options_come_from_the_variables_that_nats_knows():

@@ -117,7 +117,7 @@ def test_a_stale_connection_means_not_delivered(node, action):
     with FalseServer(*GREETS, action, lambda sock: happened.set()) as server:
         channel = node.connect(server.address)
         assert happened.wait(5)
-        with pytest.raises(NotDelivered, match="closed by the node"):
+        with pytest.raises(NotDelivered, match="has closed the connection"):
             channel.exchange(b"write", soon())
 
 

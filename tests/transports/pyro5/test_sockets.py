@@ -28,9 +28,9 @@ def tuned(sock):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems lack some of the options")
 def test_both_ends_notice_a_cut_network_within_seconds(node):
     channel = node.serve().connect()
-    (served,) = node.server._roster.members()
-    assert tuned(channel._link._sock)
-    assert tuned(served._link._sock)
+    (served,) = node.server._table.snapshot()
+    assert tuned(channel._stream._sock)
+    assert tuned(served._stream._sock)
 
 
 def test_nothing_is_left_of_many_connections(node):

@@ -10,9 +10,10 @@ import pytest
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import Held, soon, until
 from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES
-from fly_orm_transports.pyro5 import connection, roster, wire
+from fly_orm_transports.pyro5 import Pyro5Transport, connection, wire
 from tests.support.pyro5_messages import HELLO, drip, ended, greeted, message
 
 REFUSED = {
@@ -47,6 +48,10 @@ REFUSED_LATER = {
 }
 
 
+def with_options(**options):
+    return Pyro5Transport(Settings(transport_options=options))
+
+
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
 def test_what_is_not_our_greeting_is_refused_at_once(node, raw, monkeypatch, data):
     monkeypatch.setattr(connection, "STRANGER_TIMEOUT", 30)
@@ -79,7 +84,7 @@ def test_announced_sizes_cost_no_memory(node, raw):
     before = process.memory_info()
     for _ in range(10):
         greeted(raw(HELLO, message(wire.INVOKE, size=MAX_MESSAGE_BYTES))).sendall(b"x" * 1000)
-    until(lambda: len(node.server._roster.members()) == 10)
+    until(lambda: len(node.server._table.snapshot()) == 10)
     assert node.connect().exchange(b"fine", soon()) == b"fine"
     assert process.memory_info().rss - before.rss < 10_000_000
 
@@ -94,7 +99,7 @@ def test_a_stranger_who_falls_silent_is_disconnected(node, raw, monkeypatch, dat
     node.serve(trusted=False)
     assert ended(raw(data))
     until(lambda: all(r.gone_calls == 1 for r in node.responders))
-    until(lambda: not node.server._roster.members())
+    until(lambda: not node.server._table.snapshot())
 
 
 def test_a_stranger_who_drips_bytes_gains_no_time(node, raw, monkeypatch):
@@ -138,7 +143,7 @@ def test_silent_peers_delay_nobody(node, raw):
 
 
 def test_one_stranger_too_many_displaces_the_first(node, raw, monkeypatch):
-    monkeypatch.setattr(roster, "MAX_STRANGERS", 3)
+    node.transport = with_options(max_strangers="3")
     monkeypatch.setattr(connection, "STRANGER_TIMEOUT", 30)
     node.serve()
     trusted = [node.connect() for _ in range(5)]
@@ -151,14 +156,14 @@ def test_one_stranger_too_many_displaces_the_first(node, raw, monkeypatch):
     assert not ended(silent[3])
 
 
-def test_above_the_limit_connections_are_closed_unread(node, raw, monkeypatch):
-    monkeypatch.setattr(roster, "MAX_CONNECTIONS", 3)
+def test_above_the_limit_connections_are_closed_unread(node, raw):
+    node.transport = with_options(max_connections="3", max_strangers="3")
     channels = [node.serve().connect(), node.connect(), node.connect()]
     assert ended(raw(b"GET"))
     with pytest.raises(NotDelivered, match="did not answer as a fly_orm node"):
         node.connect()
     channels[0].close()
-    until(lambda: len(node.server._roster.members()) == 2)
+    until(lambda: len(node.server._table.snapshot()) == 2)
     assert node.connect().exchange(b"fine", soon()) == b"fine"
 
 
@@ -179,7 +184,7 @@ def test_a_responder_that_breaks_its_promise_is_logged(node, caplog):
 
 def test_a_request_that_arrives_as_the_server_closes_is_not_executed(node):
     channel = node.serve().connect()
-    (served,) = node.server._roster.members()
+    (served,) = node.server._table.snapshot()
     served._draining = True  # as drain() leaves it that came just after the request
     with pytest.raises(OutcomeUnknown):
         channel.exchange(b"write", soon())
@@ -188,10 +193,10 @@ def test_a_request_that_arrives_as_the_server_closes_is_not_executed(node):
 
 def test_a_peer_is_watched_only_while_its_request_is_answered(node, monkeypatch):
     node.serve().connect().exchange(b"hello", soon())
-    (served,) = node.server._roster.members()
-    monkeypatch.setattr(wire.Link, "quiet", lambda link: False)
+    (served,) = node.server._table.snapshot()
+    monkeypatch.setattr(wire.MessageStream, "is_idle", lambda stream: False)
     lost = []
-    served.notice_peer(lost.append)
+    served.check_peer(lost.append)
     assert lost == []
 
 

@@ -7,13 +7,12 @@ import threading
 from contextlib import contextmanager
 from weakref import ref
 
-from two_regions import settings
-
 from fly_orm.concurrency import forks
 from fly_orm.runtime import runtime as module
 from fly_orm.runtime.runtime import Runtime, default_runtime, forget
 from fly_orm.testing.contract.tools import in_child
 from fly_orm.transport import abandon_in_children
+from tests.support.two_regions import settings
 
 
 class Thing:

@@ -1,0 +1,117 @@
+"""Turns text that users wrote into values, or into a ConfigurationError that says what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, get_type_hints
+
+from .deadline import check_timeout
+from .errors import ConfigurationError
+
+T = TypeVar("T")
+
+_SWITCHES = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """The end of an error message about an unknown name: the nearest known one, and all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    return f"did you mean {near[0]!r}? Known: {', '.join(known)}" if near else "none is known"
+
+
+def parse_text(_name: str, text: str) -> str:
+    """The text itself."""
+    return text
+
+
+def parse_switch(name: str, text: str) -> bool:
+    """True for ``on``, ``true`` or ``1``, False for ``off``, ``false`` or ``0``."""
+    if text.lower() not in _SWITCHES:
+        raise ConfigurationError(f"{name}={text!r} is neither 'on' nor 'off'")
+    return _SWITCHES[text.lower()]
+
+
+def parse_integer(name: str, text: str) -> int:
+    """The whole number that the text is."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"{name}={text!r} is not a whole number") from None
+
+
+def parse_number(name: str, text: str) -> float:
+    """The number that the text is."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(f"{name}={text!r} is not a number") from None
+
+
+def parse_timeout(name: str, text: str) -> float | None:
+    """A timeout in seconds, 0 or more; None for ``none``, which is no limit."""
+    if text.lower() == "none":
+        return None
+    try:
+        return check_timeout(name, float(text))
+    except ValueError:
+        raise ConfigurationError(
+            f"{name}={text!r} is not a timeout: write seconds, 0 or more, or 'none' for no limit"
+        ) from None
+
+
+def parse_pairs(name: str, text: str) -> Mapping[str, str]:
+    """The values by key in ``key=value key='a value'``, which is quoted as in a shell.
+
+    An error message does not repeat a value, which may be a secret.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is not a list of key=value pairs: {error}") from None
+    pairs: dict[str, str] = {}
+    for number, word in enumerate(words, start=1):
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise ConfigurationError(
+                f"{name}: item {number} is not key=value; separate the pairs by spaces, and quote a value that has some"
+            )
+        if key in pairs:
+            raise ConfigurationError(f"{name} sets {key} twice")
+        pairs[key] = value
+    return pairs
+
+
+_PARSERS: dict[Any, Callable[[str, str], Any]] = {
+    str: parse_text,
+    bool: parse_switch,
+    int: parse_integer,
+    float: parse_number,
+    float | None: parse_timeout,
+}
+
+
+def parse_options(kind: type[T], options: Mapping[str, str]) -> T:
+    """The options of a transport, ``Settings.transport_options``, as an instance of its dataclass ``kind``.
+
+    Each field is an option and has a default. Its type says what to write: ``str``, ``int``, ``float``, ``bool``
+    (``on`` or ``off``), or ``float | None`` for a timeout (seconds, or ``none``). ``__post_init__`` may refuse a value
+    with a ValueError that says what is allowed.
+
+    ConfigurationError for an option that ``kind`` does not have, and for a value that it cannot take.
+    """
+    source, hints = "FLY_ORM_TRANSPORT_OPTIONS", get_type_hints(kind)
+    names = sorted(field.name for field in fields(kind))  # type: ignore[arg-type]  # a dataclass, as documented
+    values = {}
+    for name, text in options.items():
+        if not names:
+            raise ConfigurationError(f"{source}: there is no option {name!r}, as this transport has no options")
+        if name not in names:
+            raise ConfigurationError(f"{source}: there is no option {name!r}; {suggestion(name, names)}")
+        values[name] = _PARSERS[hints[name]](f"{source}: {name}", str(text))
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from error
