@@ -1,11 +1,11 @@
-"""``wrap()``: hands a database object to the adapter that knows its ORM."""
+"""``wrap()``: hands a database object to the adapter that knows it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any, TypeVar
 
+from .adapters.loading import adapter_of
 from .errors import ConfigurationError, check_choice
 from .routing.options import OnLag, Options, Reads
 from .routing.router import Router
@@ -14,9 +14,6 @@ from .sessions.wait import WAITS, Wait
 from .settings import Settings
 
 D = TypeVar("D")
-
-#: The adapter of each ORM, by the package that its database classes derive from. Imported only when one is wrapped.
-_ADAPTERS = {"peewee": "fly_orm.adapters.peewee.adapter", "pony": "fly_orm.adapters.pony.adapter"}
 
 
 def wrap(
@@ -31,24 +28,55 @@ def wrap(
     primary_functions: Iterable[str] = (),
     settings: Settings | None = None,
 ) -> D:
-    """The same database object, whose reads now run on this region's replica and whose writes run on the primary.
+    """The same database object, which now reads from this region's replica and writes in the primary region.
 
-    Models that are bound to it stay bound. In the primary region, and where no ``PRIMARY_REGION`` is set, it goes on as
-    before. Wrapping twice is the same as once. Call it when the application starts, before the database is used.
+    Call it once, when the application starts and before it uses the database. Everything that refers to the object,
+    such as models, goes on working unchanged. In the primary region the object behaves as before, as it does where no
+    ``PRIMARY_REGION`` is set. Wrapping an object again changes nothing, whatever the arguments. Not thread-safe.
 
-    ``database`` is a peewee ``PostgresqlDatabase`` (or a subclass of it, a deferred one, or a ``DatabaseProxy``), or a
-    Pony ``Database``, bound to PostgreSQL or not bound yet. ``name`` is what the nodes call it, by default the Postgres
-    database's name. ``wait`` says when a caller waits for the replica to show what it wrote: ``"write"``, before the
-    write returns; ``"read"``, before its next local read, so that many writes pay one wait; ``"none"``, never.
-    :func:`fly_orm.wait_for` says so for a block. ``on_lag`` says what happens if the replica has not caught up within
-    ``replication_timeout``: the reads go to the ``"primary"`` until it has, or the call that waits has to ``"raise"``
-    ReplicationTimeout, although the write is committed. ``reads="primary"`` lets every read run on the primary, for
-    data that must not be old; :func:`fly_orm.primary` does so for a block. ``rpc_timeout`` bounds each request to the
-    primary region and ``replication_timeout`` each wait for the replica, in seconds; None is no limit, and the defaults
-    come from the environment. ``primary_functions`` names SQL functions whose calls need the primary.
+    ``database``
+        An object of the ORM's own database class, whose address, in each region, is that of the server in that region.
+        The object may still be unbound or deferred. An installed adapter decides what can be wrapped:
+        :mod:`fly_orm.adapters` describes those that come with fly_orm, and ``docs/adapters.md`` how to write one.
 
-    Raises ConfigurationError for settings that are wrong, and NotSupported in a secondary region for a database that
-    cannot be routed. Not thread-safe.
+    ``name``
+        What the nodes call the database, which has to be the same in every region. By default, the name of the Postgres
+        database. Give one if the regions name their databases differently, or if a node serves two of one name.
+
+    ``wait``
+        When the caller waits for the replica to catch up with its writes. With ``"write"``, a write returns when the
+        local replica has replayed it. With ``"read"``, it returns when it is committed, and the session's next read
+        waits, so that many writes cost one wait. With ``"none"``, nothing waits, and a session may not see its own
+        writes. :func:`fly_orm.wait_for` overrides this for a block.
+
+    ``reads``
+        Where reads run. ``"replica"`` is the local replica, as far as the session's own writes allow. ``"primary"`` is
+        for data that must never be stale: every read is a round trip to the primary region. :func:`fly_orm.primary`
+        does the same for a block.
+
+    ``on_lag``
+        What happens when the replica has not caught up after ``replication_timeout``. With ``"primary"``, the session's
+        reads go to the primary until it has, and a warning is logged. With ``"raise"``, the waiting statement or
+        function call raises :class:`~fly_orm.ReplicationTimeout`, although the write is committed.
+
+    ``rpc_timeout``
+        How many seconds a request to the primary region may take, from 0 up; None for no limit. By default
+        ``FLY_ORM_RPC_TIMEOUT``.
+
+    ``replication_timeout``
+        How many seconds a session waits for the replica, from 0 up (0 only looks); None for no limit. By default
+        ``FLY_ORM_REPLICATION_TIMEOUT``.
+
+    ``primary_functions``
+        Names of SQL functions that write, or that have to run on the primary for another reason. A ``SELECT`` that
+        calls one of them goes to the primary. What a replica refuses to execute goes there anyway.
+
+    ``settings``
+        The region, the nodes and the secret, in place of those that :func:`fly_orm.configure` or the environment gives.
+
+    Raises ConfigurationError if an argument or a setting is wrong, if no adapter knows the object, or if the object is
+    in use already; and NotSupported, outside of the primary region, if the database does not connect to PostgreSQL
+    through psycopg2.
     """
     check_choice("wait", wait, *WAITS)
     check_choice("reads", reads, "replica", "primary")
@@ -65,27 +93,14 @@ def wrap(
         on_lag=on_lag,
         primary_functions=tuple(primary_functions),
     )
-    wrapped: D = _adapter(database).wrap(database, options)
+    wrapped: D = adapter_of(database).wrap(database, options)
     return wrapped
 
 
 def router_of(database: Any) -> Router:
-    """The router of a database, wrapping it first if nobody has."""
-    adapter = _adapter(database)
-    router: Router | None = adapter.router_of(database)
-    if router is None:
-        router = adapter.router_of(wrap(database))
+    """The router of a database, which is wrapped first if it has not been."""
+    adapter = adapter_of(database)
+    router = adapter.router_of(database) or adapter.router_of(wrap(database))
     if router is None:
         raise ConfigurationError(adapter.why_unrouted(database))
     return router
-
-
-def _adapter(database: Any) -> Any:
-    packages = [cls.__module__.partition(".")[0] for cls in type(database).__mro__]
-    for package, module in _ADAPTERS.items():
-        if package in packages:
-            return import_module(module)
-    raise ConfigurationError(
-        f"wrap() takes a database object of {' or '.join(_ADAPTERS)}, not {type(database).__module__}."
-        f"{type(database).__qualname__}"
-    )

@@ -1,1 +1,4 @@
-"""What knows an ORM: each adapter installs the routing connection in that ORM's database object."""
+"""The adapters, each a plug-in that teaches :func:`fly_orm.wrap` the database objects of one ORM.
+
+:mod:`.base` is the interface. peewee and Pony have their adapters here, and are found by entry point like any other.
+"""

@@ -9,6 +9,7 @@ Decoding builds only what the kinds say and what this process has registered. It
 are, the worst that comes of them is a CodecError.
 """
 
+from .classes import trust_exceptions_of
 from .family import Family, Packed, add_family
 from .raised import decode_error, encode_error
 from .registry import register_type
@@ -25,4 +26,5 @@ __all__ = [
     "encode",
     "encode_error",
     "register_type",
+    "trust_exceptions_of",
 ]

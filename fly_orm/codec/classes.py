@@ -9,8 +9,13 @@ from .raisable import may_travel
 from .registry import BY_CLASS, registered
 from .unsupported import CodecError
 
-#: Packages whose exception classes are known wherever the package has been imported.
-_PACKAGES = ("builtins", "psycopg2", "peewee", "pony.orm")
+#: Packages whose exception classes are known wherever the class's module has been imported.
+_trusted = {"builtins", "psycopg2"}
+
+
+def trust_exceptions_of(package: str) -> None:
+    """Let exceptions travel as themselves if their class is defined in a package. Adding it again changes nothing."""
+    _trusted.add(package)
 
 
 def reference(cls: type[BaseException]) -> str | None:
@@ -47,4 +52,4 @@ def referred(text: str) -> type[Exception]:
 
 
 def _allowed(module: str) -> bool:
-    return any(module == package or module.startswith(f"{package}.") for package in _PACKAGES)
+    return any(module == package or module.startswith(f"{package}.") for package in _trusted)

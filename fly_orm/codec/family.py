@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -36,20 +37,25 @@ class Family(Protocol):
     prefix: str
     """Short and unique; the wire names the family by it."""
 
+    @abstractmethod
     def knows(self, cls: type) -> bool:
         """Whether instances of a class belong to the family. Called for classes that nobody has registered."""
 
+    @abstractmethod
     def pack(self, instance: Any) -> Packed:
         """What stands for an instance; NotPortable, saying why and what to do, if it cannot travel."""
 
+    @abstractmethod
     def unpack(self, packed: Packed) -> Any:
         """The instance; CodecError if ``packed`` does not fit a class known here. No constructor of it is run."""
 
     def error_name(self, cls: type[BaseException]) -> str | None:
         """The name of an exception class that comes with a class of the family; None if it is none."""
+        return None
 
     def error_class(self, name: str) -> type | None:
         """The exception class of that name; None if it is not known here."""
+        return None
 
 
 FAMILIES: dict[str, Family] = {}

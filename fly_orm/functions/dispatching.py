@@ -81,7 +81,7 @@ def dispatch(
         raise
     late, waited = _wait(answer.reply, ours, options.wait)
     for router in ours:
-        router.wrapped.forget_cached_results()
+        router.wrapped.clear_cached_results()
     served = Served(
         route=Route.PRIMARY if message.on_primary else Route.REGION,
         why=f"a call of {function.name}",

@@ -24,11 +24,10 @@ from .wrapped_database import WrappedDatabase
 class Router:
     """The routing of one database. Thread-safe and fork-safe."""
 
-    def __init__(self, wrapped: WrappedDatabase, options: Options, exceptions: Any = None) -> None:
-        """``exceptions`` is a module with the DB-API's exception names, which the ORM's callers catch."""
+    def __init__(self, wrapped: WrappedDatabase, options: Options) -> None:
         self.wrapped = wrapped
         self.settings = options.settings
-        self.exceptions = exceptions
+        self.exceptions = wrapped.exceptions
         self.connect = wrapped.connect
         self.classify = Classifier(options.primary_functions)
         self.freshness = Freshness(options, lambda: self.name, lambda: self.local.replica)

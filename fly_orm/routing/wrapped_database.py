@@ -1,41 +1,64 @@
-"""What the router asks of the ORM's database object that was wrapped."""
+"""What the router asks of the database object that was wrapped."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 
 class WrappedDatabase(Protocol):
-    """A database object of some ORM, as its adapter presents it. Any thread may call."""
+    """A wrapped database object, as its adapter presents it to the router.
 
+    Derive from this class: what you do not define then does nothing, as is right for a library that neither defers
+    writes nor caches results. Any thread may call any of these methods, and "open" means what the calling thread has
+    open: connections of other threads are not touched.
+    """
+
+    exceptions: Any = None
+    """A module, or another namespace, with the exception names of the DB-API (PEP 249) that callers of this database
+    catch besides psycopg2's. fly_orm's own errors are then instances of its ``OperationalError`` or
+    ``NotSupportedError`` as well. None if callers catch psycopg2's classes."""
+
+    @abstractmethod
     def name(self) -> str:
-        """The name of the Postgres database; ConfigurationError while it is not known yet."""
-        ...
+        """The name of the Postgres database. ConfigurationError as long as the object has not been told."""
 
+    @abstractmethod
     def connect(self) -> Any:
-        """A new driver connection with the database's own parameters, in autocommit, that is not routed."""
-        ...
+        """A new psycopg2 connection with the parameters of the database, in autocommit mode, and not routed.
 
-    def in_transaction(self) -> bool:
-        """Whether the calling thread has a transaction open."""
-        ...
-
-    def call(self) -> AbstractContextManager[None]:
-        """A block in which this thread runs a function for a caller elsewhere, as if for a request of its own.
-
-        At its end no transaction is open. A connection may stay open for the thread's next call.
+        fly_orm uses it to ask the local server about its state, and on a node to execute what others forward. Pass the
+        parameters through :func:`~fly_orm.adapters.base.unrouted`. The caller closes the connection. psycopg2's errors
+        pass; NotSupported if connections of this object cannot be routed.
         """
-        ...
+
+    @abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether the calling thread has a transaction open, in which an ``@on_primary`` function must not be called.
+
+        Reads that the library made in autocommit mode do not count.
+        """
+
+    @abstractmethod
+    def close_thread_connections(self) -> None:
+        """Close the connections that the calling thread has open. Called when a thread of a node ends."""
+
+    def function_scope(self) -> AbstractContextManager[None]:
+        """A context manager around a function that the calling thread runs on behalf of another node.
+
+        When it exits, no transaction is open, so that the next function inherits nothing. Connections may stay open for
+        it, with the session settings of a new one. If entering raises, the function does not run.
+        """
+        return nullcontext()
 
     def flush(self) -> None:
-        """Send what the ORM has put off, now that such a function has returned; raises what comes of it."""
-        ...
+        """Send the writes that the library has deferred. Called when such a function has returned, within its scope.
 
-    def forget_cached_results(self) -> None:
-        """Forget the results of queries that the caller's session has cached: a function elsewhere may have written."""
-        ...
+        What this raises counts as raised by the function.
+        """
+        return
 
-    def disconnect(self) -> None:
-        """Close what the calling thread has open."""
-        ...
+    def clear_cached_results(self) -> None:
+        """Forget the query results that are cached for the caller. Another node may have changed what they show."""
+        return

@@ -188,7 +188,7 @@ def _databases() -> ExitStack:
     """A block in which every wrapped database is ready for a function, and left without a transaction."""
     with ExitStack() as stack:
         for router in routers():
-            stack.enter_context(router.wrapped.call())
+            stack.enter_context(router.wrapped.function_scope())
         return stack.pop_all()
 
 
@@ -196,6 +196,6 @@ def _disconnect() -> None:
     """Close what a worker's thread has open."""
     for router in routers():
         try:
-            router.wrapped.disconnect()
+            router.wrapped.close_thread_connections()
         except Exception as error:  # noqa: BLE001  # an ORM may raise anything, and the thread ends all the same
             log.warning("a connection to %r was not closed: %s", router.name, error)

@@ -69,7 +69,7 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
         if seconds > age:
             session.doubt(database, seconds - age)
     for router in routers():
-        router.wrapped.forget_cached_results()
+        router.wrapped.clear_cached_results()
 
 
 def check_can_carry() -> None:

@@ -16,13 +16,13 @@ import psycopg2.errors
 import pytest
 
 from fly_orm import errors
-from fly_orm.adapters.peewee import models as peewee_values
+from fly_orm.adapters.loading import load_adapter
 from fly_orm.codec import CodecError, decode, decode_error, encode, encode_error, register_type
 from fly_orm.postgres.sql_error import rebuild
 from fly_orm.protocol.messages import SQLError
 from fly_orm.routing.errors import as_driver_error
 
-peewee_values.install()
+load_adapter("peewee")
 ExceptionGroup: Any = getattr(builtins, "ExceptionGroup", None)
 _numbers = itertools.count()
 
@@ -334,6 +334,7 @@ def test_a_peewee_error_arrives_with_the_drivers():
 
 def test_ponys_errors_arrive_where_pony_is_used():
     core = pytest.importorskip("pony.orm.core")
+    load_adapter("pony")
     error = core.IntegrityError(psycopg2.IntegrityError("dup"), "dup")
     copy = arrived(error)
     assert type(copy) is core.IntegrityError

@@ -10,7 +10,7 @@ import pytest
 from psycopg2 import extensions as ext
 from psycopg2 import extras
 
-from fly_orm.adapters.peewee.adapter import _routed_adapter
+from fly_orm.adapters.peewee.routing import _routed_class
 from fly_orm.driver.classes import cursor_classes
 from fly_orm.errors import NotDelivered
 from fly_orm.postgres.sql_error import _remote_class
@@ -38,7 +38,7 @@ def test_the_class_has_the_names_of_the_other_and_its_own_bases_and_attributes()
         (cursor_classes(ext.cursor).remote, ext.cursor),
         (type(as_driver_error(NotDelivered("x"), peewee)), NotDelivered),
         (_remote_class(psycopg2.DataError), psycopg2.DataError),
-        (_routed_adapter(peewee.Psycopg2Adapter, None), peewee.Psycopg2Adapter),
+        (_routed_class(peewee.Psycopg2Adapter, None), peewee.Psycopg2Adapter),
     ],
 )
 def test_every_such_class_is_known_by_the_name_that_its_users_know(made, like):

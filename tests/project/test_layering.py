@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
@@ -106,6 +107,11 @@ def test_each_foreign_package_is_imported_in_one_place(foreign, allowed):
         if any(module.split(".")[0] == foreign for module in imports(path))
     }
     assert {name for name in found if not any(name.startswith(place) for place in allowed)} == set()
+
+
+def test_only_the_adapters_know_an_orm():
+    places = [ROOT / "fly_orm" / "wrapping.py", *(ROOT / "fly_orm" / "codec").rglob("*.py")]
+    assert {str(path) for path in places if re.search("peewee|pony", path.read_text(), re.IGNORECASE)} == set()
 
 
 def test_the_environment_is_read_in_one_place():

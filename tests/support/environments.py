@@ -41,13 +41,13 @@ def pip(*arguments, python=sys.executable):
         pytest.fail(f"pip {arguments[0]}: {done.stderr}")
 
 
-def wheel(folder, name, entry_points="", **modules):
-    """A wheel of a distribution that consists of these modules and provides these transports."""
+def wheel(folder, name, entry_points="", *, group="fly_orm.transports", **modules):
+    """A wheel of a distribution that consists of these modules and provides these plug-ins, by default transports."""
     info = f"{name.replace('-', '_')}-1.0.dist-info"
     contents = {f"{module}.py": code for module, code in modules.items()}
     contents[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
     contents[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    contents[f"{info}/entry_points.txt"] = f"[fly_orm.transports]\n{entry_points}\n"
+    contents[f"{info}/entry_points.txt"] = f"[{group}]\n{entry_points}\n"
     record = "".join(f"{path},sha256={_digest(text)},{len(text.encode())}\n" for path, text in contents.items())
     contents[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
     path = folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl"

@@ -1,8 +1,8 @@
-"""peewee's models as arguments and results of functions that run on other nodes.
+"""peewee's model instances as arguments and results of functions that run on other nodes.
 
-An instance travels with what it has loaded: the raw values of its fields, related instances, and what a query has put
-beside them under an alias. What ``prefetch`` keeps of the instances that refer to it stays behind, and is queried when
-somebody asks for it. Nothing of it is dirty when it arrives.
+An instance travels with everything that it has loaded: the raw values of its fields, related instances, and the
+attributes that a query added under an alias. Instances that ``prefetch`` attached through a backref stay behind, and
+are queried when they are accessed. When it arrives, no field is dirty.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import Any
 
 import peewee
 
-from ...codec import CodecError, Packed, add_family
 from ...codec.names import found, wire_name
 from ...codec.shapes import check_names
 from ...errors import NotPortable
+from ..base import CodecError, Family, Packed
 
-#: What peewee itself keeps on an instance.
+#: The attributes of an instance that are peewee's own.
 _OWN = frozenset({"__data__", "__rel__", "_dirty"})
 
 
-class PeeweeFamily:
-    """The models of this process, by ``module:QualName``."""
+class PeeweeFamily(Family):
+    """The models of this process, by the name ``module:QualName``."""
 
     prefix = "peewee"
 
     def knows(self, cls: type) -> bool:
-        return issubclass(cls, peewee.Model) and cls is not peewee.Model
+        return _is_model(cls)
 
     def pack(self, instance: Any) -> Packed:
         model = type(instance)
         name = wire_name(model)
         if _find(name) is not model:
-            raise NotPortable(f"{name} names another model than that of this instance; give one of them another name")
+            raise NotPortable(f"the name {name} is taken by another model than this instance's; rename one of them")
         backrefs = {field.backref for field in model._meta.backrefs}
         extras = {key: value for key, value in vars(instance).items() if key not in _OWN and key not in backrefs}
         return Packed(name=name, fields=(instance.__data__, instance.__rel__), extras=extras)
@@ -41,9 +41,9 @@ class PeeweeFamily:
     def unpack(self, packed: Packed) -> Any:
         model = _find(packed.name)
         if model is None:
-            raise CodecError(f"there is no model {packed.name!r:.200} here, or more than one; import its module")
+            raise CodecError(f"this process has no model {packed.name!r:.200}, or more than one; import its module")
         if len(packed.fields) != 2:
-            raise CodecError("an instance of a model has its data and its related instances")
+            raise CodecError("a model instance consists of its data and its related instances")
         data, related = (dict(values) for values in packed.fields)
         check_names(packed.name, data.keys() | related.keys(), model._meta.fields, missing=False)
         instance = model.__new__(model)
@@ -62,12 +62,8 @@ class PeeweeFamily:
         return None if model is None else model.DoesNotExist
 
 
-FAMILY = PeeweeFamily()
-
-
-def install() -> None:
-    """Let instances of peewee's models travel. Doing so again changes nothing."""
-    add_family(FAMILY)
+def _is_model(cls: type) -> bool:
+    return issubclass(cls, peewee.Model) and cls is not peewee.Model
 
 
 def _models() -> Iterator[Any]:
@@ -81,9 +77,9 @@ def _models() -> Iterator[Any]:
 
 
 def _find(name: str) -> Any:
-    """The model of that name: the one that its module has, or else the only one alive; None if there is no such."""
+    """The model of that name: the one that its module contains, or else the only one in memory; None otherwise."""
     model = found(*_split(name))
-    if isinstance(model, type) and FAMILY.knows(model) and wire_name(model) == name:
+    if isinstance(model, type) and _is_model(model) and wire_name(model) == name:
         return model
     alive = [model for model in _models() if wire_name(model) == name]
     return alive[0] if len(alive) == 1 else None

@@ -1,1 +1,5 @@
-"""The adapter for Pony."""
+"""The adapter of Pony. It wraps a ``Database``, whether it is bound to PostgreSQL already or will be."""
+
+from .adapter import PonyAdapter
+
+__all__ = ["PonyAdapter"]

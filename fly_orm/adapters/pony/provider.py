@@ -1,4 +1,4 @@
-"""Pony's pool and provider for PostgreSQL, routed: what only Pony knows, they tell the connection."""
+"""Pony's pool and provider for PostgreSQL, which open routed connections and tell them what only Pony knows."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ import psycopg2
 from pony.orm import core, dbapiprovider
 from pony.orm.dbproviders.postgres import PGPool, PGProvider
 
-from ...driver.connection import RoutingConnection
-from ...driver.connector import Connector
 from ...driver.recording import RecordingConnection
 from ...errors import FlyOrmError
 from ...postgres.subclasses import named_like
-from ...routing.router import Router
 from ...sessions.context import current
 from ...sessions.observing import unobserved
+from ..base import Connector, Router, RoutingConnection
 
 log = logging.getLogger("fly_orm")
 
-#: Of a SessionCache: whether raw SQL has run since the last commit.
+#: An attribute of a SessionCache: whether raw SQL that may write has run since the last commit.
 _RAW = "_fly_orm_raw"
 
 
 class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
-    """Pony's pool, a connection for each thread, of which those to a replica are routed."""
+    """Pony's pool, which has one connection per thread. Connections to a replica are routed."""
 
     router: Router
     connector: Connector
@@ -50,59 +48,62 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
         except psycopg2.Error as error:
             if not isinstance(con, RoutingConnection):
                 raise
-            # The db_session is over, and what it wrote is committed. The pool has dropped the connection.
+            # The db_session is over and its writes are committed. The pool has dropped the connection.
             log.warning("the connection to the replica was lost: %s", str(error).strip())
-        _defer_transactions(con)  # a suspended generator goes on with it, after others
+        _defer_transactions(con)  # a suspended generator continues with this connection after others have used it
 
 
 class RoutingProvider(PGProvider):  # type: ignore[misc]
-    """Pony's provider for PostgreSQL, which tells the connection what kind of db_session it serves."""
+    """Pony's provider for PostgreSQL. It tells the connection whether the current db_session may read locally."""
 
     router: Router
     wrapped: Any
     """The router's view of the database."""
 
     def get_pool(self, *args: Any, **kwargs: Any) -> Any:
-        pool = routed_pool(self.router)(self.dbapi_module, *args, **kwargs)
-        self.wrapped.pool = pool  # the provider itself is the database's only when it has connected
+        pool = _routed_pool(self.router)(self.dbapi_module, *args, **kwargs)
+        self.wrapped.pool = pool  # Database.provider is set only after the first connection
         return pool
 
     def set_transaction_mode(self, connection: Any, cache: Any) -> Any:
-        self._choose_where_to_read(connection, cache)
+        self._choose_route_of_reads(connection, cache)
         return super().set_transaction_mode(connection, cache)
 
-    def _choose_where_to_read(self, connection: Any, cache: Any) -> None:
-        """Let a db_session read on the replica until it writes, unless nothing would tell that what it read was old."""
+    def _choose_route_of_reads(self, connection: Any, cache: Any) -> None:
+        """Let a db_session read from the replica until it writes, unless optimistic checks are off.
+
+        Without these checks, nothing would detect a stale read.
+        """
         session = cache.db_session
         unchecked = session is not None and (session.immediate or not session.optimistic)
         if isinstance(connection, RoutingConnection):
             connection.defers_transactions = not (unchecked or getattr(cache, _RAW, False))
 
     def should_reconnect(self, exc: Any) -> bool:
-        """Whether Pony may repeat a statement on another connection: never in the middle of a transaction."""
+        """Whether Pony may repeat a statement on a new connection. Never within a transaction."""
         cache = core.local.db2cache.get(self.database)
         in_transaction = cache is not None and cache.in_transaction
         return not (in_transaction or isinstance(exc, FlyOrmError)) and bool(super().should_reconnect(exc))
 
     def connect(self) -> Any:
-        with _as_ours():
+        with _own_errors_unwrapped():
             return super().connect()
 
     def execute(self, cursor: Any, sql: Any, arguments: Any = None, returning_id: Any = False) -> Any:
-        with _as_ours():
+        with _own_errors_unwrapped():
             return super().execute(cursor, sql, arguments, returning_id)
 
     def commit(self, connection: Any, cache: Any = None) -> None:
-        with _as_ours():
+        with _own_errors_unwrapped():
             super().commit(connection, cache)
         if cache is not None:
             setattr(cache, _RAW, False)
-            self._choose_where_to_read(connection, cache)
+            self._choose_route_of_reads(connection, cache)
 
 
 @contextmanager
-def _as_ours() -> Iterator[None]:
-    """Let fly_orm's own errors, which are Pony's as well, out of those that Pony wraps around them."""
+def _own_errors_unwrapped() -> Iterator[None]:
+    """Raise fly_orm's own errors themselves, without the exceptions that Pony wraps around them."""
     try:
         yield
     except dbapiprovider.DBException as error:
@@ -117,37 +118,53 @@ def _defer_transactions(connection: Any) -> None:
         connection.defers_transactions = True
 
 
+def obstacle(provider: type) -> str | None:
+    """Why the connections of a provider of this class cannot be routed, as a clause; None if they can."""
+    if provider is PGProvider or issubclass(provider, RoutingProvider):
+        return None
+    dialect = getattr(provider, "dialect", None) or provider.__name__
+    return f"this Pony database is bound to {dialect} ({provider.__name__}), and not to PostgreSQL through psycopg2"
+
+
+def route_bound(provider: Any, router: Router) -> None:
+    """Let the provider of a bound database open routed connections from now on."""
+    provider.__class__ = routed_provider(router)
+    provider.pool.__class__ = _routed_pool(router)
+
+
 def routed_provider(router: Router) -> type:
     """The class of the provider of a database whose connections are routed."""
     made: type = named_like(PGProvider, RoutingProvider, router=router, wrapped=router.wrapped)
     return made
 
 
-def routed_pool(router: Router) -> type:
-    """The class of its pool."""
+def _routed_pool(router: Router) -> type:
     made: type = named_like(PGPool, RoutingPool, router=router, connector=Connector(router))
     return made
 
 
 def route_raw_sql(database: Any) -> None:
-    """Let raw SQL that Pony takes for a write, a SELECT included, run on the primary until the next commit."""
+    """Let raw SQL run on the primary, together with everything after it until the next commit.
+
+    Pony treats all raw SQL as a write, even a SELECT.
+    """
     exec_sql, get_connection = database._exec_sql, database.get_connection
 
     def routed_exec_sql(
         sql: Any, arguments: Any = None, returning_id: Any = False, start_transaction: Any = False
     ) -> Any:
         if start_transaction:
-            _read_there(database)
+            _read_from_primary(database)
         return exec_sql(sql, arguments, returning_id, start_transaction)
 
     def routed_get_connection() -> Any:
-        _read_there(database)
+        _read_from_primary(database)
         return get_connection()
 
     database._exec_sql, database.get_connection = routed_exec_sql, routed_get_connection
 
 
-def _read_there(database: Any) -> None:
+def _read_from_primary(database: Any) -> None:
     cache = database._get_cache()
     setattr(cache, _RAW, True)
     if isinstance(cache.connection, RoutingConnection):

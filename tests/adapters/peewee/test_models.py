@@ -13,12 +13,13 @@ import msgspec
 import peewee
 import pytest
 
-from fly_orm.adapters.peewee import models as peewee_values
+from fly_orm.adapters.loading import load_adapter
+from fly_orm.adapters.peewee.models import PeeweeFamily
 from fly_orm.codec import CodecError, add_family, decode, decode_error, encode, encode_error
 from fly_orm.errors import ConfigurationError, NotPortable
 from tests.support import ROOT
 
-peewee_values.install()
+load_adapter("peewee")
 
 
 class Base(peewee.Model):
@@ -187,7 +188,7 @@ def test_a_model_that_no_module_holds_is_known_while_it_is_the_only_one_of_its_n
     assert back(model(text="x")).text == "x"
     assert type(decode_error(encode_error(model.DoesNotExist()))) is model.DoesNotExist
     other = local()
-    with pytest.raises(NotPortable, match=r"Local names another model than that of this instance"):
+    with pytest.raises(NotPortable, match=r"Local is taken by another model than this instance's"):
         encode(other(text="x"), "the result")
     del other, model
     gc.collect()
@@ -216,7 +217,7 @@ def test_fields_of_another_release_are_named():
     ],
 )
 def test_only_models_are_made(name):
-    with pytest.raises(CodecError, match="there is no model"):
+    with pytest.raises(CodecError, match="this process has no model"):
         decode(packed(name, []))
 
 
@@ -227,7 +228,7 @@ def test_what_peewee_keeps_on_an_instance_cannot_be_forged():
 
 
 def test_installing_again_changes_nothing_and_a_prefix_is_taken_once():
-    peewee_values.install()
+    add_family(PeeweeFamily())
     assert back(Tweet(text="x")).text == "x"
 
     class Other:

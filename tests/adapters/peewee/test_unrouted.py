@@ -43,9 +43,9 @@ def test_another_database_is_left_alone_in_the_primary_region_and_refused_elsewh
 @pytest.mark.parametrize(
     ("database", "complaint"),
     [
-        (SqliteDatabase(":memory:"), "SqliteDatabase is no PostgresqlDatabase, so"),
+        (SqliteDatabase(":memory:"), "SqliteDatabase is not a PostgresqlDatabase, so"),
         (peewee.DatabaseProxy(), r"this DatabaseProxy has no database yet; call its initialize\(\)"),
-        (Item, "wrap\\(\\) takes a database object of peewee, not <Model: Item>"),
+        (Item, "wrap\\(\\) takes a peewee database, not <Model: Item>"),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_the_reason(

@@ -490,7 +490,7 @@ def test_what_is_no_database_of_pony_is_refused() -> None:
         name = orm.Required(str)
 
     for wrong in (Item, orm.db_session):
-        with pytest.raises(fly_orm.ConfigurationError, match="wrap\\(\\) takes a database object of"):
+        with pytest.raises(fly_orm.ConfigurationError, match="takes a Pony Database, not"):
             fly_orm.wrap(wrong, settings=settings("syd"))
 
 

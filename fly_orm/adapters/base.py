@@ -1,0 +1,81 @@
+"""The interface of adapters, and everything that the author of one imports.
+
+An adapter makes the connections of an ORM, or of another library on top of psycopg2, routed ones.
+``docs/adapters.md`` builds one. These names, and those in :mod:`fly_orm.errors`, are stable: they change with a major
+release, after one that warns. Other modules of fly_orm may change at any time.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..codec import CodecError, Family, Packed
+from ..driver.connection import RoutingConnection
+from ..driver.connector import Connector, unrouted
+from ..routing.options import Options
+from ..routing.router import Router
+from ..routing.wrapped_database import WrappedDatabase
+
+__all__ = [
+    "Adapter",
+    "CodecError",
+    "Connector",
+    "Family",
+    "Options",
+    "Packed",
+    "Router",
+    "RoutingConnection",
+    "WrappedDatabase",
+    "unrouted",
+]
+
+
+class Adapter(Protocol):
+    """Wraps the database objects of one ORM, or of another library on top of psycopg2.
+
+    Its distribution registers it in the entry-point group ``fly_orm.adapters``. The entry point's *name* is the
+    top-level package that the library defines its database classes in, such as ``shop_orm``: objects of these classes
+    and of their subclasses belong to this adapter. The entry point's *object* is a class, or a function, that returns
+    the adapter. It is called without arguments when the first such object is wrapped, so that nobody imports a library
+    that is not in use, and the adapter is kept for the life of the process.
+
+    Derive from this class: what a later release adds to it then has a default. :func:`fly_orm.wrap` is called by one
+    thread at a time; the other methods may be called by any.
+    """
+
+    @abstractmethod
+    def wrap(self, database: Any, options: Options) -> Any:
+        """The same object, whose connections are routed from now on. Wrapping an object twice is the same as once.
+
+        ``options`` holds the arguments of :func:`fly_orm.wrap` and is passed on to the :class:`Router`. Three cases
+        depend on ``options.settings.topology``: where ``primary_region`` is None, there is one region only, and the
+        connections stay as they are, although the object has a router, so that it can be served and keep a session's
+        watermark; where ``is_primary`` is true, a database that cannot be routed is returned as it is; everywhere else
+        it is an error.
+
+        Raises ConfigurationError for an object that is not a database, or that is in use (routing cannot begin inside a
+        transaction), and NotSupported for a database that does not connect to PostgreSQL through psycopg2.
+        """
+
+    @abstractmethod
+    def router_of(self, database: Any) -> Router | None:
+        """The router of an object that has been wrapped; None if it has none."""
+
+    @abstractmethod
+    def why_unrouted(self, database: Any) -> str:
+        """Why an object that has been wrapped has no router, as the text of an error for whoever wants to serve it."""
+
+    def families(self) -> Sequence[Family]:
+        """How instances of the library's classes, such as models, travel between nodes as arguments and results."""
+        return ()
+
+    def exception_packages(self) -> Sequence[str]:
+        """Packages whose exception classes travel between nodes as themselves, by their names.
+
+        An exception of such a class is made without calling its ``__init__``, in every process where the adapter is
+        loaded and the class's module has been imported. Name only packages of the library: every node that holds
+        the secret can have any exception class in them raised.
+        """
+        return ()

@@ -1,0 +1,82 @@
+"""Routes the connections that a peewee database opens."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import peewee
+
+from ...errors import NotSupported
+from ...postgres.subclasses import named_like
+from ...sessions.context import current_invocation
+from ..base import Connector, Router
+
+#: Subclasses of PostgresqlDatabase for another database or driver. They are compared by name, since few applications
+#: have installed what their modules import.
+_UNROUTABLE = frozenset({"CockroachDatabase", "AsyncDatabaseMixin"})
+
+
+def obstacle(database: Any) -> str | None:
+    """Why the connections of a database cannot be routed, as a clause; None if they can."""
+    kind = type(database).__name__
+    adapter = getattr(database, "_adapter", None)
+    if not isinstance(database, peewee.PostgresqlDatabase):
+        return f"{kind} is not a PostgresqlDatabase"
+    if _UNROUTABLE.intersection(cls.__name__ for cls in type(database).__mro__):
+        return f"{kind} does not connect to PostgreSQL through psycopg2, although it derives from PostgresqlDatabase"
+    if isinstance(adapter, peewee.Psycopg3Adapter):
+        return f"this {kind} uses psycopg 3 (to use psycopg2, leave out prefer_psycopg3)"
+    if not isinstance(adapter, peewee.Psycopg2Adapter):
+        return f"{kind} does not connect through psycopg2"
+    return None
+
+
+def route(database: Any, router: Router) -> None:
+    """Let the connections that a database opens from now on be routed, even after another init()."""
+    adapter = database._adapter
+    adapter.__class__ = _routed_class(type(adapter), router)
+    # init() instantiates one of these two.
+    database.psycopg2_adapter = type(adapter)
+    database.psycopg3_adapter = _refuse_psycopg3
+    database._initialize_connection = _initializing(database._initialize_connection, router)
+
+
+def connect_unrouted(database: Any, parameters: dict[str, Any]) -> Any:
+    """A connection as peewee opens it, whether the database is routed or not."""
+    adapter = database._adapter
+    connect = adapter.connect_unrouted if isinstance(adapter, _RoutedAdapter) else adapter.connect
+    return connect(database, **parameters)
+
+
+class _RoutedAdapter:
+    """Goes in front of the class of a database's own adapter, which is what peewee calls the part that connects."""
+
+    connector: Connector
+
+    def connect(self, db: Any, **params: Any) -> Any:
+        return self.connector.open(super().connect, db, **params)  # type: ignore[misc]  # the other base has it
+
+    def connect_unrouted(self, db: Any, **params: Any) -> Any:
+        return super().connect(db, **params)  # type: ignore[misc]
+
+
+def _routed_class(own: type, router: Router) -> type:
+    made: type = named_like(own, _RoutedAdapter, own, connector=Connector(router))
+    return made
+
+
+def _initializing(initialize: Any, router: Router) -> Any:
+    """The database's hook for new connections. The session settings that it makes are not left by a function."""
+
+    def initialized(connection: Any) -> None:
+        invocation = current_invocation()
+        left = invocation is not None and invocation.of(router).leaves_state
+        initialize(connection)
+        if invocation is not None:
+            invocation.of(router).leaves_state = left
+
+    return initialized
+
+
+def _refuse_psycopg3() -> NoReturn:
+    raise NotSupported("a wrapped database connects through psycopg2; call init() without prefer_psycopg3")

@@ -1,0 +1,101 @@
+"""A peewee database as the router sees it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import peewee
+from psycopg2 import extensions as ext
+
+from ...errors import ConfigurationError, NotSupported
+from ...postgres.libpq import has_input
+from ...sessions.context import current_invocation
+from ..base import WrappedDatabase, unrouted
+from .routing import connect_unrouted, obstacle
+
+log = logging.getLogger("fly_orm")
+
+
+class WrappedPeewee(WrappedDatabase):
+    """peewee keeps one connection per thread. It neither defers writes nor caches results."""
+
+    exceptions = peewee
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def name(self) -> str:
+        name = self._database.database
+        if name is None:
+            raise ConfigurationError("this database has no name yet; call its init() before using it")
+        if "=" in name or "://" in name:
+            return ext.parse_dsn(name).get("dbname") or ""
+        return str(name)
+
+    def connect(self) -> Any:
+        why = obstacle(self._database)
+        if why is not None:
+            raise NotSupported(f"{why}, so fly_orm cannot serve it")
+        connection = connect_unrouted(self._database, unrouted(self._database.connect_params))
+        connection.autocommit = True
+        return connection
+
+    def in_transaction(self) -> bool:
+        return bool(self._database.in_transaction()) or (self._is_open() and not _is_idle(self._database.connection()))
+
+    def close_thread_connections(self) -> None:
+        if not self._database.is_closed():
+            self._database.close()
+
+    @contextmanager
+    def function_scope(self) -> Iterator[None]:
+        database = self._database
+        if self._is_open() and _was_lost(database.connection()):
+            database.close()
+        if not (database.deferred or database.autoconnect):
+            database.connect(reuse_if_open=True)
+        try:
+            yield
+        finally:
+            if not database.deferred:
+                self._clean_up()
+
+    def _is_open(self) -> bool:
+        """Whether this thread has a psycopg2 connection open."""
+        return not self._database.is_closed() and isinstance(self._database.connection(), ext.connection)
+
+    def _clean_up(self) -> None:
+        """Roll back an open transaction, and close the connection unless the next function can use it as it is."""
+        database = self._database
+        pooled = hasattr(database, "manual_close")
+        in_transaction = self.in_transaction()
+        if in_transaction:
+            log.warning("a function left a transaction on %r open; it is rolled back", self.name())
+            while database.in_transaction():
+                database.pop_transaction()
+        if in_transaction or (self._is_open() and self._has_changed()):
+            database.manual_close() if pooled else database.close()
+        elif pooled:
+            database.close()  # back to its pool
+
+    def _has_changed(self) -> bool:
+        """Whether the connection of this thread differs from a new one in its modes or its session settings."""
+        connection, invocation = self._database.connection(), current_invocation()
+        modes = connection.autocommit, connection.readonly, connection.deferrable
+        return (
+            modes != (True, None, None)
+            or connection.isolation_level != self._database._isolation_level
+            or (invocation is not None and invocation.of(self._database._fly_orm).leaves_state)
+        )
+
+
+def _is_idle(connection: ext.connection) -> bool:
+    return connection.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
+
+
+def _was_lost(connection: ext.connection) -> bool:
+    """Whether a connection has lost its server while it was idle."""
+    return bool(connection.closed) or has_input(connection)
