@@ -1,1 +1,4 @@
-"""What psycopg2's callers see: its connections and cursors, routed."""
+"""What psycopg2's callers see: its connections and cursors, routed.
+
+May import ``routing`` and what that may import.
+"""

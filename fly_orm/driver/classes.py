@@ -1,4 +1,4 @@
-"""Which classes a cursor class becomes when it is routed."""
+"""The routed classes of the cursor classes that applications use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _classes: dict[Any, CursorClasses] = {}
 
 
 def cursor_classes(factory: Any) -> CursorClasses:
-    """The routed classes of a cursor class, whose own methods stay in front."""
+    """The routed classes of a cursor class, whose own methods come first."""
     known = _classes.get(factory)
     if known is not None:
         return known

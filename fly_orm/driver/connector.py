@@ -15,11 +15,11 @@ from .mixing import mix
 from .read_only import ReadOnlyConnection
 from .recording import RecordingConnection
 
-#: Parameters of ``psycopg2.connect`` that make the connection or its cursors something else than psycopg2's own.
+#: Parameters of ``psycopg2.connect`` that replace psycopg2's own connection or cursor class.
 _FACTORIES = ("connection_factory", "cursor_factory")
-#: A connection that only waits notices within seconds that its server is gone; the database's own parameters win.
+#: Lets a connection that only waits notice within seconds that its server is gone. The database's own parameters win.
 _KEEPALIVE = {
-    "connect_timeout": 3,  # less than a request has, so that it is refused in time
+    "connect_timeout": 3,  # shorter than a request takes at most, so that it can be refused in time
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -28,12 +28,12 @@ _KEEPALIVE = {
 
 
 def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of ``psycopg2.connect`` for a connection of fly_orm's own, given those of a database."""
+    """The parameters of a database, for a connection that fly_orm itself uses."""
     return {**_KEEPALIVE, **{name: value for name, value in parameters.items() if name not in _FACTORIES}}
 
 
 class Connector:
-    """Opens the connections of one database, routed ones where its server is a replica. Thread-safe."""
+    """Opens the connections of one database; they are routed if they reach a replica. Thread-safe."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -42,8 +42,8 @@ class Connector:
     def open(self, connect: Callable[..., Any], *args: Any, **parameters: Any) -> Any:
         """What ``connect`` returns, given the class of a routed connection as ``connection_factory``.
 
-        The class is derived from the ``connection_factory`` among the parameters, if there is one; NotSupported if that
-        is no class.
+        The class derives from the ``connection_factory`` among the parameters, if there is one. Raises NotSupported if
+        that is not a class.
         """
         own = parameters.pop("connection_factory", None) or ext.connection
         try:
@@ -66,11 +66,11 @@ class Connector:
         return routed
 
     def _with_hint(self, error: psycopg2.OperationalError) -> psycopg2.OperationalError:
-        """The driver's error, and what fly_orm expects to find where the connection failed."""
+        """The driver's error, with a hint which server the address has to reach."""
         topology = self._router.settings.topology
         if isinstance(error, FlyOrmError) or topology.is_primary:
             return error
         return type(error)(
-            f"{str(error).rstrip()}\nIn region {topology.region!r} the database's address has to be that of this "
-            "region's replica; where there is none, give the primary's, and writes go there directly"
+            f"{str(error).rstrip()}\nIn region {topology.region!r} the database's address must be that of the region's "
+            "own replica. If the region has no replica, use the primary's address; writes then go there directly."
         )

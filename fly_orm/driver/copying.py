@@ -1,4 +1,4 @@
-"""COPY between a file of the caller's and the primary, as psycopg2 does it with the local server."""
+"""COPY between a file of the caller's and the primary."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from psycopg2 import extensions as ext
 
 
 def read(file: Any, connection: Any) -> bytes:
-    """All that the file holds, in the client encoding."""
+    """The contents of the file, in the client encoding."""
     data = file.read()
     return data.encode(ext.encodings[connection.encoding]) if isinstance(data, str) else bytes(data)
 
 
 class _TrackedFile:
-    """A file to be written to, and whether it has been."""
+    """A file that knows whether it was written to."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -28,16 +28,16 @@ class _TrackedFile:
 
 
 class _TrackedText(_TrackedFile, io.TextIOBase):
-    """One that psycopg2 writes text to."""
+    """A text file: psycopg2 looks for the base class."""
 
 
 def tracked(file: Any) -> _TrackedFile:
-    """The file, for psycopg2 to write to."""
+    """The file, wrapped for psycopg2 to write to."""
     return (_TrackedText if isinstance(file, io.TextIOBase) else _TrackedFile)(file)
 
 
 def write(file: Any, data: bytes, connection: Any) -> None:
-    """Write what was copied out, as text if the file is a text file."""
+    """Write the copied data, as text if the file is a text file."""
     text = isinstance(file, io.TextIOBase)
     file.write(data.decode(ext.encodings[connection.encoding]) if text else data)
 

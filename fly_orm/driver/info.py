@@ -1,4 +1,4 @@
-"""What a routing connection says about itself."""
+"""``connection.info`` of a routing connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from psycopg2 import extensions as ext
 
 
 class RoutingInfo(ext.ConnectionInfo):
-    """``connection.info``, with the status of the transaction that is open on the primary."""
+    """psycopg2's own, except that the transaction status may be that of the primary."""
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)

@@ -1,4 +1,4 @@
-"""Puts a routed class below the user's own connection or cursor class."""
+"""Combines the user's own connection or cursor class with a routed one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from ..postgres.subclasses import named_like
 
 
 def mix(users: Any, routed: Any, **attributes: Any) -> Any:
-    """A class that is the user's, whose calls of psycopg2's methods reach the routed ones; it keeps the user's name."""
+    """The user's class, under its own name, whose calls to psycopg2's methods reach the routed class."""
     bases = (routed,) if issubclass(routed, users) else (users, routed)
     return named_like(users, *bases, **attributes)

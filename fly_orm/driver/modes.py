@@ -1,4 +1,4 @@
-"""A connection whose transaction modes are kept in Python, since its C half is mostly in autocommit."""
+"""The transaction modes of a connection, kept in Python because its C half is mostly in autocommit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .transaction_mode import TransactionMode
 
 
 class ConnectionModes(ext.connection):
-    """Answers for its modes as psycopg2's own connection does (psycopg2's manual, connection.set_session)."""
+    """Has the attributes and methods of psycopg2's connection for them (psycopg2's manual, connection.set_session)."""
 
     _mode: TransactionMode
     _begun: bool
-    """Whether a transaction was begun because the modes want one."""
+    """Whether the connection has begun a transaction by itself."""
 
     @property
     def status(self) -> int:
@@ -72,7 +72,7 @@ class ConnectionModes(ext.connection):
         self._change(self._mode.changed(isolation_level, readonly, deferrable, autocommit))
 
     def _change(self, mode: TransactionMode) -> None:
-        self._begun = True  # so that what follows begins no transaction
+        self._begun = True  # so that the statements below do not begin a transaction
         try:
             for sql in mode.session_changes(self._mode):
                 self.cursor(cursor_factory=ext.cursor).execute(sql)

@@ -1,4 +1,4 @@
-"""A server-side cursor on the primary, for a query of a transaction that runs there."""
+"""A named (server-side) cursor on the primary, for a query of a transaction that runs there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCROLL = {None: "", True: "SCROLL ", False: "NO SCROLL "}
 
 
 class RemoteNamedCursor(RemoteCursor):
-    """Fetches from the primary as it goes: a round trip per fetch, of ``itersize`` rows when iterated over."""
+    """Fetches from the primary: one round trip per fetch, and one per ``itersize`` rows of an iteration."""
 
     _declared = False
 
@@ -59,7 +59,7 @@ class RemoteNamedCursor(RemoteCursor):
         if self._declared and not self.closed and self.connection.holds_cursors:
             self._ask(f"CLOSE {self._identifier}")
         if self._declared and not self.closed and ext.cursor.query.__get__(self) is not None:
-            # The replica has refused it, but psycopg2 will close it there all the same.
+            # psycopg2 will send CLOSE to the replica, which refused to declare the cursor and needs one to close.
             with ext.cursor(self.connection) as here:
                 here.execute(f"DECLARE {self._identifier} CURSOR WITH HOLD FOR SELECT")
         self._declared = False

@@ -1,4 +1,4 @@
-"""A connection to a primary that does what one to a replica would, for development without a replica."""
+"""A connection to a primary that behaves like one to a replica, for development without a replica."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from ..classify import Kind, Statement
 from ..routing.decide import Decision
 from .connection import RoutingConnection
 
-#: What makes every transaction read-only that a replica would refuse to let write.
+#: With this setting a primary refuses the writes that a replica would refuse.
 _READ_ONLY = "default_transaction_read_only"
 _SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
-#: What leaves the modes of an open transaction alone: a read, once it has run, even fixes them.
+#: Statements that cannot change the modes of an open transaction; after a read, nothing can.
 _KEEP_MODES = frozenset({Kind.READ, Kind.COMMIT, Kind.ROLLBACK})
 
 
 class ReadOnlyConnection(RoutingConnection):
-    """One that routes whatever its server is: the session here is read-only, as on a replica (``FLY_ORM_READ_ONLY``).
+    """A connection that routes even on a primary, where its Postgres session is read-only (``FLY_ORM_READ_ONLY``).
 
-    Whatever runs here may switch that off for later transactions; the server reports it with the answer (Postgres
-    manual, libpq's PQparameterStatus), and it is undone before the next statement. Not by a startup option, which would
-    take the place of those in PGOPTIONS or a service file, and which a pooler such as PgBouncer may refuse. Through a
-    pooler that hides the setting, connecting fails with NotSupported.
+    A statement may switch that off for later transactions. The server reports it with the reply (Postgres manual,
+    PQparameterStatus), and it is switched on again before the next statement. A startup option would not do: it
+    replaces those in PGOPTIONS or a service file, and poolers such as PgBouncer may refuse it. Connecting through a
+    pooler that hides the setting raises NotSupported.
     """
 
     @property
@@ -29,7 +29,7 @@ class ReadOnlyConnection(RoutingConnection):
         return not self.closed and self._read_only and super().free
 
     def route(self, statement: Statement) -> Decision:
-        """As always, in a session that is read-only and stays so."""
+        """As for a replica, in a Postgres session that is read-only and stays so."""
         self._check_open()
         self._make_read_only()
         decision = super().route(statement)
@@ -41,8 +41,8 @@ class ReadOnlyConnection(RoutingConnection):
         if self.get_parameter_status(_READ_ONLY) is None:
             ext.connection.close(self)
             self._refuse(
-                f"FLY_ORM_READ_ONLY needs a server that reports {_READ_ONLY}: connect to PostgreSQL 14 or newer, with "
-                "no connection pooler in between, or switch it off"
+                f"FLY_ORM_READ_ONLY needs a server that reports {_READ_ONLY}. Connect to PostgreSQL 14 or newer "
+                "without a connection pooler in between, or switch FLY_ORM_READ_ONLY off"
             )
         self._make_read_only()
         return True
@@ -53,23 +53,25 @@ class ReadOnlyConnection(RoutingConnection):
 
     @property
     def _read_only(self) -> bool:
-        """Whether a transaction that begins here is read-only unless it says otherwise."""
+        """Whether transactions are read-only by default."""
         return self.get_parameter_status(_READ_ONLY) == "on"
 
     def _make_read_only(self) -> None:
-        """Make the session read-only again if it is not; an open transaction does not depend on that."""
+        """Make transactions read-only by default again. An open one does not depend on the default."""
         if not (self._read_only or self._transaction_here):
             with ext.cursor(self) as cursor:
                 cursor.execute(f"SET {_READ_ONLY} TO on")
 
     def _keep_read_only(self, statement: Statement) -> None:
-        """See to it that this statement cannot make the transaction here one that writes."""
+        """Keep this statement from making the open transaction READ WRITE."""
         if statement.ends_transaction:
             self._refuse(
-                "with FLY_ORM_READ_ONLY, a transaction here is not ended by one of several statements in a string; "
-                "execute COMMIT or ROLLBACK by itself"
+                "with FLY_ORM_READ_ONLY, one of several statements in a string cannot end the transaction; execute "
+                "COMMIT or ROLLBACK by itself"
             )
         harmless = statement.kind in _KEEP_MODES or (statement.kind in _SETTINGS and not statement.primary_only)
         if not harmless and self.get_transaction_status() == ext.TRANSACTION_STATUS_INTRANS:
             with ext.cursor(self) as cursor:
-                cursor.execute("SELECT")  # after a query, no READ WRITE is taken (Postgres manual, SET TRANSACTION)
+                cursor.execute(
+                    "SELECT"
+                )  # after a query, Postgres refuses READ WRITE (Postgres manual, SET TRANSACTION)

@@ -1,4 +1,4 @@
-"""Connections to a primary: psycopg2's own, whose statements are activity in a session that wants to know of them."""
+"""Connections to a primary: psycopg2's own, whose statements are recorded in the session's activity, if it has one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..sessions.context import current_activity
 from .mixing import mix
 from .text import text_of
 
-#: Stands for the statement by which a server-side cursor fetches.
+#: Recorded in place of the FETCH of a named cursor.
 _FETCH = "TABLE fetched"
 _NOTHING: AbstractContextManager[None] = nullcontext()
 _SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
@@ -20,7 +20,7 @@ _ASYNCHRONOUS = "synchronous_commit"
 
 
 class RecordingCursor(ext.cursor):
-    """A cursor on a primary, whose statements are activity in a session that wants to know of them."""
+    """A cursor on a primary that records its statements in the session's activity."""
 
     connection: Any  # a RecordingConnection
 
@@ -53,7 +53,7 @@ class RecordingCursor(ext.cursor):
         text = text_of(query, self)
         statement = connection.router.classify(text)
         if statement.kind in _SETTINGS and _ASYNCHRONOUS in (statement.name or _ASYNCHRONOUS):
-            connection.asynchronous = True  # from now on, for whatever session
+            connection.asynchronous = True  # from now on, and for every session that uses the connection
         if activity is None:
             return _NOTHING
         if connection.asynchronous:
@@ -62,7 +62,7 @@ class RecordingCursor(ext.cursor):
 
 
 class RecordingNamedCursor(RecordingCursor):
-    """One that fetches from the server, which takes its time for each batch."""
+    """A named cursor: each fetch is a statement that runs on the server, and that can be cancelled."""
 
     def fetchone(self) -> Any:
         with self._recorded(_FETCH):
@@ -82,11 +82,11 @@ class RecordingNamedCursor(RecordingCursor):
 
 
 class RecordingConnection(ext.connection):
-    """A connection to a primary. Where there are no other regions, its cursors are psycopg2's own, in most sessions."""
+    """A connection to a primary. Its cursors are psycopg2's own where there is nothing to record."""
 
     router: Any
     asynchronous = False
-    """Whether its commits may not wait for their WAL, since somebody has said so in a SET that may not be undone."""
+    """Whether commits may not wait for their WAL: ``synchronous_commit`` was set, and may still be."""
 
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
@@ -97,7 +97,7 @@ class RecordingConnection(ext.connection):
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
             if activity is not None:
-                activity.of(self.router).wrote = True  # there is no telling what its cursors do
+                activity.of(self.router).wrote = True  # its cursors may do anything
         elif not issubclass(factory, RecordingCursor):
             factory = _recording_class(factory, RecordingCursor if name is None else RecordingNamedCursor)
         return super().cursor(name, factory, withhold, scrollable)

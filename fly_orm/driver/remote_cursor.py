@@ -11,13 +11,13 @@ from .result import RemoteResult
 
 
 class RemoteCursor(RoutingCursor):
-    """What a routing cursor is while its last result came from the primary."""
+    """A routed cursor while its last result is the primary's."""
 
     _result: RemoteResult
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         local: Any = self._classes.local
-        self.__class__ = local  # for which super() would not work here
+        self.__class__ = local  # its super() has to find the local class
         RoutingCursor.execute(self, query, vars)
 
     @property
@@ -74,7 +74,7 @@ class RemoteCursor(RoutingCursor):
         return self
 
     def __next__(self) -> Any:
-        row = RemoteCursor.fetchone(self)  # as psycopg2, which calls no fetchone() of the user's here
+        row = RemoteCursor.fetchone(self)  # not the user's fetchone(), which psycopg2 does not call here either
         if row is None:
             raise StopIteration
         return row

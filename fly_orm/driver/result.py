@@ -1,4 +1,4 @@
-"""A result that came from the primary, cast by the caller's own psycopg2 as it is fetched."""
+"""A result of the primary, cast by the caller's own psycopg2 when it is fetched."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RemoteResult:
         return list(rows) if factory is None else [_made(factory(cursor), row) for row in rows]
 
     def scroll(self, position: int) -> None:
-        """Go to a row; IndexError outside the result."""
+        """Move to a row; IndexError if the result has no such row."""
         if not 0 <= position < self._rows:
             raise IndexError
         self.position = position
@@ -57,7 +57,7 @@ class RemoteResult:
 
 
 def _caster(types: Sequence[dict[int, Any]], oid: int) -> Callable[[bytes | None, Any], Any]:
-    """The typecaster that psycopg2 would use: the cursor's, the connection's, the global one, text."""
+    """The typecaster that psycopg2 would use: the cursor's, else the connection's, else the global one, else text."""
     for registered in types:
         if oid in registered:
             return registered[oid]  # type: ignore[no-any-return]

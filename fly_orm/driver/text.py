@@ -1,4 +1,4 @@
-"""The text of a statement, in whatever form psycopg2 takes it."""
+"""The text of a statement, given in any form that psycopg2 accepts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def text_of(query: Any, context: Any) -> str:
-    """What is classified; it need not be what is sent, in which bytes keep their encoding."""
+    """The text to classify. Not the text to send: bytes are decoded whatever their encoding is."""
     if isinstance(query, bytes):
         return query.decode("latin-1")
     as_string = getattr(query, "as_string", None)

@@ -1,4 +1,4 @@
-"""The transaction modes that a psycopg2 connection can be set to."""
+"""The transaction modes of a psycopg2 connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEVELS = {name: level for level, name in _NAMES.items()}
 
 @dataclass(frozen=True, kw_only=True)
 class TransactionMode:
-    """How transactions begin; None leaves a mode to the server's default (psycopg2's manual, set_session)."""
+    """How transactions begin. None leaves a mode to the server's default (psycopg2's manual, set_session)."""
 
     autocommit: bool = False
     isolation_level: int | None = None
@@ -27,7 +27,7 @@ class TransactionMode:
     deferrable: bool | None = None
 
     def changed(self, isolation_level: Any, readonly: Any, deferrable: Any, autocommit: Any) -> TransactionMode:
-        """These modes with those that are not None; ValueError or TypeError as psycopg2 raises it."""
+        """These modes, changed by the arguments that are not None; ValueError or TypeError as psycopg2 raises them."""
         changes: dict[str, Any] = {}
         if isolation_level is not None:
             changes["isolation_level"] = _level(isolation_level)
@@ -48,9 +48,9 @@ class TransactionMode:
         return replace(self, autocommit=False, isolation_level=level)
 
     def session_changes(self, before: TransactionMode) -> list[str]:
-        """The statements that give the session these modes: in autocommit, no BEGIN says them (as psycopg2 does it)."""
+        """The statements that give the Postgres session these modes in autocommit, where no BEGIN states them."""
         was, now = before._defaults, self._defaults
-        if not self.autocommit:  # from here on BEGIN says them
+        if not self.autocommit:  # BEGIN states them
             now = dict.fromkeys(now, "DEFAULT")
             was = was if before.autocommit else now
         return [f"SET {name} TO {value}" for name, value in now.items() if was[name] != value]
@@ -71,7 +71,7 @@ class TransactionMode:
 
     @property
     def set_transaction(self) -> str:
-        """The statement that gives a transaction these modes; empty if they are the server's defaults."""
+        """The statement that gives an open transaction these modes; empty if they are the server's defaults."""
         return " ".join(["SET TRANSACTION", *self._words]) if self._words else ""
 
     @property
@@ -87,7 +87,7 @@ class TransactionMode:
 
     @property
     def replica_serves(self) -> bool:
-        """Whether a replica can serve such a transaction: a read-only one that is not serializable."""
+        """Whether a replica can run such a transaction: it is read-only and not serializable."""
         return bool(self.readonly) and self.isolation_level != ext.ISOLATION_LEVEL_SERIALIZABLE
 
 

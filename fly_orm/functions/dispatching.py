@@ -1,4 +1,4 @@
-"""What a call of a function in another region does: send it, wait for what it wrote, and give back what it came to."""
+"""Sends a call to another region, waits for what the function wrote, and returns or raises its outcome."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from .registering import Function
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions:
-    """How a call is made; ConfigurationError or ValueError for what cannot be."""
+    """How a call is made. Raises ConfigurationError or ValueError for impossible options."""
 
     wait: Wait | None = None
-    """Whether to wait for the replica; None leaves it to each database."""
+    """When to wait for the replica; None leaves it to each database."""
     timeout: float | str | None = "default"
     """Seconds for the whole call, None for no limit, or ``"default"`` for ``FLY_ORM_RPC_TIMEOUT``."""
 
@@ -49,10 +49,10 @@ class CallOptions:
             check_timeout("timeout", self.timeout)
 
     def deadline(self, runtime: Runtime) -> Deadline:
-        """By when it has to be answered: at the latest when the caller of a function that makes it stops waiting."""
+        """When the call has to be answered. Inside an invocation, not later than the invocation itself."""
         deadline = Deadline.after(runtime.settings.rpc_timeout if isinstance(self.timeout, str) else self.timeout)
-        running = current().invocation
-        return deadline if running is None else deadline.or_earlier(running.deadline)
+        invocation = current().invocation
+        return deadline if invocation is None else deadline.or_earlier(invocation.deadline)
 
 
 def dispatch(
@@ -63,9 +63,9 @@ def dispatch(
     kwargs: dict[str, Any],
     options: CallOptions,
 ) -> Any:
-    """What the function returns in a region, once the replicas here show what it wrote; raises what it raises.
+    """What the function returns in a region, once the local replicas show what it wrote; raises what it raises.
 
-    :func:`fly_orm.on_primary` says which errors there are besides.
+    :func:`fly_orm.on_primary` describes the other errors.
     """
     deadline, ours = options.deadline(runtime), _routers(runtime)
     _refuse_in_transaction(function, ours)
@@ -74,7 +74,7 @@ def dispatch(
         answer = runtime.forwarder.call(region, message, deadline)
     except BaseException as error:
         if not isinstance(error, NotDelivered | NotSupported | Refused):
-            for router in ours:  # what it may have written is to be found by who looks for it
+            for router in ours:  # it may have written, so whoever looks for that has to look on the primary
                 router.freshness.expect(UNKNOWN)
         if isinstance(error, FlyOrmError):
             raise _as_caught_here(_with_release(error, runtime), ours) from error
@@ -97,7 +97,7 @@ def dispatch(
 
 
 def _routers(runtime: Runtime) -> list[Router]:
-    """Those of the databases whose replica is in this region."""
+    """The routers of the databases whose replica is in this region."""
     region = runtime.settings.topology.region
     return [
         router
@@ -111,9 +111,9 @@ def _refuse_in_transaction(function: Function, ours: list[Router]) -> None:
         if router.wrapped.in_transaction():
             raise router.driver_error(
                 NotSupported(
-                    f"{function.name} would run in a session of its own, and be no part of the transaction that is "
-                    f"open on {router.name!r}: call it before or after, let it contain the whole transaction, or run "
-                    "its statements from here, in the transaction, with .local(…)"
+                    f"{function.name} runs in a transaction of its own and cannot join the one that is open on "
+                    f"{router.name!r}; call it before or after, move the whole transaction into the function, or run "
+                    "its code here, inside the transaction, with .local(…)"
                 )
             )
 
@@ -141,14 +141,14 @@ def _labels(function: Function) -> Iterator[str]:
 
 
 def _with_release(error: FlyOrmError, runtime: Runtime) -> FlyOrmError:
-    """The error, and which release runs here if that of the node may be another."""
+    """The error, with the release of this process if the node may run another one."""
     if not isinstance(error, Refused) or error.reason not in ("unknown function", "bad arguments"):
         return error
     return Refused(f"{error}. This process runs release {runtime.settings.release or 'unnamed'!r}", **error.__dict__)
 
 
 def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:
-    """The error as callers of the databases here can catch it, too."""
+    """The error as an instance of the classes too that the ORMs of these databases raise."""
     return as_driver_error(error, *{router.exceptions: None for router in ours if router.exceptions is not None})
 
 
@@ -177,10 +177,12 @@ def _outcome(function: Function, answer: Response[Returned]) -> Any:
         try:
             error = codec.decode_error(returned.error)
         except codec.CodecError as problem:
-            error = RemoteError(f"{function.name} raised an error on {answer.node} that cannot be read here: {problem}")
+            error = RemoteError(
+                f"{function.name} raised an error on {answer.node} that this process cannot read: {problem}"
+            )
         raise error
     if returned.value is None:
-        raise _lost(function, answer, returned.result_lost or "the node has sent none")
+        raise _lost(function, answer, returned.result_lost or "the node did not send it")
     try:
         return codec.decode(returned.value)
     except codec.CodecError as problem:

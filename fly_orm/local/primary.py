@@ -1,4 +1,4 @@
-"""The primary that this process connects to itself, where it has one: how far it is."""
+"""The local server as a primary: its position after what was done there directly."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ..sessions.activity import Activity
 
 log = logging.getLogger("fly_orm")
 
-#: Seconds that asking may take; what was to be done is done by then, and somebody waits for the answer.
+#: Seconds that the question may take. The work itself is done by then, and its caller waits for the answer.
 ASK_TIMEOUT = 2.0
-#: Whether a read may write, as a function or a view may, is asked once in so many seconds: definitions change rarely.
+#: For this many seconds fly_orm believes that certain functions and views write nothing. Definitions rarely change.
 DEFINITIONS_TTL = 10.0
 #: Connections that are kept for asking.
 _POOL_SIZE = 2
@@ -31,7 +31,7 @@ _PROFILE: Profile = ("UTF8", ())
 
 
 class LocalPrimary:
-    """Asks the primary of one database, over connections that nothing else uses. Thread-safe."""
+    """Asks the primary of one database, over connections of its own. Thread-safe."""
 
     def __init__(self, connect: Callable[[], Any], timer: Timer) -> None:
         self._connect = connect
@@ -39,12 +39,13 @@ class LocalPrimary:
         self._lock = threading.Lock()
         self._pool: PrimaryPool | None = None
         self._harmless: dict[frozenset[str], float] = {}
-        """The functions called by reads that wrote nothing, and until when that is believed."""
+        """The functions called by reads that wrote nothing, and when that has to be asked again (monotonic)."""
 
     def position(self, database: str, activity: Activity) -> Position | None:
-        """What a replica has replayed once it shows what was committed; None if nothing was written.
+        """A position at which a replica shows what was committed; None if nothing was written.
 
-        UNKNOWN if something may have been, and the primary cannot be asked. NotPrimary if the server is a replica.
+        UNKNOWN if something may have been written and the primary cannot be asked. Raises NotPrimary if the server is
+        a replica.
         """
         if not activity.wrote and (not activity.read or self._is_harmless(activity)):
             return None
@@ -59,7 +60,7 @@ class LocalPrimary:
         except NotPrimary:
             raise
         except (psycopg2.Error, PoolTimeout, Refused, TimerClosed) as error:
-            log.warning("the primary of %r cannot be asked for its position: %s", database, str(error).strip())
+            log.warning("could not ask the primary of %r for its position: %s", database, str(error).strip())
             return UNKNOWN
 
     def close(self) -> None:

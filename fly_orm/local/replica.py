@@ -1,4 +1,4 @@
-"""The replica of this region: which positions it shows, on whatever timeline, and how far it is."""
+"""The local server as a replica: whether it shows a position, and which one it shows now."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..registry import make_waiter
 
 log = logging.getLogger("fly_orm")
 
-#: Seconds after which a replica that was on another timeline is asked once more.
+#: Seconds after which a replica that was on another timeline is asked again.
 ASK_INTERVAL = 1.0
-#: A replica that has not answered in so many seconds is out of reach.
+#: Seconds after which a replica that has not answered counts as unreachable.
 ASK_TIMEOUT = 2.0
 
-# What it has certainly replayed of: each of the three lags in its own way. The last one is null for a role that is no
-# member of pg_read_all_stats.
+# The newest timeline of which the replica has certainly replayed something. Each of the three sources lags in its own
+# way; the last one is null unless the role is a member of pg_read_all_stats.
 _ASK_HISTORY = """
     SELECT (SELECT system_identifier FROM pg_control_system()), greatest(
         (SELECT timeline_id FROM pg_control_checkpoint()),
@@ -43,7 +43,7 @@ class _History(NamedTuple):
 
 
 class LocalReplica:
-    """Waits until the replica shows a position. Thread-safe."""
+    """Waits until the replica shows a position, on whatever timeline. Thread-safe."""
 
     def __init__(self, kind: str, connect: Callable[[], Any], timer: Timer) -> None:
         self._connect = connect
@@ -53,17 +53,18 @@ class LocalReplica:
         self._asked = -ASK_INTERVAL
         self._closed = self._warned = False
         self._history: _History | None = None
-        """What is known of it, by a connection that is no older than that of the waiter."""
+        """As learnt over a connection that is at least as new as the waiter's."""
         self._waiter = make_waiter(kind, self._open)
 
     def wait(self, position: Position, deadline: Deadline) -> None:
-        """Return when reads show a position.
+        """Return when reads on the replica show a position.
 
-        ReplicationTimeout if they do not by the deadline, or at once if they will not, since the replica is of another
-        system, or on a timeline on which the position may be lost. NotAReplica if the server is not in recovery.
+        Raises ReplicationTimeout if they do not by the deadline, and at once if they never will: the replica belongs
+        to another system, or is on a timeline on which the position may be lost. Raises NotAReplica if the server is
+        not in recovery.
         """
         if self._history is None and position.system:
-            self._waiter.wait(LSN(0), deadline)  # which connects, and so learns it
+            self._waiter.wait(LSN(0), deadline)  # connects, and so learns the history
         history = self._history
         if history is not None and position.system:
             if position.system != history.system:
@@ -75,29 +76,29 @@ class LocalReplica:
             raise self._elsewhere(position)
 
     def position(self) -> Position:
-        """What another replica has replayed once it shows what this one shows now.
+        """A position at which another replica shows all that this one shows now.
 
-        NotAReplica if the server is not in recovery, psycopg2's error if it cannot be asked.
+        Raises NotAReplica if the server is not in recovery, and psycopg2's error if it cannot be asked.
         """
         with self._turn():
             replayed = self._ask()
             history = self._history
         if replayed is None:
-            raise NotAReplica("this server is not in recovery, or has replayed nothing")
+            raise NotAReplica("the local server is not in recovery, or has not replayed anything")
         return Position(replayed, *(history or ()))
 
     def close(self) -> None:
-        """Close the connections; whoever waits gets ReplicationTimeout."""
+        """Close the connections; waits that are under way raise ReplicationTimeout."""
         self._closed = True
         self._waiter.close()
         if (asking := self._asking) is not None:
-            break_off(asking)  # or closing would wait for the answer
+            break_off(asking)  # so that close() does not wait for an answer
         with suppress(psycopg2.Error), self._turn():
             if self._asking is not None:
                 self._asking.close()
 
     def _includes(self, position: Position) -> bool:
-        """Whether the history of the replica includes that of a position."""
+        """Whether the replica's history includes the position's timeline."""
         if not _covers(self._history, position):
             try:
                 with self._turn():
@@ -108,7 +109,7 @@ class LocalReplica:
         return _covers(self._history, position)
 
     def _open(self) -> Any:
-        """A connection for the waiter, with which the history is learnt anew."""
+        """A connection for the waiter, over which the history is learnt again: it may reach another server."""
         connection = self._connect()
         try:
             self._learn(connection)
@@ -119,9 +120,9 @@ class LocalReplica:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """A block in which this thread alone asks; psycopg2's error if others have done so for too long."""
+        """A block in which only this thread asks; psycopg2's error if other threads take too long."""
         if not self._lock.acquire(timeout=ASK_TIMEOUT):
-            raise psycopg2.OperationalError(f"others have been waiting for its answer for {ASK_TIMEOUT:g} s")
+            raise psycopg2.OperationalError(f"the replica has not answered other threads for {ASK_TIMEOUT:g} s")
         try:
             yield
         finally:
@@ -130,7 +131,7 @@ class LocalReplica:
     def _ask(self) -> LSN | None:
         """Learn the history, and return the replay LSN; None if the server is not in recovery. In a turn."""
         if self._closed:
-            raise psycopg2.InterfaceError("closed meanwhile")
+            raise psycopg2.InterfaceError("the connection to the replica was closed")
         self._asked = now()
         if self._asking is not None:
             try:
@@ -139,7 +140,7 @@ class LocalReplica:
                 self._asking.close()
                 self._asking = None
                 if now() >= self._asked + ASK_TIMEOUT:
-                    raise  # otherwise it may have restarted since it was last asked
+                    raise  # unreachable; otherwise it may have restarted, and a new connection will do
         self._asking = self._connect()
         return self._learn(self._asking)
 
@@ -158,8 +159,8 @@ class LocalReplica:
     def _warn(self) -> None:
         if not self._warned:
             log.warning(
-                "this role may not ask the replica which system and timeline it follows, without which a failover can "
-                "mislead; GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint(), "
+                "this role may not ask the replica which system and timeline it follows, so reads after a failover can "
+                "be stale; GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint(), "
                 "pg_control_recovery() to it"
             )
         self._warned = True
@@ -171,7 +172,7 @@ class LocalReplica:
         elif history.system != position.system:
             found = f"belongs to another system ({history.system}, not {position.system})"
         else:
-            found = f"is known to be on timeline {history.timeline} only"
+            found = f"is not known to be on a later timeline than {history.timeline}"
         return ReplicationTimeout(f"committed at {position}, but this region's replica {found}", lsn=position.lsn)
 
 

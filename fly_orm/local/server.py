@@ -1,4 +1,4 @@
-"""The server that this process connects to for one database, be it a replica or a primary."""
+"""The server that this process connects to for one database: a replica or a primary."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ log = logging.getLogger("fly_orm")
 
 
 class LocalServer:
-    """What is known of it, and the connections by which it is asked; one per process. Thread-safe."""
+    """What is known about the server, and the connections over which it is asked. Thread-safe."""
 
     def __init__(self, waiter: str, connect: Callable[[], Any]) -> None:
         self.at_primary: bool | None = None
-        """Whether it is a primary, as the last connection found; None before the first."""
+        """Whether the last connection found a primary; None before the first."""
         self._waiter = waiter
         self._connect = connect
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class LocalServer:
 
     @property
     def replica(self) -> LocalReplica:
-        """The server as a replica; made on first use."""
+        """The server as a replica; created on first use."""
         with self._lock:
             if self._replica is None:
                 self._replica = LocalReplica(self._waiter, self._connect, self._timer)
@@ -44,32 +44,32 @@ class LocalServer:
 
     @property
     def primary(self) -> LocalPrimary:
-        """The server as a primary; made on first use."""
+        """The server as a primary; created on first use."""
         with self._lock:
             if self._primary is None:
                 self._primary = LocalPrimary(self._connect, self._timer)
             return self._primary
 
     def unreported(self, connection: Any) -> dict[str, str]:
-        """The settings of the server that libpq is not told of; read once, over this connection."""
+        """The server's settings that it does not report to libpq; read once, over this connection."""
         if self._unreported is None:
             self._unreported = read_unreported(connection)
         return self._unreported
 
     def position_after(self, database: str, activity: Activity) -> Position | None:
-        """A position that covers what was done here; None if that turns out to be nothing, UNKNOWN if it is not had."""
+        """A position that covers the activity; None if it wrote nothing, UNKNOWN if the server cannot be asked."""
         try:
             if self.at_primary:
                 try:
                     return self.primary.position(database, activity)
-                except NotPrimary:  # any more
+                except NotPrimary:  # it is a replica now
                     return self.replica.position()
             try:
                 return self.replica.position()
-            except NotAReplica:  # any more
+            except NotAReplica:  # it was promoted
                 return self.primary.position(database, activity)
         except (psycopg2.Error, NotAReplica, NotPrimary, TimerClosed) as error:
-            log.warning("the server of %r cannot be asked for its position: %s", database, str(error).strip())
+            log.warning("could not ask the server of %r for its position: %s", database, str(error).strip())
             return UNKNOWN
 
     def close(self) -> None:

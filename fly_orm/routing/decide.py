@@ -1,4 +1,4 @@
-"""Where a statement goes and what has to happen around it: pure decisions."""
+"""What to do with a statement, given the state of its connection and session. Pure."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from ..classify import Kind, Statement
 class Action(enum.Enum):
     """What the connection does with a statement."""
 
-    READ_HERE = "run on the replica, and on the primary if the replica refuses"
-    HERE = "run on the replica, whatever it says"
+    READ_HERE = "run on the replica, and on the primary if the replica refuses it"
+    HERE = "run on the local server, and take its answer"
     FORWARD = "run on the primary"
     BEGIN_HERE = "begin a transaction on the replica"
     BEGIN = "begin a transaction on the primary, with its first statement"
-    DELAY = "let it ride on the transaction's next statement"
-    COMMIT = "end the transaction on the primary"
+    DELAY = "send it with the transaction's next statement"
+    COMMIT = "commit the transaction on the primary"
     ROLLBACK = "roll the transaction on the primary back"
-    SET = "run on the replica, and in every session on the primary"
-    REFUSE = "say that it cannot work"
+    SET = "run on the replica, and in every Postgres session on the primary"
+    REFUSE = "raise NotSupported"
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What the decision depends on besides the statement."""
+    """What a decision depends on besides the statement."""
 
     promoted: bool = False
-    """The local server is a primary by now."""
+    """The local server has been promoted."""
     here: bool = False
     """A read-only transaction is open on the replica."""
     remote: bool = False
-    """A transaction is open, or declared, on the primary."""
+    """A transaction is open on the primary, or begins there with the next statement."""
     failed: bool = False
     """That transaction has failed and can only be rolled back."""
     kept: bool = False
-    """The caller's session has state on the primary (a temporary table, a lock) without which it cannot go on."""
+    """The Postgres session on the primary has state that later statements need (a temporary table, a lock)."""
     primary_settings: bool = False
-    """The caller has settings that no replica can have."""
+    """The caller has session settings that no replica accepts."""
     pinned: bool = False
-    """Reads have to see what the replica has not replayed yet, or the caller asked for the primary."""
+    """Reads have to run on the primary: the replica has not replayed enough, or the caller asked for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,9 @@ _ABOUT_SAVEPOINTS = frozenset({Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO})
 _SAME_ANYWHERE = frozenset({Kind.COMMIT, Kind.ROLLBACK, Kind.SET_LOCAL, Kind.UNLISTEN, Kind.SERVER}) | _ABOUT_SAVEPOINTS
 
 _SETTING = frozenset({Kind.SET, Kind.SET_LOCAL})
-#: What statements are written by, here, and read by, on the primary.
+#: They decide how statements are quoted here, and read on the primary.
 _QUOTING = frozenset({"client_encoding", "standard_conforming_strings"})
-_TAKES = "the session has settings that no replica takes"
+_TAKES = "the session has settings that no replica accepts"
 
 
 def decide(statement: Statement, state: State) -> Decision:

@@ -1,4 +1,4 @@
-"""Errors as a driver's caller expects them: the primary's explained, and fly_orm's catchable as the driver's own."""
+"""Errors as callers of the driver expect them: the primary's with a hint, fly_orm's as the driver's own classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..protocol.messages import SQLError
 
 
 def explain(described: SQLError) -> SQLError:
-    """The same error, with a hint if it is one that only a caller in a secondary region can get."""
+    """The same error, with a hint if only callers in a secondary region can get it."""
     if described.sqlstate != "55000" or "is not yet defined in this session" not in described.message:
         return described
     hint = f"HINT:  {_SEQUENCE_HINT}\n"
@@ -29,13 +29,13 @@ def explain(described: SQLError) -> SQLError:
 
 
 _SEQUENCE_HINT = (
-    "From a secondary region, currval() and lastval() see what the same transaction has done; "
-    "use RETURNING, or do both in one transaction."
+    "From a secondary region, currval() and lastval() see only what the same transaction has done. "
+    "Use RETURNING, or run both statements in one transaction."
 )
 
 
 def as_driver_error(error: FlyOrmError, *orms: Any) -> FlyOrmError:
-    """The same error as an instance of its class and of the driver's (and each ORM's) class of that kind.
+    """The same error as an instance of its own class and of the matching class of the driver and of each ORM.
 
     ``orms`` are modules with the DB-API's exception names.
     """
@@ -60,6 +60,6 @@ def _driver_error_class(own: Any, driver: Any, others: tuple[Any, ...]) -> type[
     def reduce(error: FlyOrmError) -> tuple[Any, ...]:
         return _make, (own, driver, others, str(error), error.__dict__)
 
-    # fly_orm's class comes first: peewee then lets the error pass as it is.
+    # fly_orm's class comes first, so that peewee does not translate the error.
     made: type[FlyOrmError] = named_like(own, own, driver, *others, __reduce__=reduce)
     return made

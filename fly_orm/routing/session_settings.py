@@ -1,4 +1,4 @@
-"""The caller's session settings, given to every session on the primary that serves it."""
+"""The caller's session settings, which every Postgres session on the primary gets that serves it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from ..classify import Statement
 
-#: Settings that change how Postgres writes and reads values, which libpq is told whenever they change.
+#: Settings that change how Postgres reads and writes values, and that the server reports to libpq.
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
-#: Those that RESET ALL leaves alone (Postgres manual, RESET and SET ROLE).
+#: RESET ALL does not reset these (Postgres manual, RESET and SET ROLE).
 _NOT_RESET = ("role", "session_authorization")
 
 
 class SessionSettings:
-    """The statements by which a caller changed its session, the last one of each setting."""
+    """The statements that changed the settings of a session, the last one for each setting."""
 
     def __init__(self) -> None:
         self._changes: dict[str, bytes] = {}
         self._made: tuple[Any, list[bytes]] | None = None
         self.primary_only = False
-        """Whether some of them only the primary takes."""
+        """Whether the primary alone accepts some of them."""
 
     def remember(self, statement: Statement, sql: bytes) -> None:
         """Note a SET, RESET or DISCARD that has taken effect."""
@@ -38,12 +38,12 @@ class SessionSettings:
         self._changes = {name: sql for name, sql in self._changes.items() if name in keep}
 
     def forget(self) -> None:
-        """Note that the session has its first settings again."""
+        """Note that the session has its initial settings again."""
         self._made, self.primary_only = None, False
         self._changes.clear()
 
     def profile(self, connection: Any, unreported: dict[str, str]) -> list[bytes]:
-        """The statements that give a session on the primary what this connection has now."""
+        """The statements that give a Postgres session on the primary the settings of this connection."""
         reported = tuple(connection.get_parameter_status(name) for name in _REPORTED)
         if self._made is None or self._made[0] != reported:
             values = {**unreported, **dict(zip(_REPORTED, reported, strict=True))}

@@ -1,4 +1,4 @@
-"""A transaction on the primary as its caller's connection keeps track of it; no I/O."""
+"""The state of a transaction on the primary, as its caller's connection tracks it. No I/O."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from ..classify import Kind, Statement
 
 @dataclass(frozen=True, kw_only=True)
 class SettingChange:
-    """A statement that changed the session's settings."""
+    """A statement that changed a session setting."""
 
     sql: bytes
     statement: Statement
 
 
 class RemoteTransaction:
-    """What waits to be sent, which savepoints there are, and which settings to take over when it commits."""
+    """Statements not yet sent, open savepoints, and settings that take effect on the replica at COMMIT."""
 
     def __init__(self, pending: list[bytes] | None = None) -> None:
         self.status: int = ext.TRANSACTION_STATUS_INTRANS
         self.pending = pending or []
-        """Statements that ride on the next one."""
+        """Statements that are sent with the next one."""
         self.sent = False
-        """Whether the primary knows of this transaction."""
+        """Whether anything of the transaction was sent to the primary."""
         self.lost: BaseException | None = None
-        """Why it can only be rolled back, if its connection is gone."""
+        """The error that lost its connection; the transaction is rolled back then. None while it has one."""
         self.settings: list[SettingChange] = []
         self._savepoints: list[tuple[str, int]] = []
 
     @property
     def failed(self) -> bool:
-        """Whether it can only be rolled back, to a savepoint or altogether."""
+        """Whether it can only be rolled back, to a savepoint or entirely."""
         return self.status == ext.TRANSACTION_STATUS_INERROR
 
     def delay(self, statement: Statement, sql: bytes) -> bool:
-        """Note a statement about savepoints and let it ride on the next; False if the primary has to judge it."""
+        """Take a savepoint command to send with the next statement; False if the primary has to decide about it."""
         if statement.kind is not Kind.SAVEPOINT and self._find(statement.name) is None:
             return False
         self.note(statement)
@@ -47,7 +47,7 @@ class RemoteTransaction:
     def note(self, statement: Statement) -> None:
         """Keep the savepoints, and the settings since each, in step with a statement that succeeds."""
         name = statement.name or ""
-        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):  # AND CHAIN: here another transaction begins
+        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):  # with AND CHAIN, another transaction begins
             self._savepoints, self.settings = [], []
             return
         if statement.kind is Kind.SAVEPOINT:

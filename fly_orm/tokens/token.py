@@ -1,4 +1,4 @@
-"""What a session has seen, as a short text from which another process goes on."""
+"""What a session has seen, as a short text that lets another process go on from there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..sessions.context import current
 from ..sessions.session import UNKNOWN_SECONDS, Session
 from .signing import check_can_sign, sign, unsign
 
-#: A token that is older (seconds) is refused: every replica has what it tells of, or is of no use any more.
+#: Seconds after which a token is refused: by then every replica that is still of use has replayed what it covers.
 MAX_AGE = 86400.0
 
 
@@ -26,7 +26,7 @@ class _Told(msgspec.Struct, frozen=True, array_like=True):
 
     known: dict[str, Position] = {}
     doubts: dict[str, Annotated[float, msgspec.Meta(ge=0, le=UNKNOWN_SECONDS)]] = {}
-    """The databases that may have got further, and for how many seconds reads keep off their replicas for that."""
+    """The databases with a write of unknown outcome, and for how many seconds reads stay on the primary for it."""
 
 
 _told = messages.decoder(_Told)
@@ -35,13 +35,13 @@ _told = messages.decoder(_Told)
 def token(*, reads: bool = True) -> str:
     """What this session has seen, as a text; ``resume()`` in any process of the application goes on from there.
 
-    The text is URL-safe, about 90 characters long for one database, signed with ``FLY_ORM_SECRET``, and says how far
-    each database was, not what is in it. It is empty if there is nothing to be told, as in an application of one
-    region. Call it after the commit. It covers what was written and what was read; without ``reads`` it leaves out what
-    was read here, which saves a question to the local server for each database.
+    The text is URL-safe, about 90 characters long for one database, and signed with ``FLY_ORM_SECRET``. It holds the
+    position of each database and no data. It is empty if there is nothing to tell, as in an application of one region.
+    Call it after the commit. It covers what the session wrote and what it read; ``reads=False`` leaves out what it read
+    on the local server, which saves one query per database.
 
-    Raises ConfigurationError if there is no secret, or the extra ``tokens`` is not installed. If a server cannot be
-    asked how far it is, the next process reads from the primary. Any thread may call.
+    Raises ConfigurationError if there is no secret, or if the extra ``tokens`` is not installed. If a server cannot be
+    asked for its position, the next process reads from the primary. Any thread may call.
     """
     session = current()
     ask(session, questions(session, reads=reads))
@@ -49,15 +49,15 @@ def token(*, reads: bool = True) -> str:
 
 
 def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
-    """Let this session's reads be no older than what the session had seen that the token is of.
+    """Make this session's reads at least as fresh as everything seen by the session that issued the token.
 
-    The next read of such a database waits until the local replica shows as much, for at most ``replication_timeout``,
-    and goes to the primary otherwise; so it does at once if the token is of before a failover that this replica has
-    been through, of a timeline that the replica is not known to follow, or of another system. What the primary answers
-    then takes the token's place. An empty token is none.
+    The next read of each database waits for at most ``replication_timeout`` until the local replica shows as much, and
+    then goes to the primary. It goes there at once if the replica belongs to another system, is not known to follow the
+    token's timeline, or has been through a failover since the token was issued. The primary's next answer replaces what
+    the token said. An empty token does nothing.
 
-    Raises InvalidToken, with the session as before, for a token that was forged, altered, or signed more than
-    ``max_age`` seconds ago (None is no limit), and ConfigurationError as :func:`token` does.
+    Raises InvalidToken if the token was forged, altered, or signed more than ``max_age`` seconds ago (None is no
+    limit); the session is unchanged then. Raises ConfigurationError as :func:`token` does.
     """
     if not text:
         return
@@ -73,14 +73,14 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
 
 
 def check_can_carry() -> None:
-    """ConfigurationError if this process has something to tell other regions, and no way to sign it."""
+    """Raise ConfigurationError if there are other regions to send tokens to, and tokens cannot be signed here."""
     settings = current_runtime().settings
     if settings.topology.primary_region is not None:
         check_can_sign(settings.secret)
 
 
 def questions(session: Session, *, reads: bool) -> list[tuple[Router, Activity]]:
-    """What has to be asked of the local servers before a session can tell what it has seen."""
+    """The questions to the local servers that a token of this session depends on."""
     if current_runtime().settings.topology.primary_region is None:
         return []
     asked = ((router, router.unreported_activity(session, reads=reads)) for router in routers())
@@ -88,7 +88,7 @@ def questions(session: Session, *, reads: bool) -> list[tuple[Router, Activity]]
 
 
 def ask(session: Session, questions: Iterable[tuple[Router, Activity]]) -> None:
-    """Note the answers in the session."""
+    """Ask them, and note the answers in the session's watermarks."""
     for router, activity in questions:
         position = router.position_after(activity)
         if position is not None and position.is_unknown:
@@ -98,7 +98,7 @@ def ask(session: Session, questions: Iterable[tuple[Router, Activity]]) -> None:
 
 
 def text_of(session: Session) -> str:
-    """The token of what a session is known to have seen."""
+    """The token of what a session is known to have seen, without asking any server."""
     told = _Told(session.watermarks.positions(), session.watermarks.doubts())
     return sign(messages.encode(told), current_runtime().settings.secret) if told.known or told.doubts else ""
 

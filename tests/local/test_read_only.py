@@ -355,7 +355,7 @@ def test_a_server_that_hides_the_setting_is_refused(regions: TwoRegions, db: Any
         def get_parameter_status(self, name: str) -> str | None:
             return None if name == "default_transaction_read_only" else super().get_parameter_status(name)
 
-    with pytest.raises(fly_orm.NotSupported, match="no connection pooler") as raised:
+    with pytest.raises(fly_orm.NotSupported, match="without a connection pooler") as raised:
         laptop(regions, connection_factory=Pooler).connect()
     assert isinstance(raised.value, peewee.NotSupportedError)
 
