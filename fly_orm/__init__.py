@@ -31,7 +31,7 @@ from .lsn import LSN
 from .runtime.database_url import database_url
 from .runtime.regions import PRIMARY, is_primary, my_region, nodes, primary_region, regions
 from .runtime.runtime import configure
-from .serving.server import Serving, serve
+from .serving.node import Serving, serve
 from .sessions.blocks import primary, replica, session, wait_for, why
 from .sessions.served import Route, Served
 from .settings import Settings

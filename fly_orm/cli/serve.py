@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.regions import is_primary
-from ..serving.server import POOL_SIZE, serve, warn_unless_primary
+from ..serving.node import POOL_SIZE, serve
 from .loading import import_named, load
 
 
@@ -51,6 +51,6 @@ def run(options: argparse.Namespace) -> int:
     with serve(*databases, listen=options.listen, pool_size=options.pool_size) as serving:
         print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
         if is_primary():
-            warn_unless_primary(serving)
+            serving.warn_unless_primary()
         stopping.wait()
     return 0

@@ -1,9 +1,8 @@
-"""A primary connection held for one caller, and what runs in it."""
+"""A primary connection held for one caller."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,23 +14,25 @@ from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..position import Position
 from ..postgres.primary_connection import Ending, PrimaryConnection
+from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe
-from ..protocol.messages import Column, Done, Result, Run, SQLError
+from ..protocol.messages import Done, Result, Run, SQLError
+from .results import execute
 
-IDLE = ext.TRANSACTION_STATUS_IDLE
-IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
-IN_ERROR = ext.TRANSACTION_STATUS_INERROR
+_IDLE = ext.TRANSACTION_STATUS_IDLE
+_IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
+_IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 
-#: What a caller is told whose time was over; the statement has had no effect then.
-_CANCELLED = (
-    "canceling statement because its time is over; nothing of it was kept. "
-    "Give it more with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
+_QUERY_CANCELED = "57014"
+_TIMED_OUT = (
+    "canceling statement due to timeout; it has had no effect. "
+    "Allow more time with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
 )
 
 
 class ConnectionBroken(Exception):
-    """The connection to the primary broke. ``undecided`` if something may have been committed just then."""
+    """The connection to the primary broke. ``undecided`` says whether something may have been committed just then."""
 
     def __init__(self, message: str, *, undecided: bool) -> None:
         super().__init__(message)
@@ -39,167 +40,111 @@ class ConnectionBroken(Exception):
 
 
 class Lease:
-    """Runs one caller's requests on one connection. One thread runs at a time; any thread may cancel."""
+    """A connection from the pool on which one caller's requests run. One thread runs at a time; any may cancel."""
 
-    def __init__(self, connection: PrimaryConnection, timer: Timer) -> None:
+    def __init__(self, id: bytes, pool: PrimaryPool, connection: PrimaryConnection, timer: Timer) -> None:  # noqa: A002
+        self.id = id
+        self._pool = pool
         self._connection = connection
         self._raw = connection.raw
         self._timer = timer
         self._running: RunningStatement | None = None
-        self._out_of_time = False
+        self._timed_out = False
 
     def run(self, request: Run, deadline: Deadline) -> Done:
-        """What came of the request; ConnectionBroken if the connection did not survive it."""
-        self._out_of_time = False
+        """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile."""
+        self._timed_out = False
         cursor = self._connection.cursor()
         try:
-            result, error, ends = self._run_statements(cursor, request, deadline)
+            result, error, ending = self._execute(cursor, request, deadline)
             notices = list(self._raw.notices)
-            asked = request.wants_position and (request.commits or self.transaction == IDLE)
-            position = self._position(ends) if asked else None
-        except psycopg2.Error as broken:
+            wanted = request.wants_position and (request.commits or self._transaction == _IDLE)
+            position = self._position(ending) if wanted else None
+        except psycopg2.Error as broken:  # while asking for the position: the request itself was executed
             raise ConnectionBroken(str(broken), undecided=True) from broken
         return Done(
             result=result,
             error=error,
             notices=notices,
-            transaction=self.transaction,
-            lease_open=not self._raw.closed and (request.keeps_lease or self.transaction != IDLE),
+            transaction=self._transaction,
+            lease_open=not self._raw.closed and (request.keeps_lease or self._transaction != _IDLE),
             position=position,
-            may_have_written=ends.wrote,
+            may_have_written=ending.wrote,
         )
 
-    @property
-    def transaction(self) -> int:
-        """Libpq's transaction status."""
-        status: int = self._raw.get_transaction_status()
-        return status
-
     def cancel(self) -> None:
-        """Cancel the statement that is running, if any. May be called from any thread."""
+        """Cancel the statement that is running, if there is one. Any thread may call."""
         if (running := self._running) is not None:
             running.cancel()
 
     def abandon(self) -> None:
-        """Cancel what is running, and end its connection if that does not help. Returns at once."""
+        """Cancel the statement that is running, and close the connection if that does not help. Returns at once."""
         if (running := self._running) is not None:
             running.cancel_soon()
             self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
     def break_off(self) -> None:
-        """End the connection if something is running on it."""
+        """Close the connection if a statement is running on it."""
         if (running := self._running) is not None:
             running.break_off()
 
-    def _run_statements(
-        self, cursor: Any, request: Run, deadline: Deadline
-    ) -> tuple[Result | None, SQLError | None, Ending]:
-        undecided = self.transaction == IDLE and not request.preamble
+    def end(self) -> None:
+        """Give the connection back to the pool, which rolls back what is open on it."""
+        self._pool.release(self._connection)
+
+    @property
+    def _transaction(self) -> int:
+        """The transaction status that libpq reports."""
+        status: int = self._raw.get_transaction_status()
+        return status
+
+    def _execute(self, cursor: Any, request: Run, deadline: Deadline) -> tuple[Result | None, SQLError | None, Ending]:
+        # If the connection breaks, an open transaction is rolled back, unless its COMMIT had been sent. Outside a
+        # transaction each statement commits by itself, and nobody knows whether it did.
+        undecided = self._transaction == _IDLE and not request.preamble
         ending = Ending()
         try:
+            # A COMMIT is never cancelled. One that waits for a synchronous standby has already committed locally, and
+            # would only return before the standby has it (Postgres, SyncRepWaitForLSN in syncrep.c).
             with self._cancellable(None if request.commits else deadline.remaining()):
                 for statement in request.preamble:
                     cursor.execute(statement)
-                if request.commits and request.wants_position and self.transaction == IN_TRANSACTION:
-                    ending = self._connection.ending()
+                if request.commits and request.wants_position and self._transaction == _IN_TRANSACTION:
+                    ending = self._connection.ending()  # after COMMIT, Postgres no longer tells
                 undecided = undecided or request.commits or request.ends_transaction
-                return _results(cursor, request), None, ending
+                return execute(cursor, request), None, ending
         except psycopg2.Error as error:
+            # With an SQLSTATE the server itself has said that it gives up, and that the statement failed.
             if self._raw.closed and error.pgcode is None:
                 raise ConnectionBroken(str(error), undecided=undecided) from error
             return None, self._describe(error), ending
 
     @contextmanager
     def _cancellable(self, timeout: float | None) -> Iterator[None]:
-        """While in the block, statements can be cancelled, and are when the timeout (seconds) is over."""
+        """A block whose statements any thread can cancel, and which are cancelled after ``timeout`` seconds."""
         running = self._running = RunningStatement(self._raw)
         try:
-            with self._timer.limit(timeout, lambda: self._cancel_late(running)):
+            with self._timer.limit(timeout, lambda: self._time_out(running)):
                 yield
         finally:
             self._running = None
             running.end()
 
-    def _cancel_late(self, running: RunningStatement) -> None:
-        if running is self._running:
-            self._out_of_time = True
+    def _time_out(self, running: RunningStatement) -> None:
+        if running is self._running:  # otherwise the timer came too late, and another request may be running
+            self._timed_out = True
             running.cancel_soon()
 
     def _position(self, ending: Ending) -> Position | None:
-        if self.transaction == IN_ERROR:
-            return None  # of a COMMIT AND CHAIN that failed
+        if self._transaction == _IN_ERROR:
+            return None  # COMMIT AND CHAIN failed
         if not ending.wrote:
             return self._connection.position()
         return self._connection.commit_position(asynchronous=ending.asynchronous)
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
         described = describe(error)
-        if error.pgcode != "57014" or not self._out_of_time:
+        if error.pgcode != _QUERY_CANCELED or not self._timed_out:
             return described
-        diagnostics = {**described.diagnostics, "message_primary": _CANCELLED}
-        return msgspec.structs.replace(described, message=_CANCELLED, diagnostics=diagnostics)
-
-
-def _results(cursor: Any, request: Run) -> Result | None:
-    """The result of the last statement; with several, its row count is that of all."""
-    if request.copy_in is not None or request.copy_out:
-        return _copy(cursor, request)
-    total = 0
-    for statement in request.statements:
-        cursor.execute(statement)
-        total += max(cursor.rowcount, 0)
-    if not request.statements:
-        return None
-    return _result(cursor, total if len(request.statements) > 1 else cursor.rowcount)
-
-
-def _copy(cursor: Any, request: Run) -> Result:
-    file = io.BytesIO(request.copy_in or b"")
-    cursor.copy_expert(request.statements[0], file)
-    return Result(
-        row_count=cursor.rowcount,
-        status_message=cursor.statusmessage,
-        copied=file.getvalue() if request.copy_out else None,
-    )
-
-
-def _result(cursor: Any, row_count: int) -> Result:
-    """The last statement's result, its values column by column."""
-    columns = None if cursor.description is None else [_column(column) for column in cursor.description]
-    rows = cursor.fetchall() if columns is not None else []
-    return Result(
-        columns=columns,
-        data=_as_bytes(cursor, columns or (), zip(*rows, strict=True)),
-        rows=len(rows),
-        row_count=row_count,
-        status_message=cursor.statusmessage,
-        last_row_id=cursor.lastrowid,
-    )
-
-
-def _column(column: Any) -> Column:
-    return Column(
-        name=column.name,
-        type_code=column.type_code,
-        internal_size=column.internal_size,
-        precision=column.precision,
-        scale=column.scale,
-        table_oid=column.table_oid,
-        table_column=column.table_column,
-    )
-
-
-def _as_bytes(cursor: Any, columns: Sequence[Column], data: Iterable[Sequence[Any]]) -> list[list[bytes | None]]:
-    """The values as Postgres sent them: those of types that the driver has never heard of arrive decoded."""
-    string_types = cursor.connection.string_types
-    unheard = {column.type_code for column in columns} - string_types.keys()
-    if not unheard:
-        return list(map(list, data))
-    string_types.update(dict.fromkeys(unheard, ext.BYTES))  # from now on
-    encoding = ext.encodings[cursor.connection.encoding]
-    return [
-        [value.encode(encoding) if isinstance(value, str) else value for value in values]
-        if column.type_code in unheard
-        else list(values)
-        for column, values in zip(columns, data, strict=False)
-    ]
+        diagnostics = {**described.diagnostics, "message_primary": _TIMED_OUT}
+        return msgspec.structs.replace(described, message=_TIMED_OUT, diagnostics=diagnostics)

@@ -1,7 +1,7 @@
-"""A bounded number of threads that run functions for callers elsewhere.
+"""A bounded pool of threads on which functions run.
 
-Each keeps what it has open, such as its ORM's connection, for the next function: a thread of its own for every caller
-would need as many connections to the primary as there are callers.
+Each thread keeps what it has opened, such as its ORM's connection, for the next function. With a thread for every
+caller, there would be as many connections to the primary as callers.
 """
 
 from __future__ import annotations
@@ -19,45 +19,42 @@ T = TypeVar("T")
 
 
 class _Worker(Generic[T]):
-    """One thread. It is lent to one caller at a time."""
+    """One thread, which works for one caller at a time."""
 
-    def __init__(self, name: str, leave: Callable[[], None]) -> None:
+    def __init__(self, name: str, on_exit: Callable[[], None]) -> None:
         self._jobs: SimpleQueue[tuple[Callable[[], T], Future[T]] | None] = SimpleQueue()
-        self._leave = leave
+        self._on_exit = on_exit
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def run(self, job: Callable[[], T]) -> T:
-        """The result of the job, once the thread has done it; raises what it raises."""
+        """The result of the job, which the thread does meanwhile; raises what the job raises."""
         future: Future[T] = Future()
         self._jobs.put((job, future))
         return future.result()
 
     def end(self) -> None:
-        """Let the thread end when it has done its job."""
+        """End the thread after its present job. Returns at once."""
         self._jobs.put(None)
 
     def _work(self) -> None:
-        while (given := self._jobs.get()) is not None:
-            job, future = given
+        while (item := self._jobs.get()) is not None:
+            job, future = item
             try:
                 future.set_result(job())
-            except BaseException as error:  # noqa: BLE001  # whatever it is, the caller's thread gets it
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised in the caller's thread
                 future.set_exception(error)
-            del job, future, given  # an idle thread holds nothing of its last job
-        self._leave()
+            del job, future, item  # an idle thread must not keep the arguments and results of its last job alive
+        self._on_exit()
 
 
 class Workers(Generic[T]):
-    """Threads, started on demand, at most ``max_size``. Thread-safe.
+    """At most ``max_size`` threads, started on demand. Each calls ``on_exit`` when it ends. Thread-safe."""
 
-    ``leave`` is called on each when it ends.
-    """
-
-    def __init__(self, name: str, *, max_size: int, leave: Callable[[], None] = lambda: None) -> None:
-        self._pool: Pool[_Worker[T]] = Pool(lambda _deadline: _Worker(name, leave), _Worker.end, max_size=max_size)
+    def __init__(self, name: str, *, max_size: int, on_exit: Callable[[], None] = lambda: None) -> None:
+        self._pool: Pool[_Worker[T]] = Pool(lambda _deadline: _Worker(name, on_exit), _Worker.end, max_size=max_size)
 
     def run(self, job: Callable[[], T], deadline: Deadline) -> T:
-        """The result of the job; PoolTimeout if no thread was free to begin it in time."""
+        """The result of the job, done by one of the threads. PoolTimeout if none is free by the deadline."""
         worker = self._pool.acquire(deadline)
         try:
             return worker.run(job)
@@ -65,5 +62,5 @@ class Workers(Generic[T]):
             self._pool.release(worker)
 
     def close(self) -> None:
-        """End the threads that are idle now, and the others when they have done their jobs. Returns at once."""
+        """End the threads that are idle now, and the others after their jobs. Returns at once."""
         self._pool.close()

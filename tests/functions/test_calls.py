@@ -445,7 +445,7 @@ class TestTime:
         with pytest.raises((peewee.OperationalError, OutcomeUnknown)):
             shop.go_on_and_on(str(path))
         until(path.exists)
-        until(lambda: "time is over" in path.read_text())
+        until(lambda: "the call timed out" in path.read_text())
         assert 0 < here.query("SELECT count(*) FROM item") < 1000
 
     def test_that_is_over_before_a_thread_is_free_means_it_has_not_run(self, bare, tmp_path):
@@ -464,11 +464,11 @@ class TestTime:
         path = tmp_path / "said"
         with pytest.raises((psycopg2.Error, peewee.OperationalError, OutcomeUnknown)):
             shop.read_slowly(str(path))
-        until(lambda: "time is over" in path.read_text())
+        until(lambda: "the call timed out" in path.read_text())
 
     def test_that_no_clock_can_hold_stops_nothing_else(self, here):
         assert fly_orm.call(fly_orm.PRIMARY, shop.count, timeout=1e12) == 0
-        with pytest.raises(peewee.OperationalError, match="time is over"):
+        with pytest.raises(peewee.OperationalError, match="the call timed out"):
             fly_orm.call(fly_orm.PRIMARY, shop.sql, "SELECT pg_sleep(30)", timeout=1)
 
     def test_of_a_caller_that_is_gone_is_over(self, here, tmp_path):

@@ -15,6 +15,7 @@ from fly_orm.lsn import LSN
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.postgres.recovery import is_replica
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
+from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import Executor
 from fly_orm.waiters import PollingWaiter
 from tests.support.processes import stopped
@@ -34,7 +35,7 @@ def pool(cluster, database):
 class NoCalls:
     """What runs functions for a node that is asked for none."""
 
-    def run(self, call, begun):
+    def run(self, call, on_start):
         raise AssertionError(call)
 
     def stop(self):
@@ -51,7 +52,7 @@ def executor(pool):
 @pytest.fixture
 def ask(executor, database):
     """Say something on one channel, and get the reply."""
-    channel = executor.accept("a test")
+    channel = ChannelExecutor(executor)
 
     def say(*statements, **fields):
         run = {"lease": LEASE, "opens_lease": True, "timeout": 30.0, "statements": list(statements)}
@@ -254,7 +255,7 @@ class TestAnExecutor:
         assert ask(b"CREATE TABLE t ()", timeout=0.0).reason == "expired"
 
     def test_says_that_the_statement_ran_when_its_result_is_too_long(self, ask, monkeypatch):
-        monkeypatch.setattr("fly_orm.serving.executor.MAX_MESSAGE_BYTES", 20_000)
+        monkeypatch.setattr("fly_orm.serving.replies.MAX_MESSAGE_BYTES", 20_000)
         ask(b"CREATE TABLE t (i int)")
         reply = ask(b"INSERT INTO t SELECT generate_series(1, 9999) RETURNING i")
         assert "was executed" in reply.error.message
@@ -279,7 +280,7 @@ class TestAnExecutor:
         pool = PrimaryPool(database, connect, max_size=1)
         executor = Executor("syd", [pool], NoCalls())
         run = Run(database=database, lease=LEASE, opens_lease=True, statements=[b"SELECT 1"])
-        reply = decode_reply(executor.accept("a test").respond(encode(run)))
+        reply = decode_reply(ChannelExecutor(executor).respond(encode(run)))
         assert reply.reason == "unavailable"
         assert "connection refused" in reply.message
         executor.close()

@@ -11,7 +11,7 @@ from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm.protocol.messages import Declined
-from fly_orm.serving.executor import ChannelExecutor
+from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.testing import Cluster
 from tests.support.one_table import INSERT, TABLE, count, one_table, open_transactions
 from tests.support.two_regions import TwoRegions, two_regions

@@ -133,7 +133,9 @@ def test_arguments_that_a_node_cannot_take_are_given_to_another(deploy, cluster,
     app = here(NEW, addresses=[old], release="v2")
     if arguments["number"] == "a colour":
         arguments = {"number": app.Colour.RED}
-    with pytest.raises(Refused, match=rf"skewed:changed of release 'v1' cannot take the arguments.*{complaint}.*'v2'"):
+    with pytest.raises(
+        Refused, match=rf"skewed:changed in release 'v1' does not accept the arguments.*{complaint}.*'v2'"
+    ):
         app.changed(**arguments)
     assert notes(cluster, database) == []
     nodes = {"syd": tuple(Node(region="syd", address=address) for address in (old, new))}

@@ -50,7 +50,7 @@ def until_it_stops(cluster, database, address):
     """Wait until the node declines new writes."""
     other = lax(cluster, database, address)
     last = Deadline.after(10)
-    with pytest.raises(fly_orm.Refused, match="about to stop"):
+    with pytest.raises(fly_orm.Refused, match="shutting down"):
         while not last.expired:
             other.execute_sql("CREATE TEMP TABLE mine ()")
             other.execute_sql("DISCARD ALL")

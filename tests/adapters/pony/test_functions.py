@@ -141,7 +141,7 @@ def test_a_read_after_a_commit_is_no_transaction_to_a_call(lax):
 
 
 def test_time_that_is_over_cancels_what_runs(lax, cluster, database):
-    with pytest.raises((orm.OperationalError, psycopg2.Error), match="time is over"):
+    with pytest.raises((orm.OperationalError, psycopg2.Error), match="the call timed out"):
         pony_shop.wait_long()
     running = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND query LIKE '%pg_sleep(%'"
     until(lambda: cluster.primary.query(f"{running} AND state = 'active' AND pid <> pg_backend_pid()") == 0)

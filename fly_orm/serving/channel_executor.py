@@ -1,0 +1,163 @@
+"""Executes the requests of one channel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import psycopg2
+
+from ..concurrency.pool import PoolTimeout
+from ..deadline import Deadline
+from ..errors import FlyOrmError, Refused
+from ..postgres.running_statement import CANCEL_TIMEOUT
+from ..protocol.messages import (
+    BUSY,
+    Call,
+    Cancel,
+    Declined,
+    Done,
+    Greet,
+    MessageError,
+    Release,
+    Reply,
+    Request,
+    Run,
+    Welcome,
+    decode_request,
+)
+from ..sessions.invocation import Invocation
+from .executor import Executor
+from .lease import ConnectionBroken, Lease
+from .replies import encode_reply
+
+_CALLER_GONE = "its caller has disconnected"
+
+
+class ChannelExecutor:
+    """The responder of one channel, which has at most one lease, and at most one function running, at a time.
+
+    Three threads meet here. The transport calls :meth:`respond` for one request after another and, possibly meanwhile
+    and from another thread, :meth:`gone`; the timer ends a lease that has been idle for too long. The thread that holds
+    the lock may begin and end the lease. Neither the timer nor :meth:`gone` waits for the lock: if a request holds it,
+    they leave the end of the lease to that request.
+    """
+
+    trusted = True  # messages from strangers are dropped before they get here
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._lease: Lease | None = None
+        self._invocation: Invocation | None = None
+        self._gone = False
+        self._cancel_idle_end: Callable[[], None] = lambda: None
+
+    def respond(self, request: bytes) -> bytes | None:
+        """The encoded reply; see :class:`fly_orm.transport.Responder`."""
+        try:
+            with self._lock:
+                return None if self._gone else self._respond(request)
+        finally:
+            # gone() may have found the lock taken, and gone away. It sets the flag before it tries the lock, and here
+            # the flag is read after the lock was released: so at least one of the two ends the lease.
+            if self._gone:
+                self._end_if_idle()
+
+    def gone(self) -> None:
+        """Cancel what is running for the caller, and roll back what is open. Returns at once."""
+        self._gone = True  # first, for whatever begins from now on; see respond(), _run() and _on_start()
+        if (lease := self._lease) is not None:
+            lease.abandon()
+        self._stop_invocation()
+        self._end_if_idle()
+
+    def _respond(self, request: bytes) -> bytes:
+        self._cancel_idle_end()
+        reply = encode_reply(self._reply(request))
+        if self._lease is not None and self._executor.idle_timeout is not None and not self._gone:
+            self._cancel_idle_end = self._executor.timer.call_later(self._executor.idle_timeout, self._end_if_idle)
+        return reply
+
+    def _end_if_idle(self) -> None:
+        """End the lease, unless a request is being handled: that request will do it, or start the timer again."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._cancel_idle_end()
+                self._end_lease()
+            finally:
+                self._lock.release()
+
+    def _reply(self, request: bytes) -> Reply:
+        try:
+            return self._handle(decode_request(request))
+        except MessageError as error:
+            return Declined(reason="bad request", message=str(error))
+
+    def _handle(self, request: Request) -> Reply:
+        match request:
+            case Greet():
+                return Welcome(region=self._executor.region, databases=self._executor.databases)
+            case Run():
+                return self._run(request)
+            case Call():
+                return self._call(request)
+            case Cancel(lease=lease):
+                self._executor.cancel(lease)
+            case Release():
+                self._end_lease()
+        return Done()
+
+    def _call(self, call: Call) -> Reply:
+        try:
+            return self._executor.call(call, self._on_start)
+        finally:
+            self._invocation = None
+
+    def _on_start(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        if self._gone:  # since before gone() could see the invocation
+            self._stop_invocation()
+
+    def _stop_invocation(self) -> None:
+        if (invocation := self._invocation) is not None:
+            invocation.stop(_CALLER_GONE)
+            self._executor.timer.call_later(CANCEL_TIMEOUT, invocation.break_off)
+
+    def _run(self, request: Run) -> Reply:
+        deadline = Deadline.after(request.timeout)
+        if request.opens_lease:
+            self._end_lease()
+            try:
+                self._lease = self._executor.open_lease(request, deadline)
+            except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
+                return _no_lease(error)
+        if self._lease is None or self._lease.id != request.lease:
+            return Declined(reason="lost", message="it was idle for too long, or this node was restarted")
+        if self._gone:  # while the request was waiting for a connection
+            return Declined(reason="lost", message=_CALLER_GONE)
+        return self._run_in(self._lease, request, deadline)
+
+    def _run_in(self, lease: Lease, request: Run, deadline: Deadline) -> Reply:
+        try:
+            done = lease.run(request, deadline)
+        except ConnectionBroken as error:
+            self._end_lease()
+            return Declined(reason="unknown" if error.undecided else "lost", message=str(error))
+        if not done.lease_open:
+            self._end_lease()
+        return done
+
+    def _end_lease(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._executor.end_lease(lease)
+
+
+def _no_lease(error: Exception) -> Declined:
+    """The reply to a request whose lease could not be opened."""
+    if isinstance(error, Refused):
+        return Declined(reason=error.reason, message=str(error))
+    if isinstance(error, PoolTimeout):
+        return Declined(reason=BUSY, message=f"no connection to the primary is free: {error}")
+    return Declined(reason="unavailable", message=f"this node cannot connect to the primary: {str(error).strip()}")

@@ -1,0 +1,130 @@
+"""Runs the functions of this process that callers elsewhere call."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextvars import Context
+
+from ..concurrency.pool import PoolTimeout
+from ..concurrency.timer import Timer
+from ..deadline import Deadline
+from ..errors import NotPrimary
+from ..functions import registering
+from ..functions.registering import Function
+from ..postgres.primary_pool import PrimaryPool
+from ..protocol.messages import BUSY, Call, Declined, Returned
+from ..routing.router import routers
+from ..runtime.runtime import Runtime, use_runtime
+from ..sessions.context import enter
+from ..sessions.invocation import Invocation
+from ..sessions.session import Session
+from .invoking import invoke
+from .primaries import check_primaries
+from .workers import Workers
+
+log = logging.getLogger("fly_orm")
+
+#: Called when an invocation is about to start. It can be stopped from then on.
+OnStart = Callable[[Invocation], None]
+
+# Both complete Postgres' sentence "canceling statement because …".
+_TIMED_OUT = "the call timed out; allow the function more time with timeout=seconds"
+_SHUTTING_DOWN = "this node is shutting down"
+
+
+class FunctionRunner:
+    """Runs at most ``max_size`` functions at a time, each on a thread of its own and in its own session. Thread-safe.
+
+    An *invocation* is one run of a function on this node; a *call* is what its caller, elsewhere, is waiting for.
+    """
+
+    def __init__(self, runtime: Runtime, pools: Iterable[PrimaryPool], *, max_size: int) -> None:
+        self._runtime = runtime
+        self._release = f"release {runtime.settings.release or 'unnamed'!r}"
+        self._pools = list(pools)
+        self._timer = Timer("fly_orm function timer")
+        self._workers: Workers[Returned | Declined] = Workers(
+            "fly_orm function", max_size=max_size, on_exit=_disconnect
+        )
+        self._lock = threading.Lock()
+        self._invocations: set[Invocation] = set()
+
+    def run(self, call: Call, on_start: OnStart) -> Returned | Declined:
+        """Run the function that was called and return the outcome."""
+        deadline = Deadline.after(call.timeout)
+        function = registering.find(call.function)
+        if function is None:
+            return Declined(reason="unknown function", message=self._unknown(call.function))
+        try:
+            self._check_primary(call)
+        except NotPrimary as error:
+            return Declined(reason=error.reason, message=str(error))
+        invocation = Invocation(deadline)
+        on_start(invocation)
+        try:
+            return self._workers.run(lambda: self._run(function, call, invocation), deadline.for_queueing())
+        except PoolTimeout as error:
+            return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
+
+    def stop(self) -> None:
+        """Stop all invocations, and close the connections that their statements run on."""
+        with self._lock:
+            invocations = list(self._invocations)
+        for invocation in invocations:
+            invocation.stop(_SHUTTING_DOWN)
+            invocation.break_off()
+
+    def close(self) -> None:
+        """End the threads that are idle, and the others when their functions return."""
+        self._workers.close()
+        for router in routers():
+            router.local.primary.close()
+        self._timer.close()
+
+    def _unknown(self, name: str) -> str:
+        known = ", ".join(registering.names()) or "none"
+        return (
+            f"{name!r} is not registered in {self._release} (registered: {known}); import its module in the "
+            "application, or serve with --import MODULE"
+        )
+
+    def _check_primary(self, call: Call) -> None:
+        """Raise NotPrimary if the function needs a primary, and a database of this node is a replica."""
+        if not call.on_primary:
+            return
+        if self._runtime.settings.topology.primary_region is None:
+            raise NotPrimary(
+                "PRIMARY_REGION is not set on this node, so callers could not wait for what a function writes"
+            )
+        check_primaries(self._pools)  # one that cannot be reached may not be needed; if it is, the function will say so
+
+    def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
+        """Runs on a thread of the workers."""
+        if invocation.stopped:  # while the call was queueing for the thread
+            message = "the caller's deadline passed, or the caller disconnected, before the function began"
+            return Declined(reason="expired", message=message)
+        with self._lock:
+            self._invocations.add(invocation)
+        try:
+            # In an empty context, so that the function inherits nothing from the one that this thread ran before.
+            return Context().run(self._run_in_session, function, call, invocation)
+        finally:
+            with self._lock:
+                self._invocations.discard(invocation)
+
+    def _run_in_session(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
+        enter(Session(invocation))
+        time_left = invocation.deadline.remaining()
+        with use_runtime(self._runtime), self._timer.limit(time_left, lambda: invocation.stop(_TIMED_OUT)):
+            return invoke(function, call, invocation, release=self._release)
+
+
+def _disconnect() -> None:
+    """Close the connections that the ORMs have opened on this thread."""
+    for router in routers():
+        try:
+            router.wrapped.close_thread_connections()
+        except Exception as error:  # noqa: BLE001  # an ORM may raise anything, and the thread ends all the same
+            log.warning("cannot close a connection to %r: %s", router.name, error)

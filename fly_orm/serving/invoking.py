@@ -1,0 +1,94 @@
+"""One run of a function: decodes the arguments, calls the function, encodes the outcome."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import Any
+
+from .. import codec
+from ..errors import NotPortable, NotPrimary
+from ..functions.registering import Function
+from ..position import UNKNOWN, Position
+from ..protocol.messages import Call, Declined, Returned
+from ..routing.router import Router, routers
+from ..sessions.activity import Activity
+from ..sessions.invocation import Invocation
+
+log = logging.getLogger("fly_orm")
+
+
+def invoke(function: Function, call: Call, invocation: Invocation, *, release: str) -> Returned | Declined:
+    """Run a function in the calling context and return the outcome: Declined if it was not started.
+
+    ``release`` is what messages call the release of the application that this process runs.
+    """
+    execution = _Execution(function)
+    try:
+        with _prepared_databases():
+            execution.run(call)
+    except BaseException as error:  # noqa: BLE001  # the node's edge: the caller gets whatever the function raises
+        if not execution.started:
+            return _not_started(function, error, release)
+        execution.fail(error)
+    return Returned(**execution.outcome, written=_written(invocation))
+
+
+class _Execution:
+    """The execution of a function, and its outcome."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self.started = False
+        self.outcome: dict[str, Any] = {}
+        """The fields of the reply that state the outcome."""
+
+    def run(self, call: Call) -> None:
+        """Call the function; raises what it raises. CodecError or TypeError, before it starts, for bad arguments."""
+        positional = [codec.decode(value) for value in call.positional]  # an ORM may have to load some of them
+        named = {name: codec.decode(value) for name, value in call.named.items()}
+        arguments = self._function.signature.bind(*positional, **named)
+        self.started = True
+        result = self._function.code(*arguments.args, **arguments.kwargs)
+        for router in routers():
+            router.wrapped.flush()
+        try:
+            self.outcome = {"value": codec.encode(result, "the result")}
+        except NotPortable as error:
+            self.outcome = {"result_lost": str(error)}
+
+    def fail(self, error: BaseException) -> None:
+        """Take over what the function raised, or what a commit raised after it had returned."""
+        self.outcome = {"error": codec.encode_error(error)}
+
+
+def _prepared_databases() -> ExitStack:
+    """A block in which every wrapped database is ready for a function. No transaction is open after it."""
+    with ExitStack() as stack:
+        for router in routers():
+            stack.enter_context(router.wrapped.function_scope())
+        return stack.pop_all()
+
+
+def _not_started(function: Function, error: BaseException, release: str) -> Declined:
+    if isinstance(error, codec.CodecError | TypeError):
+        message = f"{function.name} in {release} does not accept the arguments: {error}"
+        return Declined(reason="bad arguments", message=message)
+    message = f"{function.name} could not be started: {type(error).__name__}: {str(error).strip()}"
+    return Declined(reason="unavailable", message=message)
+
+
+def _written(invocation: Invocation) -> dict[str, Position]:
+    """The positions that a replica must replay to show what the function wrote, by database."""
+    for database, activity in list(invocation.by_database.items()):
+        if isinstance(database, Router) and (position := _position(database, activity)) is not None:
+            invocation.saw(database.name, position)
+    return invocation.written
+
+
+def _position(router: Router, activity: Activity) -> Position | None:
+    try:
+        return router.local.primary.position(router.name, activity)
+    except NotPrimary as error:  # demoted while the function ran
+        log.warning("%s", error)
+        return UNKNOWN

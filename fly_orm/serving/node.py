@@ -1,0 +1,135 @@
+"""Serves the databases and functions of this process to the nodes of other regions."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Any
+
+from ..deadline import Deadline
+from ..errors import ConfigurationError, FlyOrmError
+from ..postgres.primary_pool import PrimaryPool
+from ..protocol.handshake import GuardedResponder
+from ..registry import make_transport
+from ..runtime.runtime import Runtime, default_runtime
+from ..settings import Settings
+from ..transport import Responder, Server, Transport
+from ..wrapping import router_of
+from .channel_executor import ChannelExecutor
+from .executor import IDLE_TIMEOUT, Executor
+from .function_runner import FunctionRunner
+from .primaries import check_primaries
+
+log = logging.getLogger("fly_orm")
+
+#: Connections to the primary, per database, on which the requests of other regions run.
+POOL_SIZE = 10
+#: Seconds in which requests that are in progress may finish when a node stops.
+DRAIN_TIMEOUT = 5.0
+
+
+class Serving:
+    """A node that is serving; made by :func:`serve`. To stop it, close it, or use it as a context manager."""
+
+    def __init__(self, server: Server, executor: Executor, runner: FunctionRunner) -> None:
+        self._server = server
+        self._executor = executor
+        self._runner = runner
+
+    @property
+    def address(self) -> str:
+        """The address of this node, as the ``FLY_ORM_NODES`` of other regions should list it."""
+        return self._server.address
+
+    @property
+    def databases(self) -> list[str]:
+        """The names of the databases that are served, sorted."""
+        return self._executor.databases
+
+    def warn_unless_primary(self) -> None:
+        """Log a warning for each database that is a replica, so that writes will be declined, or cannot be reached."""
+        for pool in self._executor.pools.values():
+            try:
+                check_primaries([pool])
+            except FlyOrmError as error:
+                log.warning("%s", error)
+
+    def close(self, drain_timeout: float = DRAIN_TIMEOUT) -> None:
+        """Stop serving. New requests are declined, and those in progress may take ``drain_timeout`` more seconds.
+
+        Transactions that are open then are rolled back. Returns when all connections are closed.
+        """
+        deadline = Deadline.after(drain_timeout)
+        self._executor.drain(drain_timeout)
+        self._server.close(deadline.remaining() or 0.0)
+        self._executor.close()
+        self._runner.close()
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def serve(
+    *databases: Any,
+    listen: str | None = None,
+    pool_size: int = POOL_SIZE,
+    idle_timeout: float | None = IDLE_TIMEOUT,
+    settings: Settings | None = None,
+) -> Serving:
+    """Serve wrapped databases and registered functions to the nodes of other regions, in the background.
+
+    Only nodes that hold the same ``FLY_ORM_SECRET`` are served. ``listen`` is an address of the transport, by default
+    ``FLY_ORM_LISTEN``. ``pool_size`` limits how many statements or transactions run at a time in each database, and how
+    many functions do; each database may see up to ``2 * pool_size + 2`` connections. After ``idle_timeout`` seconds
+    without a statement, the transaction of a caller is rolled back; None never does that. ``settings`` take the place
+    of those of :func:`fly_orm.configure`.
+
+    Returns what stops the node. Raises ConfigurationError if the transport cannot listen at the address, if other
+    machines can reach the address and there is no secret, and if there is no database or two have the same name.
+    """
+    runtime = default_runtime() if settings is None else Runtime(settings)
+    settings = runtime.settings
+    transport = make_transport(settings.transport, settings)
+    address = listen or settings.listen
+    _require_secret(transport, address, settings)
+    pools = _pools(databases, pool_size)
+    runner = FunctionRunner(runtime, pools, max_size=pool_size)
+    executor = Executor(settings.topology.region, pools, runner, idle_timeout=idle_timeout)
+
+    def accept(_peer: str) -> Responder:
+        return GuardedResponder(settings.secret, ChannelExecutor(executor))
+
+    try:
+        server = transport.serve(address, accept)
+    except BaseException:
+        executor.close()
+        runner.close()
+        raise
+    return Serving(server, executor, runner)
+
+
+def _require_secret(transport: Transport, address: str, settings: Settings) -> None:
+    if not settings.secret and not transport.is_local(address):
+        raise ConfigurationError(
+            f"{address} can be reached from other machines, so FLY_ORM_SECRET must be set, to the same value here and "
+            "in every other region, for instance to the output of `openssl rand -hex 32`"
+        )
+
+
+def _pools(databases: tuple[Any, ...], size: int) -> list[PrimaryPool]:
+    if not databases:
+        raise ConfigurationError("serve() needs at least one database")
+    pools: dict[str, PrimaryPool] = {}
+    for database in databases:
+        router = router_of(database)
+        if router.name in pools:
+            raise ConfigurationError(
+                f"two databases are called {router.name!r}; give one of them another name with wrap(…, name=…)"
+            )
+        pools[router.name] = PrimaryPool(router.name, router.connect, max_size=size)
+    return list(pools.values())

@@ -1,0 +1,21 @@
+"""Whether the databases of this node are primaries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import psycopg2
+
+from ..postgres.primary_pool import PrimaryPool
+
+log = logging.getLogger("fly_orm")
+
+
+def check_primaries(pools: Iterable[PrimaryPool]) -> None:
+    """Raise NotPrimary if one of the databases is a replica. Databases that cannot be reached are only logged."""
+    for pool in pools:
+        try:
+            pool.check()
+        except psycopg2.Error as error:
+            log.warning("the database %r of this node cannot be reached: %s", pool.name, str(error).strip())

@@ -1,0 +1,29 @@
+"""Encodes replies, all of which have to fit into one message."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..protocol.messages import Done, Reply, Returned, SQLError, encode
+from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """The encoded reply. If it is too long for a message, its outcome without its result."""
+    encoded = encode(reply)
+    if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Done | Returned):
+        return encode(_without_result(reply, len(encoded)))
+    return encoded
+
+
+def _without_result(reply: Done | Returned, size: int) -> Done | Returned:
+    problem = f"the result is {size} bytes long, and a reply may not be longer than {MAX_MESSAGE_BYTES}"
+    if isinstance(reply, Returned):
+        return msgspec.structs.replace(reply, value=None, error=None, result_lost=problem)
+    message = (
+        f"{problem}; the statement was executed. Fetch less at once (LIMIT, a server-side cursor), or read from the "
+        "replica"
+    )
+    # 54000 is Postgres' program_limit_exceeded (manual, appendix A).
+    error = SQLError(driver_class="OperationalError", message=message, sqlstate="54000", text=message)
+    return msgspec.structs.replace(reply, result=None, error=error)
