@@ -27,7 +27,7 @@ DEFINITIONS_TTL = 10.0
 #: Connections that are kept for asking.
 _POOL_SIZE = 2
 _MOST_REMEMBERED = 1000
-_PROFILE: Profile = ("UTF8", ())
+_PROFILE = Profile("UTF8", ())
 
 
 class LocalPrimary:
@@ -82,7 +82,7 @@ class LocalPrimary:
                 self._harmless.clear()
             self._harmless[frozenset(activity.function_names)] = now() + DEFINITIONS_TTL
             return None
-        return connection.commit_position(asynchronous=activity.asynchronous)
+        return connection.wal.commit_position(asynchronous=activity.asynchronous)
 
     def _is_harmless(self, activity: Activity) -> bool:
         return self._harmless.get(frozenset(activity.function_names), 0.0) > now()

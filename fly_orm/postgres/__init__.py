@@ -1,1 +1,4 @@
-"""Connections to Postgres as fly_orm itself uses them, libpq, and SQL errors."""
+"""Postgres as fly_orm itself uses it: connections to the primary, libpq and SQL errors.
+
+Imports only messages, concurrency and values.
+"""

@@ -1,4 +1,4 @@
-"""What can be done to a driver connection beside the driver, also when its server is out of reach."""
+"""What psycopg2 does not offer, or does not do from another thread or while the server is out of reach."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MESSAGE_BYTES = 256
 
 @cache
 def _libpq() -> Any:
-    """The libpq that the driver is linked to; None if its functions cannot be called."""
+    """The libpq that the driver is linked with; None if its functions cannot be called from here."""
     try:
         library = ctypes.CDLL(_psycopg.__file__)
         library.PQgetCancel.restype = ctypes.c_void_p
@@ -31,10 +31,10 @@ def _libpq() -> Any:
 
 
 def cancel(connection: Any) -> None:
-    """Cancel what runs on a driver connection; returns when the server has heard of it, or cannot be reached.
+    """Cancel what runs on a driver connection; returns when the server has received that, or cannot be reached.
 
-    The driver's own ``cancel()`` holds the interpreter's lock, and so stops every thread of the process until then. Any
-    thread may call, while the connection is not being closed.
+    psycopg2's own ``cancel()`` holds the interpreter's lock while it connects to the server, and so stops every thread
+    of the process. Any thread may call, but not while the connection is being closed.
     """
     library = _libpq()
     if library is None:
@@ -49,14 +49,16 @@ def cancel(connection: Any) -> None:
 
 
 def has_input(connection: Any) -> bool:
-    """Whether there is something to read on a driver connection; on an idle one that is mostly its end."""
-    # Not select(), which fails in a process with more than 1024 open files.
+    """Whether the server has sent something on a driver connection; on an idle one, that is mostly its end."""
+    # select() does not accept file descriptors above 1023.
     with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         selector.register(connection, selectors.EVENT_READ)
         return bool(selector.select(0))
 
 
 def break_off(connection: Any) -> None:
-    """End a driver connection from any thread: what waits for its server fails at once."""
+    """End a driver connection, from any thread: a thread that waits for the server fails at once."""
+    # To close the socket here would not wake a thread that waits in libpq, and another file could get its number while
+    # libpq still uses it. A shutdown affects every duplicate of the descriptor, and libpq reads the end of the stream.
     with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(connection.fileno())) as shared:
         shared.shutdown(socket.SHUT_RDWR)

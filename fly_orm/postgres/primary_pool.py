@@ -1,4 +1,4 @@
-"""A pool of connections to one primary, shared by callers one after another."""
+"""A pool of connections to one primary, which callers use one after another."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from .libpq import break_off
 from .primary_connection import PrimaryConnection, Profile
 from .recovery import is_replica
 
-#: A connection that is not ready, or clean again, in so many seconds is closed: a dead server must not hold up others.
+#: Seconds within which a connection must be set up, or cleaned. One that is not is closed, because a server that does
+#: not answer must not hold up the cleaning of the others.
 CLEAN_TIMEOUT = 3.0
 
 
 class PrimaryPool:
-    """A bounded number of connections to one primary, cleaned between callers. Thread-safe."""
+    """At most ``max_size`` connections to one primary, cleaned between callers. Thread-safe.
+
+    name: the database's name in errors, logs and thread names.
+    connect: opens a driver connection.
+    """
 
     def __init__(self, name: str, connect: Callable[[], Any], *, max_size: int) -> None:
         self.name = name
@@ -36,29 +41,29 @@ class PrimaryPool:
         self._cleaner.start()
 
     def acquire(self, profile: Profile, deadline: Deadline) -> PrimaryConnection:
-        """A connection with these session settings, for the caller alone.
+        """A connection with this profile, for the caller alone, who must release it.
 
-        PoolTimeout if all are in use until the deadline, NotPrimary if the server is a replica, psycopg2's error if it
-        cannot be reached or does not take the settings.
+        PoolTimeout if all connections stay in use until the deadline, NotPrimary if the server is a replica, psycopg2's
+        error if the server cannot be reached or does not accept the profile. Nothing has been executed then.
         """
         while not self._prepare(connection := self._pool.acquire(deadline), profile, deadline):
             self._pool.discard(connection)
         return connection
 
     def _prepare(self, connection: PrimaryConnection, profile: Profile, deadline: Deadline) -> bool:
-        """Give the connection these settings in time; False if it was lost while it was idle."""
+        """Give the connection the profile by the deadline; False if the connection was lost while it was idle."""
         try:
             with self._timer.limit(deadline.remaining(), connection.break_off):
-                if connection.is_stale():
+                if connection.is_lost():
                     return False
-                connection.take_profile(profile)
+                connection.apply_profile(profile)
                 return True
         except BaseException:
             self._pool.discard(connection)
             raise
 
     def release(self, connection: PrimaryConnection) -> None:
-        """Take a connection back; it is cleaned in the background, so that the caller's reply need not wait for it."""
+        """Take a connection back. It is cleaned in the background, so that the caller's reply need not wait for it."""
         with self._closing:
             if not self._closed:
                 self._used.put(connection)
@@ -66,16 +71,16 @@ class PrimaryPool:
         self._pool.release(connection)
 
     def check(self) -> None:
-        """Raise what :meth:`acquire` would, for want of a primary."""
+        """Raise NotPrimary or psycopg2's error, as :meth:`acquire` would, if there is no primary to connect to."""
         try:
-            while (connection := self._pool.acquire(Deadline.after(0))).is_stale():
+            while (connection := self._pool.acquire(Deadline.after(0))).is_lost():
                 self._pool.discard(connection)
         except PoolTimeout:
-            return  # all of them are at work
+            return  # all connections are in use, so there is a primary
         self._pool.release(connection)
 
     def close(self) -> None:
-        """Close all connections, those lent out when they come back."""
+        """Close the idle connections now, and the others when they are released."""
         self._pool.close()
         with self._closing:
             self._closed = True
@@ -95,16 +100,17 @@ class PrimaryPool:
             connection.close()
             raise NotPrimary(
                 f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there); "
-                "point the nodes of the primary region to the primary"
+                "connect the nodes of the primary region to the primary"
             )
         return connection
 
     def _clean_used(self) -> None:
+        """Clean the released connections, one after another, on the cleaner's thread."""
         while (connection := self._used.get()) is not None:
             try:
                 with self._timer.limit(CLEAN_TIMEOUT, connection.break_off):
                     connection.clean()
-                    connection.wake_senders()
+                    connection.wal.wake_senders()
             except psycopg2.Error:
                 self._pool.discard(connection)
             else:

@@ -1,4 +1,4 @@
-"""Whether a server is a replica, as it says itself."""
+"""Whether a server is a replica. The server itself says so; nothing else does."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def is_replica(connection: Any) -> bool:
-    """Whether the server of this connection is in recovery, as it says itself.
+    """Whether the server that a driver connection has reached is in recovery.
 
-    PostgreSQL 14 and later report ``in_hot_standby`` at connect and when it changes, which costs no query; where it
-    does not arrive (an older server, a connection pooler) the server is asked.
+    PostgreSQL 14 and later report ``in_hot_standby`` when a client connects and whenever it changes, so this costs no
+    query. Where the report does not arrive (an older server, a connection pooler), the server is asked.
     """
     reported = connection.get_parameter_status("in_hot_standby")
     if reported is not None:

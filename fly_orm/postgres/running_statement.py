@@ -1,4 +1,4 @@
-"""A statement that is running on a driver connection, and that any thread may cancel."""
+"""A statement that is running on a driver connection and that any thread may cancel."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import psycopg2
 
 from .libpq import break_off, cancel
 
-#: A connection whose statement is not cancelled within so many seconds is ended.
+#: Seconds within which a statement must be cancelled. Its connection is ended otherwise.
 CANCEL_TIMEOUT = 2.0
 
 
 class RunningStatement:
-    """Something that runs on a connection until :meth:`end`. Cancelling it then hits nothing that runs later."""
+    """What runs on a connection until :meth:`end` is called; later, cancelling it does nothing.
+
+    Postgres cancels whatever the connection is executing when the request arrives, not a certain statement (Postgres
+    manual, "Canceling Requests in Progress"). So a request that is late would hit the next statement.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -23,24 +27,24 @@ class RunningStatement:
         self._over = False
 
     def cancel(self) -> None:
-        """Cancel it; returns when the server has heard of it, or cannot be reached."""
+        """Cancel the statement; returns when the server has received that, or cannot be reached."""
         with self._lock:
             if not self._over:
-                with suppress(psycopg2.Error):  # a connection that is gone has taken its statement with it
+                with suppress(psycopg2.Error):  # with the connection, the statement is gone too
                     cancel(self._connection)
 
     def cancel_soon(self) -> None:
-        """Cancel it on a thread of its own: a server that is out of reach must not hold up the cancelling of others."""
+        """Cancel the statement on another thread, so that a server out of reach does not hold up the cancelling one."""
         threading.Thread(target=self.cancel, name="fly_orm canceller", daemon=True).start()
 
     def break_off(self) -> None:
-        """End its connection from any thread: what waits for its server fails at once, even if that is out of reach."""
+        """End the connection, from any thread: what waits for the server fails at once, even if it is out of reach."""
         if not self._over:
             break_off(self._connection)
 
     def end(self) -> None:
-        """It is over. Waits for a cancellation that is on its way, which would hit what runs next."""
-        self._over = True
+        """Note that the statement is over, and wait for a cancellation that is under way."""
+        self._over = True  # before the lock: a cancellation that has yet to begin need not be waited for
         if self._lock.acquire(timeout=CANCEL_TIMEOUT):
             self._lock.release()
         else:

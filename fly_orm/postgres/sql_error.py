@@ -1,4 +1,4 @@
-"""A driver's error as a value that travels: what the executing node makes of it, and what is made of that again."""
+"""The driver's errors as values that can travel: described on the node that executes, rebuilt on the caller's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DIAGNOSTICS = (
 
 
 def describe(error: psycopg2.Error) -> SQLError:
-    """All that the driver and its server said about an error."""
+    """Everything that the driver and the server reported about an error."""
     fields = {name: getattr(error.diag, name) for name in DIAGNOSTICS}
     return SQLError(
         driver_class=next(cls.__name__ for cls in DRIVER_CLASSES if isinstance(error, cls)),
@@ -62,7 +62,7 @@ def describe(error: psycopg2.Error) -> SQLError:
 
 
 class Diagnostics:
-    """The fields of ``psycopg2.extensions.Diagnostics``, as the primary's server filled them."""
+    """Stands in for ``psycopg2.extensions.Diagnostics``, with what the primary reported."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         for name in DIAGNOSTICS:
@@ -70,9 +70,9 @@ class Diagnostics:
 
 
 class _Disguise(type(psycopg2.Error)):  # type: ignore[misc]  # the metaclass of a C class
-    """Makes a subclass of a psycopg2 error class look like that class by name and bases.
+    """Makes a subclass of a psycopg2 error class look like that class, by its name and its bases.
 
-    psycopg2's ``diag`` cannot be set from Python, so an error that carries one has to be of a subclass; and peewee
+    Python code cannot set psycopg2's ``diag``, so an error that carries one must be of a subclass. But peewee
     translates errors by the name of their class, or of its first base.
     """
 
@@ -82,7 +82,7 @@ class _Disguise(type(psycopg2.Error)):  # type: ignore[misc]  # the metaclass of
 
 
 class FromPrimary:
-    """Of errors that the primary raised: what psycopg2 does not let Python set."""
+    """The attributes of an error from the primary that psycopg2 does not let Python code set."""
 
     described: SQLError
     diag: Any = None
@@ -93,7 +93,7 @@ class FromPrimary:
 
 
 def looks_like(cls: type) -> type:
-    """The class that a class made from :class:`FromPrimary` stands for; any other class is itself."""
+    """The psycopg2 class that a class made from :class:`FromPrimary` stands for; any other class unchanged."""
     return cls.__mro__[2] if issubclass(cls, FromPrimary) else cls
 
 
@@ -104,7 +104,10 @@ def _remote_class(cls: Any) -> type[psycopg2.Error]:
 
 
 def rebuild(described: SQLError, cls: type | None = None) -> psycopg2.Error:
-    """The error that the primary's driver raised: same class (``cls``, if it is known), SQLSTATE, text, diagnostics."""
+    """The error that the driver raised on the executing node, with its SQLSTATE, text and diagnostics.
+
+    cls: the class of the error, if it is known; by default, psycopg2's class for the SQLSTATE.
+    """
     made = _remote_class(cls or _class(described))
     error: Any = psycopg2.Error.__new__(made, described.message)  # a subclass may have an __init__ of its own
     error.__setstate__({"pgcode": described.sqlstate, "pgerror": described.text})
@@ -118,5 +121,5 @@ def _class(described: SQLError) -> Any:
         try:
             return psycopg2.errors.lookup(described.sqlstate)
         except KeyError:
-            pass  # a SQLSTATE that this driver has no class for
+            pass  # this driver has no class for the SQLSTATE
     return _BY_NAME[described.driver_class]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import Refused
+from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
 from ..protocol.messages import Call, Declined, Returned, Run
 from .function_runner import FunctionRunner, OnStart
@@ -60,7 +61,7 @@ class Executor:
             raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
         if deadline.expired:
             raise Refused("the caller's deadline had passed when the request arrived", reason="expired")
-        connection = pool.acquire((request.encoding, tuple(request.session_settings)), deadline)
+        connection = pool.acquire(Profile(request.encoding, tuple(request.session_settings)), deadline)
         lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer)
         return lease
 

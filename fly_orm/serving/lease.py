@@ -13,10 +13,11 @@ from psycopg2 import extensions as ext
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..position import Position
-from ..postgres.primary_connection import Ending, PrimaryConnection
+from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe
+from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, SQLError
 from .results import execute
 
@@ -56,10 +57,10 @@ class Lease:
         self._timed_out = False
         cursor = self._connection.cursor()
         try:
-            result, error, ending = self._execute(cursor, request, deadline)
+            result, error, commit = self._execute(cursor, request, deadline)
             notices = list(self._raw.notices)
             wanted = request.wants_position and (request.commits or self._transaction == _IDLE)
-            position = self._position(ending) if wanted else None
+            position = self._position(commit) if wanted else None
         except psycopg2.Error as broken:  # while asking for the position: the request itself was executed
             raise ConnectionBroken(str(broken), undecided=True) from broken
         return Done(
@@ -69,7 +70,7 @@ class Lease:
             transaction=self._transaction,
             lease_open=not self._raw.closed and (request.keeps_lease or self._transaction != _IDLE),
             position=position,
-            may_have_written=ending.wrote,
+            may_have_written=commit.wrote,
         )
 
     def cancel(self) -> None:
@@ -98,11 +99,11 @@ class Lease:
         status: int = self._raw.get_transaction_status()
         return status
 
-    def _execute(self, cursor: Any, request: Run, deadline: Deadline) -> tuple[Result | None, SQLError | None, Ending]:
+    def _execute(self, cursor: Any, request: Run, deadline: Deadline) -> tuple[Result | None, SQLError | None, Commit]:
         # If the connection breaks, an open transaction is rolled back, unless its COMMIT had been sent. Outside a
         # transaction each statement commits by itself, and nobody knows whether it did.
         undecided = self._transaction == _IDLE and not request.preamble
-        ending = Ending()
+        commit = Commit()
         try:
             # A COMMIT is never cancelled. One that waits for a synchronous standby has already committed locally, and
             # would only return before the standby has it (Postgres, SyncRepWaitForLSN in syncrep.c).
@@ -110,14 +111,14 @@ class Lease:
                 for statement in request.preamble:
                     cursor.execute(statement)
                 if request.commits and request.wants_position and self._transaction == _IN_TRANSACTION:
-                    ending = self._connection.ending()  # after COMMIT, Postgres no longer tells
+                    commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
                 undecided = undecided or request.commits or request.ends_transaction
-                return execute(cursor, request), None, ending
+                return execute(cursor, request), None, commit
         except psycopg2.Error as error:
             # With an SQLSTATE the server itself has said that it gives up, and that the statement failed.
             if self._raw.closed and error.pgcode is None:
                 raise ConnectionBroken(str(error), undecided=undecided) from error
-            return None, self._describe(error), ending
+            return None, self._describe(error), commit
 
     @contextmanager
     def _cancellable(self, timeout: float | None) -> Iterator[None]:
@@ -135,12 +136,12 @@ class Lease:
             self._timed_out = True
             running.cancel_soon()
 
-    def _position(self, ending: Ending) -> Position | None:
+    def _position(self, commit: Commit) -> Position | None:
         if self._transaction == _IN_ERROR:
             return None  # COMMIT AND CHAIN failed
-        if not ending.wrote:
-            return self._connection.position()
-        return self._connection.commit_position(asynchronous=ending.asynchronous)
+        if not commit.wrote:
+            return self._connection.wal.read_position()
+        return self._connection.wal.commit_position(asynchronous=commit.asynchronous)
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
         described = describe(error)

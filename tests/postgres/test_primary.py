@@ -12,6 +12,7 @@ import pytest
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotPrimary
 from fly_orm.lsn import LSN
+from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.postgres.recovery import is_replica
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
@@ -20,7 +21,7 @@ from fly_orm.serving.executor import Executor
 from fly_orm.waiters import PollingWaiter
 from tests.support.processes import stopped
 
-PROFILE = ("UTF8", ())
+PROFILE = Profile("UTF8", ())
 SOON = Deadline.after(None)
 LEASE = b"0123456789abcdef"
 
@@ -102,12 +103,12 @@ class TestTheCommitLSN:
     def test_at_a_page_boundary_is_pushed_out(self, cluster, pool, monkeypatch):
         """The flush position can end a page, inside a record of another's: then something is flushed after it."""
         connection = pool.acquire(PROFILE, SOON)
-        before = connection.commit_position()
+        before = connection.wal.commit_position()
         monkeypatch.setattr(LSN, "ends_page", True)
-        aligned = connection.commit_position()
+        aligned = connection.wal.commit_position()
         monkeypatch.undo()
         assert aligned.lsn >= before.lsn
-        assert connection.commit_position().lsn > aligned.lsn
+        assert connection.wal.commit_position().lsn > aligned.lsn
         pool.release(connection)
 
     def test_is_pushed_to_a_replica_whose_sender_has_slept_through_it(self, cluster, pool):
@@ -117,8 +118,8 @@ class TestTheCommitLSN:
 
         def pushes():
             """Whether something is written when it is looked after."""
-            before = connection.commit_position().lsn
-            connection.wake_senders()
+            before = connection.wal.commit_position().lsn
+            connection.wal.wake_senders()
             return cluster.primary.query("SELECT pg_current_wal_insert_lsn()::text") != str(before)
 
         assert not pushes()
@@ -129,7 +130,7 @@ class TestTheCommitLSN:
         assert not pushes()
         pool.release(connection)
 
-    def test_of_a_transaction_that_wrote_nothing_is_of_no_commit(self, ask):
+    def test_of_a_transaction_that_wrote_nothing_says_so(self, ask):
         ask(b"SELECT 1", preamble=[b"BEGIN"])
         done = ask(b"COMMIT", opens_lease=False, commits=True)
         assert (done.may_have_written, done.position.lsn > 0) == (False, True)
@@ -140,7 +141,7 @@ class TestTheCommitLSN:
 
 class TestAPooledConnection:
     def test_has_the_callers_settings_and_forgets_everything_else(self, pool):
-        settings = ("LATIN1", (b"SET TimeZone TO 'Asia/Tokyo'", b"SET search_path TO pg_catalog"))
+        settings = Profile("LATIN1", (b"SET TimeZone TO 'Asia/Tokyo'", b"SET search_path TO pg_catalog"))
         first = pool.acquire(settings, SOON)
         with first.raw.cursor() as cursor:
             cursor.execute("CREATE TEMP TABLE secret (i int)")
@@ -161,7 +162,7 @@ class TestAPooledConnection:
 
     def test_takes_over_the_settings_of_another_caller(self, pool):
         for zone in ("Asia/Tokyo", "UTC", "America/New_York"):
-            connection = pool.acquire(("UTF8", (f"SET TimeZone TO '{zone}'".encode(),)), SOON)
+            connection = pool.acquire(Profile("UTF8", (f"SET TimeZone TO '{zone}'".encode(),)), SOON)
             with connection.raw.cursor() as cursor:
                 cursor.execute("SHOW TimeZone")
                 assert cursor.fetchone() == (zone,)
@@ -175,7 +176,7 @@ class TestAPooledConnection:
         with pool.acquire(PROFILE, SOON).cursor() as cursor:
             cursor.execute("SELECT 1")
 
-    def test_can_be_had_in_a_process_with_many_open_files(self, pool):
+    def test_can_be_opened_in_a_process_with_many_open_files(self, pool):
         with ExitStack() as files:
             try:
                 for _ in range(1100):  # select() takes no more than 1024
@@ -185,7 +186,7 @@ class TestAPooledConnection:
             pool.release(pool.acquire(PROFILE, SOON))
             assert pool.acquire(PROFILE, SOON).raw.fileno() > 1024
 
-    def test_to_a_replica_is_none(self, cluster, database):
+    def test_to_a_replica_is_refused(self, cluster, database):
         pool = PrimaryPool(database, lambda: cluster.replica.connect(database), max_size=1)
         with pytest.raises(NotPrimary, match="is a replica"):
             pool.check()

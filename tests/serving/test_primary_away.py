@@ -11,6 +11,7 @@ import pytest
 
 import fly_orm
 from fly_orm.deadline import Deadline, now
+from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.testing import Wan
 from tests.support.two_regions import close, named, settings
@@ -73,12 +74,12 @@ def test_a_connection_that_cannot_be_cleaned_does_not_hold_up_the_others(cluster
     host, port = way.address.rsplit(":", 1)
     given = {**cluster.primary.params(database), "host": host, "port": port}
     pool = PrimaryPool(database, lambda: psycopg2.connect(**given), max_size=1)
-    connection = pool.acquire(("UTF8", ()), Deadline.after(5))
+    connection = pool.acquire(Profile("UTF8", ()), Deadline.after(5))
     way.stall()
     pool.release(connection)
     cut = threading.Timer(0.5, way.heal)
     cut.start()
-    assert pool.acquire(("UTF8", ()), Deadline.after(5)) is not connection
+    assert pool.acquire(Profile("UTF8", ()), Deadline.after(5)) is not connection
     cut.join()
     pool.close()
 

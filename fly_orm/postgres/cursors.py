@@ -1,0 +1,25 @@
+"""Running SQL on a driver connection for fly_orm itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg2 import extensions as ext
+
+
+def bytes_cursor(connection: Any) -> Any:
+    """A new cursor whose rows hold the bytes that Postgres sent, except for types that the driver has never heard of.
+
+    From the first call on, all cursors of the connection do so: the driver keeps the typecasters with the connection.
+    """
+    raw_types = connection.string_types
+    if not ext.string_types.keys() <= raw_types.keys():
+        raw_types.update(dict.fromkeys(ext.string_types, ext.BYTES))
+    del connection.notices[:]
+    return connection.cursor()
+
+
+def execute(connection: Any, sql: str) -> None:
+    """Execute a statement whose result is not needed."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
