@@ -1,4 +1,4 @@
-"""``python -m fly_orm``."""
+"""Runs the ``fly-orm`` command, as ``python -m fly_orm``."""
 
 from .cli import main
 

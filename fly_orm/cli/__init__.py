@@ -1,5 +1,9 @@
-"""The ``fly-orm`` command: one module per subcommand. Imports whatever a command needs."""
+"""The ``fly-orm`` command, one module for each subcommand. Imports whatever a subcommand needs.
 
-from .main import main
+To add a subcommand, write a module with the names that :class:`fly_orm.cli.command.Command` lists, and add it to
+``COMMANDS`` in ``command_line.py``.
+"""
+
+from .command_line import main
 
 __all__ = ["main"]

@@ -1,4 +1,4 @@
-"""Finds what the command line names in the application's modules."""
+"""Finds the objects that the command line names in the application's modules."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..errors import ConfigurationError
 
 
 def load(name: str) -> Any:
-    """The object that ``module:attribute`` names; ConfigurationError if there is none."""
+    """The object that ``module:attribute`` names. ConfigurationError if there is no such object."""
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise ConfigurationError(f"{name!r} names no database; write MODULE:ATTRIBUTE, such as shop.app:db")
+        raise ConfigurationError(f"{name!r} does not name a database; write MODULE:ATTRIBUTE, such as shop.app:db")
     found: Any = import_named(module_name, name)
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -23,13 +23,13 @@ def load(name: str) -> Any:
     return found
 
 
-def import_named(module: str, given: str) -> ModuleType:
-    """The module of that name; ConfigurationError if there is none. ``given`` is what the user wrote."""
+def import_named(module: str, argument: str) -> ModuleType:
+    """The module of that name. ConfigurationError, which quotes the user's ``argument``, if it does not exist."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and what it imports is not
+            raise  # the module exists, and something that it imports does not
         raise ConfigurationError(
-            f"{given!r}: there is no module {error.name!r} in {Path.cwd()} or on the path"
+            f"{argument!r}: there is no module {error.name!r} in {Path.cwd()} or on the path"
         ) from error

@@ -7,19 +7,19 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 from ..runtime.regions import is_primary
 from ..serving.node import POOL_SIZE, serve
 from .loading import import_named, load
 
+NAME = "serve"
+HELP = "execute the statements and run the functions that other regions send"
 
-def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    parser = commands.add_parser("serve", help="execute what the nodes of other regions forward and call")
-    parser.set_defaults(command=run)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what to serve, and where."""
     parser.add_argument(
-        "database", nargs="+", metavar="MODULE:ATTRIBUTE", help="a peewee database, such as shop.app:db"
+        "database", nargs="+", metavar="MODULE:ATTRIBUTE", help="a peewee or Pony database, such as shop.app:db"
     )
     parser.add_argument(
         "--import",
@@ -27,20 +27,20 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="a module with functions to be called, if the databases' modules do not import it; may be repeated",
+        help="a module that registers functions, if the modules of the databases do not import it; may be repeated",
     )
-    parser.add_argument("--listen", metavar="ADDRESS", help="where to listen (default: FLY_ORM_LISTEN)")
+    parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen at (default: FLY_ORM_LISTEN)")
     parser.add_argument(
         "--pool-size",
         type=int,
         default=POOL_SIZE,
         metavar="N",
-        help=f"connections to the primary, per database, and functions at a time (default: {POOL_SIZE})",
+        help=f"the most statements per database, and functions, that run at a time (default: {POOL_SIZE})",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until the process is asked to stop."""
+    """Serve until the process receives SIGTERM or SIGINT."""
     sys.path.insert(0, str(Path.cwd()))
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

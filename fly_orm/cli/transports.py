@@ -1,33 +1,42 @@
-"""``fly-orm transports``: which transports are installed, and whether they work."""
+"""``fly-orm transports``: lists the installed transports, and says which cannot be used."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
 
 from ..registry import TRANSPORTS, registry, survey_transports
 from ..settings import Settings
 
+NAME = "transports"
+HELP = "list the installed transports, and why some cannot be used"
 
-def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    parser = commands.add_parser("transports", help="list what can carry the requests, and what fails to load")
-    parser.set_defaults(command=run)
+_HEADER = ("NAME", "DISTRIBUTION", "VERSION", "OBJECT", "STATUS")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare no options."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the transports that are installed; 1 if one of them, or the one that is selected, cannot be used."""
+    """Print the installed transports. The exit status is 1 if one of them cannot be used.
+
+    ConfigurationError if the one that the settings select is not installed.
+    """
     settings = Settings.from_environment()
-    selected = settings.transport
-    rows, failed = [("NAME", "DISTRIBUTION", "VERSION", "OBJECT", "STATUS")], False
-    for plugin, problem in survey_transports(settings):
-        chosen = ", selected" if plugin.name == selected else ""
-        status = " ".join(f"{problem or 'ok'}{chosen}".split())
+    survey = survey_transports(settings)
+    rows = []
+    for plugin, problem in survey:
+        selected = ", selected" if plugin.name == settings.transport else ""
+        status = " ".join(f"{problem or 'ok'}{selected}".split())
         rows.append((plugin.name, plugin.distribution, plugin.version, plugin.target, status))
-        failed = failed or problem is not None
+    _print_table([_HEADER, *rows])
+    if settings.transport not in {plugin.name for plugin, _ in survey}:
+        registry(TRANSPORTS).load(settings.transport)  # raises the error that lists those there are
+    return int(any(problem is not None for _, problem in survey))
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if selected not in {row[0] for row in rows[1:]}:
-        registry(TRANSPORTS).load(selected)  # says so, and which there are
-    return int(failed)

@@ -1,0 +1,39 @@
+"""The command line as a whole: its parser, its subcommands and its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from ..errors import FlyOrmError
+from . import serve, transports
+from .command import Command
+
+#: The subcommands, in the order in which help lists them.
+COMMANDS: tuple[Command, ...] = (transports, serve)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status: that of the subcommand, or 2 for a mistake of the user."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    command: Command = options.command
+    try:
+        return command.run(options)
+    except FlyOrmError as error:
+        print(f"fly-orm: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fly-orm", description="Runs a node that serves other regions, and lists the transports it can use."
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.NAME, help=command.HELP)
+        subparser.set_defaults(command=command)
+        command.add_arguments(subparser)
+    return parser
