@@ -11,7 +11,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..codec import CodecError, Family, Packed
+from ..codec import CodecError, EncodedInstance, TypeHandler
+from ..codec.converters import check_fields
+from ..codec.names import find_named, wire_name
 from ..driver.connection import RoutingConnection
 from ..driver.connector import Connector, unrouted
 from ..routing.options import Options
@@ -22,13 +24,16 @@ __all__ = [
     "Adapter",
     "CodecError",
     "Connector",
-    "Family",
+    "EncodedInstance",
     "Options",
-    "Packed",
     "Router",
     "RoutingConnection",
+    "TypeHandler",
     "WrappedDatabase",
+    "check_fields",
+    "find_named",
     "unrouted",
+    "wire_name",
 ]
 
 
@@ -67,8 +72,8 @@ class Adapter(Protocol):
     def why_unrouted(self, database: Any) -> str:
         """Why an object that has been wrapped has no router, as the text of an error for whoever wants to serve it."""
 
-    def families(self) -> Sequence[Family]:
-        """How instances of the library's classes, such as models, travel between nodes as arguments and results."""
+    def type_handlers(self) -> Sequence[TypeHandler]:
+        """What encodes instances of the library's classes, such as models, as arguments and results of functions."""
         return ()
 
     def exception_packages(self) -> Sequence[str]:

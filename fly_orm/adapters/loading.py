@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ..codec import add_family, trust_exceptions_of
+from ..codec import add_type_handler, trust_exceptions_of
 from ..errors import ConfigurationError
 from ..registry import ADAPTERS, make_adapter, registry
 from .base import Adapter
@@ -28,8 +28,8 @@ def adapter_of(database: Any) -> Adapter:
 def load_adapter(name: str) -> Adapter:
     """The adapter of that name, whose classes and exceptions travel between nodes from now on."""
     adapter: Adapter = make_adapter(name)
-    for family in adapter.families():
-        add_family(family)
+    for handler in adapter.type_handlers():
+        add_type_handler(handler)
     for package in adapter.exception_packages():
         trust_exceptions_of(package)
     return adapter

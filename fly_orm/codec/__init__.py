@@ -1,26 +1,26 @@
-"""How arguments, results and exceptions of functions travel between nodes: with their types, and without running code.
+"""Encodes the arguments, results and exceptions of functions for other nodes: typed, and without running code.
 
-On the wire, a value is MessagePack in which None, bool, float, str, bytes and integers of 64 bits stand for themselves
-and everything else is an array, a *node*: first its kind (:mod:`.kinds`), a small integer, then the operands of that
-kind. There are no maps and no extension types. A type is recognised exactly: an instance of a subclass is refused
-unless the subclass has been registered, for it would arrive as something else.
+On the wire, a value is MessagePack. None, bool, float, str, bytes and integers of 64 bits stand for themselves.
+Everything else is an array, called a *node*: a small integer, its tag (:mod:`.tags`), followed by the operands of that
+tag. Maps and extension types are not used. Types are matched exactly: an instance of a subclass is refused unless the
+subclass is registered, since it would arrive as an instance of another class.
 
-Decoding builds only what the kinds say and what this process has registered. It imports nothing, and whatever the bytes
-are, the worst that comes of them is a CodecError.
+Decoding creates only what the tags describe and what this process has registered. It imports nothing, and whatever the
+bytes are, the worst that they cause is a CodecError.
 """
 
-from .classes import trust_exceptions_of
-from .family import Family, Packed, add_family
-from .raised import decode_error, encode_error
-from .registry import register_type
-from .unsupported import CodecError
+from .errors import CodecError
+from .exceptions.classes import trust_exceptions_of
+from .exceptions.fallback import decode_error, encode_error
+from .registered_types import register_type
+from .type_handlers import EncodedInstance, TypeHandler, add_type_handler
 from .values import decode, encode
 
 __all__ = [
     "CodecError",
-    "Family",
-    "Packed",
-    "add_family",
+    "EncodedInstance",
+    "TypeHandler",
+    "add_type_handler",
     "decode",
     "decode_error",
     "encode",

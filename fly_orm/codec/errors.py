@@ -1,134 +1,62 @@
-"""Exceptions as nodes, and back."""
+"""The errors of the codec: bytes that cannot be decoded, and values that cannot be encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from ..errors import FlyOrmError, NotPortable
+from .names import class_name
 
-from ..postgres.sql_error import looks_like
-from .classes import reference, referred
-from .containers import pack_attributes
-from .facets import args_of, attributes_of, fields_of, make, members_of, raw, set_raw
-from .kinds import DICT, ERROR, LIST
-from .names import class_name, described, text_of
-from .registry import BY_CLASS
-from .shapes import Hooks
-from .traces import notes_of
-from .tree import PACKERS, Packer, deeper, expect, operands, pack, unpack
-from .unsupported import CodecError, Refusal, cannot_travel
-
-#: Makes a node of an exception that belongs to another, at a depth.
-Nested = Callable[[BaseException, int], Any]
-Drop = Callable[[str, Refusal], None]
+#: What to do about a value whose type cannot be encoded.
+ADVICE = "register its class with fly_orm.register_type, or pass something else"
+#: How many steps of a path an error shows.
+_STEPS = 12
 
 
-def find_packer(cls: type) -> Packer | None:
-    """What packs exceptions that are passed as values; None for a class of something else."""
-    return pack_value if issubclass(cls, BaseException) else None
+class CodecError(FlyOrmError):
+    """The bytes do not encode a value or an exception, or they need a class that this process does not know."""
 
 
-def pack_value(error: BaseException, depth: int) -> list[Any]:
-    """The node of an exception that is passed as a value; Refusal if anything of it cannot travel."""
-    return pack_error(error, depth, notes_of(error), pack)
+class CannotEncode(Exception):
+    """Raised while a value is encoded. Each container that it passes through adds its step of the path to the culprit.
 
-
-def pack_error(
-    error: BaseException, depth: int, notes: list[str], nested: Nested, drop: Drop | None = None
-) -> list[Any]:
-    """The node of an exception; Refusal if its class or its arguments cannot travel, or, without ``drop``, any of it.
-
-    ``notes`` are packed last, when ``drop`` may have added to them.
+    Internal: callers of the codec see :class:`fly_orm.NotPortable` instead.
     """
-    depth = deeper(depth)
-    cls = looks_like(type(error))
-    name = reference(cls)
-    if name is None:
-        raise cannot_travel(error)
-    node: list[Any] = [ERROR, name, class_name(cls), text_of(error)]
-    node += _pack_content(error, cls, depth, drop)
-    step = ""
-    try:
-        members: list[Any] = [LIST]
-        for index, member in enumerate(members_of(error)):
-            step = f".exceptions[{index}]"
-            members.append(nested(member, depth))
-        step = ".__cause__"
-        cause = raw(error, "__cause__")
-        packed_cause = None if cause is None else nested(cause, depth)
-    except Refusal as refusal:
-        refusal.passes(step, error)
-        raise
-    return [*node, [LIST, *notes], members, packed_cause, raw(error, "__suppress_context__")]
+
+    def __init__(self, why: str, *, too_deep: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.too_deep = too_deep
+        """Whether the value is nested too deeply. Leaving out its innermost part would not help."""
+        self._steps: list[str] = []
+        self._containers: list[int] = []
+
+    def add_step(self, step: str, container: object) -> None:
+        """Note that the culprit is at ``step`` of ``container``."""
+        self._steps.append(step)
+        self._containers.append(id(container))
+
+    def path(self) -> str:
+        """The steps from the outermost value to the culprit, such as ``[3].price``."""
+        steps = self._steps[::-1]
+        return "".join(steps) if len(steps) <= _STEPS else "".join(steps[:_STEPS]) + "…"
+
+    def reason(self) -> str:
+        """Why the culprit cannot be encoded, and what to do."""
+        if self.too_deep and len(set(self._containers)) < len(self._containers):
+            return "it contains itself, so it cannot travel; pass something that does not"
+        return self.why
+
+    def as_not_portable(self, name: str) -> NotPortable:
+        """The error for the caller who passed ``name``, such as "argument 'items'"."""
+        path = name + self.path()
+        return NotPortable(f"{path}: {self.reason()}", path=path)
 
 
-def _pack_content(error: BaseException, cls: type, depth: int, drop: Drop | None) -> list[Any]:
-    hooks = _hooks(cls)
-    if hooks is not None:
-        return [*hooks.pack(error, depth), [DICT], [DICT]]
-    try:
-        args = PACKERS[tuple](args_of(error), depth)
-    except Refusal as refusal:
-        refusal.passes(".args", error)
-        raise
-    try:
-        fields = fields_of(error)
-    except Exception as failure:
-        raise Refusal(f"it cannot be read ({described(failure)}); pass something else") from failure
-    return [
-        args,
-        pack_attributes(fields, depth, error, drop),
-        pack_attributes(attributes_of(error), depth, error, drop),
-    ]
-
-
-def _hooks(cls: type) -> Hooks | None:
-    registration = BY_CLASS.get(cls)
-    return registration.shape if registration is not None and isinstance(registration.shape, Hooks) else None
-
-
-def unpack_value(node: list[Any], depth: int) -> Exception:
-    """The exception that a node of kind ERROR stands for; CodecError if anything of it is not known here."""
-    parts = operands(node, 10)
-    members = [_exception(member) for member in expect(unpack(parts[7], depth), list)]
-    cause = None if parts[8] is None else _exception(unpack(parts[8], depth))
-    return complete(build(parts, members, depth), notes_from(parts[6], depth), cause, parts[9])
-
-
-def build(parts: list[Any], members: list[Exception], depth: int) -> Exception:
-    """The exception that the operands of a node of kind ERROR stand for, without notes and cause."""
-    cls = referred(text_from(parts[0], depth))
-    args, fields, attributes = (unpack(part, depth) for part in parts[3:6])
-    hooks = _hooks(cls)
-    if hooks is not None:
-        return _exception(hooks.made(args))
-    error = make(cls, expect(args, tuple), expect(fields, dict), members)
-    if not all(type(name) is str for name in expect(attributes, dict)):
-        raise CodecError("the name of an attribute is no str")
-    raw(error, "__dict__").update(attributes)
-    return error
-
-
-def complete(error: Exception, notes: list[str], cause: Exception | None, suppress_context: Any) -> Exception:
-    """The exception, with its notes and its cause."""
-    if notes:
-        raw(error, "__dict__")["__notes__"] = notes
-    set_raw(error, "__cause__", cause)
-    set_raw(error, "__suppress_context__", expect(suppress_context, bool))
-    return error
-
-
-def notes_from(node: Any, depth: int) -> list[str]:
-    """The notes that a node stands for."""
-    return [expect(note, str) for note in expect(unpack(node, depth), list)]
-
-
-def text_from(node: Any, depth: int) -> str:
-    """The text that a node stands for."""
-    text: str = expect(unpack(node, depth), str)
-    return text
-
-
-def _exception(value: Any) -> Exception:
-    if not isinstance(value, Exception):
-        raise CodecError("a value stands where an exception belongs")
-    return value
+def unsupported_type(value: object) -> CannotEncode:
+    """The error for a value whose type cannot be encoded."""
+    cls = type(value)
+    name = class_name(cls)
+    for base in cls.__mro__[1:-1]:
+        if base.__module__ == "builtins" and base is not BaseException and not issubclass(cls, BaseException):
+            name += f" (a subclass of {base.__name__})"
+            break
+    return CannotEncode(f"{'an' if name[:1] in 'aeiou' else 'a'} {name} cannot travel; {ADVICE}")

@@ -1,4 +1,4 @@
-"""Values as bytes, and back."""
+"""``encode()`` and ``decode()``: values as bytes, and back."""
 
 from __future__ import annotations
 
@@ -8,66 +8,71 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..errors import NotPortable
-from . import errors, family
-from .containers import CONTAINERS, CONTENTS
-from .kinds import ERROR, FAMILY, OBJECT
-from .names import described
-from .registry import unpack_object
-from .scalars import SCALAR_KINDS, SCALARS, mended
-from .times import TIME_KINDS, TIMES
-from .tree import FINDERS, PACKERS, UNPACKERS, pack, unpack
-from .unsupported import CodecError, Refusal
+from . import type_handlers
+from .containers import CONTAINER_DECODERS, CONTAINER_ENCODERS
+from .errors import CannotEncode, CodecError
+from .exceptions import encoding as exceptions
+from .names import describe_error
+from .nodes import DECODERS, ENCODER_FINDERS, ENCODERS, from_node, to_node
+from .registered_types import decode_registered
+from .scalars import SCALAR_DECODERS, SCALAR_ENCODERS, escaped
+from .tags import ERROR, HANDLED, REGISTERED
+from .times import TIME_DECODERS, TIME_ENCODERS
 
 T = TypeVar("T")
 
-for _packers in (CONTAINERS, SCALARS, TIMES):
-    PACKERS.update(_packers)
-for _unpackers in (CONTENTS, SCALAR_KINDS, TIME_KINDS):
-    UNPACKERS.update(_unpackers)
-UNPACKERS.update({OBJECT: unpack_object, FAMILY: family.unpack_instance, ERROR: errors.unpack_value})
-FINDERS.extend((errors.find_packer, family.find_packer))
+for _encoders in (CONTAINER_ENCODERS, SCALAR_ENCODERS, TIME_ENCODERS):
+    ENCODERS.update(_encoders)
+for _decoders in (CONTAINER_DECODERS, SCALAR_DECODERS, TIME_DECODERS):
+    DECODERS.update(_decoders)
+DECODERS[REGISTERED] = decode_registered
+DECODERS[HANDLED] = type_handlers.decode_instance
+DECODERS[ERROR] = exceptions.decode_as_value
+ENCODER_FINDERS.extend((exceptions.find_encoder, type_handlers.find_encoder))
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
 def encode(value: Any, name: str) -> bytes:
-    """The bytes that stand for a value. ``name`` says what it is, such as "argument 'items'" or "the result".
+    """The bytes that encode a value. ``name`` says what it is, such as "argument 'items'" or "the result".
 
-    NotPortable, which says where in it the culprit is, if it cannot travel.
+    Raises NotPortable, with the path to the culprit, if the value or something in it cannot travel.
     """
     try:
-        return to_bytes(pack(value))
-    except Refusal as refusal:
-        raise refusal.as_error(name) from refusal.__cause__
+        return node_to_bytes(to_node(value))
+    except CannotEncode as error:
+        raise error.as_not_portable(name) from error.__cause__
     except RecursionError as error:
-        raise NotPortable(f"{name}: it is nested too deep for the stack; pass something flatter", path=name) from error
-    except (ValueError, RuntimeError) as error:  # more than 4 GiB of bytes, or another thread has changed a dict
-        raise NotPortable(f"{name}: {described(error)}; pass something else", path=name) from error
+        raise NotPortable(
+            f"{name}: it is nested too deeply for the stack; pass something flatter", path=name
+        ) from error
+    except (ValueError, RuntimeError) as error:  # more than 4 GiB of bytes, or another thread changed a dict meanwhile
+        raise NotPortable(f"{name}: {describe_error(error)}; pass something else", path=name) from error
 
 
 def decode(data: bytes) -> Any:
-    """The value that :func:`encode` made ``data`` of. CodecError if it was another, or has classes unknown here."""
-    return guarded(lambda: unpack(_decode(data)))
+    """The value that was encoded. CodecError for bytes that do not encode a value, or need a class unknown here."""
+    return with_codec_errors(lambda: from_node(_decode(data)))
 
 
-def to_bytes(tree: Any) -> bytes:
-    """The bytes of a tree."""
+def node_to_bytes(node: Any) -> bytes:
+    """The bytes of a node."""
     try:
-        return _encode(tree)
+        return _encode(node)
     except (OverflowError, UnicodeEncodeError):
-        return _encode(mended(tree))
+        return _encode(escaped(node))
 
 
-def to_tree(data: bytes) -> Any:
-    """The tree in bytes; msgspec's errors if there is none."""
+def bytes_to_node(data: bytes) -> Any:
+    """The node in some bytes. msgspec's errors if there is none."""
     return _decode(data)
 
 
-def guarded(decode: Callable[[], T]) -> T:
-    """What ``decode`` returns; CodecError in place of whatever it raises.
+def with_codec_errors(decode: Callable[[], T]) -> T:
+    """What ``decode()`` returns. Raises CodecError in place of whatever it raises.
 
-    Constructors raise all sorts of errors for operands that a stranger has chosen, and so do the ``__hash__`` and
+    The operands may be anybody's: constructors raise all sorts of errors for them, and so do the ``__hash__`` and
     ``__eq__`` of registered classes.
     """
     try:
@@ -75,4 +80,4 @@ def guarded(decode: Callable[[], T]) -> T:
     except CodecError:
         raise
     except Exception as error:
-        raise CodecError(f"not what fly_orm encodes, or not by the same release: {described(error)}") from error
+        raise CodecError(f"not encoded by fly_orm, or by another release of it: {describe_error(error)}") from error

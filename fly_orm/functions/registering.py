@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
-from ..codec.names import importable
+from ..codec.names import importable_name
 from ..errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,4 +97,4 @@ def _problem(code: Callable[..., Any]) -> str | None:
 
 
 def _name(code: Callable[..., Any]) -> str:
-    return f"{importable(code.__module__)}:{code.__qualname__}"
+    return f"{importable_name(code.__module__)}:{code.__qualname__}"

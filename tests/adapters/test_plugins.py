@@ -14,8 +14,8 @@ import pytest
 import fly_orm
 from fly_orm.adapters import loading
 from fly_orm.adapters.base import Adapter, WrappedDatabase
-from fly_orm.codec import classes as exception_classes
 from fly_orm.codec import decode_error, encode_error
+from fly_orm.codec.exceptions import classes as exception_classes
 from tests.support import ROOT
 from tests.support.environments import pip, wheel
 from tests.support.nodes import plain_environment

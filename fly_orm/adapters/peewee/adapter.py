@@ -8,8 +8,8 @@ from typing import Any
 import peewee
 
 from ...errors import ConfigurationError, NotSupported
-from ..base import Adapter, Family, Options, Router
-from .models import PeeweeFamily
+from ..base import Adapter, Options, Router, TypeHandler
+from .models import ModelHandler
 from .routing import obstacle, route
 from .wrapped import WrappedPeewee
 
@@ -35,8 +35,8 @@ class PeeweeAdapter(Adapter):
             return f"this {type(database).__name__} has no database yet; call its initialize() first"
         return f"{obstacle(target)}, so fly_orm cannot route or serve it"
 
-    def families(self) -> Sequence[Family]:
-        return (PeeweeFamily(),)
+    def type_handlers(self) -> Sequence[TypeHandler]:
+        return (ModelHandler(),)
 
     def exception_packages(self) -> Sequence[str]:
         return ("peewee",)

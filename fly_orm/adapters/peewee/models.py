@@ -12,52 +12,50 @@ from typing import Any
 
 import peewee
 
-from ...codec.names import found, wire_name
-from ...codec.shapes import check_names
 from ...errors import NotPortable
-from ..base import CodecError, Family, Packed
+from ..base import CodecError, EncodedInstance, TypeHandler, check_fields, find_named, wire_name
 
 #: The attributes of an instance that are peewee's own.
 _OWN = frozenset({"__data__", "__rel__", "_dirty"})
 
 
-class PeeweeFamily(Family):
+class ModelHandler(TypeHandler):
     """The models of this process, by the name ``module:QualName``."""
 
     prefix = "peewee"
 
-    def knows(self, cls: type) -> bool:
+    def handles(self, cls: type) -> bool:
         return _is_model(cls)
 
-    def pack(self, instance: Any) -> Packed:
+    def encode(self, instance: Any) -> EncodedInstance:
         model = type(instance)
         name = wire_name(model)
         if _find(name) is not model:
             raise NotPortable(f"the name {name} is taken by another model than this instance's; rename one of them")
         backrefs = {field.backref for field in model._meta.backrefs}
         extras = {key: value for key, value in vars(instance).items() if key not in _OWN and key not in backrefs}
-        return Packed(name=name, fields=(instance.__data__, instance.__rel__), extras=extras)
+        return EncodedInstance(name=name, fields=(instance.__data__, instance.__rel__), extras=extras)
 
-    def unpack(self, packed: Packed) -> Any:
-        model = _find(packed.name)
+    def decode(self, encoded: EncodedInstance) -> Any:
+        model = _find(encoded.name)
         if model is None:
-            raise CodecError(f"this process has no model {packed.name!r:.200}, or more than one; import its module")
-        if len(packed.fields) != 2:
+            raise CodecError(f"this process has no model {encoded.name!r:.200}, or more than one; import its module")
+        if len(encoded.fields) != 2:
             raise CodecError("a model instance consists of its data and its related instances")
-        data, related = (dict(values) for values in packed.fields)
-        check_names(packed.name, data.keys() | related.keys(), model._meta.fields, missing=False)
+        data, related = (dict(values) for values in encoded.fields)
+        check_fields(encoded.name, data.keys() | related.keys(), model._meta.fields, required=False)
         instance = model.__new__(model)
-        vars(instance).update(packed.extras)
+        vars(instance).update(encoded.extras)
         vars(instance).update({"__data__": data, "__rel__": related, "_dirty": set()})
         return instance
 
-    def error_name(self, cls: type[BaseException]) -> str | None:
+    def exception_name(self, cls: type[BaseException]) -> str | None:
         if not issubclass(cls, peewee.DoesNotExist):
             return None
         model = next((model for model in _models() if model.DoesNotExist is cls), None)
         return wire_name(model) if model is not None and _find(wire_name(model)) is model else None
 
-    def error_class(self, name: str) -> type | None:
+    def exception_class(self, name: str) -> type | None:
         model = _find(name)
         return None if model is None else model.DoesNotExist
 
@@ -78,13 +76,8 @@ def _models() -> Iterator[Any]:
 
 def _find(name: str) -> Any:
     """The model of that name: the one that its module contains, or else the only one in memory; None otherwise."""
-    model = found(*_split(name))
+    model = find_named(name)
     if isinstance(model, type) and _is_model(model) and wire_name(model) == name:
         return model
     alive = [model for model in _models() if wire_name(model) == name]
     return alive[0] if len(alive) == 1 else None
-
-
-def _split(name: str) -> tuple[str, str]:
-    module, _, qualname = name.partition(":")
-    return module, qualname

@@ -13,9 +13,9 @@ from typing import Any
 from pony.orm import core
 
 from ...errors import ConfigurationError, NotSupported
-from ..base import Adapter, Family, Options, Router
+from ..base import Adapter, Options, Router, TypeHandler
 from .binding import route_when_bound
-from .entities import PonyFamily
+from .entities import EntityHandler
 from .provider import obstacle, route_bound, route_raw_sql
 from .wrapped import WrappedPony
 
@@ -37,8 +37,8 @@ class PonyAdapter(Adapter):
     def why_unrouted(self, database: Any) -> str:
         return f"{obstacle(type(database.provider))}, so fly_orm cannot route or serve it"
 
-    def families(self) -> Sequence[Family]:
-        return (PonyFamily(),)
+    def type_handlers(self) -> Sequence[TypeHandler]:
+        return (EntityHandler(),)
 
     def exception_packages(self) -> Sequence[str]:
         return ("pony.orm",)

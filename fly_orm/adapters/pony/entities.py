@@ -18,40 +18,40 @@ from pony.orm.dbproviders.postgres import PGProvider
 
 from ...errors import NotPortable
 from ...routing.router import routers
-from ..base import CodecError, Family, Packed
+from ..base import CodecError, EncodedInstance, TypeHandler
 
 log = logging.getLogger("fly_orm")
 
 
-class PonyFamily(Family):
+class EntityHandler(TypeHandler):
     """The entities of the databases that are wrapped in this process, by the name ``database:Entity``."""
 
     prefix = "pony"
 
-    def knows(self, cls: type) -> bool:
+    def handles(self, cls: type) -> bool:
         return isinstance(cls, core.EntityMeta)
 
-    def pack(self, instance: Any) -> Packed:
+    def encode(self, instance: Any) -> EncodedInstance:
         entity = type(instance)
         name = next((name for name, database in _databases() if database is entity._database_), None)
         if name is None:
             raise NotPortable(f"{entity.__name__} belongs to a database that is not wrapped; call wrap() with it")
         if instance._pkval_ is None:
             raise NotPortable("it has no primary key, since it was not saved; call flush() or commit() first")
-        return Packed(name=f"{name}:{entity.__name__}", fields=({"key": instance._get_raw_pkval_()},))
+        return EncodedInstance(name=f"{name}:{entity.__name__}", fields=({"key": instance._get_raw_pkval_()},))
 
-    def unpack(self, packed: Packed) -> Any:
-        entity = _entity(packed.name)
+    def decode(self, encoded: EncodedInstance) -> Any:
+        entity = _entity(encoded.name)
         if entity is None:
-            raise CodecError(f"this process has no entity {packed.name!r:.200}; import its module")
-        key = packed.fields[0].get("key") if len(packed.fields) == 1 else None
+            raise CodecError(f"this process has no entity {encoded.name!r:.200}; import its module")
+        key = encoded.fields[0].get("key") if len(encoded.fields) == 1 else None
         if type(key) is not tuple or len(key) != len(entity._pk_columns_):
-            raise CodecError(f"the primary key of {packed.name:.200} has other columns here")
+            raise CodecError(f"the primary key of {encoded.name:.200} has other columns here")
         with _db_session():
             try:
                 return entity[key]
             except (core.OrmError, core.DBException, TypeError, ValueError) as error:
-                raise CodecError(f"{packed.name:.200} cannot be loaded: {error}") from error
+                raise CodecError(f"{encoded.name:.200} cannot be loaded: {error}") from error
 
 
 class _FunctionScope:

@@ -14,8 +14,8 @@ import peewee
 import pytest
 
 from fly_orm.adapters.loading import load_adapter
-from fly_orm.adapters.peewee.models import PeeweeFamily
-from fly_orm.codec import CodecError, add_family, decode, decode_error, encode, encode_error
+from fly_orm.adapters.peewee.models import ModelHandler
+from fly_orm.codec import CodecError, add_type_handler, decode, decode_error, encode, encode_error
 from fly_orm.errors import ConfigurationError, NotPortable
 from tests.support import ROOT
 
@@ -228,14 +228,14 @@ def test_what_peewee_keeps_on_an_instance_cannot_be_forged():
 
 
 def test_installing_again_changes_nothing_and_a_prefix_is_taken_once():
-    add_family(PeeweeFamily())
+    add_type_handler(ModelHandler())
     assert back(Tweet(text="x")).text == "x"
 
     class Other:
         prefix = "peewee"
 
     with pytest.raises(ConfigurationError, match=r"the prefix 'peewee' of .* is taken"):
-        add_family(Other())  # type: ignore[arg-type]
+        add_type_handler(Other())  # type: ignore[arg-type]
 
 
 def test_the_codec_does_not_import_an_orm():

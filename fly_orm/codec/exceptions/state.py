@@ -1,4 +1,4 @@
-"""What an exception holds outside of its ``__dict__``, and how one is made with it without running its ``__init__``."""
+"""What an exception contains, and how one is created with it without calling its ``__init__``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import psycopg2
 
-from ..postgres.sql_error import describe, rebuild
-from ..protocol.messages import SQLError
-from .tree import expect
-from .unsupported import CodecError
+from ...postgres.sql_error import describe, rebuild
+from ...protocol.messages import SQLError
+from ..errors import CodecError
+from ..nodes import expect
 
 _SYNTAX_TEXTS = ("msg", "filename", "text")
 _UNICODE = ("encoding", "object", "start", "end", "reason")
-#: The fields that classes written in C have. An AttributeError's ``obj`` stays where it is.
+#: The fields of classes that are written in C. An AttributeError's ``obj`` stays behind.
 _FIELDS: dict[type, tuple[str, ...]] = {
     OSError: ("errno", "strerror", "filename", "filename2", "characters_written"),
     ImportError: ("msg", "name", "path", "name_from"),
@@ -32,24 +32,24 @@ _UNICODE_ERRORS: tuple[Any, ...] = (UnicodeEncodeError, UnicodeDecodeError, Unic
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11
 
 
-def raw(error: BaseException, attribute: str) -> Any:
-    """An attribute that every exception has, whatever its class makes of the name."""
-    return BaseException.__dict__[attribute].__get__(error)
+def base_attribute(error: BaseException, name: str) -> Any:
+    """An attribute of BaseException, even if the class of the exception defines something else under its name."""
+    return BaseException.__dict__[name].__get__(error)
 
 
-def set_raw(error: BaseException, attribute: str, value: Any) -> None:
-    """Set an attribute that every exception has, whatever its class makes of the name."""
-    BaseException.__dict__[attribute].__set__(error, value)
+def set_base_attribute(error: BaseException, name: str, value: Any) -> None:
+    """Set an attribute of BaseException, even if the class of the exception defines something else under its name."""
+    BaseException.__dict__[name].__set__(error, value)
 
 
 def args_of(error: BaseException) -> tuple[Any, ...]:
-    """The arguments of an exception, without the exceptions in a group."""
-    args: tuple[Any, ...] = raw(error, "args")
+    """The args of an exception, without the members of a group."""
+    args: tuple[Any, ...] = base_attribute(error, "args")
     return args[:1] if isinstance(error, _GROUP) else args
 
 
 def members_of(error: BaseException) -> tuple[BaseException, ...]:
-    """The exceptions in a group; none of any other exception."""
+    """The exceptions in an exception group. Other exceptions have none."""
     if not isinstance(error, _GROUP):
         return ()
     members: tuple[BaseException, ...] = _GROUP.__dict__["exceptions"].__get__(error)
@@ -57,53 +57,55 @@ def members_of(error: BaseException) -> tuple[BaseException, ...]:
 
 
 def fields_of(error: BaseException) -> dict[str, Any]:
-    """What an exception holds in C, by name."""
+    """The fields that an exception holds in C, by name."""
     if isinstance(error, psycopg2.Error):
         fields: dict[str, Any] = msgspec.to_builtins(describe(error))
         return fields
-    found = {}
+    fields = {}
     for name, descriptor in _descriptors(type(error)):
         try:
             value = descriptor.__get__(error)
         except (AttributeError, TypeError):
-            continue  # it has not been set
+            continue  # the field was never set
         if value is not None:
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields
 
 
 def attributes_of(error: BaseException) -> dict[str, Any]:
-    """The attributes of an exception that somebody has set, without its notes."""
-    attributes: dict[str, Any] = raw(error, "__dict__")
+    """The attributes in the ``__dict__`` of an exception, without its notes."""
+    attributes: dict[str, Any] = base_attribute(error, "__dict__")
     ours = ("__notes__", "diag", "described", "cursor") if isinstance(error, psycopg2.Error) else ("__notes__",)
     return {name: value for name, value in attributes.items() if name not in ours}
 
 
-def make(cls: type[Exception], args: tuple[Any, ...], fields: Mapping[str, Any], members: list[Any]) -> Exception:
-    """An exception of a class, with its arguments, fields and members."""
+def instantiate(
+    cls: type[Exception], args: tuple[Any, ...], fields: Mapping[str, Any], members: list[Any]
+) -> Exception:
+    """A new exception of a class, with these args, fields and members of a group."""
     if issubclass(cls, psycopg2.Error):
-        error: Any = _make_driver_error(cls, fields)
+        error: Any = _new_driver_error(cls, fields)
     elif _GROUP and issubclass(cls, _GROUP):
         error, args = _new(cls, *args, members), (*args, members)
     else:
         error = _new(cls)
         _set_fields(error, fields)
-    set_raw(error, "args", args)
+    set_base_attribute(error, "args", args)
     if not isinstance(error, cls):
-        raise CodecError(f"{cls.__name__} cannot be made")
+        raise CodecError(f"{cls.__name__} cannot be instantiated")
     return error
 
 
 def _new(cls: type, *args: Any) -> Any:
-    """An instance by the first constructor that is written in C."""
+    """An instance that the first ``__new__`` written in C returns."""
     for base in cls.__mro__:
         new = base.__dict__.get("__new__")
         if isinstance(new, BuiltinMethodType):
             return new(cls, *args)
-    raise CodecError(f"{cls.__name__} cannot be made")
+    raise CodecError(f"{cls.__name__} cannot be instantiated")
 
 
-def _make_driver_error(cls: type[Exception], fields: Mapping[str, Any]) -> Any:
+def _new_driver_error(cls: type[Exception], fields: Mapping[str, Any]) -> Any:
     described = msgspec.convert(dict(fields), SQLError)
     if described.diagnostics:
         return rebuild(described, cls)
@@ -116,12 +118,12 @@ def _make_driver_error(cls: type[Exception], fields: Mapping[str, Any]) -> Any:
 def _set_fields(error: BaseException, fields: Mapping[str, Any]) -> None:
     if isinstance(error, UnicodeError):
         base = next((base for base in _UNICODE_ERRORS if isinstance(error, base)), None)
-        if base is not None:  # its own __init__ checks what str() relies on
+        if base is not None:  # its __init__, written in C, checks the types that str() relies on
             base.__init__(error, *(fields[name] for name in _FIELDS[base]))
         return
     for name, descriptor in _descriptors(type(error)):
         if name in fields:
-            if isinstance(error, SyntaxError):  # what shows one relies on the types
+            if isinstance(error, SyntaxError):  # formatting its traceback relies on these types
                 expect(fields[name], str if name in _SYNTAX_TEXTS else int)
             descriptor.__set__(error, fields[name])
 

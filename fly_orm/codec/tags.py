@@ -1,10 +1,10 @@
-"""The kinds of nodes on the wire. A number keeps its meaning for ever; a release that lacks one refuses it."""
+"""The tags of nodes on the wire. A number keeps its meaning for ever; releases that do not know it refuse the node."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Each is followed by its operands; * is any number of them.
+# The docstring of each tag lists its operands. * means any number of them, and [] that they may be missing.
 
 LIST: Final = 0
 """items*"""
@@ -22,9 +22,9 @@ BYTEARRAY: Final = 5
 MEMORYVIEW: Final = 6
 """bytes"""
 BIG_INT: Final = 7
-"""bytes: two's complement, big-endian; decimal text would take time that grows with the square of its length"""
+"""bytes: two's complement, big-endian. Parsing decimal text takes time quadratic in its length."""
 SURROGATES: Final = 8
-"""bytes: a str that has lone surrogates, as UTF-8 with "surrogatepass" """
+"""bytes: a str with lone surrogates, as UTF-8 with "surrogatepass" """
 COMPLEX: Final = 9
 """real part, imaginary part"""
 DECIMAL: Final = 10
@@ -60,13 +60,15 @@ IPV4_NETWORK: Final = 23
 IPV6_NETWORK: Final = 24
 """text"""
 
-OBJECT: Final = 25
-"""name that its class is registered under, what stands for the instance*"""
-FAMILY: Final = 26
-"""prefix of the family, name of the class, dict of extras, dict of fields*"""
+REGISTERED: Final = 25
+"""an instance of a registered class: the name of the class, and what its converter made of the instance*"""
+HANDLED: Final = 26
+"""an instance of a class that a type handler knows: prefix of the handler, name of the class, dict of extras, dict of
+fields*"""
 ERROR: Final = 27
-"""an exception: its class (after ``module:``, ``type:`` or a family's prefix), the class's full name, what it says, its
-arguments (or what the encode hook returned), its fields in C, its attributes, its notes, the members of a group, its
-cause, whether its context is suppressed"""
+"""an exception: reference to its class (:mod:`.exceptions.classes`), full name of the class, text, args (or what the
+encode hook returned), dict of fields held in C, dict of attributes, list of notes, list of members of a group, cause or
+None, whether its context is suppressed"""
 REMOTE: Final = 28
-"""an exception that arrives as a RemoteError: class name, text, list of notes, cause or None, suppress context"""
+"""an exception that arrives as a RemoteError: full name of its class, text, list of notes, cause or None, whether its
+context is suppressed"""
