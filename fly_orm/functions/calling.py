@@ -1,4 +1,4 @@
-"""Functions that run in the primary region, or in any other, as one request."""
+"""Calls of functions that run in the primary region, or in any other, as one request."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ R = TypeVar("R")
 
 
 class OnPrimary(Generic[P, R]):
-    """A function whose calls run in the primary region. Made by :func:`on_primary`."""
+    """A function whose calls run in the primary region; made by :func:`on_primary`. Thread-safe."""
 
     def __init__(self, code: Callable[P, R], function: Function, options: CallOptions) -> None:
         functools.update_wrapper(self, code)
         self.function = function
         self.local = code
-        """Runs the function here, wherever that is."""
+        """The plain function. Calling it runs it in this process, whatever the region."""
         self._options = options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -36,7 +36,7 @@ class OnPrimary(Generic[P, R]):
         return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """The method, as of any function."""
+        """The bound method, as functions make it. It has ``local``, too."""
         if instance is None:
             return self
         bound = functools.partial(self, instance)
@@ -44,7 +44,7 @@ class OnPrimary(Generic[P, R]):
         return bound
 
     def __reduce__(self) -> str:
-        """Pickled by name, as any function."""
+        """The name to pickle it by, as functions are."""
         return self.local.__qualname__
 
     def __repr__(self) -> str:
@@ -65,21 +65,23 @@ def on_primary(
     timeout: float | str | None = "default",
     name: str | None = None,
 ) -> Any:
-    """Let calls of a function run in the primary region, as one request, and return when the replica here shows it all.
+    """Make calls of a function run in the primary region, and return when the local replica shows what it wrote.
 
-    A decorator, bare or with arguments. In the primary region a call is a plain call; elsewhere the function runs on a
-    node of the primary region, where its statements cost no round trip between regions, and its arguments, its result
-    and the exception that it raises travel (:func:`fly_orm.register_type` says which types do). ``f.local(…)`` runs
-    it here instead. It cannot be called inside a transaction, of which it would be no part.
+    Use it as a decorator, with or without arguments. In the primary region, and where no ``PRIMARY_REGION`` is set, a
+    call is a plain call. Elsewhere it is one request: the function runs on a random node of the primary region that can
+    be reached, next to the primary. Arguments, results and exceptions travel (see :func:`fly_orm.register_type`).
+    ``f.local(…)`` runs the function here instead. A call inside a transaction raises NotSupported, since the function
+    would not be part of that transaction.
 
-    ``wait`` says whether the call returns once the local replica shows what the function wrote (``"write"``) or once
-    it is committed (``"none"``), by default as each database does. ``timeout`` is the number of seconds that the
-    function may take, the way there and back included; None is no limit, and the default is ``FLY_ORM_RPC_TIMEOUT``.
-    ``name`` is what the nodes call it, by default its module and qualified name.
+    ``wait`` says when the call returns: ``"write"``, once the local replica shows what the function wrote; ``"read"``,
+    once it is committed, while the next local read waits; ``"none"``, once it is committed. None leaves this to each
+    database. ``timeout`` bounds the call in seconds, both ways included; None is no limit, and ``"default"`` is
+    ``FLY_ORM_RPC_TIMEOUT``. ``name`` is what nodes call the function, by default its module and qualified name.
 
-    The call raises NotDelivered or Refused if the function has certainly not run, OutcomeUnknown if it may have (it is
-    never repeated), NotPortable if an argument cannot travel, ResultLost if it ran and its result cannot, and what the
-    function raises. ConfigurationError when a lambda, a closure, a coroutine or a generator is decorated.
+    A call raises what the function raises. Besides, it raises NotPortable if an argument cannot travel, NotDelivered or
+    Refused if the function certainly did not run, OutcomeUnknown if it may have run (fly_orm never repeats it), and
+    ResultLost if it ran but its result cannot travel. Decorating raises ConfigurationError for a lambda, a closure, a
+    coroutine or a generator, and for a name that is taken.
     """
     options = CallOptions(wait=wait, timeout=timeout)
 
@@ -98,24 +100,25 @@ def call(
     timeout: float | str | None = "default",
     **kwargs: Any,
 ) -> R:
-    """What the function returns in a region: :data:`fly_orm.PRIMARY`, or one by its name. In this one it just runs.
+    """Run a function in a region and return its result.
 
-    The function is one that :func:`fly_orm.remote` or :func:`fly_orm.on_primary` has registered; everything else is as
-    with :func:`fly_orm.on_primary`. Runs on a random node of the region that can be reached. Keyword arguments of the
-    function that are called ``wait`` or ``timeout`` have to be passed by position.
+    ``region`` is :data:`fly_orm.PRIMARY` or the name of a region. In this process's own region, the function runs in
+    this process. Otherwise it runs on a random node of that region that can be reached. The function must have been
+    registered with :func:`fly_orm.remote` or :func:`fly_orm.on_primary`, which describes ``wait``, ``timeout`` and the
+    errors. Pass the function's own arguments of these two names by position. Any thread may call.
     """
     options = CallOptions(wait=wait, timeout=timeout)
     code, args = _code_of(function, args)
-    known = registered(code)
+    registration = registered(code)
     runtime, name = current_runtime(), name_of(region)
     if name == runtime.settings.topology.region:
         return code(*args, **kwargs)  # type: ignore[no-any-return]
-    result: R = dispatch(runtime, name, known, args, kwargs, options)
+    result: R = dispatch(runtime, name, registration, args, kwargs, options)
     return result
 
 
 def _code_of(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-    """The function itself, of what stands for it, and the arguments with the instance that a method belongs to."""
+    """The plain function, whatever wraps it, and the arguments, with the instance first if it is a method."""
     if isinstance(function, functools.partial) and isinstance(function.func, OnPrimary) and not function.keywords:
         return function.func.local, (*function.args, *args)
     if inspect.ismethod(function):

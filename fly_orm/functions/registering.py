@@ -15,10 +15,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """A function that other nodes may call."""
+    """A function that is registered, so that other nodes may call it."""
 
     name: str
+    """What nodes call it; the same in every process of the application."""
     code: Callable[..., Any]
+    """The plain function, undecorated."""
     signature: inspect.Signature = field(repr=False)
 
 
@@ -27,21 +29,25 @@ _by_code: dict[Callable[..., Any], Function] = {}
 
 
 def register(code: Callable[..., Any], name: str | None = None) -> Function:
-    """Let other nodes call a function, by ``module:qualified name`` if no name is given.
+    """Let other nodes call a function, by ``name`` or else by ``module:qualified name``.
 
-    ConfigurationError for what they could not call: a lambda, a closure, a coroutine, a generator, or a second function
-    of the same name. A function that is defined again, as when its module is reloaded, takes the place of the first.
+    ConfigurationError for what other nodes cannot call: a lambda, a closure, a coroutine or a generator. So is a second
+    function with the same name, unless it is the same one defined again, as when its module is reloaded: then it
+    replaces the first.
     """
     if not inspect.isfunction(code):
-        raise ConfigurationError(f"only a function can be called from other nodes, not {code!r}; decorate it first")
+        raise ConfigurationError(
+            f"only a function can be called from other nodes, not {code!r}; apply this decorator before any other"
+        )
     problem = _problem(code)
     if problem is not None:
         raise ConfigurationError(f"{code.__qualname__} cannot be called from other nodes: {problem}")
-    function = Function(name=name or _name(code), code=code, signature=inspect.signature(code))
-    known = _by_name.get(function.name)
-    if known is not None and _name(known.code) != _name(code):
+    function = Function(name=name or _full_name(code), code=code, signature=inspect.signature(code))
+    existing = _by_name.get(function.name)
+    if existing is not None and _full_name(existing.code) != _full_name(code):
         raise ConfigurationError(
-            f"{function.name!r} is the name of two functions, {_name(known.code)} and {_name(code)}; give one another"
+            f"{function.name!r} is the name of two functions, {_full_name(existing.code)} and {_full_name(code)}; give "
+            "one of them another with name=…"
         )
     _by_name[function.name] = _by_code[code] = function
     return function
@@ -52,10 +58,12 @@ def remote(code: F, /) -> F: ...
 @overload
 def remote(*, name: str | None = None) -> Callable[[F], F]: ...
 def remote(code: Any = None, /, *, name: str | None = None) -> Any:
-    """The function itself, which other nodes may call from now on, by :func:`fly_orm.call`.
+    """Register a function, so that :func:`fly_orm.call` can run it on other nodes. Returns the function itself.
 
-    A decorator, bare or with ``name``, the name that the nodes call it by: by default its module and qualified name.
-    Calling the function runs it here, as ever. ConfigurationError for a lambda, a closure, a coroutine or a generator.
+    Use it as a decorator, with or without arguments. Plain calls of the function run here, as before. ``name`` is what
+    nodes call the function, by default its module and qualified name.
+
+    ConfigurationError for a lambda, a closure, a coroutine or a generator, and for a name that is taken.
     """
 
     def decorate(code: F) -> F:
@@ -66,21 +74,21 @@ def remote(code: Any = None, /, *, name: str | None = None) -> Any:
 
 
 def find(name: str) -> Function | None:
-    """The function of that name; None if none is registered."""
+    """The function that is registered under this name, or None."""
     return _by_name.get(name)
 
 
 def registered(code: Callable[..., Any]) -> Function:
-    """The registration of a function; ConfigurationError if there is none."""
+    """The registration of a plain function. ConfigurationError if it has none."""
     function = _by_code.get(code) if inspect.isfunction(code) else None
     if function is None:
-        called = getattr(code, "__qualname__", repr(code))
-        raise ConfigurationError(f"{called} is not registered: decorate it with @fly_orm.remote or @fly_orm.on_primary")
+        name = getattr(code, "__qualname__", repr(code))
+        raise ConfigurationError(f"{name} is not registered: decorate it with @fly_orm.remote or @fly_orm.on_primary")
     return function
 
 
 def names() -> list[str]:
-    """The names of all, sorted."""
+    """The names of all registered functions, sorted."""
     return sorted(_by_name)
 
 
@@ -88,13 +96,13 @@ def _problem(code: Callable[..., Any]) -> str | None:
     if code.__name__ == "<lambda>":
         return "a lambda has no name; use def"
     if "<locals>" in code.__qualname__:
-        return "it is defined inside another function, so the other node could not find it; move it to its module"
+        return "it is defined inside another function, where other nodes cannot find it; move it to its module"
     if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
         return "it is a coroutine; make it an ordinary function, and call that from a thread"
     if inspect.isgeneratorfunction(code):
-        return "it is a generator, whose values would each need the way back; return a list"
+        return "it is a generator, and each of its values would need a round trip; return a list"
     return None
 
 
-def _name(code: Callable[..., Any]) -> str:
+def _full_name(code: Callable[..., Any]) -> str:
     return f"{importable_name(code.__module__)}:{code.__qualname__}"
