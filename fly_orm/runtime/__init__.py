@@ -1,1 +1,4 @@
-"""What one process has: its settings, its region, and its way to other nodes."""
+"""What one process knows of itself: its settings, its region, and its forwarder to other nodes.
+
+Imports ``forwarding`` and the layers below it.
+"""

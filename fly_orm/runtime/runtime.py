@@ -1,4 +1,4 @@
-"""Where this process runs, and its way to the nodes of other regions."""
+"""The settings that code runs under, and the forwarder that belongs to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from ..settings import Settings
 
 
 class Runtime:
-    """Settings, and the forwarder that is made from them on first use, once per process. Thread-safe and fork-safe."""
+    """Settings, and a forwarder to other nodes that is made from them on first use. Thread-safe and fork-safe.
+
+    A process has one runtime by default. A node that was given settings of its own has another one, and so has a
+    database.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -24,27 +28,27 @@ class Runtime:
 
     @property
     def forwarder(self) -> Forwarder:
-        """Sends statements and calls to the nodes of other regions."""
+        """The forwarder; each process makes its own."""
         with self._lock:
             if self._forwarder is None:
                 self._forwarder = Forwarder(self.settings, make_transport(self.settings.transport, self.settings))
             return self._forwarder
 
     def close(self) -> None:
-        """Close the channels to other nodes; they are opened again when they are needed."""
+        """Close the channels to other nodes. They are opened again when they are needed."""
         with self._lock:
             forwarder, self._forwarder = self._forwarder, None
         if forwarder is not None:
             forwarder.close()
 
     def abandon(self) -> None:
-        """Let go of the parent's channels in a forked process, and open others when they are needed."""
+        """Leave the channels to the parent after a fork. This process opens others when it needs them."""
         self._lock, self._forwarder = threading.Lock(), None
         abandon_in_children(self)
 
 
 class _Default:
-    """The process's own runtime. Thread-safe and fork-safe."""
+    """The runtime of the process, made when it is first asked for. Thread-safe and fork-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,38 +71,39 @@ class _Default:
         abandon_in_children(self)
 
 
-_here: ContextVar[Runtime] = ContextVar("fly_orm_runtime")
+_current: ContextVar[Runtime] = ContextVar("fly_orm_runtime")
 _default = _Default()
 
 
 def current_runtime() -> Runtime:
-    """That of the calling context: the node's own inside a function that it runs, else the process's."""
-    return _here.get(None) or default_runtime()
+    """The runtime of the calling context: inside an invocation that of the node, otherwise that of the process."""
+    return _current.get(None) or default_runtime()
 
 
 def default_runtime() -> Runtime:
-    """The process's: as :func:`configure` was told, else as the environment says when it is first asked."""
+    """The runtime of the process, with the settings of :func:`configure`, or else those of the environment."""
     return _default.get()
 
 
 def configure(settings: Settings) -> None:
-    """Take these settings instead of the environment's for all that is wrapped, served and called in this process.
+    """Make these the settings of this process, instead of those that the environment gives.
 
-    Call it when the application starts, before :func:`~fly_orm.wrap`. Not thread-safe.
+    They apply to databases that are wrapped or served from now on, and to calls. Call it when the application starts,
+    before :func:`~fly_orm.wrap`. Not thread-safe.
     """
     _default.replace(Runtime(settings))
 
 
 def forget() -> None:
-    """Let the environment be read again, when it is next asked. For tests."""
+    """Close the runtime of the process. The next one reads the environment again. For tests."""
     _default.replace(None)
 
 
 @contextmanager
 def use_runtime(runtime: Runtime) -> Iterator[None]:
-    """A block whose context is there."""
-    token = _here.set(runtime)
+    """A block in which ``runtime`` is the current one."""
+    token = _current.set(runtime)
     try:
         yield
     finally:
-        _here.reset(token)
+        _current.reset(token)

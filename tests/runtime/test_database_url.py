@@ -78,6 +78,6 @@ def test_no_url_is_a_matter_of_configuration(monkeypatch, value):
 
 
 def test_what_is_no_url_is_not_passed_on_nor_shown():
-    with pytest.raises(ConfigurationError, match="has to begin as in") as caught:
+    with pytest.raises(ConfigurationError, match="must look like") as caught:
         fly_orm.database_url("host=db.internal password=secret", settings=at("lax"))
     assert "secret" not in str(caught.value)
