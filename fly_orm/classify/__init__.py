@@ -1,8 +1,9 @@
-"""What a statement does to where it must run, told from its text alone.
+"""Classifies statements by their text alone: where each may run, and what it leaves behind. Imports nothing of fly_orm.
 
-An allow-list: what is not known to be answered by a replica as by the primary needs the primary. Two things no text
-can tell: a user's function that writes (the replica refuses it, and then the primary runs it), and one that catches
-that refusal (name it to the Classifier). The rules about hot standby are those of the Postgres manual, section 26.4.
+The rules are an allow-list: a statement needs the primary unless a replica is known to give the same answer. The text
+does not show whether a user's function writes. If it does, the replica refuses the statement, and the primary runs it.
+A function that catches the replica's refusal must be named to the :class:`Classifier`. What a replica can do is
+described in the Postgres manual, section "Hot Standby".
 """
 
 from .classifier import Classifier

@@ -1,4 +1,4 @@
-"""Statements told apart, and remembered."""
+"""Classifies SQL texts, which may hold several statements, and remembers the results."""
 
 from __future__ import annotations
 
@@ -6,41 +6,45 @@ import re
 from collections.abc import Iterable
 
 from .grammar import Grammar
-from .lexer import UnterminatedError, statements
+from .lexer import UnterminatedError, split_statements
 from .savepoints import with_name
 from .statement import Kind, Statement, write
 
-_MEMO_STATEMENTS = 4096
-_MEMO_LONGEST_CHARS = 8192
+_CACHED_TEXTS = 4096
+_LONGEST_CACHED_CHARS = 8192
 
 
 class Classifier:
-    """Tells statements apart, remembering the texts it has seen. Any thread may call.
+    """Classifies SQL texts, and caches the results. Any thread may call.
 
-    primary_functions: names of further functions that need the primary, with or without their schema.
+    primary_functions: the names of the user's functions that need the primary, with or without their schema.
     """
 
     def __init__(self, primary_functions: Iterable[str] = ()) -> None:
         self._grammar = Grammar(primary_functions)
-        self._memo: dict[str, Statement] = {}
+        self._cache: dict[str, Statement] = {}
 
     def __call__(self, sql: str) -> Statement:
-        """What ``sql`` is: a statement, or several, as psycopg2 takes them, placeholders included. Never raises."""
-        return self._memo.get(sql) or self._remember(sql)
+        """The classification of ``sql``: one statement or several, as psycopg2 accepts them, placeholders included.
 
-    def _remember(self, sql: str) -> Statement:
+        Never raises: a text that cannot be parsed needs the primary.
+        """
+        # Without a lock: at worst, two threads classify the same text, with the same result.
+        return self._cache.get(sql) or self._classify_and_cache(sql)
+
+    def _classify_and_cache(self, sql: str) -> Statement:
         statement = self._classify(sql)
-        if len(sql) <= _MEMO_LONGEST_CHARS:
-            if len(self._memo) >= _MEMO_STATEMENTS:
-                self._memo.clear()
-            self._memo[sql] = statement
+        if len(sql) <= _LONGEST_CACHED_CHARS:
+            if len(self._cache) >= _CACHED_TEXTS:
+                self._cache.clear()  # evicting the oldest text would cost bookkeeping on every hit
+            self._cache[sql] = statement
         return statement
 
     def _classify(self, sql: str) -> Statement:
-        if len(sql) > _MEMO_LONGEST_CHARS and _is_bulk_insert(sql):
+        if len(sql) > _LONGEST_CACHED_CHARS and _is_bulk_insert(sql):
             return write("bulk INSERT")
         try:
-            found = [self._grammar.statement(part) for part in statements(sql)]
+            found = [self._grammar.statement(tokens) for tokens in split_statements(sql)]
         except UnterminatedError as error:
             return write(str(error))
         if len(found) == 1:
@@ -52,7 +56,10 @@ _INSERT = re.compile(r"[ \t\n\r\f]*insert[ \t\n\r\f]", re.IGNORECASE)
 
 
 def _is_bulk_insert(sql: str) -> bool:
-    """Whether rows, megabytes of them, need no lexing: no second statement, no call that leaves something behind."""
+    """Whether ``sql`` is a long INSERT that need not be lexed, which would take long for megabytes of rows.
+
+    It must not hold a second statement, nor a call that may leave state in the session.
+    """
     if not _INSERT.match(sql):
         return False
     text = sql.lower()
@@ -60,7 +67,7 @@ def _is_bulk_insert(sql: str) -> bool:
 
 
 def _several(found: list[Statement]) -> Statement:
-    """What statements in one string are together: they run in one place, and in one transaction."""
+    """The classification of several statements in one string, which run on one server and in one transaction."""
     why = f"{len(found)} statements in one string"
     kinds = {statement.kind for statement in found}
     copy = next((statement.copy for statement in found if statement.copy), None)
@@ -72,6 +79,6 @@ def _several(found: list[Statement]) -> Statement:
         return Statement(
             kind=Kind.SERVER if Kind.SERVER in kinds else Kind.READ, why=why, copy=copy, function_names=calls
         )
-    pins = Kind.SET in kinds or any(statement.pins for statement in found)
+    leaves_state = Kind.SET in kinds or any(statement.leaves_state for statement in found)
     ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
-    return Statement(kind=Kind.WRITE, why=why, pins=pins, copy=copy, ends_transaction=ends)
+    return Statement(kind=Kind.WRITE, why=why, leaves_state=leaves_state, copy=copy, ends_transaction=ends)

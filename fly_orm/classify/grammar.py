@@ -1,4 +1,4 @@
-"""What one statement is."""
+"""Classifies a single statement."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .commands import command
-from .functions import Functions
-from .nesting import copy, explain
+from .explain_copy import copy, explain
+from .known_functions import KnownFunctions
 from .queries import QUERY_WORDS, query
-from .reader import Reader
 from .set_config import calls_of_set_config, is_local
 from .statement import Kind, Statement
+from .token_reader import TokenReader
 
 
 class Grammar:
-    """What one statement is, given the functions that need the primary."""
+    """Classifies single statements, given the functions that need the primary."""
 
     def __init__(self, primary_functions: Iterable[str]) -> None:
-        self._functions = Functions(primary_functions)
+        self._functions = KnownFunctions(primary_functions)
 
-    def statement(self, part: list[str]) -> Statement:
-        """What the statement of these tokens is; a write may leave state behind only by a function that it calls."""
-        statement = self._statement(part)
-        if statement.kind is Kind.WRITE and not statement.pins and self._leaves_state(part):
-            return replace(statement, pins=True)
+    def statement(self, tokens: list[str]) -> Statement:
+        """The classification of a statement; a write leaves state in the session if it calls a function that does."""
+        statement = self._statement(tokens)
+        if statement.kind is Kind.WRITE and not statement.leaves_state and self._leaves_state(tokens):
+            return replace(statement, leaves_state=True)
         return statement
 
-    def _statement(self, part: list[str]) -> Statement:
-        first = part[0]
+    def _statement(self, tokens: list[str]) -> Statement:
+        first = tokens[0]
         if first in QUERY_WORDS or first == "(":
-            return query(part, self._functions)
+            return query(tokens, self._functions)
         if first == "explain":
-            return explain(Reader(part[1:]), self.statement)
+            return explain(TokenReader(tokens[1:]), self.statement)
         if first == "copy":
-            return copy(Reader(part[1:]), self.statement)
-        return command(part)
+            return copy(TokenReader(tokens[1:]), self.statement)
+        return command(tokens)
 
-    def _leaves_state(self, part: list[str]) -> bool:
-        effects = self._functions.effects(part)
-        return "pins" in effects or ("settings" in effects and not is_local(calls_of_set_config(part)))
+    def _leaves_state(self, tokens: list[str]) -> bool:
+        effects = self._functions.effects(tokens)
+        if "leaves_state" in effects:
+            return True
+        return "session_settings" in effects and not is_local(calls_of_set_config(tokens))

@@ -1,29 +1,31 @@
-"""The tokens of a Postgres statement: as much of the server's lexer as telling reads from writes needs.
+"""Splits SQL into tokens: as much of the server's lexer as is needed to tell reads from writes.
 
-A token is its text: a word (``select``), a quoted identifier (``"user"``), a literal (``'it''s'``), a run of digits,
-one of psycopg2's placeholders (``%s``, ``%(name)s``), or a single character of anything else. Comments and white space
-are no tokens. The source is the Postgres manual, section 4.1, and the server's own ``scan.l``.
+A token is represented by its text: a word (``select``), a quoted identifier (``"user"``), a literal (``'it''s'``), a
+run of digits, one of psycopg2's placeholders (``%s``, ``%(name)s``), or any other single character. Comments and white
+space are skipped. The rules are those of the Postgres manual, section 4.1 "Lexical Structure", and of the server's
+``scan.l``.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Stands after the last token, so that looking one token ahead needs no test for the end.
+#: Follows the last token, so that code that looks one token ahead need not check for the end.
 END = ""
 
 _SPACE = r"[ \t\n\r\f\v]"
-# The server counts every character outside ASCII as a letter; Python's \w and \s do not agree with it.
+# The server treats every character outside ASCII as a letter; Python's \w and \s do not.
 _START = r"[^\0-@[-^`{-\x7f]"
 _LETTER = r"[^\0-#%-/:-@[-^`{-\x7f]"
 _TAG_LETTER = r"[^\0-/:-@[-^`{-\x7f]"
-# A quote after a backslash ends the literal or does not, depending on standard_conforming_strings: neither is assumed.
+# Whether a quote after a backslash ends the literal depends on standard_conforming_strings, which is not known here. So
+# such a literal matches neither way, and the statement counts as unterminated.
 _LITERAL = r"'[^'\\]*(?:(?:''|\\[^'])[^'\\]*)*'(?!')"
 _ESCAPED = r"[eE]'[^'\\]*(?:(?:''|\\[\s\S])[^'\\]*)*'(?!')"
 _QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 _NAMED = r"""%\((?:[^()'"$;%/-]|-(?!-)|/(?!\*))*\)s"""
 _DOLLAR = rf"\$(?:{_START}{_TAG_LETTER}*)?\$"
-# What is not closed swallows the rest, which keeps the time linear in the length of the text.
+# What is not closed matches the rest of the text. To try again after each quote would take quadratic time.
 _OPEN = r"""(?:['"]|%\([^)]*\)s)[\s\S]*"""
 
 _TOKEN = re.compile(
@@ -36,14 +38,14 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
 class UnterminatedError(ValueError):
-    """A literal, quoted identifier or comment has no end, or where it ends depends on a setting of the session."""
+    """A literal, quoted identifier or comment does not end, or its end depends on a session setting."""
 
     def __init__(self) -> None:
         super().__init__("a literal, quoted name or comment has no certain end")
 
 
 def tokens(sql: str) -> list[str]:
-    """The tokens of ``sql`` as they are written, and END; UnterminatedError if that cannot be told."""
+    """The tokens of ``sql`` as they are written, and END; UnterminatedError if they cannot be determined."""
     if "--" in sql or "/*" in sql or "$" in sql:
         found = _careful(sql)
     else:
@@ -58,15 +60,15 @@ def tokens(sql: str) -> list[str]:
 
 def lowered(sql: str) -> list[str]:
     """The tokens of ``sql`` in lower case, each at the same index as in ``tokens(sql)``."""
-    if "$" in sql:  # the tags of dollar quotes tell upper from lower case
+    if "$" in sql:  # the tags of dollar quotes are case-sensitive
         return [text.lower() for text in tokens(sql)]
     return tokens(sql.lower())
 
 
-def statements(sql: str) -> list[list[str]]:
-    """The lower-case tokens of each statement in ``sql``, with END each; the server skips empty ones, and so does this.
+def split_statements(sql: str) -> list[list[str]]:
+    """The lower-case tokens of each statement in ``sql``, each list with END. Empty statements are skipped.
 
-    UnterminatedError as from ``tokens``.
+    UnterminatedError as from :func:`tokens`.
     """
     found = lowered(sql)
     if ";" not in found:
@@ -81,6 +83,7 @@ def statements(sql: str) -> list[list[str]]:
 
 
 def _careful(sql: str) -> list[str]:
+    """The tokens of a text with comments or dollar quotes, whose ends a single regular expression cannot find."""
     found = []
     at = 0
     while match := _TOKEN.match(sql, at):
@@ -100,7 +103,7 @@ def _careful(sql: str) -> list[str]:
 
 
 def _comment_end(sql: str, at: int) -> int:
-    """Where the comment that is open at ``at`` ends: Postgres nests them, as the SQL standard says."""
+    """The index after the comment that is open at ``at``. Comments nest, as in the SQL standard."""
     depth = 1
     for edge in _COMMENT_EDGE.finditer(sql, at):
         depth += 1 if edge[0] == "/*" else -1
@@ -117,7 +120,7 @@ def _after(sql: str, tag: str, at: int) -> int:
 
 
 def identifier(text: str) -> str | None:
-    """The name that the server makes of a token, folded unless it is quoted; None if it is no identifier."""
+    """The name that a token means to the server, folded to lower case unless quoted; None for other tokens."""
     if text[:1] == '"':
         return text[1:-1].replace('""', '"') or None
     if is_word(text):
@@ -131,13 +134,13 @@ def is_name(text: str) -> bool:
 
 
 def is_word(text: str) -> bool:
-    """Whether a token is a keyword or an identifier without quotes."""
+    """Whether a token is a keyword or an unquoted identifier."""
     first = text[:1]
     return (first.isalpha() or first == "_" or first > "\x7f") and text[-1] not in "'\""
 
 
 def literal(text: str) -> str | None:
-    """The value of a plain literal without backslashes; None for any other token."""
+    """The value of a plain literal without backslashes; None for other tokens."""
     if text[:1] == "'" and text != "'$'" and "\\" not in text:
         return text[1:-1].replace("''", "'")
     return None

@@ -13,8 +13,8 @@ _BEFORE_NAME = {
     Kind.RELEASE: re.compile(r"release( savepoint)?"),
     Kind.ROLLBACK_TO: re.compile(r"(rollback|abort)( work| transaction)? to( savepoint)?"),
 }
-#: Keywords that name no savepoint unless quoted: "reserved" in appendix C of the Postgres manual, whether or not they
-#: "can be function or type". The server answers them with a syntax error.
+#: Keywords that cannot name a savepoint unless they are quoted: those that appendix C of the Postgres manual lists as
+#: "reserved", including "reserved (can be function or type)". The server reports a syntax error for them.
 _RESERVED = re.compile(
     "all|analyse|analyze|and|any|array|as|asc|asymmetric|authorization|binary|both|case|cast|check|collate|collation"
     "|column|concurrently|constraint|create|cross|current_catalog|current_date|current_role|current_schema"
@@ -27,7 +27,10 @@ _RESERVED = re.compile(
 
 
 def with_name(statement: Statement, sql: str) -> Statement:
-    """The statement with its savepoint's name, if it has one: only the text as it was written has all its letters."""
+    """The statement with the name of its savepoint, if it has one.
+
+    The name is read from the original text, since a quoted name keeps its upper-case letters.
+    """
     if statement.kind not in _BEFORE_NAME:
         return statement
     words = [text for text in tokens(sql) if text not in {END, ";"}]
@@ -36,5 +39,5 @@ def with_name(statement: Statement, sql: str) -> Statement:
         return statement
     if not _BEFORE_NAME[statement.kind].fullmatch(" ".join(words[:-1]).lower()):
         return statement
-    # The server cuts names to 63 bytes of its own encoding, which is not known here.
+    # The server truncates names to 63 bytes in its own encoding, which is not known here, so two could become one.
     return replace(statement, name=name, simple=len(name.encode("utf-8", "replace")) < 64)

@@ -1,13 +1,13 @@
-"""SET, RESET and DISCARD, and the values of settings that a replica cannot bear."""
+"""SET, RESET and DISCARD, and the session settings under which a replica cannot answer."""
 
 from __future__ import annotations
 
 from .lexer import END, identifier, literal
-from .reader import Reader
 from .statement import Kind, Statement
+from .token_reader import TokenReader
 from .transactions import Modes, modes
 
-_SETTINGS = {
+_SPECIAL_SYNTAX = {
     ("time", "zone"): "timezone",
     ("names",): "client_encoding",
     ("schema",): "search_path",
@@ -24,13 +24,13 @@ _HARMLESS = {
 
 
 def breaks_reads(name: str | None, value: str | None) -> bool:
-    """Whether a replica refuses this value of a setting, or refuses reads under it; so if the value is not known."""
+    """Whether a replica refuses this value of a session setting, or reads under it; None is an unknown value."""
     harmless = _HARMLESS.get((name or "").removeprefix("default_"))
     return harmless is not None and value not in harmless
 
 
-def change(reader: Reader) -> Statement:
-    """What a SET is: which setting it changes, and for how long."""
+def change(reader: TokenReader) -> Statement:
+    """The classification of a SET: which session setting it changes, and for how long."""
     kind = Kind.SET_LOCAL if _keywords(reader, "local") else Kind.SET
     if kind is Kind.SET and reader.tokens[1:2] not in (["authorization"], ["characteristics"]):
         _keywords(reader, "session")
@@ -45,18 +45,18 @@ def change(reader: Reader) -> Statement:
     return Statement(kind=kind, why=why, name=name, primary_only=name is None or breaks_reads(name, _value(reader)))
 
 
-def reset(reader: Reader) -> Statement:
-    """What a RESET is."""
+def reset(reader: TokenReader) -> Statement:
+    """The classification of a RESET."""
     if reader.accept("all"):
-        return Statement(kind=Kind.SET, why="RESET ALL", resets=True)
+        return Statement(kind=Kind.SET, why="RESET ALL", resets_all=True)
     name = _name(reader)
     return Statement(kind=Kind.SET, why="RESET", name=name, primary_only=name is None or breaks_reads(name, None))
 
 
-def discard(reader: Reader) -> Statement:
-    """What a DISCARD is."""
+def discard(reader: TokenReader) -> Statement:
+    """The classification of a DISCARD."""
     what = reader.next()
-    return Statement(kind=Kind.SET, why=f"DISCARD {what.upper()}", resets=what == "all")
+    return Statement(kind=Kind.SET, why=f"DISCARD {what.upper()}", resets_all=what == "all")
 
 
 def _change_modes(kind: Kind, why: str, found: Modes) -> Statement:
@@ -64,14 +64,14 @@ def _change_modes(kind: Kind, why: str, found: Modes) -> Statement:
     return Statement(kind=kind, why=why, primary_only=primary_only)
 
 
-def _keywords(reader: Reader, *words: str) -> bool:
-    """Whether the next tokens are these keywords, which are then consumed; before a dot, they begin a name instead."""
+def _keywords(reader: TokenReader, *words: str) -> bool:
+    """Whether the next tokens are these keywords; if so, consume them. Before a dot, they would begin a name."""
     after = reader.at + len(words)
     return reader.tokens[after : after + 1] != ["."] and reader.accept(*words)
 
 
-def _name(reader: Reader) -> str | None:
-    for words, name in _SETTINGS.items():
+def _name(reader: TokenReader) -> str | None:
+    for words, name in _SPECIAL_SYNTAX.items():
         if _keywords(reader, *words):
             return name
     parts = [identifier(reader.next())]
@@ -80,7 +80,7 @@ def _name(reader: Reader) -> str | None:
     return ".".join(part.lower() for part in parts if part) if all(parts) else None
 
 
-def _value(reader: Reader) -> str | None:
+def _value(reader: TokenReader) -> str | None:
     reader.accept_any("to", "=")
     value = reader.next()
     return (value if literal(value) is None else literal(value)) if reader.peek() == END else None

@@ -1,23 +1,28 @@
-"""set_config(), the function that does what SET does."""
+"""set_config(), the function that does the same as SET."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from .lexer import END, is_name, literal
-from .reader import Reader
 from .session_settings import breaks_reads
 from .statement import Kind, Statement, write
+from .token_reader import TokenReader
 
-#: May stand beside set_config() in a SELECT that is run in two sessions.
+#: Names before a parenthesis that do not prevent a query with set_config() from running in two sessions.
 _REPEATABLE = {"select", "values", "coalesce", "nullif", "current_setting", "concat", "format", "cast"}
 _REPEATABLE |= {"set_config", '"set_config"'}
 
 
-def set_config(part: list[str]) -> Statement:
-    """What a query that calls it is: a SET, if it can be run in two sessions and mean the same."""
-    others = {part[i - 1] for i, text in enumerate(part) if text == "(" and i and is_name(part[i - 1])} - _REPEATABLE
-    if "from" in part or others:
+def set_config(tokens: list[str]) -> Statement:
+    """The classification of a query that calls the function.
+
+    It is a SET if it has the same effect when it runs in two sessions, on the replica and on the primary.
+    """
+    called = {name for name, after in pairwise(tokens) if after == "(" and is_name(name)}
+    if "from" in tokens or called - _REPEATABLE:
         return write("set_config() within a query")
-    calls = calls_of_set_config(part)
+    calls = calls_of_set_config(tokens)
     names = [_value(call, 0) for call in calls]
     breaks = any(breaks_reads(name, _value(call, 1)) for name, call in zip(names, calls, strict=True))
     name = None if None in names else ",".join(filter(None, names))
@@ -25,14 +30,14 @@ def set_config(part: list[str]) -> Statement:
     return Statement(kind=kind, why="set_config()", name=name, primary_only=breaks)
 
 
-def calls_of_set_config(part: list[str]) -> list[list[list[str]]]:
-    """The arguments of each call, each with END."""
-    starts = [i + 1 for i, text in enumerate(part) if text.strip('"') == "set_config" and part[i + 1] == "("]
-    return [Reader(part[start:]).arguments() for start in starts]
+def calls_of_set_config(tokens: list[str]) -> list[list[list[str]]]:
+    """The arguments of each call of set_config(), each with END."""
+    starts = [i + 1 for i, text in enumerate(tokens) if text.strip('"') == "set_config" and tokens[i + 1] == "("]
+    return [TokenReader(tokens[start:]).arguments() for start in starts]
 
 
 def is_local(calls: list[list[list[str]]]) -> bool:
-    """Whether calls with these arguments set for the transaction only."""
+    """Whether calls with these arguments change session settings only until the end of the transaction."""
     return all(arguments[2:] in ([["true", END]], [["'true'", END]], [["'t'", END]]) for arguments in calls)
 
 

@@ -1,4 +1,4 @@
-"""What can be told of a statement."""
+"""What the text of a statement shows."""
 
 from __future__ import annotations
 
@@ -8,51 +8,54 @@ from typing import Literal
 
 
 class Kind(enum.Enum):
-    """What a statement does, as far as routing cares."""
+    """What a statement does, as far as that matters for routing."""
 
-    READ = "read"  # a replica answers it as the primary would
-    WRITE = "write"  # needs the primary, or could not be told apart
+    READ = "read"  # a replica gives the same answer as the primary
+    WRITE = "write"  # needs the primary, or the text does not show that it does not
     BEGIN = "begin"
     COMMIT = "commit"
     ROLLBACK = "rollback"
     SAVEPOINT = "savepoint"
     RELEASE = "release"
     ROLLBACK_TO = "rollback to"
-    SET = "set"  # changes settings of the session, so belongs in every session that serves this caller
-    SET_LOCAL = "set local"  # lasts for the transaction
+    SET = "set"  # changes session settings, so it must run in every session that serves this caller
+    SET_LOCAL = "set local"  # the same until the end of the transaction
     LISTEN = "listen"
     UNLISTEN = "unlisten"
     TWO_PHASE = "two-phase"
-    SERVER = "server"  # acts on the very server that the caller reads from: process ids are per server
+    SERVER = "server"  # acts on the server that the caller reads from, since process ids belong to one server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statement:
-    """What the text of a statement tells."""
+    """The classification of a statement, or of several in one string."""
 
     kind: Kind
     why: str
-    """A short clause for :attr:`fly_orm.Served.why`."""
+    """A short explanation, for :attr:`fly_orm.Served.why`."""
     name: str | None = None
-    """The savepoint, as the server folds it, or the setting in lower case (several are separated by commas)."""
+    """The name of the savepoint, folded to lower case as by the server, or of the session setting, in lower case.
+
+    Several session settings are separated by commas.
+    """
     read_only: bool = False
-    """A BEGIN that a replica can serve."""
+    """For a BEGIN: whether a replica can serve the transaction."""
     simple: bool = False
-    """A transaction command that is understood completely, so that it may be delayed."""
-    pins: bool = False
-    """Leaves state in the session that serves it."""
-    resets: bool = False
-    """Resets all earlier settings."""
+    """For a transaction command: whether it is fully understood, and so can be delayed."""
+    leaves_state: bool = False
+    """Whether it leaves state in the session that later statements need (a temporary table, a lock)."""
+    resets_all: bool = False
+    """Whether it resets all session settings."""
     primary_only: bool = False
-    """A setting that a replica refuses, or that would break reads on it."""
+    """For a change of session settings: whether a replica refuses it, or would refuse reads after it."""
     copy: Literal["in", "out"] | None = None
-    """The direction of a COPY between client and server."""
+    """For a COPY between client and server: the direction of the data, as the server sees it."""
     ends_transaction: bool = False
-    """Several statements, one of which ends a transaction."""
+    """Whether one of several statements ends a transaction."""
     function_names: frozenset[str] = frozenset()
-    """Of a read: the words, in lower case, that may name a function that it calls."""
+    """For a read: the words, in lower case, that may be names of functions that it calls."""
 
 
-def write(why: str, *, pins: bool = False) -> Statement:
-    """A statement that needs the primary."""
-    return Statement(kind=Kind.WRITE, why=why, pins=pins)
+def write(why: str, *, leaves_state: bool = False) -> Statement:
+    """The classification of a statement that needs the primary."""
+    return Statement(kind=Kind.WRITE, why=why, leaves_state=leaves_state)

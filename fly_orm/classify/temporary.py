@@ -1,4 +1,4 @@
-"""CREATE, and the temporary objects that last as long as their session."""
+"""CREATE, and temporary objects, which last as long as the session."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterable
 
 from .lexer import END
-from .reader import Reader
 from .statement import Statement, write
+from .token_reader import TokenReader
 
 _TEMPORARY = re.compile(r"(or replace )?(global |local )?temp(orary)? ")
 
 
-def create(reader: Reader) -> Statement:
-    """What a CREATE is, and whether what it creates lasts as long as the session."""
+def create(reader: TokenReader) -> Statement:
+    """The classification of a CREATE; a temporary object is state that the session keeps."""
     what = reader.tokens
     if not (_TEMPORARY.match(" ".join(what[:5])) or uses_pg_temp(what)):
         return write("CREATE")
-    return write("CREATE TEMP", pins=" on commit drop " not in " ".join([*what, END]))
+    return write("CREATE TEMP", leaves_state=" on commit drop " not in " ".join([*what, END]))
 
 
 def uses_pg_temp(found: Iterable[str]) -> bool:

@@ -1,4 +1,4 @@
-"""BEGIN, COMMIT and ROLLBACK, and the modes of a transaction."""
+"""BEGIN, COMMIT and ROLLBACK, and transaction modes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .lexer import END
-from .reader import Reader
 from .statement import Kind, Statement, write
+from .token_reader import TokenReader
 
 _LEVELS = {
     ("serializable",): "SERIALIZABLE",
@@ -19,15 +19,15 @@ _LEVELS = {
 
 @dataclass
 class Modes:
-    """What a list of transaction modes says; known is false if some of it was not understood."""
+    """The transaction modes in a list; ``known`` is False if part of the list was not understood."""
 
     isolation: str | None = None
     read_only: bool | None = None
     known: bool = True
 
 
-def modes(reader: Reader) -> Modes:
-    """The transaction modes from here to the end; the server lets a later one win over an earlier."""
+def modes(reader: TokenReader) -> Modes:
+    """The transaction modes from here to the end. As on the server, a later mode overrides an earlier one."""
     modes = Modes()
     while _mode(reader, modes):
         if reader.peek() == END:
@@ -37,7 +37,7 @@ def modes(reader: Reader) -> Modes:
     return modes
 
 
-def _mode(reader: Reader, modes: Modes) -> bool:
+def _mode(reader: TokenReader, modes: Modes) -> bool:
     if reader.accept("isolation", "level"):
         level = next((name for words, name in _LEVELS.items() if reader.accept(*words)), None)
         modes.isolation = level or modes.isolation
@@ -48,8 +48,8 @@ def _mode(reader: Reader, modes: Modes) -> bool:
     return reader.accept("deferrable") or reader.accept("not", "deferrable")
 
 
-def begin(reader: Reader) -> Statement:
-    """What a BEGIN is, and what transaction it begins."""
+def begin(reader: TokenReader) -> Statement:
+    """The classification of a BEGIN, and of the transaction that it begins."""
     reader.accept_any("work", "transaction")
     found = Modes() if reader.peek() == END else modes(reader)
     return Statement(
@@ -60,17 +60,17 @@ def begin(reader: Reader) -> Statement:
     )
 
 
-def start(reader: Reader) -> Statement:
-    """What a START is: a BEGIN if it starts a transaction."""
+def start(reader: TokenReader) -> Statement:
+    """The classification of a START: a BEGIN if TRANSACTION follows."""
     if reader.peek() != "transaction":
         return write("unknown command START")
     return replace(begin(reader), why="START TRANSACTION")
 
 
-def end(kind: Kind) -> Callable[[Reader], Statement]:
-    """What tells a command that ends a transaction, be it by COMMIT or ROLLBACK."""
+def end(kind: Kind) -> Callable[[TokenReader], Statement]:
+    """A function that classifies commands that end a transaction, by COMMIT or by ROLLBACK as ``kind`` says."""
 
-    def ending(reader: Reader) -> Statement:
+    def ending(reader: TokenReader) -> Statement:
         if reader.accept("prepared"):
             return Statement(kind=Kind.TWO_PHASE, why=f"{kind.name} PREPARED")
         reader.accept_any("work", "transaction")

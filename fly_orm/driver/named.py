@@ -27,7 +27,7 @@ class RemoteNamedCursor(RemoteCursor):
         """Declare the cursor on the primary."""
         hold = "WITH" if self.withhold else "WITHOUT"
         command = f"DECLARE {self._identifier} {_SCROLL[self.scrollable]}CURSOR {hold} HOLD FOR ".encode() + sql
-        statement = Statement(kind=Kind.WRITE, why=why, pins=bool(self.withhold))
+        statement = Statement(kind=Kind.WRITE, why=why, leaves_state=bool(self.withhold))
         result = self._forward([command], statement, why)
         self._declared = True
         self._become(result, command)

@@ -128,7 +128,7 @@ class RemoteConnection:
     def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:
         """Give the Postgres session on the primary, and those to come, a setting that was changed on the replica."""
         self.session_settings.remember(statement, sql)
-        if statement.resets and statement.why.startswith("DISCARD"):
+        if statement.resets_all and statement.why.startswith("DISCARD"):
             self.end()
         elif self.kept:
             self.forward([sql], statement, why)
@@ -186,7 +186,7 @@ class RemoteConnection:
             statements=list(sqls),
             copy_in=copy_in,
             copy_out=copy_out,
-            keeps_lease=self.kept or statement.pins,
+            keeps_lease=self.kept or statement.leaves_state,
             commits=statement.kind is Kind.COMMIT,
             ends_transaction=statement.ends_transaction,
             wants_position=self.router.freshness.wants_position(),
@@ -253,7 +253,7 @@ class RemoteConnection:
         before = self.transaction
         if not done.lease_open:
             self.kept = False
-        elif statement.pins and done.error is None:
+        elif statement.leaves_state and done.error is None:
             self.kept = True
         if done.transaction == _IDLE:
             self.transaction = None

@@ -25,8 +25,8 @@ class SessionSettings:
     def remember(self, statement: Statement, sql: bytes) -> None:
         """Note a SET, RESET or DISCARD that has taken effect."""
         self._made = None
-        self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets
-        if statement.resets:
+        self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets_all
+        if statement.resets_all:
             self._reset(keep=() if statement.why.startswith("DISCARD") else _NOT_RESET)
         elif statement.name is None:
             self._changes[sql.decode("latin-1")] = sql

@@ -64,14 +64,14 @@ class ActivityLog:
         activity.wrote |= statement.kind not in _WRITE_NOTHING
         activity.read |= statement.kind is Kind.READ
         activity.function_names.update(statement.function_names)
-        activity.leaves_state |= statement.pins or statement.kind is Kind.SET
+        activity.leaves_state |= statement.leaves_state or statement.kind is Kind.SET
         unreadable = statement.kind in _SETTINGS and statement.name is None
         if unreadable or _ASYNCHRONOUS in text.lower():
             activity.asynchronous = True
 
     def record_state(self, database: Hashable, statement: Statement) -> None:
         """Record of a statement that runs elsewhere only what it leaves in the Postgres session."""
-        self.of(database).leaves_state |= statement.pins or statement.kind is Kind.SET
+        self.of(database).leaves_state |= statement.leaves_state or statement.kind is Kind.SET
 
     def absorb(self, inner: ActivityLog) -> None:
         """Add what another log has recorded."""

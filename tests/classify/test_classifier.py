@@ -61,12 +61,12 @@ class TestMemo:
         classify = Classifier()
         for number in range(10_000):
             classify(f"SELECT {number}")
-        assert len(classify._memo) < 5000
+        assert len(classify._cache) < 5000
 
     def test_does_not_keep_long_texts(self):
         classify = Classifier()
         assert classify(f"SELECT '{'x' * 10_000}'").kind is Kind.READ
-        assert classify._memo == {}
+        assert classify._cache == {}
 
     def test_serves_several_threads(self):
         classify = Classifier()
@@ -94,9 +94,9 @@ class TestBulkInsert:
         assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}").kind is Kind.WRITE
 
     def test_is_read_to_its_end_if_something_may_follow(self):
-        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}; SET a.b = 1").pins
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}; SET a.b = 1").leaves_state
         assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}; LISTEN c").kind is Kind.LISTEN
-        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}, (pg_advisory_lock(1), '')").pins
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}, (pg_advisory_lock(1), '')").leaves_state
 
 
 class TestProperties:

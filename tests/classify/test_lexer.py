@@ -17,10 +17,10 @@ from fly_orm.classify.lexer import (
     is_word,
     literal,
     lowered,
-    statements,
+    split_statements,
     tokens,
 )
-from fly_orm.classify.reader import Reader
+from fly_orm.classify.token_reader import TokenReader
 
 TOKENS = [
     ("nothing", "", []),
@@ -112,7 +112,7 @@ def test_any_text_quoted_is_one_token(text):
 
 
 def test_statements_leave_empty_ones_out():
-    assert statements("; SELECT 1 ;; b;';'; ") == [["select", "1", END], ["b", END], ["';'", END]]
+    assert split_statements("; SELECT 1 ;; b;';'; ") == [["select", "1", END], ["b", END], ["';'", END]]
 
 
 @pytest.mark.parametrize(
@@ -150,22 +150,22 @@ def test_literal_values(text, value):
 
 class TestReader:
     def test_accepts_only_what_comes_next(self):
-        reader = Reader(lowered("read only x"))
+        reader = TokenReader(lowered("read only x"))
         assert not reader.accept("read", "write")
         assert reader.accept("read", "only")
         assert reader.accept_any("y", "x")
         assert [reader.next(), reader.next(), reader.peek()] == [END, END, END]
 
     def test_parentheses(self):
-        reader = Reader(lowered("(a (b) ) c"))
+        reader = TokenReader(lowered("(a (b) ) c"))
         assert reader.skip_parentheses() == ["a", "(", "b", ")", END]
         assert reader.peek() == "c"
 
     def test_parentheses_that_never_close(self):
-        assert Reader(lowered("(a (b)")).skip_parentheses() == ["a", "(", "b", ")", END]
+        assert TokenReader(lowered("(a (b)")).skip_parentheses() == ["a", "(", "b", ")", END]
 
     def test_arguments(self):
-        assert Reader(lowered("(a, f(b, c), d[1,2]) e")).arguments() == [
+        assert TokenReader(lowered("(a, f(b, c), d[1,2]) e")).arguments() == [
             ["a", END],
             ["f", "(", "b", ",", "c", ")", END],
             ["d", "[", "1", ",", "2", "]", END],

@@ -1,4 +1,4 @@
-"""Functions that a replica refuses, or that mean something else there."""
+"""The functions that a replica refuses, or that have another meaning there."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .lexer import END, is_name
 
 _FUNCTIONS = re.compile(
     r"""
-    (?P<settings> set_config )
+    (?P<session_settings> set_config )
   | (?P<server>   pg_terminate_backend | pg_cancel_backend | pg_log_backend_memory_contexts )
-  | (?P<pins>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query)
+  | (?P<leaves_state>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query)
               | pg_replication_origin_session_setup )
   | (?P<primary>
         nextval | setval | currval | lastval | pg_notify | pg_nextoid
@@ -31,41 +31,44 @@ _FUNCTIONS = re.compile(
 )
 
 
-def function_names(part: list[str]) -> frozenset[str]:
-    """The names in these tokens that a parenthesis follows: functions, and some keywords."""
-    return frozenset(name.strip('"') for name, after in pairwise(part) if after == "(" and is_name(name))
+def function_names(tokens: list[str]) -> frozenset[str]:
+    """The names that are followed by a parenthesis: functions, and some keywords."""
+    return frozenset(name.strip('"') for name, after in pairwise(tokens) if after == "(" and is_name(name))
 
 
-class Functions:
-    """What is known of functions, given the names of further ones that need the primary."""
+class KnownFunctions:
+    """Postgres' functions that need the primary, and those that the user has named."""
 
     def __init__(self, primary_functions: Iterable[str]) -> None:
         names = [name.lower().rpartition(".") for name in primary_functions]
         self._schemas = {name: {s for s, _, n in names if n == name} for _, _, name in names}
 
-    def effects(self, part: list[str]) -> dict[str, str]:
-        """What the functions called in these tokens do, each effect with the first of them.
+    def effects(self, tokens: list[str]) -> dict[str, str]:
+        """The effects of the functions that are called, each with the name of the first function that has it.
 
-        pins: leaves state in the session. settings: changes them. server: acts on the server that runs it. primary:
-        needs the primary. unreadable: no telling which function that is.
+        leaves_state: leaves state in the session.
+        session_settings: changes session settings.
+        server: acts on the server that runs it.
+        primary: needs the primary.
+        unreadable: the text does not show which function is called.
         """
         effects: dict[str, str] = {}
-        for at in [i - 1 for i, text in enumerate(part) if text == "("]:
-            if effect := self._effect(part, at):
-                effects.setdefault(effect, part[at].strip('"'))
+        for at in [i - 1 for i, text in enumerate(tokens) if text == "("]:
+            if effect := self._effect(tokens, at):
+                effects.setdefault(effect, tokens[at].strip('"'))
         return effects
 
-    def _effect(self, part: list[str], at: int) -> str | None:
-        """What the call of the function named at this index does, if it is known to do anything."""
-        text = part[at] if at >= 0 else END  # a parenthesis that opens the statement follows nothing
+    def _effect(self, tokens: list[str], at: int) -> str | None:
+        """The effect of calling the function whose name is at this index, if it is known to have one."""
+        text = tokens[at] if at >= 0 else END  # the statement begins with the parenthesis
         if text.startswith(("%s", "%(", 'u&"')):
             return "unreadable"
         name = text.strip('"')
-        if name in self._schemas and self._matches(name, part, at):
+        if name in self._schemas and self._matches(name, tokens, at):
             return "primary"
         match = _FUNCTIONS.fullmatch(name)
         return match and match.lastgroup
 
-    def _matches(self, name: str, part: list[str], at: int) -> bool:
+    def _matches(self, name: str, tokens: list[str], at: int) -> bool:
         schemas = self._schemas[name]
-        return "" in schemas or at < 2 or part[at - 1] != "." or part[at - 2].strip('"') in schemas
+        return "" in schemas or at < 2 or tokens[at - 1] != "." or tokens[at - 2].strip('"') in schemas

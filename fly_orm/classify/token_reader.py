@@ -1,11 +1,11 @@
-"""Reads tokens one after another."""
+"""Reads the tokens of a statement one after another."""
 
 from __future__ import annotations
 
 from .lexer import END
 
 
-class Reader:
+class TokenReader:
     """Reads a list of lower-case tokens from the left."""
 
     __slots__ = ("at", "tokens")
@@ -15,17 +15,17 @@ class Reader:
         self.at = 0
 
     def peek(self) -> str:
-        """The next token, END after the last."""
+        """The next token, or END after the last one; it is not consumed."""
         return self.tokens[self.at]
 
     def next(self) -> str:
-        """The next token, which is consumed; END for ever after the last."""
+        """Consume and return the next token; END after the last one, however often."""
         text = self.tokens[self.at]
         self.at += text != END
         return text
 
     def accept(self, *expected: str) -> bool:
-        """Whether the next tokens are these, which are then consumed."""
+        """Whether the next tokens are these; if so, consume them."""
         end = self.at + len(expected)
         found = self.tokens[self.at : end] == list(expected)
         if found:
@@ -33,11 +33,14 @@ class Reader:
         return found
 
     def accept_any(self, *words: str) -> bool:
-        """Whether the next token is one of these, which is then consumed."""
+        """Whether the next token is one of these; if so, consume it."""
         return any(self.accept(word) for word in words)
 
     def skip_parentheses(self) -> list[str]:
-        """The tokens inside the parentheses that open here, with END; all that is left if they never close."""
+        """Consume the parentheses that open here, and return what is inside, with END.
+
+        If they are never closed, that is all remaining tokens.
+        """
         start, depth = self.at + 1, 0
         while (text := self.next()) != END:
             depth += (text == "(") - (text == ")")
@@ -46,7 +49,7 @@ class Reader:
         return self.tokens[start:]
 
     def arguments(self) -> list[list[str]]:
-        """The arguments inside the parentheses that open here, each with END."""
+        """Consume the parentheses that open here, and return the arguments inside, each with END."""
         arguments: list[list[str]] = [[]]
         depth = 0
         for text in self.skip_parentheses()[:-1]:

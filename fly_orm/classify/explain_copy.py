@@ -1,4 +1,4 @@
-"""EXPLAIN and COPY, which have another statement inside."""
+"""EXPLAIN and COPY, which contain another statement."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from itertools import pairwise
 
 from .lexer import END
 from .queries import QUERY_WORDS
-from .reader import Reader
 from .statement import Kind, Statement, write
+from .token_reader import TokenReader
 
 _EXPLAINABLE = QUERY_WORDS | {"(", "insert", "update", "delete", "merge", "create", "declare", "refresh", "execute"}
 
 
-def explain(reader: Reader, classify: Callable[[list[str]], Statement]) -> Statement:
-    """What an EXPLAIN is: it runs the statement only if told to ANALYZE."""
+def explain(reader: TokenReader, classify: Callable[[list[str]], Statement]) -> Statement:
+    """The classification of an EXPLAIN, which executes the statement inside only with ANALYZE."""
     analyze = False
     if reader.peek() == "(" and reader.tokens[1] not in QUERY_WORDS | {"("}:
         analyze = _analyze(reader.skip_parentheses())
     while reader.accept_any("analyze", "analyse", "verbose"):
         analyze |= reader.tokens[reader.at - 1] != "verbose"
-    part = reader.tokens[reader.at :]
-    if part[0] not in _EXPLAINABLE:
+    inner = reader.tokens[reader.at :]
+    if inner[0] not in _EXPLAINABLE:
         return write("EXPLAIN of an unknown command")
     if not analyze:
         return Statement(kind=Kind.READ, why="EXPLAIN")
-    return _around("EXPLAIN ANALYZE", classify(part))
+    return _around("EXPLAIN ANALYZE", classify(inner))
 
 
-def copy(reader: Reader, classify: Callable[[list[str]], Statement]) -> Statement:
-    """What a COPY is, and whether the client sends or receives its data."""
+def copy(reader: TokenReader, classify: Callable[[list[str]], Statement]) -> Statement:
+    """The classification of a COPY, and whether the client sends or receives the data."""
     inner = Statement(kind=Kind.READ, why="of a table")
     if reader.peek() == "(":
         inner = classify(reader.skip_parentheses())
@@ -45,20 +45,21 @@ def copy(reader: Reader, classify: Callable[[list[str]], Statement]) -> Statemen
 
 
 def _around(command: str, inner: Statement) -> Statement:
-    """What a command is that runs the inner statement."""
+    """The classification of a command that executes the statement inside."""
     kind = inner.kind if inner.kind in {Kind.READ, Kind.SERVER} else Kind.WRITE
-    pins = inner.pins or inner.kind is Kind.SET
-    return Statement(kind=kind, why=f"{command} {inner.why}", pins=pins, function_names=inner.function_names)
+    leaves_state = inner.leaves_state or inner.kind is Kind.SET
+    why = f"{command} {inner.why}"
+    return Statement(kind=kind, why=why, leaves_state=leaves_state, function_names=inner.function_names)
 
 
 def _analyze(options: list[str]) -> bool:
-    """Whether a list of EXPLAIN's options says ANALYZE and does not take it back."""
+    """Whether a list of EXPLAIN's options turns ANALYZE on."""
     pairs = pairwise(options)
     off = {"false", "off", "0", "'false'", "'off'", "'0'"}
     return any(option in {"analyze", "analyse"} and value not in off for option, value in pairs)
 
 
-def _skip_table(reader: Reader) -> None:
+def _skip_table(reader: TokenReader) -> None:
     reader.accept("binary")
     while reader.peek() not in {END, "(", "from", "to"}:
         reader.next()
