@@ -61,12 +61,12 @@ class RoutingCursor(ext.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice.
         connection = self.connection
-        statement = connection.statement(query, self)
+        router = connection.router
+        statement = router.classify(query) if type(query) is str else connection.statement(query, self)
         if statement.kind is _READ and connection.free:
             session = current()
-            if session.reads_locally and (session.activity is None or not connection.promoted):
-                session.note_read(connection.router.reference)
-                observe(session, _here(statement.why))
+            if (session.activity is None or not connection.promoted) and session.reads_locally(router.reference):
+                observe(session, _here_at_once(statement.why))
                 try:
                     return super().execute(query, vars)
                 except psycopg2.Error as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from sys import modules as _modules
 
 from .activity import ActivityLog
 from .invocation import Invocation
@@ -24,6 +25,9 @@ def current() -> Session:
     """
     session = _current.get(None)
     if session is not None:
+        asyncio = _modules.get("asyncio")
+        if asyncio is None or asyncio._get_running_loop() is None:
+            return session  # there is no task; asking current_task() would cost each local read a call more
         task = current_task()
         if task is None or session.task is task:
             return session

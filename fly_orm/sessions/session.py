@@ -10,7 +10,7 @@ from typing import Any
 from ..position import Position
 from .activity import ActivityLog
 from .invocation import Invocation
-from .pins import Pins
+from .pins import Pin, Pins
 from .served import Served
 from .wait import Wait
 from .watermarks import Watermarks
@@ -62,7 +62,7 @@ class Session:
         """
         made = Session(self.activity)
         made.watermarks, made._read = self.watermarks, self._read
-        made.pins = self.pins.copy()
+        made.pins = Pins(self.pins)
         made._pin_all, made._unpin_all, made._wait = self._pin_all, self._unpin_all, self._wait
         return made
 
@@ -103,17 +103,19 @@ class Session:
 
     # Reading
 
-    @property
-    def reads_locally(self) -> bool:
-        """Whether no pin, and no block, keeps any read of this session from its replica."""
-        return not (self.pins or self._pin_all)
+    def reads_locally(self, database: object) -> bool:
+        """Note that a database is read on its local server, unless a pin or a block may keep the read from there."""
+        if self.pins or self._pin_all:
+            return False
+        self._read.add(database)
+        return True
 
     def note_read(self, database: object) -> None:
-        """Note that a database was read on the local server."""
+        """Note that a database was read on its local server."""
         self._read.add(database)
 
     def has_read(self, database: object) -> bool:
-        """Whether a database was read on the local server."""
+        """Whether a database was read on its local server."""
         return database in self._read
 
     # Positions
@@ -145,7 +147,7 @@ class Session:
         if known is None:
             self.pins.remove(database)
         else:
-            self.pins.replace(database, known)
+            self.pins[database] = Pin(known)
 
     def absorb(self, inner: Session) -> None:
         """Note what a session inside this one has seen, to tell others; this one's own reads do not depend on it."""
