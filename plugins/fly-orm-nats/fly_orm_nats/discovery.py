@@ -1,4 +1,4 @@
-"""Nodes as they answer through NATS."""
+"""Finds nodes by asking through NATS which there are."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from fly_orm.errors import ConfigurationError, FlyOrmError, NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.topology import Node
 
+from .connect_options import ConnectOptions
+from .connection import NatsConnection
 from .frames import Frame, Kind
-from .link import Link
-from .links import Links
-from .options import Options
+from .shared_connection import SharedConnection
 from .subjects import Address, app_of, inbox, is_id, parse_address, region_address, who_subject
 
-#: How long answers are waited for, in seconds: more than twice the way around the world.
+#: Seconds to wait for answers: more than two round trips around the world.
 ANSWER_TIMEOUT = 1.0
-#: And for a connection to NATS.
-LINK_TIMEOUT = 5.0
+#: Seconds to wait for a connection to NATS.
+CONNECTION_TIMEOUT = 5.0
 
-#: No more nodes than this are known, since whoever may hear the question can answer it as often as it likes.
+#: The most nodes to remember, since anyone who may hear the question can answer it as often as they like.
 MAX_NODES = 1000
 
 #: The ids of the nodes that serve each name.
@@ -36,15 +36,15 @@ Found = Mapping[str, Sequence[str]]
 class NatsDiscovery:
     """The nodes of each region. See :class:`fly_orm.discovery.Discovery`.
 
-    A region has one address that all of its nodes share, known without asking. The addresses of single nodes come in
-    addition, once the nodes have answered, so that a request which one declines can be sent to another.
+    All nodes of a region share one address, which is known without asking. Once the nodes have answered, the addresses
+    of single nodes are known as well, so that a request that one node declines can be sent to another.
     """
 
     def __init__(
-        self, settings: Settings, *, options: Options | None = None, policy: CachePolicy | None = None
+        self, settings: Settings, *, options: ConnectOptions | None = None, policy: CachePolicy | None = None
     ) -> None:
         self._app = settings.app
-        self._links = Links(options or Options.from_environment())
+        self._shared = SharedConnection(options or ConnectOptions.from_environment())
         self._lookup: Lookup[Found] = Lookup(
             "which nodes there are", f"NATS: {who_subject(self._app)}", self._ask, policy or CachePolicy()
         )
@@ -53,7 +53,7 @@ class NatsDiscovery:
         address = region_address(self._app, region)
         try:
             ids = self._lookup.get(Deadline.after(0)).get(address.name, ())
-        except NotDelivered:  # nobody has answered yet: all share one address
+        except NotDelivered:  # no answer yet: the shared address has to do
             ids = ()
         addresses = [address, *(replace(address, id=each) for each in ids)]
         return [Node(region=region, address=str(each)) for each in addresses]
@@ -69,40 +69,40 @@ class NatsDiscovery:
 
     def _ask(self) -> tuple[Found, str]:
         try:
-            link = self._links.get(Deadline.after(LINK_TIMEOUT))
-            found = link.run(_gather, self._app).result(LINK_TIMEOUT + ANSWER_TIMEOUT)
+            connection = self._shared.get(Deadline.after(CONNECTION_TIMEOUT))
+            found = connection.submit(_gather, self._app).result(CONNECTION_TIMEOUT + ANSWER_TIMEOUT)
         except FlyOrmError as error:
             raise LookupFailed(str(error)) from error
         except FutureTimeout:
-            raise LookupFailed("nothing, as NATS takes no question at the moment") from None
-        return found, ", ".join(f"{len(ids)} of {name}" for name, ids in sorted(found.items())) or "nobody"
+            raise LookupFailed("nothing, because the connection to NATS is stuck") from None
+        return found, ", ".join(f"{len(ids)} of {name}" for name, ids in sorted(found.items())) or "no node"
 
 
-async def _gather(link: Link, app: str) -> Found:
-    """Who answers within a while."""
+async def _gather(connection: NatsConnection, app: str) -> Found:
+    """The nodes that answer within ANSWER_TIMEOUT."""
     found: dict[Address, None] = {}
-    nobody = asyncio.Event()
+    no_responders = asyncio.Event()
     number = os.urandom(8)
 
-    def take(_peer: str, frame: Frame | None) -> None:
+    def receive(_peer: str, frame: Frame | None) -> None:
         if frame is None:
-            nobody.set()
+            no_responders.set()
         elif frame.kind is Kind.HERE and (node := _node(frame.data, app)) and len(found) < MAX_NODES:
             found[node] = None
 
-    link.answers[number] = take
+    connection.reply_handlers[number] = receive
     try:
-        question = Frame(Kind.WHO, number, data=link.id.encode())
-        await link.publish_to(who_subject(app), question.encode(), inbox(link.id, "0", number.hex()))
+        question = Frame(Kind.WHO, number, data=connection.id.encode())
+        await connection.publish_to(who_subject(app), question.encode(), inbox(connection.id, "0", number.hex()))
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(nobody.wait(), ANSWER_TIMEOUT)
+            await asyncio.wait_for(no_responders.wait(), ANSWER_TIMEOUT)
     finally:
-        del link.answers[number]
+        del connection.reply_handlers[number]
     return _by_name(found)
 
 
 def _node(answer: bytes, app: str) -> Address | None:
-    """The node of the application that says it is here, or None if the answer names none."""
+    """The node that an answer names; None if it names no node of the application."""
     name, _, node_id = answer.decode("ascii", "replace").partition(" ")
     if not is_id(node_id) or app_of(name) != app:
         return None

@@ -1,4 +1,4 @@
-"""One request and what became of it, between the caller's thread and the link's."""
+"""One request and its outcome, shared by the caller's thread and the connection's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Exchange:
     def __init__(self) -> None:
         self.reply: bytes | None = None
         self.problem = ""
-        self.executed = False
-        """Whether it may have been: false is certain."""
+        self.may_be_executed = False
+        """False if the request was certainly not executed."""
         self._lock = threading.Lock()
         self._settled = threading.Event()
 
@@ -23,25 +23,26 @@ class Exchange:
         with self._lock:
             if self._settled.is_set():
                 return False
-            self.executed = True
+            self.may_be_executed = True
             return True
 
     def succeed(self, reply: bytes) -> None:
+        """Settle it with a reply."""
         with self._lock:
             if not self._settled.is_set():
                 self.reply = reply
                 self._settled.set()
 
     def fail(self, problem: str, *, undelivered: bool = False) -> None:
-        """There will be no reply, and if it is ``undelivered`` it is certain that nothing was executed."""
+        """Settle it without a reply. ``undelivered`` says that the request was certainly not executed."""
         with self._lock:
             if not self._settled.is_set():
                 self.problem = problem
-                self.executed = self.executed and not undelivered
+                self.may_be_executed = self.may_be_executed and not undelivered
                 self._settled.set()
 
     def wait(self, deadline: Deadline) -> None:
-        """It is settled."""
+        """Return once it is settled, which it is by the deadline."""
         remaining = deadline.remaining()
         if not self._settled.wait(None if remaining is None else min(remaining, threading.TIMEOUT_MAX)):
             self.fail(f"timed out (time limit: {deadline})")

@@ -1,7 +1,7 @@
-"""What is sent between two processes: a fixed header, then data.
+"""What two processes send each other: frames of a fixed header and data.
 
-A message (a request or a reply) travels in chunks, as NATS carries no more than its ``max_payload`` at once. Each says
-how long the whole message is and where in it the chunk belongs.
+A message (a request or a reply) travels in chunks, since NATS carries no more than its ``max_payload`` at once. Each
+chunk states the length of the whole message, and its own offset in it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-#: What both ends have to speak; raised by every incompatible change.
+#: What both ends have to speak; every incompatible change raises it.
 VERSION = b"fly_orm/1"
-#: The most data in one chunk, so that a long message does not hold up the short ones for long.
+#: The most data in one chunk, so that a long message does not delay short ones for long.
 CHUNK_BYTES = 256 * 1024
-#: How much of a message may be on its way before the receiver has acknowledged some: what the memory of NATS servers
-#: bears, which disconnect who has 64 MiB waiting for it.
+#: How much of a message may be in transit before the receiver has acknowledged some of it. A NATS server has to buffer
+#: that much, and disconnects a client that has 64 MiB waiting for it.
 WINDOW_BYTES = 1024 * 1024
 
 _HEADER = struct.Struct("!B8sIII")
@@ -26,8 +26,10 @@ class Kind(IntEnum):
     """What a frame says."""
 
     OPEN = 1
+    """A caller asks for a channel."""
     OPENED = 2
     BUSY = 3
+    """A node declines to open a channel; the data says why."""
     REQUEST = 4
     REPLY = 5
     REQUEST_ACK = 6
@@ -35,18 +37,21 @@ class Kind(IntEnum):
     CLOSED_BY_CALLER = 8
     CLOSED_BY_NODE = 9
     NO_CHANNEL = 10
-    """The chunk of a request reached a process that does not know its channel, so the request is not executed."""
+    """A chunk of a request reached a process that does not know its channel, so the request is not executed."""
     ALIVE = 11
+    """A heartbeat."""
     WHO = 12
+    """The discovery asks which nodes there are."""
     HERE = 13
+    """A node answers that."""
 
 
-#: Frames to the end of a channel that is at the node; those to the other end are the rest.
+#: Frames for the node's end of a channel. All others are for the caller's end.
 TO_NODE = frozenset({Kind.REQUEST, Kind.REPLY_ACK, Kind.CLOSED_BY_CALLER})
 
 
 def closed_by(at_node: bool) -> Kind:
-    """What the end at the node, or at the caller, says when it is over."""
+    """The frame by which the node's end, or the caller's, says that it has closed the channel."""
     return Kind.CLOSED_BY_NODE if at_node else Kind.CLOSED_BY_CALLER
 
 
@@ -62,11 +67,12 @@ class Frame:
     data: bytes = b""
 
     def encode(self) -> bytes:
+        """The frame as the payload of a NATS message."""
         return _HEADER.pack(self.kind, self.channel, self.seq, self.total, self.offset) + self.data
 
 
 def decode(payload: bytes) -> Frame | None:
-    """The frame, or None if it is none."""
+    """The frame in a payload; None if the payload is not a frame."""
     try:
         kind, channel, seq, total, offset = _HEADER.unpack_from(payload)
         return Frame(Kind(kind), channel, seq, total, offset, payload[_HEADER.size :])
@@ -75,18 +81,18 @@ def decode(payload: bytes) -> Frame | None:
 
 
 def chunks(kind: Kind, channel: bytes, seq: int, message: bytes, max_payload: int) -> Iterator[Frame]:
-    """The frames that a message is sent in, of which an empty one has one too."""
+    """The frames that carry a message; an empty message has one as well."""
     size = max(1, min(CHUNK_BYTES, max_payload - _HEADER.size))
     for offset in range(0, max(1, len(message)), size):
         yield Frame(kind, channel, seq, len(message), offset, message[offset : offset + size])
 
 
-class Broken(Exception):
-    """What came is no part of one message of an allowed size."""
+class MalformedMessage(Exception):
+    """A chunk that is not the next part of one message of an allowed size."""
 
 
 class Assembly:
-    """Puts the chunks of one message together. Memory grows with what arrives, not with what was announced."""
+    """Puts the chunks of one message together. Memory grows with what arrives, not with the announced size."""
 
     def __init__(self) -> None:
         self._seq = 0
@@ -94,16 +100,19 @@ class Assembly:
         self._acknowledged = 0
 
     def add(self, frame: Frame, max_bytes: int) -> bytes | None:
-        """The whole message, with its last chunk, or None; Broken if this is not its next chunk, or it is too long."""
+        """The whole message if this is its last chunk, else None.
+
+        MalformedMessage if it is not the next chunk, or if the message is longer than ``max_bytes``.
+        """
         if frame.offset == 0 and not self._data:
             self._seq = frame.seq
         if frame.seq != self._seq or frame.offset != len(self._data):
-            raise Broken("a part of a message is missing")
+            raise MalformedMessage("a part of the message is missing")
         if frame.total > max_bytes:
-            raise Broken(f"it has {frame.total} bytes, and {max_bytes} are allowed")
+            raise MalformedMessage(f"the message is {frame.total} bytes long, and {max_bytes} are allowed")
         self._data += frame.data
         if len(self._data) > frame.total or (not frame.data and frame.total):
-            raise Broken("its parts are longer than the message")
+            raise MalformedMessage("the parts do not add up to the length of the message")
         if len(self._data) < frame.total:
             return None
         whole = bytes(self._data)
@@ -111,8 +120,8 @@ class Assembly:
         self._acknowledged = 0
         return whole
 
-    def due(self) -> int:
-        """How many bytes to acknowledge now; 0 for not yet."""
+    def bytes_to_acknowledge(self) -> int:
+        """How many bytes of the message to acknowledge now; 0 if it is too early for that."""
         if len(self._data) - self._acknowledged < WINDOW_BYTES // 2:
             return 0
         self._acknowledged = len(self._data)

@@ -1,6 +1,6 @@
 """The options of this transport, which ``FLY_ORM_TRANSPORT_OPTIONS`` sets. Each field is one.
 
-How to reach NATS is not among them: the variables that NATS itself knows say that, see :mod:`.options`.
+How to reach NATS is not among them: that is in the variables of NATS itself, see :mod:`.connect_options`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The names of things: addresses as fly_orm knows them, and the subjects of NATS that they stand for.
+"""Addresses, as fly_orm uses them, and the NATS subjects that they stand for.
 
 All subjects begin with ``fly_orm.``::
 
-    fly_orm.node.NAME          a channel is asked for here; the nodes of a name share it as a queue group
-    fly_orm.only.ID            the same, for one node process only
-    fly_orm.who.APP            whoever serves a region of the application answers here
-    fly_orm.to.ID.SENDER       everything else: to a process, from a process
+    fly_orm.node.NAME          callers ask for a channel here; the nodes of a name share it as a queue group
+    fly_orm.only.ID            the same, for one node process
+    fly_orm.who.APP            the discovery asks here which nodes the application has
+    fly_orm.to.ID.SENDER       everything else: to one process, from another
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from fly_orm.errors import ConfigurationError
 
-#: The queue group that the nodes of a name form.
+#: The queue group of the nodes of a name.
 QUEUE = "fly_orm"
 
 _NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
@@ -26,7 +26,7 @@ _MAX_ADDRESS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """A name that nodes serve, and perhaps which of them."""
+    """A name that nodes serve, and the id of one of them if only that one is meant."""
 
     name: str
     id: str | None = None
@@ -36,7 +36,7 @@ class Address:
 
     @property
     def subject(self) -> str:
-        """Where a channel is asked for."""
+        """The subject at which to ask for a channel."""
         return only_subject(self.id) if self.id else node_subject(self.name)
 
 
@@ -46,48 +46,51 @@ def parse_address(text: str) -> Address:
     if match is None or len(text) > _MAX_ADDRESS:
         raise ConfigurationError(
             f"{text!r} is not an address of the NATS transport: write nats:REGION, such as 'nats:syd', or "
-            "nats:APP.REGION, of letters, digits, '_' and '-'; with FLY_ORM_DISCOVERY=nats neither FLY_ORM_NODES nor "
-            "FLY_ORM_LISTEN has to be set",
+            "nats:APP.REGION, with letters, digits, '_' and '-'; with FLY_ORM_DISCOVERY=nats you need to set neither "
+            "FLY_ORM_NODES nor FLY_ORM_LISTEN",
             address=text,
         )
     return Address(name=match["name"], id=match["id"])
 
 
 def region_address(app: str, region: str) -> Address:
-    """The address of all nodes of a region; ConfigurationError if the names cannot be part of one."""
+    """The address that all nodes of a region share; ConfigurationError if the names cannot be part of an address."""
     return parse_address(f"nats:{app}.{region}" if app else f"nats:{region}")
 
 
 def app_of(name: str) -> str:
-    """The application that a served name belongs to; empty if it says none."""
+    """The application that a name belongs to; empty if the name does not say."""
     return name.rpartition(".")[0]
 
 
 def new_id() -> str:
-    """An id that no other process has, nor can guess."""
+    """An id that no other process has or can guess."""
     return secrets.token_hex(12)
 
 
 def is_id(text: str) -> bool:
-    """Whether a process can have this id: it becomes part of a subject."""
+    """Whether this can be the id of a process. It becomes part of a subject, so it must not contain anything else."""
     return re.fullmatch(r"[0-9a-f]{24}", text, re.ASCII) is not None
 
 
 def node_subject(name: str) -> str:
-    """Where the nodes of a name are asked for channels."""
+    """The subject at which to ask the nodes of a name for a channel."""
     return f"fly_orm.node.{name}"
 
 
 def only_subject(id: str) -> str:  # noqa: A002
-    """Where one node process is asked for channels."""
+    """The subject at which to ask one node process for a channel."""
     return f"fly_orm.only.{id}"
 
 
 def who_subject(app: str) -> str:
-    """Where the nodes of an application are asked who is there."""
+    """The subject at which to ask which nodes an application has."""
     return f"fly_orm.who.{app or '-'}"
 
 
-def inbox(receiver: str, sender: str, *rest: str) -> str:
-    """Where a process hears another; what follows tells answers of NATS itself apart."""
-    return ".".join(("fly_orm.to", receiver, sender, *rest))
+def inbox(receiver: str, sender: str, *reference: str) -> str:
+    """The subject for messages from one process to another.
+
+    NATS answers at the reply subject if a message has reached nobody. The reference in it says which message that was.
+    """
+    return ".".join(("fly_orm.to", receiver, sender, *reference))

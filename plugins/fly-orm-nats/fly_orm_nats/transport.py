@@ -1,4 +1,4 @@
-"""The transport itself: it opens and accepts channels at names."""
+"""The transport itself: opens and accepts channels at names."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from fly_orm.errors import ConfigurationError, NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.transport import Accept, Deadline, parse_options
 
-from .asking import ask_for_channel
-from .caller import CallerEnd, NatsChannel
-from .connection import Unreachable
+from .caller_end import CallerEnd
+from .channel import NatsChannel
+from .connect_options import ConnectOptions
+from .connection import ConnectionLost, NatsConnection
+from .connector import Unreachable
 from .limits import Limits
-from .link import Link, LinkDown
-from .links import Links
-from .options import Options
+from .opening import open_channel
 from .server import NatsServer
+from .shared_connection import SharedConnection
 from .subjects import Address, parse_address, region_address
 
-#: A link may be lost between being had and being used: so many are tried.
-_MAX_LINKS = 3
-#: The link's thread sees to deadlines, unless it is held up for longer than this.
+#: Connections to try, since one may be lost just before it is used.
+_MAX_CONNECTIONS = 3
+#: The connection's thread keeps deadlines; seconds to wait for it beyond one, in case it is held up.
 _SLACK = 0.2
 
 
@@ -35,61 +36,63 @@ class NatsTransport:
     options. The connection to NATS is opened when it is first needed, and closed after a few seconds without use.
     """
 
-    def __init__(self, settings: Settings | None = None, *, options: Options | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, options: ConnectOptions | None = None) -> None:
         self._settings = settings or Settings()
         self._limits = parse_options(Limits, self._settings.transport_options)
-        self._links = Links(options or Options.from_environment())
+        self._shared = SharedConnection(options or ConnectOptions.from_environment())
 
     def connect(self, address: str, deadline: Deadline) -> NatsChannel:
         """See :meth:`fly_orm.transport.Transport.connect`."""
         parsed = parse_address(address)
         problem = f"no time was left of {deadline}"
-        for _ in range(_MAX_LINKS):
+        for _ in range(_MAX_CONNECTIONS):
             if deadline.expired:
                 break
             try:
-                link = self._links.get(deadline)
-                return NatsChannel(link, _open(link, parsed, deadline), str(parsed))
-            except LinkDown as error:
+                connection = self._shared.get(deadline)
+                return NatsChannel(connection, _open(connection, parsed, deadline), str(parsed))
+            except ConnectionLost as error:
                 problem = str(error)
             except Unreachable as error:
                 raise NotDelivered(f"cannot connect to {parsed}: {error}", address=str(parsed)) from error
         raise NotDelivered(f"cannot connect to {parsed}: {problem}", address=str(parsed))
 
     def serve(self, listen: str, accept: Accept) -> NatsServer:
-        """See :meth:`fly_orm.transport.Transport.serve`. Several processes may serve a name, and share its channels."""
-        server = NatsServer(_served(listen, self._settings), accept, self._links.get, self._limits)
+        """See :meth:`fly_orm.transport.Transport.serve`. Several processes may serve one name, and share its channels.
+
+        The default of ``Settings.listen`` stands for the name of the process's own region.
+        """
+        server = NatsServer(_served(listen, self._settings), accept, self._shared.get, self._limits)
         server.start()
         return server
 
     def is_local(self, address: str) -> bool:
-        """False: who may connect to NATS cannot be told from here, wherever it runs."""
+        """False: wherever NATS runs, the transport cannot tell who may connect to it."""
         return False
 
 
-def _open(link: Link, address: Address, deadline: Deadline) -> CallerEnd:
-    opening = link.run(ask_for_channel, address, deadline)
+def _open(connection: NatsConnection, address: Address, deadline: Deadline) -> CallerEnd:
+    opening = connection.submit(open_channel, address, deadline)
     remaining = deadline.remaining()
     try:
         return opening.result(None if remaining is None else min(remaining + _SLACK, threading.TIMEOUT_MAX))
     except BaseException as error:
         if not opening.cancel():
-            opening.add_done_callback(partial(_discard, link))
+            opening.add_done_callback(partial(_discard, connection))
         if not isinstance(error, FutureTimeout):
             raise
-        problem = f"cannot connect to {address} within {deadline}: NATS takes nothing at the moment"
+        problem = f"cannot connect to {address} within {deadline}: the connection to NATS is stuck"
         raise NotDelivered(problem, address=str(address)) from None
 
 
-def _discard(link: Link, opening: Future[CallerEnd]) -> None:
-    """An end that was opened after all, for a caller who has left, is closed."""
+def _discard(connection: NatsConnection, opening: Future[CallerEnd]) -> None:
+    """Close a channel that was opened after all, for a caller that has given up."""
     if not opening.cancelled() and opening.exception() is None:
-        with suppress(LinkDown):
-            link.post(opening.result().close, "its caller has left")
+        with suppress(ConnectionLost):
+            connection.call_soon(opening.result().close, "its caller has given up")
 
 
 def _served(listen: str, settings: Settings) -> Address:
-    """The address to serve at: that of the process's own region if ``listen`` is the default of the core."""
     if listen == Settings.listen:
         return region_address(settings.app, settings.topology.region)
     address = parse_address(listen)

@@ -5,9 +5,9 @@ import ssl
 import nkeys
 import pytest
 import trustme
-from apart import to
 from fly_orm_nats import NatsTransport
-from fly_orm_nats.options import Options
+from fly_orm_nats.connect_options import ConnectOptions
+from split_transport import to
 
 from fly_orm.errors import ConfigurationError, NotDelivered
 from fly_orm.testing.contract.tools import ask, node_of, soon
@@ -33,7 +33,7 @@ def configured(tmp_path):
 
 
 def transport(url, **variables):
-    return NatsTransport(options=Options.from_environment({"NATS_URL": url, **variables}))
+    return NatsTransport(options=ConnectOptions.from_environment({"NATS_URL": url, **variables}))
 
 
 def exchanges(made):
@@ -112,7 +112,7 @@ def test_tls_is_used_and_the_servers_certificate_checked(configured, tls):
     server = configured(f"{tls.config} }}", scheme="tls")
     made = transport(server.url, NATS_CA=tls.ca)
     assert exchanges(made)
-    assert isinstance(made._links._current.client._transport._io_writer.get_extra_info("ssl_object"), ssl.SSLObject)
+    assert isinstance(made._shared._current.client._transport._io_writer.get_extra_info("ssl_object"), ssl.SSLObject)
     with pytest.raises(NotDelivered, match="certificate verify failed"):
         to(server.url).connect("nats:syd", soon())
 
@@ -133,9 +133,9 @@ def test_messages_are_cut_to_what_the_server_carries(configured, size):
 
 def test_the_names_that_nats_py_does_not_promise_are_still_there(nats):
     """What a forked process lets go of."""
-    from fly_orm_nats.connection import _writers
+    from fly_orm_nats.connector import _writers
 
     with node_of(to(nats.url), "nats:syd") as node:
         node.serve()
-        writers = _writers(node.transport._links._current.client)
+        writers = _writers(node.transport._shared._current.client)
         assert [writer.get_extra_info("socket").getpeername()[1] for writer in writers] == [nats.port] * 2

@@ -1,8 +1,8 @@
 """What holds for every transport, over one NATS server and over two."""
 
 import pytest
-from apart import Apart
 from fly_orm_nats import NatsTransport
+from split_transport import SplitTransport
 
 from fly_orm.testing import TransportContract
 from fly_orm.testing.contract.tools import node_of
@@ -26,5 +26,5 @@ class TestCluster(TestOneServer):
     @pytest.fixture
     def node(self, listen_at, two_nats):
         first, second = two_nats
-        with node_of(Apart(first.url, second.url), listen_at) as node:
+        with node_of(SplitTransport(first.url, second.url), listen_at) as node:
             yield node

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from fly_orm_nats import NatsDiscovery, NatsTransport
 from fly_orm_nats import discovery as module
+from fly_orm_nats.connect_options import ConnectOptions
 from fly_orm_nats.frames import Frame, Kind
-from fly_orm_nats.options import Options
 
 from fly_orm.deadline import Deadline
 from fly_orm.discovery import CachePolicy
@@ -68,7 +68,7 @@ def test_regions_are_those_that_have_nodes(serve):
 
 
 def test_that_nats_is_not_there_is_told(nats):
-    found = discovery(options=Options.from_environment({"NATS_URL": "nats://127.0.0.1:1"}))
+    found = discovery(options=ConnectOptions.from_environment({"NATS_URL": "nats://127.0.0.1:1"}))
     with pytest.raises(NotDelivered, match="cannot connect to NATS; check NATS_URL"):
         found.regions(soon())
     assert addresses(found.nodes("syd", AT_ONCE)) == ["nats:shop.syd"]
@@ -76,16 +76,16 @@ def test_that_nats_is_not_there_is_told(nats):
 
 
 class Answered:
-    """A link over which the question is answered so, and which then says that nobody else is there."""
+    """A connection over which the question is answered so, and which then says that nobody else is there."""
 
     id = "0" * 24
 
     def __init__(self, *answers, kind=Kind.HERE):
-        self.answers = {}
+        self.reply_handlers = {}
         self._texts, self._kind = answers, kind
 
     async def publish_to(self, subject, payload, reply):
-        [(number, take)] = self.answers.items()
+        [(number, take)] = self.reply_handlers.items()
         for text in self._texts:
             take("peer", Frame(self._kind, number, data=text))
         take("", None)

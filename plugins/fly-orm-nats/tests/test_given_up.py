@@ -2,6 +2,7 @@
 
 import pytest
 from fly_orm_nats import NatsTransport
+from fly_orm_nats.connection import NatsConnection
 from fly_orm_nats.frames import Frame, Kind
 from fly_orm_nats.incoming import Incoming
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT, Peers
@@ -28,24 +29,21 @@ sys.stdin.read()
 """
 
 
-class Link:
-    """A link that only remembers what is told."""
-
-    def __init__(self, *, ended=False):
-        self.ended = ended
-        self.answers = {}
-        self.peers = Peers(self)
-        self.told = []
-
-    def tell(self, peer, frame):
-        self.told.append((peer, frame))
-
-
 class End:
-    why = ""
+    reason = ""
 
-    def lost(self, why):
-        self.why = why
+    def end(self, reason):
+        self.reason = reason
+
+
+@pytest.fixture
+def sent():
+    return []
+
+
+@pytest.fixture
+def peers(sent):
+    return Peers(lambda peer, frame: sent.append((peer, frame)))
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ def test_a_node_that_has_hung_lets_go_of_a_channel_though_its_caller_opens_anoth
         first = caller.connect("nats:syd")
         ask(first, b"first")
         with stopped(node.pid):
-            until(lambda: first._end.over, SILENCE_TIMEOUT + 4 * HEARTBEAT_INTERVAL)
+            until(lambda: first._end.closed_because, SILENCE_TIMEOUT + 4 * HEARTBEAT_INTERVAL)
         second = caller.connect("nats:syd")
         ask(second, b"second")
         assert within(5, node.stdout.readline) == "first is gone\n"
@@ -68,21 +66,22 @@ def test_a_node_that_has_hung_lets_go_of_a_channel_though_its_caller_opens_anoth
 
 
 @pytest.mark.parametrize(("at_node", "kind"), [(True, Kind.CLOSED_BY_NODE), (False, Kind.CLOSED_BY_CALLER)])
-def test_who_is_given_up_is_told(at_node, kind):
-    link, end = Link(), End()
-    link.peers.attach("peer", at_node, CHANNEL, end)
-    link.peers.lose("peer", "silence")
-    assert end.why == "silence"
-    assert link.told == [("peer", Frame(kind, CHANNEL))]
-    assert not link.peers
+def test_who_is_given_up_is_told(peers, sent, at_node, kind):
+    end = End()
+    peers.attach("peer", at_node, CHANNEL, end)
+    peers.lose("peer", "silence")
+    assert end.reason == "silence"
+    assert sent == [("peer", Frame(kind, CHANNEL))]
+    assert not peers
 
 
-def test_who_has_no_connection_any_more_tells_nobody():
-    link, end = Link(ended=True), End()
-    link.peers.attach("peer", True, CHANNEL, end)
-    link.peers.lose_all("it was lost")
-    assert end.why
-    assert link.told == []
+def test_a_connection_that_has_ended_sends_nothing():
+    connection, end = NatsConnection(None), End()
+    connection._loop.close()  # as it is in the end: a task could not be created any more
+    connection.ended = True
+    connection.peers.attach("peer", True, CHANNEL, end)
+    connection.peers.lose_all("it was lost")
+    assert end.reason == "it was lost"
 
 
 @pytest.mark.parametrize(
@@ -98,11 +97,11 @@ def test_who_has_no_connection_any_more_tells_nobody():
         (Kind.ALIVE, None),
     ],
 )
-def test_what_comes_for_a_channel_that_is_not_known_is_answered_unless_it_ends_it(kind, answer):
-    link = Link()
-    coming = Incoming(link).take(Msg(None, "fly_orm.to.me.peer", data=Frame(kind, CHANNEL, 1).encode()))
+def test_what_comes_for_a_channel_that_is_not_known_is_answered_unless_it_ends_it(peers, sent, kind, answer):
+    incoming = Incoming(peers, {}, lambda peer, frame: sent.append((peer, frame)))
+    coming = incoming.receive(Msg(None, "fly_orm.to.me.peer", data=Frame(kind, CHANNEL, 1).encode()))
     with pytest.raises(StopIteration):
         coming.send(None)
-    assert [(peer, frame.kind, frame.channel) for peer, frame in link.told] == (
+    assert [(peer, frame.kind, frame.channel) for peer, frame in sent] == (
         [("peer", answer, CHANNEL)] if answer else []
     )

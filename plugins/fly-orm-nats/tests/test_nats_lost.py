@@ -3,8 +3,8 @@
 import socket
 
 import pytest
-from apart import to
 from fly_orm_nats import NatsTransport
+from split_transport import to
 from stopwatch import Stopwatch
 
 from fly_orm.deadline import Deadline
@@ -72,7 +72,7 @@ def test_who_is_told_of_one_server_of_a_cluster_goes_on_with_another():
         ask(node.serve().connect(), b"one")
         first.stop()
         assert ask(connected(node), b"two") == b"two"
-        assert node.transport._links._current.client.connected_url.port == second.port
+        assert node.transport._shared._current.client.connected_url.port == second.port
         node.close()
 
 
@@ -95,14 +95,14 @@ def test_a_nats_server_that_says_nothing_is_given_up_in_time():
         with pytest.raises(NotDelivered, match=r"0\.5 s"):
             transport.connect("nats:syd", Deadline.after(0.5))
         assert 0.5 <= watch.seconds < 2
-        until(lambda: transport._links._current.ended, 15)
+        until(lambda: transport._shared._current.ended, 15)
 
 
 def test_the_connection_is_closed_when_nobody_needs_it(nats):
     with node_of(NatsTransport(), "nats:syd") as node:
         node.serve()
         ask(node.connect(), b"hello")
-        link = node.transport._links._current
+        connection = node.transport._shared._current
         node.close()
-        until(lambda: link.ended and not link._thread.is_alive())
+        until(lambda: connection.ended and not connection._thread.is_alive())
         assert ask(node.serve().connect(), b"anew") == b"anew"

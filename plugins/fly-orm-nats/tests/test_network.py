@@ -1,10 +1,10 @@
 """What lies between a process and NATS is slow, or fails."""
 
 import pytest
-from apart import Apart
-from fly_orm_nats.connection import PING_INTERVAL
+from fly_orm_nats.connector import PING_INTERVAL
 from fly_orm_nats.frames import WINDOW_BYTES
 from fly_orm_nats.peers import HEARTBEAT_INTERVAL, SILENCE_TIMEOUT
+from split_transport import SplitTransport
 from stopwatch import Stopwatch
 
 from fly_orm.deadline import Deadline
@@ -26,7 +26,7 @@ def wan(nats):
 @pytest.fixture
 def node(nats, wan):
     """Serves next to NATS, and connects from afar."""
-    with node_of(Apart(nats.url, f"nats://{wan.address}"), "nats:syd") as made:
+    with node_of(SplitTransport(nats.url, f"nats://{wan.address}"), "nats:syd") as made:
         yield made
 
 
@@ -134,7 +134,7 @@ def test_a_network_that_takes_nothing_holds_nobody_up(node, wan):
         with pytest.raises((NotDelivered, OutcomeUnknown)):
             result(future, 1 + SLACK)
     assert node.requests == []
-    until(lambda: node.transport._connecting._links._current.ended, 3 * PING_INTERVAL + SLACK)
+    until(lambda: node.transport._connecting._shared._current.ended, 3 * PING_INTERVAL + SLACK)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_network_that_takes_nothing_holds_nobody_up(node, wan):
     [("cut_before_request", []), ("cut_after_request", [b"write"]), ("cut_before_reply", [b"write"])],
 )
 def test_what_is_lost_with_the_connection_is_not_sent_again(node, wan, fault, executed, monkeypatch):
-    monkeypatch.setattr("fly_orm_nats.link.HEARTBEAT_INTERVAL", 60)  # or a heartbeat might be what is cut
+    monkeypatch.setattr("fly_orm_nats.connection.HEARTBEAT_INTERVAL", 60)  # or a heartbeat might be what is cut
     channel = node.serve().connect()
     fired = getattr(wan, fault)()
     with pytest.raises((OutcomeUnknown, NotDelivered)) as caught:

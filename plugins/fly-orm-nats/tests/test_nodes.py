@@ -93,7 +93,7 @@ def test_the_death_of_a_node_is_noticed_within_two_heartbeats(node, processes, b
         with pytest.raises(OutcomeUnknown, match="has ended"):
             result(pending, 10)
     else:
-        until(lambda: channel._end.over)
+        until(lambda: channel._end.closed_because)
         with pytest.raises(NotDelivered):
             ask(channel, b"write")
     assert watch.seconds < 2 * HEARTBEAT_INTERVAL + SLACK
@@ -101,7 +101,7 @@ def test_the_death_of_a_node_is_noticed_within_two_heartbeats(node, processes, b
 
 def test_a_request_to_a_node_that_died_just_now_is_known_not_to_be_delivered(node, processes, monkeypatch):
     """NATS says at once that nobody is there, before any heartbeat does."""
-    monkeypatch.setattr("fly_orm_nats.link.HEARTBEAT_INTERVAL", 60)
+    monkeypatch.setattr("fly_orm_nats.connection.HEARTBEAT_INTERVAL", 60)
     other = processes.serve()
     channel = node.connect("nats:syd")
     who(channel)
@@ -131,18 +131,18 @@ def test_a_caller_that_hangs_is_given_up(node, processes, request_of_it):
 def test_an_interrupted_connect_leaves_nothing_behind(node, processes):
     hanging, asking = processes.serve(), threading.Event()
     ask(node.connect("nats:syd"), b"who?")
-    link = node.transport._links._current
+    connection = node.transport._shared._current
 
     def watch():
-        until(lambda: link.answers)
+        until(lambda: connection.reply_handlers)
         asking.set()
 
     with stopped(hanging.pid), pytest.raises(Interrupted), interrupted_when(asking):
         in_thread(watch)
         node.transport.connect("nats:syd", soon(20))
-    until(lambda: not link.answers)
+    until(lambda: not connection.reply_handlers)
     node.close()
-    until(lambda: not link.peers, complaint=lambda: link.peers._peers)
+    until(lambda: not connection.peers, complaint=lambda: connection.peers._peers)
 
 
 def test_the_death_of_a_caller_is_noticed_within_two_heartbeats(node, processes):
@@ -208,7 +208,7 @@ def test_who_has_all_the_channels_it_may_have_says_so(node):
     with pytest.raises(NotDelivered, match="declined: it has all the channels"):
         node.transport.connect("nats:syd", soon())
     channels[0].close()
-    until(lambda: len(node.server._members) < 2)
+    until(lambda: len(node.server._channels) < 2)
     assert ask(node.connect(), b"room") == b"room"
 
 

@@ -1,10 +1,16 @@
 """What can be told without a server: addresses, options, and the pieces of messages."""
 
+import re
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
-from fly_orm_nats.caller import CallerEnd
+from fly_orm_nats import NatsTransport
+from fly_orm_nats.caller_end import CallerEnd
+from fly_orm_nats.connect_options import ConnectOptions, Target
 from fly_orm_nats.exchange import Exchange
-from fly_orm_nats.frames import CHUNK_BYTES, WINDOW_BYTES, Assembly, Broken, Frame, Kind, chunks, decode
-from fly_orm_nats.options import Options, Target
+from fly_orm_nats.frames import CHUNK_BYTES, WINDOW_BYTES, Assembly, Frame, Kind, MalformedMessage, chunks, decode
+from fly_orm_nats.limits import Limits
 from fly_orm_nats.peers import Peers
 from fly_orm_nats.subjects import parse_address, region_address
 from fly_orm_nats.transport import _served
@@ -13,6 +19,7 @@ from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
+from fly_orm.transport import parse_options
 
 
 def parts(message, *, seq=1, max_payload=1000):
@@ -49,7 +56,7 @@ def test_chunks_are_no_longer_than_other_messages_can_bear():
 )
 def test_what_is_no_part_of_a_message_is_refused(spoil):
     assembly = Assembly()
-    with pytest.raises(Broken):
+    with pytest.raises(MalformedMessage):
         for frame in spoil(parts(bytes(5000))):
             assembly.add(frame, 5000)
 
@@ -60,7 +67,7 @@ def test_a_message_is_acknowledged_before_its_sender_has_to_stop():
         outstanding += len(frame.data)
         assert outstanding <= WINDOW_BYTES
         assembly.add(frame, 4 * WINDOW_BYTES)
-        if due := assembly.due():
+        if due := assembly.bytes_to_acknowledge():
             assert due == frame.offset + len(frame.data)
             outstanding = 0
 
@@ -74,7 +81,7 @@ def test_after_the_deadline_a_request_is_not_sent_any_more():
     exchange = Exchange()
     exchange.wait(Deadline.after(0))
     assert not exchange.may_finish()
-    assert not exchange.executed
+    assert not exchange.may_be_executed
     assert "timed out" in exchange.problem
 
 
@@ -83,7 +90,7 @@ def test_what_was_sent_before_the_deadline_may_have_been_executed():
     assert exchange.may_finish()
     exchange.wait(Deadline.after(0))
     exchange.succeed(b"too late")
-    assert exchange.executed
+    assert exchange.may_be_executed
     assert exchange.reply is None
 
 
@@ -91,22 +98,22 @@ def test_what_reached_nobody_was_not_executed():
     exchange = Exchange()
     assert exchange.may_finish()
     exchange.fail("nobody is there", undelivered=True)
-    assert not exchange.executed
+    assert not exchange.may_be_executed
 
 
 class Recording:
-    """A link that only remembers what is sent."""
+    """A connection that only remembers what is sent."""
 
     ended = False
 
     def __init__(self):
-        self.peers = Peers(self)
+        self.peers = Peers(self.send_soon)
         self.sent = []
 
-    def tell(self, peer, frame):
+    def send_soon(self, peer, frame):
         self.sent.append(frame)
 
-    def spawn(self, function, *arguments):
+    def create_task(self, function, *arguments):
         return None
 
 
@@ -115,9 +122,9 @@ def test_a_reply_to_an_earlier_request_is_not_taken_for_one_to_the_next():
     for expected in (b"one", b"two"):
         exchange = Exchange()
         end.start(exchange, b"request")
-        end.take(Frame(Kind.REPLY, b"channel ", end._seq - 1, 4, 0, b"late"))
+        end.receive(Frame(Kind.REPLY, b"channel ", end._seq - 1, 4, 0, b"late"))
         assert exchange.reply is None
-        end.take(Frame(Kind.REPLY, b"channel ", end._seq, 3, 0, expected))
+        end.receive(Frame(Kind.REPLY, b"channel ", end._seq, 3, 0, expected))
         assert exchange.reply == expected
 
 
@@ -137,7 +144,7 @@ def test_who_is_told_no_address_serves_its_own_region():
 
 
 def test_options_come_from_the_variables_that_nats_knows():
-    options = Options.from_environment(
+    options = ConnectOptions.from_environment(
         {"NATS_URL": "one, tls://me:p%40ss@[::1]:4223,nats://abc@three", "NATS_USER": "i"}
     )
     assert options.targets == (
@@ -147,7 +154,7 @@ def test_options_come_from_the_variables_that_nats_knows():
     )
     assert "p@ss" not in repr(options)
     assert "abc" not in repr(options)
-    assert Options.from_environment({}).targets == (Target(url="nats://127.0.0.1:4222"),)
+    assert ConnectOptions.from_environment({}).targets == (Target(url="nats://127.0.0.1:4222"),)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +163,33 @@ def test_options_come_from_the_variables_that_nats_knows():
         ({"NATS_URL": "http://me:hidden@host"}, "NATS_URL"),
         ({"NATS_URL": "nats://me:hidden@host:port"}, "NATS_URL"),
         ({"NATS_URL": ","}, "names no server"),
-        ({"NATS_CA": "/nowhere/ca.pem"}, "NATS_CA='/nowhere/ca.pem' is no file"),
+        ({"NATS_CA": "/nowhere/ca.pem"}, "NATS_CA='/nowhere/ca.pem' is not a file"),
         ({"NATS_CERT": __file__}, "go together"),
         ({"NATS_CERT": __file__, "NATS_KEY": __file__}, "cannot be used"),
     ],
 )
 def test_options_that_cannot_be_are_told(variables, problem):
     with pytest.raises(ConfigurationError, match=problem) as caught:
-        options = Options.from_environment(variables)
+        options = ConnectOptions.from_environment(variables)
         options.arguments(options.targets[0])
     assert "hidden" not in str(caught.value)
+
+
+def test_the_limits_are_options_and_the_readme_knows_their_defaults():
+    assert parse_options(Limits, {"max_channels": "8", "max_strangers": "2"}) == Limits(max_channels=8, max_strangers=2)
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    rows = re.findall(r"^\| `(max_\w+)` \| (\d+) \|", readme, re.MULTILINE)
+    assert {name: int(default) for name, default in rows} == asdict(Limits())
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"max_channel": "8"}, "no option 'max_channel'; did you mean 'max_channels'"),
+        ({"max_channels": "0"}, "max_channels must be 1 or more, not 0"),
+        ({"max_channels": "8"}, "max_strangers must be between 1 and max_channels, which is 8, not 64"),
+    ],
+)
+def test_limits_that_cannot_be_are_told(options, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        NatsTransport(Settings(transport_options=options))

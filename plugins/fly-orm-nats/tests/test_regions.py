@@ -174,7 +174,7 @@ def test_a_node_that_is_stopped_finishes_what_it_is_doing(regions, stock):
     node.process.send_signal(signal.SIGTERM)
     assert result(pending, 10).rowcount == 1
     assert node.process.wait(10) == 0
-    with pytest.raises(NotDelivered, match="nobody serves it"):
+    with pytest.raises(NotDelivered, match="no node serves it"):
         database.execute_sql("UPDATE stock SET n = 3")
 
 
@@ -189,6 +189,6 @@ def test_the_handshake_still_applies(regions, stock):
 
 def test_another_application_is_not_reached(regions, stock):
     regions.node()
-    with pytest.raises(NotDelivered, match="nobody serves it") as caught:
+    with pytest.raises(NotDelivered, match="no node serves it") as caught:
         regions.lax(app="other").execute_sql("UPDATE stock SET n = 1")
     assert not isinstance(caught.value, NoNode)

@@ -5,45 +5,45 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
-from fly_orm_nats.accepted import Accepted
-from fly_orm_nats.caller import CallerEnd
+from fly_orm_nats.caller_end import CallerEnd
 from fly_orm_nats.exchange import Exchange
 from fly_orm_nats.frames import WINDOW_BYTES
+from fly_orm_nats.node_end import NodeEnd
 from fly_orm_nats.peers import Peers
 
 MESSAGE = bytes(4 * WINDOW_BYTES)
 
 
 class Swallowing:
-    """A link that, as nats-py may, does not let a cancellation through."""
+    """A connection that, as nats-py may, does not let a cancellation through."""
 
     ended = False
     client = SimpleNamespace(max_payload=WINDOW_BYTES)
 
     def __init__(self):
-        self.peers = Peers(self)
+        self.peers = Peers(lambda peer, frame: None)
         self.sent = 0
 
-    async def publish(self, peer, frame, *answer):
+    async def publish(self, peer, frame, *reference):
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0.01)
         self.sent += 1
 
-    def spawn(self, function, *arguments):
+    def create_task(self, function, *arguments):
         return asyncio.ensure_future(function(*arguments))
 
     def call_later(self, seconds, function):
         return asyncio.get_running_loop().call_later(seconds, function)
 
 
-def request(link):
-    end = CallerEnd(link, "peer", b"channel ")
+def request(connection):
+    end = CallerEnd(connection, "peer", b"channel ")
     end.start(Exchange(), MESSAGE)
     return end
 
 
-def reply(link):
-    end = Accepted(link, "peer", b"channel ", lambda peer: None, lambda end: None)
+def reply(connection):
+    end = NodeEnd(connection, "peer", b"channel ", lambda peer: None, lambda end: None)
     end._answer(1, MESSAGE, True)
     return end
 
@@ -51,11 +51,11 @@ def reply(link):
 @pytest.mark.parametrize("send", [request, reply])
 def test_what_is_given_up_is_let_go_of_though_a_cancellation_is_swallowed(send):
     async def give_up():
-        link = Swallowing()
-        end = send(link)
+        connection = Swallowing()
+        end = send(connection)
         await asyncio.sleep(0)  # it is sending
-        end.lost("it was given up")
+        end.end("it was given up")
         done, _ = await asyncio.wait([end._task], timeout=1)
-        return len(done), link.sent
+        return len(done), connection.sent
 
     assert asyncio.run(give_up()) == (1, 1)

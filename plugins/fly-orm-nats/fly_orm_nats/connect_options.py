@@ -1,4 +1,4 @@
-"""How to reach NATS, as the variables say that NATS's own command line knows; the one module that reads them."""
+"""How to reach NATS: read from the variables that NATS's own command line uses, in this module only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from fly_orm.errors import ConfigurationError
 
-#: Where NATS is when NATS_URL does not say.
+#: The server to connect to if NATS_URL is not set.
 DEFAULT_URL = "nats://127.0.0.1:4222"
 _PORT = 4222
 _FILES = ("NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY")
@@ -21,35 +21,38 @@ _FILES = ("NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY")
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One NATS server, and the credentials that go with it."""
+    """One NATS server, and the credentials for it."""
 
     url: str
-    """Without credentials, so that it can be shown."""
+    """Without credentials, so that messages can show it."""
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Which NATS servers to connect to, and as whom."""
+class ConnectOptions:
+    """The NATS servers to connect to, and the credentials."""
 
     targets: tuple[Target, ...]
     creds: str | None = None
-    """File with a user's JWT and key, as ``nsc`` makes it."""
+    """File with a user's JWT and key, as ``nsc`` writes it."""
     nkey: str | None = None
-    """File with the seed of a user's key."""
+    """File with the seed of a user's NKey."""
     ca: str | None = None
+    """File with the certificate authorities that the server's certificate is checked against."""
     cert: str | None = None
+    """File with this process's own certificate."""
     key: str | None = None
+    """File with the key of that certificate."""
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Options:
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> ConnectOptions:
         """The options that ``NATS_*`` variables give; ConfigurationError for a malformed value or a missing file."""
         environ = os.environ if environ is None else environ
         files = {name.removeprefix("NATS_").lower(): _file(name, environ.get(name)) for name in _FILES}
         if bool(files["cert"]) != bool(files["key"]):
-            raise ConfigurationError("NATS_CERT and NATS_KEY go together: set both, or neither")
+            raise ConfigurationError("NATS_CERT and NATS_KEY go together: set both or neither")
         if files["creds"] or files["nkey"]:
             _require_nkeys()
         user, password = environ.get("NATS_USER") or None, environ.get("NATS_PASSWORD") or None
@@ -60,7 +63,7 @@ class Options:
         return cls(targets=targets, **files)
 
     def arguments(self, target: Target) -> dict[str, Any]:
-        """What nats-py's ``connect`` is to be given for this server."""
+        """The arguments of nats-py's ``connect`` for this server."""
         given = {"user": target.user, "password": target.password, "token": target.token, "tls": self._tls(target)}
         given |= {"user_credentials": self.creds, "nkeys_seed": self.nkey}
         return {name: value for name, value in given.items() if value is not None}
@@ -84,12 +87,12 @@ def _require_nkeys() -> None:
 
 def _file(name: str, path: str | None) -> str | None:
     if path and not Path(path).is_file():
-        raise ConfigurationError(f"{name}={path!r} is no file")
+        raise ConfigurationError(f"{name}={path!r} is not a file")
     return path or None
 
 
 def _target(text: str, user: str | None, password: str | None) -> Target:
-    """The server that a part of NATS_URL names. The credentials in it win over those given."""
+    """The server that a part of NATS_URL names. Credentials in the URL override ``user`` and ``password``."""
     try:
         url = urlsplit(text if "://" in text else f"nats://{text}")
         address = _address(url)
@@ -97,8 +100,8 @@ def _target(text: str, user: str | None, password: str | None) -> Target:
         address = None
     if address is None:
         raise ConfigurationError(
-            "NATS_URL is to name servers such as 'nats://host:4222' or 'tls://user:password@host:4222', separated by "
-            "commas, and a part of it does not"  # the part may hold a password, so it is not shown
+            "a part of NATS_URL is not the URL of a server; write 'nats://host:4222' or "
+            "'tls://user:password@host:4222', separated by commas"  # the part is not shown: it may hold a password
         )
     if url.username is None:
         return Target(url=address, user=user, password=password)

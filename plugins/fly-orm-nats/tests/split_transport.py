@@ -1,15 +1,15 @@
 """A transport whose two sides are connected to different servers of one cluster."""
 
 from fly_orm_nats import NatsTransport
-from fly_orm_nats.options import Options
+from fly_orm_nats.connect_options import ConnectOptions
 
 
 def to(url):
     """A transport that connects to this server, wherever the environment says that NATS is."""
-    return NatsTransport(options=Options.from_environment({"NATS_URL": url}))
+    return NatsTransport(options=ConnectOptions.from_environment({"NATS_URL": url}))
 
 
-class Apart:
+class SplitTransport:
     """Serves over one NATS server and connects over another."""
 
     def __init__(self, serving, connecting):
