@@ -1,6 +1,8 @@
-"""fly_orm: reads from the replica next door, writes in the primary region, and always your own writes.
+"""Runs the reads of an application on the nearest replica, and its writes in the primary region.
 
-Start with :func:`wrap`; a node of the primary region also calls :func:`serve`, or runs ``fly-orm serve``.
+Wrap the application's database object with :func:`wrap`. In the primary region, also run ``fly-orm serve``, or call
+:func:`serve`. This module has all the names that applications need, except the middleware in :mod:`fly_orm.web` and the
+servers for tests in :mod:`fly_orm.testing`. Importing it imports no ORM and opens nothing.
 """
 
 from .codec import register_type

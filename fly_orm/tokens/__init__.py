@@ -1,1 +1,4 @@
-"""What a session has seen, as a text that another process goes on from."""
+"""Tokens: what a session has seen, as a signed text for another process.
+
+Imports ``routing``, ``runtime`` and the layers below these.
+"""

@@ -1,4 +1,4 @@
-"""What a session has seen, in the message of a job queue."""
+"""Tokens in the messages of job queues."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 log = logging.getLogger("fly_orm")
 
-#: The argument that carries the token.
+#: The keyword argument that carries the token.
 KEYWORD = "fly_orm_token"
 
 
 def carry() -> dict[str, str]:
-    """Keyword arguments for a job whose function is :func:`carried`: they tell it what this session has seen.
+    """Keyword arguments that tell a job, whose function is :func:`carried`, what this session has seen.
 
-    Any queue takes them that takes keyword arguments of text: ``send_welcome(user.id, **fly_orm.carry())``. Call it
-    after the commit. Raises what :func:`fly_orm.token` raises.
+    They work with any queue that accepts strings as keyword arguments: ``send_welcome(user.id, **fly_orm.carry())``.
+    Call it after the commit. Raises what :func:`fly_orm.token` raises. Any thread may call.
     """
     return {KEYWORD: token()}
 
 
 def carried(function: F) -> F:
-    """The function, run in a session of its own that has seen what the session had seen that asked for it.
+    """Decorate the function of a job, so that its reads are at least as fresh as what the enqueuing session had seen.
 
-    To be applied before the queue's own decorator (below it). Called without what :func:`carry` returns, it runs in a
-    session that has seen nothing; so it does with a token that is too old, which is a warning. InvalidToken for any
-    other token that is not valid, and ConfigurationError for a generator.
+    Put it below the queue's own decorator. Each run has a session of its own, which goes on from the token that
+    :func:`carry` put into the message. Without a token the session has seen nothing. Nor has it with a token that is
+    too old, which is logged as a warning.
+
+    A run raises InvalidToken if its token was forged or altered. Decorating raises ConfigurationError for a generator.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(f"{_name(function)} is a generator, which runs when its parts are taken, not as a job")
+        raise ConfigurationError(
+            f"{_name(function)} is a generator function, and calling one runs nothing; decorate an ordinary function"
+        )
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -53,8 +57,8 @@ def carried(function: F) -> F:
             with _resumed(function, fly_orm_token):
                 return function(*args, **kwargs)
 
-    wrapper.__signature__ = _with_token(inspect.signature(function))  # type: ignore[attr-defined]  # it has none yet
-    return wrapper  # type: ignore[return-value]  # but for the keyword it takes what the function takes
+    wrapper.__signature__ = _with_token(inspect.signature(function))  # type: ignore[attr-defined]  # inspect.signature() takes it from there
+    return wrapper  # type: ignore[return-value]  # apart from the keyword, it takes the same arguments
 
 
 @contextmanager
@@ -74,7 +78,7 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _with_token(signature: inspect.Signature) -> inspect.Signature:
-    """The signature with the keyword, for queues that check calls against it."""
+    """The signature with the keyword added, for queues that check calls against it."""
     keyword = inspect.Parameter(KEYWORD, inspect.Parameter.KEYWORD_ONLY, default="", annotation=str)
     parameters = list(signature.parameters.values())
     at = next((i for i, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD), len(parameters))

@@ -1,4 +1,4 @@
-"""Texts that only who holds the application's secret can have written."""
+"""Texts that are signed with the application's secret, and the time at which they were signed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from ..errors import ConfigurationError, InvalidToken
 
-#: Longer texts are not looked at.
+#: Longer texts are refused before their signature is computed.
 MAX_LENGTH = 65536
 _SALT = "fly_orm.token"
 
 
 def check_can_sign(secret: str) -> None:
-    """ConfigurationError if nothing can be signed here."""
+    """Raise ConfigurationError if this process cannot sign anything."""
     _signer(secret)
 
 
 def sign(payload: bytes, secret: str) -> str:
-    """A URL-safe text with this payload and the present time; ConfigurationError if nothing can be signed here."""
+    """A URL-safe text with the payload, the time and a signature. ConfigurationError if it cannot be signed."""
     signer = _signer(secret)
     from itsdangerous.encoding import base64_encode
 
@@ -27,7 +27,10 @@ def sign(payload: bytes, secret: str) -> str:
 
 
 def unsign(text: str, secret: str, max_age: float | None) -> tuple[bytes, float]:
-    """The payload of a text, and how many seconds ago it was signed; InvalidToken if that is more than ``max_age``."""
+    """The payload of a text, and its age in seconds.
+
+    InvalidToken if the text was not signed with this secret, or is older than ``max_age`` seconds (None is no limit).
+    """
     signer = _signer(secret)
     from itsdangerous import BadData
     from itsdangerous.encoding import base64_decode
@@ -37,23 +40,28 @@ def unsign(text: str, secret: str, max_age: float | None) -> tuple[bytes, float]
     try:
         encoded, signed_at = signer.unsign(text, return_timestamp=True)
         payload: bytes = base64_decode(encoded)
-    except (BadData, ValueError):  # a ValueError for what is no ASCII
+    except (BadData, ValueError):  # ValueError if the text is not ASCII
         raise InvalidToken(
-            "the token was altered, or signed with another FLY_ORM_SECRET than this process has", reason="forged"
+            "the token was altered, or signed with another FLY_ORM_SECRET than that of this process", reason="forged"
         ) from None
-    age: float = max(signer.get_timestamp() - signed_at.timestamp(), 0.0)  # clocks differ
+    age: float = max(signer.get_timestamp() - signed_at.timestamp(), 0.0)  # the clocks of two machines differ
     if max_age is not None and age > max_age:
-        raise InvalidToken(f"the token was signed {age:.0f} s ago, and {max_age:g} s is the limit", reason="expired")
+        raise InvalidToken(
+            f"the token was signed {age:.0f} s ago, which is more than the limit of {max_age:g} s", reason="expired"
+        )
     return payload, age
 
 
 def _signer(secret: str) -> Any:
     if not secret:
         raise ConfigurationError(
-            "tokens are signed: set FLY_ORM_SECRET, the same everywhere (for instance from `openssl rand -hex 32`)"
+            "tokens are signed: set FLY_ORM_SECRET to the same value everywhere, for instance to the output of "
+            "`openssl rand -hex 32`"
         )
     try:
         from itsdangerous import TimestampSigner
     except ImportError:
-        raise ConfigurationError("tokens are signed by itsdangerous: pip install 'fly-orm[tokens]'") from None
+        raise ConfigurationError(
+            "tokens are signed with itsdangerous, which is not installed: pip install 'fly-orm[tokens]'"
+        ) from None
     return TimestampSigner(secret, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)

@@ -1,4 +1,7 @@
-"""Middleware for web applications: each request is a session, which goes on from the user's last one."""
+"""Middleware for web applications: each request is a session that goes on from the client's last one.
+
+Imports ``tokens``, ``sessions`` and the layers below these. Neither a framework nor ``serving`` is needed.
+"""
 
 from .asgi import ASGIMiddleware
 from .wsgi import WSGIMiddleware

@@ -1,4 +1,4 @@
-"""How tokens travel with requests and responses: in a cookie for browsers, in a header for other clients."""
+"""Carries tokens in requests and responses: in a cookie for browsers, and in a header for other clients."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..tokens.token import check_can_carry, resume, text_of
 
 log = logging.getLogger("fly_orm")
 
-#: Seconds after which every replica is expected to have what a request has written.
+#: Seconds after which a token is ignored: by then, every replica should show what the request has written.
 MAX_AGE = 3600.0
-#: What browsers take at least (RFC 6265, section 6.1).
+#: The length of a cookie, attributes included, that every browser accepts (RFC 6265, section 6.1).
 MAX_COOKIE_LENGTH = 4096
 COOKIE = "fly_orm_token"
 HEADER = "Fly-Orm-Token"
@@ -23,7 +23,10 @@ HEADER = "Fly-Orm-Token"
 
 @dataclass(frozen=True, kw_only=True)
 class Carrier:
-    """What the middleware was told; ConfigurationError if tokens cannot be signed here, ValueError for a bad age."""
+    """The options of the middleware, and what follows from them.
+
+    ValueError for a ``max_age`` that is not a number above 0, ConfigurationError if tokens cannot be signed here.
+    """
 
     reads: bool = False
     max_age: float = MAX_AGE
@@ -32,41 +35,44 @@ class Carrier:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.max_age, int | float) and 0 < self.max_age < math.inf):
-            raise ValueError(f"max_age is a number of seconds, more than 0, not {self.max_age!r}")
+            raise ValueError(f"max_age must be a number of seconds above 0, not {self.max_age!r}")
         check_can_carry()
 
     def resume(self, cookies: Iterable[str], headers: Iterable[str]) -> None:
-        """Let the calling context's session go on from what a request brings; what is not valid is not minded."""
+        """Resume the session of the calling context from the tokens in a request; ignore those that are not valid."""
         for text in (*_values(cookies, self.cookie), *headers):
             try:
                 resume(text, max_age=self.max_age)
             except InvalidToken as error:
-                log.info("a request's token is not used: %s", error)
+                log.info("ignored the token of a request: %s", error)
 
     def headers(self, session: Session, before: object, *, https: bool) -> list[tuple[str, str]]:
-        """The headers for a response, if the session has seen more than it had ``before``, when it was resumed."""
+        """The headers that carry a token in the response; none if the session has seen no more than ``before``."""
         if seen(session) == before:
             return []
         token = text_of(session)
         attributes = f"Path=/; Max-Age={self.max_age:.0f}; HttpOnly; SameSite=Lax" + ("; Secure" if https else "")
         cookie = f"{self.cookie}={token}; {attributes}"
         if len(cookie) > MAX_COOKIE_LENGTH:
-            log.warning("a token is in the header %s only: it tells of too many databases for a cookie", self.header)
+            log.warning(
+                "the token is sent only in the header %s: it covers too many databases to fit into a cookie",
+                self.header,
+            )
             return [(self.header, token)]
         return [("Set-Cookie", cookie), (self.header, token)]
 
 
 def seen(session: Session) -> object:
-    """What a session has seen, to be compared."""
+    """What a session has seen, as a value to compare with what it has seen later."""
     return session.watermarks.positions(), session.watermarks.doubts().keys()
 
 
 def is_https(scheme: str, forwarded: str) -> bool:
-    """Whether the client speaks HTTPS, to this server or to the proxy nearest to it (X-Forwarded-Proto)."""
+    """Whether the client uses HTTPS, to this server or to the first proxy on the way (``X-Forwarded-Proto``)."""
     return "https" in (scheme.lower(), forwarded.partition(",")[0].strip().lower())
 
 
 def _values(cookies: Iterable[str], name: str) -> list[str]:
-    """The values of a cookie in Cookie headers (RFC 6265, section 5.4), of which there should be one."""
+    """The values of a cookie in the Cookie headers of a request (RFC 6265, section 5.4)."""
     pairs = (pair.strip().partition("=") for header in cookies for pair in header.split(";"))
     return [value for found, _, value in pairs if found == name]

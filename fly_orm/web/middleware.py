@@ -1,4 +1,4 @@
-"""What both kinds of middleware are made of: the application, and how its tokens travel."""
+"""The base class of the middlewares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ A = TypeVar("A")
 
 
 class Middleware(Generic[A]):
-    """Base of both, which says what they take."""
+    """An application, and the carrier of its tokens. Its options are those of all middlewares."""
 
     def __init__(
         self,

@@ -19,14 +19,15 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class WSGIMiddleware(Middleware[Application]):
     """A WSGI application (PEP 3333) in which each request is a session that goes on from the client's last one.
 
-    ``app.wsgi_app = WSGIMiddleware(app.wsgi_app)`` for Flask. A response to a request that has written brings a token
-    in the cookie ``cookie`` and in the header ``header``, and later requests bring it back, to whichever region. It
-    covers what was committed before the response's first byte. With ``reads`` it is sent after reads too, so that no
-    request reads anything older than the one before, in no region: that costs a question to the local server, and a
-    response with a cookie is not cached. Tokens are good for ``max_age`` seconds; others, and forged ones, are not
-    minded. Thread-safe.
+    For Flask: ``app.wsgi_app = WSGIMiddleware(app.wsgi_app)``. After a request that has written, the response carries
+    a token in the cookie ``cookie`` and in the header ``header``. The client sends it with later requests, whichever
+    region they reach. It covers what was committed before the first byte of the response. With ``reads=True``,
+    responses to requests that only read carry one too, so that no request reads older data than the one before. That
+    costs a query to the local server, and shared caches do not store responses with cookies. Tokens that are older than
+    ``max_age`` seconds, or forged, are ignored. Thread-safe.
 
-    Raises ConfigurationError where there is a PRIMARY_REGION, but no FLY_ORM_SECRET or no extra ``tokens``.
+    Raises ConfigurationError if ``PRIMARY_REGION`` is set and there is no ``FLY_ORM_SECRET``, or the extra ``tokens``
+    is not installed, and ValueError for a ``max_age`` that is not a number above 0.
     """
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -45,9 +46,10 @@ class WSGIMiddleware(Middleware[Application]):
 
 
 class _Request:
-    """One request: its context, with the session in it, and the head of the response, sent as late as can be.
+    """One request: its context, which has the session, and the head of the response.
 
-    Only after the application has returned, since that is when frameworks commit at the latest.
+    The head is sent as late as possible, and only after the application has returned: by then, frameworks have
+    committed, and the token covers the commit.
     """
 
     def __init__(self, carrier: Carrier, environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
@@ -63,15 +65,15 @@ class _Request:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], None]:
-        """What the application calls."""
-        if self._write is not None:  # too late: the server decides, by PEP 3333
+        """The function that the application is given as ``start_response``."""
+        if self._write is not None:  # the head was sent: PEP 3333 lets the server decide what an exc_info does now
             self._write = self._start_response(status, headers, exc_info)
         else:
             self._head = status, headers
         return self._write_body
 
     def send_head(self) -> None:
-        """Send the head of the response, if the application has given it and it has not been sent."""
+        """Send the head of the response, if the application has set one and it has not been sent."""
         if self._head is not None and self._write is None:
             status, headers = self._head
             self._write = self._start_response(status, [*headers, *self._token()])
@@ -93,7 +95,7 @@ class _Request:
 
 
 class _Body:
-    """The body of a response, of which each part is made in the request's context."""
+    """The body of a response. Each part of it is produced in the context of the request."""
 
     def __init__(self, request: _Request, body: Iterable[bytes]) -> None:
         self._request = request

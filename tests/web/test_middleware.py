@@ -273,7 +273,7 @@ class TestTheMiddleware:
 
     @pytest.mark.parametrize("max_age", [None, 0, -1, float("inf"), "1"])
     def test_takes_an_age_that_a_cookie_can_have(self, max_age):
-        with pytest.raises(ValueError, match="max_age is a number of seconds"):
+        with pytest.raises(ValueError, match="max_age must be a number of seconds"):
             WSGIMiddleware(None, max_age=max_age)
 
     @pytest.mark.parametrize(
