@@ -1,4 +1,4 @@
-"""Work that nobody waits for."""
+"""Work that is done ahead of need, while no caller waits for it."""
 
 from __future__ import annotations
 

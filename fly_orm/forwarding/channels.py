@@ -76,8 +76,8 @@ class NodeChannels:
     def discard(self, channel: SealedChannel) -> None:
         """Close a channel whose last exchange failed, or in which a lease may still be open.
 
-        To release it would be wrong: the next caller could receive the late reply to that exchange, or run its
-        statements in that lease's transaction.
+        To release it would be wrong: the next caller could receive the late reply to that exchange, and a lease would
+        keep its locks until somebody uses the channel again.
         """
         self._pool.discard(channel)
 

@@ -33,7 +33,7 @@ LONGEST_INTERVAL = 60.0
 class Directory:
     """The nodes of each region, with channels to them. Thread-safe. A forked process has to make another one.
 
-    A node that could not be reached is put in *quarantine*: it is tried last until somebody has reached it.
+    A node that could not be reached is put in *quarantine*: it is tried last until it has been reached.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Directory:
             return channels
 
     def quarantine(self, node: Node, error: NotDelivered) -> None:
-        """Try a node that could not be reached after all others, until somebody has reached it."""
+        """Try a node that could not be reached after all others, until it has been reached."""
         if self._quarantine.add(node):
             log.warning("%s could not be reached, and is tried last until it can be: %s", node, error)
             self._discovery.refresh(node.region, Deadline.after(0))
@@ -143,7 +143,7 @@ class Directory:
             each.close()
 
     def _in_order(self, nodes: Sequence[Node]) -> list[Node]:
-        shuffled = random.sample(nodes, len(nodes))
+        shuffled = random.sample(nodes, len(nodes))  # so that the callers of all regions share the nodes out evenly
         return sorted(shuffled, key=lambda node: node in self._quarantine)
 
     def _retain(self, region: str, nodes: Collection[Node]) -> None:

@@ -54,7 +54,7 @@ class Forwarder:
     def call(self, region: str, call: Call, deadline: Deadline) -> Response[Returned]:
         """Call a function on a node of a region, and return the response. Errors are those of :meth:`begin`.
 
-        While all nodes that could be reached are busy, they are tried again until the deadline. That is no busy loop: a
+        While all nodes that can be reached are busy, they are tried again until the deadline. This does not spin: a
         busy node lets a call queue for a while before it declines.
         """
         while True:
@@ -96,7 +96,7 @@ class Forwarder:
                 except (NotDelivered, Refused) as error:
                     failures.append(error)
                     self._note(node, error, deadline)
-                    break
+                    break  # to the next node
                 else:
                     self.directory.mark_reached(node)
                     return result

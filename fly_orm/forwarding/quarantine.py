@@ -86,7 +86,7 @@ class Quarantine:
     def _start(self, node: Node, stay: _Stay) -> None:
         if not self._lasts(node, stay):
             return
-        try:
+        try:  # on a thread of its own: connecting takes long, and the timer's other calls would wait for it
             threading.Thread(target=self._run, args=(node, stay), name="fly_orm probe", daemon=True).start()
         except RuntimeError:
             self._postpone(node, stay)

@@ -31,7 +31,7 @@ class OnPrimary(Generic[P, R]):
         runtime = current_runtime()
         if runtime.settings.topology.is_primary:
             return self.local(*args, **kwargs)
-        region = runtime.settings.topology.primary_region or ""
+        region = runtime.settings.topology.primary_region or ""  # never empty: without one, this region is primary
         result: R = dispatch(runtime, region, self.function, args, kwargs, self._options)
         return result
 

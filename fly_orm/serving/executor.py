@@ -15,7 +15,7 @@ from .function_runner import FunctionRunner, OnStart
 from .lease import Lease
 
 #: Seconds without a request after which a lease is ended and its transaction rolled back. Without a limit, a caller
-#: that hangs would hold its locks on the primary for ever.
+#: that hangs would hold its locks on the primary forever.
 IDLE_TIMEOUT = 60.0
 
 _SHUTTING_DOWN = "this node is shutting down"
@@ -91,6 +91,7 @@ class Executor:
 
     def close(self) -> None:
         """Close the connections to the primary, ending what still runs on them."""
+        # What runs is broken off first: its connection comes back to the pool, which then closes it.
         for lease in list(self._leases.values()):
             lease.break_off()
         self._runner.stop()

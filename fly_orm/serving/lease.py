@@ -101,12 +101,12 @@ class Lease:
 
     def _execute(self, cursor: Any, request: Run, deadline: Deadline) -> tuple[Result | None, SQLError | None, Commit]:
         # If the connection breaks, an open transaction is rolled back, unless its COMMIT had been sent. Outside a
-        # transaction each statement commits by itself, and nobody knows whether it did.
+        # transaction each statement commits by itself, perhaps just before the connection broke.
         undecided = self._transaction == _IDLE and not request.preamble
         commit = Commit()
         try:
-            # A COMMIT is never cancelled. One that waits for a synchronous standby has already committed locally, and
-            # would only return before the standby has it (Postgres, SyncRepWaitForLSN in syncrep.c).
+            # A COMMIT has no time limit. One that waits for a synchronous standby has already committed locally, and a
+            # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
             with self._cancellable(None if request.commits else deadline.remaining()):
                 for statement in request.preamble:
                     cursor.execute(statement)

@@ -60,7 +60,7 @@ class Serving:
         Transactions that are open then are rolled back. Returns when all connections are closed.
         """
         deadline = Deadline.after(drain_timeout)
-        self._executor.drain(drain_timeout)
+        self._executor.drain(drain_timeout)  # first, while the open leases can still be reached, to be committed
         self._server.close(deadline.remaining() or 0.0)
         self._executor.close()
         self._runner.close()

@@ -34,8 +34,8 @@ def carried(function: F) -> F:
     """Decorate the function of a job, so that its reads are at least as fresh as what the enqueuing session had seen.
 
     Put it below the queue's own decorator. Each run has a session of its own, which goes on from the token that
-    :func:`carry` put into the message. Without a token the session has seen nothing. Nor has it with a token that is
-    too old, which is logged as a warning.
+    :func:`carry` put into the message. Without a token, the session has seen nothing. With a token that is too old,
+    the job runs in such a session too, and a warning is logged.
 
     A run raises InvalidToken if its token was forged or altered. Decorating raises ConfigurationError for a generator.
     """

@@ -35,7 +35,7 @@ class WSGIMiddleware(Middleware[Application]):
         body = request.context.run(self._app, environ, request.start_response)
         if isinstance(body, list | tuple):
             request.send_head()
-            return body
+            return body  # it is complete, so no code of the application runs while the server sends it
         wrapped = _Body(request, body)
         try:
             request.send_head()

@@ -380,5 +380,5 @@ class TestTheReplica:
 
     def test_that_is_not_there_is_an_operational_error_that_says_what_to_check(self, regions):
         db = fly_orm.wrap(peewee.PostgresqlDatabase("shop", host="127.0.0.1", port=1), settings=settings("lax", "a:1"))
-        with pytest.raises(peewee.OperationalError, match=r"(?s)refused.*has to be that of this region's replica"):
+        with pytest.raises(peewee.OperationalError, match=r"(?s)refused.*must be that of the region's own replica"):
             db.connect()
