@@ -1,6 +1,7 @@
-"""What tests of an application need: a real primary and replica, and the network between two places.
+"""For tests of applications and transports: a real primary and replica, and a network that fails on demand.
 
-For the author of a transport there is :class:`TransportContract`; it needs pytest, which is imported only for it.
+Authors of a transport use :class:`TransportContract`. It needs pytest, which is imported only then. Nothing else in
+fly_orm imports this folder, and it imports only errors, deadlines and, for the contract, the interfaces.
 """
 
 from typing import TYPE_CHECKING, Any

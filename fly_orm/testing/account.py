@@ -1,4 +1,4 @@
-"""The operating-system user that test servers run as: Postgres refuses to run as root."""
+"""The operating-system user that runs the test servers, since Postgres refuses to run as root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fly_orm.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A user and group without privileges, which root hands its child processes and their files to."""
+    """An unprivileged user and group, to which root gives its child processes and their files."""
 
     uid: int
     gid: int
@@ -24,23 +24,26 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def give(self, path: Path) -> None:
-        """Make ``path`` this user's."""
+        """Make this user the owner of ``path``."""
         os.chown(path, self.uid, self.gid)
 
     def admit(self, folder: Path) -> None:
-        """Let this user into ``folder``, which stays the current user's: it can neither list nor change it."""
+        """Let this user enter ``folder``, but neither list nor change it; the current user stays its owner."""
         os.chown(folder, -1, self.gid)
         folder.chmod(0o710)
 
 
 def server_account() -> Account | None:
-    """The account that servers have to run as, or None when the current user may run them itself."""
+    """The account that must run the servers, or None if the current user can run them itself.
+
+    ConfigurationError if the current user is root and there is no user "nobody".
+    """
     if os.geteuid() != 0:
         return None
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         raise ConfigurationError(
-            "PostgreSQL does not run as root, and there is no user 'nobody' to run it as: use another user"
+            "PostgreSQL does not run as root, and there is no user 'nobody' to run it as; run the tests as another user"
         ) from None
     return Account(uid=nobody.pw_uid, gid=nobody.pw_gid)

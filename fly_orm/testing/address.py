@@ -1,4 +1,4 @@
-"""Addresses of stream sockets: ``host:port``, ``[::1]:port``, or the path of a Unix socket, which contains a slash."""
+"""Addresses of stream sockets: ``host:port``, ``[::1]:port``, or the path of a Unix socket, with a slash in it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from fly_orm.errors import ConfigurationError
 
-#: A family and what its sockets connect to: a path, or a numeric host and a port.
+#: An address family and what sockets of it connect to: a path, or a numeric host and a port.
 SocketAddress = tuple[socket.AddressFamily, str | tuple[str, int]]
 
 
 def parse(address: str) -> SocketAddress:
-    """The family and the socket address that ``address`` means; ConfigurationError if it means none."""
+    """The socket address that ``address`` denotes; ConfigurationError if it is malformed or cannot be resolved."""
     if "/" in address:
         return socket.AF_UNIX, address
     host, colon, port = address.rpartition(":")
@@ -29,7 +29,7 @@ def parse(address: str) -> SocketAddress:
 
 
 class Binding:
-    """An address that stays ours while nobody listens there, so that connecting to it can be refused for a while."""
+    """An address that this process keeps even while it does not listen there, so that connections are refused."""
 
     def __init__(self, address: str) -> None:
         self._family, self._target = parse(address)
@@ -42,14 +42,14 @@ class Binding:
 
     @property
     def address(self) -> str:
-        """The address with the port that was really bound."""
+        """The address, with the port that was bound."""
         if isinstance(self._target, str):
             return self._target
         host, port = self._target
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def open(self) -> socket.socket:
-        """A new socket bound there, ready to listen; it belongs to whom the one before it was given."""
+        """A new socket bound to the address, ready to listen. A Unix socket keeps the owner of the one before it."""
         listener = self._bound()
         if self._owner and isinstance(self._target, str):
             os.chown(self._target, self._owner.st_uid, self._owner.st_gid)
@@ -77,7 +77,7 @@ class Binding:
         return bound
 
     def _unlink(self) -> None:
-        """Remove our own Unix socket of before; one that we have not made is left for ``bind`` to complain about."""
+        """Remove the Unix socket made earlier. One that somebody else made stays, and ``bind`` will report it."""
         if isinstance(self._target, str) and self._made:
             with suppress(FileNotFoundError):
                 self._owner = Path(self._target).stat()

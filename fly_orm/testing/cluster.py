@@ -23,17 +23,17 @@ from .wan import Wan
 PRIMARY_PORT, REPLICA_PORT = 5432, 5433
 PROMOTE_TIMEOUT = 60
 
-#: Fast because nothing has to survive the machine, small, and reachable through Unix sockets only.
+#: Fast, since nothing has to survive a crash of the machine; small; and reachable only through Unix sockets.
 SETTINGS: Mapping[str, object] = {
     "listen_addresses": "",
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": 200,
     "shared_buffers": "32MB",
-    "dynamic_shared_memory_type": "mmap",  # files in the data folder: nothing is left behind after a crash
+    "dynamic_shared_memory_type": "mmap",  # files in the data folder, which a crash does not leave behind
     "max_wal_size": "128MB",
-    "wal_keep_size": "256MB",  # a replica that was stopped for a while can go on
-    "wal_retrieve_retry_interval": "50ms",  # and one whose primary was away comes back at once
+    "wal_keep_size": "256MB",  # so that a replica can resume after it was stopped for a while
+    "wal_retrieve_retry_interval": "50ms",  # so that a replica reconnects soon after its primary is back
     "timezone": "UTC",
 }
 
@@ -41,7 +41,7 @@ SETTINGS: Mapping[str, object] = {
 class Cluster:
     """A running primary and its streaming replica, which disappear with the process that started them.
 
-    One thread at a time changes a cluster; any number use its servers.
+    Only one thread may call the methods of a cluster at a time. Any number of threads may use its servers.
     """
 
     def __init__(self, folder: Folder, software: Software, settings: Mapping[str, object]) -> None:
@@ -52,8 +52,8 @@ class Cluster:
         self.primary = self._server("primary", PRIMARY_PORT)
         self.replica = self._server("replica", REPLICA_PORT)
         self._others: list[Server] = []
-        #: The network between the two, if one was asked for.
         self.replication_link: Wan | None = None
+        """The network between the primary and the replica, if ``replication_rtt`` asked for one."""
 
     @classmethod
     def start(
@@ -63,12 +63,14 @@ class Cluster:
         replication_rtt: float | None = None,
         programs: Path | None = None,
     ) -> Cluster:
-        """A new cluster, both of whose servers accept queries.
+        """A new cluster; both servers accept queries when this returns.
 
-        ``settings`` are added to both servers' ``postgresql.conf``. With ``replication_rtt``, in seconds and
-        possibly 0, the replica streams through :attr:`replication_link`, where that can be changed and cut.
-        ``programs`` is the folder of another PostgreSQL than the one that is found, for instance of a newer version.
-        PostgresNotFound if no PostgreSQL is installed; RuntimeError if a server does not start.
+        settings: server settings, added to the ``postgresql.conf`` of both servers.
+        replication_rtt: seconds, 0 or more. The replica then streams through :attr:`replication_link`, a network with
+        this round-trip time that can be slowed down and cut. None is a direct connection.
+        programs: the folder of the PostgreSQL to use, instead of the one that is found.
+
+        PostgresNotFound if no PostgreSQL is installed, RuntimeError if a server does not start.
         """
         binaries = inspect(programs, "programs") if programs else find_binaries()
         with ExitStack() as undo:
@@ -90,7 +92,7 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """Stop both servers and remove every trace of them. Does nothing the second time, or in a forked process."""
+        """Stop the servers and remove every trace of them. Does nothing the second time, or in a forked process."""
         if not self._folder.mine:
             return
         with ExitStack() as last:
@@ -101,7 +103,7 @@ class Cluster:
                 last.callback(server.stop, "immediate")
 
     def add_replica(self) -> Server:
-        """One more replica that streams from the primary and accepts queries, for another region."""
+        """Another replica of the primary, for another region; it accepts queries when this returns."""
         number = len(self._others) + 2
         other = self._server(f"replica {number}", REPLICA_PORT + number - 1)
         self._others.append(other)
@@ -114,21 +116,21 @@ class Cluster:
         self._on_primary("CREATE DATABASE {}", name)
 
     def drop_database(self, name: str) -> None:
-        """Drop the database ``name``, if it exists, and disconnect whoever uses it."""
+        """Drop the database ``name``, if it exists, and end the connections to it."""
         self._on_primary("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def pause_replay(self) -> None:
-        """Stop the replica's replay; what commits from now on does not become visible there, though it is received."""
+        """Pause the replica's replay. It still receives what is committed from now on, but does not show it."""
         self.replica.query("SELECT pg_wal_replay_pause()")
         _poll(lambda: self.replica.query("SELECT pg_get_wal_replay_pause_state()") == "paused", "replay is not paused")
 
     def resume_replay(self) -> None:
-        """Let the replica replay again; it catches up by itself. Does nothing if it is not paused."""
+        """Resume the replica's replay, so that it catches up. Does nothing if replay is not paused."""
         self.replica.query("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
 
     @contextmanager
     def replay_paused(self) -> Iterator[None]:
-        """A block during which replay is paused, and at whose end it is resumed."""
+        """Pause the replica's replay for the duration of the block."""
         self.pause_replay()
         try:
             yield
@@ -136,9 +138,9 @@ class Cluster:
             self.resume_replay()
 
     def apply_delay(self, seconds: float) -> AbstractContextManager[object]:
-        """From now on the replica replays each commit ``seconds`` after it happened; 0 is at once.
+        """Make the replica replay each commit ``seconds`` after it happened; 0 is at once.
 
-        It stays so until the next call, or to the end of the block when used in a ``with`` statement.
+        The delay lasts until the next call, or until the end of the block in a ``with`` statement.
         """
         self._set_apply_delay(seconds)
         undo = ExitStack()
@@ -146,9 +148,9 @@ class Cluster:
         return undo
 
     def wait_for_replica(self, timeout: float = 10) -> None:
-        """Return once the replica has replayed everything that the primary has flushed by now.
+        """Wait until the replica has replayed everything that the primary has flushed by now.
 
-        TimeoutError if it has not after ``timeout`` seconds.
+        TimeoutError if that takes longer than ``timeout`` seconds.
         """
         target = self.primary.query("SELECT pg_current_wal_flush_lsn()::text")
         con = self.replica.connect()
@@ -164,15 +166,15 @@ class Cluster:
             con.close()
 
     def promote(self) -> None:
-        """Make the replica a primary of its own. The old primary is left as it is, and the cluster's names are, too."""
+        """Promote the replica. The old primary goes on, and both servers keep their attribute names."""
         if not self.replica.query("SELECT pg_promote(true, %s)", PROMOTE_TIMEOUT):
             raise TimeoutError(f"the replica was not promoted within {PROMOTE_TIMEOUT} s; see {self.replica.log}")
 
     def demote(self) -> None:
-        """Make the old primary a replica of the one that was promoted, once :meth:`promote` has returned.
+        """Make the old primary a replica of the promoted server; call it after :meth:`promote`.
 
-        It follows the new timeline if it wrote nothing after the promotion. Otherwise it keeps to the old one: it
-        accepts reads, and replays nothing any more.
+        If the old primary wrote nothing after the promotion, it follows the new timeline. Otherwise it stays on the old
+        one: it accepts reads, but replays nothing.
         """
         self.primary.stop()
         self._follow(self.primary, self.replica)
@@ -198,11 +200,11 @@ class Cluster:
             source["host"] = self._open_link()
         self._copy_primary(self.replica, source)
         if self.replication_link:
-            self.replication_link.rtt = rtt or 0.0  # not before: the copy need not travel far
+            self.replication_link.rtt = rtt or 0.0  # after the copy, which would take long
         self.replica.start()
 
     def _copy_primary(self, server: Server, source: Mapping[str, Any]) -> None:
-        """Make the data of a server a copy of the primary's, reached at ``source``, from where it will stream."""
+        """Copy the primary's data to a server, which will stream from ``source``, where the primary can be reached."""
         self._software.run(
             "pg_basebackup", "--pgdata", str(server.data), "--dbname", make_dsn(**source),
             "--checkpoint", "fast", "--no-sync", "--no-manifest", "--write-recovery-conf",
@@ -210,13 +212,13 @@ class Cluster:
 
     @staticmethod
     def _follow(server: Server, source: Server) -> None:
-        """Let a server be a replica of another one when it starts next."""
+        """Make a server start as a replica of another one from now on."""
         with (server.data / "postgresql.auto.conf").open("a") as file:
             file.write(f"primary_conninfo = {_quote(source.dsn())}\n")
         (server.data / "standby.signal").touch()
 
     def _open_link(self) -> str:
-        """The folder of the socket at which the primary can be reached through the replication link."""
+        """The folder of the Unix socket through which the primary is reached over the replication link."""
         socket = self._folder.path / f".s.PGSQL.{PRIMARY_PORT}"
         self.replication_link = Wan(f"{self._sockets}/{socket.name}", listen=str(socket))
         if self._folder.account:
@@ -234,13 +236,13 @@ class Cluster:
         value = f"{round(seconds * 1000)}ms"
         self.replica.query("ALTER SYSTEM SET recovery_min_apply_delay = %s", value)
         self.replica.query("SELECT pg_reload_conf()")
-        # A new session has the setting only after the main process has signalled its older children, replay included.
+        # The main process signals its children, replay included, before it starts new sessions with the new setting.
         current = "SELECT setting = %s FROM pg_settings WHERE name = 'recovery_min_apply_delay'"
         _poll(lambda: bool(self.replica.query(current, value[:-2])), "the apply delay is not in effect")
 
 
 def _poll(condition: Callable[[], bool], complaint: str, timeout: float = 10) -> None:
-    """Return once ``condition`` holds; TimeoutError with the ``complaint`` if it does not in time."""
+    """Wait until ``condition`` is true; TimeoutError with ``complaint`` after ``timeout`` seconds."""
     deadline = Deadline.after(timeout)
     while not condition():
         if deadline.expired:

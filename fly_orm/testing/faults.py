@@ -1,95 +1,110 @@
-"""Faults that happen once, to the next request, each at another point of its life."""
+"""Faults that hit one request, each at another point of its way."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .link import Link
+from .network import Network
+from .pipe import Pipe
 
-#: A request is complete when its sender has paused for so long, or when the server answers.
+#: A request is complete when the client has paused for this long (seconds), or when the server answers.
 BURST_INTERVAL = 0.02
 
 
+class FaultyConnection(Protocol):
+    """The connection that a fault hits."""
+
+    network: Network
+    up: Pipe
+    """From the client to the server."""
+    down: Pipe
+    """From the server to the client."""
+    deaf: bool
+    """Whether every byte is swallowed."""
+
+    def abandon(self) -> None:
+        """Disconnect the client, and deliver to the server what was sent."""
+
+
 class Fault:
-    """A fault that meets one request, and through :attr:`fired` whether it has happened."""
+    """A fault that hits one request; :attr:`fired` is set when it has happened. By itself, it does nothing."""
 
     def __init__(self) -> None:
         self.fired = threading.Event()
 
-    def request(self, link: Link, chunk: bytes) -> None:
+    def request(self, connection: FaultyConnection, chunk: bytes) -> None:
         """The client has sent ``chunk``."""
-        link.up.push(chunk)
+        connection.up.push(chunk)
 
-    def reply(self, link: Link, chunk: bytes) -> None:
+    def reply(self, connection: FaultyConnection, chunk: bytes) -> None:
         """The server has sent ``chunk``."""
-        link.down.push(chunk)
+        connection.down.push(chunk)
 
-    def progressed(self, link: Link) -> None:
-        """Something of what the client has sent was delivered."""
+    def progressed(self, connection: FaultyConnection) -> None:
+        """A part of what the client has sent was delivered."""
 
-    def fire(self, link: Link) -> None:
-        """Disconnect the client; the server sees the end of its input after what was sent to it."""
-        link.abandon()
+    def fire(self, connection: FaultyConnection) -> None:
+        """Disconnect the client; the server gets what was sent, and then the end of its input."""
+        connection.abandon()
         self.fired.set()
 
 
 class CutBeforeRequest(Fault):
-    """Loses a request on its way."""
+    """Drops a request before the server receives it."""
 
-    def request(self, link: Link, chunk: bytes) -> None:
-        self.fire(link)
+    def request(self, connection: FaultyConnection, chunk: bytes) -> None:
+        self.fire(connection)
 
 
 class CutBeforeReply(Fault):
-    """Delivers a request, and loses the reply."""
+    """Delivers a request and drops the reply."""
 
     def __init__(self) -> None:
         super().__init__()
         self._earlier: int | None = None
 
-    def request(self, link: Link, chunk: bytes) -> None:
+    def request(self, connection: FaultyConnection, chunk: bytes) -> None:
         if self._earlier is None:
-            self._earlier = link.up.pushed
-        super().request(link, chunk)
+            self._earlier = connection.up.pushed
+        super().request(connection, chunk)
 
-    def reply(self, link: Link, chunk: bytes) -> None:
-        if self._answers(link):
-            self.fire(link)
+    def reply(self, connection: FaultyConnection, chunk: bytes) -> None:
+        if self._answers(connection):
+            self.fire(connection)
         else:
-            super().reply(link, chunk)
+            super().reply(connection, chunk)
 
-    def _answers(self, link: Link) -> bool:
-        """Whether what the server sends now can be about the request, which it has begun to receive."""
-        return self._earlier is not None and link.up.delivered > self._earlier
+    def _answers(self, connection: FaultyConnection) -> bool:
+        """Whether the server has begun to receive the request, so that what it sends now can be the reply."""
+        return self._earlier is not None and connection.up.delivered > self._earlier
 
 
 class CutAfterRequest(CutBeforeReply):
-    """Delivers a request, and disconnects its sender without waiting for the server."""
+    """Delivers a request and disconnects the client, without waiting for the server."""
 
     def __init__(self) -> None:
         super().__init__()
         self._timer: asyncio.TimerHandle | None = None
         self._complete = False
 
-    def request(self, link: Link, chunk: bytes) -> None:
-        super().request(link, chunk)
+    def request(self, connection: FaultyConnection, chunk: bytes) -> None:
+        super().request(connection, chunk)
         if self._timer:
             self._timer.cancel()
-        self._timer = link.network.loop.call_later(BURST_INTERVAL, self._end_request, link)
+        self._timer = connection.network.loop.call_later(BURST_INTERVAL, self._end_request, connection)
 
-    def reply(self, link: Link, chunk: bytes) -> None:
-        if self._answers(link):
-            self._end_request(link)
+    def reply(self, connection: FaultyConnection, chunk: bytes) -> None:
+        if self._answers(connection):
+            self._end_request(connection)
         else:
-            super().reply(link, chunk)
+            super().reply(connection, chunk)
 
-    def progressed(self, link: Link) -> None:
-        if self._complete and link.up.empty and not link.deaf:
-            self.fire(link)
+    def progressed(self, connection: FaultyConnection) -> None:
+        if self._complete and connection.up.empty and not connection.deaf:
+            self.fire(connection)
 
-    def _end_request(self, link: Link) -> None:
+    def _end_request(self, connection: FaultyConnection) -> None:
         self._complete = True
-        self.progressed(link)
+        self.progressed(connection)

@@ -14,19 +14,19 @@ from pathlib import Path
 from . import reaper
 from .account import Account
 
-#: Socket paths are limited to 103 bytes on macOS and 107 on Linux; this leaves room for names inside the folder.
+#: The path of a socket can have 103 bytes on macOS and 107 on Linux; this leaves room for names in the folder.
 MAX_PARENT_BYTES = 60
 MIN_FREE_BYTES = 1024 * 1024 * 1024
 NO_EXECUTION = getattr(os, "ST_NOEXEC", 0)
 
 
 class Folder:
-    """A folder that only this user and ``account`` can enter, and that only this user can change.
+    """A folder that only this user and ``account`` can enter, and only this user can change.
 
-    A small companion process removes it, and ends the Postgres servers whose data is in it, when :meth:`close` is
-    called or when this process ends in whatever way. It watches a pipe rather than a parent-death signal, so any
-    thread may make a folder, and it works without Linux. A process forked from this one that lives on, without
-    executing another program, keeps the pipe open and so the folder alive.
+    A small companion process ends the Postgres servers whose data is in the folder, and removes it, when :meth:`close`
+    is called or this process ends in any way. It watches a pipe. A parent-death signal exists only on Linux, and comes
+    when the thread ends that started the companion. A process that is forked from this one and outlives it, without
+    executing another program, keeps the pipe open, and so the folder alive.
     """
 
     def __init__(self, account: Account | None) -> None:
@@ -43,11 +43,11 @@ class Folder:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            start_new_session=True,  # Ctrl-C is for the tests, which then close in order
+            start_new_session=True,  # Ctrl-C goes to the tests, which then close the folder in order
         )
 
     def subfolder(self, name: str) -> Path:
-        """A new folder in this one, for servers: they may change it, and nobody else can enter it."""
+        """A new folder in this one that the servers can change, and nobody else can enter."""
         path = self.path / name
         path.mkdir(mode=0o700)
         if self.account:
@@ -56,10 +56,10 @@ class Folder:
 
     @contextmanager
     def in_use(self) -> Iterator[int]:
-        """A file that a program started within the block has to inherit, so that the folder stays while it runs."""
+        """A file descriptor that a program started in the block must inherit; the folder stays while it is open."""
         file = os.open(self.path / reaper.IN_USE, os.O_RDONLY | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_SH)  # held until the last process that has inherited it ends
+            fcntl.flock(file, fcntl.LOCK_SH)  # until the last process that has inherited it ends
             yield file
         finally:
             os.close(file)
@@ -70,14 +70,14 @@ class Folder:
         return os.getpid() == self._owner
 
     def close(self) -> None:
-        """End what runs in the folder and remove it. Does nothing in a forked process, or the second time."""
+        """End the servers in the folder and remove it. Does nothing in a forked process, or the second time."""
         if self.mine and self._reaper.returncode is None:
-            # A word and not only the end: a forked process may hold the pipe open.
+            # Closing the pipe would not be enough: a forked process may hold it open.
             self._reaper.communicate(b"q")
 
 
 def _parent(account: Account | None) -> str:
-    """Memory if there is enough, where creating a database is ten times as fast; else the usual temporary folder."""
+    """A folder in memory, where creating a database is ten times as fast, if it has room; else the temporary folder."""
     for parent in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108
         if _fits(Path(parent)) and (account is None or _open_to_all(Path(parent))):
             return parent
@@ -88,7 +88,7 @@ def _fits(parent: Path) -> bool:
     if not os.access(parent, os.W_OK | os.X_OK) or len(os.fsencode(parent)) > MAX_PARENT_BYTES:
         return False
     system = os.statvfs(parent)
-    # Programs may have to be copied there, too.
+    # PostgreSQL's programs may have to be copied there, too.
     return system.f_bavail * system.f_frsize >= MIN_FREE_BYTES and not system.f_flag & NO_EXECUTION
 
 

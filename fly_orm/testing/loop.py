@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, with timers precise to a fraction of a millisecond."""
+"""An event loop on a thread of its own, with timers that are precise to a fraction of a millisecond."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Result = TypeVar("Result")
 
 
 class PreciseSelector(selectors.DefaultSelector):
-    """The platform's selector, without epoll's rounding of every timeout to the next whole millisecond."""
+    """The platform's selector; epoll's would round every timeout up to a whole millisecond."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """The ready files, after at most ``timeout`` seconds."""
+        """The files that are ready, after at most ``timeout`` seconds."""
         fileno = getattr(self, "fileno", None)
         if fileno and timeout and timeout > 0 and fileno() < _FD_SETSIZE:
-            # select() waits to the microsecond, and the selector is itself a file that it can wait for.
+            # select() has microseconds, and the selector is itself a file that it can wait for.
             select.select([fileno()], [], [], timeout)
             timeout = 0
         return super().select(timeout)
@@ -29,7 +29,7 @@ _FD_SETSIZE = 1024
 
 
 class LoopThread:
-    """A running event loop, for use by other threads."""
+    """A running event loop that other threads give work to."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.SelectorEventLoop(PreciseSelector())
@@ -38,11 +38,11 @@ class LoopThread:
 
     @property
     def running(self) -> bool:
-        """Whether the loop can be given work."""
+        """Whether the loop accepts work."""
         return self._thread.is_alive()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """What ``work`` returns or raises, done in the loop's thread; RuntimeError once closed."""
+        """The result of a coroutine that runs on the loop's thread; RuntimeError after :meth:`close`."""
         if not self.running:
             work.close()
             raise RuntimeError(f"the {self._thread.name} is closed")

@@ -1,21 +1,16 @@
-"""The weather on the WAN: what all of its links have in common."""
+"""The state of the network between two places, which applies to every connection through it."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from .address import SocketAddress
 
-if TYPE_CHECKING:
-    from .faults import Fault
-    from .link import Link
-
 
 class Weather(enum.Enum):
-    """What happens to every byte until somebody heals the WAN."""
+    """What happens to every byte until the WAN is healed."""
 
     FAIR = "delivered"
     CUT = "connections are dropped and refused"
@@ -25,18 +20,10 @@ class Weather(enum.Enum):
 
 @dataclass(kw_only=True)
 class Network:
-    """State shared by the links of one WAN; only its loop's thread changes it."""
+    """The state of one WAN. Only the thread of its loop changes it."""
 
     loop: asyncio.AbstractEventLoop
     target: SocketAddress
     rtt: float
+    """Seconds that a round trip takes."""
     weather: Weather = Weather.FAIR
-    fault: Fault | None = None
-    links: set[Link] = field(default_factory=set)
-    connections: int = 0
-    round_trips: int = 0
-
-    def take_fault(self) -> Fault | None:
-        """The fault that the request arriving now meets, if one was ordered."""
-        fault, self.fault = self.fault, None
-        return fault

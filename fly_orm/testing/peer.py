@@ -1,6 +1,6 @@
-"""The other process in the tests of a transport. It imports the transport, and nothing of pytest.
+"""The other process in the tests of a transport. It imports the transport, but not pytest.
 
-It says on its output what it has done, a line at a time, and ends when its input does.
+It prints what it has done, a line at a time, and ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from fly_orm.deadline import Deadline
 from fly_orm.registry import build_transport
 from fly_orm.settings import Settings
 
-#: The request that is never answered.
+#: A request that is never answered.
 HOLD = b"hold"
 
 
 class Responder:
-    """Answers every request with the id of its process, but for the one that is held."""
+    """Answers every request with the id of its process, except HOLD."""
 
     trusted = True
 
@@ -36,7 +36,10 @@ class Responder:
 
 
 def main(factory: str, options: str, action: str, address: str, request: str = "") -> None:
-    """Serve at the address, or connect to it, until the input ends. ``options`` are the transport's, as JSON."""
+    """Serve at the address, or connect to it and send a request, until the standard input ends.
+
+    ``options`` are the transport's, as JSON.
+    """
     transport = build_transport(_load(factory), Settings(transport_options=json.loads(options)))
     if action == "serve":
         server = transport.serve(address, lambda peer: Responder())
@@ -47,7 +50,7 @@ def main(factory: str, options: str, action: str, address: str, request: str = "
         if request:
             channel.exchange(request.encode(), Deadline.after(60))
     sys.stdin.read()
-    os._exit(0)  # whatever threads the transport has left
+    os._exit(0)  # threads of the transport may still be running
 
 
 def _load(factory: str) -> Any:

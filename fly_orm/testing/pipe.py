@@ -5,31 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from .endpoint import Endpoint
 from .network import Network, Weather
 
-if TYPE_CHECKING:
-    from .link import End
-
-#: Bytes on their way in one direction before no more of them are read.
+#: The most bytes under way in one direction; beyond that, no more are read from the source.
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 
 
 class Pipe:
-    """Delivers what comes from ``source`` to ``sink``, each chunk half a round trip after it came.
+    """Delivers every chunk from ``source`` to ``sink`` half a round trip after it arrived.
 
-    Chunks are pipelined: any number are under way at once, so the delay does not limit the throughput. Their order
-    is kept even when the delay is shortened meanwhile.
+    Any number of chunks are under way at once, so the delay does not limit the throughput. They keep their order even
+    if the delay becomes shorter meanwhile.
     """
 
     def __init__(
-        self, network: Network, source: End, sink: End, *, opens_at: float, progressed: Callable[[Pipe], None]
+        self, network: Network, source: Endpoint, sink: Endpoint, *, opens_at: float, progressed: Callable[[Pipe], None]
     ) -> None:
-        #: How many chunks have come, and how many have been delivered.
         self.pushed = self.delivered = 0
-        #: Whether the end of the stream has been delivered.
+        """How many chunks have arrived, and how many have been delivered."""
         self.ended = False
+        """Whether the end of the stream has been delivered."""
         self._network = network
         self._source = source
         self._sink = sink
@@ -41,7 +38,7 @@ class Pipe:
 
     @property
     def empty(self) -> bool:
-        """Whether everything that came has been taken by the sink."""
+        """Whether the sink has accepted everything that has arrived."""
         return not self._under_way and self._sink.writable
 
     def push(self, chunk: bytes) -> None:
@@ -56,11 +53,11 @@ class Pipe:
         self._send(0, self._finish)
 
     def hang_up(self) -> None:
-        """Send on its way that the source is gone altogether."""
+        """Send the news that the source has disconnected on its way."""
         self._send(0, self._sink.abort)
 
     def deliver(self) -> None:
-        """Deliver what is due, and come back for the rest."""
+        """Deliver what is due, and set a timer for the rest."""
         self._cancel_timer()
         now = self._network.loop.time()
         progress = False
@@ -75,7 +72,7 @@ class Pipe:
             self._progressed(self)
 
     def clear(self) -> None:
-        """Forget what is under way."""
+        """Drop everything that is under way."""
         self._cancel_timer()
         self._under_way.clear()
         self._bytes = 0

@@ -1,4 +1,4 @@
-"""What the operating system knows about other processes."""
+"""Asks the operating system about other processes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def children(pid: int) -> set[int]:
-    """The processes that ``pid`` has started and that have not ended."""
+    """The child processes of ``pid`` that have not ended."""
     return {child for child, parent in _living() if parent == pid}
 
 
 def living(pids: set[int]) -> set[int]:
-    """Those of ``pids`` that have not ended; one that nobody has waited for yet has."""
+    """Those of ``pids`` that have not ended. A zombie, which nobody has waited for yet, has ended."""
     return pids & {pid for pid, _ in _living()}
 
 
@@ -27,9 +27,9 @@ def _living() -> Iterator[tuple[int, int]]:
 def _from_proc() -> Iterator[tuple[str, str, str]]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            # The program's name, in parentheses, may itself hold spaces and parentheses.
+            # The name of the program, in parentheses, may itself contain spaces and parentheses.
             state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it has ended since
+        except OSError:  # the process has ended meanwhile
             continue
         yield entry.name, parent, state
 

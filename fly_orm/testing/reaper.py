@@ -1,7 +1,7 @@
-"""A program that outlives the process it serves by a moment, to stop its servers and remove its folder.
+"""A program that stops the servers of another process and removes its folder, when that process ends.
 
-Run as ``python reaper.py FOLDER [UID GID]``; it acts as soon as its standard input says anything or ends, and the
-latter happens however the other process ends, SIGKILL included. It imports nothing of fly_orm, so as to start quickly.
+It is run as ``python reaper.py FOLDER [UID GID]``, and acts when it reads anything from its standard input or when that
+ends, which happens however the other process ends, SIGKILL included. It imports nothing of fly_orm, to start quickly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-#: The file in the folder that every program at work there holds a shared lock on.
+#: The file in the folder on which every program that works there holds a shared lock.
 IN_USE = "in-use"
 QUIT_TIMEOUT = 10.0
 KILL_TIMEOUT = 5.0
@@ -28,7 +28,7 @@ _IPC_RMID = 0
 
 
 def main(folder: Path, account: list[int]) -> None:
-    """Wait for the end of the other process, then leave nothing behind."""
+    """Wait for the end of the other process, then stop its servers and remove the folder."""
     sys.stdin.buffer.read(1)
     lock_files = [path / "postmaster.pid" for path in folder.iterdir() if path.is_dir()]
     with (folder / IN_USE).open("ab") as file:
@@ -44,7 +44,7 @@ def main(folder: Path, account: list[int]) -> None:
 
 
 def _give_up_root(account: list[int]) -> None:
-    """Become the servers' user, so that nothing they have written can turn root's powers on anybody else."""
+    """Become the servers' user, so that root's powers cannot be turned on others by what the servers have written."""
     if account:
         uid, gid = account
         os.setgroups([])
@@ -53,14 +53,14 @@ def _give_up_root(account: list[int]) -> None:
 
 
 def _stop_servers(lock_files: list[Path], in_use: int) -> None:
-    """End every program at work in the folder: servers at once but tidily, or by force; others end by themselves."""
+    """End every program that works in the folder: servers with SIGQUIT, then SIGKILL; others end by themselves."""
     for number, timeout in ((signal.SIGQUIT, QUIT_TIMEOUT), (signal.SIGKILL, KILL_TIMEOUT)):
         deadline = time.monotonic() + timeout
         while not _free(in_use) and time.monotonic() < deadline:
             _signal_servers(lock_files, number)
             time.sleep(POLL_INTERVAL)
     for lines in _contents(lock_files):
-        with suppress(IndexError, ValueError):  # a crash leaves the segment, and macOS has room for 32
+        with suppress(IndexError, ValueError):  # a crash leaves the shared memory behind, and macOS allows 32 of them
             ctypes.CDLL(None).shmctl(int(lines[_LINE_SHARED_MEMORY].split()[1]), _IPC_RMID, None)
 
 
@@ -76,12 +76,12 @@ def _signal_servers(lock_files: list[Path], number: int) -> None:
     for lines in _contents(lock_files):
         with suppress(IndexError, ValueError, ProcessLookupError):
             pid = int(lines[_LINE_PID])
-            if pid > 0:  # negative is initdb's own server, which is soon done
+            if pid > 0:  # it is negative for the server that initdb runs, which ends soon
                 os.kill(pid, number)
 
 
 def _contents(lock_files: list[Path]) -> Iterator[list[str]]:
-    """The lines of each of the files that exists."""
+    """The lines of each file that exists."""
     for path in lock_files:
         with suppress(FileNotFoundError):
             yield path.read_text().splitlines()

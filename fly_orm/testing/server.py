@@ -1,4 +1,4 @@
-"""One Postgres server."""
+"""A Postgres server for tests."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 POLL_INTERVAL = 0.002
 
-#: What each way of stopping is to Postgres (manual, section 18.5).
+#: The signal for each shutdown mode (Postgres manual, section "Shutting Down the Server").
 STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 _LINE_STATUS = 7  # of postmaster.pid, counted from 0 (src/include/utils/pidfile.h in Postgres' source)
 
 
 class Server:
-    """A Postgres server that can be reached through a Unix socket, as a superuser and without a password."""
+    """A Postgres server that is reached through a Unix socket, as a superuser without a password.
+
+    ``name`` is what errors call it, ``data`` its data folder, ``log`` its log file, ``host`` the folder of its socket.
+    """
 
     def __init__(self, software: Software, *, name: str, data: Path, log: Path, host: str, port: int) -> None:
         self.name = name
@@ -45,21 +48,21 @@ class Server:
         return f"<Server {self.name}, {'running' if self.running else 'not running'}, {self.dsn()}>"
 
     def params(self, dbname: str = USER) -> dict[str, Any]:
-        """The keywords with which ``psycopg2.connect`` reaches the database ``dbname`` on this server."""
+        """The keyword arguments with which ``psycopg2.connect`` reaches a database on this server."""
         return {"host": self.host, "port": self.port, "user": USER, "dbname": dbname}
 
     def dsn(self, dbname: str = USER) -> str:
-        """The same as a libpq connection string."""
+        """The same as :meth:`params`, as a libpq connection string."""
         return str(make_dsn(**self.params(dbname)))
 
     def connect(self, dbname: str = USER) -> connection:
-        """A new connection, in autocommit."""
+        """A new connection, in autocommit mode."""
         con: connection = psycopg2.connect(**self.params(dbname))
         con.autocommit = True
         return con
 
     def query(self, sql: str, *parameters: object) -> Any:
-        """The first column of the first row that ``sql`` gives on a connection of its own; None without a row."""
+        """The first column of the first row of a query on a connection of its own; None if there is no row."""
         con = self.connect()
         try:
             with con.cursor() as cursor:
@@ -76,11 +79,15 @@ class Server:
 
     @property
     def pid(self) -> int | None:
-        """The main process of the running server."""
+        """The id of the server's main process; None if the server does not run."""
         return self._process.pid if self._process and self.running else None
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
-        """Start the server; it accepts queries when this returns. RuntimeError, with its log, if it does not."""
+        """Start the server, which accepts queries when this returns.
+
+        RuntimeError, with the end of the server's log, if it does not within ``timeout`` seconds. Does nothing if the
+        server is running.
+        """
         if self.running:
             return
         with self.log.open("ab") as log:
@@ -94,10 +101,10 @@ class Server:
             sleep(POLL_INTERVAL)
 
     def stop(self, mode: str = "fast", timeout: float = STOP_TIMEOUT) -> None:
-        """Stop the server in one of Postgres' three ways; TimeoutError if it still runs after ``timeout`` seconds.
+        """Stop the server; TimeoutError if it is still running after ``timeout`` seconds.
 
-        ``smart`` waits for the clients to leave, ``fast`` disconnects them, ``immediate`` does so without writing a
-        checkpoint. A primary waits in the first two until its replica has received everything.
+        mode: ``smart`` waits until the clients have disconnected, ``fast`` disconnects them, and ``immediate`` does so
+        without writing a checkpoint. In the first two modes, a primary waits until its replica has received everything.
         """
         number = STOP_SIGNALS[mode]
         if self._process is None or not self.running:
@@ -109,27 +116,27 @@ class Server:
             raise TimeoutError(f"the {self.name} did not stop ({mode}) within {timeout:g} s; see {self.log}") from None
 
     def kill(self) -> None:
-        """Make the server crash: SIGKILL to its main process and to all of its children, which nothing survives."""
+        """Make the server crash: send SIGKILL to its main process and all of its children."""
         if self._process is None or not self.running:
             return
         pid = self._process.pid
-        self._process.send_signal(signal.SIGSTOP)  # it would start new children meanwhile
+        self._process.send_signal(signal.SIGSTOP)  # otherwise it would start new children meanwhile
         workers = children(pid)
         for victim in (pid, *workers):
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
         self._process.wait()
-        while living(workers):  # it cannot be restarted before
+        while living(workers):  # the server cannot be started again before
             sleep(POLL_INTERVAL)
 
     def restart(self, mode: str = "fast") -> None:
-        """Stop the server, if it runs, and start it."""
+        """Stop the server, if it is running, and start it."""
         self.stop(mode)
         self.start()
 
     def _ready(self, pid: int) -> bool:
         lines = self._lock_file()
-        # The lock file of a server that crashed is still there at first.
+        # At first, the lock file can be that of an earlier server that crashed.
         return len(lines) > _LINE_STATUS and lines[0] == str(pid) and lines[_LINE_STATUS].strip() == "ready"
 
     def _lock_file(self) -> list[str]:

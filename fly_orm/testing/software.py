@@ -1,4 +1,4 @@
-"""PostgreSQL's programs, ready to be run as the right user."""
+"""Runs PostgreSQL's programs as the right user."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .folder import Folder
 
 @dataclass(frozen=True, kw_only=True)
 class Software:
-    """A folder of programs, and the one that they work in."""
+    """PostgreSQL's programs, and the folder that they work in."""
 
     programs: Path
     folder: Folder
 
     def start(self, program: str, *arguments: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
-        """The running ``program``, in a session of its own and without this process's environment."""
+        """Start a program, in a session of its own and without this process's environment."""
         account = self.folder.account
         with self.folder.in_use() as file:
             return subprocess.Popen(  # noqa: S603
@@ -32,14 +32,14 @@ class Software:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder.path,
-                env={"PATH": os.defpath, "LC_ALL": "C"},  # PGHOST, PGOPTIONS and the like are the caller's
-                start_new_session=True,  # Ctrl-C is for the tests
+                env={"PATH": os.defpath, "LC_ALL": "C"},  # not the caller's PGHOST, PGOPTIONS and the like
+                start_new_session=True,  # Ctrl-C goes to the tests only
                 pass_fds=[file],
                 **(account.popen_options if account else {}),
             )
 
     def run(self, program: str, *arguments: str) -> None:
-        """Run ``program`` to its end; RuntimeError, with what it said, if it fails."""
+        """Run a program to its end; RuntimeError, with its output, if it fails."""
         process = self.start(program, *arguments, output=subprocess.PIPE)
         said, _ = process.communicate()
         if process.returncode:
@@ -47,7 +47,10 @@ class Software:
 
 
 def install(binaries: Binaries, folder: Folder) -> Software:
-    """The software that runs ``binaries`` as the folder's account, copied into the folder if that cannot reach them."""
+    """The programs, ready to run as the folder's account.
+
+    They are copied into the folder if the account cannot reach the originals. ConfigurationError if that does not help.
+    """
     software = Software(programs=binaries.folder, folder=folder)
     if folder.account is None or _works(software):
         return software
@@ -55,7 +58,7 @@ def install(binaries: Binaries, folder: Folder) -> Software:
     if not _works(copied):
         raise ConfigurationError(
             f"PostgreSQL does not run as root, and the user 'nobody' can neither reach {binaries.folder} nor run a "
-            "copy of it: use another user, or set PG_BIN to a folder that everybody can read"
+            "copy of it; run the tests as another user, or set PG_BIN to a folder that every user can read"
         )
     return copied
 
@@ -86,7 +89,7 @@ def _copy(programs: Path, folder: Folder) -> Path:
 
 
 def _let_read(copy: Path) -> None:
-    """Undo a strict umask of whoever installed the original: who can enter the folder can read the copy."""
+    """Let every user who can enter the folder read the copy, even if the original was installed with a strict umask."""
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
