@@ -74,9 +74,24 @@ class Hunter:
         served = fly_orm.why()
         self.reads += 1
         self.local += served is not None and served.route is fly_orm.Route.LOCAL  # None on the primary itself
-        if value < self.seen[key]:
+        if value < self.seen[key] and not self.is_late_on_the_primary(key, served):
             self.stale.append((key, value, self.seen[key], served))
         self.seen[key] = max(value, self.seen[key])
+
+    def is_late_on_the_primary(self, key, served):
+        """Whether the primary shows at once what a replica has shown, if it does not yet.
+
+        Postgres flushes a commit, which replicas then replay, an instant before the primary itself shows it.
+        """
+        if served is None or served.route is not fly_orm.Route.PRIMARY:
+            return False
+        last = Deadline.after(1)
+        with fly_orm.primary():
+            while not last.expired:
+                (value,) = self.db.execute_sql("SELECT value FROM counter WHERE key = %s", (key,)).fetchone()
+                if value >= self.seen[key]:
+                    return True
+        return False
 
     def grow(self, key):
         sql = "UPDATE counter SET value = value + 1 WHERE key = %s RETURNING value"
