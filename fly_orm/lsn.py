@@ -1,4 +1,4 @@
-"""A position in Postgres' write-ahead log."""
+"""Postgres' log sequence numbers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import re
 
 _TEXT = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
-#: Size of a write-ahead-log page with Postgres' default build (Postgres manual, ``wal_block_size``).
+#: The size of a WAL page in Postgres' default build (Postgres manual, ``wal_block_size``).
 WAL_PAGE_BYTES = 8192
 
 
 class LSN(int):
     """A log sequence number: the byte offset of a position in the write-ahead log.
 
-    LSNs of one timeline order as integers do; those of two timelines do not compare. The text form is that of the
-    ``pg_lsn`` type (Postgres manual, section 8.20).
+    LSNs of one timeline compare as integers. LSNs of two timelines cannot be compared, see
+    :class:`fly_orm.position.Position`. The text form is that of Postgres' type ``pg_lsn`` (Postgres manual, section
+    "pg_lsn Type").
     """
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> LSN:
-        """The LSN written as Postgres writes it, ``'0/3001148'``; ValueError for anything else."""
+        """The LSN that ``text`` denotes in Postgres' notation, such as ``'0/3001148'``; ValueError for other texts."""
         match = _TEXT.fullmatch(text)
         if match is None:
             raise ValueError(f"not an LSN: {text!r} (expected two hexadecimal numbers, as in '0/3001148')")
@@ -36,9 +37,9 @@ class LSN(int):
 
     @property
     def ends_page(self) -> bool:
-        """Whether this position is a page boundary, where the record before it may be incomplete on disk."""
+        """Whether this is a page boundary. A flush position there can lie inside a record that is not complete."""
         return self % WAL_PAGE_BYTES == 0
 
 
-#: Later than every position there will ever be.
+#: Greater than every LSN that a server will reach.
 UNKNOWN_LSN = LSN(2**64 - 1)

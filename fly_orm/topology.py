@@ -1,4 +1,4 @@
-"""Regions and the nodes in them, as values."""
+"""Regions, and the nodes in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One application process that serves requests, at an address of the transport in use."""
+    """An application process that serves requests, at an address of the transport in use."""
 
     region: str
     address: str
@@ -21,29 +21,35 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """Where this process runs and where the primary is, by name. The database itself says what it is."""
+    """The names of the region of this process and of the primary region.
+
+    They say where things run. Whether a server is the primary or a replica, the server itself says.
+    """
 
     region: str
     primary_region: str | None
 
     @property
     def is_primary(self) -> bool:
-        """Whether this is the primary region; with none configured, every region is."""
+        """Whether this process runs in the primary region. If none is configured, every region is the primary one."""
         return self.primary_region in (None, self.region)
 
 
 def parse_nodes(text: str) -> Mapping[str, tuple[Node, ...]]:
-    """The nodes of each region written as ``"syd=[::1]:7654 127.0.0.1:7655, lax=host:7654"``."""
+    """The nodes of each region, from a text such as ``"syd=[::1]:7654 127.0.0.1:7655, lax=host:7654"``.
+
+    ConfigurationError if the text is malformed.
+    """
     nodes: dict[str, tuple[Node, ...]] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         region, equals, addresses = part.partition("=")
         region = region.strip()
         if not equals or not region or not addresses.split():
             raise ConfigurationError(
-                f"FLY_ORM_NODES: {part!r} does not say which addresses a region has; write REGION=ADDRESS [ADDRESS …], "
-                "regions separated by commas, as in 'syd=[::1]:7654 127.0.0.1:7655, lax=10.0.0.7:7654'"
+                f"FLY_ORM_NODES: {part!r} is not of the form REGION=ADDRESS [ADDRESS …]; separate regions by commas, "
+                "as in 'syd=[::1]:7654 127.0.0.1:7655, lax=10.0.0.7:7654'"
             )
         if region in nodes:
-            raise ConfigurationError(f"FLY_ORM_NODES: region {region!r} is given twice; list its addresses together")
+            raise ConfigurationError(f"FLY_ORM_NODES: region {region!r} appears twice; list its addresses together")
         nodes[region] = tuple(Node(region=region, address=address) for address in addresses.split())
     return nodes

@@ -77,7 +77,7 @@ def test_nodes_without_region_or_address_are_refused(text):
 
 
 def test_a_region_given_twice_is_refused():
-    with pytest.raises(errors.ConfigurationError, match="given twice"):
+    with pytest.raises(errors.ConfigurationError, match="appears twice"):
         parse_nodes("syd=a:1, syd=b:1")
 
 
