@@ -68,9 +68,9 @@ class Adapter(Protocol):
     def router_of(self, database: Any) -> Router | None:
         """The router of an object that has been wrapped; None if it has none."""
 
-    @abstractmethod
     def why_unrouted(self, database: Any) -> str:
-        """Why an object that has been wrapped has no router, as the text of an error for whoever wants to serve it."""
+        """Why an object that has been wrapped has no router, as the message for a caller who wants to serve it."""
+        return f"this {type(database).__name__} is not a database that fly_orm can route or serve"
 
     def type_handlers(self) -> Sequence[TypeHandler]:
         """What encodes instances of the library's classes, such as models, as arguments and results of functions."""

@@ -114,6 +114,7 @@ def test_an_object_that_no_adapter_knows_is_refused_with_those_that_there_are(wr
     for function in (fly_orm.wrap, fly_orm.serve):
         with pytest.raises(fly_orm.ConfigurationError, match=rf"no adapter wraps a {kind}; {known}"):
             function(wrong)
+    assert (ROOT / "docs" / "adapters.md").exists()
 
 
 def test_without_any_adapter_the_installation_is_at_fault(monkeypatch):
