@@ -1,12 +1,16 @@
-"""The interface that carries opaque bytes between nodes. A plug-in implements these few methods and nothing else.
+"""The interface that carries opaque bytes between nodes, and what its implementations need besides.
 
 Authentication, encoding, sessions and retries belong to the core and work over every transport. A transport never
-repeats a request. :class:`fly_orm.testing.TransportContract` tests all that is said here, and docs/transports.md shows
-how to write one. Each exchange has one of three outcomes, and telling them apart is a transport's main duty:
+repeats a request. :class:`fly_orm.testing.TransportContract` tests everything that this module says, and
+docs/transports.md shows how to write a transport. Each exchange has one of three outcomes, and telling them apart is a
+transport's main duty:
 
 * a reply;
 * :class:`~fly_orm.errors.NotDelivered`: the request was certainly not executed, so another node may be tried;
-* :class:`~fly_orm.errors.OutcomeUnknown`: it may have executed.
+* :class:`~fly_orm.errors.OutcomeUnknown`: it may have been executed.
+
+The entry point (group ``fly_orm.transports``) refers to the factory of the :class:`Transport`, a class or a function.
+The core calls it with the :class:`~fly_orm.settings.Settings` of the process if it takes an argument.
 """
 
 from __future__ import annotations
@@ -34,36 +38,37 @@ __all__ = [
     "parse_options",
 ]
 
-#: What the seal of a message and the transport may add to its size.
+#: The most that the core's seal and the transport may add to the size of a message.
 OVERHEAD_BYTES = 1024
-#: No request or reply is longer than this.
+#: The longest request or reply that a transport carries, with the seal.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-#: Nor is one of a peer that has not proven yet that it holds the secret.
+#: The longest message of a stranger, a peer that has not proven yet that it holds the secret.
 STRANGER_MAX_MESSAGE_BYTES = 1024
-#: Such a peer is disconnected after so many seconds.
+#: Seconds after which a stranger is disconnected.
 STRANGER_TIMEOUT = 5.0
 
 
 class Channel(Protocol):
-    """A connection to one process of a node. One caller at a time uses it; another thread may, later."""
+    """A connection to one process of a node. One caller at a time uses it, each perhaps on another thread."""
 
     def exchange(self, request: bytes, deadline: Deadline) -> bytes:
         """The reply to ``request``. Every exchange on a channel reaches the same process.
 
         After any exception (NotDelivered, OutcomeUnknown, or one that interrupted the caller) the channel is of no
-        further use: it delivers nothing more, and raises NotDelivered. A later reply to this request must never be
-        taken for the reply to another. Nor is it of any use in a process forked since it was opened.
+        further use: it delivers nothing, and raises NotDelivered. A late reply must never be taken for the reply to
+        another request. The channel is of no use either in a process that was forked after it was opened.
 
-        NotDelivered has to be certain even if a signal handler raises, in the middle, what a connection raises, such as
-        a TimeoutError.
+        NotDelivered has to be certain even if a signal handler raises, at any point, an exception such as TimeoutError
+        that a connection raises as well.
         """
         ...
 
     def close(self) -> None:
-        """Close the connection; the peer notices. May be called twice, and never raises.
+        """Close the connection, which the peer notices. May be called twice, and never raises.
 
-        Called from another thread, it ends the exchange that is under way there, with OutcomeUnknown.
-        In a process forked since the channel was opened it only lets go of it: the parent's connection stays usable.
+        When called from another thread, it ends the exchange in progress with OutcomeUnknown. In a process that was
+        forked after the channel was opened, it only releases what that process holds: the parent's connection stays
+        usable. The same goes for a channel that such a process drops.
         """
         ...
 
@@ -73,23 +78,23 @@ class Responder(Protocol):
 
     @property
     def trusted(self) -> bool:
-        """Whether the peer has proven that it holds the secret; until then the limits for strangers apply.
+        """Whether the peer has proven that it holds the secret. Until then, the limits for strangers apply.
 
-        Asked when the channel is accepted and after each reply.
+        The transport asks when it accepts the channel, and after each reply.
         """
         ...
 
     def respond(self, request: bytes) -> bytes | None:
         """The reply to send, or None to send nothing and drop the connection. Never raises.
 
-        Called for one request at a time, in the order in which they came.
+        Called for one request at a time, in the order in which they arrive.
         """
         ...
 
     def gone(self) -> None:
-        """The peer is gone or the connection is being closed. Called once, perhaps while ``respond`` runs.
+        """The peer is gone, or the connection is being closed. Called once, perhaps while ``respond`` runs.
 
-        Returns soon, and does not wait for ``respond`` to end.
+        Returns soon, without waiting for ``respond`` to end.
         """
         ...
 
@@ -103,22 +108,25 @@ class Server(Protocol):
 
     @property
     def address(self) -> str:
-        """The address as it was given, with the port that was really bound."""
+        """The address as it was given, with the port that was actually bound."""
         ...
 
     def close(self, drain_timeout: float) -> None:
-        """Stop accepting, let the requests being answered finish for up to ``drain_timeout`` seconds, then disconnect.
+        """Stop accepting, let requests in progress finish for up to ``drain_timeout`` seconds, then disconnect.
 
-        Every responder's ``gone`` has been called when this returns. May be called twice.
+        When this returns, every responder's ``gone`` has been called. May be called twice.
         """
         ...
 
 
 class Transport(Protocol):
-    """Opens and accepts channels. Made once per process, without arguments, by the entry point."""
+    """Opens and accepts channels. Any thread may call.
+
+    Made from the settings: once per process for its requests, and once for each call of :func:`fly_orm.serve`.
+    """
 
     def connect(self, address: str, deadline: Deadline) -> Channel:
-        """A channel to the node at ``address``; NotDelivered if none can be opened in time.
+        """A channel to the node at ``address``; NotDelivered if none can be opened by the deadline.
 
         ConfigurationError if the address is malformed.
         """
@@ -127,7 +135,7 @@ class Transport(Protocol):
     def serve(self, listen: str, accept: Accept) -> Server:
         """Listen at ``listen`` in the background, and give each accepted channel the responder that ``accept`` makes.
 
-        ConfigurationError if the address is malformed or cannot be bound.
+        ConfigurationError if the address is malformed, or if the transport cannot listen there.
         """
         ...
 

@@ -11,18 +11,18 @@ from .lsn import LSN
 class LSNWaiter(Protocol):
     """Waits for one replica. Any number of threads may wait at once.
 
-    The entry point is called with a function without arguments that opens another psycopg2 connection to the replica,
-    in autocommit mode.
+    The entry point (group ``fly_orm.waiters``) is called with a function that takes no arguments and opens a new
+    psycopg2 connection to the replica, in autocommit mode.
     """
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
-        """The replica's replay LSN once it is at least ``lsn``.
+        """The replica's replay LSN, as soon as it is at least ``lsn``.
 
-        ReplicationTimeout if it is not by the deadline, or cannot be asked; NotAReplica if the server is not in
-        recovery. Neither says anything against the write, which is committed.
+        ReplicationTimeout if it is not by the deadline, or if the replica cannot be asked; NotAReplica if the server is
+        not in recovery. In both cases the write is committed all the same.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections; a wait that is under way fails with ReplicationTimeout."""
+        """Close the connections. A wait in progress fails with ReplicationTimeout."""
         ...

@@ -1,4 +1,4 @@
-"""Close, on either side: what is under way, and who is told."""
+"""Closing, on either side: what becomes of requests in progress, and who is told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, goes_on, in_thread, resu
 
 
 class Endings(Setting):
-    """What close makes true."""
+    """What holds once a channel or a server is closed."""
 
     def test_closing_a_channel_reports_the_peer_gone_once(self, node: Node) -> None:
         channel = node.serve().connect()

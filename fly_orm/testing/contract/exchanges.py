@@ -1,4 +1,4 @@
-"""A request gets its own reply, from one and the same process."""
+"""Each request gets its own reply, always from the same process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fly_orm.transport import MAX_MESSAGE_BYTES
 from .setting import Setting
 from .tools import SOON, Node, Recorder, ask, soon, within
 
-#: Channels that are used at the same time.
+#: Channels in use at the same time.
 CHANNELS = 40
 
 
@@ -83,7 +83,7 @@ class Exchanges(Setting):
     def test_an_address_that_others_can_connect_to_is_not_local(self, node: Node) -> None:
         assert node.transport.is_local(node.serve().server.address) in (True, False)
         named = self.remote_addresses or not self.crosses_processes
-        assert named, "say in remote_addresses to which addresses other machines may be able to connect"
+        assert named, "list in remote_addresses some addresses that other machines may be able to connect to"
         for address in self.remote_addresses:
             assert node.transport.is_local(address) is False, address
 

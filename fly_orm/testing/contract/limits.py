@@ -1,4 +1,4 @@
-"""What is too long, and what strangers may do."""
+"""Messages that are too long, and what strangers may do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tools import SOON, Node, ask, until
 
 
 class Limits(Setting):
-    """Nobody costs more than was agreed."""
+    """What no peer may exceed."""
 
     def test_a_request_over_the_limit_is_not_delivered(self, node: Node) -> None:
         channel = node.serve().connect()
@@ -46,7 +46,7 @@ class Limits(Setting):
         ask(channel, b"proof")
         assert ask(channel, b"x" * 100_000) == b"x" * 100_000
 
-    def test_a_stranger_is_disconnected_after_a_while_and_who_is_trusted_is_not(self, node: Node) -> None:
+    def test_a_stranger_is_disconnected_after_a_while_and_a_trusted_peer_is_not(self, node: Node) -> None:
         if not self.crosses_processes:
             pytest.skip("the transport stays within one process, where there are no strangers")
         node.serve(trusted=False)

@@ -1,4 +1,4 @@
-"""Reply, NotDelivered or OutcomeUnknown: what is said of a request is true, and said in time."""
+"""Reply, NotDelivered or OutcomeUnknown: what the caller learns is true, and comes in time."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ from fly_orm.transport import Channel
 from .setting import Setting
 from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, soon, until, within
 
-#: A deadline that has passed is noticed within so many seconds.
+#: Seconds within which a deadline that has passed is noticed.
 SLACK = 2.0
 
-
-#: How often a request is interrupted while it is sent, and how long it is.
+#: How often a request is interrupted while it is being sent, and how long it is.
 INTERRUPTIONS = 150
 LONG_BYTES = 2 * 1024 * 1024
 
 
 class Interrupted(BaseException):
-    """Such as gevent.Timeout or KeyboardInterrupt."""
+    """Stands for gevent.Timeout or KeyboardInterrupt."""
 
 
 @contextmanager
 def interrupted_when(event: threading.Event) -> Iterator[None]:
-    """A block, on the main thread, that is interrupted once the event has happened."""
+    """A block, on the main thread, that is interrupted once the event is set."""
     main = threading.main_thread().ident
     assert threading.get_ident() == main, "signals are handled on the main thread only"
 
@@ -56,7 +55,7 @@ def interrupted_when(event: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def timed_out_after(seconds: float) -> Iterator[None]:
-    """A block, on the main thread, that a TimeoutError interrupts, unless it ends before."""
+    """A block, on the main thread, that a TimeoutError interrupts unless it ends before that."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise TimeoutError("of the application")
@@ -104,7 +103,7 @@ class Outcomes(Setting):
         channel = node.serve(Held()).connect()
         ask_in_vain(channel, 0.2)
         node.gone(self.notice_timeout)
-        assert node.responder.replied == 0, "gone() was to be called while respond() runs"
+        assert node.responder.replied == 0, "gone() should be called while respond() runs"
 
     def test_a_reply_that_comes_too_late_is_never_anothers_reply(self, node: Node) -> None:
         held = Held()
@@ -134,7 +133,7 @@ class Outcomes(Setting):
         assert node.requests == [b"write"]
 
     def test_what_is_not_delivered_is_not_executed_whatever_interrupts_the_caller(self, node: Node) -> None:
-        """An alarm may raise what a socket does, when the last bytes have just been sent."""
+        """A signal handler may raise what a socket raises, just after the last bytes were sent."""
         if not self.crosses_processes:
             pytest.skip("the transport stays within one process, where nothing is sent")
         node.serve(lambda request: b"")
@@ -162,13 +161,13 @@ class Outcomes(Setting):
             ask(channel, b"bad", HELD_TIMEOUT)
         assert time.monotonic() - began < self.notice_timeout
         node.gone(self.notice_timeout)
-        assert node.requests == [b"bad"], "nothing was to be sent again"
+        assert node.requests == [b"bad"], "nothing should be sent again"
         with pytest.raises(NotDelivered):
             ask(channel, b"next")
 
 
 def ask_in_vain(channel: Channel, timeout: float) -> None:
-    """The exchange of a request that the server is holding ends in time, with an unknown outcome."""
+    """Send a request that the server holds back; the exchange ends in time, with an unknown outcome."""
     began = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         within(timeout + SOON, channel.exchange, b"write", Deadline.after(timeout))

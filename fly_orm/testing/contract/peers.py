@@ -1,4 +1,4 @@
-"""The death of a process is noticed by the other, and other processes at the same address do not take its place."""
+"""The death of a process is noticed by its peer, and no other process at the same address takes its place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Peers(Setting):
         assert node.responder.gone_calls == 0
         client.kill()
         node.gone(self.notice_timeout)
-        assert node.responder.replied == 0, "gone() was to be called while respond() runs"
+        assert node.responder.replied == 0, "gone() should be called while respond() runs"
 
     def test_the_death_of_a_server_that_is_answering_leaves_the_outcome_unknown(
         self, node: Node, processes: Processes
@@ -83,5 +83,5 @@ class Peers(Setting):
         servers.append(processes.serve(servers[0].line))
         channels = [node.connect(servers[0].line) for _ in range(20)]
         answers = [[ask(channel, b"who?") for channel in channels] for _ in range(5)]
-        assert all(each == answers[0] for each in answers), "a channel went from one process to another"
+        assert all(each == answers[0] for each in answers), "a channel moved from one process to another"
         assert set(answers[0]) == {b"%d" % server.pid for server in servers}

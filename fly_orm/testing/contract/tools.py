@@ -1,4 +1,4 @@
-"""What the tests of a transport share: responders that remember, a node that serves, and patience with a limit."""
+"""What the tests of a transport share: a recording responder, a node that serves, and waits with a limit."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from fly_orm.transport import Channel, Server, Transport
 T = TypeVar("T")
 P = ParamSpec("P")
 
-#: What happens without delay happens within so many seconds, however busy the machine is.
+#: Seconds within which anything without a wait of its own is done, however busy the machine is.
 SOON = 5.0
-#: An answer that is held back is released after so many seconds at the latest.
+#: Seconds after which a reply that is held back is an error.
 HELD_TIMEOUT = 20.0
 _POLL_INTERVAL = 0.005
 _MOMENT = 0.2
 
 
 def soon(timeout: float = SOON) -> Deadline:
-    """A deadline that is far enough away for anything that does not wait."""
+    """A deadline that anything without a wait of its own meets."""
     return Deadline.after(timeout)
 
 
@@ -38,7 +38,7 @@ def until(
     timeout: float = SOON,
     complaint: Callable[[], object] = lambda: "it did not happen",
 ) -> None:
-    """Return once the condition is true; AssertionError if it is not in time."""
+    """Return once the condition is true; AssertionError if it is not within the timeout."""
     deadline = Deadline.after(timeout)
     while not condition():
         assert not deadline.expired, f"{complaint()} (within {deadline})"
@@ -46,13 +46,13 @@ def until(
 
 
 def in_thread(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Future[T]:
-    """The future of what the function returns, on a thread of its own that nobody has to wait for."""
+    """The future of the function's result, computed on a daemon thread of its own."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(function(*args, **options))
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001 - the future passes it on
             future.set_exception(error)
 
     threading.Thread(target=run, name="contract", daemon=True).start()
@@ -60,14 +60,14 @@ def in_thread(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> F
 
 
 def result(future: Future[T], timeout: float = SOON) -> T:
-    """What the future comes to; AssertionError if it does not within the timeout."""
+    """The result of the future; AssertionError if there is none within the timeout."""
     wait([future], timeout)
     assert future.done(), f"it did not return within {timeout:g} s"
     return future.result()
 
 
 def goes_on(future: Future[T]) -> bool:
-    """Whether the future has come to nothing yet, a moment from now."""
+    """Whether the future is still without a result a moment from now."""
     wait([future], _MOMENT)
     return not future.done()
 
@@ -78,12 +78,12 @@ def within(timeout: float, function: Callable[P, T], *args: P.args, **options: P
 
 
 def ask(channel: Channel, request: bytes, timeout: float = SOON) -> bytes:
-    """The reply to the request; AssertionError if exchange keeps neither its deadline nor the one after it."""
+    """The reply to the request; AssertionError if ``exchange`` exceeds its deadline by more than SOON."""
     return within(timeout + SOON, channel.exchange, request, Deadline.after(timeout))
 
 
 class Recorder:
-    """A responder that answers by a function and remembers what happened to it."""
+    """A responder that answers with a function, and records its calls."""
 
     def __init__(self, peer: str = "", answer: Callable[[bytes], bytes | None] = bytes, trusted: bool = True) -> None:
         self.peer = peer
@@ -104,7 +104,7 @@ class Recorder:
 
 
 class Held:
-    """An answer that is held back until it is released."""
+    """An answer function that holds its reply back until it is released."""
 
     def __init__(self) -> None:
         self.started = threading.Event()
@@ -117,7 +117,7 @@ class Held:
 
 
 class Node:
-    """A transport, the servers and channels opened through it, and the responders of the channels."""
+    """A transport, the servers and channels opened through it, and the channels' responders."""
 
     server: Server
 
@@ -131,7 +131,7 @@ class Node:
     def serve(
         self, answer: Callable[[bytes], bytes | None] = bytes, *, trusted: bool = True, listen: str | None = None
     ) -> Node:
-        """The node itself, which serves from now on and answers so; a reply is the request unless told otherwise."""
+        """Begin to serve, with replies by ``answer``, which by default repeats the request; returns the node itself."""
 
         def accept(peer: str) -> Recorder:
             self.responders.append(Recorder(peer, answer, trusted))
@@ -151,23 +151,23 @@ class Node:
 
     @property
     def responder(self) -> Recorder:
-        """That of the only channel, once it has been accepted."""
-        until(lambda: self.responders, complaint=lambda: "nothing was accepted")
+        """The responder of the only channel, once it has been accepted."""
+        until(lambda: self.responders, complaint=lambda: "no channel was accepted")
         assert len(self.responders) == 1
         return self.responders[0]
 
     @property
     def requests(self) -> list[bytes]:
-        """What all responders were given to answer."""
+        """The requests of all responders."""
         return [request for responder in self.responders for request in responder.requests]
 
     def gone(self, timeout: float) -> None:
-        """The responder of the only channel has been told, in time, that its peer is gone."""
+        """Wait until the responder of the only channel has been told that its peer is gone."""
         until(lambda: self.responder.gone_calls, timeout, lambda: "gone() was not called")
         assert self.responder.gone_calls == 1
 
     def close(self) -> None:
-        """Release what is held back, and close all that was opened, the last first."""
+        """Release the replies that are held back, and close everything that was opened, the last first."""
         for held in self._held:
             held.released.set()
         self._undo.close()
@@ -175,7 +175,7 @@ class Node:
 
 @contextmanager
 def node_of(transport: Transport, listen: str) -> Iterator[Node]:
-    """A node as long as the block lasts."""
+    """A node that exists as long as the block lasts."""
     node = Node(transport, listen)
     try:
         yield node
@@ -192,7 +192,7 @@ def in_child(function: Callable[[], object], timeout: float = 2 * HELD_TIMEOUT) 
         os._exit(_status(function))
     status = _wait_for(pid, timeout)
     assert status is not None, "the forked process did not end"
-    assert status == 0, "the forked process failed; what it printed says why"
+    assert status == 0, "the forked process failed; its output says why"
 
 
 def _status(function: Callable[[], object]) -> int:
@@ -206,7 +206,7 @@ def _status(function: Callable[[], object]) -> int:
 
 
 def _wait_for(pid: int, timeout: float) -> int | None:
-    """The exit status of a child; None, and it is killed, if it does not end in time."""
+    """The exit status of a child; None if it does not end in time, and is killed."""
     deadline = Deadline.after(timeout)
     while not deadline.expired:
         ended, status = os.waitpid(pid, os.WNOHANG)
