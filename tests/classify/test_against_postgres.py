@@ -11,7 +11,7 @@ import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS, quote_ident
 
 from fly_orm.classify import Classifier, Kind
-from tests.classify.test_rows import ACCEPTED, NOT_RUN, OTHER_MEANING, ROWS, SCHEMA
+from tests.classify.table import ACCEPTED, NOT_RUN, OTHER_MEANING, ROWS, SCHEMA
 from tests.support.shared_cluster import restore
 
 DATABASE = "classify"

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fly_orm.classify import Classifier, Kind
-from tests.classify.test_rows import READS, ROWS
+from tests.classify.table import READS, ROWS
 
 CLASSIFY = Classifier()
 SELECTS = [row.sql for row in READS if row.sql.upper().startswith("SELECT ")]
@@ -20,6 +20,11 @@ DML = ["INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "UPDAT
 CLOSED_WRITES = [row for row in CLOSED if row.kind is Kind.WRITE]
 #: Whatever separates tokens without meaning anything.
 gaps = st.sampled_from([" ", "\n", "\t", "/* c */", "/* a /* b */ ; ' */", "-- it's\n", "--\r", "\f\r\n"])
+
+
+def test_no_statement_is_in_the_table_twice():
+    ids = [row.id for row in ROWS]
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)

@@ -1,15 +1,11 @@
-"""Exceptions arrive as they were raised, or as a RemoteError that says what they were."""
+"""Exceptions arrive as they were raised."""
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-import itertools
 import sys
-import traceback
 from typing import Any
 
-import msgspec
 import peewee
 import psycopg2
 import psycopg2.errors
@@ -17,14 +13,13 @@ import pytest
 
 from fly_orm import errors
 from fly_orm.adapters.loading import load_adapter
-from fly_orm.codec import CodecError, decode, decode_error, encode, encode_error, register_type
+from fly_orm.codec import decode, encode, register_type
 from fly_orm.postgres.sql_error import rebuild
 from fly_orm.protocol.messages import SQLError
-from fly_orm.routing.errors import as_driver_error
+from tests.codec.raising import Unregistered, arrived, caught, raised
 
 load_adapter("peewee")
 ExceptionGroup: Any = getattr(builtins, "ExceptionGroup", None)
-_numbers = itertools.count()
 
 
 @register_type
@@ -54,31 +49,6 @@ class Coded(Exception):
 class Conflict(psycopg2.IntegrityError):
     def __init__(self, one: Any, two: Any) -> None:
         super().__init__(f"{one} and {two}")
-
-
-class Unregistered(Exception):
-    pass
-
-
-def raised(error: BaseException, cause: BaseException | None = None) -> Any:
-    """The exception with a traceback."""
-    try:
-        if cause is not None:
-            raise error from cause
-        raise error
-    except BaseException as caught:
-        return caught
-
-
-def caught(function: Any, *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except Exception as error:
-        return error
-
-
-def arrived(error: BaseException) -> Any:
-    return decode_error(encode_error(error))
 
 
 def told(error: Exception) -> tuple[Any, ...]:
@@ -340,212 +310,3 @@ def test_ponys_errors_arrive_where_pony_is_used():
     assert type(copy) is core.IntegrityError
     assert str(copy) == str(error)
     assert type(copy.original_exc) is psycopg2.IntegrityError
-
-
-NEVER = {
-    "SystemExit": SystemExit(3),
-    "KeyboardInterrupt": KeyboardInterrupt(),
-    "GeneratorExit": GeneratorExit(),
-    "StopIteration": StopIteration(5),
-    "StopAsyncIteration": StopAsyncIteration(),
-    "asyncio.exceptions.CancelledError": asyncio.CancelledError(),
-    f"{__name__}.Unregistered": Unregistered("why", 1),
-    "json.decoder.JSONDecodeError": __import__("json").JSONDecodeError("bad", "doc", 0),
-    "fly_orm.errors.NotDelivered": errors.NotDelivered("no node", node="syd"),
-    "fly_orm.errors.OutcomeUnknown": errors.OutcomeUnknown("lost"),
-    "fly_orm.errors.TransactionLost": as_driver_error(errors.TransactionLost("gone"), peewee),
-    "fly_orm.errors.NotSupported": as_driver_error(errors.NotSupported("no")),
-    "fly_orm.errors.NotPortable": errors.NotPortable("no"),
-}
-
-
-@pytest.mark.parametrize("name", NEVER)
-def test_what_may_not_be_raised_elsewhere_is_a_remote_error(name):
-    error = raised(NEVER[name], ValueError("cause"))
-    copy = arrived(error)
-    assert type(copy) is errors.RemoteError
-    assert (copy.class_name, copy.text) == (name, str(error))
-    assert str(copy) == f"{name}: {error}".removesuffix(": ")
-    assert copy.__notes__[0].startswith("Traceback on another node:\n")
-    assert copy.__cause__.args == ("cause",)
-    error.__cause__ = None
-
-
-def test_how_to_have_an_exception_arrive_as_itself_is_told():
-    assert arrived(Unregistered()).__notes__ == [
-        f"It arrives as a RemoteError because {__name__}.Unregistered is not registered with fly_orm.register_type."
-    ]
-    assert not hasattr(arrived(errors.NotDelivered("x")), "__notes__")
-
-
-def test_a_remote_error_that_travels_on_says_what_it_was_first():
-    copy = arrived(arrived(Unregistered("why")))
-    assert (copy.class_name, copy.text) == (f"{__name__}.Unregistered", "why")
-
-
-def test_an_argument_that_cannot_travel_makes_a_remote_error():
-    copy = arrived(raised(ValueError("bad", object())))
-    assert (type(copy), copy.class_name) == (errors.RemoteError, "ValueError")
-    assert copy.text.startswith("('bad', <object object")
-    assert copy.__notes__[-1].startswith("It arrives as a RemoteError because of .args[1]: an object cannot travel; ")
-
-
-def test_an_attribute_that_cannot_travel_is_left_out_and_told():
-    error = ValueError("bad")
-    error.socket, error.code = [object()], 5
-    copy = arrived(error)
-    assert type(copy) is ValueError
-    assert vars(copy).keys() == {"code", "__notes__"}
-    assert copy.__notes__[0].startswith(
-        "It arrives without its attribute 'socket': .socket[0]: an object cannot travel"
-    )
-
-
-def test_an_attribute_in_a_circle_is_no_recursion():
-    error = ValueError("bad")
-    error.own = error.again = error
-    assert type(arrived(error)) is errors.RemoteError
-
-
-class Hopeless(Exception):
-    """Its every method fails, with ``failure``."""
-
-    failure: BaseException = ValueError("no")
-
-    def fail(self, *args: Any) -> Any:
-        raise self.failure
-
-    __str__ = __repr__ = __reduce__ = __eq__ = __hash__ = __bool__ = __len__ = fail  # type: ignore[assignment]
-    args = __dict__ = __cause__ = __notes__ = __traceback__ = property(fail)  # type: ignore[assignment]
-
-
-@pytest.mark.parametrize("registered", [False, True])
-@pytest.mark.parametrize(
-    "failure", [ValueError(), KeyboardInterrupt(), SystemExit(), RecursionError(), GeneratorExit()]
-)
-def test_a_hopeless_exception_is_told_all_the_same(failure, registered):
-    cls: Any = type("Hopeless", (Hopeless,), {"failure": failure})
-    if registered:
-        register_type(cls, name=f"hopeless:{next(_numbers)}")
-    copy = arrived(raised(cls(1), ValueError()))
-    assert "Hopeless" in type(copy).__name__ + getattr(copy, "class_name", "")
-
-
-class Text(str):
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        raise ValueError("no length")
-
-
-TEXTS = [Text("x"), "\ud800", "x" * 10**7, 5]
-
-
-@pytest.mark.parametrize("index", range(len(TEXTS)))
-def test_a_strange_text_is_no_obstacle(index):
-    text = TEXTS[index]
-    cls: Any = type("Strange", (Exception,), {"__str__": lambda self: text})
-    copy = arrived(cls())
-    assert copy.class_name == f"{__name__}.Strange"
-    assert len(copy.text) < 8100
-
-
-class Meta(type):
-    @property
-    def __module__(cls) -> Any:  # type: ignore[override]
-        raise ValueError("no module")
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        raise ValueError("no instance")
-
-
-def test_a_strange_class_is_no_obstacle():
-    cls: Any = Meta("Odd", (Exception,), {})
-    assert arrived(cls("x")).text == "x"
-
-
-def test_an_enormous_exception_arrives_without_its_arguments():
-    data = encode_error(raised(ValueError(b"x" * 2**21)))
-    assert len(data) < 2**20
-    copy = decode_error(data)
-    assert (type(copy), copy.class_name) == (errors.RemoteError, "ValueError")
-
-
-def test_a_class_that_is_not_known_here_is_a_remote_error():
-    name = f"gone:{next(_numbers)}"
-    cls: Any = register_type(type("Gone", (Exception,), {}), name=name)
-    data = encode_error(raised(cls("why"), KeyError("cause")))
-    altered = data.replace(name.encode(), name.encode()[::-1])
-    copy = decode_error(altered)
-    assert type(copy) is errors.RemoteError
-    assert (copy.class_name, copy.text) == (f"{__name__}.Gone", "why")
-    assert "is not registered here" in copy.__notes__[-1]
-    assert type(copy.__cause__) is KeyError
-    with pytest.raises(CodecError, match="not registered here"):
-        decode(altered)
-
-
-def node(reference: str, *args: Any, fields: Any = (), attributes: Any = ()) -> bytes:
-    parts = [27, reference, "Name", "text", [1, *args], [4, *fields], [4, *attributes], [0], [0], None, False]
-    return msgspec.msgpack.encode(parts)
-
-
-FORGED = [
-    node("module:builtins:SystemExit", 1),
-    node("module:builtins:KeyboardInterrupt"),
-    node("module:builtins:StopIteration"),
-    node("module:builtins:BaseExceptionGroup", "x"),
-    node("module:builtins:eval", "1"),
-    node("module:builtins:int", "1"),
-    node("module:builtins:nothing"),
-    node("module:os:system", "true"),
-    node("module:subprocess:CalledProcessError", 1, "x"),
-    node("module:fly_orm.errors:NotDelivered", "x"),
-    node("module:psycopg2.nothing:Error"),
-    node("module:peewee:Model"),
-    node("module::"),
-    node("nothing"),
-    node(f"type:{__name__}:Unregistered"),
-    node("peewee:os:path"),
-    node("module:builtins:UnicodeDecodeError"),
-    node("module:builtins:UnicodeDecodeError", fields=["encoding", 1, "object", 2, "start", 3, "end", 4, "reason", 5]),
-    node("module:builtins:SyntaxError", fields=["text", 5, "lineno", 1]),
-    node("module:builtins:SyntaxError", fields=["text", "x", "lineno", "1"]),
-    node("module:psycopg2:Error", fields=["diagnostics", 5]),
-    node("module:psycopg2:Error", fields=["driver_class", "Nope", "message", 1]),
-    node("module:builtins:ExceptionGroup", "no members"),
-    node("module:builtins:ValueError", attributes=[1, 2]),
-]
-
-
-@pytest.mark.parametrize("data", FORGED)
-def test_a_forged_class_is_never_made(data):
-    copy = decode_error(data)
-    assert (type(copy), copy.class_name) == (errors.RemoteError, "Name")
-    with pytest.raises(CodecError):
-        decode(data)
-
-
-def test_fields_cannot_be_forged_into_something_that_fails_when_it_is_shown():
-    fields = ["errno", "x", "strerror", b"y", "filename", [0]]
-    copy = decode_error(node("module:builtins:OSError", fields=fields, attributes=["__class__", 5, "__notes__", 7]))
-    assert traceback.format_exception_only(type(copy), copy)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\xc1",
-        *map(msgspec.msgpack.encode, [1, "x", [], [0], [27], [28], [True] * 6, {"a": 1}, [28, 1, "", [0], None, 0]]),
-    ],
-)
-def test_what_is_no_exception_is_a_codec_error(data):
-    with pytest.raises(CodecError):
-        decode_error(data)
-
-
-def test_no_module_is_imported_for_a_class():
-    assert "pony.orm.integration" not in sys.modules
-    decode_error(node("module:pony.orm.integration:Error"))
-    assert "pony.orm.integration" not in sys.modules

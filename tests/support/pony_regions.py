@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pony import orm
+from psycopg2 import extensions as ext
 
 import fly_orm
 from tests.support.two_regions import TwoRegions, named
@@ -111,3 +112,59 @@ def trips(regions: TwoRegions, work: Callable[[], Any]) -> int:
         threading.Event().wait(0.05)
     work()
     return regions.wan.round_trips - before
+
+
+@contextmanager
+def stale(regions: TwoRegions, *sqls: str) -> Iterator[None]:
+    """A block in which the replica has not heard of what these statements do on the primary."""
+    with regions.cluster.replay_paused():
+        for sql in sqls:
+            regions.query(sql)
+        yield
+
+
+def row(name: str, n: int = 1) -> str:
+    """The statement that adds a thing."""
+    columns = "name, n, long, slow, data, ints, words"
+    return f"INSERT INTO thing ({columns}) VALUES ('{name}', {n}, '', '', '{{}}', '{{}}', '{{}}') RETURNING id"
+
+
+def names(regions: TwoRegions, table: str = "thing") -> list[str]:
+    """Those that are stored on the primary."""
+    return list(regions.query(f"SELECT coalesce(array_agg(name ORDER BY id), '{{}}') FROM {table}"))
+
+
+def works(database: Any) -> None:
+    """A write goes to the primary, and a read finds it locally."""
+    if not database.entities:
+        database.Entity.__class__("Item", (database.Entity,), {"name": orm.Required(str, unique=True)})
+        database.generate_mapping(create_tables=True)
+    item = database.entities["Item"]
+    name = f"item of {threading.get_ident()}"
+    with orm.db_session:
+        before = orm.count(i for i in item)
+        assert route() is LOCAL
+        item(name=f"{name} {before}")
+        orm.flush()
+        assert route() is PRIMARY
+    with orm.db_session:
+        assert item.get(name=f"{name} {before}") is not None
+        assert route() is LOCAL
+
+
+def dsn(given: dict[str, Any]) -> str:
+    return str(ext.make_dsn(**given))
+
+
+def owners(regions: TwoRegions) -> list[str]:
+    """The names of those that are stored."""
+    return list(regions.query("SELECT coalesce(array_agg(name ORDER BY id), '{}') FROM owner"))
+
+
+def next_works(regions: TwoRegions, lax: SimpleNamespace, *before: str) -> None:
+    """The next db_session is as if nothing had happened."""
+    with orm.db_session:
+        lax.Owner(name="next")
+    assert owners(regions) == [*before, "next"]
+    with orm.db_session:
+        assert orm.count(o for o in lax.Owner) == len(before) + 1

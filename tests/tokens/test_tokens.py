@@ -1,4 +1,4 @@
-"""What a session has seen travels in a token, and a token that is not valid has a defined effect."""
+"""What a session has seen travels in a token."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from peewee import PostgresqlDatabase
 
 import fly_orm
-from fly_orm import ConfigurationError, InvalidToken, Route, Settings, resume, session, token
-from fly_orm.deadline import Deadline, now
+from fly_orm import ConfigurationError, Route, Settings, resume, session, token
+from fly_orm.deadline import Deadline
 from fly_orm.lsn import LSN
 from fly_orm.position import UNKNOWN, Position
 from fly_orm.postgres.primary_connection import PrimaryConnection
@@ -25,28 +25,9 @@ from fly_orm.testing.processes import children
 from fly_orm.tokens.signing import sign
 from tests.support.processes import stopped
 from tests.support.two_regions import SECRET, close, named, settings
+from tests.tokens.items import insert, made, names
 
-
-@pytest.fixture(autouse=True)
-def _configured():
-    fly_orm.configure(settings("lax"))
-
-
-@pytest.fixture
-def table(regions):
-    regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
-    regions.cluster.wait_for_replica()
-    return regions
-
-
-@pytest.fixture
-def lax(table):
-    return table.lax(options={"replication_timeout": 0.2})
-
-
-@pytest.fixture
-def syd(table):
-    return table.syd()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 @contextmanager
@@ -54,19 +35,6 @@ def hanging(server):
     """A block in which none of a server's processes does anything."""
     with stopped(server.pid, *children(server.pid)):
         yield
-
-
-def insert(db, name):
-    db.execute_sql("INSERT INTO item (name) VALUES (%s)", (name,))
-
-
-def names(db):
-    return [name for (name,) in db.execute_sql("SELECT name FROM item ORDER BY id").fetchall()]
-
-
-def made(database, position):
-    """A token that was never given."""
-    return sign(messages.encode([{database: position}]), SECRET)
 
 
 class TestAToken:
@@ -368,95 +336,3 @@ def _in_a_transaction(db, name):
 
 def _by_a_function(db, name):
     db.execute_sql("SELECT put(%s)", (name,))
-
-
-class TestATokenThatIsNotValid:
-    @pytest.fixture
-    def told(self, lax):
-        with session():
-            insert(lax, "a")
-            return token()
-
-    @pytest.mark.parametrize(
-        ("change", "reason"),
-        [
-            (lambda told: "?" + told[1:], "forged"),
-            (lambda told: told[:-9] + ("a" if told[-9] != "a" else "b") + told[-8:], "forged"),
-            (lambda told: told.rpartition(".")[0], "forged"),
-            (lambda told: "nonsense", "forged"),
-            (lambda told: "é", "forged"),
-            (lambda told: "\udcff", "forged"),
-            (lambda told: "..", "forged"),
-            (lambda told: told * 1000, "malformed"),
-            (lambda told: sign(b"\x93\xc1", SECRET), "malformed"),
-            (lambda told: sign(messages.encode([{"shop": Position(LSN(-1))}]), SECRET), "malformed"),
-            (lambda told: sign(messages.encode([{"shop": "soon"}]), SECRET), "malformed"),
-            (lambda told: sign(b"\x90", "the secret of somebody else"), "forged"),
-        ],
-    )
-    def test_is_refused_and_leaves_the_session_as_it_was(self, told, lax, change, reason):
-        with session():
-            with pytest.raises(InvalidToken) as caught:
-                resume(change(told))
-            assert caught.value.reason == reason
-            assert not current().pins
-            assert token(reads=False) == ""
-
-    def test_because_it_is_too_old_is_refused_as_well(self, told, monkeypatch):
-        resume(told, max_age=0.9)
-        monkeypatch.setattr("itsdangerous.TimestampSigner.get_timestamp", lambda self: 2**33)
-        resume(told, max_age=None)
-        with pytest.raises(InvalidToken, match="more than the limit of 86400 s") as caught:
-            resume(told)
-        assert caught.value.reason == "expired"
-
-    def test_because_it_is_of_another_clock_is_valid(self, told, monkeypatch):
-        """Which may be ahead of this one."""
-        monkeypatch.setattr("itsdangerous.TimestampSigner.get_timestamp", lambda self: 1_000_000_000)
-        resume(told)
-
-
-class TestATokenThatDoesNotCompare:
-    @pytest.fixture
-    def patient(self, table):
-        return table.lax(options={"replication_timeout": 30})
-
-    @pytest.fixture
-    def here(self, table):
-        return int(table.query("SELECT system_identifier FROM pg_control_system()"))
-
-    def test_as_it_is_of_another_system_costs_one_read_on_the_primary(self, table, patient):
-        with session():
-            resume(made(table.name, Position(LSN(2**50), 1234, 1)))
-            started = now()
-            assert names(patient) == []
-            assert fly_orm.why().route is Route.PRIMARY
-            assert now() - started < 5
-            table.cluster.wait_for_replica()
-            assert names(patient) == []
-            assert fly_orm.why().route is Route.LOCAL
-
-    def test_as_its_timeline_has_not_got_here_reads_from_the_primary(self, table, patient, here):
-        with session():
-            resume(made(table.name, Position(LSN(8192), here, 2)))
-            for _ in range(3):
-                assert names(patient) == []
-                assert fly_orm.why().route is Route.PRIMARY
-
-    def test_as_it_is_of_a_database_that_is_not_here_is_passed_on(self, table, patient, here):
-        with session():
-            resume(made("elsewhere", Position(LSN(2**50), here, 1)))
-            assert names(patient) == []
-            assert fly_orm.why().route is Route.LOCAL
-            passed = token(reads=False)
-        with session():
-            resume(passed)
-            assert current().watermarks.known("elsewhere") == Position(LSN(2**50), here, 1)
-
-    def test_is_no_reason_to_wait_beyond_the_limit(self, table, lax, here):
-        with session():
-            resume(made(table.name, Position(LSN(2**50), here, 1)))
-            limit = Deadline.after(5)
-            assert names(lax) == []
-            assert not limit.expired
-            assert fly_orm.why().route is Route.PRIMARY

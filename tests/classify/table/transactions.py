@@ -1,0 +1,56 @@
+"""Statements that begin and end transactions and savepoints."""
+
+from __future__ import annotations
+
+from fly_orm.classify import Kind
+from tests.classify.table.row import ACCEPTED, other, write
+
+SERIALIZABLE = {"read_only": False, "simple": True}
+TRANSACTIONS = [
+    other(Kind.BEGIN, "BEGIN", simple=True, read_only=False),
+    other(Kind.BEGIN, "begin work;", simple=True),
+    other(Kind.BEGIN, "START TRANSACTION", simple=True),
+    other(Kind.BEGIN, "BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE", "0A000", **SERIALIZABLE),
+    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE", "0A000", **SERIALIZABLE),
+    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL REPEATABLE READ", simple=True),
+    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", read_only=True),
+    other(Kind.BEGIN, "BEGIN ISOLATION LEVEL READ UNCOMMITTED", simple=True),
+    other(Kind.BEGIN, "START TRANSACTION READ ONLY", read_only=True, simple=True),
+    other(Kind.BEGIN, "BEGIN READ WRITE", "0A000", read_only=False, simple=True),
+    other(Kind.BEGIN, "BEGIN READ ONLY NOT DEFERRABLE", read_only=True, simple=True),
+    other(Kind.BEGIN, "BEGIN READ ONLY, READ WRITE", read_only=False, simple=True),
+    other(Kind.BEGIN, "BEGIN READ ONLY,", read_only=False, simple=False),
+    other(Kind.BEGIN, "BEGIN READ ONLY, %s", read_only=False, simple=False),
+    other(Kind.BEGIN, "BEGIN SOMEHOW", "42601", simple=False),
+    write("START", "42601"),
+    other(Kind.COMMIT, "COMMIT", ACCEPTED, simple=True),
+    other(Kind.COMMIT, "END TRANSACTION;", ACCEPTED, simple=True),
+    other(Kind.COMMIT, "commit work and no chain", ACCEPTED, simple=True),
+    other(Kind.COMMIT, "COMMIT AND CHAIN", "25P01", simple=False),
+    other(Kind.ROLLBACK, "ROLLBACK", ACCEPTED, simple=True),
+    other(Kind.ROLLBACK, "ABORT WORK", ACCEPTED, simple=True),
+    other(Kind.ROLLBACK, "ROLLBACK AND CHAIN", "25P01", simple=False),
+    other(Kind.SAVEPOINT, 'SAVEPOINT "s12ab";', "25P01", name="s12ab", simple=True),
+    other(Kind.SAVEPOINT, "savepoint /* c */ Foo", "25P01", name="foo", simple=True),
+    other(Kind.SAVEPOINT, 'SAVEPOINT "A""b $x"', "25P01", name='A"b $x', simple=True),
+    other(Kind.SAVEPOINT, "SAVEPOINT ÄRGER", "25P01", name="Ärger", simple=True),
+    other(Kind.SAVEPOINT, "SAVEPOINT savepoint", "25P01", name="savepoint", simple=True),
+    other(Kind.SAVEPOINT, "SAVEPOINT " + "x" * 64, "25P01", simple=False),
+    other(Kind.SAVEPOINT, "SAVEPOINT %s", name=None, simple=False),
+    other(Kind.SAVEPOINT, "SAVEPOINT", "42601", name=None, simple=False),
+    other(Kind.SAVEPOINT, 'SAVEPOINT U&"\\0061"', "25P01", name=None, simple=False),
+    other(Kind.SAVEPOINT, "SAVEPOINT a b", "42601", name=None, simple=False),
+    other(Kind.SAVEPOINT, "SAVEPOINT User", "42601", name=None, simple=False),
+    other(Kind.SAVEPOINT, 'SAVEPOINT "user"', "25P01", name="user", simple=True),
+    other(Kind.RELEASE, "RELEASE SAVEPOINT a", "25P01", name="a", simple=True),
+    other(Kind.RELEASE, "RELEASE left", "42601", name=None, simple=False),
+    other(Kind.RELEASE, 'release "s1";', "25P01", name="s1", simple=True),
+    other(Kind.ROLLBACK_TO, 'ROLLBACK TO SAVEPOINT "s1";', "25P01", name="s1", simple=True),
+    other(Kind.ROLLBACK_TO, "ROLLBACK TRANSACTION TO A", "25P01", name="a", simple=True),
+    other(Kind.ROLLBACK_TO, "ROLLBACK WORK TO SAVEPOINT savepoint", "25P01", name="savepoint", simple=True),
+    other(Kind.ROLLBACK_TO, "ROLLBACK TO end", "42601", name=None, simple=False),
+    other(Kind.TWO_PHASE, "PREPARE TRANSACTION 'x'"),
+    other(Kind.TWO_PHASE, "COMMIT PREPARED 'x'", "25006"),
+    other(Kind.TWO_PHASE, "ROLLBACK PREPARED 'x'", "25006"),
+    other(Kind.TWO_PHASE, "BEGIN; PREPARE TRANSACTION 'x'"),
+]
