@@ -57,7 +57,7 @@ class Serving:
     def close(self, drain_timeout: float = DRAIN_TIMEOUT) -> None:
         """Stop serving. New requests are declined, and those in progress may take ``drain_timeout`` more seconds.
 
-        Transactions that are open then are rolled back. Returns when all connections are closed.
+        Then transactions that are still open are rolled back, and functions that still run are stopped.
         """
         deadline = Deadline.after(drain_timeout)
         self._executor.drain(drain_timeout)  # first, while the open leases can still be reached, to be committed
@@ -89,8 +89,10 @@ def serve(
     without a statement, the transaction of a caller is rolled back; None never does that. ``settings`` take the place
     of those of :func:`fly_orm.configure`.
 
-    Returns what stops the node. Raises ConfigurationError if the transport cannot listen at the address, if other
-    machines can reach the address and there is no secret, and if there is no database or two have the same name.
+    Returns the running node. It does not run on in a forked child: call this in each process that is to serve.
+
+    Raises ConfigurationError if the transport cannot listen at the address, if other machines can reach the address and
+    there is no secret, and if there is no database or two have the same name.
     """
     runtime = default_runtime() if settings is None else Runtime(settings)
     settings = runtime.settings

@@ -95,7 +95,10 @@ class _Request:
 
 
 class _Body:
-    """The body of a response. Each part of it is produced in the context of the request."""
+    """The body of a response. Each part of it is produced in the context of the request.
+
+    Otherwise a generator, which runs while the server iterates over it, would run in another session.
+    """
 
     def __init__(self, request: _Request, body: Iterable[bytes]) -> None:
         self._request = request
