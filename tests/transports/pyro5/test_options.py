@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fly_orm import serve
 from fly_orm.errors import ConfigurationError
 from fly_orm.registry import make_transport
+from fly_orm.runtime.runtime import Runtime
 from fly_orm.settings import Settings
 from fly_orm_transports.pyro5 import Pyro5Options
 
@@ -37,3 +39,11 @@ def test_the_options_come_from_the_environment():
 def test_options_that_cannot_be_are_refused(options, problem):
     with pytest.raises(ConfigurationError, match=problem):
         make(**options)
+
+
+@pytest.mark.parametrize(
+    "use", [lambda settings: Runtime(settings).forwarder, lambda settings: serve(settings=settings)]
+)
+def test_the_settings_that_are_given_are_those_of_the_transport(use):
+    with pytest.raises(ConfigurationError, match="no option 'nonsense'"):
+        use(Settings(transport_options={"nonsense": "1"}))
