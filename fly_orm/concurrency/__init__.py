@@ -1,1 +1,1 @@
-"""Pools and timers: general tools that know nothing of databases. They import nothing but the deadline."""
+"""Pools, timers and forks: general tools that know nothing of databases. They import nothing but the deadline."""

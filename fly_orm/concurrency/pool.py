@@ -43,6 +43,7 @@ class Pool(Generic[T]):
         self._idle: list[T] = []
         self._waiting: deque[_WaitingCaller[T]] = deque()
         self._size = 0
+        """How many items are open or being opened."""
         self._closed = False
 
     def acquire(self, deadline: Deadline) -> T:
@@ -60,6 +61,7 @@ class Pool(Generic[T]):
                 raise PoolTimeout("the pool was closed")
             if caller.item is not None:
                 return caller.item
+        # Without the lock: to connect may take as long as the deadline allows, and others can go on meanwhile.
         return self._open_one(deadline)
 
     def release(self, item: T) -> None:
@@ -75,7 +77,7 @@ class Pool(Generic[T]):
 
     def discard(self, item: T) -> None:
         """Close an item that is no longer usable, so that another can be opened in its place."""
-        self._free_place()
+        self._free_place()  # first: to close it may take a while, and a waiting caller can open another meanwhile
         self._close(item)
 
     def warm(self, count: int, deadline: Deadline) -> None:
@@ -116,7 +118,7 @@ class Pool(Generic[T]):
         try:
             if caller.served.wait(deadline.remaining()):
                 return
-        except BaseException:  # such as KeyboardInterrupt
+        except BaseException:  # KeyboardInterrupt, for instance; what the caller was given must not be lost
             if not self._withdraw(caller):
                 self._give_back(caller)
             raise

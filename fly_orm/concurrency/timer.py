@@ -84,6 +84,7 @@ class Timer:
         with self._changed:
             self._closed = True
             self._changed.notify()
+        # A function that is called by this timer may close it, and cannot wait for its own thread.
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -103,6 +104,7 @@ class Timer:
                     continue
                 at, _, call = self._pending[0]
                 if call.function is not None and at > now():
+                    # The condition raises OverflowError for a longer timeout.
                     self._changed.wait(min(at - now(), threading.TIMEOUT_MAX))
                     continue
                 heapq.heappop(self._pending)

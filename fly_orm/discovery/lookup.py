@@ -110,6 +110,7 @@ class Lookup(Generic[T]):
             return self._pending
         answered = threading.Event()
         try:
+            # A daemon, because a server that does not answer must not hold up the end of the process.
             threading.Thread(target=self._run, name="fly_orm lookup", daemon=True).start()
         except RuntimeError as error:  # the process cannot start another thread
             self._last = _Answer(value=None, summary=f"nothing ({error})", at=now())

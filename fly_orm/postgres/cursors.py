@@ -15,7 +15,7 @@ def bytes_cursor(connection: Any) -> Any:
     raw_types = connection.string_types
     if not ext.string_types.keys() <= raw_types.keys():
         raw_types.update(dict.fromkeys(ext.string_types, ext.BYTES))
-    del connection.notices[:]
+    del connection.notices[:]  # what is there later was raised by the statements of this cursor
     return connection.cursor()
 
 

@@ -53,6 +53,7 @@ class PrimaryPool:
     def _prepare(self, connection: PrimaryConnection, profile: Profile, deadline: Deadline) -> bool:
         """Give the connection the profile by the deadline; False if the connection was lost while it was idle."""
         try:
+            # psycopg2 has no timeout for a query: to shut the connection down is what ends one on a dead server.
             with self._timer.limit(deadline.remaining(), connection.break_off):
                 if connection.is_lost():
                     return False
@@ -65,6 +66,7 @@ class PrimaryPool:
     def release(self, connection: PrimaryConnection) -> None:
         """Take a connection back. It is cleaned in the background, so that the caller's reply need not wait for it."""
         with self._closing:
+            # Behind the end mark of close(), nobody would find it.
             if not self._closed:
                 self._used.put(connection)
                 return
@@ -81,7 +83,7 @@ class PrimaryPool:
 
     def close(self) -> None:
         """Close the idle connections now, and the others when they are released."""
-        self._pool.close()
+        self._pool.close()  # first, so that what the cleaner still returns to the pool is closed
         with self._closing:
             self._closed = True
             self._used.put(None)

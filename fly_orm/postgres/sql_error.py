@@ -110,6 +110,7 @@ def rebuild(described: SQLError, cls: type | None = None) -> psycopg2.Error:
     """
     made = _remote_class(cls or _class(described))
     error: Any = psycopg2.Error.__new__(made, described.message)  # a subclass may have an __init__ of its own
+    # These attributes are read-only, but psycopg2 restores them like this when it unpickles an error.
     error.__setstate__({"pgcode": described.sqlstate, "pgerror": described.text})
     error.diag = Diagnostics(described.diagnostics)
     error.described = described

@@ -63,11 +63,12 @@ class CutBeforeReply(Fault):
 
     def __init__(self) -> None:
         super().__init__()
-        self._earlier: int | None = None
+        self._chunks_before: int | None = None
+        """How many chunks the client had sent before the request."""
 
     def request(self, connection: FaultyConnection, chunk: bytes) -> None:
-        if self._earlier is None:
-            self._earlier = connection.up.pushed
+        if self._chunks_before is None:
+            self._chunks_before = connection.up.pushed
         super().request(connection, chunk)
 
     def reply(self, connection: FaultyConnection, chunk: bytes) -> None:
@@ -78,7 +79,7 @@ class CutBeforeReply(Fault):
 
     def _answers(self, connection: FaultyConnection) -> bool:
         """Whether the server has begun to receive the request, so that what it sends now can be the reply."""
-        return self._earlier is not None and connection.up.delivered > self._earlier
+        return self._chunks_before is not None and connection.up.delivered > self._chunks_before
 
 
 class CutAfterRequest(CutBeforeReply):

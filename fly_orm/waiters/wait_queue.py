@@ -35,7 +35,7 @@ class WaitQueue:
         self._lock = threading.Lock()
         self._joined = threading.Condition(self._lock)
         self._heap: list[tuple[LSN, int, WaitingThread]] = []
-        self._order = itertools.count()
+        self._order = itertools.count()  # threads do not compare, and may wait for the same LSN
         self._poller: WaitingThread | None = None
         self._closed = False
 
@@ -65,7 +65,7 @@ class WaitQueue:
         Every thread does so, not only the poller: one that was woken to take over may have timed out instead.
         """
         with self._lock:
-            if not thread.reached:
+            if not thread.reached:  # one that is has been removed already
                 self._heap = [entry for entry in self._heap if entry[2] is not thread]
                 heapq.heapify(self._heap)
             if self._poller is thread:
