@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from psycopg2 import extras
 
+from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster
 from tests.support.over import TRANSPORTS, over
@@ -62,3 +63,11 @@ def beside(cluster: Cluster, transport_between: str) -> Iterator[SideBySide]:
         yield SideBySide(both)
     restore(cluster)
     cluster.drop_database(name)
+
+
+@pytest.fixture
+def pool(cluster: Cluster, database: str) -> Iterator[PrimaryPool]:
+    """Two connections to the primary, for an executor."""
+    made = PrimaryPool(database, lambda: cluster.primary.connect(database), max_size=2)
+    yield made
+    made.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
+from tests.project.sources import CODE, distributed, imports, modules, where
 from tests.support import ROOT
+from tests.support.environments import SOURCES
 
 #: From the top down: a module imports only what stands below its own line, or on it.
 LAYERS = [
@@ -30,26 +32,9 @@ LAYERS = [
     ("lsn", "deadline", "topology", "errors"),
 ]
 LEVEL = {name: level for level, names in enumerate(reversed(LAYERS)) for name in names}
+DISTRIBUTED = distributed()
 #: The two sides of a request meet only in its messages.
 STRANGERS = [({"forwarding"}, {"serving", "postgres"})]
-
-
-def modules(folder):
-    return sorted((ROOT / folder).rglob("*.py"))
-
-
-def imports(path):
-    """The modules that a file imports, as absolute names."""
-    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = list(package[: len(package) - node.level + 1]) if node.level else []
-            stem = ".".join(base + ([node.module] if node.module else []))
-            yield stem
-            if node.module is None:
-                yield from (f"{stem}.{alias.name}" for alias in node.names)
 
 
 def concept(module):
@@ -78,6 +63,22 @@ def test_imports_point_downwards():
     assert not wrong
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    """Not even for the type checker alone: what needs each other is one thing, or has a third one in it."""
+    graph = {name: imported(path) - {name} for name, path in DISTRIBUTED.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def imported(path):
+    """The modules of this repository that a file imports."""
+    source = next(source for source in reversed(SOURCES) if source in path.parents)
+    found = {name if name in DISTRIBUTED else name.rpartition(".")[0] for name in imports(path, source)}
+    return found & DISTRIBUTED.keys()
+
+
 def test_the_two_sides_of_a_request_do_not_know_each_other():
     for ours, theirs in STRANGERS:
         assert not {(own, other) for own, other in core_imports() if own in ours and other in theirs}
@@ -100,12 +101,7 @@ def test_the_two_sides_of_a_request_do_not_know_each_other():
     ],
 )
 def test_each_foreign_package_is_imported_in_one_place(foreign, allowed):
-    found = {
-        str(path.relative_to(ROOT))
-        for folder in ("fly_orm", "fly_orm_transports")
-        for path in modules(folder)
-        if any(module.split(".")[0] == foreign for module in imports(path))
-    }
+    found = {where(path) for path in modules(*CODE) if any(module.split(".")[0] == foreign for module in imports(path))}
     assert {name for name in found if not any(name.startswith(place) for place in allowed)} == set()
 
 
@@ -117,19 +113,8 @@ def test_only_the_adapters_know_an_orm():
 def test_the_environment_is_read_in_one_place():
     """The testing package reads PG_BIN as well, once."""
     readers = {
-        str(path.relative_to(ROOT))
-        for folder in ("fly_orm", "fly_orm_transports")
-        for path in modules(folder)
+        where(path)
+        for path in modules(*CODE)
         if any(f"os.{name}" in path.read_text() for name in ("environ", "getenv"))
     }
     assert readers <= {"fly_orm/settings.py", "fly_orm/testing/binaries.py"}
-
-
-def test_no_file_is_too_long_to_hold_one_concept():
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for folder in ("fly_orm", "fly_orm_transports")
-        for path in modules(folder)
-        if (lines := len(path.read_text().splitlines())) > 350
-    }
-    assert not long

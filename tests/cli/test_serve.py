@@ -1,0 +1,141 @@
+"""``fly-orm serve`` serves an application, stops when it is asked to, and says what is to be put right."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+
+import peewee
+import pytest
+
+import fly_orm
+from fly_orm.cli import main
+from fly_orm.cli.loading import load
+from fly_orm.deadline import Deadline
+from tests.support.nodes import node_process
+from tests.support.two_regions import close, named, settings
+
+APP = """
+import os
+from peewee import PostgresqlDatabase
+import fly_orm
+
+class shop:
+    db = fly_orm.wrap(PostgresqlDatabase("{database}", host="{host}", port={port}, user="{user}"))
+
+other = fly_orm.wrap(PostgresqlDatabase("{database}", host="{host}", port={port}, user="{user}"), name="other")
+"""
+
+
+@pytest.fixture
+def node(cluster, database, tmp_path):
+    """Starts ``fly-orm serve`` as its own process, for an application in the current folder."""
+    parameters = cluster.primary.params(database)
+    (tmp_path / "app.py").write_text(APP.format(database=database, **parameters))
+    with ExitStack() as undo:
+
+        def start(*arguments, **variables):
+            return undo.enter_context(node_process(*arguments, folder=tmp_path, **variables)).process
+
+        yield start
+
+
+def lax(cluster, database, address, **options):
+    db = peewee.PostgresqlDatabase(**named(cluster.replica, database))
+    return fly_orm.wrap(db, settings=settings("lax", address), **options)
+
+
+def until_it_stops(cluster, database, address):
+    """Wait until the node declines new writes."""
+    other = lax(cluster, database, address)
+    last = Deadline.after(10)
+    with pytest.raises(fly_orm.Refused, match="shutting down"):
+        while not last.expired:
+            other.execute_sql("CREATE TEMP TABLE mine ()")
+            other.execute_sql("DISCARD ALL")
+    close(other)
+
+
+def test_a_node_started_from_the_command_line_executes_writes(cluster, database, node):
+    process = node("app:shop.db", "app:other")
+    announced = process.stdout.readline()
+    assert announced.startswith(f"fly-orm: serving other, {database} at 127.0.0.1:"), process.stderr.read()
+    address = announced.split()[-1]
+    for options in ({}, {"name": "other"}):
+        db = lax(cluster, database, address, **options)
+        db.execute_sql("CREATE TABLE IF NOT EXISTS t (i int)")
+        db.execute_sql("INSERT INTO t VALUES (1)")
+        close(db)
+    with cluster.primary.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM t")
+        assert cursor.fetchone() == (2,)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_node_that_is_asked_to_stop_lets_the_open_transaction_finish(cluster, database, node, number):
+    process = node("app:shop.db")
+    address = process.stdout.readline().split()[-1]
+    db = lax(cluster, database, address)
+    with db.atomic():
+        db.execute_sql("CREATE TABLE t (i int)")
+        process.send_signal(number)
+        until_it_stops(cluster, database, address)
+        db.execute_sql("INSERT INTO t VALUES (1)")
+    assert process.wait(20) == 0
+    assert db.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
+    with pytest.raises(fly_orm.NotDelivered):
+        db.execute_sql("INSERT INTO t VALUES (1)")
+    close(db)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "complaint"),
+    [
+        (["app:shop.db"], {"FLY_ORM_LISTEN": "0.0.0.0:0", "FLY_ORM_SECRET": ""}, "FLY_ORM_SECRET must be set"),
+        (["app:shop.db"], {"FLY_ORM_SECRET": "short"}, "could be guessed"),
+        (["app:shop.db"], {"FLY_ORM_LISTEN": "nowhere"}, "nowhere"),
+        (["app:shop.db"], {"FLY_ORM_TRANSPORT": "sparrow"}, "no installed distribution provides 'sparrow'"),
+        (["app:shop.db"], {"FLY_ORM_LISTENS": "a"}, "did you mean 'FLY_ORM_LISTEN'?"),
+        (["app:nothing"], {}, "app has no 'nothing'"),
+        (["application:db"], {}, "no module 'application'"),
+        (["app"], {}, "write MODULE:ATTRIBUTE"),
+        (["app:os"], {}, "no adapter wraps"),
+        (["app:shop.db", "app:shop.db"], {}, "two databases are called"),
+    ],
+)
+def test_what_the_user_has_to_put_right_is_one_line_and_exit_code_2(node, arguments, variables, complaint):
+    process = node(*arguments, **variables)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 2, err
+    assert complaint in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_a_node_whose_database_is_a_replica_starts_with_a_warning(cluster, database, node, tmp_path):
+    (tmp_path / "app.py").write_text(APP.format(database=database, **cluster.replica.params(database)))
+    process = node("app:shop.db")
+    assert process.stdout.readline().startswith("fly-orm: serving")
+    assert "is a replica (pg_is_in_recovery() is true there)" in process.stderr.readline()
+
+
+def test_a_node_whose_database_cannot_be_reached_starts_with_a_warning(cluster, database, node, tmp_path):
+    parameters = {**cluster.primary.params(database), "port": 1}
+    (tmp_path / "app.py").write_text(APP.format(database=database, **parameters))
+    process = node("app:shop.db")
+    assert process.stdout.readline().startswith("fly-orm: serving")
+    assert f"the database {database!r} of this node cannot be reached" in process.stderr.readline()
+
+
+def test_help_is_there(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["serve", "--help"])
+    assert left.value.code == 0
+    assert "MODULE:ATTRIBUTE" in capsys.readouterr().out
+
+
+def test_an_import_error_inside_the_application_is_shown_as_it_is(tmp_path, monkeypatch):
+    (tmp_path / "broken_app.py").write_text("import a_module_that_is_not_there")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
+        load("broken_app:db")

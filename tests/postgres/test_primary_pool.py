@@ -1,0 +1,79 @@
+"""A pooled connection to the primary has the settings of its caller, and forgets them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from fly_orm.deadline import Deadline
+from fly_orm.errors import NotPrimary
+from fly_orm.postgres.primary_connection import Profile
+from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.recovery import is_replica
+
+PROFILE = Profile("UTF8", ())
+
+
+SOON = Deadline.after(None)
+
+
+class TestAPooledConnection:
+    def test_has_the_callers_settings_and_forgets_everything_else(self, pool):
+        settings = Profile("LATIN1", (b"SET TimeZone TO 'Asia/Tokyo'", b"SET search_path TO pg_catalog"))
+        first = pool.acquire(settings, SOON)
+        with first.raw.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE secret (i int)")
+            cursor.execute("SELECT set_config('app.tenant', 'one', false), pg_advisory_lock(1)")
+        pool.release(first)
+        again = pool.acquire(settings, SOON)
+        while again is not first:  # it is cleaned in the background
+            pool.release(again)
+            again = pool.acquire(settings, SOON)
+        with again.raw.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('TimeZone'), current_setting('client_encoding'), "
+                "coalesce(current_setting('app.tenant', true), ''), to_regclass('secret') IS NULL, "
+                "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
+            )
+            assert cursor.fetchone() == ("Asia/Tokyo", "LATIN1", "", True, 0)
+        pool.release(again)
+
+    def test_takes_over_the_settings_of_another_caller(self, pool):
+        for zone in ("Asia/Tokyo", "UTC", "America/New_York"):
+            connection = pool.acquire(Profile("UTF8", (f"SET TimeZone TO '{zone}'".encode(),)), SOON)
+            with connection.raw.cursor() as cursor:
+                cursor.execute("SHOW TimeZone")
+                assert cursor.fetchone() == (zone,)
+            pool.release(connection)
+
+    def test_that_was_lost_while_idle_is_replaced(self, cluster, pool):
+        connection = pool.acquire(PROFILE, SOON)
+        pid = connection.raw.get_backend_pid()
+        pool.release(connection)
+        cluster.primary.query(f"SELECT pg_terminate_backend({pid}, 10000)")
+        with pool.acquire(PROFILE, SOON).cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    def test_can_be_opened_in_a_process_with_many_open_files(self, pool):
+        with ExitStack() as files:
+            try:
+                for _ in range(1100):  # select() takes no more than 1024
+                    files.enter_context(Path(os.devnull).open())
+            except OSError:
+                pytest.skip("this process may not open that many")
+            pool.release(pool.acquire(PROFILE, SOON))
+            assert pool.acquire(PROFILE, SOON).raw.fileno() > 1024
+
+    def test_to_a_replica_is_refused(self, cluster, database):
+        pool = PrimaryPool(database, lambda: cluster.replica.connect(database), max_size=1)
+        with pytest.raises(NotPrimary, match="is a replica"):
+            pool.check()
+        pool.close()
+
+    def test_says_whether_its_server_is_a_replica(self, cluster):
+        with cluster.replica.connect() as replica, cluster.primary.connect() as primary:
+            assert is_replica(replica)
+            assert not is_replica(primary)
