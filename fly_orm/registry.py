@@ -113,8 +113,9 @@ def registry(group: str) -> Registry:
 
 
 def make_adapter(name: str) -> Any:
-    """The :class:`fly_orm.adapters.base.Adapter` for the ORM of this name; ConfigurationError if none can be made."""
-    return _make(ADAPTERS, name, ("wrap", "router_of", "why_unrouted"), lambda factory: factory())
+    """The :class:`fly_orm.adapters.base.Adapter` for the package of this name; ConfigurationError if there is none."""
+    methods = ("wrap", "router_of", "why_unrouted", "type_handlers", "exception_packages")
+    return _make(ADAPTERS, name, methods, lambda factory: factory())
 
 
 def make_transport(name: str, settings: Settings) -> Transport:

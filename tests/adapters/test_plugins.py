@@ -99,7 +99,7 @@ def test_two_distributions_that_claim_one_library_are_both_named(python, tmp_pat
             "shop_adapter:Missing",
             "'shop_orm' of fly_orm_shop 1.0 (shop_adapter:Missing) cannot be loaded: AttributeError",
         ),
-        ("shop_orm:Database", "'shop_orm' makes a Database, which lacks wrap, router_of, why_unrouted"),
+        ("shop_orm:Database", "'shop_orm' makes a Database, which lacks wrap, router_of, why_unrouted, type_handlers"),
     ],
 )
 def test_an_adapter_that_fails_says_why(python, tmp_path, target, complaint):

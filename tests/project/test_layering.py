@@ -87,9 +87,9 @@ def test_the_two_sides_of_a_request_do_not_know_each_other():
 @pytest.mark.parametrize(
     ("foreign", "allowed"),
     [
-        ("peewee", {"fly_orm/adapters"}),
+        ("peewee", {"fly_orm/adapters/peewee"}),
         ("playhouse", set()),
-        ("pony", {"fly_orm/adapters"}),
+        ("pony", {"fly_orm/adapters/pony"}),
         ("Pyro5", {"fly_orm_transports/pyro5"}),
         ("dns", {"fly_orm/discovery"}),
         ("entrypoints", {"fly_orm/registry.py"}),

@@ -47,7 +47,8 @@ class PonyAdapter(Adapter):
         topology = options.settings.topology
         if options.on_lag == "raise":
             raise ConfigurationError(
-                'on_lag="raise" does not work with Pony, which would repeat the write: it retries a commit that raises'
+                'Pony repeats a db_session whose commit raises, so that on_lag="raise" would let it write twice; '
+                'leave it at on_lag="primary"'
             )
         if core.local.db2cache.get(database) is not None:
             raise ConfigurationError("wrap() was called inside a db_session that uses this database; wrap it before")
