@@ -222,7 +222,7 @@ def test_on_connect_reads_the_replica(wrap: Any, replica: dict[str, Any]) -> Non
 
 def test_a_bind_that_fails_can_be_repeated(wrap: Any, replica: dict[str, Any]) -> None:
     database = wrap(orm.Database())
-    with pytest.raises(orm.dbapiprovider.OperationalError, match="In region 'lax' the database's address has to be"):
+    with pytest.raises(orm.dbapiprovider.OperationalError, match="In region 'lax' the database's address must be"):
         database.bind("postgres", **{**replica, "port": 1})
     assert (database.provider, database.provider_name) == (None, None)
     with pytest.raises(TypeError, match="Database provider is not specified"):

@@ -169,7 +169,7 @@ def test_a_function_that_writes_outside_of_a_transaction_is_not_executed_twice(
 
 
 def test_a_commit_without_an_answer_has_an_unknown_outcome(regions: TwoRegions, lax: SimpleNamespace) -> None:
-    with pytest.raises(orm.core.CommitException, match="may have executed") as raised, orm.db_session:
+    with pytest.raises(orm.core.CommitException, match="may have been executed") as raised, orm.db_session:
         lax.Owner(name="1")
         orm.flush()
         regions.wan.cut_before_reply()
