@@ -28,7 +28,7 @@ class EncodedInstance:
     fields: tuple[Mapping[str, Any], ...]
     """Mappings of names to values, as many as the handler likes. All values have to travel."""
     extras: Mapping[str, Any] = field(default_factory=dict)
-    """Names and values of which those that cannot travel are left out."""
+    """More names and values. Those that cannot travel are left out."""
 
 
 class TypeHandler(Protocol):
