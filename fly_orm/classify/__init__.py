@@ -7,6 +7,6 @@ described in the Postgres manual, section "Hot Standby".
 """
 
 from .classifier import Classifier
-from .statement import Kind, Statement
+from .statement import SETTING_CHANGES, Kind, Statement
 
-__all__ = ["Classifier", "Kind", "Statement"]
+__all__ = ["SETTING_CHANGES", "Classifier", "Kind", "Statement"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from .grammar import Grammar
 from .lexer import UnterminatedError, split_statements
 from .savepoints import with_name
-from .statement import Kind, Statement, write
+from .statement import SETTING_CHANGES, Kind, Statement, write
 
 _CACHED_TEXTS = 4096
 _LONGEST_CACHED_CHARS = 8192
@@ -34,6 +35,8 @@ class Classifier:
 
     def _classify_and_cache(self, sql: str) -> Statement:
         statement = self._classify(sql)
+        if _may_set_synchronous_commit(statement, sql):
+            statement = replace(statement, asynchronous=True)
         if len(sql) <= _LONGEST_CACHED_CHARS:
             if len(self._cache) >= _CACHED_TEXTS:
                 self._cache.clear()  # evicting the oldest text would cost bookkeeping on every hit
@@ -58,12 +61,18 @@ _INSERT = re.compile(r"[ \t\n\r\f]*insert[ \t\n\r\f]", re.IGNORECASE)
 def _is_bulk_insert(sql: str) -> bool:
     """Whether ``sql`` is a long INSERT that need not be lexed, which would take long for megabytes of rows.
 
-    It must not hold a second statement, nor a call that may leave state in the session.
+    It must not hold a second statement, nor a call that may leave state in the Postgres session.
     """
     if not _INSERT.match(sql):
         return False
     text = sql.lower()
     return not any(mark in text for mark in (";", "set_config", "_lock", "dblink", "_setup"))
+
+
+def _may_set_synchronous_commit(statement: Statement, sql: str) -> bool:
+    """Whether a statement may change ``synchronous_commit``, which a DO block or ALTER ROLE can do as well."""
+    unknown = statement.kind in SETTING_CHANGES and statement.name is None
+    return unknown or "synchronous_commit" in sql.lower()
 
 
 def _several(found: list[Statement]) -> Statement:
@@ -76,9 +85,9 @@ def _several(found: list[Statement]) -> Statement:
             return Statement(kind=kind, why=why)
     if kinds <= {Kind.READ, Kind.SERVER}:
         calls = frozenset().union(*(statement.function_names for statement in found))
-        return Statement(
-            kind=Kind.SERVER if Kind.SERVER in kinds else Kind.READ, why=why, copy=copy, function_names=calls
-        )
+        kind = Kind.SERVER if Kind.SERVER in kinds else Kind.READ
+        shows = any(statement.shows_setting for statement in found)
+        return Statement(kind=kind, why=why, copy=copy, function_names=calls, shows_setting=shows)
     leaves_state = Kind.SET in kinds or any(statement.leaves_state for statement in found)
     ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
     return Statement(kind=Kind.WRITE, why=why, leaves_state=leaves_state, copy=copy, ends_transaction=ends)

@@ -23,7 +23,7 @@ def command(tokens: list[str]) -> Statement:
 def _prepare(reader: TokenReader) -> Statement:
     if reader.peek() == "transaction":
         return Statement(kind=Kind.TWO_PHASE, why="PREPARE TRANSACTION")
-    return write("PREPARE leaves a statement in the session", leaves_state=True)
+    return write("PREPARE leaves a statement in the Postgres session", leaves_state=True)
 
 
 def _declare(reader: TokenReader) -> Statement:
@@ -31,8 +31,10 @@ def _declare(reader: TokenReader) -> Statement:
     return write("DECLARE", leaves_state=hold)
 
 
-def _plain(kind: Kind, why: str, *, leaves_state: bool = False) -> Callable[[TokenReader], Statement]:
-    statement = Statement(kind=kind, why=why, leaves_state=leaves_state)
+def _plain(
+    kind: Kind, why: str, *, leaves_state: bool = False, shows_setting: bool = False
+) -> Callable[[TokenReader], Statement]:
+    statement = Statement(kind=kind, why=why, leaves_state=leaves_state, shows_setting=shows_setting)
     return lambda reader: statement
 
 
@@ -45,14 +47,14 @@ _COMMANDS: dict[str, Callable[[TokenReader], Statement]] = {
     "discard": session_settings.discard,
     "end": transactions.end(Kind.COMMIT),
     "listen": _plain(Kind.LISTEN, "LISTEN"),
-    "load": _plain(Kind.WRITE, "LOAD leaves a library in the session", leaves_state=True),
+    "load": _plain(Kind.WRITE, "LOAD leaves a library in the Postgres session", leaves_state=True),
     "prepare": _prepare,
     "release": _plain(Kind.RELEASE, "RELEASE"),
     "reset": session_settings.reset,
     "rollback": transactions.end(Kind.ROLLBACK),
     "savepoint": _plain(Kind.SAVEPOINT, "SAVEPOINT"),
     "set": session_settings.change,
-    "show": _plain(Kind.READ, "SHOW"),
+    "show": _plain(Kind.READ, "SHOW", shows_setting=True),
     "start": transactions.start,
     "unlisten": _plain(Kind.UNLISTEN, "UNLISTEN"),
 }

@@ -21,7 +21,7 @@ class Grammar:
         self._functions = KnownFunctions(primary_functions)
 
     def statement(self, tokens: list[str]) -> Statement:
-        """The classification of a statement; a write leaves state in the session if it calls a function that does."""
+        """The classification of a statement; a write leaves state if it calls a function that does."""
         statement = self._statement(tokens)
         if statement.kind is Kind.WRITE and not statement.leaves_state and self._leaves_state(tokens):
             return replace(statement, leaves_state=True)

@@ -46,7 +46,7 @@ class KnownFunctions:
     def effects(self, tokens: list[str]) -> dict[str, str]:
         """The effects of the functions that are called, each with the name of the first function that has it.
 
-        leaves_state: leaves state in the session.
+        leaves_state: leaves state in the Postgres session.
         session_settings: changes session settings.
         server: acts on the server that runs it.
         primary: needs the primary.

@@ -25,7 +25,7 @@ def query(tokens: list[str], functions: KnownFunctions) -> Statement:
     if statement is None and (effects := functions.effects(tokens)):
         statement = _from_effects(effects, tokens)
     if statement is None and uses_pg_temp(words):
-        statement = write("pg_temp is a schema of one session")
+        statement = write("pg_temp is a schema of one Postgres session")
     return statement or Statement(kind=Kind.READ, why=tokens[start].upper(), function_names=function_names(tokens))
 
 

@@ -56,7 +56,8 @@ def reset(reader: TokenReader) -> Statement:
 def discard(reader: TokenReader) -> Statement:
     """The classification of a DISCARD."""
     what = reader.next()
-    return Statement(kind=Kind.SET, why=f"DISCARD {what.upper()}", resets_all=what == "all")
+    everything = what == "all"
+    return Statement(kind=Kind.SET, why=f"DISCARD {what.upper()}", resets_all=everything, discards_all=everything)
 
 
 def _change_modes(kind: Kind, why: str, found: Modes) -> Statement:

@@ -18,12 +18,16 @@ class Kind(enum.Enum):
     SAVEPOINT = "savepoint"
     RELEASE = "release"
     ROLLBACK_TO = "rollback to"
-    SET = "set"  # changes session settings, so it must run in every session that serves this caller
+    SET = "set"  # changes session settings, so it must run in every Postgres session that serves this caller
     SET_LOCAL = "set local"  # the same until the end of the transaction
     LISTEN = "listen"
     UNLISTEN = "unlisten"
     TWO_PHASE = "two-phase"
     SERVER = "server"  # acts on the server that the caller reads from, since process ids belong to one server
+
+
+#: What changes session settings.
+SETTING_CHANGES = frozenset({Kind.SET, Kind.SET_LOCAL})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +36,7 @@ class Statement:
 
     kind: Kind
     why: str
-    """A short explanation, for :attr:`fly_orm.Served.why`."""
+    """A short explanation, for :attr:`fly_orm.Served.why`. Nothing may depend on its words."""
     name: str | None = None
     """The name of the savepoint, folded to lower case as by the server, or of the session setting, in lower case.
 
@@ -42,10 +46,18 @@ class Statement:
     """For a BEGIN: whether a replica can serve the transaction."""
     simple: bool = False
     """For a transaction command: whether it is fully understood, and so can be delayed."""
+    command_tag: str = ""
+    """For a BEGIN: what the server reports that it has executed, BEGIN or START TRANSACTION."""
     leaves_state: bool = False
-    """Whether it leaves state in the session that later statements need (a temporary table, a lock)."""
+    """Whether it leaves state in the Postgres session that later statements need (a temporary table, a lock)."""
     resets_all: bool = False
     """Whether it resets all session settings."""
+    discards_all: bool = False
+    """Whether it also discards all other state of the Postgres session: DISCARD ALL."""
+    asynchronous: bool = False
+    """Whether commits may not wait for their WAL from then on: it may change ``synchronous_commit``."""
+    shows_setting: bool = False
+    """For a read: whether it is SHOW, or several statements with a SHOW among them."""
     primary_only: bool = False
     """For a change of session settings: whether a replica refuses it, or would refuse reads after it."""
     copy: Literal["in", "out"] | None = None

@@ -1,4 +1,4 @@
-"""CREATE, and temporary objects, which last as long as the session."""
+"""CREATE, and temporary objects, which last as long as the Postgres session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEMPORARY = re.compile(r"(or replace )?(global |local )?temp(orary)? ")
 
 
 def create(reader: TokenReader) -> Statement:
-    """The classification of a CREATE; a temporary object is state that the session keeps."""
+    """The classification of a CREATE; a temporary object is state of the Postgres session."""
     what = reader.tokens
     if not (_TEMPORARY.match(" ".join(what[:5])) or uses_pg_temp(what)):
         return write("CREATE")

@@ -55,6 +55,7 @@ def begin(reader: TokenReader) -> Statement:
     return Statement(
         kind=Kind.BEGIN,
         why="BEGIN",
+        command_tag="BEGIN",
         simple=found.known,
         read_only=found.known and found.read_only is True and found.isolation != "SERIALIZABLE",
     )
@@ -64,7 +65,7 @@ def start(reader: TokenReader) -> Statement:
     """The classification of a START: a BEGIN if TRANSACTION follows."""
     if reader.peek() != "transaction":
         return write("unknown command START")
-    return replace(begin(reader), why="START TRANSACTION")
+    return replace(begin(reader), why="START TRANSACTION", command_tag="START TRANSACTION")
 
 
 def end(kind: Kind) -> Callable[[TokenReader], Statement]:

@@ -66,7 +66,7 @@ class RoutingConnection(ImplicitTransactions):
         remote = self.remote
         return (
             remote.transaction is None
-            and not (remote.kept or remote.session_settings.primary_only or self._entered)
+            and not (remote.has_state or remote.session_settings.primary_only or self._entered)
             and (self._mode.autocommit or (self.defers_transactions and not self._begun and not self.promoted))
             and not self.router.freshness.reads_on_primary
         )
@@ -75,7 +75,7 @@ class RoutingConnection(ImplicitTransactions):
     def holds_cursors(self) -> bool:
         """Whether cursors declared on the primary may still be open there."""
         transaction = self.remote.transaction
-        return self.remote.kept if transaction is None else not transaction.failed
+        return self.remote.has_state if transaction is None else not transaction.failed
 
     def statement(self, query: Any, cursor: Any = None) -> Statement:
         """The classification of a statement, which is given in any form that psycopg2 accepts."""
@@ -218,7 +218,7 @@ class RoutingConnection(ImplicitTransactions):
             here=self._transaction_here,
             remote=transaction is not None,
             failed=transaction is not None and transaction.failed,
-            kept=self.remote.kept,
+            primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
             pinned=self.router.freshness.is_pinned(current()),
         )
@@ -227,7 +227,7 @@ class RoutingConnection(ImplicitTransactions):
         """Wait for the replica if this statement may read on it, and the session's reads have to."""
         promoted = self.router.local.at_primary = self.promoted
         reads = statement.kind is Kind.READ or statement.read_only
-        elsewhere = promoted or self.remote.transaction is not None or self._transaction_here or self.remote.kept
+        elsewhere = promoted or self.remote.transaction is not None or self._transaction_here or self.remote.has_state
         if elsewhere or not reads:
             return Waited()
         waited = self.router.freshness.catch_up(current())
@@ -241,7 +241,7 @@ class RoutingConnection(ImplicitTransactions):
         if session.activity is None:
             return
         if decision.action is Action.HERE and self.promoted:
-            session.activity.record(self.router, statement, "")
+            session.activity.record(self.router, statement)
         else:
             session.activity.record_state(self.router, statement)
 

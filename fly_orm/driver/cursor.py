@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 from psycopg2 import sql as composable
 
-from ..classify import Kind, Statement
+from ..classify import SETTING_CHANGES, Kind, Statement
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
 from ..routing.decide import Action, Decision
@@ -28,7 +28,6 @@ from .batches import batches
 from .result import RemoteResult
 
 _READ = Kind.READ
-_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
 #: Statements that change, keep or undo settings of a transaction on the replica.
 _SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 #: What a cursor shows while its statement runs, and if that fails.
@@ -45,7 +44,7 @@ def _here_at_once(why: str) -> Served:
 
 
 class CursorClasses(NamedTuple):
-    """The classes that a routed cursor has, one after another."""
+    """The classes that a routing cursor has, one after another."""
 
     local: type[RoutingCursor]
     remote: Any
@@ -53,7 +52,7 @@ class CursorClasses(NamedTuple):
 
 
 class RoutingCursor(ext.cursor):
-    """A routed cursor while its last result, if it has one, is the local server's."""
+    """A routing cursor while its last result, if it has one, is the local server's."""
 
     connection: Any  # a RoutingConnection, which imports this module
     _classes: CursorClasses
@@ -181,7 +180,7 @@ class RoutingCursor(ext.cursor):
             self._check_declares()
             if statement.kind is not _READ:  # DECLARE runs, whatever the statement is
                 statement = replace(statement, kind=Kind.WRITE)
-        if statement.kind in _SETTINGS and statement.name is None and vars_:
+        if statement.kind in SETTING_CHANGES and statement.name is None and vars_:
             statement = self.connection.statement(self._bind(query, vars_))  # a parameter may hold the name
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
@@ -285,7 +284,7 @@ def _act(remote: RemoteConnection, action: Action, sql: bytes, statement: Statem
     """Do with a transaction on the primary what was decided."""
     match action:
         case Action.BEGIN:
-            return remote.begin(sql, statement.why)
+            return remote.begin(sql, statement.command_tag)
         case Action.DELAY:
             return remote.delay(statement, sql, why)
         case Action.COMMIT:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from psycopg2 import extensions as ext
 
-from ..classify import Kind, Statement
+from ..classify import SETTING_CHANGES, Kind, Statement
 from ..routing.decide import Decision
 from .connection import RoutingConnection
 
 #: With this setting a primary refuses the writes that a replica would refuse.
 _READ_ONLY = "default_transaction_read_only"
-_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
 #: Statements that cannot change the modes of an open transaction; after a read, nothing can.
 _KEEP_MODES = frozenset({Kind.READ, Kind.COMMIT, Kind.ROLLBACK})
 
@@ -69,7 +68,7 @@ class ReadOnlyConnection(RoutingConnection):
                 "with FLY_ORM_READ_ONLY, one of several statements in a string cannot end the transaction; execute "
                 "COMMIT or ROLLBACK by itself"
             )
-        harmless = statement.kind in _KEEP_MODES or (statement.kind in _SETTINGS and not statement.primary_only)
+        harmless = statement.kind in _KEEP_MODES or (statement.kind in SETTING_CHANGES and not statement.primary_only)
         if not harmless and self.get_transaction_status() == ext.TRANSACTION_STATUS_INTRANS:
             with ext.cursor(self) as cursor:
                 cursor.execute(

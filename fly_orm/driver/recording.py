@@ -7,7 +7,6 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..classify import Kind
 from ..sessions.context import current_activity
 from .mixing import mix
 from .text import text_of
@@ -15,8 +14,6 @@ from .text import text_of
 #: Recorded in place of the FETCH of a named cursor.
 _FETCH = "TABLE fetched"
 _NOTHING: AbstractContextManager[None] = nullcontext()
-_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
-_ASYNCHRONOUS = "synchronous_commit"
 
 
 class RecordingCursor(ext.cursor):
@@ -50,15 +47,14 @@ class RecordingCursor(ext.cursor):
 
     def _recorded(self, query: Any) -> AbstractContextManager[None]:
         connection, activity = self.connection, current_activity()
-        text = text_of(query, self)
-        statement = connection.router.classify(text)
-        if statement.kind in _SETTINGS and _ASYNCHRONOUS in (statement.name or _ASYNCHRONOUS):
+        statement = connection.router.classify(text_of(query, self))
+        if statement.asynchronous:
             connection.asynchronous = True  # from now on, and for every session that uses the connection
         if activity is None:
             return _NOTHING
         if connection.asynchronous:
             activity.of(connection.router).asynchronous = True
-        return activity.statement(connection.router, connection, statement, text)
+        return activity.statement(connection.router, connection, statement)
 
 
 class RecordingNamedCursor(RecordingCursor):

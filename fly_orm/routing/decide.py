@@ -1,11 +1,11 @@
-"""What to do with a statement, given the state of its connection and session. Pure."""
+"""What to do with a statement, given the state of its connection and of its caller's session. Pure."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
 
-from ..classify import Kind, Statement
+from ..classify import SETTING_CHANGES, Kind, Statement
 
 
 class Action(enum.Enum):
@@ -35,10 +35,10 @@ class State:
     """A transaction is open on the primary, or begins there with the next statement."""
     failed: bool = False
     """That transaction has failed and can only be rolled back."""
-    kept: bool = False
+    primary_has_state: bool = False
     """The Postgres session on the primary has state that later statements need (a temporary table, a lock)."""
     primary_settings: bool = False
-    """The caller has session settings that no replica accepts."""
+    """The connection has session settings that no replica accepts."""
     pinned: bool = False
     """Reads have to run on the primary: the replica has not replayed enough, or the caller asked for it."""
 
@@ -59,10 +59,9 @@ _ABOUT_SAVEPOINTS = frozenset({Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO})
 #: Outside a transaction these have the same effect, or the same error, on any server.
 _SAME_ANYWHERE = frozenset({Kind.COMMIT, Kind.ROLLBACK, Kind.SET_LOCAL, Kind.UNLISTEN, Kind.SERVER}) | _ABOUT_SAVEPOINTS
 
-_SETTING = frozenset({Kind.SET, Kind.SET_LOCAL})
 #: They decide how statements are quoted here, and read on the primary.
 _QUOTING = frozenset({"client_encoding", "standard_conforming_strings"})
-_TAKES = "the session has settings that no replica accepts"
+_PRIMARY_SETTINGS = "the connection has session settings that no replica accepts"
 
 
 def decide(statement: Statement, state: State) -> Decision:
@@ -82,7 +81,7 @@ def decide(statement: Statement, state: State) -> Decision:
 
 def _in_transaction(statement: Statement, state: State) -> Decision:
     kind = statement.kind
-    if kind in _SETTING and not _QUOTING.isdisjoint((statement.name or "").split(",")):
+    if kind in SETTING_CHANGES and not _QUOTING.isdisjoint((statement.name or "").split(",")):
         return Decision(action=Action.REFUSE, why=statement.why)
     if kind is Kind.COMMIT and statement.simple:
         return Decision(action=Action.COMMIT, why="COMMIT")
@@ -95,15 +94,15 @@ def _in_transaction(statement: Statement, state: State) -> Decision:
 
 def _outside(statement: Statement, state: State) -> Decision:
     kind = statement.kind
-    stays = "the session has state on the primary" if state.kept else None
+    stays = "the connection has state on the primary" if state.primary_has_state else None
     reads = kind is Kind.READ or statement.read_only
     pinned = stays or ("the session's reads are pinned to the primary" if state.pinned and reads else None)
-    if kind is Kind.READ and statement.why == "SHOW" and state.primary_settings:
-        return Decision(action=Action.FORWARD, why=_TAKES)
+    if kind is Kind.READ and statement.shows_setting and state.primary_settings:
+        return Decision(action=Action.FORWARD, why=_PRIMARY_SETTINGS)
     if kind is Kind.READ:
         return Decision(action=Action.FORWARD if pinned else Action.READ_HERE, why=pinned or statement.why)
     if kind is Kind.BEGIN:
-        return _begin(statement, pinned or (_TAKES if state.primary_settings else None))
+        return _begin(statement, pinned or (_PRIMARY_SETTINGS if state.primary_settings else None))
     if kind is Kind.SET:
         return Decision(action=Action.SET, why=statement.why)
     if kind in _SAME_ANYWHERE and not statement.primary_only:

@@ -40,7 +40,7 @@ class Forwarded(NamedTuple):
 
 
 class RemoteConnection:
-    """A connection to the primary, as far as the caller can tell: a lease is taken on a node when one is needed.
+    """A connection to the primary, as far as the caller can tell: it opens a lease on a node when one is needed.
 
     Its methods are called under :attr:`lock`, except :meth:`cancel`.
     """
@@ -49,8 +49,8 @@ class RemoteConnection:
         self.router = router
         self.session_settings = SessionSettings()
         self.transaction: RemoteTransaction | None = None
-        self.kept = False
-        """Whether the Postgres session on the primary has state that must not be lost (a temporary table, a lock)."""
+        self.has_state = False
+        """Whether the Postgres session on the primary has state that later statements need, such as a lock."""
         self.lock = threading.RLock()
         # Weak, so that a connection which nobody holds any more is collected at once, and its lease ends.
         self._reference = weakref.ref(connection)
@@ -65,11 +65,11 @@ class RemoteConnection:
         self.transaction = RemoteTransaction([sql])
         return Forwarded(Result(status_message=status_message))
 
-    def delay(self, statement: Statement, sql: bytes, why: str, waited: float = 0.0) -> Forwarded:
+    def delay(self, statement: Statement, sql: bytes, why: str) -> Forwarded:
         """Send a savepoint command with the next statement, if it is certain to succeed; at once otherwise."""
         if self.transaction is not None and self.transaction.lost is None and self.transaction.delay(statement, sql):
             return Forwarded(Result(status_message=_STATUS[statement.kind]))
-        return self.forward([sql], statement, why, waited=waited)
+        return self.forward([sql], statement, why)
 
     def commit(self, sql: bytes, statement: Statement) -> Forwarded:
         """Commit the transaction; without a round trip if nothing of it was ever sent."""
@@ -128,9 +128,9 @@ class RemoteConnection:
     def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:
         """Give the Postgres session on the primary, and those to come, a setting that was changed on the replica."""
         self.session_settings.remember(statement, sql)
-        if statement.resets_all and statement.why.startswith("DISCARD"):
+        if statement.discards_all:
             self.end()
-        elif self.kept:
+        elif self.has_state:
             self.forward([sql], statement, why)
 
     def take_encoding(self) -> None:
@@ -143,13 +143,13 @@ class RemoteConnection:
 
     def end(self) -> None:
         """Give the lease back, which rolls back what is open; never raises."""
-        lease, self._lease, self.transaction, self.kept = self._lease, None, None, False
+        lease, self._lease, self.transaction, self.has_state = self._lease, None, None, False
         if lease is not None:
             lease.release()
 
     def abandon(self) -> None:
         """End the lease by closing its channel, without telling the node: finalizers must not wait for a network."""
-        lease, self._lease, self.transaction, self.kept = self._lease, None, None, False
+        lease, self._lease, self.transaction, self.has_state = self._lease, None, None, False
         if lease is not None:
             lease.abandon()
 
@@ -186,7 +186,7 @@ class RemoteConnection:
             statements=list(sqls),
             copy_in=copy_in,
             copy_out=copy_out,
-            keeps_lease=self.kept or statement.leaves_state,
+            keeps_lease=self.has_state or statement.leaves_state,
             commits=statement.kind is Kind.COMMIT,
             ends_transaction=statement.ends_transaction,
             wants_position=self.router.freshness.wants_position(),
@@ -199,7 +199,7 @@ class RemoteConnection:
         deadline = self.router.deadline()
         try:
             if self._lease is None:
-                response, self._lease = self.router.forwarder.begin(run, deadline, self._open)
+                response, self._lease = self.router.forwarder.begin(run, deadline, self._note_opening)
                 return response
             return self._lease.run(run, deadline)
         except NotSupported as error:
@@ -216,7 +216,7 @@ class RemoteConnection:
             if self._lease is not None and self._lease.ended:
                 self._lease = None
 
-    def _open(self, lease: RemoteLease) -> None:
+    def _note_opening(self, lease: RemoteLease) -> None:
         self._opening = lease
 
     def _lost(self, run: Run, error: BaseException, *, may_write: bool) -> None:
@@ -229,7 +229,7 @@ class RemoteConnection:
         elif self.transaction is not None:
             self.transaction.lost = error
             self.transaction.status = ext.TRANSACTION_STATUS_INERROR
-        if self.kept:
+        if self.has_state:
             # As the driver does when it loses its server: the state of the Postgres session is gone for good.
             self._connection.close()
 
@@ -252,9 +252,9 @@ class RemoteConnection:
         del notices[:-_NOTICES]
         before = self.transaction
         if not done.lease_open:
-            self.kept = False
+            self.has_state = False
         elif statement.leaves_state and done.error is None:
-            self.kept = True
+            self.has_state = True
         if done.transaction == _IDLE:
             self.transaction = None
         else:

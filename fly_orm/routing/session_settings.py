@@ -27,7 +27,7 @@ class SessionSettings:
         self._made = None
         self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets_all
         if statement.resets_all:
-            self._reset(keep=() if statement.why.startswith("DISCARD") else _NOT_RESET)
+            self._reset(keep=() if statement.discards_all else _NOT_RESET)
         elif statement.name is None:
             self._changes[sql.decode("latin-1")] = sql
         else:

@@ -11,16 +11,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..classify import Kind, Statement
+from ..classify import SETTING_CHANGES, Kind, Statement
 
-_ASYNCHRONOUS = "synchronous_commit"
-_WRITE_NOTHING = frozenset(
-    {
-        *(Kind.READ, Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO),
-        *(Kind.SET, Kind.SET_LOCAL, Kind.SERVER),
-    }
+_ABOUT_TRANSACTIONS = frozenset(
+    {Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO}
 )
-_SETTINGS = frozenset({Kind.SET, Kind.SET_LOCAL})
+_WRITE_NOTHING = _ABOUT_TRANSACTIONS | SETTING_CHANGES | {Kind.READ, Kind.SERVER}
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
@@ -58,16 +54,14 @@ class ActivityLog:
         """What was done with a database so far."""
         return self.by_database.setdefault(database, Activity())
 
-    def record(self, database: Hashable, statement: Statement, text: str) -> None:
+    def record(self, database: Hashable, statement: Statement) -> None:
         """Record a statement that runs on a primary."""
         activity = self.of(database)
         activity.wrote |= statement.kind not in _WRITE_NOTHING
         activity.read |= statement.kind is Kind.READ
         activity.function_names.update(statement.function_names)
         activity.leaves_state |= statement.leaves_state or statement.kind is Kind.SET
-        unreadable = statement.kind in _SETTINGS and statement.name is None
-        if unreadable or _ASYNCHRONOUS in text.lower():
-            activity.asynchronous = True
+        activity.asynchronous |= statement.asynchronous
 
     def record_state(self, database: Hashable, statement: Statement) -> None:
         """Record of a statement that runs elsewhere only what it leaves in the Postgres session."""
@@ -79,11 +73,9 @@ class ActivityLog:
             for database, activity in list(inner.by_database.items()):
                 self.of(database).absorb(activity)
 
-    def statement(
-        self, database: Hashable, connection: Any, statement: Statement, text: str
-    ) -> AbstractContextManager[None]:
+    def statement(self, database: Hashable, connection: Any, statement: Statement) -> AbstractContextManager[None]:
         """A block in which a statement runs on ``connection``, which is one to a primary."""
-        self.record(database, statement, text)
+        self.record(database, statement)
         return _NOTHING
 
     def check(self) -> None:

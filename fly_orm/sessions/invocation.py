@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.errors
+from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..classify import Kind, Statement
 from ..deadline import Deadline
@@ -16,7 +17,6 @@ from ..position import Position, later
 from ..postgres.running_statement import RunningStatement
 from .activity import ActivityLog
 
-_QUERY_CANCELED = "57014"
 #: What a function that has been stopped may still execute: it only undoes what was begun.
 _UNDOING = frozenset({Kind.ROLLBACK, Kind.ROLLBACK_TO})
 
@@ -41,12 +41,12 @@ class Invocation(ActivityLog):
             self.written[database] = later(known, position)
 
     @contextmanager
-    def statement(self, database: Hashable, connection: Any, statement: Statement, text: str) -> Iterator[None]:
+    def statement(self, database: Hashable, connection: Any, statement: Statement) -> Iterator[None]:
         """A block in which a statement runs on ``connection``, which is one to a primary, and can be cancelled.
 
         Raises psycopg2's QueryCanceled if the function has been stopped, except for statements that undo.
         """
-        self.record(database, statement, text)
+        self.record(database, statement)
         running = RunningStatement(connection)
         with self._lock:
             if self._stopped and statement.kind not in _UNDOING:
@@ -55,7 +55,7 @@ class Invocation(ActivityLog):
         try:
             yield
         except psycopg2.Error as error:
-            if error.pgcode == _QUERY_CANCELED and self._stopped:
+            if error.pgcode == QUERY_CANCELED and self._stopped:
                 raise self._cancelled() from error
             raise
         finally:
@@ -89,6 +89,6 @@ class Invocation(ActivityLog):
     def _cancelled(self) -> psycopg2.Error:
         message = f"canceling statement because {self._stopped}"
         error: Any = psycopg2.errors.QueryCanceled(message)
-        error.__setstate__({"pgcode": _QUERY_CANCELED, "pgerror": message})
+        error.__setstate__({"pgcode": QUERY_CANCELED, "pgerror": message})
         made: psycopg2.Error = error
         return made

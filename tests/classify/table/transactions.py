@@ -8,8 +8,8 @@ from tests.classify.table.row import ACCEPTED, other, write
 SERIALIZABLE = {"read_only": False, "simple": True}
 TRANSACTIONS = [
     other(Kind.BEGIN, "BEGIN", simple=True, read_only=False),
-    other(Kind.BEGIN, "begin work;", simple=True),
-    other(Kind.BEGIN, "START TRANSACTION", simple=True),
+    other(Kind.BEGIN, "begin work;", simple=True, command_tag="BEGIN"),
+    other(Kind.BEGIN, "START TRANSACTION", simple=True, command_tag="START TRANSACTION"),
     other(Kind.BEGIN, "BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE", "0A000", **SERIALIZABLE),
     other(Kind.BEGIN, "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE", "0A000", **SERIALIZABLE),
     other(Kind.BEGIN, "BEGIN ISOLATION LEVEL REPEATABLE READ", simple=True),
