@@ -8,9 +8,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..protocol.messages import Result
 from .remote_cursor import RemoteCursor
-from .result import RemoteResult
 
 _SCROLL = {None: "", True: "SCROLL ", False: "NO SCROLL "}
 
@@ -30,7 +28,7 @@ class RemoteNamedCursor(RemoteCursor):
         statement = Statement(kind=Kind.WRITE, why=why, leaves_state=bool(self.withhold))
         result = self._forward([command], statement, why)
         self._declared = True
-        self._become(result, command)
+        self._show(result, command)
 
     def fetchone(self) -> Any:
         rows = self._fetch("1")
@@ -75,12 +73,7 @@ class RemoteNamedCursor(RemoteCursor):
         return rows + self._result.fetch(self, self._result.left)
 
     def _ask(self, command: str) -> None:
-        if self.closed:
-            raise psycopg2.InterfaceError("cursor already closed")
+        self._check_open()
         sql = command.encode()
         statement = Statement(kind=Kind.READ, why="a cursor on the primary")
-        self._become(self._forward([sql], statement, statement.why), sql)
-
-    def _become(self, result: Result, sql: bytes) -> None:
-        self._result = RemoteResult(result, sql)
-        self.__class__ = self._classes.named
+        self._show(self._forward([sql], statement, statement.why), sql)

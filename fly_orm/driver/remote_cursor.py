@@ -11,7 +11,7 @@ from .result import RemoteResult
 
 
 class RemoteCursor(RoutingCursor):
-    """A routed cursor while its last result is the primary's."""
+    """A routing cursor while its last result is the primary's."""
 
     _result: RemoteResult
 
@@ -30,7 +30,7 @@ class RemoteCursor(RoutingCursor):
 
     @property
     def rownumber(self) -> int:
-        return self._result.position
+        return self._result.row_number
 
     @property
     def statusmessage(self) -> str | None:
@@ -66,7 +66,7 @@ class RemoteCursor(RoutingCursor):
         if mode not in ("relative", "absolute"):
             raise psycopg2.ProgrammingError("scroll mode must be 'relative' or 'absolute'")
         try:
-            self._result.scroll(value + (self._result.position if mode == "relative" else 0))
+            self._result.scroll(value + (self._result.row_number if mode == "relative" else 0))
         except IndexError:
             raise psycopg2.ProgrammingError("scroll destination out of bounds") from None
 

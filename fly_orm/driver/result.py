@@ -20,7 +20,7 @@ class RemoteResult:
         self.status_message = result.status_message
         self.last_row_id = result.last_row_id
         self.description = None if result.columns is None else tuple(_column(column) for column in result.columns)
-        self.position = 0
+        self.row_number = 0
         self._data = result.data
         self._rows = result.rows
         self._casters: list[Callable[[bytes | None, Any], Any]] | None = None
@@ -28,26 +28,26 @@ class RemoteResult:
     @property
     def left(self) -> int:
         """Number of rows not yet fetched."""
-        return self._rows - self.position
+        return self._rows - self.row_number
 
     def fetch(self, cursor: Any, count: int) -> list[Any]:
         """The next rows, at most ``count``, as the cursor's row factory makes them."""
-        start = self.position
+        start = self.row_number
         end = min(start + count, self._rows)
         columns = [
             list(map(caster, column[start:end], repeat(cursor)))
             for caster, column in zip(self._casters_for(cursor), self._data, strict=False)
         ]
         rows: Sequence[Any] = list(zip(*columns, strict=True)) if columns else [()] * (end - start)
-        self.position = end
+        self.row_number = end
         factory = cursor.row_factory
         return list(rows) if factory is None else [_made(factory(cursor), row) for row in rows]
 
-    def scroll(self, position: int) -> None:
+    def scroll(self, row_number: int) -> None:
         """Move to a row; IndexError if the result has no such row."""
-        if not 0 <= position < self._rows:
+        if not 0 <= row_number < self._rows:
             raise IndexError
-        self.position = position
+        self.row_number = row_number
 
     def _casters_for(self, cursor: Any) -> list[Callable[[bytes | None, Any], Any]]:
         if self._casters is None:

@@ -53,14 +53,14 @@ class RemoteTransaction:
         if statement.kind is Kind.SAVEPOINT:
             self._savepoints.append((name, len(self.settings)))
             return
-        position = self._find(name)
-        if position is None:
+        index = self._find(name)
+        if index is None:
             return
         if statement.kind is Kind.RELEASE:
-            del self._savepoints[position:]
+            del self._savepoints[index:]
         elif statement.kind is Kind.ROLLBACK_TO:
-            del self._savepoints[position + 1 :]
-            del self.settings[self._savepoints[position][1] :]
+            del self._savepoints[index + 1 :]
+            del self.settings[self._savepoints[index][1] :]
             self.status = ext.TRANSACTION_STATUS_INTRANS
 
     def reached(self, status: int) -> None:
@@ -68,8 +68,8 @@ class RemoteTransaction:
         self.pending, self.sent, self.status = [], True, status
 
     def _find(self, name: str | None) -> int | None:
-        """The innermost savepoint of that name; names shadow each other (Postgres manual, SAVEPOINT)."""
-        for position in range(len(self._savepoints) - 1, -1, -1):
-            if self._savepoints[position][0] == name:
-                return position
+        """The index of the innermost savepoint of that name; names shadow each other (Postgres manual, SAVEPOINT)."""
+        for index in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[index][0] == name:
+                return index
         return None

@@ -11,14 +11,12 @@ from ..errors import Refused
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
 from ..protocol.messages import Call, Declined, Returned, Run
-from .function_runner import FunctionRunner, OnStart
+from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
 
 #: Seconds without a request after which a lease is ended and its transaction rolled back. Without a limit, a caller
 #: that hangs would hold its locks on the primary forever.
 IDLE_TIMEOUT = 60.0
-
-_SHUTTING_DOWN = "this node is shutting down"
 
 
 class Executor:
@@ -54,7 +52,7 @@ class Executor:
         of :meth:`PrimaryPool.acquire`.
         """
         if self.draining:
-            raise Refused(_SHUTTING_DOWN, reason="draining")
+            raise Refused(SHUTTING_DOWN, reason="draining")
         pool = self.pools.get(request.database)
         if pool is None:
             served = ", ".join(self.databases)
@@ -80,7 +78,7 @@ class Executor:
     def call(self, call: Call, on_start: OnStart) -> Returned | Declined:
         """The outcome of a call; see :meth:`FunctionRunner.run`."""
         if self.draining:
-            return Declined(reason="draining", message=_SHUTTING_DOWN)
+            return Declined(reason="draining", message=SHUTTING_DOWN)
         return self._runner.run(call, on_start)
 
     def drain(self, timeout: float = 0) -> None:

@@ -31,7 +31,7 @@ OnStart = Callable[[Invocation], None]
 
 # Both complete Postgres' sentence "canceling statement because …".
 _TIMED_OUT = "the call timed out; allow the function more time with timeout=seconds"
-_SHUTTING_DOWN = "this node is shutting down"
+SHUTTING_DOWN = "this node is shutting down"
 
 
 class FunctionRunner:
@@ -73,7 +73,7 @@ class FunctionRunner:
         with self._lock:
             invocations = list(self._invocations)
         for invocation in invocations:
-            invocation.stop(_SHUTTING_DOWN)
+            invocation.stop(SHUTTING_DOWN)
             invocation.break_off()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import psycopg2
 from psycopg2 import extensions as ext
+from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
@@ -25,7 +26,6 @@ _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
 _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 
-_QUERY_CANCELED = "57014"
 _TIMED_OUT = (
     "canceling statement due to timeout; it has had no effect. "
     "Allow more time with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
@@ -145,7 +145,7 @@ class Lease:
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
         described = describe(error)
-        if error.pgcode != _QUERY_CANCELED or not self._timed_out:
+        if error.pgcode != QUERY_CANCELED or not self._timed_out:
             return described
         diagnostics = {**described.diagnostics, "message_primary": _TIMED_OUT}
         return msgspec.structs.replace(described, message=_TIMED_OUT, diagnostics=diagnostics)
