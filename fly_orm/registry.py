@@ -113,7 +113,10 @@ def registry(group: str) -> Registry:
 
 
 def make_adapter(name: str) -> Any:
-    """The :class:`fly_orm.adapters.base.Adapter` for the package of this name; ConfigurationError if there is none."""
+    """The :class:`fly_orm.adapters.base.Adapter` for the package of this name.
+
+    ConfigurationError if there is none, or if it cannot be made.
+    """
     methods = ("wrap", "router_of", "why_unrouted", "type_handlers", "exception_packages")
     return _make(ADAPTERS, name, methods, lambda factory: factory())
 
@@ -123,15 +126,8 @@ def make_transport(name: str, settings: Settings) -> Transport:
 
     ConfigurationError if there is none, if it cannot be made, or if it does not have ``settings.transport_options``.
     """
-    try:
-        transport: Transport = _make(
-            TRANSPORTS, name, ("connect", "serve", "is_local"), lambda factory: build_transport(factory, settings)
-        )
-    except ConfigurationError:
-        raise
-    except Exception as error:  # making a plug-in may raise anything
-        problem = f"cannot be made: {type(error).__name__}: {error}"
-        raise ConfigurationError(f"{TRANSPORTS}: {name!r} {problem}", problem=problem) from error
+    methods = ("connect", "serve", "is_local")
+    transport: Transport = _make(TRANSPORTS, name, methods, lambda factory: build_transport(factory, settings))
     return transport
 
 
@@ -192,10 +188,18 @@ def _make(group: str, name: str, methods: Iterable[str], build: Callable[[Callab
     factory = registry(group).load(name)
     if not callable(factory):
         problem = f"is an object of class {type(factory).__name__}, but must be a class or a function"
-        raise ConfigurationError(f"{group}: {name!r} {problem}", problem=problem)
-    made = build(factory)
+        raise _unusable(group, name, problem)
+    try:
+        made = build(factory)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # making a plug-in may raise anything
+        raise _unusable(group, name, f"cannot be made: {type(error).__name__}: {error}") from error
     missing = [method for method in methods if not callable(getattr(made, method, None))]
     if missing:
-        problem = f"makes a {type(made).__name__}, which lacks {', '.join(missing)}"
-        raise ConfigurationError(f"{group}: {name!r} {problem}", problem=problem)
+        raise _unusable(group, name, f"makes a {type(made).__name__}, which lacks {', '.join(missing)}")
     return made
+
+
+def _unusable(group: str, name: str, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"{group}: {name!r} {problem}", problem=problem)

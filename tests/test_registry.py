@@ -127,6 +127,23 @@ def test_a_type_error_inside_a_factory_is_reported_as_what_it_is(register, facto
     assert isinstance(caught.value.__cause__, TypeError)
 
 
+@pytest.mark.parametrize(
+    "make_it",
+    [
+        lambda: plugins.make_adapter("a"),
+        lambda: plugins.make_discovery("a", Settings()),
+        lambda: plugins.make_waiter("a", lambda: None),
+    ],
+)
+def test_whatever_a_factory_raises_says_which_plugin_is_at_fault(register, make_it):
+    def factory(*_arguments):
+        raise RuntimeError("not today")
+
+    register(factory)
+    with pytest.raises(ConfigurationError, match=r"'a' cannot be made: RuntimeError: not today"):
+        make_it()
+
+
 def test_the_options_are_for_the_transport_that_is_selected():
     settings = Settings(transport="pyro5", transport_options={"max_connections": "many"})
     problems = {plugin.name: problem for plugin, problem in plugins.survey_transports(settings)}

@@ -21,7 +21,13 @@ from tests.support.environments import pip, wheel
 from tests.support.nodes import plain_environment
 
 #: A library, and its adapter in a module of its own.
-LIBRARY = "class Database:\n    router = None\n"
+LIBRARY = """
+class Database:
+    router = None
+
+def broken():
+    raise RuntimeError("not today")
+"""
 ADAPTER = """
 from fly_orm.adapters.base import Adapter, Router, WrappedDatabase
 
@@ -100,6 +106,7 @@ def test_two_distributions_that_claim_one_library_are_both_named(python, tmp_pat
             "'shop_orm' of fly_orm_shop 1.0 (shop_adapter:Missing) cannot be loaded: AttributeError",
         ),
         ("shop_orm:Database", "'shop_orm' makes a Database, which lacks wrap, router_of, why_unrouted, type_handlers"),
+        ("shop_orm:broken", "'shop_orm' cannot be made: RuntimeError: not today"),
     ],
 )
 def test_an_adapter_that_fails_says_why(python, tmp_path, target, complaint):
