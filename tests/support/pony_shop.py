@@ -106,7 +106,11 @@ def forget():
         _left.pop().close()
 
 
-@fly_orm.on_primary(timeout=1)
+#: Seconds that callers wait for a function that takes longer.
+PATIENCE = 10
+
+
+@fly_orm.on_primary(timeout=PATIENCE)
 @orm.db_session
 def wait_long():
-    db.execute("SELECT pg_sleep(20)")
+    db.execute("SELECT pg_sleep(60)")
