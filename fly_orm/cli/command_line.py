@@ -28,9 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fly-orm", description="Runs a node that serves other regions, and lists the transports it can use."
-    )
+    parser = argparse.ArgumentParser(prog="fly-orm", description="Commands for applications that use fly_orm.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         subparser = subparsers.add_parser(command.NAME, help=command.HELP)
