@@ -32,7 +32,7 @@
 
 Errors that Postgres reports for a statement are not in this tree: they are raised as psycopg2's own classes, exactly as
 the primary raised them. Where the caller of a database driver must be able to catch one of the exceptions above, it is
-also a ``psycopg2.OperationalError`` (or ``NotSupportedError``), and under peewee a ``peewee.OperationalError`` as well.
+also a ``psycopg2.OperationalError`` (or ``NotSupportedError``), and the class of that name of an ORM that has its own.
 """
 
 from __future__ import annotations

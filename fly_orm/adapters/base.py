@@ -1,6 +1,6 @@
 """The interface of adapters, and everything that the author of one imports.
 
-An adapter makes the connections of an ORM, or of another library on top of psycopg2, routed ones.
+An adapter lets an ORM, or another library on top of psycopg2, open routing connections.
 ``docs/adapters.md`` builds one. These names, and those in :mod:`fly_orm.errors`, are stable: they change with a major
 release, after one that warns. Other modules of fly_orm may change at any time.
 """
@@ -54,11 +54,13 @@ class Adapter(Protocol):
     def wrap(self, database: Any, options: Options) -> Any:
         """The same object, whose connections are routed from now on. Wrapping an object twice is the same as once.
 
-        ``options`` holds the arguments of :func:`fly_orm.wrap` and is passed on to the :class:`Router`. Three cases
-        depend on ``options.settings.topology``: where ``primary_region`` is None, there is one region only, and the
-        connections stay as they are, although the object has a router, so that it can be served and keep a session's
-        watermark; where ``is_primary`` is true, a database that cannot be routed is returned as it is; everywhere else
-        it is an error.
+        ``options`` holds the arguments of :func:`fly_orm.wrap` and is passed on to the :class:`Router`. What to do
+        depends on ``options.settings.topology``:
+
+        - Where ``primary_region`` is None, there is one region only. The connections stay as they are, but the object
+          gets a router, so that it can be served and keep a session's watermark.
+        - Where ``is_primary`` is true, a database that cannot be routed is returned as it is.
+        - Everywhere else, such a database is an error.
 
         Raises ConfigurationError for an object that is not a database, or that is in use (routing cannot begin inside a
         transaction), and NotSupported for a database that does not connect to PostgreSQL through psycopg2.
@@ -80,7 +82,7 @@ class Adapter(Protocol):
         """Packages whose exception classes travel between nodes as themselves, by their names.
 
         An exception of such a class is made without calling its ``__init__``, in every process where the adapter is
-        loaded and the class's module has been imported. Name only packages of the library: every node that holds
-        the secret can have any exception class in them raised.
+        loaded and the class's module has been imported. Name only packages of the library: any node that holds the
+        secret can make this process raise any of them.
         """
         return ()

@@ -11,7 +11,7 @@ bytes are, the worst that they cause is a CodecError.
 
 from .errors import CodecError
 from .exceptions.classes import trust_exceptions_of
-from .exceptions.fallback import decode_error, encode_error
+from .exceptions.raised import decode_error, encode_error
 from .registered_types import register_type
 from .type_handlers import EncodedInstance, TypeHandler, add_type_handler
 from .values import decode, encode

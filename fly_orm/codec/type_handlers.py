@@ -15,7 +15,7 @@ from .names import describe_error
 from .nodes import Encoder, expect, from_node, next_depth
 from .tags import HANDLED
 
-#: Stand before the name of an exception class where no type handler's prefix does, so no handler can have them.
+#: Reserved prefixes of exception names, which no type handler may use.
 MODULE, REGISTERED = "module", "type"
 
 

@@ -1,4 +1,4 @@
-"""The routed classes of the cursor classes that applications use."""
+"""The routing classes that take the place of the cursor classes that applications use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _classes: dict[Any, CursorClasses] = {}
 
 
 def cursor_classes(factory: Any) -> CursorClasses:
-    """The routed classes of a cursor class, whose own methods come first."""
+    """The routing classes for a cursor class, whose own methods come first."""
     known = _classes.get(factory)
     if known is not None:
         return known

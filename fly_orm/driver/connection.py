@@ -30,7 +30,7 @@ from .transaction_mode import TransactionMode
 
 log = logging.getLogger("fly_orm")
 
-_ROUTED_CURSOR = cursor_classes(ext.cursor).local
+_ROUTING_CURSOR = cursor_classes(ext.cursor).local
 
 
 class RoutingConnection(ImplicitTransactions):
@@ -134,7 +134,7 @@ class RoutingConnection(ImplicitTransactions):
     ) -> Any:
         ordinary = name is None and cursor_factory is None and scrollable is None and self.cursor_factory is None
         if ordinary and not (withhold or self.closed):
-            cursor = _ROUTED_CURSOR(self)  # the same as below, in half the time
+            cursor = _ROUTING_CURSOR(self)  # the same as below, in half the time
             cursor.scrollable = None
             return cursor
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None

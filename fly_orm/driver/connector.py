@@ -40,7 +40,7 @@ class Connector:
         self._classes: dict[Any, type[ext.connection]] = {}
 
     def open(self, connect: Callable[..., Any], *args: Any, **parameters: Any) -> Any:
-        """What ``connect`` returns, given the class of a routed connection as ``connection_factory``.
+        """What ``connect`` returns, given the class of a routing connection as ``connection_factory``.
 
         The class derives from the ``connection_factory`` among the parameters, if there is one. Raises NotSupported if
         that is not a class.

@@ -83,7 +83,7 @@ class RemoteLease:
             self._channel = None  # inherited by a fork: the lease belongs to the parent, which goes on using it
             return
         try:
-            self._exchange(Release(lease=self.id), Deadline.after(_RELEASE_TIMEOUT))
+            self._exchange(Release(), Deadline.after(_RELEASE_TIMEOUT))
         except FlyOrmError:
             return  # the channel was closed, which ends the lease as well
 
@@ -97,8 +97,8 @@ class RemoteLease:
         try:
             done = _done(channel.request(request, deadline), self.node)
         except (Refused, NotSupported) as error:
-            # The channel itself is sound: the node has replied, or nothing was sent. If the lease was to begin with
-            # this request, there is none, and others may use the channel.
+            # The channel itself is sound: the node has replied, or nothing was sent. If this request was to open the
+            # lease, there is none, and others may use the channel.
             if isinstance(request, Run) and request.opens_lease:
                 self._return_channel(channel)
             elif isinstance(error, Refused):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from ..deadline import Deadline, now
 from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
 from ..protocol.handshake import ClientHandshake, Seal
 from ..protocol.messages import Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
 from ..topology import Node
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
+
+log = logging.getLogger("fly_orm")
 
 #: Round trips, and seconds, of the caller's time that a node does not get; see :meth:`SealedChannel.node_timeout`.
 _MARGIN_ROUND_TRIPS = 1.25
@@ -96,4 +100,5 @@ def _greet(channel: Channel, node: Node, secret: str, region: str, deadline: Dea
     sealed.round_trip = now() - started
     if not isinstance(welcome, Welcome):
         raise NotDelivered(f"{node} replied to the greeting with {welcome}", node=str(node))
+    log.debug("opened a channel to %s: region %r, databases %s", node, welcome.region, ", ".join(welcome.databases))
     return sealed

@@ -15,12 +15,12 @@ from .write_ahead_log import WriteAheadLog
 
 
 class Profile(NamedTuple):
-    """What a caller's session has that its statements depend on."""
+    """What a caller's connection has that its statements depend on."""
 
     encoding: str
     """The client encoding."""
     session_settings: tuple[bytes, ...]
-    """The statements that give a session the caller's session settings."""
+    """The statements that give a Postgres session the caller's session settings."""
 
 
 class PrimaryConnection:
@@ -38,7 +38,7 @@ class PrimaryConnection:
         return bytes_cursor(self.raw)
 
     def apply_profile(self, profile: Profile) -> None:
-        """Give the session a caller's profile, unless it has that profile already."""
+        """Give the Postgres session a caller's profile, unless it has that profile already."""
         if profile == self.profile:
             return
         if self.profile is not None:
@@ -54,7 +54,7 @@ class PrimaryConnection:
         self.profile = profile
 
     def clean(self) -> None:
-        """Remove what the last caller left in the session, but keep its profile, which the next one probably shares."""
+        """Remove what the last caller left in the Postgres session, but not its profile: the next often shares it."""
         profile, self.profile = self.profile, None
         if self.raw.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             execute(self.raw, "ROLLBACK")

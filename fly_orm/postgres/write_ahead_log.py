@@ -1,4 +1,4 @@
-"""The primary's write-ahead log as one session sees it: how far a replica must replay to show what the session did."""
+"""How far a replica must replay the primary's write-ahead log to show what one Postgres session did."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class WriteAheadLog:
             return Commit(wrote=wrote == b"t", asynchronous=asynchronous == b"t")
 
     def read_position(self) -> Position:
-        """The position that a replica must replay to show everything that this session has read."""
+        """The position that a replica must replay to show everything that this Postgres session has read."""
         state = self._state()
         return Position(state.flushed, self._system, state.timeline)
 
     def commit_position(self, *, asynchronous: bool = False) -> Position:
-        """The position that a replica must replay to show everything that this session has committed.
+        """The position that a replica must replay to show everything that this Postgres session has committed.
 
         This is the flush position, because a commit returns when its own record has been flushed. The insert position
         covers the commit too, but it can lie in records of other sessions, which a replica does not get before they are

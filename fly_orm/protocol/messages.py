@@ -32,9 +32,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Greet(Message, frozen=True, tag="greet"):
-    """Open a channel, and say where the caller runs."""
+    """Open a channel. The caller learns from the reply how long the way there and back takes."""
 
     region: str
+    """Where the caller runs, for the node's log."""
 
 
 class Run(Message, frozen=True, tag="run"):
@@ -66,9 +67,9 @@ class Run(Message, frozen=True, tag="run"):
     copy_out: bool = False
     """Whether the only statement is COPY … TO STDOUT."""
     keeps_lease: bool = False
-    """Whether the request leaves state in the session that later requests need (a temporary table, a lock)."""
+    """Whether the request leaves state in the Postgres session that later requests need (a temporary table, a lock)."""
     commits: bool = False
-    """Whether the last statement is COMMIT. It is never cancelled, since nobody could tell whether it had committed."""
+    """Whether the last statement is COMMIT. It has no time limit: cancelling its wait for standbys undoes nothing."""
     ends_transaction: bool = False
     """Whether the last of ``statements`` is itself several statements, one of which ends a transaction."""
     wants_position: bool = True
@@ -82,9 +83,7 @@ class Cancel(Message, frozen=True, tag="cancel"):
 
 
 class Release(Message, frozen=True, tag="release"):
-    """End the lease of this channel and roll back what is open in it."""
-
-    lease: bytes
+    """End the lease of this channel, which has one at a time, and roll back what is open in it."""
 
 
 class Call(Message, frozen=True, tag="call"):
@@ -106,10 +105,12 @@ Request = Greet | Run | Cancel | Release | Call
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The channel is open; says where the node runs and which databases it serves."""
+    """The channel is open. What it says of the node is for the caller's log."""
 
     region: str
+    """Where the node runs."""
     databases: list[str]
+    """The names of the databases that it serves."""
 
 
 class Column(Message, frozen=True, array_like=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -31,16 +32,18 @@ from .executor import Executor
 from .lease import ConnectionBroken, Lease
 from .replies import encode_reply
 
+log = logging.getLogger("fly_orm")
+
 _CALLER_GONE = "its caller has disconnected"
 
 
 class ChannelExecutor:
     """The responder of one channel, which has at most one lease, and at most one function running, at a time.
 
-    Three threads meet here. The transport calls :meth:`respond` for one request after another and, possibly meanwhile
-    and from another thread, :meth:`gone`; the timer ends a lease that has been idle for too long. The thread that holds
-    the lock may begin and end the lease. Neither the timer nor :meth:`gone` waits for the lock: if a request holds it,
-    they leave the end of the lease to that request.
+    Three threads use this object. The transport calls :meth:`respond` for one request after another and, possibly
+    meanwhile and from another thread, :meth:`gone`; the timer ends a lease that has been idle for too long. The thread
+    that holds the lock may open and end the lease. Neither the timer nor :meth:`gone` waits for the lock: if a request
+    holds it, they leave the end of the lease to that request.
     """
 
     trusted = True  # messages from strangers are dropped before they get here
@@ -59,7 +62,7 @@ class ChannelExecutor:
             with self._lock:
                 return None if self._gone else self._respond(request)
         finally:
-            # gone() may have found the lock taken, and gone away. It sets the flag before it tries the lock, and here
+            # gone() may have found the lock taken, and returned. It sets the flag before it tries the lock, and here
             # the flag is read after the lock was released: so at least one of the two ends the lease.
             if self._gone:
                 self._end_if_idle()
@@ -96,7 +99,8 @@ class ChannelExecutor:
 
     def _handle(self, request: Request) -> Reply:
         match request:
-            case Greet():
+            case Greet(region=region):
+                log.debug("a process in region %r opened a channel", region)
                 return Welcome(region=self._executor.region, databases=self._executor.databases)
             case Run():
                 return self._run(request)

@@ -19,9 +19,9 @@ from .wait_queue import WaitingThread, WaitQueue
 class SharedWaiter:
     """Queries the replica over one connection, one query at a time, however many threads wait. Thread-safe.
 
-    It needs no thread of its own: one of the waiting threads is the poller, and hands over when it leaves. So there are
-    no queries while nobody waits, and the thread that gets the answer goes on without a switch to another. The strategy
-    that is chosen for the server's version decides what is asked.
+    No thread of its own asks: one of the waiting threads is the poller, and passes that role on when it leaves. So
+    there are no queries while nobody waits, and the thread that gets the answer goes on without a switch to another.
+    The strategy that is chosen for the server's version decides what is asked.
     """
 
     def __init__(self, connect: Callable[[], Any], choose: ChooseStrategy) -> None:

@@ -96,7 +96,7 @@ class _Lookup(threading.Thread):
     """A name lookup on a thread of its own, since the resolver has no timeout."""
 
     def __init__(self, address: Address) -> None:
-        super().__init__(name="fly-orm-lookup", daemon=True)
+        super().__init__(name="fly-orm-pyro5 resolver", daemon=True)
         self._address = address
         self._found: list[AddrInfo] | OSError = TimeoutError("the name lookup took too long")
         self.start()

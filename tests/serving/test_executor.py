@@ -180,7 +180,7 @@ class TestAnExecutor:
 
     def test_can_be_told_to_let_go(self, ask):
         ask(b"SELECT 1", keeps_lease=True)
-        assert isinstance(ask.raw(encode(Release(lease=LEASE))), Done)
+        assert isinstance(ask.raw(encode(Release())), Done)
         assert ask(b"SELECT 1", opens_lease=False).reason == "lost"
 
     def test_ignores_a_cancel_of_what_is_not_there(self, ask):

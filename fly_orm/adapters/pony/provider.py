@@ -1,4 +1,4 @@
-"""Pony's pool and provider for PostgreSQL, which open routed connections and tell them what only Pony knows."""
+"""Pony's pool and provider for PostgreSQL, which open routing connections and tell them what only Pony knows."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def obstacle(provider: type) -> str | None:
 
 
 def route_bound(provider: Any, router: Router) -> None:
-    """Let the provider of a bound database open routed connections from now on."""
+    """Let the provider of a bound database open routing connections from now on."""
     provider.__class__ = routed_provider(router)
     provider.pool.__class__ = _routed_pool(router)
 

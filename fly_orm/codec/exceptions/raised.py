@@ -1,4 +1,4 @@
-"""What a function raised, as bytes, and back. Whatever it is, an exception arrives: a RemoteError if nothing better."""
+"""Encodes what a function raised, and decodes it; as a RemoteError if nothing closer is possible."""
 
 from __future__ import annotations
 
