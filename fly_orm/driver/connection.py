@@ -14,6 +14,8 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..errors import NotSupported
+from ..local.instance import Instance, read_instance
+from ..position import Position
 from ..postgres.recovery import is_replica
 from ..routing.decide import Action, Decision, State, decide
 from ..routing.freshness import Waited
@@ -21,6 +23,7 @@ from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import why_ask_primary
 from ..routing.unsupported import ASYNCHRONOUS, UNSUPPORTED
 from ..sessions.context import current
+from ..sessions.served import ServedHere
 from .classes import cursor_classes
 from .cursor import RoutingCursor
 from .implicit_transactions import ImplicitTransactions, set_c_autocommit
@@ -36,6 +39,15 @@ _ROUTING_CURSOR = cursor_classes(ext.cursor).local
 class RoutingConnection(ImplicitTransactions):
     """A connection to this region's server. If that is a primary, :attr:`plain_class` takes this class's place."""
 
+    database: str
+    instance: Instance | None
+    """The server that it has reached; None behind a pooler."""
+    source: tuple[Any, Instance | None]
+    """What a session remembers of having read here."""
+    shown: Position | None
+    """The last pin of a session that the server was found to show."""
+    served_here: ServedHere
+    """What :func:`fly_orm.why` shows of a statement that runs on this server."""
     plain_class: Any
     """The class of a connection that turns out to reach a primary."""
     defers_transactions = False
@@ -52,6 +64,11 @@ class RoutingConnection(ImplicitTransactions):
             set_c_autocommit(self, False)
             self.__class__ = self.plain_class
             return
+        self.database = self.router.name
+        self.instance = read_instance(self)
+        self.source = self.router.reference, self.instance
+        self.shown = None
+        self.served_here = ServedHere(None if self.instance is None else str(self.instance))
         self.remote = RemoteConnection(self, self.router)
         self._mode = TransactionMode()
         self._entered = self._begun = self._was_here = False
@@ -61,7 +78,7 @@ class RoutingConnection(ImplicitTransactions):
     # What cursors ask
 
     @property
-    def free(self) -> bool:
+    def may_read_here(self) -> bool:
         """Whether nothing about this connection keeps a read from running on the replica."""
         remote = self.remote
         return (
@@ -220,7 +237,7 @@ class RoutingConnection(ImplicitTransactions):
             failed=transaction is not None and transaction.failed,
             primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
-            pinned=self.router.freshness.is_pinned(current()),
+            pinned=self.router.freshness.is_pinned(current(), self),
         )
 
     def _catch_up(self, statement: Statement) -> Waited:
@@ -230,14 +247,14 @@ class RoutingConnection(ImplicitTransactions):
         elsewhere = promoted or self.remote.transaction is not None or self._transaction_here or self.remote.has_state
         if elsewhere or not reads:
             return Waited()
-        waited = self.router.freshness.catch_up(current())
+        waited = self.router.freshness.catch_up(current(), self)
         self.router.raise_if_late(waited, None)
         return waited
 
     def _record(self, statement: Statement, decision: Decision) -> None:
         """Record in the session that this database is used here: what a token has to cover depends on it."""
         session = current()
-        session.note_read(self.router.reference)
+        session.note_read(self.source)
         if session.activity is None:
             return
         if decision.action is Action.HERE and self.promoted:

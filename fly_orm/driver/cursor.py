@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -22,7 +21,6 @@ from ..routing.remote_connection import Forwarded, RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..sessions.context import current
 from ..sessions.observing import observe
-from ..sessions.served import Route, Served
 from . import copying
 from .batches import batches
 from .result import RemoteResult
@@ -32,15 +30,6 @@ _READ = Kind.READ
 _SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 #: What a cursor shows while its statement runs, and if that fails.
 _NOTHING = Result(status_message="")
-
-
-def _here(why: str, waited: float = 0.0) -> Served:
-    return Served(route=Route.LOCAL, why=why, wait=waited) if waited else _here_at_once(why)
-
-
-@cache
-def _here_at_once(why: str) -> Served:
-    return Served(route=Route.LOCAL, why=why)
 
 
 class CursorClasses(NamedTuple):
@@ -62,10 +51,10 @@ class RoutingCursor(ext.cursor):
         connection = self.connection
         router = connection.router
         statement = router.classify(query) if type(query) is str else connection.statement(query, self)
-        if statement.kind is _READ and connection.free:
+        if statement.kind is _READ and connection.may_read_here:
             session = current()
-            if (session.activity is None or not connection.promoted) and session.reads_locally(router.reference):
-                observe(session, _here_at_once(statement.why))
+            if (session.activity is None or not connection.promoted) and session.note_local_read(connection):
+                observe(session, connection.served_here[statement.why])
                 try:
                     return super().execute(query, vars)
                 except psycopg2.Error as error:
@@ -117,7 +106,7 @@ class RoutingCursor(ext.cursor):
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         statement, decision = self._decide(sql)
-        why, out, wrote = decision.why, statement.copy == "out", False
+        why, out, wrote, waited = decision.why, statement.copy == "out", False, decision.waited
         if decision.action is Action.READ_HERE and out:
             tracked = copying.tracked(file)
             try:
@@ -129,7 +118,9 @@ class RoutingCursor(ext.cursor):
         elif decision.action is not Action.FORWARD or statement.copy is None:
             return self._run_here(decision, "copy_expert", sql, file, size)
         data = None if out else copying.read(file, self.connection)
-        result = self._forward([self._bind(sql, None)], statement, why, copy_in=data, copy_out=out, wrote=wrote)
+        result = self._forward(
+            [self._bind(sql, None)], statement, why, copy_in=data, copy_out=out, wrote=wrote, waited=waited
+        )
         self._show(result, self._result.query)
         if result.copied is not None:
             copying.write(file, result.copied, self.connection)
@@ -190,7 +181,7 @@ class RoutingCursor(ext.cursor):
             try:
                 return self._run_here(decision, "execute", query, vars_)
             except psycopg2.Error as error:
-                return self._read_there(error, query, vars_, statement)
+                return self._read_there(error, query, vars_, statement, waited=decision.waited)
         if action is Action.HERE or action is Action.BEGIN_HERE:
             self._run_here(decision, "execute", query, vars_)
             if statement.kind in _SETTLING:
@@ -250,15 +241,18 @@ class RoutingCursor(ext.cursor):
         else:
             self._super_here("execute", query, vars_)
             self.connection.changed_setting(sql, statement, why)
-            observe(current(), _here(why))  # after what was forwarded for it
+            observe(current(), self.connection.served_here[why])  # after what was forwarded for it
 
-    def _read_there(self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement) -> None:
+    def _read_there(
+        self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement, *, waited: float = 0.0
+    ) -> None:
         """Repeat on the primary what the replica has refused; raise the error if it is the answer."""
         why = self.connection.why_ask_primary(error)
-        self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error))
+        self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error), waited=waited)
 
     def _run_here(self, decision: Decision, method: str, *args: Any) -> None:
-        observe(current(), _here(decision.why, decision.waited))
+        event = self.connection.served_here[decision.why]
+        observe(current(), replace(event, wait=decision.waited) if decision.waited else event)
         self._super_here(method, *args)
 
     def _super_here(self, method: str, *args: Any) -> None:

@@ -104,7 +104,8 @@ class ImplicitTransactions(ConnectionModes):
                 with ext.cursor(self) as cursor:
                     cursor.execute(self._mode.set_transaction)
         else:
-            self.remote.begin(self._mode.begin.encode())
+            with self.remote.lock:
+                self.remote.begin(self._mode.begin.encode())
 
     def _end(self, statement: Statement, sql: str) -> None:
         """End the transaction that was begun implicitly. It is over even if this raises, as with psycopg2."""

@@ -24,8 +24,8 @@ class ReadOnlyConnection(RoutingConnection):
     """
 
     @property
-    def free(self) -> bool:
-        return not self.closed and self._read_only and super().free
+    def may_read_here(self) -> bool:
+        return not self.closed and self._read_only and super().may_read_here
 
     def route(self, statement: Statement) -> Decision:
         """As for a replica, in a Postgres session that is read-only and stays so."""

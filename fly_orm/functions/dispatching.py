@@ -80,6 +80,7 @@ def dispatch(
             raise _as_caught_here(_with_release(error, runtime), ours) from error
         raise
     late, waited = _wait(answer.reply, ours, options.wait)
+    _expect_what_was_read(answer.reply, ours)
     for router in ours:
         router.wrapped.clear_cached_results()
     served = Served(
@@ -160,7 +161,7 @@ def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[li
     late, seconds = [], 0.0
     for name, commit in returned.written.items():
         if (invocation := current().invocation) is not None:
-            invocation.saw(name, commit)
+            invocation.wrote_until(name, commit)
         for router in ours:
             if router.is_named(name):
                 waited = router.freshness.wait(commit, wait)
@@ -168,6 +169,14 @@ def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[li
                 if waited.late is not None:
                     late.append((router, waited))
     return late, seconds
+
+
+def _expect_what_was_read(returned: Returned, ours: list[Router]) -> None:
+    """Let later reads here be at least as fresh as what the function has read, without waiting for that."""
+    for name, position in returned.read.items():
+        for router in ours:
+            if router.is_named(name):
+                router.freshness.expect(position)
 
 
 def _outcome(function: Function, answer: Response[Returned]) -> Any:

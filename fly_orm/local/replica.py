@@ -1,15 +1,13 @@
-"""The local server as a replica: whether it shows a position, and which one it shows now."""
+"""The replicas of this region: whether one of them shows a position, and which one it shows now."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
-import psycopg2.errors
 
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
@@ -18,74 +16,95 @@ from ..lsn import LSN
 from ..position import Position
 from ..postgres.libpq import break_off
 from ..registry import make_waiter
-
-log = logging.getLogger("fly_orm")
+from .asking import poll, read_history, read_replayed
+from .instance import Instance, read_instance
+from .progress import Progress
 
 #: Seconds after which a replica that was on another timeline is asked again.
 ASK_INTERVAL = 1.0
 #: Seconds after which a replica that has not answered counts as unreachable.
 ASK_TIMEOUT = 2.0
-
-# The newest timeline of which the replica has certainly replayed something. Each of the three sources lags in its own
-# way; the last one is null unless the role is a member of pg_read_all_stats.
-_ASK_HISTORY = """
-    SELECT (SELECT system_identifier FROM pg_control_system()), greatest(
-        (SELECT timeline_id FROM pg_control_checkpoint()),
-        (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-        (SELECT received_tli FROM pg_stat_get_wal_receiver())
-    )"""
-_ASK_REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END"
+#: Connections to try until one reaches a certain server behind the address.
+_TRIES = 4
+#: Instances that are remembered. Each restart makes another one.
+_MOST_REMEMBERED = 64
 
 
-class _History(NamedTuple):
-    system: int
-    timeline: int
+_Wait = Callable[[Position, Deadline], None]
 
 
 class LocalReplica:
-    """Waits until the replica shows a position, on whatever timeline. Thread-safe."""
+    """Waits until a replica shows a position, on whatever timeline. Thread-safe.
+
+    The address may lead to several servers, and what one of them shows says nothing about another. The waiter's
+    connection has reached one of them; a caller whose own connection has reached another waits over its own.
+    """
 
     def __init__(self, kind: str, connect: Callable[[], Any], timer: Timer) -> None:
         self._connect = connect
         self._lock = threading.Lock()
         self._timer = timer
         self._asking: Any = None
+        self._asking_server: Progress | None = None
         self._asked = -ASK_INTERVAL
-        self._closed = self._warned = False
-        self._history: _History | None = None
-        """As learnt over a connection that is at least as new as the waiter's."""
+        self._closed = False
+        self._by_instance: dict[Instance | None, Progress] = {}
+        self._waiters_server = self.server(None)
+        """The server that the waiter's connection has reached, or had reached last; at first, none in particular."""
+        self._reconnects = 0
+        """How often the waiter has connected."""
         self._waiter = make_waiter(kind, self._open)
 
-    def wait(self, position: Position, deadline: Deadline) -> None:
-        """Return when reads on the replica show a position.
+    def server(self, instance: Instance | None) -> Progress:
+        """What is known about a server instance."""
+        known = self._by_instance.get(instance)
+        if known is None:
+            if len(self._by_instance) >= _MOST_REMEMBERED:
+                self._by_instance.clear()  # those that still exist are asked once more
+            known = self._by_instance.setdefault(instance, Progress(instance))
+        return known
 
-        Raises ReplicationTimeout if they do not by the deadline, and at once if they never will: the replica belongs
-        to another system, or is on a timeline on which the position may be lost. Raises NotAReplica if the server is
-        not in recovery.
+    def wait(self, position: Position, deadline: Deadline, connection: Any = None) -> None:
+        """Return when reads over ``connection`` show a position; without one, those on the server of the waiter.
+
+        ``connection`` has an attribute ``instance``, and its caller does not use it in the meantime. Raises
+        ReplicationTimeout if the server does not show the position by the deadline; at once if it never will, because
+        it belongs to another system or the position was lost in a failover; and at once while the server is late,
+        because an earlier wait has run out. Raises NotAReplica if the server is not in recovery.
         """
-        if self._history is None and position.system:
-            self._waiter.wait(LSN(0), deadline)  # connects, and so learns the history
-        history = self._history
-        if history is not None and position.system:
-            if position.system != history.system:
-                raise self._elsewhere(position)
-            if position.timeline < history.timeline:
-                deadline = Deadline.after(0)
-        self._waiter.wait(position.lsn, deadline)
-        if position.system and not self._includes(position):
-            raise self._elsewhere(position)
+        if connection is None:
+            self._unless_late(self._waiters_server, position, deadline, self._wait)
+            return
+        own = self.server(connection.instance)
+        if not self._reconnects:
+            with suppress(ReplicationTimeout):  # the caller's own connection will do
+                self._connect_waiter(position, deadline)
+        if self._waiters_server is own:
+            try:
+                self._unless_late(own, position, deadline, self._wait)
+            except ReplicationTimeout as late:
+                if not isinstance(late.__cause__, psycopg2.Error):
+                    raise
+                # The waiter has no connection. The caller has one.
+            if own.shows(position):
+                return  # or else the waiter has reached another server meanwhile
 
-    def position(self) -> Position:
-        """A position at which another replica shows all that this one shows now.
+        def wait(position: Position, deadline: Deadline) -> None:
+            poll(connection, own, position, deadline, self._timer)
+
+        self._unless_late(own, position, deadline, wait)
+
+    def position(self, instance: Instance | None = None) -> Position:
+        """A position at which another replica shows all that this one shows now: a certain server, or else any.
 
         Raises NotAReplica if the server is not in recovery, and psycopg2's error if it cannot be asked.
         """
         with self._turn():
-            replayed = self._ask()
-            history = self._history
+            replayed = self._ask(instance)
+            server = self._asking_server
         if replayed is None:
             raise NotAReplica("the local server is not in recovery, or has not replayed anything")
-        return Position(replayed, *(history or ()))
+        return Position(replayed, *((server.history if server else None) or ()))
 
     def close(self) -> None:
         """Close the connections; waits that are under way raise ReplicationTimeout."""
@@ -97,25 +116,91 @@ class LocalReplica:
             if self._asking is not None:
                 self._asking.close()
 
-    def _includes(self, position: Position) -> bool:
-        """Whether the replica's history includes the position's timeline."""
-        if not _covers(self._history, position):
-            try:
-                with self._turn():
-                    if now() >= self._asked + ASK_INTERVAL:
-                        self._ask()
-            except psycopg2.Error as error:
-                raise self._elsewhere(position) from error
-        return _covers(self._history, position)
+    def _unless_late(self, server: Progress, position: Position, deadline: Deadline, wait: _Wait) -> None:
+        """Wait; while the server is late, only look."""
+        if server.shows(position) or self._looked(server, position, wait):
+            return
+        try:
+            wait(position, deadline)
+        except ReplicationTimeout as late:
+            if deadline.timeout != 0 and not vars(late).get("final"):
+                server.lateness.begin(position, late, answers=not isinstance(late.__cause__, psycopg2.Error))
+            raise
+
+    def _looked(self, server: Progress, position: Position, wait: _Wait) -> bool:
+        """Whether a server that was late shows the position; False once it has caught up, and may be waited for.
+
+        ReplicationTimeout if it is late still.
+        """
+        lateness = server.lateness
+        if not lateness.is_late:
+            return False
+        target = lateness.want(position)
+        with lateness.look() as allowed:
+            if not allowed:
+                message = f"committed at {position}, but this region's replica is late, and nobody waits for it"
+                raise ReplicationTimeout(message, lsn=position.lsn)
+            with suppress(ReplicationTimeout):
+                wait(target, Deadline.after(0))
+                lateness.end()
+                return False
+            wait(position, Deadline.after(0))
+            return True
+
+    def _wait(self, position: Position, deadline: Deadline) -> None:
+        """Wait for the server that the waiter has reached."""
+        if not self._reconnects:
+            self._connect_waiter(position, deadline)
+        server, reconnects = self._waiters_server, self._reconnects
+        if server.is_elsewhere(position):
+            raise server.elsewhere(position)
+        past = server.is_past(position)
+        try:
+            self._waiter.wait(position.lsn, Deadline.after(0) if past else deadline)
+        except ReplicationTimeout as late:
+            if past and late.__cause__ is None:
+                raise server.elsewhere(position) from None
+            raise
+        server = self._waiters_server
+        if not server.includes(position):
+            self._ask_again(server, position)
+        if reconnects == self._reconnects:  # or it is not known which of the servers has shown the position
+            server.note(position)
+
+    def _connect_waiter(self, position: Position, deadline: Deadline) -> None:
+        """Let the waiter connect, so that it is known which server it waits for."""
+        try:
+            self._waiter.wait(LSN(0), deadline)
+        except ReplicationTimeout as error:
+            cause = error.__cause__ or error
+            message = (
+                f"committed at {position}, but this region's replica cannot be asked what it has replayed: {cause}"
+            )
+            raise ReplicationTimeout(message, lsn=position.lsn) from error.__cause__
+
+    def _ask_again(self, server: Progress, position: Position) -> None:
+        """Learn the history again, which may be that of a failover; ReplicationTimeout if it lacks the position."""
+        try:
+            with self._turn():
+                if now() >= self._asked + ASK_INTERVAL:
+                    self._ask(server.instance)
+        except psycopg2.Error as error:
+            raise server.elsewhere(position) from error
+        if not server.includes(position):
+            raise server.elsewhere(position)
 
     def _open(self) -> Any:
-        """A connection for the waiter, over which the history is learnt again: it may reach another server."""
+        """A connection for the waiter. It may reach another server than the one before."""
         connection = self._connect()
         try:
-            self._learn(connection)
+            with self._timer.limit(ASK_TIMEOUT, lambda: break_off(connection)):
+                server = self.server(read_instance(connection))
+                read_history(connection, server)
         except psycopg2.Error:
             connection.close()
             raise
+        self._waiters_server = server
+        self._reconnects += 1
         return connection
 
     @contextmanager
@@ -128,53 +213,36 @@ class LocalReplica:
         finally:
             self._lock.release()
 
-    def _ask(self) -> LSN | None:
+    def _ask(self, instance: Instance | None) -> LSN | None:
         """Learn the history, and return the replay LSN; None if the server is not in recovery. In a turn."""
         if self._closed:
             raise psycopg2.InterfaceError("the connection to the replica was closed")
         self._asked = now()
         if self._asking is not None:
+            server = self._asking_server
             try:
-                return self._learn(self._asking)
+                if instance is None or (server is not None and server.instance == instance):
+                    return self._learn()
             except psycopg2.Error:
-                self._asking.close()
-                self._asking = None
                 if now() >= self._asked + ASK_TIMEOUT:
+                    self._forget()
                     raise  # unreachable; otherwise it may have restarted, and a new connection will do
-        self._asking = self._connect()
-        return self._learn(self._asking)
+            self._forget()
+        for _ in range(_TRIES):
+            self._asking = self._connect()
+            with self._timer.limit(ASK_TIMEOUT, lambda: break_off(self._asking)):
+                server = self._asking_server = self.server(read_instance(self._asking))
+            if instance is None or server.instance == instance:
+                return self._learn()
+            self._forget()
+        raise psycopg2.OperationalError(f"{_TRIES} connections in a row reached other servers than {instance}")
 
-    def _learn(self, connection: Any) -> LSN | None:
-        with self._timer.limit(ASK_TIMEOUT, lambda: break_off(connection)), connection.cursor() as cursor:
-            try:
-                cursor.execute(_ASK_HISTORY)
-                self._history = _History(*cursor.fetchone())
-            except psycopg2.errors.InsufficientPrivilege:
-                self._warn()
-                self._history = None
-            cursor.execute(_ASK_REPLAYED)
-            replayed = cursor.fetchone()[0]
-        return None if replayed is None else LSN.parse(replayed)
+    def _learn(self) -> LSN | None:
+        with self._timer.limit(ASK_TIMEOUT, lambda: break_off(self._asking)):
+            if self._asking_server is not None:
+                read_history(self._asking, self._asking_server)
+            return read_replayed(self._asking)
 
-    def _warn(self) -> None:
-        if not self._warned:
-            log.warning(
-                "this role may not ask the replica which system and timeline it follows, so reads after a failover can "
-                "be stale; GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint(), "
-                "pg_control_recovery() to it"
-            )
-        self._warned = True
-
-    def _elsewhere(self, position: Position) -> ReplicationTimeout:
-        history = self._history
-        if history is None:
-            found = "cannot be asked for its timeline"
-        elif history.system != position.system:
-            found = f"belongs to another system ({history.system}, not {position.system})"
-        else:
-            found = f"is not known to be on a later timeline than {history.timeline}"
-        return ReplicationTimeout(f"committed at {position}, but this region's replica {found}", lsn=position.lsn)
-
-
-def _covers(history: _History | None, position: Position) -> bool:
-    return history is not None and history.system == position.system and history.timeline >= position.timeline
+    def _forget(self) -> None:
+        self._asking.close()
+        self._asking = self._asking_server = None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg2
 
 from ..concurrency.timer import Timer, TimerClosed
 from ..errors import NotAReplica, NotPrimary
-from ..position import UNKNOWN, Position
+from ..position import UNKNOWN, Position, later
 from ..sessions.activity import Activity
+from .instance import Instance
 from .primary import LocalPrimary
 from .replica import LocalReplica
 from .unreported import read_unreported
@@ -56,21 +57,34 @@ class LocalServer:
             self._unreported = read_unreported(connection)
         return self._unreported
 
-    def position_after(self, database: str, activity: Activity) -> Position | None:
-        """A position that covers the activity; None if it wrote nothing, UNKNOWN if the server cannot be asked."""
+    def position_after(
+        self, database: str, activity: Activity, instances: Collection[Instance | None] = ()
+    ) -> Position | None:
+        """A position that covers the activity; None if it wrote nothing, UNKNOWN if a server cannot be asked.
+
+        ``instances`` are the servers that were read. One behind a pooler is None, and cannot be asked.
+        """
         try:
             if self.at_primary:
                 try:
                     return self.primary.position(database, activity)
                 except NotPrimary:  # it is a replica now
-                    return self.replica.position()
+                    return self._shown(instances)
             try:
-                return self.replica.position()
+                return self._shown(instances)
             except NotAReplica:  # it was promoted
                 return self.primary.position(database, activity)
         except (psycopg2.Error, NotAReplica, NotPrimary, TimerClosed) as error:
             log.warning("could not ask the server of %r for its position: %s", database, str(error).strip())
             return UNKNOWN
+
+    def _shown(self, instances: Collection[Instance | None]) -> Position:
+        if None in instances:
+            raise psycopg2.OperationalError("behind a connection pooler, it is not known which servers were read")
+        position = None
+        for instance in instances or (None,):
+            position = later(position, self.replica.position(instance))
+        return position or UNKNOWN
 
     def close(self) -> None:
         """Close the connections."""

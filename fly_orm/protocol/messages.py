@@ -185,6 +185,11 @@ class Returned(Message, frozen=True, tag="returned"):
 
     It is UNKNOWN if the function may have written and the node could not ask the primary for its position.
     """
+    read: dict[str, Position] = {}
+    """For each database that the function only read, the position that a replica must replay to show as much.
+
+    It is UNKNOWN if the node could not ask for it.
+    """
 
 
 #: The reason given by a node all of whose connections, or threads, are in use. The other reasons are literals.

@@ -1,25 +1,25 @@
 """How fresh a session's local reads have to be, and what happens when the replica is late.
 
-A *pin* keeps a session's reads of a database on the primary. A write that the replica has not replayed in time pins the
-session; it is never made to fail for that, unless the application asked for ``on_lag="raise"``.
+A *pin* is a position that a session's reads of a database have to show. They run on a replica only over a connection
+whose server is known to show it, and on the primary otherwise. A write that the replica has not replayed in time does
+not fail for that, unless the application asked for ``on_lag="raise"``.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..local.replica import LocalReplica
 from ..position import Position
-from ..sessions.context import current
+from ..sessions.context import current, current_invocation
+from ..sessions.pins import Pin
 from ..sessions.session import Session
 from ..sessions.wait import Wait
 from .options import Options
-
-log = logging.getLogger("fly_orm")
 
 
 class Waited(NamedTuple):
@@ -46,21 +46,22 @@ class Freshness:
 
     # After something was executed elsewhere
 
-    def wait(self, commit: Position, wait: Wait | None = None) -> Waited:
+    def wait(self, commit: Position, wait: Wait | None = None, *, connection: Any = None) -> Waited:
         """Make the session's reads show a commit: wait for the replica now, before the next read, or not at all.
 
-        ``wait`` overrides the session's and the database's own. Nothing is waited for at UNKNOWN; see :meth:`expect`.
+        ``wait`` overrides the session's and the database's own. ``connection`` is the routing connection that is to
+        read next, if that is known. Nothing is waited for at UNKNOWN; see :meth:`expect`.
         """
         session, name = current(), self._name()
         if session.invocation is not None:
-            session.invocation.saw(name, commit)
+            session.invocation.wrote_until(name, commit)
         when = wait or session.wait_or(self._options.wait)
         if when == "none":
             return _NOT_AT_ALL
         session.saw(name, commit)
-        if when == "write" and not commit.is_unknown:
-            return self._wait_now(commit, session, own=True)
         session.pins.add(name, commit, waits=when == "read")
+        if when == "write" and not commit.is_unknown:
+            return self._wait_now(session.pins[name], connection)
         return _NOT_AT_ALL
 
     def expect(self, position: Position) -> None:
@@ -69,8 +70,10 @@ class Freshness:
         UNKNOWN stands for one that could not be asked for: the next statement on the primary tells it.
         """
         session, name = current(), self._name()
-        if position.is_unknown and session.invocation is not None:
-            session.invocation.saw(name, position)
+        if session.invocation is not None and position.is_unknown:
+            session.invocation.wrote_until(name, position)  # it may have written
+        elif session.invocation is not None:
+            session.invocation.read_until(name, position)
         if session.wait_or(self._options.wait) != "none":
             session.saw(name, position)
             session.pins.add(name, position)
@@ -82,54 +85,54 @@ class Freshness:
 
     # Before a read
 
-    def catch_up(self, session: Session) -> Waited:
-        """Remove the session's pin if the replica has caught up; wait for that first if the pin says so."""
+    def catch_up(self, session: Session, connection: Any) -> Waited:
+        """Find out whether the connection's server shows what the session's reads have to show.
+
+        Waits for that first if the pin says so.
+        """
         if session.on_primary or session.on_replica or self.reads_on_primary:
             return _NOT_AT_ALL
         name = self._name()
         session.drop_old_doubt(name)
         pin = session.pins.get(name)
-        if pin is None or pin.position.is_unknown:
+        if pin is None or pin.position.is_unknown or pin.position is connection.shown:
             return _NOT_AT_ALL
-        if not pin.waits:
-            self._look(pin.position, session)
-            return _NOT_AT_ALL
-        session.pins.waited(name)
-        return self._wait_now(pin.position, session, own=not pin.resumed)
+        if pin.waits:
+            session.pins.waited(name)
+            return self._wait_now(pin, connection)
+        with suppress(ReplicationTimeout):
+            self._wait_for_replica(pin.position, Deadline.after(0), connection)
+        return _NOT_AT_ALL
 
-    def is_pinned(self, session: Session) -> bool:
-        """Whether the session's reads have to run on the primary. Asks no server."""
+    def is_pinned(self, session: Session, connection: Any) -> bool:
+        """Whether the session's reads over a connection have to run on the primary. Asks no server."""
         if session.on_primary or session.on_replica:
             return session.on_primary
-        return self.reads_on_primary or self._name() in session.pins
+        pin = session.pins.get(self._name())
+        return self.reads_on_primary or (pin is not None and pin.position is not connection.shown)
 
     # The replica
 
-    def _wait_now(self, position: Position, session: Session, *, own: bool) -> Waited:
-        """Wait for the replica, and pin the session if it is late. ``own``: the position covers a write of its own."""
-        started, name = now(), self._name()
+    def _wait_now(self, pin: Pin, connection: Any) -> Waited:
+        """Wait for the replica; if it is late, the session's reads go to the primary."""
+        started = now()
         try:
-            self._replica().wait(position, Deadline.after(self._options.settings.replication_timeout))
-        except NotAReplica:  # the local server was promoted, and shows everything
-            session.pins.remove(name)
+            self._wait_for_replica(pin.position, self._deadline(), connection)
         except ReplicationTimeout as late:
-            session.pins.add(name, position)
-            if own and self._options.on_lag == "raise":
+            if self._options.on_lag == "raise" and not pin.resumed:
                 return Waited(now() - started, late)
-            log.warning("%s; this session reads from the primary until it has", late)
-        except BaseException:  # the caller was interrupted, and has to see what it wrote all the same
-            session.pins.add(name, position)
-            raise
-        else:
-            session.pins.shown(name, position)
         return Waited(now() - started)
 
-    def _look(self, position: Position, session: Session) -> None:
-        """Remove the session's pin if the replica shows the position by now."""
-        try:
-            self._replica().wait(position, Deadline.after(0))
-        except ReplicationTimeout:
-            return
-        except NotAReplica:  # the local server was promoted, and shows everything
-            pass
-        session.pins.remove(self._name())
+    def _deadline(self) -> Deadline:
+        """When a wait that begins now gives up. Inside an invocation, not later than the invocation itself."""
+        deadline, invocation = Deadline.after(self._options.settings.replication_timeout), current_invocation()
+        return deadline if invocation is None else deadline.or_earlier(invocation.deadline)
+
+    def _wait_for_replica(self, position: Position, deadline: Deadline, connection: Any) -> None:
+        """Wait for the connection's server, and note that it shows the position."""
+        if connection is not None and connection.instance is None:
+            return  # behind a pooler, no wait says anything about the server of the next read
+        with suppress(NotAReplica):  # the local server was promoted, and shows everything
+            self._replica().wait(position, deadline, connection)
+        if connection is not None:
+            connection.shown = position

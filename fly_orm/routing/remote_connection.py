@@ -42,7 +42,7 @@ class Forwarded(NamedTuple):
 class RemoteConnection:
     """A connection to the primary, as far as the caller can tell: it opens a lease on a node when one is needed.
 
-    Its methods are called under :attr:`lock`, except :meth:`cancel`.
+    Its methods are called under :attr:`lock`, except :meth:`cancel`, and :meth:`abandon` in a finalizer.
     """
 
     def __init__(self, connection: Any, router: Router) -> None:
@@ -241,7 +241,7 @@ class RemoteConnection:
         if done.position is None:
             return Waited()
         if writes and done.may_have_written:
-            return self.router.freshness.wait(done.position)
+            return self.router.freshness.wait(done.position, connection=self._connection)
         self.router.freshness.expect(done.position)
         return Waited()
 

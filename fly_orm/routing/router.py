@@ -68,13 +68,13 @@ class Router:
         """
         activity = None if session.activity is None else session.activity.by_database.get(self)
         unrecorded = session.activity is None and self.local.at_primary
-        if unrecorded or (reads and (activity is not None or session.has_read(self.reference))):
+        if unrecorded or (reads and (activity is not None or session.servers_read(self.reference))):
             return Activity(wrote=True)  # it may have
         return activity if activity is not None and (activity.wrote or activity.read) else None
 
-    def position_after(self, activity: Activity) -> Position | None:
-        """A position that covers the activity; None if it wrote nothing, UNKNOWN if the server cannot be asked."""
-        return self.local.position_after(self.name, activity)
+    def position_after(self, activity: Activity, session: Session) -> Position | None:
+        """A position that covers the session's activity; None if it wrote nothing, UNKNOWN if no server can tell."""
+        return self.local.position_after(self.name, activity, session.servers_read(self.reference))
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as an instance of its own class, of the driver's, and of the ORM's, so that callers catch it."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
 from .. import codec
 from ..errors import NotPortable, NotPrimary
 from ..functions.registering import Function
-from ..position import UNKNOWN, Position
+from ..position import UNKNOWN, Position, later
 from ..protocol.messages import Call, Declined, Returned
 from ..routing.router import Router, routers
 from ..sessions.activity import Activity
+from ..sessions.context import current
 from ..sessions.invocation import Invocation
 
 log = logging.getLogger("fly_orm")
@@ -31,7 +33,8 @@ def invoke(function: Function, call: Call, invocation: Invocation, *, release: s
         if not execution.started:
             return _not_started(function, error, release)
         execution.fail(error)
-    return Returned(**execution.outcome, written=_written(invocation))
+    written = _written(invocation)
+    return Returned(**execution.outcome, written=written, read=_read(invocation, written))
 
 
 class _Execution:
@@ -82,8 +85,20 @@ def _written(invocation: Invocation) -> dict[str, Position]:
     """The positions that a replica must replay to show what the function wrote, by database."""
     for database, activity in list(invocation.by_database.items()):
         if isinstance(database, Router) and (position := _position(database, activity)) is not None:
-            invocation.saw(database.name, position)
+            invocation.wrote_until(database.name, position)
     return invocation.written
+
+
+def _read(invocation: Invocation, written: Collection[str]) -> dict[str, Position]:
+    """The positions that a replica must replay to show what the function read, of databases that it has not written."""
+    session = current()
+    read = dict(invocation.read)
+    for router in routers():
+        activity = invocation.by_database.get(router)
+        if (activity is not None and activity.read) or session.servers_read(router.reference):
+            position = router.position_after(Activity(wrote=True), session)
+            read[router.name] = later(read.get(router.name), position or UNKNOWN)
+    return {database: position for database, position in read.items() if database not in written}
 
 
 def _position(router: Router, activity: Activity) -> Position | None:

@@ -29,16 +29,22 @@ class Invocation(ActivityLog):
         self.deadline = deadline
         """When the caller stops waiting."""
         self.written: dict[str, Position] = {}
-        """By database name: the latest position that forwarded statements and calls came back with."""
+        """By database name: the latest position of what forwarded statements and calls have written."""
+        self.read: dict[str, Position] = {}
+        """By database name: the latest position of what they have only read."""
         self._lock = threading.Lock()
         self._running: set[RunningStatement] = set()
         self._stopped: str | None = None
 
-    def saw(self, database: str, position: Position) -> None:
-        """Note a position that another node has answered with. Once one is UNKNOWN, it stays so."""
+    def wrote_until(self, database: str, position: Position) -> None:
+        """Note the position of something written. Once one is UNKNOWN, it stays so."""
         known = self.written.get(database)
         if known is None or not known.is_unknown:
             self.written[database] = later(known, position)
+
+    def read_until(self, database: str, position: Position) -> None:
+        """Note the position of something read."""
+        self.read[database] = later(self.read.get(database), position)
 
     @contextmanager
     def statement(self, database: Hashable, connection: Any, statement: Statement) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Which databases a session does not read on the replica, and up to which position."""
+"""The positions that a session's reads have to show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..position import UNKNOWN, Position, later
 
 
 class Pin(NamedTuple):
-    """Why reads of one database stay on the primary: the replica is not known to show this position."""
+    """A position that reads of one database have to show: they run on the primary unless their server shows it."""
 
     position: Position
     waits: bool = False
@@ -20,7 +20,8 @@ class Pin(NamedTuple):
 class Pins(dict[str, Pin]):
     """The pins of one session, by database name. Used by one thread at a time.
 
-    A dict, since every local read asks whether it is empty.
+    A pin stays when a server has shown its position: the next read may be on another server, or on this one after a
+    crash, when it shows less. A dict, since every local read asks whether it is empty.
     """
 
     __slots__ = ()
@@ -52,12 +53,6 @@ class Pins(dict[str, Pin]):
         before = self.get(database)
         if before is not None:
             self[database] = before._replace(waits=False)
-
-    def shown(self, database: str, position: Position) -> None:
-        """Remove the pin if it asks for no more than a position that the replica shows."""
-        pin = self.get(database)
-        if pin is not None and later(pin.position, position) == position:
-            del self[database]
 
     def remove(self, database: str) -> None:
         """Let reads of a database run on the replica again."""

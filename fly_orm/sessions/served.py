@@ -22,9 +22,22 @@ class Served:
     route: Route
     why: str
     """A short clause that names the property of the statement, transaction or session that decided the route."""
+    server: str | None = None
+    """The server of this region that executed it, as ``address:port``; None if another node did."""
     node: str | None = None
     """The node that executed it, as ``region=address``; None if it ran in this process."""
     rpc: float = 0.0
     """Seconds from sending the request to receiving its reply."""
     wait: float = 0.0
     """Seconds spent waiting for the replica."""
+
+
+class ServedHere(dict[str, Served]):
+    """The events of statements that one local server serves without a wait, by the reason; each is made once."""
+
+    def __init__(self, server: str | None) -> None:
+        self._server = server
+
+    def __missing__(self, why: str) -> Served:
+        event = self[why] = Served(route=Route.LOCAL, why=why, server=self._server)
+        return event

@@ -44,12 +44,12 @@ class Session:
         self.watermarks = Watermarks()
         """What the session has seen, to be told to another process."""
         self.pins = Pins()
-        """The databases whose replica has not shown, when last asked, what this session's reads have to show."""
+        """By database, the position that this session's reads have to show."""
         self.served: Served | None = None
         """How the last statement or call was served; see :func:`fly_orm.sessions.observing.observe`."""
         self.task = current_task()
         """The asyncio task that the session belongs to; None for a thread's."""
-        self._read: set[object] = set()
+        self._read: set[tuple[object, object]] = set()
         self._pin_all = False
         self._unpin_all = False
         self._wait: Wait | None = None
@@ -103,20 +103,28 @@ class Session:
 
     # Reading
 
-    def reads_locally(self, database: object) -> bool:
-        """Note that a database is read on its local server, unless a pin or a block may keep the read from there."""
-        if self.pins or self._pin_all:
+    def note_local_read(self, connection: Any) -> bool:
+        """Note a read over a connection to a replica; False, and nothing is noted, if a pin or a block may forbid it.
+
+        ``connection`` knows its ``database``, its ``source``, and the pin that its server was last found to show,
+        ``shown``.
+        """
+        if self._pin_all:
             return False
-        self._read.add(database)
+        if self.pins:
+            pin = self.pins.get(connection.database)
+            if pin is not None and pin.position is not connection.shown:
+                return False
+        self._read.add(connection.source)
         return True
 
-    def note_read(self, database: object) -> None:
-        """Note that a database was read on its local server."""
-        self._read.add(database)
+    def note_read(self, source: tuple[object, object]) -> None:
+        """Note that a database was read on a local server."""
+        self._read.add(source)
 
-    def has_read(self, database: object) -> bool:
-        """Whether a database was read on its local server."""
-        return database in self._read
+    def servers_read(self, database: object) -> set[Any]:
+        """The local servers on which a database was read."""
+        return {server for read, server in self._read if read is database}
 
     # Positions
 

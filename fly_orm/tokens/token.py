@@ -90,7 +90,7 @@ def questions(session: Session, *, reads: bool) -> list[tuple[Router, Activity]]
 def ask(session: Session, questions: Iterable[tuple[Router, Activity]]) -> None:
     """Ask them, and note the answers in the session's watermarks."""
     for router, activity in questions:
-        position = router.position_after(activity)
+        position = router.position_after(activity, session)
         if position is not None and position.is_unknown:
             session.watermarks.doubt(router.name, UNKNOWN_SECONDS)
         elif position is not None:

@@ -10,7 +10,6 @@ import pytest
 
 import fly_orm
 from fly_orm import Route
-from fly_orm.sessions.context import current
 from tests.support import shop
 from tests.support.nodes import url
 from tests.support.shop_in_lax import Shop, read_here
@@ -39,7 +38,15 @@ class TestTheWait:
             here.query("INSERT INTO item (name, price) VALUES ('of another', 1)")
             assert shop.count() == 1
             assert fly_orm.why().wait == 0
-            assert here.name not in current().pins
+
+    def test_is_none_but_later_reads_show_what_the_function_has_read(self, here):
+        with here.cluster.replay_paused():
+            here.query("INSERT INTO item (name, price) VALUES ('of another', 1)")
+            assert shop.count() == 1
+            assert [item.name for item in shop.Item.select()] == ["of another"]
+            assert fly_orm.why().route is Route.PRIMARY
+        here.cluster.wait_for_replica()
+        assert here.names() == ["of another"]  # read locally
 
     def test_that_runs_out_keeps_the_result_and_pins_the_reads(self, here, caplog):
         here.live_in_lax(here.wan.address, replication_timeout=0.2)

@@ -1,0 +1,104 @@
+"""The questions that a replica is asked, over any connection to it that is in autocommit."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+from psycopg2 import extensions as ext
+
+from ..concurrency.timer import Timer
+from ..deadline import Deadline, now
+from ..errors import NotAReplica, ReplicationTimeout
+from ..lsn import LSN
+from ..position import Position
+from ..postgres.libpq import break_off
+from .progress import History, Progress
+
+log = logging.getLogger("fly_orm")
+
+#: A replica that has not answered this many seconds after a wait should have ended counts as unreachable.
+_ANSWER_TIMEOUT = 1.0
+#: Bounds for the sleep between two questions, in seconds; within them it is an eighth of the time waited so far.
+_SHORTEST_SLEEP, _LONGEST_SLEEP = 0.0005, 0.05
+
+# The newest timeline of which the replica has certainly replayed something. Each of the three sources lags in its own
+# way; the last one is null unless the role is a member of pg_read_all_stats.
+_HISTORY = """
+    SELECT (SELECT system_identifier FROM pg_control_system()), greatest(
+        (SELECT timeline_id FROM pg_control_checkpoint()),
+        (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+        (SELECT received_tli FROM pg_stat_get_wal_receiver())
+    )"""
+_REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END"
+
+
+def read_history(connection: Any, server: Progress) -> None:
+    """Learn the server's system and timeline, if this role may ask for them."""
+    try:
+        with ext.cursor(connection) as cursor:
+            cursor.execute(_HISTORY)
+            server.history = History(*(cursor.fetchone() or (0, 0)))
+    except psycopg2.errors.InsufficientPrivilege:
+        server.history = None
+        _warn()
+
+
+def read_replayed(connection: Any) -> LSN | None:
+    """What the server has replayed; None if it is not in recovery, or has not replayed anything."""
+    with ext.cursor(connection) as cursor:
+        cursor.execute(_REPLAYED)
+        (replayed,) = cursor.fetchone() or (None,)
+    return None if replayed is None else LSN.parse(replayed)
+
+
+def poll(connection: Any, server: Progress, position: Position, deadline: Deadline, timer: Timer) -> None:
+    """Wait for a server by asking it over the caller's own connection; see :meth:`LocalReplica.wait`."""
+    left = deadline.remaining()
+    limit = None if left is None else left + _ANSWER_TIMEOUT
+    try:
+        with timer.limit(limit, lambda: break_off(connection)):
+            _poll(connection, server, position, deadline)
+    except psycopg2.Error as error:
+        message = f"committed at {position}, but this region's replica cannot be asked what it has replayed: {error}"
+        raise ReplicationTimeout(message, lsn=position.lsn) from error
+
+
+def _poll(connection: Any, server: Progress, position: Position, deadline: Deadline) -> None:
+    started, over = now(), threading.Event()
+    while True:
+        replayed = read_replayed(connection)
+        if replayed is None:
+            raise NotAReplica("the local server is not in recovery, so there is no replay to wait for")
+        if not server.includes(position):
+            read_history(connection, server)
+        if server.includes(position) and replayed >= position.lsn:
+            server.note(position)
+            return
+        if server.is_elsewhere(position) or server.is_past(position):
+            raise server.elsewhere(position)
+        if deadline.expired:
+            message = (
+                f"committed at {position}, but this region's replica ({server.instance}) has replayed only up to "
+                f"{replayed} after {deadline}"
+            )
+            raise ReplicationTimeout(message, lsn=position.lsn, replayed=replayed)
+        left = deadline.remaining()
+        pause = min(max((now() - started) / 8, _SHORTEST_SLEEP), _LONGEST_SLEEP)
+        over.wait(pause if left is None else min(pause, left))
+
+
+_warned = threading.Event()
+
+
+def _warn() -> None:
+    if not _warned.is_set():
+        _warned.set()
+        log.warning(
+            "this role may not ask the replica which system and timeline it follows, so reads after a failover can "
+            "be stale; GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint(), "
+            "pg_control_recovery() to it"
+        )

@@ -1,0 +1,137 @@
+"""A replica that stays late costs one wait, and not one for each write."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+import fly_orm
+from fly_orm import Route
+from fly_orm.deadline import now
+from fly_orm.lsn import LSN
+from fly_orm.sessions.context import current
+from tests.support.two_regions import TwoRegions
+from tests.support.waiting import until
+
+INSERT = "INSERT INTO t (name) VALUES ('x')"
+TIMEOUT = 0.5
+
+
+@pytest.fixture
+def db(regions: TwoRegions) -> Any:
+    regions.query("CREATE TABLE t (id serial PRIMARY KEY, name text)")
+    regions.cluster.wait_for_replica()
+    return regions.lax(options={"replication_timeout": TIMEOUT})
+
+
+def write(db: Any) -> float:
+    """Write, and return how long the wait for the replica was."""
+    db.execute_sql(INSERT)
+    return fly_orm.why().wait
+
+
+def count(db: Any) -> int:
+    return db.execute_sql("SELECT count(*) FROM t").fetchone()[0]
+
+
+def test_many_writes_wait_once(regions: TwoRegions, db: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with regions.cluster.replay_paused():
+        waits = [write(db) for _ in range(6)]
+        assert waits[0] >= TIMEOUT
+        assert max(waits[1:]) < TIMEOUT / 2
+        assert count(db) == 6
+        assert fly_orm.why().route is Route.PRIMARY
+    assert [record.levelno for record in caplog.records if "has replayed only" in record.message] == [logging.WARNING]
+
+
+def test_sessions_that_begin_later_do_not_wait_either(regions: TwoRegions, db: Any) -> None:
+    with regions.cluster.replay_paused():
+        write(db)
+        for _ in range(3):
+            with fly_orm.session():
+                assert write(db) < TIMEOUT / 2
+                assert count(db) > 1
+                assert fly_orm.why().route is Route.PRIMARY
+
+
+def test_threads_wait_together_once(regions: TwoRegions, db: Any) -> None:
+    waited = []
+
+    def work() -> None:
+        with db.connection_context(), fly_orm.session():
+            waited.append(sum(write(db) for _ in range(5)))
+
+    with regions.cluster.replay_paused():
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        started = now()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert max(waited) < 2 * TIMEOUT + 0.5
+        assert now() - started < 10 * TIMEOUT  # 30 waits would take three times as long
+
+
+def test_reads_that_the_replica_can_serve_stay_there(regions: TwoRegions, db: Any) -> None:
+    with regions.cluster.replay_paused():
+        write(db)
+        with fly_orm.session():
+            assert count(db) == 0
+            assert fly_orm.why().route is Route.LOCAL
+
+
+def test_waiting_resumes_once_it_has_caught_up(regions: TwoRegions, db: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fly_orm")
+    with regions.cluster.replay_paused():
+        write(db)
+    regions.cluster.wait_for_replica()
+    started = now()
+    until(lambda: "has caught up after" in (write(db), caplog.text)[1])
+    assert now() - started < 1
+    with regions.cluster.replay_paused():
+        assert write(db) >= TIMEOUT  # it is waited for again
+
+
+def test_one_that_lags_by_more_than_a_moment_is_still_late(regions: TwoRegions, db: Any) -> None:
+    """Or each write would wait again as soon as the replica had replayed the one before."""
+    regions.cluster.apply_delay(2)
+    try:
+        write(db)
+        started, waited = now(), 0.0
+        while now() - started < 3:
+            waited += write(db)
+        assert waited < 2 * TIMEOUT
+    finally:
+        regions.cluster.apply_delay(0)
+
+
+def test_asking_for_an_error_gets_it_at_once(regions: TwoRegions) -> None:
+    regions.query("CREATE TABLE t (id serial PRIMARY KEY, name text)")
+    regions.cluster.wait_for_replica()
+    db = regions.lax(options={"replication_timeout": TIMEOUT, "on_lag": "raise"})
+    with regions.cluster.replay_paused():
+        for longest in (TIMEOUT + 1, TIMEOUT / 2):
+            started = now()
+            with pytest.raises(fly_orm.ReplicationTimeout):
+                db.execute_sql(INSERT)
+            assert now() - started < longest
+
+
+def test_a_position_that_a_failover_lost_makes_no_replica_late(regions: TwoRegions, db: Any) -> None:
+    """Nobody will ever see it, so waiting must not depend on it."""
+    write(db)
+    pin = current().pins[regions.name]
+    for lost in (
+        replace(pin.position, lsn=LSN(pin.position.lsn + 2**40), timeline=pin.position.timeline - 1),
+        replace(pin.position, system=pin.position.system + 1),
+    ):
+        with fly_orm.session():
+            current().resume(regions.name, lost)
+            count(db)
+            assert fly_orm.why().route is Route.PRIMARY
+    with regions.cluster.replay_paused():
+        assert write(db) >= TIMEOUT  # the replica is waited for all the same
