@@ -33,7 +33,7 @@ class Forwarder:
         self.directory = Directory(settings, transport)
         """The nodes of each region, and the channels to them."""
 
-    def begin(
+    def open_lease(
         self, run: Run, deadline: Deadline, on_attempt: Callable[[RemoteLease], None] = lambda _lease: None
     ) -> tuple[Response[Done], RemoteLease | None]:
         """Send a request that opens a lease. Returns the response, and the lease if it stays open.
@@ -52,7 +52,7 @@ class Forwarder:
         return self.try_nodes(self._region, deadline, attempt)
 
     def call(self, region: str, call: Call, deadline: Deadline) -> Response[Returned]:
-        """Call a function on a node of a region, and return the response. Errors are those of :meth:`begin`.
+        """Call a function on a node of a region, and return the response. Errors are those of :meth:`open_lease`.
 
         While all nodes that can be reached are busy, they are tried again until the deadline. This does not spin: a
         busy node lets a call queue for a while before it declines.

@@ -199,7 +199,7 @@ class RemoteConnection:
         deadline = self.router.deadline()
         try:
             if self._lease is None:
-                response, self._lease = self.router.forwarder.begin(run, deadline, self._note_opening)
+                response, self._lease = self.router.forwarder.open_lease(run, deadline, self._note_opening)
                 return response
             return self._lease.run(run, deadline)
         except NotSupported as error:
