@@ -12,7 +12,10 @@ UNREPORTED = ("bytea_output", "extra_float_digits", "xmlbinary")
 
 
 def read_unreported(connection: Any) -> dict[str, str]:
-    """These settings, as the server of this connection has them now."""
+    """These settings, as each session of this connection's server begins with them.
+
+    The current values would not do: the application may have changed them on this connection already.
+    """
     with ext.cursor(connection) as cursor:
-        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in UNREPORTED))
-        return dict(zip(UNREPORTED, cursor.fetchone() or (), strict=True))
+        cursor.execute("SELECT name, reset_val FROM pg_catalog.pg_settings WHERE name = ANY (%s)", (list(UNREPORTED),))
+        return dict(cursor.fetchall())

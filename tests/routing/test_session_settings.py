@@ -47,6 +47,16 @@ def test_reset_all_forgets_settings_but_not_the_role(regions):
         regions.query("DROP ROLE clerk")
 
 
+@pytest.mark.parametrize("sql", ["SET extra_float_digits = -3", "SET bytea_output = 'escape'", "SET xmlbinary = 'hex'"])
+def test_one_of_a_session_is_not_taken_for_the_servers(regions, sql):
+    db, name = regions.lax(), sql.split()[1]
+    before = regions.query(f"SHOW {name}")
+    db.execute_sql(sql)
+    assert setting(db, name) != before
+    db.close()
+    assert setting(db, name) == before
+
+
 def test_no_more_than_fifty_notices_are_kept(regions):
     db = regions.lax()
     for _ in range(60):
