@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PLUGINS := $(dir $(wildcard plugins/*/setup.cfg))
+# Each process has a cluster of its own; the tests of one file stay together.
+TESTS := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types check bench conformance clean
+.PHONY: help install demo test test-all lint types check bench conformance clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(READY) ## Make the virtual environment, with everything that development needs
 
@@ -22,9 +24,11 @@ $(READY): setup.cfg pyproject.toml $(PLUGINS:=setup.cfg)
 demo: $(READY) ## Show two regions at work: a primary in syd, a replica in lax, 80 ms apart
 	@$(BIN)/python -m examples.two_regions
 
-test: $(READY) ## Run the tests, on a real primary and replica, and those of the plug-ins
-	$(BIN)/python -m pytest
-	set -e; for plugin in $(PLUGINS); do (cd $$plugin && $(CURDIR)/$(BIN)/python -m pytest); done
+test: $(READY) ## Run the quick tests, on a real primary and replica, and those of the plug-ins
+	$(TESTS) -m "not slow"
+
+test-all: $(READY) ## Run all tests
+	$(TESTS)
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .
@@ -33,7 +37,7 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check the types
 	$(BIN)/mypy
 
-check: lint types test ## Everything that has to pass before a change lands
+check: lint types test ## Check style and types and run the quick tests, before a commit; CI runs all tests
 
 bench: $(READY) ## Measure latency and overhead, side by side, and print the ratios
 	@$(BIN)/python -m tests.bench

@@ -124,7 +124,7 @@ def make_adapter(name: str) -> Any:
 def make_transport(name: str, settings: Settings) -> Transport:
     """The transport that is registered under this name, made from the settings.
 
-    ConfigurationError if there is none, if it cannot be made, or if it does not have ``settings.transport_options``.
+    ConfigurationError if there is none, if it cannot be made, or if it refuses one of ``settings.transport_options``.
     """
     methods = ("connect", "serve", "is_local")
     transport: Transport = _make(TRANSPORTS, name, methods, lambda factory: build_transport(factory, settings))

@@ -32,9 +32,15 @@ def _json(json_loads: Callable[[str], Any]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of a marked module that have anything between the regions once over each transport."""
-    if metafunc.definition.get_closest_marker("over_every_transport") and "transport_between" in metafunc.fixturenames:
-        metafunc.parametrize("transport_between", TRANSPORTS, indirect=True, scope="module")
+    """Run the tests of a marked module that have anything between the regions once over each transport.
+
+    What has run over one transport is slow over another, unless the mark says ``quick``.
+    """
+    mark = metafunc.definition.get_closest_marker("over_every_transport")
+    if mark and "transport_between" in metafunc.fixturenames:
+        quick = TRANSPORTS if mark.kwargs.get("quick") else [Settings.transport]
+        each = [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in TRANSPORTS]
+        metafunc.parametrize("transport_between", each, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,18 @@ def regions(cluster: Cluster, database: str, transport_between: str) -> Iterator
     """Two regions on an empty database, one of them served by a node."""
     with two_regions(cluster, database) as both:
         yield both
+
+
+@pytest.fixture
+def no_spare_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open channels only for what the test does: others would be counted as well, or meet the fault that it orders."""
+    monkeypatch.setattr("fly_orm.forwarding.channels.READY_CHANNELS", 0)
+
+
+@pytest.fixture
+def time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes stop what runs half a second before its caller stops waiting, to answer in time on a busy machine."""
+    monkeypatch.setattr("fly_orm.forwarding.sealed_channel._MARGIN", 0.5)
 
 
 @pytest.fixture(scope="module")

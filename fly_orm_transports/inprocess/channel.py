@@ -90,7 +90,7 @@ class InProcessChannel:
         fault.fired.set()
 
     def _respond(self, request: bytes, fault: Fault | None) -> bytes | None:
-        """The reply; None if there is none, or if the fault happens, which is while or just after it is made."""
+        """The reply; None if there is none, or if the fault drops the channel before the reply is sent."""
         if not (fault and fault.point is Point.AFTER_REQUEST):
             return self._reply_to(request)
         timer = threading.Timer(LOSS_DELAY, self._lose, [fault])

@@ -158,6 +158,7 @@ trees = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(trees)
 @example([27, "module:builtins:SystemExit", "SystemExit", "1", [1, 1], [4], [4], [0], [0], None, False])

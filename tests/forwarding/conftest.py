@@ -8,6 +8,7 @@ import pytest
 
 from fly_orm.forwarding.directory import Directory
 from tests.forwarding.nodes import NEVER, Refusing
+from tests.support.threads import ending_threads
 from tests.support.two_regions import settings
 
 
@@ -23,3 +24,10 @@ def make():
             return made
 
         yield make
+
+
+@pytest.fixture
+def threads():
+    """Those of fly_orm that the test has started. None outlives it."""
+    with ending_threads() as present:
+        yield present

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 from contextlib import ExitStack, contextmanager
 
 import dns.rcode
@@ -88,22 +87,6 @@ def free_port():
         return unused.getsockname()[1]
 
 
-_older = set()
-
-
-def threads(name="fly_orm"):
-    """Those of the test: others may have left some behind that wait for their database to be forgotten."""
-    return [thread for thread in set(threading.enumerate()) - _older if thread.name.startswith(name)]
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_outlives_a_test():
-    _older.clear()
-    _older.update(threading.enumerate())
-    yield
-    until(lambda: not threads() and not threads("fly-orm"))
-
-
 @pytest.fixture(params=["pyro5", "inprocess"])
 def place(request, tmp_path):
     """Nodes over either transport; an address at which nobody listens yet is ``place.vacant``."""
@@ -134,6 +117,9 @@ def lent(directory, address):
 
 def order(directory):
     return [each.address for each in directory.candidates("syd", soon())]
+
+
+pytestmark = pytest.mark.usefixtures("threads")
 
 
 class TestCandidates:
@@ -219,7 +205,7 @@ class TestANodeInQuarantine:
         directory = make(Listed(address), place.transport, first_interval=0.01, longest_interval=0.01)
         with lent(directory, address):
             pass
-        until(lambda: len(place.callers[address]) == 2)
+        until(lambda: len(place.callers[address]) >= 2)  # 3, if the first was still lent when others were opened
         refusing = directory._transport = Counting(Refusing())
         directory.quarantine(node(address), NotDelivered("no"))
         until(lambda: len(refusing.attempts) > 2)
@@ -246,7 +232,7 @@ class TestANodeInQuarantine:
         directory.mark_reached(node("a"))
         assert not directory.quarantined
 
-    def test_is_tried_no_more_once_it_has_vanished(self, make):
+    def test_is_tried_no_more_once_it_has_vanished(self, make, threads):
         discovery, transport = Listed("nowhere:1"), Counting(Refusing())
         directory = make(discovery, transport, first_interval=0.01, longest_interval=0.01)
         directory.quarantine(node("nowhere:1"), NotDelivered("no"))
@@ -255,7 +241,7 @@ class TestANodeInQuarantine:
         until(lambda: not directory.quarantined)
         until(lambda: not directory._quarantine._timer._pending and not threads("fly_orm probe"))
 
-    def test_is_tried_no_more_once_all_is_closed(self, make):
+    def test_is_tried_no_more_once_all_is_closed(self, make, threads):
         transport = Counting(Refusing())
         directory = make(Listed("nowhere:1"), transport, first_interval=0.01, longest_interval=0.01)
         directory.quarantine(node("nowhere:1"), NotDelivered("no"))
@@ -263,9 +249,9 @@ class TestANodeInQuarantine:
         directory.close()
         directory.quarantine(node("nowhere:1"), NotDelivered("no"))
         assert not directory.quarantined
-        until(lambda: not threads())
+        until(lambda: not threads("fly_orm"))
 
-    def test_has_its_region_looked_up_in_the_background(self, make):
+    def test_has_its_region_looked_up_in_the_background(self, make, threads):
         with DnsServer() as server:
             server.set("syd", "::1")
             discovery = DnsDiscovery(Settings(app="shop"), resolver=server.resolver(), policy=CachePolicy(min_age=0))

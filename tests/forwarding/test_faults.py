@@ -14,6 +14,8 @@ from fly_orm import NotDelivered, NotPrimary, OutcomeUnknown, Refused, Transacti
 from tests.support.two_regions import settings, two_regions
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("no_spare_channels")
+
 
 @pytest.fixture
 def db(regions):

@@ -17,6 +17,8 @@ from tests.forwarding.nodes import AT_ONCE, Listed, Refusing, node
 from tests.support.dns_server import DnsServer
 from tests.support.two_regions import settings
 
+pytestmark = pytest.mark.usefixtures("threads")
+
 
 @pytest.fixture
 def forwarding(monkeypatch):

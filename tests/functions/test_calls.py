@@ -10,8 +10,7 @@ import pytest
 import fly_orm
 from fly_orm import Route
 from tests.support import shop
-from tests.support.shop_in_lax import settled
-from tests.support.two_regions import settings
+from tests.support.two_regions import settings, trips
 
 
 class TestACall:
@@ -23,10 +22,10 @@ class TestACall:
         assert here.names() == ["a", "b"]
         assert served.rpc > 0
 
+    @pytest.mark.usefixtures("no_spare_channels")
     def test_costs_one_round_trip(self, here):
-        before = settled(here)
-        shop.stock([str(number) for number in range(50)])
-        assert here.wan.round_trips - before == 1
+        shop.where()  # opens the channel
+        assert trips(here, lambda: shop.stock([str(number) for number in range(50)])) == 1
 
     def test_can_be_run_here_instead(self, here):
         assert shop.where.local() == (os.getpid(), "lax", False)

@@ -10,7 +10,6 @@ import pytest
 
 from fly_orm import NotDelivered, NotPortable, NotSupported, RemoteError, ResultLost
 from tests.support import shop
-from tests.support.shop_in_lax import settled
 
 
 class TestWhatItRaises:
@@ -56,8 +55,9 @@ class TestWhatItRaises:
 
 
 class TestWhatCannotTravel:
+    @pytest.mark.usefixtures("no_spare_channels")
     def test_is_refused_before_anything_is_sent_naming_the_argument(self, here):
-        before = settled(here)
+        before = here.wan.round_trips
         with pytest.raises(NotPortable, match=r"argument 'names'\[1\].*Event"):
             shop.stock(["a", threading.Event()])
         with pytest.raises(NotPortable, match=r"argument 'values'\[1\]"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
 import peewee
 import psycopg2
@@ -15,7 +16,6 @@ from fly_orm.runtime import runtime
 from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 from tests.support import shop
-from tests.support.shop_in_lax import settled
 from tests.support.two_regions import SECRET
 
 
@@ -78,6 +78,7 @@ class TestASession:
 
 
 class TestTime:
+    @pytest.mark.usefixtures("time_to_answer")
     def test_that_is_over_cancels_what_runs(self, here):
         with pytest.raises(peewee.OperationalError, match="timeout=seconds"):
             fly_orm.call(fly_orm.PRIMARY, shop.sql, "SELECT pg_sleep(30)", timeout=1)
@@ -96,12 +97,13 @@ class TestTime:
         bare.live_in_lax(node.address())
         path = tmp_path / "runs"
         with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(shop.note_and_sleep, str(path), 2)
+            first = pool.submit(shop.note_and_wait, str(path))
             until(path.exists)
             with pytest.raises(Refused, match="no thread is free"):
                 fly_orm.call(fly_orm.PRIMARY, shop.stock, ["a"], timeout=0.7)
+            go_on(path)
             first.result()
-        assert bare.stored() == ["before 2", "after 2"]
+        assert bare.stored() == ["before", "after"]
 
     def test_that_is_over_stops_a_server_side_cursor(self, here, tmp_path):
         path = tmp_path / "said"
@@ -109,6 +111,7 @@ class TestTime:
             shop.read_slowly(str(path))
         until(lambda: "the call timed out" in path.read_text())
 
+    @pytest.mark.usefixtures("time_to_answer")
     def test_that_no_clock_can_hold_stops_nothing_else(self, here):
         assert fly_orm.call(fly_orm.PRIMARY, shop.count, timeout=1e12) == 0
         with pytest.raises(peewee.OperationalError, match="the call timed out"):
@@ -127,11 +130,24 @@ class TestTime:
         assert here.stored() == ["before 15"]
 
 
+def go_on(path):
+    """Let :func:`shop.note_and_wait` end."""
+    path.with_name(f"{path.name}.go").touch()
+
+
 def sleepers(here):
     return here.query(
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
         " AND datname = current_database()"
     )
+
+
+@contextmanager
+def locked(here):
+    """A block in which this test holds a lock on the primary."""
+    with closing(here.cluster.primary.connect(here.name)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(1)")
+        yield
 
 
 class TestNodes:
@@ -165,20 +181,23 @@ class TestNodes:
         bare.live_in_lax(*(node.address() for node in nodes))
         path = tmp_path / "runs"
         with ThreadPoolExecutor(1) as pool:
-            sleeping = pool.submit(shop.note_and_sleep, str(path), 8)
+            waiting = pool.submit(shop.note_and_wait, str(path))
             until(path.exists)
             for number in range(5):
                 shop.stock([str(number)])
-            assert not sleeping.done()
-            sleeping.result()
+            assert not waiting.done()
+            go_on(path)
+            waiting.result()
         assert len(bare.stored()) == 7
 
     def test_one_with_many_calls_under_way_takes_statements_as_well(self, here):
         with ThreadPoolExecutor(30) as pool:
-            calls = [pool.submit(fly_orm.call, fly_orm.PRIMARY, shop.sql, "SELECT pg_sleep(2)") for _ in range(30)]
-            until(lambda: sleepers(here) == 10)
-            shop.Item.create(name="a")
-            assert not any(call.done() for call in calls)
+            with locked(here):
+                wait = "SELECT pg_advisory_xact_lock_shared(1)"
+                calls = [pool.submit(fly_orm.call, fly_orm.PRIMARY, shop.sql, wait) for _ in range(30)]
+                until(lambda: here.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 11)
+                shop.Item.create(name="a")
+                assert not any(call.done() for call in calls)
             for call in calls:
                 call.exception()
 
@@ -195,8 +214,9 @@ class TestNodes:
         with pytest.raises(fly_orm.NotPrimary, match="PRIMARY_REGION is not set on this node"):
             shop.stock(["a"])
 
+    @pytest.mark.usefixtures("no_spare_channels")
     def test_an_outcome_that_is_unknown_can_be_looked_for_at_once(self, here):
-        settled(here)
+        shop.where()  # opens the channel
         with here.cluster.replay_paused():
             here.wan.cut_before_reply()
             with pytest.raises(OutcomeUnknown):

@@ -19,6 +19,8 @@ from fly_orm.topology import Node
 from tests.support.two_regions import SECRET, close, named, settings, two_regions
 from tests.support.waiting import until
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_spare_channels")]
+
 TABLE = "CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)"
 PATIENCE = 20.0
 

@@ -17,6 +17,8 @@ import fly_orm
 from tests.support.one_table import INSERT, TABLE, count
 from tests.support.two_regions import TwoRegions, close, named, settings
 
+pytestmark = pytest.mark.usefixtures("no_spare_channels")
+
 HIDDEN = "CREATE FUNCTION hidden() RETURNS int LANGUAGE sql AS $$INSERT INTO t (name) VALUES (NULL) RETURNING id$$"
 SWITCH = """
     CREATE FUNCTION switch() RETURNS text LANGUAGE sql AS

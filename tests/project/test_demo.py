@@ -17,6 +17,8 @@ from examples.two_regions.stage import Stage
 from tests.support import ROOT
 from tests.support.pony_regions import pony_in_lax
 
+pytestmark = pytest.mark.slow
+
 
 def start():
     command = [sys.executable, "-m", "examples.two_regions"]

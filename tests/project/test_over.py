@@ -6,7 +6,7 @@ import fly_orm
 from fly_orm.registry import TRANSPORTS, registry
 from tests.support.over import over
 
-pytestmark = pytest.mark.over_every_transport
+pytestmark = pytest.mark.over_every_transport(quick=True)
 
 
 def test_a_write_takes_the_transport_that_the_test_is_run_over(regions, transport_between):

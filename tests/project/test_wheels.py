@@ -13,6 +13,8 @@ from tests.support.nodes import node_process, url
 from tests.support.over import TRANSPORTS
 from tests.support.two_regions import SECRET
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import os
 from peewee import Model, TextField

@@ -44,6 +44,7 @@ def test_a_lost_transaction_raises_until_it_is_rolled_back(regions: TwoRegions, 
     assert count(db) == 2
 
 
+@pytest.mark.usefixtures("no_spare_channels")
 def test_a_transaction_whose_first_statement_got_no_answer_is_lost(regions: TwoRegions, db: Any) -> None:
     regions.wan.cut_before_reply()
     with pytest.raises(fly_orm.TransactionLost), db.atomic():
@@ -152,6 +153,7 @@ def test_a_write_that_was_not_delivered_says_so(regions: TwoRegions, db: Any) ->
     assert count(db) == 2
 
 
+@pytest.mark.usefixtures("no_spare_channels")
 def test_a_write_whose_reply_was_lost_has_an_unknown_outcome(regions: TwoRegions, db: Any) -> None:
     regions.wan.cut_before_reply()
     with pytest.raises(fly_orm.OutcomeUnknown):
@@ -160,6 +162,7 @@ def test_a_write_whose_reply_was_lost_has_an_unknown_outcome(regions: TwoRegions
     db.execute_sql(INSERT, ("next",))
 
 
+@pytest.mark.usefixtures("no_spare_channels")
 def test_a_commit_whose_reply_was_lost_has_an_unknown_outcome(regions: TwoRegions, db: Any) -> None:
     with pytest.raises(fly_orm.OutcomeUnknown), db.atomic():
         db.execute_sql(INSERT, ("once",))
@@ -169,6 +172,7 @@ def test_a_commit_whose_reply_was_lost_has_an_unknown_outcome(regions: TwoRegion
     db.execute_sql(INSERT, ("next",))
 
 
+@pytest.mark.usefixtures("no_spare_channels")
 def test_a_commit_of_psycopg2_whose_reply_was_lost_leaves_the_connection_usable(regions: TwoRegions, db: Any) -> None:
     connection = db.connection()
     connection.autocommit = False
@@ -292,6 +296,8 @@ def test_while_replay_is_paused_a_session_that_wrote_reads_from_the_primary(regi
     assert fly_orm.why().route is fly_orm.Route.LOCAL  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_spare_channels")
 def test_a_connection_goes_on_when_its_replica_is_promoted() -> None:
     with Cluster.start() as cluster:
         cluster.create_database("app")

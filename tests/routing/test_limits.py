@@ -15,6 +15,8 @@ from tests.support.one_table import INSERT, count, one_table
 from tests.support.two_regions import TwoRegions
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("no_spare_channels")
+
 
 @pytest.fixture
 def db(regions: TwoRegions) -> Any:

@@ -6,7 +6,9 @@ import pytest
 from psycopg2 import extras
 
 import fly_orm
-from tests.support.two_regions import TwoRegions
+from tests.support.two_regions import TwoRegions, trips
+
+pytestmark = pytest.mark.usefixtures("no_spare_channels")
 
 
 @pytest.fixture
@@ -17,13 +19,6 @@ def db(regions: TwoRegions) -> Any:
     database = regions.lax()
     database.execute_sql("INSERT INTO t (name) VALUES ('first')")
     return database
-
-
-def trips(regions: TwoRegions, work: Any) -> int:
-    """How many round trips the work takes."""
-    before = regions.wan.round_trips
-    work()
-    return regions.wan.round_trips - before
 
 
 def test_a_write_takes_one(regions: TwoRegions, db: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -65,19 +66,28 @@ def rows(reply):
 
 
 class TestTheCommitLSN:
-    def test_is_one_that_the_replica_reaches_with_the_commit(self, cluster, database, ask):
+    @pytest.fixture
+    def newest(self, cluster, database):
+        """Asks the replica for the highest number in the table."""
+        with closing(cluster.replica.connect(database)) as replica, replica.cursor() as cursor:
+
+            def ask():
+                cursor.execute("SELECT max(i) FROM t")
+                return cursor.fetchone()[0]
+
+            yield ask
+
+    def test_is_one_that_the_replica_reaches_with_the_commit(self, cluster, ask, newest):
         waiter = PollingWaiter(cluster.replica.connect)
         ask(b"CREATE TABLE t (i int)")
         for number in range(300):
             done = ask(b"INSERT INTO t VALUES (%d)" % number)
             waiter.wait(done.position.lsn, Deadline.after(10))
-            with cluster.replica.connect(database) as replica, replica.cursor() as cursor:
-                cursor.execute("SELECT max(i) FROM t")
-                assert cursor.fetchone() == (number,)
+            assert newest() == number
         waiter.close()
 
     @pytest.mark.parametrize("where", ["session", "transaction"])
-    def test_covers_a_commit_that_did_not_wait_for_its_own_wal(self, cluster, database, ask, where):
+    def test_covers_a_commit_that_did_not_wait_for_its_own_wal(self, cluster, ask, newest, where):
         waiter = PollingWaiter(cluster.replica.connect)
         ask(b"CREATE TABLE t (i int)")
         for number in range(50):
@@ -88,9 +98,7 @@ class TestTheCommitLSN:
                 ask(insert, preamble=[b"BEGIN", b"SET LOCAL synchronous_commit = off"])
                 done = ask(b"COMMIT", opens_lease=False, commits=True)
             waiter.wait(done.position.lsn, Deadline.after(10))
-            with cluster.replica.connect(database) as replica, replica.cursor() as cursor:
-                cursor.execute("SELECT max(i) FROM t")
-                assert cursor.fetchone() == (number,)
+            assert newest() == number
         waiter.close()
 
     def test_at_a_page_boundary_is_pushed_out(self, cluster, pool, monkeypatch):

@@ -17,6 +17,8 @@ from fly_orm.testing import Wan
 from tests.support.two_regions import close, named, settings
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 STUBBORN = """
     CREATE FUNCTION stubborn(seconds float) RETURNS void LANGUAGE plpgsql AS $$
     DECLARE until timestamptz := clock_timestamp() + seconds * interval '1s';

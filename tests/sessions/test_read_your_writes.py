@@ -39,7 +39,7 @@ def late(cluster):
         yield
 
 
-@pytest.mark.parametrize("rtt", [0, 0.08])
+@pytest.mark.parametrize("rtt", [0, pytest.param(0.08, marks=pytest.mark.slow)])
 def test_every_read_sees_the_write_before_it(regions, pairs, rtt):
     if rtt:
         regions.wan.rtt = rtt
@@ -48,12 +48,14 @@ def test_every_read_sees_the_write_before_it(regions, pairs, rtt):
     assert (done.local, done.missed) == (done.pairs, 0)
 
 
+@pytest.mark.slow
 def test_every_read_sees_the_write_before_it_when_replay_is_late(regions, pairs, late):
     done = read_after_writing(regions, pairs)
     assert done.pairs >= pairs
     assert (done.local, done.missed) == (done.pairs, 0)
 
 
+@pytest.mark.slow
 def test_without_waiting_reads_miss_their_writes_when_replay_is_late(regions, pairs, late):
     """Or the tests above would show nothing."""
     done = read_after_writing(regions, pairs, wait="none")

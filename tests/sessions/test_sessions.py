@@ -204,6 +204,7 @@ class TestAnUnknownOutcome:
         current().watermarks.settle(regions.name)
         assert names(quick) == ["a"]
 
+    @pytest.mark.usefixtures("no_spare_channels")
     def test_is_over_with_the_next_transaction_that_reads(self, regions, db):
         insert(db, "a")
         regions.wan.cut_before_reply()

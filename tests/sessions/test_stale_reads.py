@@ -159,6 +159,7 @@ def hunt_in_tasks(db, seed):
         return asyncio.run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hunt", [hunt_in_threads, hunt_in_tasks])
 def test_no_session_sees_an_older_value_than_it_has_seen(counters, hunt):
     db = counters.lax(options={"replication_timeout": 0.05})
@@ -215,6 +216,7 @@ def places():
                 yield [*near, regions.syd()]
 
 
+@pytest.mark.slow
 def test_no_user_who_travels_sees_an_older_value_than_they_have_seen(places):
     def hunt(number):
         traveller, last = Traveller(places, f"6.{number}"), Deadline.after(SECONDS)
@@ -227,6 +229,7 @@ def test_no_user_who_travels_sees_an_older_value_than_they_have_seen(places):
     assert [stale for traveller in travellers for stale in traveller.stale] == []
 
 
+@pytest.mark.slow
 def test_those_who_travel_without_their_tokens_do(places):
     traveller, last = Traveller(places, 7), Deadline.after(20)
     traveller.carries = False

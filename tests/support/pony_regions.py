@@ -6,7 +6,7 @@ import datetime
 import decimal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -102,16 +102,6 @@ def route() -> fly_orm.Route | None:
     """Where the last statement was served."""
     served = fly_orm.why()
     return served and served.route
-
-
-def trips(regions: TwoRegions, work: Callable[[], Any]) -> int:
-    """How many round trips the work takes, once all channels that are opened ahead of their use are open."""
-    before = -1
-    while before != regions.wan.round_trips:
-        before = regions.wan.round_trips
-        threading.Event().wait(0.05)
-    work()
-    return regions.wan.round_trips - before
 
 
 @contextmanager

@@ -4,6 +4,11 @@ import itertools
 
 from fly_orm.testing import Cluster
 
+#: What a test may have done to the replica.
+STATE = """
+    SELECT ARRAY[pg_is_in_recovery()::text, CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused()::text END,
+        current_setting('recovery_min_apply_delay')]
+"""
 _numbers = itertools.count(1)
 
 
@@ -12,9 +17,11 @@ def restore(cluster: Cluster) -> None:
     for server in (cluster.primary, cluster.replica):
         server.start()
     assert not cluster.primary.query("SELECT pg_is_in_recovery()")
-    assert cluster.replica.query("SELECT pg_is_in_recovery()"), "a test has promoted the shared cluster's replica"
-    cluster.resume_replay()
-    if cluster.replica.query("SHOW recovery_min_apply_delay") != "0":
+    replica, paused, delay = cluster.replica.query(STATE)
+    assert replica == "true", "a test has promoted the shared cluster's replica"
+    if paused == "true":
+        cluster.resume_replay()
+    if delay != "0":
         cluster.apply_delay(0)
 
 

@@ -168,6 +168,16 @@ def sql(*statements):
 
 
 @fly_orm.on_primary(timeout=20)
+def note_and_wait(path):
+    """Note that it runs, and wait until there is a file of that name with ``.go`` at its end."""
+    Item.create(name="before")
+    Path(path).touch()
+    while not Path(f"{path}.go").exists():
+        time.sleep(0.01)
+    Item.create(name="after")
+
+
+@fly_orm.on_primary(timeout=20)
 def note_and_sleep(path, seconds):
     """Note that it runs, commit, and sleep on the primary."""
     with Path(path).open("a") as file:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
-import threading
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
+
+import peewee
 
 import fly_orm
 from fly_orm import Route
@@ -13,7 +15,7 @@ from fly_orm.testing import Wan
 from fly_orm.topology import Node
 from tests.support import shop, two_regions
 from tests.support.nodes import NodeProcess, node_process, url
-from tests.support.two_regions import Regions, close, settings
+from tests.support.two_regions import Regions, close, named, settings
 
 
 @dataclass(kw_only=True)
@@ -49,11 +51,15 @@ class Shop(Regions):
         if self.db is not None:
             close(self.db)
             self.db = None
-            gc.collect()  # a wrapped database that is still there is waited for
+            for model in shop.MODELS:
+                model.bind(None)
+            gc.collect()  # calls wait as long as the most patient wrapping that is left of a database
 
     def database(self, server: Any, **options: Any) -> Any:
         """A database of the process that lives in lax at present."""
-        return fly_orm.wrap(self.unwrapped(server), **options)
+        database = fly_orm.wrap(peewee.PostgresqlDatabase(**named(server, self.name)), **options)
+        self.undo.callback(_close_if_left, ref(database))
+        return database
 
     def names(self) -> list[str]:
         """Those of the items that the replica here shows."""
@@ -64,20 +70,14 @@ class Shop(Regions):
         return self.query("SELECT coalesce(array_agg(name ORDER BY id), '{}') FROM item")
 
 
+def _close_if_left(reference: ref[Any]) -> None:
+    database = reference()
+    if database is not None:
+        close(database)
+
+
 def read_here(db: Any, sql: str) -> list[Any]:
     """The first column of what is read, if it was read locally."""
     rows = db.execute_sql(sql).fetchall()
     assert fly_orm.why().route is Route.LOCAL
     return [row[0] for row in rows]
-
-
-def settled(here):
-    """The number of round trips, once there are as many channels as are opened ahead of their use."""
-    here.db.connect(reuse_if_open=True)
-    trips = -1
-    while trips != here.wan.round_trips:
-        trips = here.wan.round_trips
-        shop.where()
-        threading.Event().wait(0.1)
-        trips += 1  # of that call
-    return trips

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,6 +108,13 @@ class TwoRegions(Regions):
 
     def lax_settings(self, **changes: Any) -> Settings:
         return settings("lax", self.wan.address, **changes)
+
+
+def trips(regions: TwoRegions, work: Callable[[], Any]) -> int:
+    """How many round trips the work takes, where no channels are opened ahead of need."""
+    before = regions.wan.round_trips
+    work()
+    return regions.wan.round_trips - before
 
 
 def named(server: Any, name: str) -> dict[str, Any]:

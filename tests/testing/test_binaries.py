@@ -86,6 +86,7 @@ def test_root_runs_servers_as_another_user(cluster: Cluster) -> None:
     assert Path(cluster.primary.data).stat().st_uid != 0
 
 
+@pytest.mark.slow
 @ROOT_ONLY
 def test_what_that_user_cannot_reach_is_copied_for_it(installed: binaries.Binaries, tmp_path: Path) -> None:
     installation = installed.folder.parent
@@ -105,6 +106,7 @@ def test_what_that_user_cannot_reach_is_copied_for_it(installed: binaries.Binari
     assert not run.stdout.startswith(str(tmp_path))
 
 
+@pytest.mark.slow
 @ROOT_ONLY
 def test_a_user_without_privileges_runs_servers_itself(installed: binaries.Binaries) -> None:
     nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
@@ -121,6 +123,7 @@ def test_a_user_without_privileges_runs_servers_itself(installed: binaries.Binar
     pytest.skip("no Python that the user 'nobody' can run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
 def test_without_postgres_tests_skip_on_a_laptop_and_fail_in_ci(ci: str, outcome: str, tmp_path: Path) -> None:
     run = subprocess.run(

@@ -217,6 +217,7 @@ def test_a_promoted_replica_accepts_writes() -> None:
         assert rows(own.replica, "postgres") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diverged", [False, True])
 def test_a_demoted_primary_follows_the_new_one_unless_it_has_gone_its_own_way(diverged: bool) -> None:
     with Cluster.start() as own:
@@ -239,6 +240,7 @@ def test_a_demoted_primary_follows_the_new_one_unless_it_has_gone_its_own_way(di
 # Replication link
 
 
+@pytest.mark.slow
 def test_the_replica_lags_by_the_distance_of_its_link_and_stands_a_cut() -> None:
     with Cluster.start(replication_rtt=0.2) as own:
         assert own.replication_link is not None
@@ -353,6 +355,7 @@ def empty_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_when_the_process_is_killed(empty_folder: Path, number: signal.Signals) -> None:
     with started_in(empty_folder, "later") as process:
@@ -364,6 +367,7 @@ def test_nothing_is_left_when_the_process_is_killed(empty_folder: Path, number: 
     until(lambda: not any(is_running(pid) for pid in pids), "the servers are gone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3, 0.5])
 def test_nothing_is_left_when_the_process_is_killed_while_starting(empty_folder: Path, moment: float) -> None:
     with started_in(empty_folder, "starting") as process:

@@ -86,6 +86,7 @@ def run(transport, name, *, notices=SOON, **arguments):
             processes.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "test", "says"),
     CASES,
@@ -102,6 +103,7 @@ def test_a_factory_whose_argument_is_not_the_settings_is_caught():
         run(broken.TakesSomethingElse, "the_factory_accepts_the_settings")
 
 
+@pytest.mark.slow
 def test_servers_may_share_an_address():
     run(broken.SharedTransport, "each_channel_stays_with_one_of_the_processes_at_an_address")
     run(broken.SharedTransport, "a_server_of_another_process_answers")

@@ -195,6 +195,7 @@ class TestAToken:
                 resume(told)
                 assert names(strict) == ["a"]
 
+    @pytest.mark.slow
     def test_of_a_replica_that_hangs_says_so_in_time(self, table, lax):
         with session():
             names(lax)

@@ -7,11 +7,11 @@ import pytest
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.testing import TransportContract
-from fly_orm.testing.contract.tools import HELD_TIMEOUT, SOON, Held, Node, in_child, in_thread, result, soon, until
+from fly_orm.testing.contract.tools import HELD_TIMEOUT, SOON, Held, Node, in_child, in_thread, result, soon
 from fly_orm.transport import MAX_MESSAGE_BYTES
 from fly_orm_transports.inprocess import InProcessTransport
 from fly_orm_transports.pyro5 import Pyro5Transport
-from tests.support.transport_tools import our_threads
+from tests.support.threads import ending_threads
 
 
 class Shipped(TransportContract):
@@ -19,8 +19,8 @@ class Shipped(TransportContract):
 
     @pytest.fixture(autouse=True)
     def _no_thread_outlives_a_test(self):
-        yield
-        until(lambda: not our_threads(), complaint=our_threads)
+        with ending_threads():
+            yield
 
     def test_an_error_names_the_address_and_the_limit_that_was_reached(self, node):
         address = node.serve(Held()).server.address

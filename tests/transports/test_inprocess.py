@@ -13,7 +13,7 @@ from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.testing.contract.tools import Held, in_thread, result, soon
 from fly_orm_transports.inprocess import InProcessTransport, link_to
 from tests.support.shop import give_back
-from tests.support.transport_tools import node_of
+from tests.support.threads import node_of
 from tests.support.two_regions import close, named, settings
 
 NAME = "a node of syd"

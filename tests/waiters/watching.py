@@ -53,10 +53,9 @@ class _Watched(ext.cursor):
 
 
 def write(cluster):
-    """The flush LSN of the primary after something was written."""
-    with cluster.primary.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
-        cursor.execute("SELECT pg_switch_wal()")
+    """The flush LSN of the primary after something was committed."""
+    with closing(cluster.primary.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_logical_emit_message(true, 'test', 'x')")
         cursor.execute("SELECT pg_current_wal_flush_lsn()::text")
         return LSN.parse(cursor.fetchone()[0])
 

@@ -107,6 +107,7 @@ def test_in_another_region_by_cookie_or_header(start, regions):
         assert syd.get(Cookie=again.cookie).body == "one two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/late"])
 def test_however_late_the_framework_commits_and_in_whatever_task(start, regions, path):
     syd, lax = start()
@@ -155,6 +156,7 @@ def test_with_a_token_that_is_not_valid_is_served_all_the_same(start, regions):
         assert lax.get(**{HEADER: token}).body == ""
 
 
+@pytest.mark.usefixtures("no_spare_channels")
 def test_even_if_a_request_has_also_written_with_an_outcome_that_is_unknown(regions):
     """Of which the token tells, and no comparison of what was seen fails."""
     fly_orm.configure(settings("lax"))

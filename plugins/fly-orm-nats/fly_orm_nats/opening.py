@@ -14,7 +14,7 @@ from .connection import ConnectionLost, NatsConnection
 from .frames import VERSION, Frame, Kind
 from .subjects import Address, inbox
 
-#: Seconds after which another node is asked as well. NATS goes on picking a node that hangs until it gives up that
+#: Seconds after which another node is asked as well. NATS keeps choosing a node that hangs until it closes that
 #: node's connection, which takes minutes. This is about a round trip around the world: asking a distant node twice does
 #: no harm.
 PATIENCE = 0.4

@@ -1,4 +1,4 @@
-"""The connection that a transport uses at present, opened when it is needed and again when it has been lost."""
+"""The current connection of a transport: opened when it is first needed, and replaced when it has been lost."""
 
 from __future__ import annotations
 

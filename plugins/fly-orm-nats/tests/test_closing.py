@@ -34,6 +34,7 @@ def node():
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_a_process_that_ends_once_its_server_is_closed_has_sent_its_last_reply(node, size):
     for _ in range(3):  # that it was lost was likely, not certain

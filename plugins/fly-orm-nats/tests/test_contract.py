@@ -16,6 +16,7 @@ class TestOneServer(TransportContract):
     remote_addresses = ("nats:syd",)
 
 
+@pytest.mark.slow
 class TestCluster(TestOneServer):
     """A node, and every process that is started, is on the first server, and this process connects over the second."""
 

@@ -52,6 +52,7 @@ def caller():
         yield made
 
 
+@pytest.mark.slow
 def test_a_node_that_has_hung_lets_go_of_a_channel_though_its_caller_opens_another(caller):
     with script(NODE) as node:
         assert node.stdout.readline() == "serving\n"

@@ -88,6 +88,7 @@ def test_where_nats_is_not_there_nothing_can_be_served(monkeypatch):
     assert "hidden" not in f"{caught.value} {other.value}"
 
 
+@pytest.mark.slow
 def test_a_nats_server_that_says_nothing_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         transport = to(f"nats://127.0.0.1:{silent.getsockname()[1]}")
@@ -98,6 +99,7 @@ def test_a_nats_server_that_says_nothing_is_given_up_in_time():
         until(lambda: transport._shared._current.ended, 15)
 
 
+@pytest.mark.slow
 def test_the_connection_is_closed_when_nobody_needs_it(nats):
     with node_of(NatsTransport(), "nats:syd") as node:
         node.serve()

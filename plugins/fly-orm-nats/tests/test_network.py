@@ -49,6 +49,7 @@ def test_a_channel_is_opened_in_one_round_trip_more(node, wan):
     assert ask(channel, b"hello") == b"hello"
 
 
+@pytest.mark.slow
 def test_who_is_farther_away_than_nodes_are_waited_for_connects_nevertheless(node, wan):
     ask(node.serve().connect(), b"first")
     wan.rtt = 1.0
@@ -87,6 +88,7 @@ def test_a_connection_that_is_cut_leaves_the_outcome_unknown_at_once(node, wan):
     assert ask(node.connect(), b"again") == b"late again"
 
 
+@pytest.mark.slow
 def test_a_network_that_swallows_everything_is_noticed_by_both_ends(node, wan):
     held = Held()
     channel = node.serve(held).connect()
@@ -123,6 +125,7 @@ def test_a_request_that_has_not_left_when_its_time_is_over_is_not_delivered(node
     assert node.requests == [b"before"]
 
 
+@pytest.mark.slow
 def test_a_network_that_takes_nothing_holds_nobody_up(node, wan):
     node.serve()
     channels = [node.connect() for _ in range(40)]

@@ -38,6 +38,7 @@ def who(channel):
     return int(ask(channel, b"who?"))
 
 
+@pytest.mark.slow
 def test_channels_are_spread_over_the_nodes_of_a_name(node, processes):
     pids = [processes.serve().pid for _ in range(2)]
     counted = [who(node.connect("nats:syd")) for _ in range(64)]
@@ -62,6 +63,7 @@ def test_new_channels_go_to_the_living_node(node, processes):
     assert {who(node.connect("nats:syd")) for _ in range(20)} == {alive.pid}
 
 
+@pytest.mark.slow
 def test_a_node_that_hangs_keeps_nobody_from_the_others(node, processes):
     hanging, alive = processes.serve(), processes.serve()
     with stopped(hanging.pid):
@@ -80,6 +82,7 @@ def test_one_node_can_be_asked_for(node, processes):
     assert all(ask(node.connect(address), b"here") == b"here" for _ in range(8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [True, False])
 def test_the_death_of_a_node_is_noticed_within_two_heartbeats(node, processes, busy):
     other = processes.serve()
@@ -114,6 +117,7 @@ def test_a_request_to_a_node_that_died_just_now_is_known_not_to_be_delivered(nod
     assert watch.seconds < SLACK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("request_of_it", ["", "hold"])
 def test_a_caller_that_hangs_is_given_up(node, processes, request_of_it):
     held = Held()
@@ -145,6 +149,7 @@ def test_an_interrupted_connect_leaves_nothing_behind(node, processes):
     until(lambda: not connection.peers, complaint=lambda: connection.peers._peers)
 
 
+@pytest.mark.slow
 def test_the_death_of_a_caller_is_noticed_within_two_heartbeats(node, processes):
     node.serve()
     caller = processes.connect("nats:syd")

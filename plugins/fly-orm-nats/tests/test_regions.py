@@ -122,6 +122,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_when_a_caller_dies_its_transaction_is_rolled_back(regions, stock):
     regions.node()
     server = regions.cluster.replica
@@ -165,6 +166,7 @@ def test_a_node_that_drains_leaves_new_requests_to_the_others(regions, stock):
     assert regions.query("SELECT n FROM stock WHERE n >= 0") == 60
 
 
+@pytest.mark.slow
 def test_a_node_that_is_stopped_finishes_what_it_is_doing(regions, stock):
     node = regions.node()
     database = regions.lax()

@@ -13,7 +13,7 @@ from playhouse import migrate, reflection
 
 from tests.support.side_by_side import SideBySide, seen, seen_error
 
-pytestmark = pytest.mark.over_every_transport
+pytestmark = pytest.mark.over_every_transport(quick=True)
 
 
 def models(database: Any) -> tuple[Any, Any]:

@@ -282,6 +282,7 @@ class Reconnecting(shortcuts.ReconnectMixin, PostgresqlDatabase):  # type: ignor
     )
 
 
+@pytest.mark.usefixtures("no_spare_channels")
 def test_a_write_of_unknown_outcome_is_not_repeated_by_reconnecting(regions: TwoRegions) -> None:
     database = regions.lax(Reconnecting)
     works(database)

@@ -233,6 +233,7 @@ def test_a_bind_that_fails_can_be_repeated(wrap: Any, replica: dict[str, Any]) -
     works(database)
 
 
+@pytest.mark.usefixtures("no_spare_channels")
 def test_tables_can_be_checked_and_dropped(regions: TwoRegions, wrap: Any, replica: dict[str, Any]) -> None:
     database = wrap(orm.Database("postgres", **replica))
     works(database)

@@ -14,6 +14,8 @@ import fly_orm
 from tests.support.pony_regions import next_works, owners, shop
 from tests.support.two_regions import TwoRegions, named
 
+pytestmark = pytest.mark.usefixtures("no_spare_channels")
+
 
 @pytest.fixture
 def plain(regions: TwoRegions) -> Iterator[SimpleNamespace]:

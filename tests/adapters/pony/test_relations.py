@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 from pony import orm
 
-from tests.support.pony_regions import names, row, stale, trips
-from tests.support.two_regions import TwoRegions
+from tests.support.pony_regions import names, row, stale
+from tests.support.two_regions import TwoRegions, trips
 
-pytestmark = pytest.mark.over_every_transport
+pytestmark = [pytest.mark.over_every_transport(quick=True), pytest.mark.usefixtures("no_spare_channels")]
 
 
 def test_a_stale_get_or_create_is_an_error_of_the_transaction(regions: TwoRegions, here: SimpleNamespace) -> None:

@@ -10,10 +10,10 @@ import pytest
 from pony import orm
 
 import fly_orm
-from tests.support.pony_regions import LOCAL, PRIMARY, names, route, stale, trips
-from tests.support.two_regions import TwoRegions
+from tests.support.pony_regions import LOCAL, PRIMARY, names, route, stale
+from tests.support.two_regions import TwoRegions, trips
 
-pytestmark = pytest.mark.over_every_transport
+pytestmark = [pytest.mark.over_every_transport, pytest.mark.usefixtures("no_spare_channels")]
 
 
 def test_reads_are_local_until_the_first_write_and_remote_until_the_commit(

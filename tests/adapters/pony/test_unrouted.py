@@ -17,7 +17,7 @@ from fly_orm.settings import Settings
 from fly_orm.topology import Topology
 from tests.support.two_regions import SECRET, TwoRegions, named, settings
 
-pytestmark = pytest.mark.over_every_transport
+pytestmark = [pytest.mark.over_every_transport, pytest.mark.usefixtures("no_spare_channels")]
 
 
 NO_REGIONS = Settings(topology=Topology(region="local", primary_region=None), secret=SECRET)

@@ -8,7 +8,7 @@ import pytest
 
 from fly_orm_transports.pyro5 import Pyro5Transport
 from tests.support.pyro5_messages import port_of
-from tests.support.transport_tools import node_of
+from tests.support.threads import node_of
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered
-from fly_orm.testing.contract.tools import Recorder, soon, until
+from fly_orm.testing.contract.tools import Recorder, soon
 from fly_orm_transports.pyro5 import Pyro5Transport, addresses
 from tests.support.pyro5_messages import port_of
-from tests.support.transport_tools import our_threads
+from tests.support.threads import ending_threads
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_a_name_lookup_that_hangs_ends_by_the_deadline(monkeypatch):
         raise socket.gaierror("at last")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(NotDelivered, match="lookup"):
-        Pyro5Transport().connect("slow.example:7654", Deadline.after(0.2))
-    answer.set()
-    until(lambda: not our_threads())
+    with ending_threads():
+        with pytest.raises(NotDelivered, match="lookup"):
+            Pyro5Transport().connect("slow.example:7654", Deadline.after(0.2))
+        answer.set()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "[::1]", "[::ffff:127.0.0.1]", "localhost"])
