@@ -33,6 +33,7 @@ from .transaction_mode import TransactionMode
 
 log = logging.getLogger("fly_orm")
 
+_LOCAL = frozenset({Action.READ_HERE, Action.HERE, Action.BEGIN_HERE})
 _ROUTING_CURSOR = cursor_classes(ext.cursor).local
 
 
@@ -43,7 +44,7 @@ class RoutingConnection(ImplicitTransactions):
     instance: Instance | None
     """The server that it has reached; None behind a pooler."""
     source: tuple[Any, Instance | None]
-    """What a session remembers of having read here."""
+    """Stands for the database on that server in the sessions that have read it."""
     shown: Position | None
     """The last pin of a session that the server was found to show."""
     served_here: ServedHere
@@ -254,7 +255,8 @@ class RoutingConnection(ImplicitTransactions):
     def _record(self, statement: Statement, decision: Decision) -> None:
         """Record in the session that this database is used here: what a token has to cover depends on it."""
         session = current()
-        session.note_read(self.source)
+        if decision.action in _LOCAL:
+            session.note_read(self)
         if session.activity is None:
             return
         if decision.action is Action.HERE and self.promoted:

@@ -53,7 +53,7 @@ class RoutingCursor(ext.cursor):
         statement = router.classify(query) if type(query) is str else connection.statement(query, self)
         if statement.kind is _READ and connection.may_read_here:
             session = current()
-            if (session.activity is None or not connection.promoted) and session.note_local_read(connection):
+            if (session.activity is None or not connection.promoted) and session.may_read_over(connection):
                 observe(session, connection.served_here[statement.why])
                 try:
                     return super().execute(query, vars)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import psycopg2
+
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..local.replica import LocalReplica
-from ..position import Position
+from ..position import UNKNOWN, Position
 from ..sessions.context import current, current_invocation
 from ..sessions.pins import Pin
 from ..sessions.session import Session
@@ -93,6 +95,7 @@ class Freshness:
         if session.on_primary or session.on_replica or self.reads_on_primary:
             return _NOT_AT_ALL
         name = self._name()
+        self._follow(session, connection)
         session.drop_old_doubt(name)
         pin = session.pins.get(name)
         if pin is None or pin.position.is_unknown or pin.position is connection.shown:
@@ -103,6 +106,17 @@ class Freshness:
         with suppress(ReplicationTimeout):
             self._wait_for_replica(pin.position, Deadline.after(0), connection)
         return _NOT_AT_ALL
+
+    def _follow(self, session: Session, connection: Any) -> None:
+        """Pin the session at what another server has shown it, so that its reads do not go back in time on this one."""
+        left = session.last_server_read(self._name())
+        if left in (None, connection.instance) or session.wait_or(self._options.wait) == "none":
+            return
+        try:
+            self.expect(self._replica().position(left))
+        except (psycopg2.Error, NotAReplica):  # it crashed, was promoted, or cannot be found behind the address
+            self.expect(UNKNOWN)
+        session.note_read(connection)
 
     def is_pinned(self, session: Session, connection: Any) -> bool:
         """Whether the session's reads over a connection have to run on the primary. Asks no server."""

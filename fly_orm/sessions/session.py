@@ -24,6 +24,7 @@ class Session:
     """The state of one caller. Used by one thread at a time, except for :attr:`watermarks`, which child tasks share."""
 
     __slots__ = (
+        "_last_read",
         "_pin_all",
         "_read",
         "_unpin_all",
@@ -50,6 +51,8 @@ class Session:
         self.task = current_task()
         """The asyncio task that the session belongs to; None for a thread's."""
         self._read: set[tuple[object, object]] = set()
+        self._last_read: dict[str, tuple[object, object]] = {}
+        """By database name, the local server that it has read last."""
         self._pin_all = False
         self._unpin_all = False
         self._wait: Wait | None = None
@@ -62,7 +65,7 @@ class Session:
         """
         made = Session(self.activity)
         made.watermarks, made._read = self.watermarks, self._read
-        made.pins = Pins(self.pins)
+        made.pins, made._last_read = Pins(self.pins), dict(self._last_read)
         made._pin_all, made._unpin_all, made._wait = self._pin_all, self._unpin_all, self._wait
         return made
 
@@ -103,11 +106,12 @@ class Session:
 
     # Reading
 
-    def note_local_read(self, connection: Any) -> bool:
-        """Note a read over a connection to a replica; False, and nothing is noted, if a pin or a block may forbid it.
+    def may_read_over(self, connection: Any) -> bool:
+        """Whether a read may run over a connection to a replica without another look at the session; notes it then.
 
-        ``connection`` knows its ``database``, its ``source``, and the pin that its server was last found to show,
-        ``shown``.
+        It may if this session has read the database over no other connection last, and neither a pin nor a block
+        forbids it. The connection knows its ``database``, its ``source``, and, as ``shown``, the pin that its server
+        was last found to show.
         """
         if self._pin_all:
             return False
@@ -115,15 +119,24 @@ class Session:
             pin = self.pins.get(connection.database)
             if pin is not None and pin.position is not connection.shown:
                 return False
-        self._read.add(connection.source)
+        last = self._last_read.get(connection.database)
+        if last is not connection.source:
+            if last is not None:
+                return False
+            self.note_read(connection)
         return True
 
-    def note_read(self, source: tuple[object, object]) -> None:
-        """Note that a database was read on a local server."""
-        self._read.add(source)
+    def note_read(self, connection: Any) -> None:
+        """Note a read over a connection to a local server."""
+        self._read.add(connection.source)
+        self._last_read[connection.database] = connection.source
+
+    def last_server_read(self, database: str) -> Any:
+        """The local server on which a database, given by its name, was read last; None if there is none."""
+        return self._last_read.get(database, (None, None))[1]
 
     def servers_read(self, database: object) -> set[Any]:
-        """The local servers on which a database was read."""
+        """The local servers on which a database, given by its router's reference, was read."""
         return {server for read, server in self._read if read is database}
 
     # Positions

@@ -15,7 +15,9 @@ import pytest
 
 import fly_orm
 from fly_orm.deadline import Deadline
+from fly_orm.local.progress import Progress
 from fly_orm.testing import Cluster
+from tests.support.round_robin import round_robin
 from tests.support.two_regions import settings, two_regions
 
 pytestmark = pytest.mark.over_every_transport
@@ -177,6 +179,55 @@ def test_the_hunt_finds_what_there_is_to_be_found(counters):
         while not hunter.stale:
             assert not last.expired
             hunter.step()
+
+
+class Restless(Hunter):
+    """A session whose connections reach one replica after the other."""
+
+    def step(self):
+        if self.dice.randrange(4) == 0:
+            self.db.close()
+        super().step()
+
+
+def hunt_restlessly(db, seed, seconds=SECONDS):
+    def hunt(number):
+        hunter, last = Restless(db, f"{seed}.{number}"), Deadline.after(seconds)
+        with fly_orm.session():
+            while not (last.expired and hunter.fed):
+                hunter.step()
+        db.close()
+        return hunter
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(hunt, range(THREADS)))
+
+
+@pytest.fixture
+def reader_endpoint():
+    """A database in lax whose address leads to two replicas in turn, both of them in trouble."""
+    with Cluster.start() as cluster:
+        second = cluster.add_replica()
+        with two_regions(cluster, "postgres") as regions, round_robin(cluster.replica, second) as address:
+            regions.query(TABLE)
+            regions.query(COUNTERS)
+            cluster.wait_for_replica()
+            while second.query("SELECT to_regclass('counter')") is None:
+                pass
+            with troubled_replay(8, cluster.replica, second):
+                yield regions.lax(options={"replication_timeout": 0.05}, **address.parameters)
+
+
+def test_no_session_does_so_behind_an_address_of_several_replicas(reader_endpoint):
+    hunters = hunt_restlessly(reader_endpoint, 9)
+    assert [stale for hunter in hunters for stale in hunter.stale] == []
+
+
+def test_the_hunt_there_finds_what_is_believed_of_the_wrong_server(reader_endpoint, monkeypatch):
+    monkeypatch.setattr(Progress, "shows", lambda progress, position: True)
+    last = Deadline.after(30)
+    while not any(hunter.stale for hunter in hunt_restlessly(reader_endpoint, 10, 1.0)):
+        assert not last.expired
 
 
 class Traveller(Hunter):
