@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from typing import Any
 
@@ -56,15 +56,20 @@ class Registry:
 
     def names(self) -> list[str]:
         """The names that installed distributions provide, sorted."""
-        return sorted({entry.name for entry in self._scan(self.group)})
+        return sorted({entry.name for entry in self._entries})
 
     def plugins(self) -> list[Plugin]:
         """Everything that installed distributions provide, sorted by name, which several may share."""
-        found = [_describe(entry) for entry in self._scan(self.group)]
+        found = [_describe(entry) for entry in self._entries]
         return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
 
+    @cached_property
+    def _entries(self) -> list[Any]:
+        """What is installed, looked up once: to search the path takes longer than anything else that wrap() does."""
+        return list(self._scan(self.group))
+
     def _find(self, name: str) -> Any:
-        entries = [entry for entry in self._scan(self.group) if entry.name == name]
+        entries = [entry for entry in self._entries if entry.name == name]
         if not entries:
             raise ConfigurationError(self._unknown(name))
         if len(entries) > 1:
