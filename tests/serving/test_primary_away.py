@@ -46,6 +46,7 @@ def lax(cluster, database, way):
     fly_orm.wrap(primary, settings=settings("syd"))
     with fly_orm.serve(primary, listen="127.0.0.1:0", pool_size=1, settings=settings("syd")) as serving:
         db = peewee.PostgresqlDatabase(**named(cluster.replica, database))
+        db.has_idle_node = lambda: bool(serving._executor.pools[database]._pool._idle)
         yield fly_orm.wrap(db, settings=settings("lax", serving.address), rpc_timeout=1.0)
         close(db)
 
@@ -53,6 +54,7 @@ def lax(cluster, database, way):
 @pytest.mark.parametrize("weather", ["stall", "deaf"])
 def test_a_node_goes_on_when_its_primary_is_back(lax, way, weather):
     lax.execute_sql("CREATE TABLE t (i int)")
+    until(lax.has_idle_node)  # which cleans its connection first
     getattr(way, weather)()
     started = now()
     with pytest.raises(fly_orm.OutcomeUnknown):
