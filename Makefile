@@ -27,8 +27,8 @@ demo: $(READY) ## Show two regions at work: a primary in syd, a replica in lax, 
 test: $(READY) ## Run the quick tests, on a real primary and replica, and those of the plug-ins
 	$(TESTS) -m "not slow"
 
-test-all: $(READY) ## Run all tests
-	$(TESTS)
+test-all: test ## Run all tests: the quick ones, and then the others
+	$(TESTS) -m slow
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .
