@@ -15,6 +15,10 @@ from .loading import import_named, load
 NAME = "serve"
 HELP = "execute the statements and run the functions that other regions send"
 
+#: Seconds after which a signal is noticed at the latest. The system may deliver it to another thread, which does not
+#: wake the main one, and Python runs handlers in the main thread only.
+_SIGNAL_INTERVAL = 0.2
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what to serve, and where."""
@@ -52,5 +56,6 @@ def run(options: argparse.Namespace) -> int:
         print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
         if is_primary():
             serving.warn_unless_primary()
-        stopping.wait()
+        while not stopping.wait(_SIGNAL_INTERVAL):
+            pass
     return 0

@@ -255,8 +255,8 @@ class RoutingConnection(ImplicitTransactions):
     def _record(self, statement: Statement, decision: Decision) -> None:
         """Record in the session that this database is used here: what a token has to cover depends on it."""
         session = current()
-        if decision.action in _LOCAL:
-            session.note_read(self)
+        if decision.action in _LOCAL and (statement.kind is Kind.READ or statement.read_only):
+            session.note_read(self, follows=self.router.freshness.follows(session))
         if session.activity is None:
             return
         if decision.action is Action.HERE and self.promoted:

@@ -7,7 +7,8 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..sessions.context import current_activity
+from ..local.instance import THE_PRIMARY, Instance
+from ..sessions.context import current, current_activity
 from .mixing import mix
 from .text import text_of
 
@@ -84,9 +85,23 @@ class RecordingConnection(ext.connection):
     asynchronous = False
     """Whether commits may not wait for their WAL: ``synchronous_commit`` was set, and may still be."""
 
+    @property
+    def database(self) -> str:
+        """The database's name on the nodes."""
+        name: str = self.router.name
+        return name
+
+    @property
+    def source(self) -> tuple[Any, Instance]:
+        """Stands for the database on the primary in the sessions that have used it."""
+        return self.router.reference, THE_PRIMARY
+
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
+        if not self.router.settings.topology.is_primary:
+            # The same address may lead to a replica next time, which has to show what was done here.
+            current().note_read(self)
         activity = current_activity()
         if activity is None and self.router.settings.topology.primary_region is None:
             return super().cursor(name, cursor_factory, withhold, scrollable)

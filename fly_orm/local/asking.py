@@ -10,11 +10,12 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import extensions as ext
 
-from ..concurrency.timer import Timer
+from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
 from ..position import Position
+from ..postgres.cursors import text_cursor
 from ..postgres.libpq import break_off
 from .progress import History, Progress
 
@@ -28,20 +29,20 @@ _SHORTEST_SLEEP, _LONGEST_SLEEP = 0.0005, 0.05
 # The newest timeline of which the replica has certainly replayed something. Each of the three sources lags in its own
 # way; the last one is null unless the role is a member of pg_read_all_stats.
 _HISTORY = """
-    SELECT (SELECT system_identifier FROM pg_control_system()), greatest(
+    SELECT (SELECT system_identifier FROM pg_control_system())::text, greatest(
         (SELECT timeline_id FROM pg_control_checkpoint()),
         (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
         (SELECT received_tli FROM pg_stat_get_wal_receiver())
-    )"""
+    )::text"""
 _REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END"
 
 
 def read_history(connection: Any, server: Progress) -> None:
     """Learn the server's system and timeline, if this role may ask for them."""
     try:
-        with ext.cursor(connection) as cursor:
+        with text_cursor(connection) as cursor:
             cursor.execute(_HISTORY)
-            server.history = History(*(cursor.fetchone() or (0, 0)))
+            server.history = History(*map(int, cursor.fetchone()))
     except psycopg2.errors.InsufficientPrivilege:
         server.history = None
         _warn()
@@ -49,20 +50,24 @@ def read_history(connection: Any, server: Progress) -> None:
 
 def read_replayed(connection: Any) -> LSN | None:
     """What the server has replayed; None if it is not in recovery, or has not replayed anything."""
-    with ext.cursor(connection) as cursor:
+    with text_cursor(connection) as cursor:
         cursor.execute(_REPLAYED)
-        (replayed,) = cursor.fetchone() or (None,)
+        (replayed,) = cursor.fetchone()
     return None if replayed is None else LSN.parse(replayed)
 
 
 def poll(connection: Any, server: Progress, position: Position, deadline: Deadline, timer: Timer) -> None:
     """Wait for a server by asking it over the caller's own connection; see :meth:`LocalReplica.wait`."""
+    if ext.connection.get_transaction_status(connection) == ext.TRANSACTION_STATUS_ACTIVE:
+        # The question would wait for another thread's statement, and the time limit would end that.
+        message = f"committed at {position}, but the connection to this region's replica is in use by another thread"
+        raise ReplicationTimeout(message, lsn=position.lsn, final=True)
     left = deadline.remaining()
     limit = None if left is None else left + _ANSWER_TIMEOUT
     try:
         with timer.limit(limit, lambda: break_off(connection)):
             _poll(connection, server, position, deadline)
-    except psycopg2.Error as error:
+    except (psycopg2.Error, TimerClosed) as error:
         message = f"committed at {position}, but this region's replica cannot be asked what it has replayed: {error}"
         raise ReplicationTimeout(message, lsn=position.lsn) from error
 

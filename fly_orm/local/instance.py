@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from psycopg2 import extensions as ext
+from ..postgres.cursors import text_cursor
 
-# Any role may ask. The start is a number, with microseconds, so that the session's time zone does not change it.
-_QUERY = (
-    "SELECT extract(epoch FROM pg_postmaster_start_time())::text, inet_server_addr()::text,"
-    " current_setting('port'), pg_backend_pid()"
-)
+# Any role may ask. When a backend crashes, the postmaster lives on and restarts the server below it, which resets the
+# statistics. The times are numbers, with microseconds, so that the session's time zone does not change them.
+_QUERY = """
+    SELECT extract(epoch FROM pg_postmaster_start_time())::text,
+        coalesce((SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)::text, ''),
+        inet_server_addr()::text, current_setting('port'), pg_backend_pid()::text
+"""
 
 
 class Instance(NamedTuple):
     """One run of one Postgres server. What it has replayed only grows."""
 
     started: str
-    """When it started, in seconds since the epoch."""
+    """When its postmaster started, in seconds since the epoch."""
+    reset: str
+    """When it began to count its statistics: after a crash, it begins anew."""
     address: str | None
     """Its own IP address; None over a Unix socket."""
     port: str
@@ -26,15 +30,17 @@ class Instance(NamedTuple):
         return f"{self.address or 'localhost'}:{self.port}"
 
 
+#: Stands for a primary that a session has used directly, among the servers that it has read.
+THE_PRIMARY = Instance("", "", None, "")
+
+
 def read_instance(connection: Any) -> Instance | None:
     """The server instance that a connection stays with; None behind a pooler, which may change it at any time.
 
     A pooler tells libpq a process id of its own, with which it recognizes cancel requests, while the process that
     answers has another.
     """
-    with ext.cursor(connection) as cursor:
+    with text_cursor(connection) as cursor:
         cursor.execute(_QUERY)
-        started, address, port, pid = cursor.fetchone() or ("", None, "", 0)
-    if pid != connection.get_backend_pid():
-        return None
-    return Instance(started, address, port)
+        *instance, pid = cursor.fetchone()
+    return Instance(*instance) if int(pid) == connection.get_backend_pid() else None

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 
-from ..concurrency.timer import Timer
+from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
-from ..position import Position
+from ..position import Position, later
 from ..postgres.libpq import break_off
 from ..registry import make_waiter
 from .asking import poll, read_history, read_replayed
@@ -33,6 +33,13 @@ _MOST_REMEMBERED = 64
 _Wait = Callable[[Position, Deadline], None]
 
 
+class _Reached(NamedTuple):
+    """The server that the waiter's connection has reached, and how many connections it has had."""
+
+    server: Progress
+    connections: int
+
+
 class LocalReplica:
     """Waits until a replica shows a position, on whatever timeline. Thread-safe.
 
@@ -49,10 +56,9 @@ class LocalReplica:
         self._asked = -ASK_INTERVAL
         self._closed = False
         self._by_instance: dict[Instance | None, Progress] = {}
-        self._waiters_server = self.server(None)
+        self._reached = _Reached(self.server(None), 0)
         """The server that the waiter's connection has reached, or had reached last; at first, none in particular."""
-        self._reconnects = 0
-        """How often the waiter has connected."""
+        self._connect_at = 0.0
         self._waiter = make_waiter(kind, self._open)
 
     def server(self, instance: Instance | None) -> Progress:
@@ -72,27 +78,30 @@ class LocalReplica:
         it belongs to another system or the position was lost in a failover; and at once while the server is late,
         because an earlier wait has run out. Raises NotAReplica if the server is not in recovery.
         """
+        started = now()
+        if not self._reached.connections:
+            with suppress(ReplicationTimeout, NotAReplica):  # a connection of the caller's own will do
+                self._connect_waiter(position, deadline)
         if connection is None:
-            self._unless_late(self._waiters_server, position, deadline, self._wait)
+            self._unless_late(self._reached.server, position, deadline, self._wait, started)
             return
         own = self.server(connection.instance)
-        if not self._reconnects:
-            with suppress(ReplicationTimeout):  # the caller's own connection will do
-                self._connect_waiter(position, deadline)
-        if self._waiters_server is own:
-            try:
-                self._unless_late(own, position, deadline, self._wait)
-            except ReplicationTimeout as late:
-                if not isinstance(late.__cause__, psycopg2.Error):
-                    raise
-                # The waiter has no connection. The caller has one.
-            if own.shows(position):
-                return  # or else the waiter has reached another server meanwhile
 
         def wait(position: Position, deadline: Deadline) -> None:
+            if self._reached.server is own:
+                try:
+                    self._wait(position, deadline)
+                except NotAReplica:
+                    pass  # it may be another server by now
+                except ReplicationTimeout as late:
+                    if not isinstance(late.__cause__, psycopg2.Error):
+                        raise
+                    # The waiter has no connection. The caller has one.
+                if own.shows(position):
+                    return
             poll(connection, own, position, deadline, self._timer)
 
-        self._unless_late(own, position, deadline, wait)
+        self._unless_late(own, position, deadline, wait, started)
 
     def position(self, instance: Instance | None = None) -> Position:
         """A position at which another replica shows all that this one shows now: a certain server, or else any.
@@ -116,15 +125,20 @@ class LocalReplica:
             if self._asking is not None:
                 self._asking.close()
 
-    def _unless_late(self, server: Progress, position: Position, deadline: Deadline, wait: _Wait) -> None:
+    def _unless_late(
+        self, server: Progress, position: Position, deadline: Deadline, wait: _Wait, started: float
+    ) -> None:
         """Wait; while the server is late, only look."""
         if server.shows(position) or self._looked(server, position, wait):
             return
         try:
             wait(position, deadline)
         except ReplicationTimeout as late:
-            if deadline.timeout != 0 and not vars(late).get("final"):
-                server.lateness.begin(position, late, answers=not isinstance(late.__cause__, psycopg2.Error))
+            answers = not isinstance(late.__cause__, psycopg2.Error | TimerClosed)
+            # A wait that its caller's deadline has cut short says nothing about the server.
+            whole = deadline.timeout is None or now() - started >= 0.9 * deadline.timeout
+            if deadline.timeout != 0 and not vars(late).get("final") and (whole or not answers):
+                server.lateness.begin(position, deadline.timeout, late, answers=answers)
             raise
 
     def _looked(self, server: Progress, position: Position, wait: _Wait) -> bool:
@@ -135,36 +149,44 @@ class LocalReplica:
         lateness = server.lateness
         if not lateness.is_late:
             return False
-        target = lateness.want(position)
+        before = lateness.want(position) if server.includes(position) else None
+        late = ReplicationTimeout(
+            f"committed at {position}, but this region's replica is late, and nobody waits for it", lsn=position.lsn
+        )
         with lateness.look() as allowed:
             if not allowed:
-                message = f"committed at {position}, but this region's replica is late, and nobody waits for it"
-                raise ReplicationTimeout(message, lsn=position.lsn)
-            with suppress(ReplicationTimeout):
-                wait(target, Deadline.after(0))
-                lateness.end()
-                return False
-            wait(position, Deadline.after(0))
+                raise late
+            try:
+                target = lateness.target(before or position)
+                if _shows(wait, target.position):
+                    if lateness.reached(target) or (before is not None and _shows(wait, before)):
+                        lateness.end()
+                        return False
+                elif later(target.position, position) == position:
+                    raise late  # which cannot be shown either
+                wait(position, Deadline.after(0))
+            except ReplicationTimeout as error:
+                if isinstance(error.__cause__, psycopg2.Error):
+                    lateness.unanswered()
+                raise
             return True
 
     def _wait(self, position: Position, deadline: Deadline) -> None:
         """Wait for the server that the waiter has reached."""
-        if not self._reconnects:
-            self._connect_waiter(position, deadline)
-        server, reconnects = self._waiters_server, self._reconnects
-        if server.is_elsewhere(position):
-            raise server.elsewhere(position)
-        past = server.is_past(position)
+        reached = self._reached
+        # What the server's history has left behind is shown at once, or never. The waiter is asked all the same: it may
+        # have to connect anew, and reach another server.
+        never = reached.server.is_elsewhere(position) or reached.server.is_past(position)
         try:
-            self._waiter.wait(position.lsn, Deadline.after(0) if past else deadline)
+            self._waiter.wait(position.lsn, Deadline.after(0) if never else deadline)
         except ReplicationTimeout as late:
-            if past and late.__cause__ is None:
-                raise server.elsewhere(position) from None
+            if never and late.__cause__ is None:
+                raise reached.server.elsewhere(position) from None
             raise
-        server = self._waiters_server
+        server = self._reached.server
         if not server.includes(position):
             self._ask_again(server, position)
-        if reconnects == self._reconnects:  # or it is not known which of the servers has shown the position
+        if reached is self._reached:  # or it is not known which of the servers has shown the position
             server.note(position)
 
     def _connect_waiter(self, position: Position, deadline: Deadline) -> None:
@@ -191,6 +213,17 @@ class LocalReplica:
 
     def _open(self) -> Any:
         """A connection for the waiter. It may reach another server than the one before."""
+        started = now()
+        if started < self._connect_at:
+            raise psycopg2.OperationalError("the last attempt to connect took long and failed")
+        try:
+            return self._connect_and_learn()
+        except psycopg2.Error:
+            # Most of the time must not go into attempts that hang, such as those to a server that is stopped.
+            self._connect_at = now() + 4 * (now() - started)
+            raise
+
+    def _connect_and_learn(self) -> Any:
         connection = self._connect()
         try:
             with self._timer.limit(ASK_TIMEOUT, lambda: break_off(connection)):
@@ -199,8 +232,7 @@ class LocalReplica:
         except psycopg2.Error:
             connection.close()
             raise
-        self._waiters_server = server
-        self._reconnects += 1
+        self._reached = _Reached(server, self._reached.connections + 1)
         return connection
 
     @contextmanager
@@ -246,3 +278,14 @@ class LocalReplica:
     def _forget(self) -> None:
         self._asking.close()
         self._asking = self._asking_server = None
+
+
+def _shows(wait: _Wait, position: Position) -> bool:
+    """Whether the server shows a position now; ReplicationTimeout if it does not answer."""
+    try:
+        wait(position, Deadline.after(0))
+    except ReplicationTimeout as late:
+        if isinstance(late.__cause__, psycopg2.Error):
+            raise
+        return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from psycopg2 import extensions as ext
+from ..postgres.cursors import text_cursor
 
 #: Settings that change how Postgres reads and writes values, that it does not report to libpq, and that may differ
 #: between the configuration files of two servers.
@@ -16,6 +16,6 @@ def read_unreported(connection: Any) -> dict[str, str]:
 
     The current values would not do: the application may have changed them on this connection already.
     """
-    with ext.cursor(connection) as cursor:
+    with text_cursor(connection) as cursor:
         cursor.execute("SELECT name, reset_val FROM pg_catalog.pg_settings WHERE name = ANY (%s)", (list(UNREPORTED),))
         return dict(cursor.fetchall())

@@ -23,3 +23,10 @@ def execute(connection: Any, sql: str) -> None:
     """Execute a statement whose result is not needed."""
     with connection.cursor() as cursor:
         cursor.execute(sql)
+
+
+def text_cursor(connection: Any) -> Any:
+    """A cursor whose text arrives as ``str``, whatever typecasters the application has registered."""
+    cursor = ext.cursor(connection)
+    ext.register_type(ext.UNICODE, cursor)
+    return cursor

@@ -7,14 +7,17 @@ not fail for that, unless the application asked for ``on_lag="raise"``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import psycopg2
 
+from ..concurrency.timer import TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
+from ..local.instance import THE_PRIMARY
 from ..local.replica import LocalReplica
 from ..position import UNKNOWN, Position
 from ..sessions.context import current, current_invocation
@@ -22,6 +25,8 @@ from ..sessions.pins import Pin
 from ..sessions.session import Session
 from ..sessions.wait import Wait
 from .options import Options
+
+log = logging.getLogger("fly_orm")
 
 
 class Waited(NamedTuple):
@@ -110,13 +115,19 @@ class Freshness:
     def _follow(self, session: Session, connection: Any) -> None:
         """Pin the session at what another server has shown it, so that its reads do not go back in time on this one."""
         left = session.last_server_read(self._name())
-        if left in (None, connection.instance) or session.wait_or(self._options.wait) == "none":
+        if left in (None, connection.instance) or not self.follows(session):
             return
-        try:
-            self.expect(self._replica().position(left))
-        except (psycopg2.Error, NotAReplica):  # it crashed, was promoted, or cannot be found behind the address
-            self.expect(UNKNOWN)
+        position = UNKNOWN
+        if left is not THE_PRIMARY:
+            # It may have crashed or been promoted, or not be found behind the address.
+            with suppress(psycopg2.Error, NotAReplica, TimerClosed):
+                position = self._replica().position(left)
+        self.expect(position)
         session.note_read(connection)
+
+    def follows(self, session: Session) -> bool:
+        """Whether a read of the session has to show what its reads of other servers have shown."""
+        return not session.on_replica and session.wait_or(self._options.wait) != "none"
 
     def is_pinned(self, session: Session, connection: Any) -> bool:
         """Whether the session's reads over a connection have to run on the primary. Asks no server."""
@@ -135,6 +146,8 @@ class Freshness:
         except ReplicationTimeout as late:
             if self._options.on_lag == "raise" and not pin.resumed:
                 return Waited(now() - started, late)
+        except Exception:  # what was written is committed, and must not seem to fail because of a plug-in or a setting
+            log.exception("could not wait for the replica of %r; this session reads from the primary", self._name())
         return Waited(now() - started)
 
     def _deadline(self) -> Deadline:

@@ -121,15 +121,16 @@ class Session:
                 return False
         last = self._last_read.get(connection.database)
         if last is not connection.source:
-            if last is not None:
+            if last is not None or self._unpin_all or self._wait:
                 return False
             self.note_read(connection)
         return True
 
-    def note_read(self, connection: Any) -> None:
-        """Note a read over a connection to a local server."""
+    def note_read(self, connection: Any, *, follows: bool = True) -> None:
+        """Note a read over a connection to a local server; ``follows`` if it showed what the one before had shown."""
         self._read.add(connection.source)
-        self._last_read[connection.database] = connection.source
+        if follows:
+            self._last_read[connection.database] = connection.source
 
     def last_server_read(self, database: str) -> Any:
         """The local server on which a database, given by its name, was read last; None if there is none."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import peewee
 import pytest
 
 import fly_orm
@@ -13,6 +17,7 @@ from fly_orm import Route
 from fly_orm.testing import Cluster
 from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions, settings, two_regions
+from tests.support.waiting import until
 
 INSERT = "INSERT INTO t (name) VALUES (%s)"
 
@@ -131,3 +136,72 @@ def test_a_replica_that_crashed_has_shown_nothing_yet(regions: TwoRegions, repli
         with db.connection_context():
             assert names(db) == ["mine"]
     regions.cluster.apply_delay(0)
+
+
+def test_nor_has_one_whose_backend_crashed(regions: TwoRegions, replicas: list[Any]) -> None:
+    """Its postmaster goes on, and recovers it from its last restartpoint."""
+    db = regions.lax(options={"replication_timeout": 0.1})
+    replicas[0].query("CHECKPOINT")
+    with fly_orm.session():
+        with db.connection_context():
+            db.execute_sql(INSERT, ("mine",))
+            assert names(db) == ["mine"]
+            instance = db.connection().instance
+            regions.cluster.apply_delay(3)
+            backend = db.connection().get_backend_pid()
+        victim = replicas[0].connect("postgres")
+        assert victim.get_backend_pid() != backend
+        os.kill(victim.get_backend_pid(), signal.SIGKILL)
+        until(lambda: answers(db))
+        with db.connection_context():
+            assert db.connection().instance != instance
+            assert names(db) == ["mine"]
+    regions.cluster.apply_delay(0)
+
+
+def answers(db: Any) -> bool:
+    try:
+        with db.connection_context():
+            return bool(db.execute_sql("SELECT true").fetchone()[0])
+    except peewee.PeeweeException:
+        return False
+
+
+def test_an_address_that_leads_to_the_primary_too_loses_no_write(regions: TwoRegions, replicas: list[Any]) -> None:
+    servers = {str(server.port): server for server in (regions.cluster.primary, replicas[0])}
+    with round_robin(*servers.values()) as address:
+        db = regions.lax(options={"replication_timeout": 0.1}, **address.parameters)
+        pause(replicas[0])
+        try:
+            with fly_orm.session():
+                for number in range(4):  # over the primary and over the replica in turn
+                    with db.connection_context():
+                        db.execute_sql(INSERT, (f"{number}",))
+                    for _ in range(3):
+                        with db.connection_context():
+                            assert names(db) == [f"{each}" for each in range(number + 1)]
+        finally:
+            resume(replicas[0])
+
+
+@pytest.mark.parametrize(
+    "look", [fly_orm.replica, lambda: fly_orm.wait_for("none"), contextlib.nullcontext], ids=["replica", "none", "end"]
+)
+def test_a_look_that_may_be_old_does_not_count_as_having_moved(
+    regions: TwoRegions, replicas: list[Any], address: dict[str, Any], look: Any
+) -> None:
+    db = regions.lax(options={"replication_timeout": 0.1}, **address)
+    pause(replicas[1])
+    try:
+        regions.query("INSERT INTO t (name) VALUES ('of another')")
+        regions.cluster.wait_for_replica()
+        with fly_orm.session():
+            while names(db) != ["of another"]:
+                db.close()
+            while db.connection().instance.port != str(replicas[1].port):
+                db.close()
+            with look():
+                db.execute_sql("COMMIT" if look is contextlib.nullcontext else "SELECT name FROM t")
+            assert names(db) == ["of another"]
+    finally:
+        resume(replicas[1])
