@@ -11,8 +11,9 @@ import pytest
 
 import fly_orm
 from fly_orm import NotDelivered, NotPrimary, OutcomeUnknown, Refused, TransactionLost
+from fly_orm.testing.contract.tools import in_thread
 from tests.support.two_regions import settings, two_regions
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
 
@@ -44,20 +45,11 @@ def sleepers(regions):
 
 @contextmanager
 def sleeping_on_primary(regions, db):
-    """A statement of this connection sleeps on the primary; at the end, what became of it is in the list."""
-    connection, errors = db.connection(), []
-
-    def sleep():
-        try:
-            connection.cursor().execute("SELECT pg_sleep(600)")
-        except psycopg2.Error as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=sleep)
-    thread.start()
+    """The future of a statement of this connection that sleeps on the primary; it has failed when the block ends."""
+    sleeping = in_thread(db.connection().cursor().execute, "SELECT pg_sleep(600)")
     until(lambda: sleepers(regions) == 1)
-    yield errors
-    thread.join()
+    yield sleeping
+    assert isinstance(sleeping.exception(PATIENCE), psycopg2.Error)
 
 
 def caught_everywhere(error):
@@ -176,9 +168,9 @@ class TestATransaction:
     def test_whose_caller_is_gone_while_a_statement_runs_is_cancelled(self, regions, db):
         db.begin()
         insert(db, "one")
-        with sleeping_on_primary(regions, db) as errors:
+        with sleeping_on_primary(regions, db) as sleeping:
             regions.wan.cut()
-        assert isinstance(errors[0], TransactionLost)
+        assert isinstance(sleeping.exception(), TransactionLost)
         until(lambda: sleepers(regions) == 0)
         db.rollback()
 
@@ -347,10 +339,10 @@ class TestTime:
         db.begin()
         if not first:
             insert(db, "one")
-        with sleeping_on_primary(regions, db) as errors:
+        with sleeping_on_primary(regions, db) as sleeping:
             db.connection().cancel()
-        assert errors[0].pgcode == "57014"
-        assert "user request" in str(errors[0])
+        assert sleeping.exception().pgcode == "57014"
+        assert "user request" in str(sleeping.exception())
         db.rollback()
 
 

@@ -11,9 +11,10 @@ import pytest
 from psycopg2 import extensions as ext
 
 import fly_orm
+from fly_orm.testing.contract.tools import in_thread
 from tests.support.one_table import INSERT, count, one_table
 from tests.support.two_regions import TwoRegions
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
 
@@ -104,22 +105,13 @@ def test_one_callers_settings_are_not_the_next_ones(regions: TwoRegions, db: Any
 
 
 def test_a_running_statement_can_be_cancelled_on_the_primary(regions: TwoRegions, db: Any) -> None:
-    connection, errors = db.connection(), []
+    connection = db.connection()
     connection.cursor().execute("BEGIN")
     connection.cursor().execute("SELECT 1")
-
-    def run() -> None:
-        try:
-            connection.cursor().execute("SELECT pg_sleep(60)")
-        except psycopg2.Error as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    sleeping = in_thread(connection.cursor().execute, "SELECT pg_sleep(60)")
     until(lambda: bool(regions.query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")))
     connection.cancel()
-    thread.join()
-    assert [type(error).__name__ for error in errors] == ["QueryCanceled"]
+    assert type(sleeping.exception(PATIENCE)).__name__ == "QueryCanceled"
     assert connection.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
     connection.cursor().execute("ROLLBACK")
 

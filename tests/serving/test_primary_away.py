@@ -14,8 +14,9 @@ from fly_orm.deadline import Deadline, now
 from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.testing import Wan
+from fly_orm.testing.contract.tools import in_thread
 from tests.support.two_regions import close, named, settings
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -92,20 +93,9 @@ def test_a_node_that_is_closed_leaves_no_transaction_open(regions):
     db = regions.lax(options={"rpc_timeout": None})
     db.execute_sql(STUBBORN)
     db.begin()
-    connection = db.connection()
-    failures = []
-
-    def run():
-        try:
-            connection.cursor().execute("SELECT stubborn(4)")
-        except fly_orm.TransactionLost as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    running = in_thread(db.connection().cursor().execute, "SELECT stubborn(4)")
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     until(lambda: regions.query(f"{others} AND query LIKE 'SELECT stubborn%%'"))
     regions.serving.close(drain_timeout=0.1)
-    thread.join()
-    assert failures
+    assert isinstance(running.exception(PATIENCE), fly_orm.TransactionLost)
     until(lambda: not regions.query(f"{others} AND state <> 'idle' AND backend_type = 'client backend'"))
