@@ -17,14 +17,13 @@ from ..lsn import LSN
 from ..position import Position
 from ..postgres.cursors import text_cursor
 from ..postgres.libpq import break_off
+from ..waiters.polling import PollingStrategy
+from ..waiters.replica_connection import ANSWER_TIMEOUT
 from .progress import History, Progress
 
 log = logging.getLogger("fly_orm")
 
-#: A replica that has not answered this many seconds after a wait should have ended counts as unreachable.
-_ANSWER_TIMEOUT = 1.0
-#: Bounds for the sleep between two questions, in seconds; within them it is an eighth of the time waited so far.
-_SHORTEST_SLEEP, _LONGEST_SLEEP = 0.0005, 0.05
+_STRATEGY = PollingStrategy()
 
 # The newest timeline of which the replica has certainly replayed something. Each of the three sources lags in its own
 # way; the last one is null unless the role is a member of pg_read_all_stats.
@@ -63,7 +62,7 @@ def poll(connection: Any, server: Progress, position: Position, deadline: Deadli
         message = f"committed at {position}, but the connection to this region's replica is in use by another thread"
         raise ReplicationTimeout(message, lsn=position.lsn, final=True)
     left = deadline.remaining()
-    limit = None if left is None else left + _ANSWER_TIMEOUT
+    limit = None if left is None else left + ANSWER_TIMEOUT
     try:
         with timer.limit(limit, lambda: break_off(connection)):
             _poll(connection, server, position, deadline)
@@ -92,7 +91,7 @@ def _poll(connection: Any, server: Progress, position: Position, deadline: Deadl
             )
             raise ReplicationTimeout(message, lsn=position.lsn, replayed=replayed)
         left = deadline.remaining()
-        pause = min(max((now() - started) / 8, _SHORTEST_SLEEP), _LONGEST_SLEEP)
+        pause = _STRATEGY.pause(now() - started)
         over.wait(pause if left is None else min(pause, left))
 
 
