@@ -14,7 +14,7 @@
     │   ├── AuthenticationFailed  the node and this process hold different secrets
     │   └── NoNode                no node of the region is known; also a ConfigurationError
     ├── Refused                   a node received the request and declined it before executing anything
-    │   └── NotPrimary            the database of that node is a replica
+    │   └── NotPrimary            the database of that node is a replica, or a superseded primary
     ├── TransactionLost           the connection that held the transaction is gone; all of it was rolled back
     │
     │   It may have been executed. Look before you repeat it; fly_orm never does:
@@ -37,7 +37,7 @@ also a ``psycopg2.OperationalError`` (or ``NotSupportedError``), and the class o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -112,9 +112,11 @@ class Refused(FlyOrmError):
 
 
 class NotPrimary(Refused):
-    """The node's database is a replica, so the node declined the request. Nothing was executed."""
+    """The node's database is a replica, or a primary that was superseded: the node declined, and executed nothing."""
 
     reason = "not primary"
+    superseded: Mapping[str, Any] = {}
+    """By database, the node's primary, if it is on an older timeline than this process has seen."""
 
 
 class OutcomeUnknown(FlyOrmError):

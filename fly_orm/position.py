@@ -1,10 +1,37 @@
-"""Positions in the history of a database system."""
+"""Positions in the history of a database system, and histories as such."""
 
 from __future__ import annotations
 
 import msgspec
 
 from .lsn import LSN, UNKNOWN_LSN
+
+
+class History(msgspec.Struct, frozen=True, array_like=True):
+    """The database system that a server belongs to, and the newest timeline of it that the server has reached.
+
+    A promotion begins a timeline with a higher number. So of two primaries of one system, the one on the older timeline
+    was superseded by a failover.
+    """
+
+    system: int
+    """The system identifier, as ``pg_control_system()`` returns it."""
+    timeline: int
+
+    def is_behind(self, other: History) -> bool:
+        """Whether the other one is of the same system, and on a newer timeline."""
+        return self.system == other.system and self.timeline < other.timeline
+
+    def __str__(self) -> str:
+        return f"timeline {self.timeline} of system {self.system}"
+
+
+class Superseded(msgspec.Struct, frozen=True, array_like=True):
+    """A primary that is on an older timeline than somebody has seen."""
+
+    history: History
+    address: str
+    """Where its node has connected to."""
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
@@ -25,6 +52,11 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     def is_unknown(self) -> bool:
         """Whether this is UNKNOWN, which stands for a position that nobody could ask for."""
         return self.lsn == UNKNOWN_LSN
+
+    @property
+    def history(self) -> History | None:
+        """Its system and timeline; None if they are not known."""
+        return History(self.system, self.timeline) if self.system else None
 
     def __str__(self) -> str:
         return f"{self.lsn} on timeline {self.timeline}" if self.system else str(self.lsn)

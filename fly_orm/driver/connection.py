@@ -67,6 +67,7 @@ class RoutingConnection(ImplicitTransactions):
             return
         self.database = self.router.name
         self.instance = read_instance(self)
+        self.router.local.replica.meet(self)
         self.source = self.router.reference, self.instance
         self.shown = None
         self.served_here = ServedHere(None if self.instance is None else str(self.instance))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from ..deadline import Deadline
-from ..errors import FlyOrmError, NotDelivered, Refused
+from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run
 from ..settings import Settings
 from ..topology import Node
@@ -14,6 +14,7 @@ from ..transport import Transport
 from .channels import AllInUse, NodeChannels, OldChannelLost
 from .directory import Directory
 from .failures import combined
+from .fence import Fence
 from .remote_call import send
 from .remote_lease import RemoteLease
 from .response import Response
@@ -32,6 +33,8 @@ class Forwarder:
         self._region = settings.topology.primary_region or settings.topology.region
         self.directory = Directory(settings, transport)
         """The nodes of each region, and the channels to them."""
+        self.fence = Fence()
+        """The newest timelines that this process has seen."""
 
     def open_lease(
         self, run: Run, deadline: Deadline, on_attempt: Callable[[RemoteLease], None] = lambda _lease: None
@@ -133,7 +136,10 @@ class Forwarder:
             yield from self.directory.new_candidates(region, deadline, candidates)
 
     def _note(self, node: Node, error: NotDelivered | Refused, deadline: Deadline) -> None:
-        """Note what a failed attempt says about the health of the node."""
+        """Note what a failed attempt says about the node, and about its primary."""
+        if isinstance(error, NotPrimary):
+            for database, primary in error.superseded.items():
+                self.fence.met(database, primary.history, f"at {primary.address}, the server of {node}")
         if isinstance(error, Refused):
             self.directory.mark_reached(node)
         elif not isinstance(error, AllInUse) and not deadline.expired:  # otherwise the caller's time was too short

@@ -25,5 +25,5 @@ class Response(Generic[R]):
 def refused(declined: Declined, node: Node) -> Refused:
     """The exception for a request that a node declined before executing anything."""
     if declined.reason == NotPrimary.reason:
-        return NotPrimary(f"{node}: {declined.message}", node=str(node))
+        return NotPrimary(f"{node}: {declined.message}", node=str(node), superseded=declined.superseded)
     return Refused(f"{node}: {declined.message}", node=str(node), reason=declined.reason)

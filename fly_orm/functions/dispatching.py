@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from .. import codec
 from ..deadline import Deadline, check_timeout
 from ..errors import (
+    ConfigurationError,
     FlyOrmError,
     NotDelivered,
     NotSupported,
@@ -18,7 +22,7 @@ from ..errors import (
     check_choice,
 )
 from ..forwarding.response import Response
-from ..position import UNKNOWN
+from ..position import UNKNOWN, History
 from ..protocol.messages import Call, Returned
 from ..routing.errors import as_driver_error
 from ..routing.freshness import Waited
@@ -28,6 +32,7 @@ from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
+from ..topology import Node
 from .registering import Function
 
 
@@ -70,6 +75,8 @@ def dispatch(
     deadline, ours = options.deadline(runtime), _routers(runtime)
     _refuse_in_transaction(function, ours)
     message = _message(function, args, kwargs, on_primary=region == runtime.settings.topology.primary_region)
+    if message.on_primary:
+        message = msgspec.structs.replace(message, newest=_newest_timelines(ours))
     try:
         answer = runtime.forwarder.call(region, message, deadline)
     except BaseException as error:
@@ -79,7 +86,7 @@ def dispatch(
         if isinstance(error, FlyOrmError):
             raise _as_caught_here(_with_release(error, runtime), ours) from error
         raise
-    late, waited = _wait(answer.reply, ours, options.wait)
+    late, waited = _wait(answer.reply, answer.node, ours, options.wait)
     _expect_what_was_read(answer.reply, ours)
     for router in ours:
         router.wrapped.clear_cached_results()
@@ -105,6 +112,15 @@ def _routers(runtime: Runtime) -> list[Router]:
         for router in routers()
         if router.settings.topology.region == region and not router.settings.topology.is_primary
     ]
+
+
+def _newest_timelines(ours: list[Router]) -> dict[str, list[History]]:
+    """By database, the newest timelines that this process has seen."""
+    newest: dict[str, list[History]] = {}
+    for router in ours:
+        with suppress(ConfigurationError):  # a deferred database, which has no name yet
+            newest[router.name] = router.newest_timelines()
+    return newest
 
 
 def _refuse_in_transaction(function: Function, ours: list[Router]) -> None:
@@ -153,7 +169,9 @@ def _as_caught_here(error: FlyOrmError, ours: list[Router]) -> FlyOrmError:
     return as_driver_error(error, *{router.exceptions: None for router in ours if router.exceptions is not None})
 
 
-def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[list[tuple[Router, Waited]], float]:
+def _wait(
+    returned: Returned, node: Node, ours: list[Router], wait: Wait | None
+) -> tuple[list[tuple[Router, Waited]], float]:
     """Wait until the replicas here show what a function wrote.
 
     Returns the routers whose replica was late and whose applications want to hear of it, and the seconds waited.
@@ -164,6 +182,7 @@ def _wait(returned: Returned, ours: list[Router], wait: Wait | None) -> tuple[li
             invocation.wrote_until(name, commit)
         for router in ours:
             if router.is_named(name):
+                router.note_primary(commit, node)
                 waited = router.freshness.wait(commit, wait)
                 seconds += waited.seconds
                 if waited.late is not None:

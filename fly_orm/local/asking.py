@@ -14,12 +14,12 @@ from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
-from ..position import Position
+from ..position import History, Position
 from ..postgres.cursors import text_cursor
 from ..postgres.libpq import break_off
 from ..waiters.polling import PollingStrategy
 from ..waiters.replica_connection import ANSWER_TIMEOUT
-from .progress import History, Progress
+from .progress import Progress
 
 log = logging.getLogger("fly_orm")
 

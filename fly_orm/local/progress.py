@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..errors import ReplicationTimeout
-from ..position import Position, later
+from ..position import History, Position, later
 from .instance import Instance
 from .lateness import Lateness
-
-
-class History(NamedTuple):
-    """Which system a server belongs to, and the newest timeline of which it has replayed something."""
-
-    system: int
-    timeline: int
 
 
 class Progress:
@@ -23,6 +14,7 @@ class Progress:
     def __init__(self, instance: Instance | None) -> None:
         self.instance = instance
         self.history: History | None = None
+        """Its system, and the newest timeline of which it has replayed something; None if it could not be asked."""
         self.lateness = Lateness()
         self._shown: Position | None = None
 

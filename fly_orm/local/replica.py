@@ -70,6 +70,13 @@ class LocalReplica:
             known = self._by_instance.setdefault(instance, Progress(instance))
         return known
 
+    def meet(self, connection: Any) -> None:
+        """Learn the history of the server that a routing connection has reached, unless it is known."""
+        server = self.server(connection.instance)
+        if server.instance is not None and server.history is None:
+            with suppress(psycopg2.Error):  # it is asked again when somebody waits for it
+                read_history(connection, server)
+
     def wait(self, position: Position, deadline: Deadline, connection: Any = None) -> None:
         """Return when reads over ``connection`` show a position; without one, those on the server of the waiter.
 
@@ -113,7 +120,8 @@ class LocalReplica:
             server = self._asking_server
         if replayed is None:
             raise NotAReplica("the local server is not in recovery, or has not replayed anything")
-        return Position(replayed, *((server.history if server else None) or ()))
+        history = None if server is None else server.history
+        return Position(replayed) if history is None else Position(replayed, history.system, history.timeline)
 
     def close(self) -> None:
         """Close the connections; waits that are under way raise ReplicationTimeout."""

@@ -37,6 +37,11 @@ class PrimaryConnection:
         """A new cursor whose rows hold bytes, except for types that the driver has never heard of."""
         return bytes_cursor(self.raw)
 
+    @property
+    def address(self) -> str:
+        """Where this process has connected to, for messages."""
+        return f"{self.raw.info.host}:{self.raw.info.port}"
+
     def apply_profile(self, profile: Profile) -> None:
         """Give the Postgres session a caller's profile, unless it has that profile already."""
         if profile == self.profile:

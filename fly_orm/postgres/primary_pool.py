@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg2
@@ -13,6 +13,7 @@ from ..concurrency.pool import Pool, PoolTimeout
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import NotPrimary
+from ..position import History, Superseded
 from .libpq import break_off
 from .primary_connection import PrimaryConnection, Profile
 from .recovery import is_replica
@@ -40,14 +41,18 @@ class PrimaryPool:
         self._cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
         self._cleaner.start()
 
-    def acquire(self, profile: Profile, deadline: Deadline) -> PrimaryConnection:
+    def acquire(self, profile: Profile, deadline: Deadline, newest: Collection[History] = ()) -> PrimaryConnection:
         """A connection with this profile, for the caller alone, who must release it.
 
-        PoolTimeout if all connections stay in use until the deadline, NotPrimary if the server is a replica, psycopg2's
-        error if the server cannot be reached or does not accept the profile. Nothing has been executed then.
+        ``newest`` are the newest timelines of the database that the caller has seen.
+
+        PoolTimeout if all connections stay in use until the deadline, NotPrimary if the server is a replica or on an
+        older timeline, psycopg2's error if the server cannot be reached or does not accept the profile. Nothing has
+        been executed then.
         """
         while not self._prepare(connection := self._pool.acquire(deadline), profile, deadline):
             self._pool.discard(connection)
+        self._check_current(connection, newest)
         return connection
 
     def _prepare(self, connection: PrimaryConnection, profile: Profile, deadline: Deadline) -> bool:
@@ -72,14 +77,29 @@ class PrimaryPool:
                 return
         self._pool.release(connection)
 
-    def check(self) -> None:
+    def check(self, newest: Collection[History] = ()) -> None:
         """Raise NotPrimary or psycopg2's error, as :meth:`acquire` would, if there is no primary to connect to."""
         try:
             while (connection := self._pool.acquire(Deadline.after(0))).is_lost():
                 self._pool.discard(connection)
         except PoolTimeout:
             return  # all connections are in use, so there is a primary
+        self._check_current(connection, newest)
         self._pool.release(connection)
+
+    def _check_current(self, connection: PrimaryConnection, newest: Collection[History]) -> None:
+        """Discard the connection and raise NotPrimary if its server was superseded, as the newest timelines tell."""
+        own = connection.wal.history
+        if own is None or not (newer := [seen for seen in newest if own.is_behind(seen)]):
+            return
+        address = connection.address
+        self._pool.discard(connection)  # the address may lead to the new primary by now
+        raise NotPrimary(
+            f"the server of {self.name!r} at {address} is on timeline {own.timeline}, but its caller has "
+            f"seen timeline {newer[0].timeline}: another server was promoted to primary; stop this one, or let it "
+            "rejoin as a replica",
+            superseded={self.name: Superseded(own, address)},
+        )
 
     def close(self) -> None:
         """Close the idle connections now, and the others when they are released."""
@@ -94,17 +114,18 @@ class PrimaryPool:
         raw = self._connect()
         try:
             with self._timer.limit(CLEAN_TIMEOUT, lambda: break_off(raw)):
-                connection = PrimaryConnection(raw)
-        except psycopg2.Error:
+                self._check_primary(raw)
+                return PrimaryConnection(raw)
+        except (psycopg2.Error, NotPrimary):
             raw.close()
             raise
-        if is_replica(connection.raw):
-            connection.close()
+
+    def _check_primary(self, raw: Any) -> None:
+        if is_replica(raw):
             raise NotPrimary(
                 f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there); "
                 "connect the nodes of the primary region to the primary"
             )
-        return connection
 
     def _clean_used(self) -> None:
         """Clean the released connections, one after another, on the cleaner's thread."""

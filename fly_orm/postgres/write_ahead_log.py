@@ -9,14 +9,15 @@ import psycopg2
 import psycopg2.errors
 
 from ..lsn import LSN
-from ..position import Position
+from ..position import History, Position
 from .cursors import bytes_cursor, execute
 
-_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 # The name of a WAL file begins with the timeline, in eight hexadecimal digits.
+_TIMELINE = "substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
+_HISTORY = f"SELECT system_identifier, {_TIMELINE} FROM pg_control_system()"  # noqa: S608  # both are constants
 _STATE = (
     "SELECT pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text,"
-    " current_setting('synchronous_commit') = 'off', substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
+    f" current_setting('synchronous_commit') = 'off', {_TIMELINE}"
 )
 # A transaction gets its xid when it first writes.
 _TO_COMMIT = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off'"
@@ -48,12 +49,28 @@ class _State(NamedTuple):
     timeline: int
 
 
+def read_history(connection: Any) -> History | None:
+    """The history of the primary that a driver connection, in autocommit, has reached.
+
+    None if the owner of the database does not let this role ask. The timeline of a primary changes only with a restart.
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_HISTORY)
+            system, timeline = cursor.fetchone()
+    except psycopg2.errors.InsufficientPrivilege:
+        return None
+    return History(int(system), int(timeline, 16))
+
+
 class WriteAheadLog:
     """The log of the primary that a driver connection, in autocommit, has reached. One thread at a time."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._system = self._ask_system()
+        self.history = read_history(connection)
+        """The history of the primary; None if it is not known."""
+        self._system = 0 if self.history is None else self.history.system
         self._to_send: LSN | None = None
         """The last commit that may not have been sent to the replicas yet."""
 
@@ -108,15 +125,6 @@ class WriteAheadLog:
             cursor.execute(_STATE)
             flushed, inserted, is_off, timeline = cursor.fetchone()
         return _State(LSN.parse(flushed.decode()), LSN.parse(inserted.decode()), is_off == b"t", int(timeline, 16))
-
-    def _ask_system(self) -> int:
-        """The identifier of the database system; 0 if the owner of the database does not let this role ask."""
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(_SYSTEM)
-                return int(cursor.fetchone()[0])
-        except psycopg2.errors.InsufficientPrivilege:
-            return 0
 
     def _push(self) -> None:
         """Flush a small record. If that fails, the caller waits a little longer, and nothing is lost."""

@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import FlyOrmError
 from ..lsn import LSN, UNKNOWN_LSN
-from ..position import Position
+from ..position import History, Position, Superseded
 
 
 class MessageError(FlyOrmError):
@@ -74,6 +74,9 @@ class Run(Message, frozen=True, tag="run"):
     """Whether the last of ``statements`` is itself several statements, one of which ends a transaction."""
     wants_position: bool = True
     """Whether the caller needs to know the primary's position, so that its later reads are at least as fresh."""
+    newest: list[History] = []
+    """The newest timelines of the database that the caller has seen. A node declines to open a lease if its primary is
+    on an older one, because that primary was superseded."""
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
@@ -97,6 +100,8 @@ class Call(Message, frozen=True, tag="call"):
     """Seconds that the caller will wait; a function that still runs after that is stopped. None is no limit."""
     on_primary: bool = False
     """Whether the node must be connected to the primary of each database that it serves."""
+    newest: dict[str, list[History]] = {}
+    """With ``on_primary``, by database, the newest timelines that the caller has seen, as in :class:`Run`."""
 
 
 Request = Greet | Run | Cancel | Release | Call
@@ -205,6 +210,8 @@ class Declined(Message, frozen=True, tag="declined"):
     transaction rolled back; ``unknown``: a commit may or may not have happened."""
     message: str
     """An explanation for the caller's error message."""
+    superseded: dict[str, Superseded] = {}
+    """By database, the node's primary, if the node declined because the caller has seen a newer timeline."""
 
 
 Reply = Welcome | Done | Returned | Declined

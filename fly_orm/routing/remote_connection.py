@@ -114,6 +114,8 @@ class RemoteConnection:
         run = self._request(sqls, statement, copy_in=copy_in, copy_out=copy_out)
         response = self._ask(run, may_write=writes or bool(statement.function_names))
         transaction = self._update(response.reply, statement)
+        if response.reply.position is not None:
+            self.router.note_primary(response.reply.position, response.node)
         replica = self._freshen(response.reply, writes=writes)
         wait = waited + replica.seconds
         served = Served(route=Route.PRIMARY, why=why, node=str(response.node), rpc=response.elapsed, wait=wait)
@@ -190,6 +192,7 @@ class RemoteConnection:
             commits=statement.kind is Kind.COMMIT,
             ends_transaction=statement.ends_transaction,
             wants_position=self.router.freshness.wants_position(),
+            newest=[] if self._lease else self.router.newest_timelines(self._connection),
         )
 
     def _profile(self) -> list[bytes]:

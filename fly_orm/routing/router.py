@@ -11,10 +11,11 @@ from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
 from ..forwarding.forwarder import Forwarder
 from ..local.server import LocalServer
-from ..position import Position
+from ..position import History, Position
 from ..sessions.activity import Activity
-from ..sessions.context import current_invocation
+from ..sessions.context import current, current_invocation
 from ..sessions.session import Session
+from ..topology import Node
 from .errors import as_driver_error
 from .freshness import Freshness, Waited
 from .options import Options
@@ -75,6 +76,23 @@ class Router:
     def position_after(self, activity: Activity, session: Session) -> Position | None:
         """A position that covers the session's activity; None if it wrote nothing, UNKNOWN if no server can tell."""
         return self.local.position_after(self.name, activity, session.servers_read(self.reference))
+
+    def newest_timelines(self, connection: Any = None) -> list[History]:
+        """The newest timelines of the database that this process has seen, for a request of the current session.
+
+        ``connection`` is the routing connection that it comes from.
+        """
+        fence, seen = self.forwarder.fence, current().watermarks.known(self.name)
+        if seen is not None:
+            fence.saw(self.name, seen.history, "by another process, whose session or token this one continues")
+        if connection is not None and connection.instance is not None:
+            replica = self.local.replica.server(connection.instance)
+            fence.saw(self.name, replica.history, f"at {replica.instance}, the replica of this region")
+        return fence.newest(self.name)
+
+    def note_primary(self, position: Position, node: Node) -> None:
+        """Note the timeline of a primary that has executed a request."""
+        self.forwarder.fence.met(self.name, position.history, f"at the primary of {node}")
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as an instance of its own class, of the driver's, and of the ORM's, so that callers catch it."""

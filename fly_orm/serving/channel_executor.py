@@ -30,7 +30,7 @@ from ..protocol.messages import (
 from ..sessions.invocation import Invocation
 from .executor import Executor
 from .lease import ConnectionBroken, Lease
-from .replies import encode_reply
+from .replies import declined, encode_reply
 
 log = logging.getLogger("fly_orm")
 
@@ -161,7 +161,7 @@ class ChannelExecutor:
 def _no_lease(error: Exception) -> Declined:
     """The reply to a request whose lease could not be opened."""
     if isinstance(error, Refused):
-        return Declined(reason=error.reason, message=str(error))
+        return declined(error)
     if isinstance(error, PoolTimeout):
         return Declined(reason=BUSY, message=f"no connection to the primary is free: {error}")
     return Declined(reason="unavailable", message=f"this node cannot connect to the primary: {str(error).strip()}")

@@ -59,7 +59,8 @@ class Executor:
             raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
         if deadline.expired:
             raise Refused("the caller's deadline had passed when the request arrived", reason="expired")
-        connection = pool.acquire(Profile(request.encoding, tuple(request.session_settings)), deadline)
+        profile = Profile(request.encoding, tuple(request.session_settings))
+        connection = pool.acquire(profile, deadline, request.newest)
         lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer)
         return lease
 

@@ -22,6 +22,7 @@ from ..sessions.invocation import Invocation
 from ..sessions.session import Session
 from .invoking import invoke
 from .primaries import check_primaries
+from .replies import declined
 from .workers import Workers
 
 log = logging.getLogger("fly_orm")
@@ -60,7 +61,7 @@ class FunctionRunner:
         try:
             self._check_primary(call)
         except NotPrimary as error:
-            return Declined(reason=error.reason, message=str(error))
+            return declined(error)
         invocation = Invocation(deadline)
         on_start(invocation)
         try:
@@ -98,7 +99,8 @@ class FunctionRunner:
             raise NotPrimary(
                 "PRIMARY_REGION is not set on this node, so callers could not wait for what a function writes"
             )
-        check_primaries(self._pools)  # one that cannot be reached may not be needed; if it is, the function will say so
+        # One that cannot be reached may not be needed; if it is, the function will say so.
+        check_primaries(self._pools, call.newest)
 
     def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         """Runs on a thread of the workers."""

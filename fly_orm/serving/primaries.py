@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import psycopg2
 
+from ..position import History
 from ..postgres.primary_pool import PrimaryPool
 
 log = logging.getLogger("fly_orm")
 
 
-def check_primaries(pools: Iterable[PrimaryPool]) -> None:
-    """Raise NotPrimary if one of the databases is a replica. Databases that cannot be reached are only logged."""
+def check_primaries(pools: Iterable[PrimaryPool], newest: Mapping[str, Sequence[History]] = {}) -> None:  # not changed
+    """Raise NotPrimary if one of the databases is a replica, or on an older timeline than the newest ones, by database.
+
+    Databases that cannot be reached are only logged.
+    """
     for pool in pools:
         try:
-            pool.check()
+            pool.check(newest.get(pool.name, ()))
         except psycopg2.Error as error:
             log.warning("the database %r of this node cannot be reached: %s", pool.name, str(error).strip())

@@ -1,11 +1,18 @@
-"""Encodes replies, all of which have to fit into one message."""
+"""Makes replies, and encodes them; all of them have to fit into one message."""
 
 from __future__ import annotations
 
 import msgspec
 
-from ..protocol.messages import Done, Reply, Returned, SQLError, encode
+from ..errors import NotPrimary, Refused
+from ..protocol.messages import Declined, Done, Reply, Returned, SQLError, encode
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
+
+
+def declined(error: Refused) -> Declined:
+    """The reply to a request that was refused with this error."""
+    superseded = dict(error.superseded) if isinstance(error, NotPrimary) else {}
+    return Declined(reason=error.reason, message=str(error), superseded=superseded)
 
 
 def encode_reply(reply: Reply) -> bytes:

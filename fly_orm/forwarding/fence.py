@@ -1,0 +1,74 @@
+"""The newest timelines that this process has seen, by which nodes tell a superseded primary from the current one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import NamedTuple
+
+from ..position import History
+
+log = logging.getLogger("fly_orm")
+
+#: Systems per database that are remembered. A database moves to another system only when it is restored elsewhere.
+_MOST_SYSTEMS = 4
+
+
+class _Sighting(NamedTuple):
+    timeline: int
+    where: str
+
+
+class Fence:
+    """By database and system, the newest timeline that this process has seen, and where. Thread-safe.
+
+    After a promotion, the old primary may still be alive. Requests carry what is known here, so that a node whose
+    primary is on an older timeline declines them before it executes anything. ``where`` completes "seen …" in the log.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._newest: dict[str, dict[int, _Sighting]] = {}
+        self._reported: set[tuple[str, History, str]] = set()
+
+    def newest(self, database: str) -> list[History]:
+        """The newest timeline of each system that the database was seen on."""
+        return [History(system, seen.timeline) for system, seen in self._newest.get(database, {}).items()]
+
+    def saw(self, database: str, history: History | None, where: str) -> None:
+        """Note a timeline that a replica follows, or a session knows of; None if it is not known."""
+        if history is None or self._known(database, history).timeline >= history.timeline:
+            return
+        with self._lock:
+            systems = self._newest.setdefault(database, {})
+            if history.system not in systems and len(systems) >= _MOST_SYSTEMS:
+                del systems[next(iter(systems))]
+            if self._known(database, history).timeline < history.timeline:
+                systems[history.system] = _Sighting(history.timeline, where)
+
+    def met(self, database: str, history: History | None, where: str) -> None:
+        """Note the timeline of a primary, and report it if it is not the newest one; None if it is not known."""
+        self.saw(database, history, where)
+        if history is not None and history.timeline < self._known(database, history).timeline:
+            self._report(database, history, where)
+
+    def _known(self, database: str, history: History) -> _Sighting:
+        return self._newest.get(database, {}).get(history.system, _Sighting(0, ""))
+
+    def _report(self, database: str, history: History, where: str) -> None:
+        """Log an error, once for each superseded primary and each newer timeline."""
+        newest = self._known(database, history)
+        report = database, History(history.system, newest.timeline), where
+        with self._lock:
+            if report in self._reported:
+                return
+            self._reported.add(report)
+        log.error(
+            "the database %r has two primaries: timeline %d was seen %s, and the older timeline %d %s; stop the server "
+            "on the older timeline, or let it rejoin as a replica, since what is written to it is lost",
+            database,
+            newest.timeline,
+            newest.where,
+            history.timeline,
+            where,
+        )
