@@ -1,11 +1,67 @@
-"""One exception for a request that no node of a region took."""
+"""What the attempts of one request came to, and the one exception that stands for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY
+from .channels import AllInUse
+
+#: Reasons for declining that leave open whether another region has the primary: the node's server is a replica or
+#: cannot be reached, or the node is shutting down.
+_NO_PRIMARY = frozenset({NotPrimary.reason, "unavailable", "draining"})
+
+
+class Failures:
+    """The failed attempts of one request, each a NotDelivered or a Refused, with the region that was tried."""
+
+    def __init__(self) -> None:
+        self._attempts: list[tuple[str, FlyOrmError]] = []
+
+    def add(self, region: str, error: FlyOrmError) -> None:
+        """Note that an attempt in a region failed, or that its nodes are not known."""
+        self._attempts.append((region, error))
+
+    @property
+    def errors(self) -> list[FlyOrmError]:
+        """The errors, in order."""
+        return [error for _, error in self._attempts]
+
+    def of(self, regions: Collection[str]) -> list[FlyOrmError]:
+        """The errors of these regions, in order."""
+        return [error for region, error in self._attempts if region in regions]
+
+    def declined(self, region: str) -> bool:
+        """Whether a node of the region has declined the request."""
+        return any(isinstance(error, Refused) for error in self.of([region]))
+
+    def is_replica(self, region: str) -> bool:
+        """Whether a node of the region has said that its database is a replica."""
+        return any(isinstance(error, NotPrimary) for error in self.of([region]))
+
+    @property
+    def none_reached(self) -> bool:
+        """Whether no attempt has reached a node."""
+        return all(isinstance(error, NotDelivered) for error in self.errors)
+
+    @property
+    def suggest_elsewhere(self) -> bool:
+        """Whether every attempt leaves open that the primary is in another region."""
+        return leave_it_open(self.errors)
+
+
+def leave_it_open(errors: Iterable[FlyOrmError]) -> bool:
+    """Whether each of these failed attempts leaves it open that the primary is somewhere else."""
+    return all(
+        error.reason in _NO_PRIMARY if isinstance(error, Refused) else not isinstance(error, AllInUse)
+        for error in errors
+    )
+
+
+def causes(errors: Sequence[FlyOrmError]) -> str:
+    """The messages of the errors, each once."""
+    return "; ".join(dict.fromkeys(map(str, errors)))
 
 
 def combined(failures: Sequence[FlyOrmError], message: str, *, hint: str) -> FlyOrmError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ..deadline import Deadline
@@ -11,10 +11,12 @@ from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
+from .candidates import PrimaryCandidates, of_region
 from .channels import AllInUse, NodeChannels, OldChannelLost
 from .directory import Directory
-from .failures import combined
+from .failures import Failures, causes, combined
 from .fence import Fence
+from .primary_region import PrimaryRegion
 from .remote_call import send
 from .remote_lease import RemoteLease
 from .response import Response
@@ -26,11 +28,13 @@ RETRY_MIN_TIME = 0.5
 
 
 class Forwarder:
-    """Sends the requests of one process to the primary region, and calls of functions to any. Thread-safe."""
+    """Sends the requests of one process to where the primary is, and calls of functions to any region. Thread-safe."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings = settings
-        self._region = settings.topology.primary_region or settings.topology.region
+        self._topology = settings.topology
+        self.primary = PrimaryRegion(settings.topology.primary_region or settings.topology.region)
+        """The region whose nodes have the primary."""
         self.directory = Directory(settings, transport)
         """The nodes of each region, and the channels to them."""
         self.fence = Fence()
@@ -52,24 +56,54 @@ class Forwarder:
             on_attempt(lease)
             return lease.open(run, deadline)
 
-        return self.try_nodes(self._region, deadline, attempt)
+        return self.try_primary(deadline, attempt)
 
-    def call(self, region: str, call: Call, deadline: Deadline) -> Response[Returned]:
-        """Call a function on a node of a region, and return the response. Errors are those of :meth:`open_lease`.
+    def call(
+        self, region: str | None, call: Call, deadline: Deadline, *, last_resort: bool = True
+    ) -> Response[Returned]:
+        """Call a function on a node of a region and return the response. None stands for the region of the primary.
 
-        While all nodes that can be reached are busy, they are tried again until the deadline. This does not spin: a
-        busy node lets a call queue for a while before it declines.
+        Without ``last_resort``, nodes in quarantine are not tried for the primary, so that the caller knows sooner that
+        no node accepts the call. While all nodes that can be reached are busy, they are tried again until the deadline.
+        This does not spin: a busy node lets a call queue for a while before it declines. Errors are those of
+        :meth:`open_lease`.
         """
+
+        def attempt(channels: NodeChannels) -> Response[Returned]:
+            return send(channels, call, deadline)
+
+        action = f"ran {call.function}"
         while True:
             try:
-                return self.try_nodes(
-                    region, deadline, lambda channels: send(channels, call, deadline), action=f"ran {call.function}"
-                )
+                if region is None:
+                    return self.try_primary(deadline, attempt, action=action, last_resort=last_resort)
+                return self.try_nodes(region, deadline, attempt, action=action)
             except (Refused, AllInUse) as error:
                 left = deadline.remaining()
                 busy = isinstance(error, AllInUse) or error.reason == BUSY
                 if not busy or (left is not None and left < RETRY_MIN_TIME):
                     raise
+
+    def try_primary(
+        self,
+        deadline: Deadline,
+        attempt: Callable[[NodeChannels], T],
+        *,
+        action: str = "executed the statement",
+        last_resort: bool = True,
+    ) -> T:
+        """Call ``attempt`` for the nodes that may have the primary, and return what it returns for the first.
+
+        These are the nodes of the primary region, and if the primary is not there, those of all regions; see
+        :class:`PrimaryCandidates`. Otherwise as :meth:`try_nodes`.
+        """
+        failures = Failures()
+        candidates = PrimaryCandidates(self.directory, self.primary, deadline, failures, last_resort=last_resort)
+        if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
+            node, result = accepted
+            self.primary.accepted(node.region, failures)
+            return result
+        raise self._no_primary(candidates, failures, deadline, action)
 
     def try_nodes(
         self,
@@ -88,26 +122,15 @@ class Forwarder:
         Raises NotDelivered, Refused or a subclass of them, with the error of every attempt: no node of the region
         performed the ``action``, which completes that sentence. NoNode if the region has no nodes.
         """
-        failures: list[FlyOrmError] = []
-        for node in self._candidates(region, deadline, failures):
-            while not deadline.expired:
-                try:
-                    result = attempt(self.directory.channels_to(node))
-                except OldChannelLost as error:
-                    # Its channel was discarded, so this ends: at the latest, with a channel opened just now.
-                    failures.append(error.__cause__ if isinstance(error.__cause__, NotDelivered) else error)
-                except (NotDelivered, Refused) as error:
-                    failures.append(error)
-                    self._note(node, error, deadline)
-                    break  # to the next node
-                else:
-                    self.directory.mark_reached(node)
-                    return result
-        raise self._failed(region, failures, deadline, action)
+        failures = Failures()
+        candidates = of_region(self.directory, region, deadline, failures)
+        if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
+            return accepted[1]
+        raise self._failed(region, failures.errors, deadline, action)
 
     def warm_up(self) -> None:
-        """Open channels to the primary region in the background, so that the first write finds them open."""
-        self.directory.warm_up(self._region)
+        """Open channels to where the primary is in the background, so that the first write finds them open."""
+        self.directory.warm_up(self.primary.current)
 
     def cancel(self, lease: bytes, node: Node) -> None:
         """Cancel the statement that runs in a lease on a node. FlyOrmError if the node cannot be told.
@@ -128,12 +151,26 @@ class Forwarder:
         """Close all channels."""
         self.directory.close()
 
-    def _candidates(self, region: str, deadline: Deadline, failures: Sequence[FlyOrmError]) -> Iterator[Node]:
-        """The nodes of a region in the order to try them, and then new ones if none of these could be reached."""
-        candidates = self.directory.candidates(region, deadline)
-        yield from candidates
-        if not deadline.expired and all(isinstance(failure, NotDelivered) for failure in failures):
-            yield from self.directory.new_candidates(region, deadline, candidates)
+    def _first(
+        self, candidates: Iterable[Node], failures: Failures, deadline: Deadline, attempt: Callable[[NodeChannels], T]
+    ) -> tuple[Node, T] | None:
+        """The first candidate that accepts the request, and what ``attempt`` returned; None if none does."""
+        for node in candidates:
+            while not deadline.expired:
+                try:
+                    result = attempt(self.directory.channels_to(node))
+                except OldChannelLost as error:
+                    # Its channel was discarded, so this ends: at the latest, with a channel opened just now.
+                    cause = error.__cause__
+                    failures.add(node.region, cause if isinstance(cause, NotDelivered) else error)
+                except (NotDelivered, Refused) as error:
+                    failures.add(node.region, error)
+                    self._note(node, error, deadline)
+                    break  # to the next node
+                else:
+                    self.directory.mark_reached(node)
+                    return node, result
+        return None
 
     def _note(self, node: Node, error: NotDelivered | Refused, deadline: Deadline) -> None:
         """Note what a failed attempt says about the node, and about its primary."""
@@ -145,8 +182,28 @@ class Forwarder:
         elif not isinstance(error, AllInUse) and not deadline.expired:  # otherwise the caller's time was too short
             self.directory.quarantine(node, error)
 
-    def _failed(self, region: str, failures: Sequence[FlyOrmError], deadline: Deadline, action: str) -> FlyOrmError:
-        causes = "; ".join(dict.fromkeys(map(str, failures))) or f"no attempt was made within {deadline}"
-        where = f"the primary region {region!r}" if region == self._region else f"the region {region!r}"
+    def _no_primary(
+        self, candidates: PrimaryCandidates, failures: Failures, deadline: Deadline, action: str
+    ) -> FlyOrmError:
+        """The error for a request for the primary that no node accepted."""
+        if candidates.others is not None:
+            found = causes(failures.of([*candidates.others, ""])) or "they have no nodes"
+            self.primary.searched(found)
+            elsewhere = f". Nor did a node of another region: {found}"
+        else:
+            elsewhere = f". {last}" if (last := self.primary.last_search) and failures.suggest_elsewhere else ""
+        own = self._topology.region
+        if own == self.primary.configured:
+            elsewhere += (
+                f". PRIMARY_REGION names {own!r}, the region of this process, but the server here is a replica: if the "
+                "primary is in another region, set PRIMARY_REGION to that"
+            )
+        return self._failed(self.primary.configured, failures.of(candidates.known), deadline, action, elsewhere)
+
+    def _failed(
+        self, region: str, failures: Sequence[FlyOrmError], deadline: Deadline, action: str, elsewhere: str = ""
+    ) -> FlyOrmError:
+        why = causes(failures) or f"no attempt was made within {deadline}"
+        where = f"the primary region {region!r}" if region == self.primary.configured else f"the region {region!r}"
         hint = f". Is `fly-orm serve` running at these addresses? They come from {self.directory.describe(region)}"
-        return combined(failures, f"no node of {where} {action}: {causes}", hint=hint)
+        return combined(failures, f"no node of {where} {action}: {why}{elsewhere}", hint=hint)

@@ -7,10 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from ..runtime.regions import Region, name_of
+from ..runtime.regions import PRIMARY, Region
 from ..runtime.runtime import current_runtime
 from ..sessions.wait import Wait
 from .dispatching import CallOptions, dispatch
+from .locating import is_next_to_primary
 from .registering import Function, register, registered
 
 P = ParamSpec("P")
@@ -29,10 +30,9 @@ class OnPrimary(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         runtime = current_runtime()
-        if runtime.settings.topology.is_primary:
+        if is_next_to_primary(runtime):
             return self.local(*args, **kwargs)
-        region = runtime.settings.topology.primary_region or ""  # never empty: without one, this region is primary
-        result: R = dispatch(runtime, region, self.function, args, kwargs, self._options)
+        result: R = dispatch(runtime, None, self.function, args, kwargs, self._options)
         return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -110,8 +110,8 @@ def call(
     options = CallOptions(wait=wait, timeout=timeout)
     code, args = _code_of(function, args)
     registration = registered(code)
-    runtime, name = current_runtime(), name_of(region)
-    if name == runtime.settings.topology.region:
+    runtime, name = current_runtime(), None if region is PRIMARY else str(region)
+    if is_next_to_primary(runtime) if name is None else name == runtime.settings.topology.region:
         return code(*args, **kwargs)  # type: ignore[no-any-return]
     result: R = dispatch(runtime, name, registration, args, kwargs, options)
     return result

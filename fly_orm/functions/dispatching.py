@@ -21,18 +21,20 @@ from ..errors import (
     ResultLost,
     check_choice,
 )
+from ..forwarding.failures import leave_it_open
 from ..forwarding.response import Response
 from ..position import UNKNOWN, History
 from ..protocol.messages import Call, Returned
 from ..routing.errors import as_driver_error
 from ..routing.freshness import Waited
-from ..routing.router import Router, routers
+from ..routing.router import Router
 from ..runtime.runtime import Runtime
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from ..topology import Node
+from .locating import are_primary, routed_here, seem_primary
 from .registering import Function
 
 
@@ -62,7 +64,7 @@ class CallOptions:
 
 def dispatch(
     runtime: Runtime,
-    region: str,
+    region: str | None,
     function: Function,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -70,22 +72,18 @@ def dispatch(
 ) -> Any:
     """What the function returns in a region, once the local replicas show what it wrote; raises what it raises.
 
-    :func:`fly_orm.on_primary` describes the other errors.
+    None is the region of the primary, wherever that is now. If no node has the primary but this process does, the
+    function runs here. :func:`fly_orm.on_primary` describes the other errors.
     """
-    deadline, ours = options.deadline(runtime), _routers(runtime)
+    deadline, ours = options.deadline(runtime), routed_here(runtime)
     _refuse_in_transaction(function, ours)
-    message = _message(function, args, kwargs, on_primary=region == runtime.settings.topology.primary_region)
+    on_primary = region in (None, runtime.settings.topology.primary_region)
+    message = _message(function, args, kwargs, on_primary=on_primary)
     if message.on_primary:
         message = msgspec.structs.replace(message, newest=_newest_timelines(ours))
-    try:
-        answer = runtime.forwarder.call(region, message, deadline)
-    except BaseException as error:
-        if not isinstance(error, NotDelivered | NotSupported | Refused):
-            for router in ours:  # it may have written, so whoever looks for that has to look on the primary
-                router.freshness.expect(UNKNOWN)
-        if isinstance(error, FlyOrmError):
-            raise _as_caught_here(_with_release(error, runtime), ours) from error
-        raise
+    answer = _ask(runtime, region, message, deadline, ours)
+    if answer is None:
+        return function.code(*args, **kwargs)
     late, waited = _wait(answer.reply, answer.node, ours, options.wait)
     _expect_what_was_read(answer.reply, ours)
     for router in ours:
@@ -104,14 +102,27 @@ def dispatch(
     return result
 
 
-def _routers(runtime: Runtime) -> list[Router]:
-    """The routers of the databases whose replica is in this region."""
-    region = runtime.settings.topology.region
-    return [
-        router
-        for router in routers()
-        if router.settings.topology.region == region and not router.settings.topology.is_primary
-    ]
+def _ask(
+    runtime: Runtime, region: str | None, message: Call, deadline: Deadline, ours: list[Router]
+) -> Response[Returned] | None:
+    """The response of a node; None if no node has the primary, but this process does."""
+    forwarder = runtime.forwarder
+    try:
+        # A region that merely connects to a far primary seems to have it as well, so nodes are asked first.
+        return forwarder.call(region, message, deadline, last_resort=not seem_primary(ours))
+    except (NotDelivered, Refused) as error:
+        here = region is None and leave_it_open(error.failures or [error]) and not deadline.expired
+        if here and are_primary(ours):
+            forwarder.primary.is_here(error)
+            return None
+        raise _as_caught_here(_with_release(error, runtime), ours) from error
+    except BaseException as error:
+        if not isinstance(error, NotSupported):
+            for router in ours:  # it may have written, so whoever looks for that has to look on the primary
+                router.freshness.expect(UNKNOWN)
+        if isinstance(error, FlyOrmError):
+            raise _as_caught_here(error, ours) from error
+        raise
 
 
 def _newest_timelines(ours: list[Router]) -> dict[str, list[History]]:

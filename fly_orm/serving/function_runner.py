@@ -10,7 +10,7 @@ from contextvars import Context
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
-from ..errors import NotPrimary
+from ..errors import NotPrimary, Refused
 from ..functions import registering
 from ..functions.registering import Function
 from ..postgres.primary_pool import PrimaryPool
@@ -60,7 +60,7 @@ class FunctionRunner:
             return Declined(reason="unknown function", message=self._unknown(call.function))
         try:
             self._check_primary(call)
-        except NotPrimary as error:
+        except Refused as error:
             return declined(error)
         invocation = Invocation(deadline)
         on_start(invocation)
@@ -92,15 +92,16 @@ class FunctionRunner:
         )
 
     def _check_primary(self, call: Call) -> None:
-        """Raise NotPrimary if the function needs a primary, and a database of this node is a replica."""
+        """Raise Refused if the function needs a primary, and this node has none, or cannot reach any."""
         if not call.on_primary:
             return
         if self._runtime.settings.topology.primary_region is None:
             raise NotPrimary(
                 "PRIMARY_REGION is not set on this node, so callers could not wait for what a function writes"
             )
-        # One that cannot be reached may not be needed; if it is, the function will say so.
-        check_primaries(self._pools, call.newest)
+        # A database that cannot be reached may not be needed. If it is, the function will say so.
+        if not check_primaries(self._pools, call.newest):
+            raise Refused("this node cannot reach any of its databases", reason="unavailable")
 
     def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         """Runs on a thread of the workers."""

@@ -13,13 +13,16 @@ from ..postgres.primary_pool import PrimaryPool
 log = logging.getLogger("fly_orm")
 
 
-def check_primaries(pools: Iterable[PrimaryPool], newest: Mapping[str, Sequence[History]] = {}) -> None:  # not changed
-    """Raise NotPrimary if one of the databases is a replica, or on an older timeline than the newest ones, by database.
+def check_primaries(pools: Iterable[PrimaryPool], newest: Mapping[str, Sequence[History]] = {}) -> bool:  # not changed
+    """Whether any of the databases can be reached; those that cannot be are logged.
 
-    Databases that cannot be reached are only logged.
+    Raises NotPrimary if one of them is a replica, or on an older timeline than the newest ones, by database.
     """
+    reached = False
     for pool in pools:
         try:
             pool.check(newest.get(pool.name, ()))
+            reached = True
         except psycopg2.Error as error:
             log.warning("the database %r of this node cannot be reached: %s", pool.name, str(error).strip())
+    return reached

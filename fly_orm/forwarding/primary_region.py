@@ -1,0 +1,98 @@
+"""The region whose nodes accept requests for the primary: the one in the settings, or one found after a failover."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from ..deadline import now
+from ..errors import FlyOrmError
+from .failures import Failures, causes
+
+log = logging.getLogger("fly_orm")
+
+#: Seconds after a search of the other regions that found no primary until the next one. Each search that finds none
+#: doubles the interval…
+FIRST_INTERVAL = 1.0
+#: …up to this. A promoted server is found within this time.
+LONGEST_INTERVAL = 5.0
+
+
+class PrimaryRegion:
+    """The region to which this process sends requests for the primary. Thread-safe.
+
+    If the nodes of the primary region do not have the primary, other regions are searched for it. The region that
+    accepts a request is remembered until its nodes say that they have no primary either.
+    """
+
+    def __init__(self, configured: str) -> None:
+        self.configured = configured
+        """The name of the primary region in the settings."""
+        self._lock = threading.Lock()
+        self._remembered: str | None = None
+        self._interval = FIRST_INTERVAL
+        self._next_search = 0.0
+        self._last_search: tuple[float, str] | None = None
+        self._here = False
+
+    @property
+    def current(self) -> str:
+        """The region that last accepted a request, or else the configured one."""
+        return self._remembered or self.configured
+
+    @property
+    def regions(self) -> list[str]:
+        """The regions that every request is sent to, in the order to try them."""
+        return list(dict.fromkeys([self.current, self.configured]))
+
+    def begin_search(self) -> bool:
+        """Whether a request may search the other regions now. Searches that find nothing make the next ones rarer."""
+        with self._lock:
+            if now() < self._next_search:
+                return False
+            if self._last_search is not None:
+                self._next_search = now() + self._interval
+            return True
+
+    def searched(self, found: str) -> None:
+        """Note that a search has found no primary; ``found`` says what it found instead."""
+        with self._lock:
+            self._last_search = (now(), found)
+            self._next_search = now() + self._interval
+            self._interval = min(2 * self._interval, LONGEST_INTERVAL)
+
+    @property
+    def last_search(self) -> str:
+        """What the last search found, as a clause; empty if none has ended since a request was last accepted."""
+        if (last := self._last_search) is None:
+            return ""
+        at, found = last
+        return f"the other regions were asked {now() - at:.1f} s ago: {found}"
+
+    def accepted(self, region: str, failures: Failures) -> None:
+        """Note that a node of this region has accepted a request, after these failures elsewhere."""
+        if region == self.current and self._last_search is None:  # nearly always
+            return
+        with self._lock:
+            before = self.current
+            self._remembered = None if region == self.configured else region
+            self._interval, self._next_search, self._last_search = FIRST_INTERVAL, 0.0, None
+            self._here = False
+        if region == before:
+            return
+        why = causes(failures.of([before, self.configured])) or "its nodes accept them again"
+        level = logging.INFO if region == self.configured else logging.WARNING
+        log.log(level, "requests for the primary go to region %r from now on, not to %r: %s", region, before, why)
+
+    def declined(self, region: str) -> None:
+        """Forget the region, if it is remembered: its nodes have no primary any more."""
+        with self._lock:
+            if self._remembered == region:
+                self._remembered = None
+
+    def is_here(self, error: FlyOrmError) -> None:
+        """Note that no node accepts calls for the primary, as this error says, but that this process has one."""
+        with self._lock:
+            noted, self._here = self._here, True
+        if not noted:
+            log.warning("functions for the primary run in this process, whose server is the primary: %s", error)

@@ -1,0 +1,66 @@
+"""Whether the primary is next to this process, whatever the names of the regions say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import psycopg2
+
+from ..errors import FlyOrmError
+from ..postgres.recovery import is_replica
+from ..postgres.write_ahead_log import read_history
+from ..routing.router import Router, routers
+from ..runtime.runtime import Runtime
+
+
+def is_next_to_primary(runtime: Runtime) -> bool:
+    """Whether this process runs in the primary region, and none of its databases has been found to be a replica."""
+    return runtime.settings.topology.is_primary and not routed_here(runtime)
+
+
+def routed_here(runtime: Runtime) -> list[Router]:
+    """The routers of this region's databases, without those that are next to the primary because the region is."""
+    region = runtime.settings.topology.region
+    return [
+        router
+        for router in routers()
+        if router.settings.topology.region == region
+        and not (router.settings.topology.is_primary and router.local.at_primary is not False)
+    ]
+
+
+def seem_primary(databases: Collection[Router]) -> bool:
+    """Whether the last connections to those of the databases that are in use have all found a primary."""
+    found = {router.local.at_primary for router in databases} - {None}
+    return found == {True}
+
+
+def are_primary(databases: Collection[Router]) -> bool:
+    """Whether those of the databases that are in use are all primaries now; False if one cannot be asked.
+
+    If none is in use yet, all have to be.
+    """
+    used = [router for router in databases if router.local.at_primary is not None] or databases
+    return bool(used) and all(map(_is_primary, used))
+
+
+def _is_primary(router: Router) -> bool:
+    if router.settings.read_only and not router.settings.topology.is_primary:
+        return False
+    try:
+        if not router.name:
+            return False
+        connection = router.connect()
+        try:
+            return not (is_replica(connection) or _is_superseded(router, connection))
+        finally:
+            connection.close()
+    except (psycopg2.Error, FlyOrmError):
+        return False
+
+
+def _is_superseded(router: Router, connection: Any) -> bool:
+    """Whether this process has seen a newer timeline than that of this primary."""
+    own = read_history(connection)
+    return own is not None and any(own.is_behind(seen) for seen in router.newest_timelines())
