@@ -10,6 +10,7 @@ from psycopg2 import extensions as ext
 
 from .cursors import bytes_cursor, execute
 from .libpq import break_off, has_input
+from .pooling import is_pooled, server_pid
 from .volatility import reads_may_write
 from .write_ahead_log import WriteAheadLog
 
@@ -26,11 +27,15 @@ class Profile(NamedTuple):
 class PrimaryConnection:
     """A driver connection in autocommit that returns every value as the bytes that Postgres sent."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, pid: int) -> None:
+        """``pid`` is the server process that the connection has reached."""
         self.raw = connection
         """The driver's connection."""
         self.profile: Profile | None = None
         connection.autocommit = True
+        self._pid = pid
+        self.pooled = is_pooled(connection, pid)
+        """Whether there is a pooler between this process and the server."""
         self.wal = WriteAheadLog(connection)
 
     def cursor(self) -> Any:
@@ -78,6 +83,10 @@ class PrimaryConnection:
             return True
         # On an idle connection, input is mostly its end; but it can also be a notice, or a setting that was reloaded.
         return has_input(self.raw) and not self._answers()
+
+    def keeps_session(self) -> bool:
+        """Whether the server process is still the one that the connection began with."""
+        return server_pid(self.raw) == self._pid
 
     def break_off(self) -> None:
         """End the connection, from any thread: a thread that waits for the server fails at once."""

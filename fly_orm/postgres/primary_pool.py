@@ -12,9 +12,10 @@ import psycopg2
 from ..concurrency.pool import Pool, PoolTimeout
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
-from ..errors import NotPrimary
+from ..errors import NotPrimary, Refused
 from ..position import History, Superseded
 from .libpq import break_off
+from .pooling import SessionCheck, is_pooled, server_pid
 from .primary_connection import PrimaryConnection, Profile
 from .recovery import is_replica
 
@@ -28,9 +29,11 @@ class PrimaryPool:
 
     name: the database's name in errors, logs and thread names.
     connect: opens a driver connection.
+    keeps_sessions: whether a caller may rely on the Postgres session from one statement to the next. The pool then
+    refuses connections through a pooler that changes it in between.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Any], *, max_size: int) -> None:
+    def __init__(self, name: str, connect: Callable[[], Any], *, max_size: int, keeps_sessions: bool = False) -> None:
         self.name = name
         self._connect = connect
         self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
@@ -38,6 +41,7 @@ class PrimaryPool:
         self._closing = threading.Lock()
         self._closed = False
         self._timer = Timer(f"fly_orm timer of {name}")
+        self._sessions = SessionCheck(name, connect, self._timer) if keeps_sessions else None
         self._cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
         self._cleaner.start()
 
@@ -47,8 +51,8 @@ class PrimaryPool:
         ``newest`` are the newest timelines of the database that the caller has seen.
 
         PoolTimeout if all connections stay in use until the deadline, NotPrimary if the server is a replica or on an
-        older timeline, psycopg2's error if the server cannot be reached or does not accept the profile. Nothing has
-        been executed then.
+        older timeline, Refused if a pooler does not keep the Postgres session, psycopg2's error if the server cannot be
+        reached or does not accept the profile. Nothing has been executed then.
         """
         while not self._prepare(connection := self._pool.acquire(deadline), profile, deadline):
             self._pool.discard(connection)
@@ -62,6 +66,8 @@ class PrimaryPool:
             with self._timer.limit(deadline.remaining(), connection.break_off):
                 if connection.is_lost():
                     return False
+                if self._sessions and connection.pooled:
+                    self._sessions.check_again(connection)
                 connection.apply_profile(profile)
                 return True
         except BaseException:
@@ -78,7 +84,7 @@ class PrimaryPool:
         self._pool.release(connection)
 
     def check(self, newest: Collection[History] = ()) -> None:
-        """Raise NotPrimary or psycopg2's error, as :meth:`acquire` would, if there is no primary to connect to."""
+        """Raise NotPrimary, Refused or psycopg2's error, as :meth:`acquire` would, if there is no primary to use."""
         try:
             while (connection := self._pool.acquire(Deadline.after(0))).is_lost():
                 self._pool.discard(connection)
@@ -114,14 +120,19 @@ class PrimaryPool:
         raw = self._connect()
         try:
             with self._timer.limit(CLEAN_TIMEOUT, lambda: break_off(raw)):
-                self._check_primary(raw)
-                return PrimaryConnection(raw)
-        except (psycopg2.Error, NotPrimary):
+                raw.autocommit = True
+                pid = server_pid(raw)
+                self._check_primary(raw, pooled=is_pooled(raw, pid))
+                connection = PrimaryConnection(raw, pid)
+            if self._sessions and connection.pooled:
+                self._sessions.check(connection)
+        except (psycopg2.Error, Refused):
             raw.close()
             raise
+        return connection
 
-    def _check_primary(self, raw: Any) -> None:
-        if is_replica(raw):
+    def _check_primary(self, raw: Any, *, pooled: bool) -> None:
+        if is_replica(raw, pooled=pooled):
             raise NotPrimary(
                 f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there); "
                 "connect the nodes of the primary region to the primary"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
-def is_replica(connection: Any) -> bool:
+def is_replica(connection: Any, *, pooled: bool = False) -> bool:
     """Whether the server that a driver connection has reached is in recovery.
 
     PostgreSQL 14 and later report ``in_hot_standby`` when a client connects and whenever it changes, so this costs no
-    query. Where the report does not arrive (an older server, a connection pooler), the server is asked.
+    query. An older server is asked, and so is one behind a pooler, which may repeat what another server has reported.
     """
-    reported = connection.get_parameter_status("in_hot_standby")
+    reported = None if pooled else connection.get_parameter_status("in_hot_standby")
     if reported is not None:
         return bool(reported == "on")
     with connection.cursor() as cursor:

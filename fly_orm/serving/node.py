@@ -133,5 +133,5 @@ def _pools(databases: tuple[Any, ...], size: int) -> list[PrimaryPool]:
             raise ConfigurationError(
                 f"two databases are called {router.name!r}; give one of them another name with wrap(…, name=…)"
             )
-        pools[router.name] = PrimaryPool(router.name, router.connect, max_size=size)
+        pools[router.name] = PrimaryPool(router.name, router.connect, max_size=size, keeps_sessions=True)
     return list(pools.values())

@@ -16,7 +16,8 @@ log = logging.getLogger("fly_orm")
 def check_primaries(pools: Iterable[PrimaryPool], newest: Mapping[str, Sequence[History]] = {}) -> bool:  # not changed
     """Whether any of the databases can be reached; those that cannot be are logged.
 
-    Raises NotPrimary if one of them is a replica, or on an older timeline than the newest ones, by database.
+    Raises NotPrimary if one of them is a replica, or on an older timeline than the newest ones, by database;
+    Refused if a pooler does not keep the Postgres sessions of one.
     """
     reached = False
     for pool in pools:
