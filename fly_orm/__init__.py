@@ -1,6 +1,6 @@
 """Runs the reads of an application on the nearest replica, and its writes in the primary region.
 
-Wrap the application's database object with :func:`wrap`. In the primary region, also run ``fly-orm serve``, or call
+Wrap the application's database object with :func:`wrap`. In every region, also run ``fly-orm serve``, or call
 :func:`serve`. This module has all the names that applications need, except the middleware in :mod:`fly_orm.web` and the
 servers for tests in :mod:`fly_orm.testing`. Importing it imports no ORM and opens nothing.
 """

@@ -55,8 +55,6 @@ class PrimaryCandidates:
             yield from self._healthy(region)
             if not self._goes_on:
                 break
-            if self._failures.is_replica(region):
-                self._primary.declined(region)
         elsewhere: list[Node] = []
         if self._goes_on and self._primary.begin_search():
             yield from self._search(elsewhere)

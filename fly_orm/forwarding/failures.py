@@ -36,10 +36,6 @@ class Failures:
         """Whether a node of the region has declined the request."""
         return any(isinstance(error, Refused) for error in self.of([region]))
 
-    def is_replica(self, region: str) -> bool:
-        """Whether a node of the region has said that its database is a replica."""
-        return any(isinstance(error, NotPrimary) for error in self.of([region]))
-
     @property
     def none_reached(self) -> bool:
         """Whether no attempt has reached a node."""
@@ -60,8 +56,8 @@ def leave_it_open(errors: Iterable[FlyOrmError]) -> bool:
 
 
 def causes(errors: Sequence[FlyOrmError]) -> str:
-    """The messages of the errors, each once."""
-    return "; ".join(dict.fromkeys(map(str, errors)))
+    """The messages of the errors, each once and on one line."""
+    return "; ".join(dict.fromkeys(" ".join(str(error).split()) for error in errors))
 
 
 def combined(failures: Sequence[FlyOrmError], message: str, *, hint: str) -> FlyOrmError:

@@ -22,7 +22,7 @@ class PrimaryRegion:
     """The region to which this process sends requests for the primary. Thread-safe.
 
     If the nodes of the primary region do not have the primary, other regions are searched for it. The region that
-    accepts a request is remembered until its nodes say that they have no primary either.
+    accepts a request is remembered until another one accepts one instead.
     """
 
     def __init__(self, configured: str) -> None:
@@ -83,12 +83,6 @@ class PrimaryRegion:
         why = causes(failures.of([before, self.configured])) or "its nodes accept them again"
         level = logging.INFO if region == self.configured else logging.WARNING
         log.log(level, "requests for the primary go to region %r from now on, not to %r: %s", region, before, why)
-
-    def declined(self, region: str) -> None:
-        """Forget the region, if it is remembered: its nodes have no primary any more."""
-        with self._lock:
-            if self._remembered == region:
-                self._remembered = None
 
     def is_here(self, error: FlyOrmError) -> None:
         """Note that no node accepts calls for the primary, as this error says, but that this process has one."""

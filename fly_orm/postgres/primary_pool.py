@@ -134,8 +134,7 @@ class PrimaryPool:
     def _check_primary(self, raw: Any, *, pooled: bool) -> None:
         if is_replica(raw, pooled=pooled):
             raise NotPrimary(
-                f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there); "
-                "connect the nodes of the primary region to the primary"
+                f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there)"
             )
 
     def _clean_used(self) -> None:
