@@ -62,12 +62,14 @@ class RoutingConnection(ImplicitTransactions):
         routes = self._routes()
         self.router.local.at_primary = not routes
         if not routes:
-            set_c_autocommit(self, False)
             self.__class__ = self.plain_class
+            self.reached_primary()
+            set_c_autocommit(self, False)
             return
         self.database = self.router.name
         self.instance = read_instance(self)
         self.router.local.replica.meet(self)
+        self.router.local.detour.replica_reached(self.instance)
         self.source = self.router.reference, self.instance
         self.shown = None
         self.served_here = ServedHere(None if self.instance is None else str(self.instance))
@@ -76,6 +78,10 @@ class RoutingConnection(ImplicitTransactions):
         self._entered = self._begun = self._was_here = False
         self._set_here: list[tuple[Statement, bytes]] = []
         self.router.forwarder.warm_up()
+
+    def reached_primary(self) -> None:
+        """What :attr:`plain_class` does with a connection that has reached a primary."""
+        raise NotImplementedError
 
     # What cursors ask
 
@@ -164,6 +170,11 @@ class RoutingConnection(ImplicitTransactions):
         if not issubclass(factory, RoutingCursor):
             factory = cursor_classes(factory).local
         return super().cursor(name, factory, withhold, scrollable)
+
+    def commit(self) -> None:
+        if not self.closed and self.promoted:
+            current().note_primary(self.database, self.router.primary_source)
+        super().commit()
 
     def close(self) -> None:
         with self.remote.lock:
@@ -256,7 +267,9 @@ class RoutingConnection(ImplicitTransactions):
     def _record(self, statement: Statement, decision: Decision) -> None:
         """Record in the session that this database is used here: what a token has to cover depends on it."""
         session = current()
-        if decision.action in _LOCAL and (statement.kind is Kind.READ or statement.read_only):
+        if decision.action is Action.HERE and self.promoted:
+            session.note_primary(self.database, self.router.primary_source)
+        elif decision.action in _LOCAL and (statement.kind is Kind.READ or statement.read_only):
             session.note_read(self, follows=self.router.freshness.follows(session))
         if session.activity is None:
             return

@@ -51,6 +51,14 @@ class Connector:
         except psycopg2.OperationalError as error:
             raise self._with_hint(error) from error
 
+    def is_outdated(self, connection: Any) -> bool:
+        """Whether a pool should close a connection and open another one in its place. Asks no server.
+
+        That is so if it was opened while the region's replica could not be reached, and leads to the far primary,
+        although the replica can be reached again.
+        """
+        return self._router.local.detour.is_over(getattr(connection, "detour", None))
+
     def _class(self, own: Any) -> type[ext.connection]:
         if not isinstance(own, type):
             message = "connection_factory must be a class derived from psycopg2's connection"

@@ -7,8 +7,10 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..local.instance import THE_PRIMARY, Instance
+from ..local.instance import read_instance
 from ..sessions.context import current, current_activity
+from ..sessions.observing import observe
+from ..sessions.served import Route, Served
 from .mixing import mix
 from .text import text_of
 
@@ -47,7 +49,11 @@ class RecordingCursor(ext.cursor):
             return super().copy_to(file, table, *args, **options)
 
     def _recorded(self, query: Any) -> AbstractContextManager[None]:
-        connection, activity = self.connection, current_activity()
+        connection, session = self.connection, current()
+        session.note_primary(connection.database, connection.router.primary_source)
+        if connection.served is not None:
+            observe(session, connection.served)
+        activity = session.activity
         statement = connection.router.classify(text_of(query, self))
         if statement.asynchronous:
             connection.asynchronous = True  # from now on, and for every session that uses the connection
@@ -84,44 +90,54 @@ class RecordingConnection(ext.connection):
     router: Any
     asynchronous = False
     """Whether commits may not wait for their WAL: ``synchronous_commit`` was set, and may still be."""
+    database: str
+    """The database's name on the nodes."""
+    detour: int | None = None
+    """The detour that the connection is part of; see :meth:`fly_orm.local.detour.Detour.primary_reached`."""
+    served: Served | None = None
+    """What :func:`fly_orm.why` shows of its statements; None in the primary region."""
 
-    @property
-    def database(self) -> str:
-        """The database's name on the nodes."""
-        name: str = self.router.name
-        return name
-
-    @property
-    def source(self) -> tuple[Any, Instance]:
-        """Stands for the database on the primary in the sessions that have used it."""
-        return self.router.reference, THE_PRIMARY
+    def reached_primary(self) -> None:
+        """Note where the connection, which is new, leads to."""
+        router, topology = self.router, self.router.settings.topology
+        self.database = router.name
+        if not topology.is_primary:
+            instance = read_instance(self)
+            server = None if instance is None else str(instance)
+            self.served = Served(route=Route.PRIMARY, why="the connection leads to the primary itself", server=server)
+            self.detour = router.local.detour.primary_reached(self, instance, self.database, topology.region)
 
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None
     ) -> Any:
-        if not self.router.settings.topology.is_primary:
-            # The same address may lead to a replica next time, which has to show what was done here.
-            current().note_read(self)
         activity = current_activity()
         if activity is None and self.router.settings.topology.primary_region is None:
             return super().cursor(name, cursor_factory, withhold, scrollable)
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
-            if activity is not None:
-                activity.of(self.router).wrote = True  # its cursors may do anything
+            self._note_anything()  # its cursors may do anything
         elif not issubclass(factory, RecordingCursor):
             factory = _recording_class(factory, RecordingCursor if name is None else RecordingNamedCursor)
         return super().cursor(name, factory, withhold, scrollable)
 
     def lobject(self, *args: Any, **kwargs: Any) -> Any:
-        if (activity := current_activity()) is not None:
-            activity.of(self.router).wrote = True
+        self._note_anything()
         return super().lobject(*args, **kwargs)
 
     def commit(self) -> None:
-        if (activity := current_activity()) is not None:
-            activity.check()
+        session = current()
+        # Again: since the last statement, the session may have read on a replica, over another connection.
+        session.note_primary(self.database, self.router.primary_source)
+        if session.activity is not None:
+            session.activity.check()
         super().commit()
+
+    def _note_anything(self) -> None:
+        """Note in the session that it may do anything with the primary."""
+        session = current()
+        session.note_primary(self.database, self.router.primary_source)
+        if session.activity is not None:
+            session.activity.of(self.router).wrote = True
 
 
 _classes: dict[Any, Any] = {}

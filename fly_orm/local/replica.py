@@ -15,6 +15,7 @@ from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
 from ..position import Position, later
 from ..postgres.libpq import break_off
+from ..postgres.recovery import is_replica
 from ..registry import make_waiter
 from .asking import poll, read_history, read_replayed
 from .instance import Instance, read_instance
@@ -24,6 +25,9 @@ from .progress import Progress
 ASK_INTERVAL = 1.0
 #: Seconds after which a replica that has not answered counts as unreachable.
 ASK_TIMEOUT = 2.0
+#: Seconds after which a waiter that would have waited on a primary connects again. Its address may lead to a replica by
+#: then; if the region has none, each attempt crosses to the primary region.
+PRIMARY_INTERVAL = 5.0
 #: Connections to try until one reaches a certain server behind the address.
 _TRIES = 4
 #: Instances that are remembered. Each restart makes another one.
@@ -59,6 +63,7 @@ class LocalReplica:
         self._reached = _Reached(self.server(None), 0)
         """The server that the waiter's connection has reached, or had reached last; at first, none in particular."""
         self._connect_at = 0.0
+        self._primary_until = 0.0
         self._waiter = make_waiter(kind, self._open)
 
     def server(self, instance: Instance | None) -> Progress:
@@ -222,10 +227,15 @@ class LocalReplica:
     def _open(self) -> Any:
         """A connection for the waiter. It may reach another server than the one before."""
         started = now()
+        if started < self._primary_until:
+            raise NotAReplica("the last connection that was to wait for the replica reached a primary")
         if started < self._connect_at:
             raise psycopg2.OperationalError("the last attempt to connect took long and failed")
         try:
             return self._connect_and_learn()
+        except NotAReplica:
+            self._primary_until = now() + PRIMARY_INTERVAL
+            raise
         except psycopg2.Error:
             # Most of the time must not go into attempts that hang, such as those to a server that is stopped.
             self._connect_at = now() + 4 * (now() - started)
@@ -235,9 +245,12 @@ class LocalReplica:
         connection = self._connect()
         try:
             with self._timer.limit(ASK_TIMEOUT, lambda: break_off(connection)):
+                if not is_replica(connection):
+                    # If the waiter kept this connection, it would not come back to the replica.
+                    raise NotAReplica("the connection that was to wait for the replica has reached a primary")
                 server = self.server(read_instance(connection))
                 read_history(connection, server)
-        except psycopg2.Error:
+        except (psycopg2.Error, NotAReplica):
             connection.close()
             raise
         self._reached = _Reached(server, self._reached.connections + 1)

@@ -13,7 +13,8 @@ from ..concurrency.timer import Timer, TimerClosed
 from ..errors import NotAReplica, NotPrimary
 from ..position import UNKNOWN, Position, later
 from ..sessions.activity import Activity
-from .instance import Instance
+from .detour import Detour
+from .instance import THE_PRIMARY, Instance
 from .primary import LocalPrimary
 from .replica import LocalReplica
 from .unreported import read_unreported
@@ -26,7 +27,8 @@ class LocalServer:
 
     def __init__(self, waiter: str, connect: Callable[[], Any]) -> None:
         self.at_primary: bool | None = None
-        """Whether the last connection found a primary; None before the first."""
+        """Whether the last connection found a primary; None before the first. Another one may find another server."""
+        self.detour = Detour(connect)
         self._waiter = waiter
         self._connect = connect
         self._lock = threading.Lock()
@@ -62,14 +64,12 @@ class LocalServer:
     ) -> Position | None:
         """A position that covers the activity; None if it wrote nothing, UNKNOWN if a server cannot be asked.
 
-        ``instances`` are the servers that were read. One behind a pooler is None, and cannot be asked.
+        ``instances`` are the servers that were used, THE_PRIMARY among them if something ran there directly. A server
+        behind a pooler is None, and cannot be asked.
         """
         try:
-            if self.at_primary:
-                try:
-                    return self.primary.position(database, activity)
-                except NotPrimary:  # it is a replica now
-                    return self._shown(instances)
+            if THE_PRIMARY in instances:
+                return self.primary.position(database, activity)  # which is ahead of everything that replicas show
             try:
                 return self._shown(instances)
             except NotAReplica:  # it was promoted

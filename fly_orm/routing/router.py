@@ -10,6 +10,7 @@ from ..concurrency.forks import abandon_in_children
 from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
 from ..forwarding.forwarder import Forwarder
+from ..local.instance import THE_PRIMARY
 from ..local.server import LocalServer
 from ..position import History, Position
 from ..sessions.activity import Activity
@@ -34,6 +35,8 @@ class Router:
         self.freshness = Freshness(options, lambda: self.name, lambda: self.local.replica)
         self.reference = weakref.ref(self)
         """Stands for the router where it must not be kept alive."""
+        self.primary_source = self.reference, THE_PRIMARY
+        """Stands for the database on its primary in the sessions that have used that directly."""
         self.local = self._local()
         """The server that this process connects to."""
         self._options = options
@@ -68,8 +71,9 @@ class Router:
         That is what it wrote directly on a primary, and with ``reads`` also what it read on the local server.
         """
         activity = None if session.activity is None else session.activity.by_database.get(self)
-        unrecorded = session.activity is None and self.local.at_primary
-        if unrecorded or (reads and (activity is not None or session.servers_read(self.reference))):
+        used = session.servers_read(self.reference)
+        unrecorded = session.activity is None and THE_PRIMARY in used
+        if unrecorded or (reads and (activity is not None or used)):
             return Activity(wrote=True)  # it may have
         return activity if activity is not None and (activity.wrote or activity.read) else None
 

@@ -10,7 +10,9 @@ class Route(enum.Enum):
     """Where a statement, or a function, runs."""
 
     LOCAL = "local"
+    """This region's server."""
     PRIMARY = "primary"
+    """The primary, through one of its nodes, or over a connection that leads to it from another region."""
     REGION = "region"
     """Another region that is not the primary region. Only functions are sent there."""
 
@@ -23,7 +25,7 @@ class Served:
     why: str
     """A short clause that names the property of the statement, transaction or session that decided the route."""
     server: str | None = None
-    """The server of this region that executed it, as ``address:port``; None if another node did."""
+    """The server that executed it over this process's own connection, as ``address:port``; None if another node did."""
     node: str | None = None
     """The node that executed it, as ``region=address``; None if it ran in this process."""
     rpc: float = 0.0

@@ -52,7 +52,7 @@ class Session:
         """The asyncio task that the session belongs to; None for a thread's."""
         self._read: set[tuple[object, object]] = set()
         self._last_read: dict[str, tuple[object, object]] = {}
-        """By database name, the local server that it has read last."""
+        """By database name, the server that it has used last over a connection of its own."""
         self._pin_all = False
         self._unpin_all = False
         self._wait: Wait | None = None
@@ -131,6 +131,15 @@ class Session:
         self._read.add(connection.source)
         if follows:
             self._last_read[connection.database] = connection.source
+
+    def note_primary(self, database: str, source: tuple[object, object]) -> None:
+        """Note that something runs directly on the primary, which ``source`` stands for. It may write.
+
+        The next connection may lead to a replica, which then has to show what was done.
+        """
+        if self._last_read.get(database) is not source:
+            self._read.add(source)
+            self._last_read[database] = source
 
     def last_server_read(self, database: str) -> Any:
         """The local server on which a database, given by its name, was read last; None if there is none."""

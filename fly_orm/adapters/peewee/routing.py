@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import peewee
+import psycopg2
+from psycopg2 import extensions as ext
 
 from ...errors import NotSupported
 from ...postgres.subclasses import named_like
@@ -58,6 +60,24 @@ class _RoutedAdapter:
 
     def connect_unrouted(self, db: Any, **params: Any) -> Any:
         return super().connect(db, **params)  # type: ignore[misc]
+
+    def is_connection_closed(self, conn: Any) -> bool:
+        """Whether a pool must not lend an idle connection again; asked at each check-out."""
+        if self.connector.is_outdated(conn):
+            conn.close()
+            return True
+        if conn.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+            return bool(super().is_connection_closed(conn))  # type: ignore[misc]
+        try:
+            with ext.cursor(conn) as cursor:  # to this very server, and not as a read of the session
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            return True
+        return False
+
+    def is_connection_reusable(self, conn: Any) -> bool:
+        """Whether a pool may keep a connection; asked at each check-in."""
+        return not self.connector.is_outdated(conn) and bool(super().is_connection_reusable(conn))  # type: ignore[misc]
 
 
 def _routed_class(own: type, router: Router) -> type:

@@ -37,8 +37,11 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
         _defer_transactions(self.con)
 
     def connect(self) -> Any:
-        if self.con is not None and not isinstance(self.con, RoutingConnection | RecordingConnection):
-            self.disconnect()  # it was opened before wrap()
+        if self.con is not None and (
+            not isinstance(self.con, RoutingConnection | RecordingConnection)  # it was opened before wrap()
+            or self.connector.is_outdated(self.con)
+        ):
+            self.disconnect()
         return super().connect()
 
     def release(self, con: Any) -> None:

@@ -1,0 +1,118 @@
+"""Connections of a secondary region that reach the far primary, because the region's replica cannot be reached."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+
+from ..deadline import now
+from ..forwarding.background import BackgroundTask
+from ..postgres.recovery import is_replica
+from .instance import Instance, read_instance
+
+log = logging.getLogger("fly_orm")
+
+#: Seconds between two attempts to reach the replica again.
+RETRY_INTERVAL = 5.0
+#: Seconds after the end of a detour within which another one is not logged, unless a second host has answered: a single
+#: address that leads to the primary and to a replica in turn would fill the log.
+QUIET_SECONDS = 60.0
+
+
+class Detour:
+    """Whether the connections of one database lead to the far primary for the time being. Thread-safe.
+
+    That is so if a second host of the connection string has answered, or a replica was reached before. A region without
+    a replica makes no detour. While there is one, and somebody uses its connections, an attempt in the background looks
+    whether the replica can be reached again. Connections that were opened on the way are *outdated* from then on.
+    """
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._search = BackgroundTask("fly_orm search for a replica", self._look)
+        self._replicas: frozenset[object] = frozenset()
+        self._since: float | None = None
+        self._logged = False
+        self._quiet_until = self._look_at = now()
+        self._returns = 0
+
+    def primary_reached(self, connection: Any, instance: Instance | None, database: str, region: str) -> int | None:
+        """The number of the detour that a new connection is part of; None if it is not part of any."""
+        replicas, second = self._replicas, is_second_choice(connection)
+        if not (second or (replicas and _place(instance) not in replicas)):
+            return None
+        with self._lock:
+            if self._since is None:
+                self._since, self._logged = now(), second or now() >= self._quiet_until
+                self._look_at = now() + RETRY_INTERVAL
+                if self._logged:
+                    log.warning(
+                        "connections from region %r to %r reach the primary (%s), because the region's replica cannot "
+                        "be reached; until it can be reached again, reads leave the region",
+                        region,
+                        database,
+                        instance,
+                    )
+            return self._returns
+
+    def replica_reached(self, instance: Instance | None) -> None:
+        """Note that a connection has reached a replica, which ends a detour."""
+        place = _place(instance)
+        if self._since is None and place in self._replicas:
+            return
+        with self._lock:
+            self._replicas |= {place}
+            if self._since is not None:
+                if self._logged:
+                    log.info(
+                        "this region's replica (%s) can be reached again, after %.1f s", instance, now() - self._since
+                    )
+                    self._quiet_until = now() + QUIET_SECONDS
+                self._since = None
+                self._returns += 1
+
+    def is_over(self, number: int | None) -> bool:
+        """Whether a detour has ended, so that its connections should be replaced. If not, looks soon whether it has."""
+        if number is None:
+            return False
+        if number != self._returns:
+            return True
+        if now() >= self._look_at:
+            self._look_at = now() + RETRY_INTERVAL
+            self._search.start()
+        return False
+
+    def _look(self) -> None:
+        try:
+            connection = self._connect()
+        except psycopg2.Error:
+            return
+        try:
+            if is_replica(connection):
+                self.replica_reached(read_instance(connection))
+        except psycopg2.Error:
+            pass
+        finally:
+            connection.close()
+
+
+def is_second_choice(connection: Any) -> bool:
+    """Whether a connection to a primary has reached another host than the one that its parameters prefer."""
+    parameters, info = connection.info.dsn_parameters, connection.info
+    hosts = (parameters.get("host") or parameters.get("hostaddr") or "").split(",")
+    wanted = parameters.get("target_session_attrs")
+    if len(hosts) < 2 or parameters.get("load_balance_hosts") == "random" or wanted in ("primary", "read-write"):
+        return False
+    ports = (parameters.get("port") or "").split(",")
+    first = hosts[0], ports[0] or "5432"
+    return wanted == "prefer-standby" or (info.host, str(info.port)) != first
+
+
+def _place(instance: Instance | None) -> tuple[str | None, str] | None:
+    """Where a server listens, which a restart does not change; None for servers behind a pooler."""
+    return None if instance is None else (instance.address, instance.port)
