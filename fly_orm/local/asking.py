@@ -19,6 +19,7 @@ from ..postgres.cursors import text_cursor
 from ..postgres.libpq import break_off
 from ..waiters.polling import PollingStrategy
 from ..waiters.replica_connection import ANSWER_TIMEOUT
+from .lateness import Lag
 from .progress import Progress
 
 log = logging.getLogger("fly_orm")
@@ -33,6 +34,9 @@ _HISTORY = """
         (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
         (SELECT received_tli FROM pg_stat_get_wal_receiver())
     )::text"""
+_LAG = """
+    SELECT pg_last_wal_replay_lsn()::text,
+        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8"""
 _REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END"
 
 
@@ -53,6 +57,17 @@ def read_replayed(connection: Any) -> LSN | None:
         cursor.execute(_REPLAYED)
         (replayed,) = cursor.fetchone()
     return None if replayed is None else LSN.parse(replayed)
+
+
+def read_lag(connection: Any, wanted: LSN) -> Lag | None:
+    """How far the server is behind a position that somebody wanted; None if it has not replayed anything."""
+    with text_cursor(connection) as cursor:
+        cursor.execute(_LAG)
+        replayed, seconds = cursor.fetchone()
+    if replayed is None:
+        return None
+    # The two servers' clocks can differ.
+    return Lag(max(0, wanted - LSN.parse(replayed)), None if seconds is None else max(0.0, seconds))
 
 
 def poll(connection: Any, server: Progress, position: Position, deadline: Deadline, timer: Timer) -> None:

@@ -113,6 +113,6 @@ def is_second_choice(connection: Any) -> bool:
     return wanted == "prefer-standby" or (info.host, str(info.port)) != first
 
 
-def _place(instance: Instance | None) -> tuple[str | None, str] | None:
-    """Where a server listens, which a restart does not change; None for servers behind a pooler."""
-    return None if instance is None else (instance.address, instance.port)
+def _place(instance: Instance | None) -> object:
+    """Where a server listens; None for servers behind a pooler."""
+    return None if instance is None else instance.place

@@ -26,6 +26,11 @@ class Instance(NamedTuple):
     """Its own IP address; None over a Unix socket."""
     port: str
 
+    @property
+    def place(self) -> tuple[str | None, str]:
+        """Where the server listens, which a restart does not change."""
+        return self.address, self.port
+
     def __str__(self) -> str:
         return f"{self.address or 'localhost'}:{self.port}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,6 +15,26 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds after which a replica that did not answer is asked again.
 RETRY_INTERVAL = 0.25
+
+
+class Lag(NamedTuple):
+    """How far a replica is behind."""
+
+    missing_bytes: int
+    """The bytes of WAL between what it has replayed and the newest position that was wanted of it; at least 0."""
+    seconds: float | None
+    """How long ago the last transaction that it has replayed was committed, by the clocks of both servers; None if it
+    has replayed none since it started. On a primary that commits nothing this grows, although nothing is missing."""
+
+    def __str__(self) -> str:
+        lacks = f"it lacks {self.missing_bytes} bytes of WAL"
+        if self.seconds is None:
+            return lacks
+        return f"{lacks}, and the last transaction that it has replayed was committed {self.seconds:.1f} s ago"
+
+
+#: Measures the lag behind a position; None if the server does not answer.
+MeasureLag = Callable[[Position], Lag | None]
 
 
 class Wanted(NamedTuple):
@@ -34,7 +54,9 @@ class Lateness:
     wanted: within the timeout, a wait would have succeeded.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server: object) -> None:
+        """``server`` is what the log calls the server, if there is a name for it."""
+        self._name = "this region's replica" if server is None else f"this region's replica ({server})"
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._since: float | None = None
@@ -48,15 +70,21 @@ class Lateness:
         """Whether a wait has run out, and the server has not caught up since."""
         return self._since is not None
 
-    def begin(self, position: Position, timeout: float | None, why: object, *, answers: bool) -> None:
-        """Note that a wait of ``timeout`` seconds has run out; ``answers`` says whether the server could be asked."""
+    def begin(self, position: Position, timeout: float | None, why: object, measure: MeasureLag | None) -> None:
+        """Note that a wait of ``timeout`` seconds has run out; ``measure`` is None if the server could not be asked."""
         with self._lock:
-            self._retry_at = 0.0 if answers else now() + RETRY_INTERVAL
+            self._retry_at = now() + RETRY_INTERVAL if measure is None else 0.0
             self._timeout = timeout
             self._newest = later(self._newest, position)
-            if self._since is None:
-                self._since, self._target = now(), Wanted(position, now())
-                log.warning("%s; until it has caught up, nobody waits for it, and reads go to the primary", why)
+            if self._since is not None:
+                return
+            self._since, self._target = now(), Wanted(position, now())
+        log.warning(
+            "%s is late: %s%s; until it has caught up, nobody waits for it, and what it lacks is read on the primary",
+            self._name,
+            " ".join(str(why).split()),  # libpq's messages have several lines
+            _clause(measure, position),
+        )
 
     @contextmanager
     def look(self) -> Iterator[bool]:
@@ -90,9 +118,32 @@ class Lateness:
         """Note that the server did not answer a look."""
         self._retry_at = now() + RETRY_INTERVAL
 
-    def end(self) -> None:
+    def end(self, measure: MeasureLag) -> None:
         """Note that the server has caught up."""
+        late = self._end()
+        if late is not None:
+            log.info("%s has caught up after %.1f s%s", self._name, late.seconds, _clause(measure, late.newest))
+
+    def replaced(self) -> None:
+        """Note that the server was restarted, or that its address leads to another one."""
+        late = self._end()
+        if late is not None:
+            log.info("%s, which was late for %.1f s, was restarted; it is waited for again", self._name, late.seconds)
+
+    def _end(self) -> _Late | None:
         with self._lock:
-            if self._since is not None:
-                log.info("this region's replica has caught up after %.1f s", now() - self._since)
-                self._since = self._newest = self._target = None
+            if self._since is None:
+                return None
+            ended = _Late(now() - self._since, self._newest)
+            self._since = self._newest = self._target = None
+            return ended
+
+
+class _Late(NamedTuple):
+    seconds: float
+    newest: Position | None
+
+
+def _clause(measure: MeasureLag | None, wanted: Position | None) -> str:
+    lag = None if measure is None or wanted is None else measure(wanted)
+    return "" if lag is None else f"; {lag}"

@@ -15,7 +15,7 @@ class Progress:
         self.instance = instance
         self.history: History | None = None
         """Its system, and the newest timeline of which it has replayed something; None if it could not be asked."""
-        self.lateness = Lateness()
+        self.lateness = Lateness(instance)
         self._shown: Position | None = None
 
     def shows(self, position: Position) -> bool:

@@ -17,8 +17,9 @@ from ..position import Position, later
 from ..postgres.libpq import break_off
 from ..postgres.recovery import is_replica
 from ..registry import make_waiter
-from .asking import poll, read_history, read_replayed
+from .asking import poll, read_history, read_lag, read_replayed
 from .instance import Instance, read_instance
+from .lateness import Lag, MeasureLag
 from .progress import Progress
 
 #: Seconds after which a replica that was on another timeline is asked again.
@@ -72,7 +73,10 @@ class LocalReplica:
         if known is None:
             if len(self._by_instance) >= _MOST_REMEMBERED:
                 self._by_instance.clear()  # those that still exist are asked once more
+            before = [other for other in list(self._by_instance.values()) if _in_place_of(instance, other.instance)]
             known = self._by_instance.setdefault(instance, Progress(instance))
+            for other in before:
+                other.lateness.replaced()
         return known
 
     def meet(self, connection: Any) -> None:
@@ -151,7 +155,7 @@ class LocalReplica:
             # A wait that its caller's deadline has cut short says nothing about the server.
             whole = deadline.timeout is None or now() - started >= 0.9 * deadline.timeout
             if deadline.timeout != 0 and not vars(late).get("final") and (whole or not answers):
-                server.lateness.begin(position, deadline.timeout, late, answers=answers)
+                server.lateness.begin(position, deadline.timeout, late, self._measure(server) if answers else None)
             raise
 
     def _looked(self, server: Progress, position: Position, wait: _Wait) -> bool:
@@ -173,7 +177,7 @@ class LocalReplica:
                 target = lateness.target(before or position)
                 if _shows(wait, target.position):
                     if lateness.reached(target) or (before is not None and _shows(wait, before)):
-                        lateness.end()
+                        lateness.end(self._measure(server))
                         return False
                 elif later(target.position, position) == position:
                     raise late  # which cannot be shown either
@@ -183,6 +187,18 @@ class LocalReplica:
                     lateness.unanswered()
                 raise
             return True
+
+    def _measure(self, server: Progress) -> MeasureLag:
+        """What measures the lag of a server, over a connection of its own, when that is to be logged."""
+
+        def measure(wanted: Position) -> Lag | None:
+            with suppress(psycopg2.Error, TimerClosed), self._turn():
+                self._ask(server.instance)
+                with self._timer.limit(ASK_TIMEOUT, lambda: break_off(self._asking)):
+                    return read_lag(self._asking, wanted.lsn)
+            return None
+
+        return measure
 
     def _wait(self, position: Position, deadline: Deadline) -> None:
         """Wait for the server that the waiter has reached."""
@@ -253,7 +269,9 @@ class LocalReplica:
         except (psycopg2.Error, NotAReplica):
             connection.close()
             raise
-        self._reached = _Reached(server, self._reached.connections + 1)
+        before, self._reached = self._reached, _Reached(server, self._reached.connections + 1)
+        if before.server is not server and before.server.instance is None:
+            before.server.lateness.replaced()  # nobody knew which server it was that could not be reached
         return connection
 
     @contextmanager
@@ -299,6 +317,11 @@ class LocalReplica:
     def _forget(self) -> None:
         self._asking.close()
         self._asking = self._asking_server = None
+
+
+def _in_place_of(instance: Instance | None, other: Instance | None) -> bool:
+    """Whether a server instance is another one's after a restart."""
+    return instance is not None and other is not None and instance.place == other.place
 
 
 def _shows(wait: _Wait, position: Position) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from typing import Any
 
@@ -94,6 +95,49 @@ def test_waiting_resumes_once_it_has_caught_up(regions: TwoRegions, db: Any, cap
     assert now() - started < 1
     with regions.cluster.replay_paused():
         assert write(db) >= TIMEOUT  # it is waited for again
+
+
+def test_the_log_states_the_lag(regions: TwoRegions, db: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fly_orm")
+    lag = r"; it lacks (\d+) bytes of WAL, and the last transaction that it has replayed was committed (\d+\.\d) s ago"
+    server = rf"this region's replica \(localhost:{regions.cluster.replica.port}\)"
+    regions.query(INSERT)
+    regions.cluster.wait_for_replica()
+    with regions.cluster.replay_paused():
+        regions.query("INSERT INTO t (name) SELECT repeat('x', 100) FROM generate_series(1, 100)")
+        write(db)
+        late = re.search(f"{server} is late: .* has replayed only up to .*{lag}; until it has caught up,", caplog.text)
+        assert late is not None, caplog.text
+        assert int(late[1]) > 10_000
+        assert TIMEOUT <= float(late[2]) + 0.05 < 10
+    regions.cluster.wait_for_replica()
+    until(lambda: "has caught up after" in (write(db), caplog.text)[1])
+    ended = re.search(rf"{server} has caught up after \d+\.\d s{lag}", caplog.text)
+    assert ended is not None, caplog.text
+    assert int(ended[1]) < 1000
+    assert float(ended[2]) < TIMEOUT
+
+
+def test_a_restart_ends_it(regions: TwoRegions, db: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fly_orm")
+    with regions.cluster.replay_paused():
+        write(db)
+    regions.cluster.replica.restart()
+    db.close()
+    write(db)
+    assert re.search(r"which was late for \d+\.\d s, was restarted", caplog.text)
+
+
+def test_one_that_cannot_be_asked_is_late_on_one_line(
+    regions: TwoRegions, db: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(db)
+    regions.cluster.replica.stop()
+    write(db)
+    (message,) = [record.message for record in caplog.records if "is late" in record.message]
+    assert "cannot be asked what it has replayed" in message
+    assert "\n" not in message
+    assert "it lacks" not in message.partition("until")[0]
 
 
 def test_one_that_lags_by_more_than_a_moment_is_still_late(regions: TwoRegions, db: Any) -> None:

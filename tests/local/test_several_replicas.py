@@ -30,6 +30,7 @@ def both() -> Iterator[tuple[TwoRegions, list[Any]]]:
         with two_regions(cluster, "postgres") as regions:
             regions.query("CREATE TABLE t (name text)")
             cluster.wait_for_replica()
+            until(lambda: second.query("SELECT to_regclass('t') IS NOT NULL"))
             fly_orm.configure(settings("lax", regions.wan.address))
             yield regions, [cluster.replica, second]
 
