@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..errors import NotSupported
+from ..errors import ConfigurationError, NotSupported
 from ..local.instance import Instance, read_instance
 from ..position import Position
 from ..postgres.recovery import is_replica
@@ -50,7 +50,9 @@ class RoutingConnection(ImplicitTransactions):
     served_here: ServedHere
     """What :func:`fly_orm.why` shows of a statement that runs on this server."""
     plain_class: Any
-    """The class of a connection that turns out to reach a primary."""
+    """The class of a connection that turns out to reach the primary."""
+    unchecked_class: Any
+    """The class of a connection that reaches a server which takes writes, and may not be the primary."""
     defers_transactions = False
     """Whether an implicit transaction begins only with the first statement that needs the primary."""
 
@@ -60,19 +62,18 @@ class RoutingConnection(ImplicitTransactions):
         super().__init__(dsn, *args, **kwargs)
         set_c_autocommit(self, True)
         routes = self._routes()
-        self.router.local.at_primary = not routes
-        if not routes:
+        if not routes and self._may_write():
+            self.router.local.at_primary = True
             self.__class__ = self.plain_class
             self.reached_primary()
             set_c_autocommit(self, False)
             return
+        self.router.local.at_primary = False
         self.database = self.router.name
-        self.instance = read_instance(self)
-        self.router.local.replica.meet(self)
-        self.router.local.detour.replica_reached(self.instance)
-        self.source = self.router.reference, self.instance
-        self.shown = None
-        self.served_here = ServedHere(None if self.instance is None else str(self.instance))
+        self._may_write_here = False
+        self._note_server(read_instance(self) if routes else None)
+        if routes:
+            self.router.local.detour.replica_reached(self.instance)
         self.remote = RemoteConnection(self, self.router)
         self._mode = TransactionMode()
         self._entered = self._begun = self._was_here = False
@@ -115,6 +116,8 @@ class RoutingConnection(ImplicitTransactions):
         wants around it.
         """
         self._check_open()
+        if self.promoted and not self._is_checked():
+            return self.route(statement)  # that of another class
         begins = self.begins and not (self.defers_transactions and statement.kind is Kind.READ and not self.promoted)
         waited = self._catch_up(self._implicit_begin if begins else statement)
         if begins:
@@ -235,6 +238,38 @@ class RoutingConnection(ImplicitTransactions):
     def _routes(self) -> bool:
         """Whether statements are routed; on a primary they are not."""
         return is_replica(self)
+
+    def _is_checked(self) -> bool:
+        """Whether statements may run on the promoted server; otherwise this becomes an unchecked connection."""
+        if not self._may_write_here and self.remote.transaction is None and not self._transaction_here:
+            self._may_write_here = self._may_write()
+            return self._may_write_here
+        return True
+
+    def _may_write(self) -> bool:
+        """Whether the server, which is not in recovery, is the primary; otherwise this becomes an unchecked connection.
+
+        ConfigurationError if it certainly is another server. The connection is closed then.
+        """
+        try:
+            if self.router.primary_check.allows(self):
+                return True
+        except ConfigurationError as error:
+            ext.connection.close(self)
+            raise self.router.driver_error(error) from None
+        self.__class__ = self.unchecked_class
+        self._routes()
+        self._note_server(None)
+        return False
+
+    def _note_server(self, instance: Instance | None) -> None:
+        """Note which server the connection has reached."""
+        self.instance = instance
+        self.source = self.router.reference, instance
+        self.shown = None
+        self.served_here = ServedHere(None if instance is None else str(instance))
+        if instance is not None:
+            self.router.local.replica.meet(self)
 
     @property
     def promoted(self) -> bool:

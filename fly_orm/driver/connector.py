@@ -14,6 +14,7 @@ from .connection import RoutingConnection
 from .mixing import mix
 from .read_only import ReadOnlyConnection
 from .recording import RecordingConnection
+from .unchecked import UncheckedConnection
 
 #: Parameters of ``psycopg2.connect`` that replace psycopg2's own connection or cursor class.
 _FACTORIES = ("connection_factory", "cursor_factory")
@@ -49,6 +50,8 @@ class Connector:
         try:
             return connect(*args, connection_factory=self._class(own), **parameters)
         except psycopg2.OperationalError as error:
+            if isinstance(error, FlyOrmError) or self._router.settings.topology.is_primary:
+                raise
             raise self._with_hint(error) from error
 
     def is_outdated(self, connection: Any) -> bool:
@@ -70,15 +73,14 @@ class Connector:
         plain = mix(own, RecordingConnection, router=router)
         read_only = settings.read_only and not settings.topology.is_primary
         kind = ReadOnlyConnection if read_only else RoutingConnection
-        routed: type[ext.connection] = mix(own, kind, router=router, plain_class=plain)
+        unchecked = mix(own, UncheckedConnection, router=router)
+        routed: type[ext.connection] = mix(own, kind, router=router, plain_class=plain, unchecked_class=unchecked)
         return routed
 
     def _with_hint(self, error: psycopg2.OperationalError) -> psycopg2.OperationalError:
         """The driver's error, with a hint which server the address has to reach."""
-        topology = self._router.settings.topology
-        if isinstance(error, FlyOrmError) or topology.is_primary:
-            return error
+        region = self._router.settings.topology.region
         return type(error)(
-            f"{str(error).rstrip()}\nIn region {topology.region!r} the database's address must be that of the region's "
-            "own replica. If the region has no replica, use the primary's address; writes then go there directly."
+            f"{str(error).rstrip()}\nIn region {region!r} the database's address must be that of the region's own "
+            "replica. If the region has no replica, use the primary's address; writes then go there directly."
         )

@@ -23,6 +23,12 @@ class ReadOnlyConnection(RoutingConnection):
     pooler that hides the setting raises NotSupported.
     """
 
+    unprotected = (
+        "FLY_ORM_READ_ONLY needs a server that reports {setting}. Connect to PostgreSQL 14 or newer without a "
+        "connection pooler in between, or switch FLY_ORM_READ_ONLY off"
+    )
+    """The error if nothing would tell that the Postgres session is no longer read-only."""
+
     @property
     def may_read_here(self) -> bool:
         return not self.closed and self._read_only and super().may_read_here
@@ -39,10 +45,7 @@ class ReadOnlyConnection(RoutingConnection):
     def _routes(self) -> bool:
         if self.get_parameter_status(_READ_ONLY) is None:
             ext.connection.close(self)
-            self._refuse(
-                f"FLY_ORM_READ_ONLY needs a server that reports {_READ_ONLY}. Connect to PostgreSQL 14 or newer "
-                "without a connection pooler in between, or switch FLY_ORM_READ_ONLY off"
-            )
+            self._refuse(self.unprotected.format(setting=_READ_ONLY))
         self._make_read_only()
         return True
 

@@ -29,6 +29,8 @@ class Fence:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._newest: dict[str, dict[int, _Sighting]] = {}
+        self._met: dict[tuple[str, int], int] = {}
+        """By database and system, the newest timeline of a primary that has executed a request of this process."""
         self._reported: set[tuple[str, History, str]] = set()
 
     def newest(self, database: str) -> list[History]:
@@ -48,9 +50,22 @@ class Fence:
 
     def met(self, database: str, history: History | None, where: str) -> None:
         """Note the timeline of a primary, and report it if it is not the newest one; None if it is not known."""
+        if history is None:
+            return
         self.saw(database, history, where)
-        if history is not None and history.timeline < self._known(database, history).timeline:
+        met = self._met.get((database, history.system), 0)
+        self._met[database, history.system] = max(met, history.timeline)
+        if history.timeline < self._known(database, history).timeline:
             self._report(database, history, where)
+
+    def newer(self, database: str, history: History) -> str | None:
+        """A newer timeline of the system, and where it was seen, for messages; None if none was seen."""
+        seen = self._known(database, history)
+        return f"timeline {seen.timeline}, which was seen {seen.where}" if seen.timeline > history.timeline else None
+
+    def has_met_older(self, database: str, history: History) -> bool:
+        """Whether a primary on an older timeline of the system has executed a request of this process."""
+        return 0 < self._met.get((database, history.system), 0) < history.timeline
 
     def _known(self, database: str, history: History) -> _Sighting:
         return self._newest.get(database, {}).get(history.system, _Sighting(0, ""))

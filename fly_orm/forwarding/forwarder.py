@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from ..deadline import Deadline
 from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run
+from ..protocol.messages import BUSY, Call, Cancel, Described, Done, Returned, Run
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
@@ -20,6 +20,7 @@ from .primary_region import PrimaryRegion
 from .remote_call import send
 from .remote_lease import RemoteLease
 from .response import Response
+from .witnesses import witnesses
 
 T = TypeVar("T")
 
@@ -127,6 +128,20 @@ class Forwarder:
         if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
             return accepted[1]
         raise self._failed(region, failures.errors, deadline, action)
+
+    def witnesses(
+        self, database: str, deadline: Deadline, failures: list[FlyOrmError]
+    ) -> Iterator[tuple[Node, Described]]:
+        """What nodes say of the server of a database; see :func:`fly_orm.forwarding.witnesses.witnesses`."""
+        return witnesses(self.directory, self._settings.topology, database, deadline, failures)
+
+    def knows_nodes(self) -> bool:
+        """Whether any node is known, of whatever region; True if they cannot be looked up now."""
+        no_wait = Deadline.after(0)
+        try:
+            return any(self.directory.nodes(region, no_wait) for region in self.directory.regions(no_wait))
+        except NotDelivered:
+            return True
 
     def warm_up(self) -> None:
         """Open channels to where the primary is in the background, so that the first write finds them open."""

@@ -31,6 +31,11 @@ class Instance(NamedTuple):
         """Where the server listens, which a restart does not change."""
         return self.address, self.port
 
+    @property
+    def run(self) -> str:
+        """Identifies this run, whatever the address that it was reached at."""
+        return f"{self.started} {self.reset}"
+
     def __str__(self) -> str:
         return f"{self.address or 'localhost'}:{self.port}"
 
@@ -45,7 +50,17 @@ def read_instance(connection: Any) -> Instance | None:
     A pooler tells libpq a process id of its own, with which it recognizes cancel requests, while the process that
     answers has another.
     """
+    instance, pid = _ask(connection)
+    return instance if pid == connection.get_backend_pid() else None
+
+
+def ask_instance(connection: Any) -> Instance:
+    """The server instance that answers over a connection now, also behind a pooler."""
+    return _ask(connection)[0]
+
+
+def _ask(connection: Any) -> tuple[Instance, int]:
     with text_cursor(connection) as cursor:
         cursor.execute(_QUERY)
         *instance, pid = cursor.fetchone()
-    return Instance(*instance) if int(pid) == connection.get_backend_pid() else None
+    return Instance(*instance), int(pid)

@@ -28,13 +28,23 @@ class PrimaryPool:
     """At most ``max_size`` connections to one primary, cleaned between callers. Thread-safe.
 
     name: the database's name in errors, logs and thread names.
-    connect: opens a driver connection.
+    connect: opens a driver connection in autocommit.
     keeps_sessions: whether a caller may rely on the Postgres session from one statement to the next. The pool then
     refuses connections through a pooler that changes it in between.
+    verify: raises NotPrimary if a driver connection has reached a server that must not be written.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Any], *, max_size: int, keeps_sessions: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Any],
+        *,
+        max_size: int,
+        keeps_sessions: bool = False,
+        verify: Callable[[Any], None] = lambda _connection: None,
+    ) -> None:
         self.name = name
+        self._verify = verify
         self._connect = connect
         self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
         self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
@@ -126,6 +136,7 @@ class PrimaryPool:
                 connection = PrimaryConnection(raw, pid)
             if self._sessions and connection.pooled:
                 self._sessions.check(connection)
+            self._verify(raw)
         except (psycopg2.Error, Refused):
             raw.close()
             raise

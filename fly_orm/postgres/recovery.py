@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .cursors import text_cursor
+
 
 def is_replica(connection: Any, *, pooled: bool = False) -> bool:
     """Whether the server that a driver connection has reached is in recovery.
@@ -14,6 +16,6 @@ def is_replica(connection: Any, *, pooled: bool = False) -> bool:
     reported = None if pooled else connection.get_parameter_status("in_hot_standby")
     if reported is not None:
         return bool(reported == "on")
-    with connection.cursor() as cursor:
+    with text_cursor(connection) as cursor:
         cursor.execute("SELECT pg_is_in_recovery()")
         return bool(cursor.fetchone()[0])

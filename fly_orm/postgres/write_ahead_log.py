@@ -10,11 +10,11 @@ import psycopg2.errors
 
 from ..lsn import LSN
 from ..position import History, Position
-from .cursors import bytes_cursor, execute
+from .cursors import bytes_cursor, execute, text_cursor
 
 # The name of a WAL file begins with the timeline, in eight hexadecimal digits.
 _TIMELINE = "substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
-_HISTORY = f"SELECT system_identifier, {_TIMELINE} FROM pg_control_system()"  # noqa: S608  # both are constants
+_HISTORY = f"SELECT system_identifier::text, {_TIMELINE} FROM pg_control_system()"  # noqa: S608  # both are constants
 _STATE = (
     "SELECT pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text,"
     f" current_setting('synchronous_commit') = 'off', {_TIMELINE}"
@@ -55,7 +55,7 @@ def read_history(connection: Any) -> History | None:
     None if the owner of the database does not let this role ask. The timeline of a primary changes only with a restart.
     """
     try:
-        with connection.cursor() as cursor:
+        with text_cursor(connection) as cursor:
             cursor.execute(_HISTORY)
             system, timeline = cursor.fetchone()
     except psycopg2.errors.InsufficientPrivilege:

@@ -79,6 +79,12 @@ class Run(Message, frozen=True, tag="run"):
     on an older one, because that primary was superseded."""
 
 
+class Describe(Message, frozen=True, tag="describe"):
+    """Tell which server a database of the node is on."""
+
+    database: str
+
+
 class Cancel(Message, frozen=True, tag="cancel"):
     """Cancel the statement that is running in a lease. Sent on another channel, since that of the lease is busy."""
 
@@ -104,7 +110,7 @@ class Call(Message, frozen=True, tag="call"):
     """With ``on_primary``, by database, the newest timelines that the caller has seen, as in :class:`Run`."""
 
 
-Request = Greet | Run | Cancel | Release | Call
+Request = Greet | Run | Describe | Cancel | Release | Call
 
 # Replies
 
@@ -116,6 +122,21 @@ class Welcome(Message, frozen=True, tag="welcome"):
     """Where the node runs."""
     databases: list[str]
     """The names of the databases that it serves."""
+
+
+class Described(Message, frozen=True, tag="described"):
+    """The server that a database of the node is on."""
+
+    primary: bool
+    """Whether it is not in recovery."""
+    run: str
+    """Identifies this run of the server: two servers, or two runs of one, never share it."""
+    address: str
+    """Its address, for messages."""
+    history: History | None = None
+    """None if the node's role may not ask for it."""
+    confirmed: bool = False
+    """Whether the node knows that this is the right system: its region is the primary one, or it has asked others."""
 
 
 class Column(Message, frozen=True, array_like=True):
@@ -215,7 +236,7 @@ class Declined(Message, frozen=True, tag="declined"):
     """By database, the node's primary, if the node declined because the caller has seen a newer timeline."""
 
 
-Reply = Welcome | Done | Returned | Declined
+Reply = Welcome | Described | Done | Returned | Declined
 
 
 def _lsn(_type: type, value: object) -> LSN:

@@ -20,6 +20,7 @@ from ..topology import Node
 from .errors import as_driver_error
 from .freshness import Freshness, Waited
 from .options import Options
+from .primary_check import PrimaryCheck
 from .wrapped_database import WrappedDatabase
 
 
@@ -40,6 +41,8 @@ class Router:
         self.local = self._local()
         """The server that this process connects to."""
         self._options = options
+        self.primary_check = self._primary_check()
+        """Makes sure that no wrong server is written."""
         _routers.add(self)
         abandon_in_children(self)
 
@@ -120,8 +123,11 @@ class Router:
 
         Nothing has to keep them alive: psycopg2 ends a connection only in the process that opened it.
         """
-        self.local = self._local()
+        self.local, self.primary_check = self._local(), self._primary_check()
         abandon_in_children(self)
+
+    def _primary_check(self) -> PrimaryCheck:
+        return PrimaryCheck(lambda: self.name, self.settings.topology, lambda: self.forwarder)
 
     def _local(self) -> LocalServer:
         return LocalServer(self.settings.waiter, self.connect)

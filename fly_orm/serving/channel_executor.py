@@ -17,6 +17,7 @@ from ..protocol.messages import (
     Call,
     Cancel,
     Declined,
+    Describe,
     Done,
     Greet,
     MessageError,
@@ -106,6 +107,8 @@ class ChannelExecutor:
                 return self._run(request)
             case Call():
                 return self._call(request)
+            case Describe(database=database):
+                return self._executor.describe(database)
             case Cancel(lease=lease):
                 self._executor.cancel(lease)
             case Release():

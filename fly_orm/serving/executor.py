@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+import psycopg2
+
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import Refused
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
-from ..protocol.messages import Call, Declined, Returned, Run
+from ..protocol.messages import Call, Declined, Described, Returned, Run
+from ..routing.router import Router
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
+from .servers import describe
 
 #: Seconds without a request after which a lease is ended and its transaction rolled back. Without a limit, a caller
 #: that hangs would hold its locks on the primary forever.
@@ -29,6 +33,7 @@ class Executor:
         runner: FunctionRunner,
         *,
         idle_timeout: float | None = IDLE_TIMEOUT,
+        routers: Iterable[Router] = (),
     ) -> None:
         self.region = region
         self.pools = {pool.name: pool for pool in pools}
@@ -37,6 +42,7 @@ class Executor:
         self.draining = False
         """Whether new leases and calls are declined."""
         self._runner = runner
+        self._routers = {router.name: router for router in routers}
         self._leases: dict[bytes, Lease] = {}
         self._lease_ended = threading.Condition()
 
@@ -63,6 +69,16 @@ class Executor:
         connection = pool.acquire(profile, deadline, request.newest)
         lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer)
         return lease
+
+    def describe(self, database: str) -> Described | Declined:
+        """The server that a database is on, or why that is not known."""
+        router = self._routers.get(database)
+        if router is None:
+            return Declined(reason="unknown database", message=f"this node does not serve {database!r}")
+        try:
+            return describe(router, self.timer)
+        except psycopg2.Error as error:
+            return Declined(reason="unavailable", message=f"this node cannot connect to its server: {error}".strip())
 
     def end_lease(self, lease: Lease) -> None:
         """End a lease; what is open in it is rolled back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..errors import ConfigurationError, FlyOrmError
 from ..postgres.primary_pool import PrimaryPool
 from ..protocol.handshake import GuardedResponder
 from ..registry import make_transport
+from ..routing.router import Router
 from ..runtime.runtime import Runtime, default_runtime
 from ..settings import Settings
 from ..transport import Responder, Server, Transport
@@ -19,6 +21,7 @@ from .channel_executor import ChannelExecutor
 from .executor import IDLE_TIMEOUT, Executor
 from .function_runner import FunctionRunner
 from .primaries import check_primaries
+from .servers import verify
 
 log = logging.getLogger("fly_orm")
 
@@ -99,9 +102,15 @@ def serve(
     transport = make_transport(settings.transport, settings)
     address = listen or settings.listen
     _require_secret(transport, address, settings)
-    pools = _pools(databases, pool_size)
+    routers = _routers(databases)
+    pools = [
+        PrimaryPool(
+            router.name, router.connect, max_size=pool_size, keeps_sessions=True, verify=partial(verify, router)
+        )
+        for router in routers
+    ]
     runner = FunctionRunner(runtime, pools, max_size=pool_size)
-    executor = Executor(settings.topology.region, pools, runner, idle_timeout=idle_timeout)
+    executor = Executor(settings.topology.region, pools, runner, idle_timeout=idle_timeout, routers=routers)
 
     def accept(_peer: str) -> Responder:
         return GuardedResponder(settings.secret, ChannelExecutor(executor))
@@ -123,15 +132,15 @@ def _require_secret(transport: Transport, address: str, settings: Settings) -> N
         )
 
 
-def _pools(databases: tuple[Any, ...], size: int) -> list[PrimaryPool]:
+def _routers(databases: tuple[Any, ...]) -> list[Router]:
     if not databases:
         raise ConfigurationError("serve() needs at least one database")
-    pools: dict[str, PrimaryPool] = {}
+    routers: dict[str, Router] = {}
     for database in databases:
         router = router_of(database)
-        if router.name in pools:
+        if router.name in routers:
             raise ConfigurationError(
                 f"two databases are called {router.name!r}; give one of them another name with wrap(…, name=…)"
             )
-        pools[router.name] = PrimaryPool(router.name, router.connect, max_size=size, keeps_sessions=True)
-    return list(pools.values())
+        routers[router.name] = router
+    return list(routers.values())

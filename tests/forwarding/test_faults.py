@@ -364,9 +364,9 @@ class TestTheReplica:
         assert quick.execute_sql("SELECT name FROM item").fetchall() == [("a",)]
         assert fly_orm.why().route is fly_orm.Route.LOCAL
 
-    def test_that_is_really_the_primary_just_works_without_nodes(self, regions):
+    def test_that_is_really_the_primary_just_works_where_no_nodes_are_known(self, regions):
         db = regions.unwrapped(regions.cluster.primary)
-        db = fly_orm.wrap(db, settings=settings("lax", "127.0.0.1:1"))
+        db = fly_orm.wrap(db, settings=settings("lax"))
         db.execute_sql("CREATE TABLE t ()")
         with db.atomic():
             db.execute_sql("INSERT INTO t DEFAULT VALUES")

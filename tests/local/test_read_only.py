@@ -383,11 +383,11 @@ def test_in_the_primary_region_and_without_the_mode_a_connection_is_plain(
     regions: TwoRegions, db: Any, region: str, read_only: bool
 ) -> None:
     plain = fly_orm.wrap(regions.plain(), settings=settings(region, regions.wan.address, read_only=read_only))
+    plain.connect()
     before = regions.wan.round_trips
     plain.execute_sql(INSERT, ("here",))
     assert plain.execute_sql("SHOW default_transaction_read_only").fetchone() == ("off",)
-    with ext.cursor(plain.connection()) as cursor:
-        cursor.execute(INSERT, ("behind the back",))
+    ext.cursor(plain.connection()).execute(INSERT, ("behind the back",))
     assert regions.wan.round_trips == before
     assert regions.query("SELECT count(*) FROM t") == 3
 

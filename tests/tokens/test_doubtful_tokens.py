@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import fly_orm
-from fly_orm import InvalidToken, Route, resume, session, token
+from fly_orm import InvalidToken, NotPrimary, Route, resume, session, token
 from fly_orm.deadline import Deadline, now
 from fly_orm.lsn import LSN
 from fly_orm.position import Position
@@ -84,12 +84,12 @@ class TestATokenThatDoesNotCompare:
             assert names(patient) == []
             assert fly_orm.why().route is Route.LOCAL
 
-    def test_as_its_timeline_has_not_got_here_reads_from_the_primary(self, table, patient, here):
+    def test_as_its_timeline_is_newer_than_the_primary_is_not_served_there(self, table, patient, here):
         with session():
             resume(made(table.name, Position(LSN(8192), here, 2)))
             for _ in range(3):
-                assert names(patient) == []
-                assert fly_orm.why().route is Route.PRIMARY
+                with pytest.raises(NotPrimary, match="is on timeline 1, but its caller has seen timeline 2"):
+                    names(patient)
 
     def test_as_it_is_of_a_database_that_is_not_here_is_passed_on(self, table, patient, here):
         with session():

@@ -1,0 +1,154 @@
+"""Makes sure that a server which takes writes in a secondary region is the primary, before anything is written."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..deadline import Deadline, now
+from ..errors import ConfigurationError, FlyOrmError
+from ..forwarding.forwarder import Forwarder
+from ..local.describing import describe
+from ..local.instance import ask_instance
+from ..protocol.messages import Described
+from ..topology import Node, Topology
+from .verdict import Verdict, judge
+
+log = logging.getLogger("fly_orm")
+
+#: Seconds that nodes may take to answer, all together. The caller is waiting for its connection.
+ASK_TIMEOUT = 5.0
+#: Seconds after which nodes are asked again if none of them could tell.
+RETRY_INTERVAL = 5.0
+
+
+class _Found(NamedTuple):
+    verdict: Verdict
+    other: str
+    """What it was compared with, for messages; or why it could not be compared."""
+
+
+class PrimaryCheck:
+    """Whether the servers of one database that are not in recovery may be written. Thread-safe.
+
+    A secondary region's server should be a replica. One that takes writes may be the primary itself, or a replica that
+    was promoted. It may also be the wrong one: a restored copy, a logical subscriber, the server of another
+    environment. What is written there would be missing everywhere else. So it is compared with the servers of the
+    nodes, once for each run of the server. In the primary region, and without one, nothing is checked.
+    """
+
+    def __init__(self, name: Callable[[], str], topology: Topology, forwarder: Callable[[], Forwarder]) -> None:
+        self._name = name
+        self._topology = topology
+        self._forwarder = forwarder
+        self._lock = threading.Lock()
+        self._found: dict[str, _Found] = {}
+        """By run of a server. UNDECIDED is not kept."""
+        self._known: dict[str, Described] = {}
+        """The same servers, which need not be asked again: the timeline of a primary does not change during a run."""
+        self._ask_at = 0.0
+        self._undecided = ""
+
+    def allows(self, connection: Any) -> bool:
+        """Whether the server that a connection in autocommit has reached may be written; False if nobody can tell.
+
+        ConfigurationError if it is the wrong one.
+        """
+        if self._topology.is_primary:
+            return True
+        instance = ask_instance(connection)
+        own = self._known.get(instance.run) or describe(connection, instance)
+        with self._lock:
+            found = self._look_up(own)
+        if not found.verdict.may_write and found.verdict is not Verdict.UNDECIDED:
+            raise ConfigurationError(self._describe(own, found))
+        return found.verdict.may_write
+
+    def confirms(self, run: str) -> bool:
+        """Whether this run of a server is known to be the right one."""
+        found = self._found.get(run)
+        return self._topology.is_primary or (found is not None and found.verdict.may_write)
+
+    def _look_up(self, own: Described) -> _Found:
+        fence, name = self._forwarder().fence, self._name()
+        if own.history is not None and (newer := fence.newer(name, own.history)) is not None:
+            found = _Found(Verdict.SUPERSEDED, newer)
+        elif (known := self._found.get(own.run)) is not None:
+            return known
+        elif own.history is not None and fence.has_met_older(name, own.history):
+            found = _Found(Verdict.PROMOTED, "the primary that this process wrote to before")
+        elif now() < self._ask_at:
+            return _Found(Verdict.UNDECIDED, self._undecided)
+        else:
+            found = self._ask(own)
+        self._note(own, found)
+        return found
+
+    def _ask(self, own: Described) -> _Found:
+        """Compare the server with those of the nodes."""
+        failures: list[FlyOrmError] = []
+        seen: list[Node] = []
+        for node, other in self._forwarder().witnesses(self._name(), Deadline.after(ASK_TIMEOUT), failures):
+            verdict = judge(own, other, same_region=node.region == self._topology.region)
+            if verdict is not Verdict.UNDECIDED:
+                return _Found(verdict, f"{other.address}, the server of {node}")
+            seen.append(node)
+        if not seen and not self._forwarder().knows_nodes():
+            return _Found(Verdict.UNCHECKED, "no node of any region is known")
+        causes = [*map(str, failures), *(f"{node} does not know either" for node in seen)]
+        return _Found(Verdict.UNDECIDED, "; ".join(dict.fromkeys(causes)))
+
+    def _note(self, own: Described, found: _Found) -> None:
+        """Remember what was found, and log it when it is news."""
+        if found.verdict is Verdict.UNDECIDED:
+            news, self._undecided = not self._undecided, found.other
+            self._ask_at = now() + RETRY_INTERVAL
+        else:
+            news = self._found.get(own.run) != found
+            self._found[own.run], self._known[own.run], self._undecided = found, own, ""
+        if news:
+            log.warning("%s", self._describe(own, found))
+
+    def _describe(self, own: Described, found: _Found) -> str:
+        server = f"the server of {self._name()!r} in region {self._topology.region!r} ({own.address})"
+        return _MESSAGES[found.verdict].format(
+            server=server,
+            other=found.other,
+            region=self._topology.region,
+            primary_region=self._topology.primary_region,
+            history=own.history or "an unknown system",
+        )
+
+
+_WRONG = "; nothing was executed. Connect it to the replica of this region, or to the primary"
+_MESSAGES = {
+    Verdict.THE_PRIMARY: (
+        "{server} is the primary itself ({other}): statements run there directly, and reads cross the network too"
+    ),
+    Verdict.PROMOTED: (
+        "{server} was promoted: it is the primary now, on {history}, and newer than {other}; if region {region!r} "
+        "is to stay the primary one, set PRIMARY_REGION={region} everywhere"
+    ),
+    Verdict.UNCHECKED: (
+        "{server} takes writes, and they run there directly: {other}, so it cannot be compared with the primary of "
+        "region {primary_region!r}. Set FLY_ORM_NODES"
+    ),
+    Verdict.OTHER_SYSTEM: (
+        "{server} is not a replica, and belongs to another database system ({history}) than {other}: perhaps it is a "
+        "restored copy, a logical subscriber, or a server of another environment" + _WRONG
+    ),
+    Verdict.COPY: (
+        "{server} is not a replica but a copy of the primary that takes writes of its own, on the same timeline as "
+        "{other}" + _WRONG
+    ),
+    Verdict.SUPERSEDED: (
+        "{server} was the primary before a failover, on {history}, and is older than {other}" + _WRONG
+    ),
+    Verdict.UNDECIDED: (
+        "{server} is not a replica, and no node can tell whether it is the primary: {other}. Until one can, only reads "
+        "run there, and writes go to the nodes. If region {region!r} is the primary one now, set "
+        "PRIMARY_REGION={region}"
+    ),
+}

@@ -1,0 +1,46 @@
+"""Whether a server that takes writes may be written, judged by what nodes say of theirs. Pure."""
+
+from __future__ import annotations
+
+import enum
+
+from ..protocol.messages import Described
+
+
+class Verdict(enum.Enum):
+    """What a server of a secondary region, which is not in recovery, turns out to be."""
+
+    THE_PRIMARY = "the primary that nodes write to"
+    PROMOTED = "a replica of that primary that was promoted"
+    UNCHECKED = "a primary in a system without nodes, where there is nothing to compare it with"
+    OTHER_SYSTEM = "a server of another database system"
+    COPY = "a copy of the primary"
+    SUPERSEDED = "a former primary"
+    UNDECIDED = "no node could tell"
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the server may be written."""
+        return self in (Verdict.THE_PRIMARY, Verdict.PROMOTED, Verdict.UNCHECKED)
+
+
+def judge(own: Described, other: Described, *, same_region: bool) -> Verdict:
+    """What the own server is, given that a node's server is the other one.
+
+    A node of the same region most likely has the same address, right or wrong. So it only counts if its server is
+    confirmed.
+    """
+    if same_region and not other.confirmed:
+        return Verdict.UNDECIDED
+    if own.run == other.run:
+        return Verdict.THE_PRIMARY
+    if own.history is None or other.history is None:
+        return Verdict.UNDECIDED
+    if own.history.system != other.history.system:
+        return Verdict.OTHER_SYSTEM
+    if own.history.is_behind(other.history):
+        return Verdict.SUPERSEDED
+    if other.history.is_behind(own.history):
+        return Verdict.PROMOTED
+    # Two primaries on one timeline: one is a copy of the other's files. But every replica may be on this timeline.
+    return Verdict.COPY if other.primary else Verdict.UNDECIDED

@@ -1,0 +1,39 @@
+"""The server that a database of this node is on: what it is, and whether it may be written for others."""
+
+from __future__ import annotations
+
+import msgspec
+from psycopg2 import extensions as ext
+
+from ..concurrency.timer import Timer
+from ..errors import ConfigurationError, NotPrimary
+from ..local import describing
+from ..postgres.libpq import break_off
+from ..protocol.messages import Described
+from ..routing.router import Router
+
+#: Seconds that the server may take to answer. The process that asks is waiting.
+_ANSWER_TIMEOUT = 1.5
+
+
+def describe(router: Router, timer: Timer) -> Described:
+    """The description of the server that a new connection reaches; psycopg2's error if it does not answer."""
+    connection = router.connect()
+    try:
+        with timer.limit(_ANSWER_TIMEOUT, lambda: break_off(connection)):
+            described = describing.describe(connection)
+    finally:
+        connection.close()
+    return msgspec.structs.replace(described, confirmed=router.primary_check.confirms(described.run))
+
+
+def verify(router: Router, connection: ext.connection) -> None:
+    """Raise NotPrimary unless the server, which is not in recovery, is known to be the primary."""
+    try:
+        if router.primary_check.allows(connection):
+            return
+    except ConfigurationError as error:
+        raise NotPrimary(f"this node is misconfigured: {error}") from error
+    raise NotPrimary(
+        f"the server of {router.name!r} takes writes, but no other node can tell whether it is the primary"
+    )
