@@ -8,7 +8,7 @@ PLUGINS := $(dir $(wildcard plugins/*/setup.cfg))
 TESTS := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check bench conformance clean
+.PHONY: help install demo test test-all lint types check bench hunt conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ check: lint types test ## Check style and types and run the quick tests, before 
 
 bench: $(READY) ## Measure latency and overhead, side by side, and print the ratios
 	@$(BIN)/python -m tests.bench
+
+hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt SECONDS=600 SEED=1
+	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %)
 
 conformance: $(READY) ## Run Pony's own test suite wrapped, on a replica, and compare it with an unwrapped run
 	@$(BIN)/python -m tests.conformance

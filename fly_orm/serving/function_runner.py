@@ -62,7 +62,7 @@ class FunctionRunner:
             self._check_primary(call)
         except Refused as error:
             return declined(error)
-        invocation = Invocation(deadline)
+        invocation = Invocation(deadline, on_primary=call.on_primary)
         on_start(invocation)
         try:
             return self._workers.run(lambda: self._run(function, call, invocation), deadline.for_queueing())
@@ -99,7 +99,8 @@ class FunctionRunner:
             raise NotPrimary(
                 "PRIMARY_REGION is not set on this node, so callers could not wait for what a function writes"
             )
-        # A database that cannot be reached may not be needed. If it is, the function will say so.
+        # A database that cannot be reached may not be needed. If it is, the function will say so, or
+        # read on another primary.
         if not check_primaries(self._pools, call.newest):
             raise Refused("this node cannot reach any of its databases", reason="unavailable")
 

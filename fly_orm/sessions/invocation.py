@@ -24,8 +24,10 @@ _UNDOING = frozenset({Kind.ROLLBACK, Kind.ROLLBACK_TO})
 class Invocation(ActivityLog):
     """One run of a function. Its statements run in its context; any thread may stop it."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, *, on_primary: bool = False) -> None:
         super().__init__()
+        self.on_primary = on_primary
+        """Whether it was called to read on the primary, even if this node's server has become a replica meanwhile."""
         self.deadline = deadline
         """When the caller stops waiting."""
         self.written: dict[str, Position] = {}

@@ -53,7 +53,7 @@ class Session:
         self._read: set[tuple[object, object]] = set()
         self._last_read: dict[str, tuple[object, object]] = {}
         """By database name, the server that it has used last over a connection of its own."""
-        self._pin_all = False
+        self._pin_all = self.invocation is not None and self.invocation.on_primary
         self._unpin_all = False
         self._wait: Wait | None = None
 

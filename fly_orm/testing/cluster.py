@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from shutil import rmtree
 from time import sleep
 from types import TracebackType
 from typing import Any
@@ -107,7 +108,7 @@ class Cluster:
         number = len(self._others) + 2
         other = self._server(f"replica {number}", REPLICA_PORT + number - 1)
         self._others.append(other)
-        self._copy_primary(other, self.primary.params())
+        self._copy(other, self.primary.params())
         other.start()
         return other
 
@@ -176,9 +177,29 @@ class Cluster:
         If the old primary wrote nothing after the promotion, it follows the new timeline. Otherwise it stays on the old
         one: it accepts reads, but replays nothing.
         """
-        self.primary.stop()
-        self._follow(self.primary, self.replica)
-        self.primary.start()
+        self.follow(self.primary, self.replica)
+
+    def follow(self, server: Server, source: Server) -> None:
+        """Restart a server as a replica of ``source``, which it streams from.
+
+        A server that has written or replayed what ``source`` lacks stays on its own timeline; see :meth:`rebuild`.
+        """
+        server.stop()
+        with (server.data / "postgresql.auto.conf").open("a") as file:
+            file.write(f"primary_conninfo = {_quote(source.dsn())}\n")
+        (server.data / "standby.signal").touch()
+        server.start()
+
+    def rebuild(self, server: Server, source: Server) -> None:
+        """Replace a server's data with a copy of that of ``source``, and start it as a replica of it."""
+        server.stop("immediate")
+        for path in server.data.iterdir():
+            if path.is_dir():
+                rmtree(path)
+            else:
+                path.unlink()
+        self._copy(server, source.params())
+        server.start()
 
     def _server(self, name: str, port: int) -> Server:
         data, log = self._folder.subfolder(name), self._folder.path / f"{name}.log"
@@ -198,24 +219,17 @@ class Cluster:
         source = self.primary.params()
         if rtt is not None:
             source["host"] = self._open_link()
-        self._copy_primary(self.replica, source)
+        self._copy(self.replica, source)
         if self.replication_link:
             self.replication_link.rtt = rtt or 0.0  # after the copy, which would take long
         self.replica.start()
 
-    def _copy_primary(self, server: Server, source: Mapping[str, Any]) -> None:
-        """Copy the primary's data to a server, which will stream from ``source``, where the primary can be reached."""
+    def _copy(self, server: Server, source: Mapping[str, Any]) -> None:
+        """Copy the data of ``source``, given as connection parameters, to a server, which will stream from there."""
         self._software.run(
             "pg_basebackup", "--pgdata", str(server.data), "--dbname", make_dsn(**source),
             "--checkpoint", "fast", "--no-sync", "--no-manifest", "--write-recovery-conf",
         )  # fmt: skip
-
-    @staticmethod
-    def _follow(server: Server, source: Server) -> None:
-        """Make a server start as a replica of another one from now on."""
-        with (server.data / "postgresql.auto.conf").open("a") as file:
-            file.write(f"primary_conninfo = {_quote(source.dsn())}\n")
-        (server.data / "standby.signal").touch()
 
     def _open_link(self) -> str:
         """The folder of the Unix socket through which the primary is reached over the replication link."""

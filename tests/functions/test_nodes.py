@@ -16,6 +16,7 @@ from fly_orm.runtime import runtime
 from fly_orm.testing.contract.tools import until
 from fly_orm.topology import Node
 from tests.support import shop
+from tests.support.nodes import url
 from tests.support.two_regions import SECRET
 
 
@@ -245,6 +246,20 @@ class TestNodes:
         for number in range(8):
             shop.stock([str(number)])
         assert len(here.names()) == 8
+
+    def test_one_whose_database_comes_back_as_a_replica_reads_on_the_primary(self, here, tmp_path):
+        """Which the node could not know when the call came, and did not need to, since it has another one."""
+        variables = {"OTHER_URL": url(here.cluster.primary, "postgres"), "FLY_ORM_NODES": f"syd={here.wan.address}"}
+        demoted = here.start("tests.support.shop:other_db", server=here.cluster.replica, **variables)
+        here.live_in_lax(demoted.address())
+        with here.cluster.apply_delay(30):
+            here.query("INSERT INTO item (name, price) VALUES ('a', 0)")
+            here.cluster.replica.stop()
+            with ThreadPoolExecutor(1) as pool:
+                counting = pool.submit(shop.count_once_it_is_back, str(tmp_path / "begun"))
+                until((tmp_path / "begun").exists)
+                here.cluster.replica.start()
+                assert counting.result() == 1
 
     def test_one_that_has_lost_its_database_meanwhile_connects_anew(self, here):
         shop.stock(["a"])

@@ -11,12 +11,13 @@ from typing import Any
 
 
 class RoundRobin:
-    """Passes each new connection on to the next of the servers, which listen on Unix sockets."""
+    """Passes each new connection on to the next of the servers that accept one; they listen on Unix sockets."""
 
     def __init__(self, servers: Sequence[Any]) -> None:
-        self._paths = itertools.cycle(f"{server.host}/.s.PGSQL.{server.port}" for server in servers)
+        self.lead_to(servers)
+        self._turn = itertools.count()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = []
+        self._sockets: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -25,34 +26,52 @@ class RoundRobin:
         host, port = self._listener.getsockname()
         return {"host": host, "port": port}
 
+    def lead_to(self, servers: Sequence[Any]) -> None:
+        """Let new connections reach these servers from now on; those that are open stay where they are."""
+        self._paths = [f"{server.host}/.s.PGSQL.{server.port}" for server in servers]
+
     def close(self) -> None:
-        for each in (self._listener, *self._sockets):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        for each in (self._listener, *self._sockets.copy()):
+            _shut(each)
             each.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
-                server = socket.socket(socket.AF_UNIX)
-                self._sockets += [client, server]
-                try:
-                    server.connect(next(self._paths))
-                except OSError:  # the server is down, and the client learns it
+                server = self._connect()
+                if server is None:  # all of them are down, and the client learns it
                     client.close()
                     continue
+                self._sockets |= {client, server}
                 for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+                    threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
+    def _connect(self) -> socket.socket | None:
+        paths, first = self._paths, next(self._turn)
+        for number in range(len(paths)):
+            server = socket.socket(socket.AF_UNIX)
+            try:
+                server.connect(paths[(first + number) % len(paths)])
+            except OSError:
+                server.close()
+            else:
+                return server
+        return None
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for each in (source, target):
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+            while data := source.recv(65536):
+                target.sendall(data)
+        _shut(target)
+        _shut(source)
+        self._sockets.discard(source)
+        source.close()
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

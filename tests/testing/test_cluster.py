@@ -233,8 +233,9 @@ def test_a_demoted_primary_follows_the_new_one_unless_it_has_gone_its_own_way(di
         add_row(own.replica, "postgres")
         if diverged:
             assert rows(own.primary, "postgres") == 2  # of its own
-        else:
-            until(lambda: rows(own.primary, "postgres") == 2, "it follows")
+            own.rebuild(own.primary, own.replica)
+            add_row(own.replica, "postgres")
+        until(lambda: rows(own.primary, "postgres") == rows(own.replica, "postgres"), "it follows")
 
 
 # Replication link

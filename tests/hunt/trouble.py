@@ -1,0 +1,189 @@
+"""What happens to the servers while users read and write."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from time import sleep
+from typing import Any, NamedTuple
+
+import psycopg2
+
+from fly_orm.deadline import Deadline, now
+from fly_orm.postgres.libpq import has_input
+from fly_orm.testing import Server
+from tests.support.waiting import until
+
+from .gate import Gate
+from .shop import NEXT_EPOCH
+from .world import World
+
+
+class Event(NamedTuple):
+    """Something that was done to a server, and when, on the monotonic clock."""
+
+    at: float
+    kind: str
+    server: str
+
+
+class Trouble:
+    """Makes trouble at random; the same seed makes the same trouble."""
+
+    def __init__(self, world: World, gate: Gate, seed: int) -> None:
+        self.events: list[Event] = []
+        self.lost = 0
+        """Counters that a failover has set back."""
+        self._world = world
+        self._gate = gate
+        self._dice = random.Random(seed)
+        self._seed = seed
+
+    def make(self, deadline: Deadline, over: Callable[[], bool]) -> None:
+        """Make trouble, each kind of it once before any of them again, until the time is over, or something else is."""
+        with self._pauses():
+            while True:
+                for kind, act in self._dice.sample(_KINDS, len(_KINDS)):
+                    if deadline.expired or over():
+                        return
+                    sleep(self._dice.uniform(0.2, 1.5))
+                    act(self)
+                    self._world.wait_until_streaming()
+                    assert any(event.kind == kind for event in self.events)
+
+    # Servers that crash
+
+    def restart_replica(self) -> None:
+        server = self._dice.choice(self._world.replicas)
+        self._note("restart replica", server)
+        server.restart(self._dice.choice(["fast", "immediate"]))
+
+    def crash_replica(self) -> None:
+        """It comes back with less than it had, and takes a while to replay the rest."""
+        server = self._dice.choice(self._world.replicas)
+        self._note("crash replica", server)
+        server.query("ALTER SYSTEM SET recovery_min_apply_delay = '1min'")  # takes effect with the next start
+        server.kill()
+        server.start()
+        self._idle(1.0)
+        server.query("ALTER SYSTEM RESET recovery_min_apply_delay")
+        server.query("SELECT pg_reload_conf()")
+
+    def crash_backend(self) -> None:
+        """The postmaster ends all connections, recovers the server, and goes on."""
+        server = self._dice.choice(self._world.servers)
+        self._note("crash backend", server)
+        with suppress(psycopg2.Error):
+            victim = server.connect()
+            os.kill(victim.get_backend_pid(), signal.SIGKILL)
+            until(lambda: has_input(victim))
+
+    def crash_primary(self) -> None:
+        self._note("crash primary", self._world.primary)
+        self._world.primary.kill()
+        self._idle(0.5)
+        self._world.primary.start()
+
+    # Failovers
+
+    def fail_over(self) -> None:
+        """Stop the primary in order, which sends everything to its replicas before, and promote one of them."""
+        world, old = self._world, self._world.primary
+        new, other = self._dice.sample(world.replicas, 2)
+        self._note("fail over", new)
+        old.stop()
+        self._promote(new)
+        self._idle(0.3)
+        if self._dice.randrange(2):
+            world.cluster.follow(other, new)
+        else:
+            _follow_at_once(other, new)
+        self._lead_away()
+        world.cluster.follow(old, new)
+        self._lead_away()
+
+    def lose(self) -> None:
+        """Promote a replica that lacks the last writes, which are lost; the old primary has crashed."""
+        self._lose("lose", Server.kill)
+
+    def split(self) -> None:
+        """The same while the old primary is alive, and takes writes of those who do not know the new one yet."""
+        self._lose("split", lambda _: None)
+
+    def _lose(self, kind: str, end: Callable[[Server], None]) -> None:
+        world, old = self._world, self._world.primary
+        new, other = self._dice.sample(world.replicas, 2)
+        self._note(kind, new)
+        _follow_at_once(new, None)
+        self._idle(0.4)
+        with self._gate.held():
+            before = world.query("SELECT sum(value) FROM counter")
+            end(old)
+            self._promote(new)
+            self.lost += before != world.query("SELECT sum(value) FROM counter")
+            world.query(NEXT_EPOCH)
+        self._lead_away(old)
+        self._idle(1.0)  # while others still show what was lost
+        world.cluster.rebuild(other, new)
+        world.cluster.rebuild(old, new)
+        self._lead_away()
+
+    def _promote(self, server: Server) -> None:
+        assert server.query("SELECT pg_promote(true, 60)")
+        self._world.primary = server
+        self._note("promoted", server)
+
+    def _lead_away(self, superseded: Server | None = None) -> None:
+        """Let the address lead to the replicas, or to the new primary, too."""
+        world = self._world
+        followers = [server for server in world.replicas if server is not superseded]
+        world.address.lead_to(followers + [world.primary] * (self._dice.randrange(3) == 0))
+
+    # Replicas that are late
+
+    @contextmanager
+    def _pauses(self) -> Iterator[None]:
+        over = threading.Event()
+        threads = [threading.Thread(target=self._pause, args=(server, over)) for server in self._world.servers]
+        with ExitStack() as stack:
+            for thread in threads:
+                thread.start()
+                stack.callback(thread.join)
+            stack.callback(over.set)
+            yield
+
+    def _pause(self, server: Server, over: threading.Event) -> None:
+        dice = random.Random(f"{self._seed} {server.name}")
+        while not over.wait(dice.uniform(0, 0.3)):
+            with suppress(psycopg2.Error):
+                server.query("SELECT pg_wal_replay_pause() WHERE pg_is_in_recovery()")
+            over.wait(dice.uniform(0, 0.3))
+            with suppress(psycopg2.Error):
+                server.query("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
+
+    def _idle(self, seconds: float) -> None:
+        sleep(self._dice.uniform(0, seconds))
+
+    def _note(self, kind: str, server: Server) -> None:
+        self.events.append(Event(now(), kind, server.name))
+
+
+def _follow_at_once(server: Server, source: Server | None) -> None:
+    """Let a replica that goes on running follow another server, or none."""
+    conninfo = source.dsn() if source else ""
+    server.query("ALTER SYSTEM SET primary_conninfo = %s", conninfo)
+    server.query("SELECT pg_reload_conf()")
+
+
+_KINDS: list[tuple[str, Callable[[Trouble], Any]]] = [
+    ("restart replica", Trouble.restart_replica),
+    ("crash replica", Trouble.crash_replica),
+    ("crash backend", Trouble.crash_backend),
+    ("crash primary", Trouble.crash_primary),
+    ("fail over", Trouble.fail_over),
+    ("lose", Trouble.lose),
+]
