@@ -126,9 +126,7 @@ class TestASessionThatContinuesFromTheNewTimeline:
 
 class TestAReplicaThatFollowsTheNewTimeline:
     def test_is_enough_to_know_better(self, split):
-        split.ams.stop()
-        split.cluster._follow(split.ams, split.cluster.replica)
-        split.ams.start()
+        split.cluster.follow(split.ams, split.cluster.replica)
         until(lambda: split.query(split.ams, "SELECT received_tli FROM pg_stat_get_wal_receiver()") == 2)
         with pytest.raises(NotPrimary, match="has seen timeline 2"):
             insert(split.in_ams(split.old))
