@@ -82,5 +82,6 @@ class Connector:
         region = self._router.settings.topology.region
         return type(error)(
             f"{str(error).rstrip()}\nIn region {region!r} the database's address must be that of the region's own "
-            "replica. If the region has no replica, use the primary's address; writes then go there directly."
+            "replica. If the region has no replica, use the primary's address; writes then go there directly. "
+            "To go on while the replica is down, add the primary as a second host (host=replica,primary)."
         )

@@ -53,6 +53,7 @@ class RecordingCursor(ext.cursor):
         session.note_primary(connection.database, connection.router.primary_source)
         if connection.served is not None:
             observe(session, connection.served)
+            connection.router.local.detour.used(connection.detour)
         activity = session.activity
         statement = connection.router.classify(text_of(query, self))
         if statement.asynchronous:
@@ -93,7 +94,7 @@ class RecordingConnection(ext.connection):
     database: str
     """The database's name on the nodes."""
     detour: int | None = None
-    """The detour that the connection is part of; see :meth:`fly_orm.local.detour.Detour.primary_reached`."""
+    """The detour that the connection is part of, in a secondary region; see :class:`fly_orm.local.detour.Detour`."""
     served: Served | None = None
     """What :func:`fly_orm.why` shows of its statements; None in the primary region."""
 

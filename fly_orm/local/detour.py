@@ -18,17 +18,20 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds between two attempts to reach the replica again.
 RETRY_INTERVAL = 5.0
+#: The same, at most, where nothing suggests that there is a replica; each attempt then takes twice as long to come.
+LONGEST_INTERVAL = 320.0
 #: Seconds after the end of a detour within which another one is not logged, unless a second host has answered: a single
 #: address that leads to the primary and to a replica in turn would fill the log.
 QUIET_SECONDS = 60.0
+#: Seconds after the end of a detour from which on the use of a connection that was opened on the way is logged.
+PATIENCE = 60.0
 
 
 class Detour:
     """Whether the connections of one database lead to the far primary for the time being. Thread-safe.
 
-    That is so if a second host of the connection string has answered, or a replica was reached before. A region without
-    a replica makes no detour. While there is one, and somebody uses its connections, an attempt in the background looks
-    whether the replica can be reached again. Connections that were opened on the way are *outdated* from then on.
+    While they do, and somebody uses them, an attempt in the background looks now and then whether a replica can be
+    reached. Once it can, connections that were opened on the way are *outdated*.
     """
 
     def __init__(self, connect: Callable[[], Any]) -> None:
@@ -36,21 +39,30 @@ class Detour:
         self._lock = threading.Lock()
         self._search = BackgroundTask("fly_orm search for a replica", self._look)
         self._replicas: frozenset[object] = frozenset()
+        """Where the replicas listen that were reached before."""
         self._since: float | None = None
-        self._logged = False
-        self._quiet_until = self._look_at = now()
-        self._returns = 0
+        self._ended = self._quiet_until = self._look_at = now()
+        self._interval = RETRY_INTERVAL
+        self._loud = self._warned = self._misses_replica = False
+        self._number = 0
 
-    def primary_reached(self, connection: Any, instance: Instance | None, database: str, region: str) -> int | None:
-        """The number of the detour that a new connection is part of; None if it is not part of any."""
+    def primary_reached(self, connection: Any, instance: Instance | None, database: str, region: str) -> int:
+        """The number of the detour that a new connection is part of.
+
+        It is logged if a second host of the connection string has answered, or a replica was reached before. Otherwise
+        the region may have no replica.
+        """
         replicas, second = self._replicas, is_second_choice(connection)
-        if not (second or (replicas and _place(instance) not in replicas)):
-            return None
+        misses_replica = second or bool(replicas and _place(instance) not in replicas)
         with self._lock:
             if self._since is None:
-                self._since, self._logged = now(), second or now() >= self._quiet_until
-                self._look_at = now() + RETRY_INTERVAL
-                if self._logged:
+                self._since, self._loud, self._warned = now(), second or now() >= self._quiet_until, False
+                self._interval, self._misses_replica = RETRY_INTERVAL, False
+                self._look_at = now() + self._interval
+            if misses_replica:
+                self._interval, self._misses_replica = RETRY_INTERVAL, True
+                if self._loud and not self._warned:
+                    self._warned = True
                     log.warning(
                         "connections from region %r to %r reach the primary (%s), because the region's replica cannot "
                         "be reached; until it can be reached again, reads leave the region",
@@ -58,7 +70,7 @@ class Detour:
                         database,
                         instance,
                     )
-            return self._returns
+            return self._number
 
     def replica_reached(self, instance: Instance | None) -> None:
         """Note that a connection has reached a replica, which ends a detour."""
@@ -68,24 +80,37 @@ class Detour:
         with self._lock:
             self._replicas |= {place}
             if self._since is not None:
-                if self._logged:
-                    log.info(
-                        "this region's replica (%s) can be reached again, after %.1f s", instance, now() - self._since
-                    )
+                if self._loud:
+                    seconds = now() - self._since
+                    log.info("this region's replica (%s) can be reached again, after %.1f s", instance, seconds)
                     self._quiet_until = now() + QUIET_SECONDS
-                self._since = None
-                self._returns += 1
+                self._since, self._warned = None, False
+                self._ended = now()
+                self._number += 1
 
     def is_over(self, number: int | None) -> bool:
         """Whether a detour has ended, so that its connections should be replaced. If not, looks soon whether it has."""
         if number is None:
             return False
-        if number != self._returns:
+        if number != self._number:
             return True
         if now() >= self._look_at:
-            self._look_at = now() + RETRY_INTERVAL
+            with self._lock:
+                self._look_at = now() + self._interval
+                if not self._misses_replica:
+                    self._interval = min(2 * self._interval, LONGEST_INTERVAL)
             self._search.start()
         return False
+
+    def used(self, number: int | None) -> None:
+        """Note that a statement runs over a connection that is part of a detour."""
+        if self.is_over(number) and not self._warned and now() >= self._ended + PATIENCE:
+            self._warned = True
+            log.warning(
+                "a connection still leads to the primary, although this region's replica could be reached again %.0f s "
+                "ago; close connections after use, or let a pool lend them, so that they can be replaced",
+                now() - self._ended,
+            )
 
     def _look(self) -> None:
         try:
@@ -96,7 +121,7 @@ class Detour:
             if is_replica(connection):
                 self.replica_reached(read_instance(connection))
         except psycopg2.Error:
-            pass
+            pass  # it was lost meanwhile
         finally:
             connection.close()
 

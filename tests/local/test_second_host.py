@@ -15,7 +15,7 @@ from pony import orm
 
 import fly_orm
 from fly_orm import Route
-from fly_orm.local import detour, replica
+from fly_orm.local import detour
 from fly_orm.lsn import LSN
 from fly_orm.position import Position
 from fly_orm.testing import Cluster
@@ -24,27 +24,10 @@ from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions, two_regions
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("_hurry", "_table")
+
 INSERT = "INSERT INTO t (name) VALUES ('x')"
 CLASSES = [peewee.PostgresqlDatabase, PooledPostgresqlDatabase]
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detour, "RETRY_INTERVAL", 0.05)
-    monkeypatch.setattr(replica, "PRIMARY_INTERVAL", 0.05)
-
-
-@pytest.fixture
-def incidents(caplog: pytest.LogCaptureFixture) -> Any:
-    """The levels of what was logged about a replica that cannot be reached, or can be again."""
-    caplog.set_level(logging.INFO, "fly_orm")
-    return lambda: [record.levelname for record in caplog.records if "be reached again" in record.message]
-
-
-@pytest.fixture(autouse=True)
-def _table(regions: TwoRegions) -> None:
-    regions.query("CREATE TABLE t (id serial PRIMARY KEY, name text)")
-    regions.cluster.wait_for_replica()
 
 
 @pytest.fixture(autouse=True)
@@ -169,13 +152,11 @@ def test_a_pool_replaces_all_of_its_connections(regions: TwoRegions) -> None:
     other.join()
     regions.cluster.replica.start()
     until(lambda: is_read_locally(db))
-    before = db._fly_orm.local.detour._returns
     other = threading.Thread(target=work)
     other.start()
     work()
     other.join()
     assert [connection.instance.port for _, _, connection in db._connections] == [str(regions.cluster.replica.port)] * 2
-    assert before == 1
 
 
 def test_pony_goes_on_and_comes_back(regions: TwoRegions, incidents: Any) -> None:
@@ -289,6 +270,34 @@ def test_a_token_covers_what_was_written_there(regions: TwoRegions, session: Any
             fly_orm.resume(told)
             assert count(db) == 3
     direct.close()
+
+
+def test_a_connection_that_is_kept_for_good_is_warned_of_once(
+    regions: TwoRegions, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detour, "PATIENCE", 0.2)
+    caplog.set_level(logging.INFO, "fly_orm")
+    db = in_lax(regions)
+    regions.cluster.replica.stop()
+    count(db)
+    regions.cluster.replica.start()
+    until(lambda: (count(db), "still leads to the primary" in caplog.text)[1])
+    count(db)
+    assert caplog.text.count("still leads to the primary") == caplog.text.count("can be reached again, after") == 1
+    assert served() is Route.PRIMARY
+
+
+def test_the_check_of_a_pool_is_not_a_read_of_the_session(regions: TwoRegions) -> None:
+    db = regions.lax(PooledPostgresqlDatabase, options={"replication_timeout": 0.1})
+    with regions.cluster.replay_paused():
+        db.connect()
+        db.execute_sql(INSERT)
+        wrote = fly_orm.why()
+        db.close()
+        before = regions.wan.round_trips
+        db.connect()
+        assert regions.wan.round_trips == before
+        assert fly_orm.why() is wrote
 
 
 @pytest.mark.slow
