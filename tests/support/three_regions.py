@@ -92,10 +92,7 @@ class ThreeRegions:
 
     def follow(self, name: str, leader: str) -> None:
         """Let the server of a region follow that of another one from now on; it runs afterwards."""
-        server = self.servers[name]
-        server.stop()
-        Cluster._follow(server, self.servers[leader])
-        server.start()
+        self.cluster.follow(self.servers[name], self.servers[leader])
 
     def stored(self) -> list[str]:
         """The names of the items on the primary, sorted."""
