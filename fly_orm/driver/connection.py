@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..errors import ConfigurationError, NotSupported
+from ..errors import ConfigurationError, NotPrimary, NotSupported
 from ..local.instance import Instance, read_instance
 from ..position import Position
 from ..postgres.recovery import is_replica
@@ -249,12 +249,12 @@ class RoutingConnection(ImplicitTransactions):
     def _may_write(self) -> bool:
         """Whether the server, which is not in recovery, is the primary; otherwise this becomes an unchecked connection.
 
-        ConfigurationError if it certainly is another server. The connection is closed then.
+        ConfigurationError or NotPrimary if it certainly is another server. The connection is closed then.
         """
         try:
             if self.router.primary_check.allows(self):
                 return True
-        except ConfigurationError as error:
+        except (ConfigurationError, NotPrimary) as error:
             ext.connection.close(self)
             raise self.router.driver_error(error) from None
         self.__class__ = self.unchecked_class

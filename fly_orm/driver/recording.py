@@ -7,10 +7,12 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
+from ..errors import FlyOrmError
 from ..local.instance import read_instance
 from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
+from .implicit_transactions import set_c_autocommit
 from .mixing import mix
 from .text import text_of
 
@@ -50,6 +52,7 @@ class RecordingCursor(ext.cursor):
 
     def _recorded(self, query: Any) -> AbstractContextManager[None]:
         connection, session = self.connection, current()
+        connection.check_current()
         session.note_primary(connection.database, connection.router.primary_source)
         if connection.served is not None:
             observe(session, connection.served)
@@ -95,6 +98,8 @@ class RecordingConnection(ext.connection):
     """The database's name on the nodes."""
     detour: int | None = None
     """The detour that the connection is part of, in a secondary region; see :class:`fly_orm.local.detour.Detour`."""
+    fence_version = 0
+    """The version of the fence by which the server was last found to be current."""
     served: Served | None = None
     """What :func:`fly_orm.why` shows of its statements; None in the primary region."""
 
@@ -107,6 +112,22 @@ class RecordingConnection(ext.connection):
             server = None if instance is None else str(instance)
             self.served = Served(route=Route.PRIMARY, why="the connection leads to the primary itself", server=server)
             self.detour = router.local.detour.primary_reached(self, instance, self.database, topology.region)
+
+    def check_current(self) -> None:
+        """Raise NotPrimary if the server was superseded, by what this process has seen. An open transaction goes on."""
+        version = self.router.fence.version
+        if version == self.fence_version or self.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+            return
+        autocommit = self.autocommit
+        set_c_autocommit(self, True)
+        try:
+            self.router.primary_check.allows(self)
+        except FlyOrmError as error:
+            raise self.router.driver_error(error) from None
+        finally:
+            if not self.closed:
+                set_c_autocommit(self, autocommit)
+        self.fence_version = version
 
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None

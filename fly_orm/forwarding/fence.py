@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import NamedTuple
 
+from ..concurrency.forks import abandon_in_children
 from ..position import History
 
 log = logging.getLogger("fly_orm")
@@ -27,11 +28,14 @@ class Fence:
     """
 
     def __init__(self) -> None:
+        self.version = 0
+        """Changes whenever a newer timeline is seen."""
         self._lock = threading.Lock()
         self._newest: dict[str, dict[int, _Sighting]] = {}
         self._met: dict[tuple[str, int], int] = {}
         """By database and system, the newest timeline of a primary that has executed a request of this process."""
         self._reported: set[tuple[str, History, str]] = set()
+        abandon_in_children(self)
 
     def newest(self, database: str) -> list[History]:
         """The newest timeline of each system that the database was seen on."""
@@ -47,6 +51,7 @@ class Fence:
                 del systems[next(iter(systems))]
             if self._known(database, history).timeline < history.timeline:
                 systems[history.system] = _Sighting(history.timeline, where)
+                self.version += 1
 
     def met(self, database: str, history: History | None, where: str) -> None:
         """Note the timeline of a primary, and report it if it is not the newest one; None if it is not known."""
@@ -66,6 +71,11 @@ class Fence:
     def has_met_older(self, database: str, history: History) -> bool:
         """Whether a primary on an older timeline of the system has executed a request of this process."""
         return 0 < self._met.get((database, history.system), 0) < history.timeline
+
+    def abandon(self) -> None:
+        """Keep what is known in a forked process, with a lock of its own."""
+        self._lock = threading.Lock()
+        abandon_in_children(self)
 
     def _known(self, database: str, history: History) -> _Sighting:
         return self._newest.get(database, {}).get(history.system, _Sighting(0, ""))

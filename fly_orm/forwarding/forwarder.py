@@ -31,14 +31,14 @@ RETRY_MIN_TIME = 0.5
 class Forwarder:
     """Sends the requests of one process to where the primary is, and calls of functions to any region. Thread-safe."""
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
+    def __init__(self, settings: Settings, transport: Transport, fence: Fence) -> None:
         self._settings = settings
         self._topology = settings.topology
         self.primary = PrimaryRegion(settings.topology.primary_region or settings.topology.region)
         """The region whose nodes have the primary."""
         self.directory = Directory(settings, transport)
         """The nodes of each region, and the channels to them."""
-        self.fence = Fence()
+        self.fence = fence
         """The newest timelines that this process has seen."""
 
     def open_lease(

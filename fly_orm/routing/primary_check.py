@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..deadline import Deadline, now
-from ..errors import ConfigurationError, FlyOrmError
+from ..errors import ConfigurationError, FlyOrmError, NotPrimary
+from ..forwarding.fence import Fence
 from ..forwarding.forwarder import Forwarder
 from ..local.describing import describe
 from ..local.instance import ask_instance
@@ -36,12 +37,18 @@ class PrimaryCheck:
     A secondary region's server should be a replica. One that takes writes may be the primary itself, or a replica that
     was promoted. It may also be the wrong one: a restored copy, a logical subscriber, the server of another
     environment. What is written there would be missing everywhere else. So it is compared with the servers of the
-    nodes, once for each run of the server. In the primary region, and without one, nothing is checked.
+    nodes, once for each run of the server.
+
+    In the primary region a server is the primary because the settings say so. But it may have been superseded by a
+    failover, if this process has seen a newer timeline: by a token, for instance.
     """
 
-    def __init__(self, name: Callable[[], str], topology: Topology, forwarder: Callable[[], Forwarder]) -> None:
+    def __init__(
+        self, name: Callable[[], str], topology: Topology, fence: Fence, forwarder: Callable[[], Forwarder]
+    ) -> None:
         self._name = name
         self._topology = topology
+        self._fence = fence
         self._forwarder = forwarder
         self._lock = threading.Lock()
         self._found: dict[str, _Found] = {}
@@ -54,16 +61,17 @@ class PrimaryCheck:
     def allows(self, connection: Any) -> bool:
         """Whether the server that a connection in autocommit has reached may be written; False if nobody can tell.
 
-        ConfigurationError if it is the wrong one.
+        ConfigurationError if it is the wrong one; in the primary region, NotPrimary if it was superseded.
         """
-        if self._topology.is_primary:
+        if self._topology.is_primary and not self._fence.newest(self._name()):
             return True
         instance = ask_instance(connection)
         own = self._known.get(instance.run) or describe(connection, instance)
         with self._lock:
             found = self._look_up(own)
-        if not found.verdict.may_write and found.verdict is not Verdict.UNDECIDED:
-            raise ConfigurationError(self._describe(own, found))
+        if found.verdict.is_wrong:
+            error = NotPrimary if self._topology.is_primary else ConfigurationError
+            raise error(self._describe(own, found))
         return found.verdict.may_write
 
     def confirms(self, run: str) -> bool:
@@ -72,12 +80,15 @@ class PrimaryCheck:
         return self._topology.is_primary or (found is not None and found.verdict.may_write)
 
     def _look_up(self, own: Described) -> _Found:
-        fence, name = self._forwarder().fence, self._name()
-        if own.history is not None and (newer := fence.newer(name, own.history)) is not None:
+        name, known = self._name(), self._found.get(own.run)
+        if own.history is not None and (newer := self._fence.newer(name, own.history)) is not None:
+            self._fence.met(name, own.history, f"at {own.address}, the server of region {self._topology.region!r}")
             found = _Found(Verdict.SUPERSEDED, newer)
-        elif (known := self._found.get(own.run)) is not None:
+        elif known is not None:
             return known
-        elif own.history is not None and fence.has_met_older(name, own.history):
+        elif self._topology.is_primary:
+            found = _Found(Verdict.CONFIGURED, "")
+        elif own.history is not None and self._fence.has_met_older(name, own.history):
             found = _Found(Verdict.PROMOTED, "the primary that this process wrote to before")
         elif now() < self._ask_at:
             return _Found(Verdict.UNDECIDED, self._undecided)
@@ -108,7 +119,7 @@ class PrimaryCheck:
         else:
             news = self._found.get(own.run) != found
             self._found[own.run], self._known[own.run], self._undecided = found, own, ""
-        if news:
+        if news and found.verdict in _MESSAGES:
             log.warning("%s", self._describe(own, found))
 
     def _describe(self, own: Described, found: _Found) -> str:
@@ -144,7 +155,8 @@ _MESSAGES = {
         "{other}" + _WRONG
     ),
     Verdict.SUPERSEDED: (
-        "{server} was the primary before a failover, on {history}, and is older than {other}" + _WRONG
+        "{server} was the primary before a failover: it is on {history}, and older than {other}; nothing was executed. "
+        "Stop it, or let it rejoin as a replica"
     ),
     Verdict.UNDECIDED: (
         "{server} is not a replica, and no node can tell whether it is the primary: {other}. Until one can, only reads "

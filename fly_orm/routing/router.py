@@ -9,6 +9,7 @@ from ..classify import Classifier
 from ..concurrency.forks import abandon_in_children
 from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
+from ..forwarding.fence import Fence
 from ..forwarding.forwarder import Forwarder
 from ..local.instance import THE_PRIMARY
 from ..local.server import LocalServer
@@ -63,6 +64,11 @@ class Router:
         """Sends statements to the primary region."""
         return self._options.runtime.forwarder
 
+    @property
+    def fence(self) -> Fence:
+        """The newest timelines that this process has seen."""
+        return self._options.runtime.fence
+
     def deadline(self) -> Deadline:
         """When a request to the primary region that begins now has to be answered."""
         deadline, invocation = Deadline.after(self.settings.rpc_timeout), current_invocation()
@@ -89,7 +95,7 @@ class Router:
 
         ``connection`` is the routing connection that it comes from.
         """
-        fence, seen = self.forwarder.fence, current().watermarks.known(self.name)
+        fence, seen = self.fence, current().watermarks.known(self.name)
         if seen is not None:
             fence.saw(self.name, seen.history, "by another process, whose session or token this one continues")
         if connection is not None and connection.instance is not None:
@@ -99,7 +105,7 @@ class Router:
 
     def note_primary(self, position: Position, node: Node) -> None:
         """Note the timeline of a primary that has executed a request."""
-        self.forwarder.fence.met(self.name, position.history, f"at the primary of {node}")
+        self.fence.met(self.name, position.history, f"at the primary of {node}")
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as an instance of its own class, of the driver's, and of the ORM's, so that callers catch it."""
@@ -127,7 +133,7 @@ class Router:
         abandon_in_children(self)
 
     def _primary_check(self) -> PrimaryCheck:
-        return PrimaryCheck(lambda: self.name, self.settings.topology, lambda: self.forwarder)
+        return PrimaryCheck(lambda: self.name, self.settings.topology, self.fence, lambda: self.forwarder)
 
     def _local(self) -> LocalServer:
         return LocalServer(self.settings.waiter, self.connect)

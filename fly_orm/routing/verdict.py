@@ -8,8 +8,9 @@ from ..protocol.messages import Described
 
 
 class Verdict(enum.Enum):
-    """What a server of a secondary region, which is not in recovery, turns out to be."""
+    """What a server that is not in recovery turns out to be."""
 
+    CONFIGURED = "the primary, since the settings say so"
     THE_PRIMARY = "the primary that nodes write to"
     PROMOTED = "a replica of that primary that was promoted"
     UNCHECKED = "a primary in a system without nodes, where there is nothing to compare it with"
@@ -21,7 +22,12 @@ class Verdict(enum.Enum):
     @property
     def may_write(self) -> bool:
         """Whether the server may be written."""
-        return self in (Verdict.THE_PRIMARY, Verdict.PROMOTED, Verdict.UNCHECKED)
+        return not self.is_wrong and self is not Verdict.UNDECIDED
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether what is written to the server would be missing everywhere else."""
+        return self in (Verdict.OTHER_SYSTEM, Verdict.COPY, Verdict.SUPERSEDED)
 
 
 def judge(own: Described, other: Described, *, same_region: bool) -> Verdict:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..concurrency.forks import abandon_in_children
+from ..forwarding.fence import Fence
 from ..forwarding.forwarder import Forwarder
 from ..registry import make_transport
 from ..settings import Settings
@@ -22,6 +23,8 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.fence = Fence()
+        """The newest timelines that were seen with these settings."""
         self._lock = threading.Lock()
         self._forwarder: Forwarder | None = None
         abandon_in_children(self)
@@ -31,7 +34,9 @@ class Runtime:
         """The forwarder; each process makes its own."""
         with self._lock:
             if self._forwarder is None:
-                self._forwarder = Forwarder(self.settings, make_transport(self.settings.transport, self.settings))
+                self._forwarder = Forwarder(
+                    self.settings, make_transport(self.settings.transport, self.settings), self.fence
+                )
             return self._forwarder
 
     def close(self) -> None:

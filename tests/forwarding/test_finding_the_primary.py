@@ -13,6 +13,7 @@ from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.forwarding import primary_region
 from fly_orm.forwarding.channels import AllInUse
+from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import soon
@@ -65,7 +66,7 @@ def make(monkeypatch):
             if isinstance(nodes, str):
                 nodes = StaticDiscovery(Settings(nodes=parse_nodes(nodes)))
             monkeypatch.setattr("fly_orm.forwarding.directory.make_discovery", lambda name, settings: nodes)
-            forwarder = Forwarder(settings(region), Refusing())
+            forwarder = Forwarder(settings(region), Refusing(), Fence())
             undo.callback(forwarder.close)
             return World(forwarder)
 

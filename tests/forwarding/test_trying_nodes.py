@@ -10,6 +10,7 @@ from fly_orm import AuthenticationFailed, ConfigurationError, NotDelivered, NotP
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.forwarding.channels import AllInUse, OldChannelLost
+from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import soon
@@ -27,7 +28,7 @@ def forwarding(monkeypatch):
 
         def make(discovery):
             monkeypatch.setattr("fly_orm.forwarding.directory.make_discovery", lambda name, settings: discovery)
-            made = Forwarder(settings("lax"), Refusing())
+            made = Forwarder(settings("lax"), Refusing(), Fence())
             undo.callback(made.close)
             return made
 

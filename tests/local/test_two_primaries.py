@@ -120,7 +120,7 @@ class TestASessionThatContinuesFromTheNewTimeline:
         db = split.in_ams(split.old)
         with session():
             resume(told)
-            with pytest.raises(NotPrimary, match="has seen timeline 2"):
+            with pytest.raises(NotPrimary, match=r"on timeline 1.*timeline 2"):
                 insert(db)
 
 
@@ -171,3 +171,46 @@ def _write(db, how):
         case "read":
             with fly_orm.primary():
                 db.execute_sql("SELECT * FROM item")
+
+
+class TestAProcessOnTheOldPrimary:
+    """A process of syd uses its server directly, and no node can decline for it."""
+
+    @pytest.fixture
+    def told(self, split):
+        """The token of a session that has written to the new primary."""
+        with session():
+            insert(split.in_ams(split.new))
+            return token()
+
+    def test_writes_nothing_more_once_a_token_tells_it_of_the_new_one(self, split, told, caplog):
+        db = split.wrapped(split.cluster.primary, "syd")
+        insert(db)
+        with session():
+            resume(told)
+            with pytest.raises(NotPrimary, match="was the primary before a failover"):
+                insert(db)
+        db.close()
+        with pytest.raises(NotPrimary, match="was the primary before a failover"):
+            insert(db)
+        assert split.written(split.cluster.primary) == 1
+        (error,) = errors(caplog)
+        assert "timeline 2 was seen by the session that issued a token, and the older timeline 1 at" in error
+
+    def test_finishes_the_transaction_that_is_open(self, split, told):
+        db = split.wrapped(split.cluster.primary, "syd")
+        with db.atomic():
+            insert(db)
+            resume(told)
+            insert(db)
+        assert split.written(split.cluster.primary) == 2
+
+    def test_goes_on_if_the_token_tells_of_nothing_newer(self, split):
+        with session():
+            insert(split.in_ams(split.old))
+            told = token()
+        db = split.wrapped(split.cluster.primary, "syd")
+        db.execute_sql("SELECT 1")
+        resume(told)
+        insert(db)
+        assert split.written(split.cluster.primary) == 2

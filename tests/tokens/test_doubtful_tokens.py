@@ -88,7 +88,7 @@ class TestATokenThatDoesNotCompare:
         with session():
             resume(made(table.name, Position(LSN(8192), here, 2)))
             for _ in range(3):
-                with pytest.raises(NotPrimary, match="is on timeline 1, but its caller has seen timeline 2"):
+                with pytest.raises(NotPrimary, match=r"on timeline 1.*timeline 2"):
                     names(patient)
 
     def test_as_it_is_of_a_database_that_is_not_here_is_passed_on(self, table, patient, here):
