@@ -6,6 +6,7 @@ A real subclass, since ``register_type``, ``as_string``, ``quote_ident`` and oth
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..errors import ConfigurationError, NotPrimary, NotSupported
 from ..local.instance import Instance, read_instance
+from ..local.pooled import on_server_that_shows
 from ..position import Position
 from ..postgres.recovery import is_replica
 from ..routing.decide import Action, Decision, State, decide
@@ -33,7 +35,7 @@ from .transaction_mode import TransactionMode
 
 log = logging.getLogger("fly_orm")
 
-_LOCAL = frozenset({Action.READ_HERE, Action.HERE, Action.BEGIN_HERE})
+_LOCAL = frozenset({Action.READ_HERE, Action.READ_IF_SHOWN, Action.HERE, Action.BEGIN_HERE})
 _ROUTING_CURSOR = cursor_classes(ext.cursor).local
 
 
@@ -71,7 +73,7 @@ class RoutingConnection(ImplicitTransactions):
         self.router.local.at_primary = False
         self.database = self.router.name
         self._may_write_here = False
-        self._note_server(read_instance(self) if routes else None)
+        self._note_server(self.instance if routes else None)
         if routes:
             self.router.local.detour.replica_reached(self.instance)
         self.remote = RemoteConnection(self, self.router)
@@ -130,6 +132,11 @@ class RoutingConnection(ImplicitTransactions):
             raise self.router.driver_error(NotSupported(UNSUPPORTED[statement.kind]))
         self._record(statement, decision)
         return replace(decision, waited=waited.seconds) if waited.seconds else decision
+
+    def on_server_that_shows_pin(self) -> AbstractContextManager[bool]:
+        """A block in a transaction on a server that shows the session's pin; False if there is none."""
+        position = self._position_to_check
+        return nullcontext(False) if position is None else on_server_that_shows(self, position)
 
     def why_ask_primary(self, error: psycopg2.Error) -> str:
         """Why to repeat a read on the primary after the replica's error; raises the error if it is the answer."""
@@ -236,8 +243,11 @@ class RoutingConnection(ImplicitTransactions):
     # State
 
     def _routes(self) -> bool:
-        """Whether statements are routed; on a primary they are not."""
-        return is_replica(self)
+        """Find out which server this is, and whether statements are routed; on a primary they are not."""
+        if self.router.settings.topology.is_primary and not is_replica(self):
+            return False
+        self.instance = read_instance(self)
+        return is_replica(self, pooled=self.instance is None)
 
     def _is_checked(self) -> bool:
         """Whether statements may run on the promoted server; otherwise this becomes an unchecked connection."""
@@ -273,8 +283,16 @@ class RoutingConnection(ImplicitTransactions):
 
     @property
     def promoted(self) -> bool:
-        """Whether the local server has been promoted since the connection was opened."""
-        return self.get_parameter_status("in_hot_standby") == "off"
+        """Whether the local server has been promoted since the connection was opened.
+
+        A pooler reports what some server was at some time, and the next statement may reach another one. Behind it,
+        statements go on being routed: the nodes know where the primary is.
+        """
+        return self.get_parameter_status("in_hot_standby") == "off" and self.instance is not None
+
+    @property
+    def _position_to_check(self) -> Position | None:
+        return self.router.freshness.position_to_check(current(), self)
 
     def _state(self) -> State:
         transaction = self.remote.transaction
@@ -286,6 +304,7 @@ class RoutingConnection(ImplicitTransactions):
             primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
             pinned=self.router.freshness.is_pinned(current(), self),
+            pooled=self._position_to_check is not None,
         )
 
     def _catch_up(self, statement: Statement) -> Waited:

@@ -6,6 +6,7 @@ A cursor changes its class between the two, so that psycopg2's C code fetches th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from psycopg2 import sql as composable
 from ..classify import SETTING_CHANGES, Kind, Statement
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
-from ..routing.decide import Action, Decision
+from ..routing.decide import PINNED, Action, Decision
 from ..routing.remote_connection import Forwarded, RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..sessions.context import current
@@ -163,7 +164,7 @@ class RoutingCursor(ext.cursor):
     def _decide(self, query: Any) -> tuple[Statement, Decision]:
         self._check_open()
         statement = self.connection.statement(query, self)
-        return statement, self.connection.route(statement)
+        return statement, _unchecked(self.connection.route(statement))
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
@@ -176,12 +177,11 @@ class RoutingCursor(ext.cursor):
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.route(statement)
+        if self.name is not None:
+            decision = _unchecked(decision)
         action = decision.action
-        if action is Action.READ_HERE:
-            try:
-                return self._run_here(decision, "execute", query, vars_)
-            except psycopg2.Error as error:
-                return self._read_there(error, query, vars_, statement, waited=decision.waited)
+        if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:
+            return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
             self._run_here(decision, "execute", query, vars_)
             if statement.kind in _SETTLING:
@@ -196,6 +196,16 @@ class RoutingCursor(ext.cursor):
         if action is Action.FORWARD:
             return self._run_there(sql, statement, decision.why, waited=decision.waited)
         return self._show(self._on_primary(sql, lambda remote: _act(remote, action, sql, statement, decision.why)), sql)
+
+    def _read(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> None:
+        checks = decision.action is Action.READ_IF_SHOWN
+        try:
+            with self.connection.on_server_that_shows_pin() if checks else nullcontext(True) as shown:
+                if shown:
+                    return self._run_here(decision, "execute", query, vars_)
+        except psycopg2.Error as error:
+            return self._read_there(error, query, vars_, statement, waited=decision.waited)
+        return self._run_there(self._bind(query, vars_), statement, PINNED, waited=decision.waited)
 
     def _run_there(
         self, sql: bytes, statement: Statement, why: str, *, wrote: bool = False, waited: float = 0.0
@@ -272,6 +282,13 @@ class RoutingCursor(ext.cursor):
             return query
         bound: bytes = self.mogrify(query, vars_)
         return bound
+
+
+def _unchecked(decision: Decision) -> Decision:
+    """The decision for a read that cannot share a transaction with the question whether its server shows enough."""
+    if decision.action is not Action.READ_IF_SHOWN:
+        return decision
+    return replace(decision, action=Action.FORWARD, why=PINNED)
 
 
 def _act(remote: RemoteConnection, action: Action, sql: bytes, statement: Statement, why: str) -> Forwarded:

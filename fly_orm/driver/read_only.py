@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
+from ..local.instance import read_instance
 from ..routing.decide import Decision
 from .connection import RoutingConnection
 
@@ -20,7 +21,7 @@ class ReadOnlyConnection(RoutingConnection):
     A statement may switch that off for later transactions. The server reports it with the reply (Postgres manual,
     PQparameterStatus), and it is switched on again before the next statement. A startup option would not do: it
     replaces those in PGOPTIONS or a service file, and poolers such as PgBouncer may refuse it. Connecting through a
-    pooler that hides the setting raises NotSupported.
+    pooler raises NotSupported, since another Postgres session may serve the next statement.
     """
 
     unprotected = (
@@ -43,7 +44,8 @@ class ReadOnlyConnection(RoutingConnection):
         return decision
 
     def _routes(self) -> bool:
-        if self.get_parameter_status(_READ_ONLY) is None:
+        self.instance = read_instance(self)
+        if self.get_parameter_status(_READ_ONLY) is None or self.instance is None:
             ext.connection.close(self)
             self._refuse(self.unprotected.format(setting=_READ_ONLY))
         self._make_read_only()

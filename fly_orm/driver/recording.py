@@ -8,7 +8,7 @@ from typing import Any
 from psycopg2 import extensions as ext
 
 from ..errors import FlyOrmError
-from ..local.instance import read_instance
+from ..local.instance import Instance
 from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
@@ -96,6 +96,8 @@ class RecordingConnection(ext.connection):
     """Whether commits may not wait for their WAL: ``synchronous_commit`` was set, and may still be."""
     database: str
     """The database's name on the nodes."""
+    instance: Instance | None
+    """The server that it has reached; None behind a pooler. Not known in the primary region."""
     detour: int | None = None
     """The detour that the connection is part of, in a secondary region; see :class:`fly_orm.local.detour.Detour`."""
     fence_version = 0
@@ -108,7 +110,7 @@ class RecordingConnection(ext.connection):
         router, topology = self.router, self.router.settings.topology
         self.database = router.name
         if not topology.is_primary:
-            instance = read_instance(self)
+            instance = self.instance
             server = None if instance is None else str(instance)
             self.served = Served(route=Route.PRIMARY, why="the connection leads to the primary itself", server=server)
             self.detour = router.local.detour.primary_reached(self, instance, self.database, topology.region)

@@ -38,6 +38,7 @@ _LAG = """
     SELECT pg_last_wal_replay_lsn()::text,
         extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8"""
 _REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END"
+_REPLAYED_AND_HISTORY = f"SELECT * FROM ({_REPLAYED}) AS replayed, ({_HISTORY}) AS history"  # noqa: S608  # constants
 
 
 def read_history(connection: Any, server: Progress) -> None:
@@ -68,6 +69,16 @@ def read_lag(connection: Any, wanted: LSN) -> Lag | None:
         return None
     # The two servers' clocks can differ.
     return Lag(max(0, wanted - LSN.parse(replayed)), None if seconds is None else max(0.0, seconds))
+
+
+def shows(connection: Any, position: Position, *, after: str = "") -> bool:
+    """Whether a replica shows a position; the commands ``after`` which it is asked are part of the same string."""
+    with text_cursor(connection) as cursor:
+        cursor.execute(after + (_REPLAYED_AND_HISTORY if position.system else _REPLAYED))
+        replayed, *history = cursor.fetchone()
+    server = Progress(None)
+    server.history = History(*map(int, history)) if history else None
+    return replayed is not None and LSN.parse(replayed) >= position.lsn and server.includes(position)
 
 
 def poll(connection: Any, server: Progress, position: Position, deadline: Deadline, timer: Timer) -> None:

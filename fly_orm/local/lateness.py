@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..deadline import now
 from ..position import Position, later
+from .repetition import Repetition
 
 log = logging.getLogger("fly_orm")
 
@@ -55,8 +56,9 @@ class Lateness:
     """
 
     def __init__(self, server: object) -> None:
-        """``server`` is what the log calls the server, if there is a name for it."""
+        """``server`` is what the log calls the server; None for one behind a pooler, which may be another each time."""
         self._name = "this region's replica" if server is None else f"this region's replica ({server})"
+        self._repetition = Repetition() if server is None else None
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._since: float | None = None
@@ -79,6 +81,8 @@ class Lateness:
             if self._since is not None:
                 return
             self._since, self._target = now(), Wanted(position, now())
+            if self._repetition is not None:
+                self._repetition.begin(timeout)
         log.warning(
             "%s is late: %s%s; until it has caught up, nobody waits for it, and what it lacks is read on the primary",
             self._name,
@@ -114,6 +118,11 @@ class Lateness:
         self._target = None
         return self._timeout is None or now() - target.at <= self._timeout
 
+    @property
+    def may_end(self) -> bool:
+        """Whether the incident may be over, rather than begin again with the answer of another server."""
+        return self._repetition is None or self._repetition.may_end
+
     def unanswered(self) -> None:
         """Note that the server did not answer a look."""
         self._retry_at = now() + RETRY_INTERVAL
@@ -136,6 +145,8 @@ class Lateness:
                 return None
             ended = _Late(now() - self._since, self._newest)
             self._since = self._newest = self._target = None
+            if self._repetition is not None:
+                self._repetition.end()
             return ended
 
 

@@ -176,7 +176,8 @@ class LocalReplica:
             try:
                 target = lateness.target(before or position)
                 if _shows(wait, target.position):
-                    if lateness.reached(target) or (before is not None and _shows(wait, before)):
+                    caught_up = lateness.reached(target) or (before is not None and _shows(wait, before))
+                    if caught_up and lateness.may_end:
                         lateness.end(self._measure(server))
                         return False
                 elif later(target.position, position) == position:

@@ -17,5 +17,5 @@ def is_replica(connection: Any, *, pooled: bool = False) -> bool:
     if reported is not None:
         return bool(reported == "on")
     with text_cursor(connection) as cursor:
-        cursor.execute("SELECT pg_is_in_recovery()")
-        return bool(cursor.fetchone()[0])
+        cursor.execute("SELECT pg_is_in_recovery()::text")
+        return bool(cursor.fetchone()[0] == "true")

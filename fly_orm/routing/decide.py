@@ -12,6 +12,7 @@ class Action(enum.Enum):
     """What the connection does with a statement."""
 
     READ_HERE = "run on the replica, and on the primary if the replica refuses it"
+    READ_IF_SHOWN = "ask a replica in the same transaction whether it shows enough, and run on it or on the primary"
     HERE = "run on the local server, and take its answer"
     FORWARD = "run on the primary"
     BEGIN_HERE = "begin a transaction on the replica"
@@ -41,6 +42,8 @@ class State:
     """The connection has session settings that no replica accepts."""
     pinned: bool = False
     """Reads have to run on the primary: the replica has not replayed enough, or the caller asked for it."""
+    pooled: bool = False
+    """That is, unless the server that a pooler chooses for the read turns out to have replayed enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,7 @@ _SAME_ANYWHERE = frozenset({Kind.COMMIT, Kind.ROLLBACK, Kind.SET_LOCAL, Kind.UNL
 
 #: They decide how statements are quoted here, and read on the primary.
 _QUOTING = frozenset({"client_encoding", "standard_conforming_strings"})
+PINNED = "the session's reads are pinned to the primary"
 _PRIMARY_SETTINGS = "the connection has session settings that no replica accepts"
 
 
@@ -96,9 +100,11 @@ def _outside(statement: Statement, state: State) -> Decision:
     kind = statement.kind
     stays = "the connection has state on the primary" if state.primary_has_state else None
     reads = kind is Kind.READ or statement.read_only
-    pinned = stays or ("the session's reads are pinned to the primary" if state.pinned and reads else None)
+    pinned = stays or (PINNED if state.pinned and reads else None)
     if kind is Kind.READ and statement.shows_setting and state.primary_settings:
         return Decision(action=Action.FORWARD, why=_PRIMARY_SETTINGS)
+    if kind is Kind.READ and pinned == PINNED and state.pooled:
+        return Decision(action=Action.READ_IF_SHOWN, why=statement.why)
     if kind is Kind.READ:
         return Decision(action=Action.FORWARD if pinned else Action.READ_HERE, why=pinned or statement.why)
     if kind is Kind.BEGIN:

@@ -108,8 +108,9 @@ class Freshness:
         if pin.waits:
             session.pins.waited(name)
             return self._wait_now(pin, connection)
-        with suppress(ReplicationTimeout):
-            self._wait_for_replica(pin.position, Deadline.after(0), connection)
+        if connection.instance is not None:
+            with suppress(ReplicationTimeout):
+                self._wait_for_replica(pin.position, Deadline.after(0), connection)
         return _NOT_AT_ALL
 
     def _follow(self, session: Session, connection: Any) -> None:
@@ -136,6 +137,13 @@ class Freshness:
         pin = session.pins.get(self._name())
         return self.reads_on_primary or (pin is not None and pin.position is not connection.shown)
 
+    def position_to_check(self, session: Session, connection: Any) -> Position | None:
+        """What a server has to show for a pinned read behind a pooler; None if nothing keeps it from the primary."""
+        if connection.instance is not None or session.on_primary or self.reads_on_primary:
+            return None
+        pin = session.pins.get(self._name())
+        return None if pin is None or pin.position.is_unknown else pin.position
+
     # The replica
 
     def _wait_now(self, pin: Pin, connection: Any) -> Waited:
@@ -157,9 +165,8 @@ class Freshness:
 
     def _wait_for_replica(self, position: Position, deadline: Deadline, connection: Any) -> None:
         """Wait for the connection's server, and note that it shows the position."""
-        if connection is not None and connection.instance is None:
-            return  # behind a pooler, no wait says anything about the server of the next read
+        pooled = connection is not None and connection.instance is None
         with suppress(NotAReplica):  # the local server was promoted, and shows everything
-            self._replica().wait(position, deadline, connection)
-        if connection is not None:
+            self._replica().wait(position, deadline, None if pooled else connection)
+        if connection is not None and not pooled:  # the server of the next read is another one, perhaps
             connection.shown = position

@@ -46,7 +46,6 @@ class PgBouncer:
             "admin_users": USER,
             "logfile": folder / "log",
             "ignore_startup_parameters": "extra_float_digits",
-            "server_check_delay": 0,
             "server_login_retry": 0.1,
             "query_wait_timeout": 20,
             **settings,
