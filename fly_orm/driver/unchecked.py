@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..local.instance import Instance, ask_instance
+from ..sessions.served import Route, ServedHere
 from .read_only import ReadOnlyConnection
 
 
@@ -17,3 +19,14 @@ class UncheckedConnection(ReadOnlyConnection):
         "kept from being written by mistake. Nothing was executed. Start the nodes of the primary region, or connect "
         "to PostgreSQL 14 or newer without a connection pooler in between"
     )
+
+    detour: int | None = None
+    """The detour that the connection is part of; see :class:`fly_orm.local.detour.Detour`."""
+
+    def _note_server(self, instance: Instance | None) -> None:
+        super()._note_server(instance)
+        reached, local = ask_instance(self), self.router.local
+        name, region = self.router.name, self.router.settings.topology.region
+        self.detour = local.detour.primary_reached(self, reached, name, region)
+        if local.detour.misses_replica(self, reached):
+            self.served_here = ServedHere(str(reached), Route.PRIMARY)

@@ -52,11 +52,11 @@ class Detour:
         It is logged if a second host of the connection string has answered, or a replica was reached before. Otherwise
         the region may have no replica.
         """
-        replicas, second = self._replicas, is_second_choice(connection)
-        misses_replica = second or bool(replicas and _place(instance) not in replicas)
+        misses_replica = self.misses_replica(connection, instance)
         with self._lock:
             if self._since is None:
-                self._since, self._loud, self._warned = now(), second or now() >= self._quiet_until, False
+                self._loud = is_second_choice(connection) or now() >= self._quiet_until
+                self._since, self._warned = now(), False
                 self._interval, self._misses_replica = RETRY_INTERVAL, False
                 self._look_at = now() + self._interval
             if misses_replica:
@@ -71,6 +71,11 @@ class Detour:
                         instance,
                     )
             return self._number
+
+    def misses_replica(self, connection: Any, instance: Instance | None) -> bool:
+        """Whether a connection to a primary would have led to a replica if that could be reached."""
+        replicas = self._replicas
+        return is_second_choice(connection) or bool(replicas and _place(instance) not in replicas)
 
     def replica_reached(self, instance: Instance | None) -> None:
         """Note that a connection has reached a replica, which ends a detour."""

@@ -37,9 +37,10 @@ class Served:
 class ServedHere(dict[str, Served]):
     """The events of statements that one local server serves without a wait, by the reason; each is made once."""
 
-    def __init__(self, server: str | None) -> None:
+    def __init__(self, server: str | None, route: Route = Route.LOCAL) -> None:
         self._server = server
+        self._route = route
 
     def __missing__(self, why: str) -> Served:
-        event = self[why] = Served(route=Route.LOCAL, why=why, server=self._server)
+        event = self[why] = Served(route=self._route, why=why, server=self._server)
         return event

@@ -8,10 +8,11 @@ import psycopg2
 import pytest
 from playhouse.pool import PooledPostgresqlDatabase
 
+import fly_orm
 from fly_orm import Route
 from fly_orm.local import detour
 from fly_orm.local.instance import read_instance
-from tests.local.test_second_host import count, is_read_locally, served
+from tests.local.test_second_host import count, in_lax, is_read_locally, served
 from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions
 from tests.support.waiting import until
@@ -74,3 +75,19 @@ def test_a_promoted_replica_is_not_a_detour(regions: TwoRegions, incidents: Any)
     found.primary_reached(connection, instance._replace(port="1"), regions.name, "lax")
     assert incidents() == ["WARNING"]
     connection.close()
+
+
+def test_an_unchecked_connection_to_a_second_host_is_not_local_and_is_replaced(regions: TwoRegions) -> None:
+    """No node can tell that the server is the primary, so it is only read."""
+    db = in_lax(regions, PooledPostgresqlDatabase)
+    regions.serving.close()
+    regions.cluster.replica.stop()
+    assert not is_read_locally(db)
+    assert fly_orm.why().server == f"localhost:{regions.cluster.primary.port}"
+    assert fly_orm.why().node is None
+    with pytest.raises(fly_orm.NotDelivered):
+        db.execute_sql("INSERT INTO t (name) VALUES ('x')")
+    db.close()
+    regions.cluster.replica.start()
+    until(lambda: is_read_locally(db))
+    assert fly_orm.why().server == f"localhost:{regions.cluster.replica.port}"
