@@ -25,6 +25,8 @@ class StaticDiscovery:
         """Do nothing: the settings do not change."""
 
     def describe(self, region: str) -> str:
-        *others, last = sorted(self._nodes) or ["none"]
+        if not self._nodes:
+            return "FLY_ORM_NODES, which is not set"
+        *others, last = sorted(self._nodes)
         names = f"the regions {', '.join(others)} and {last}" if others else f"the region {last}"
-        return f"FLY_ORM_NODES, which names {names if self._nodes else 'no region'}"
+        return f"FLY_ORM_NODES, which names {names}"

@@ -280,6 +280,8 @@ class RoutingConnection(ImplicitTransactions):
         self.served_here = ServedHere(None if instance is None else str(instance))
         if instance is not None:
             self.router.local.replica.meet(self)
+            if self.get_parameter_status("in_hot_standby") == "on":
+                self.router.primary_check.saw_replica(instance.run)
 
     @property
     def promoted(self) -> bool:

@@ -11,6 +11,7 @@ from psycopg2 import extensions as ext
 from ..errors import FlyOrmError, NotSupported
 from ..routing.router import Router
 from .connection import RoutingConnection
+from .explaining import explain_refusals
 from .mixing import mix
 from .read_only import ReadOnlyConnection
 from .recording import RecordingConnection
@@ -34,7 +35,7 @@ def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Connector:
-    """Opens the connections of one database; they are routed if they reach a replica. Thread-safe."""
+    """Opens the connections of one database; those that reach a replica are routed. Thread-safe."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -45,7 +46,14 @@ class Connector:
 
         The class derives from the ``connection_factory`` among the parameters, if there is one. Raises NotSupported if
         that is not a class.
+
+        Where no primary region is configured, it returns what ``connect`` returns by itself, and only lets a replica
+        explain why it refuses to write.
         """
+        if self._router.settings.topology.primary_region is None:
+            connection = connect(*args, **parameters)
+            explain_refusals(connection)
+            return connection
         own = parameters.pop("connection_factory", None) or ext.connection
         try:
             return connect(*args, connection_factory=self._class(own), **parameters)

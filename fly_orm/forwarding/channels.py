@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..concurrency.pool import Pool, PoolTimeout
 from ..deadline import Deadline, now
 from ..errors import NotDelivered
+from ..protocol.messages import Welcome
 from ..topology import Node
 from ..transport import Transport
 from .background import BackgroundTask
@@ -38,8 +39,19 @@ class OldChannelLost(NotDelivered):
 class NodeChannels:
     """The channels to one node, each lent to one caller at a time. Some are opened ahead of need. Thread-safe."""
 
-    def __init__(self, transport: Transport, node: Node, *, secret: str, region: str, max_size: int) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        node: Node,
+        *,
+        secret: str,
+        region: str,
+        max_size: int,
+        on_welcome: Callable[[Node, Welcome], None] = lambda _node, _welcome: None,
+    ) -> None:
+        """``on_welcome`` is called with what the node says about itself, whenever a channel is opened."""
         self.node = node
+        self._on_welcome = on_welcome
         self._transport, self._secret, self._region = transport, secret, region
         self._pool: Pool[SealedChannel] = Pool(self._open, SealedChannel.close, max_size=max_size)
         self._warm_up = BackgroundTask("fly_orm channel opener", self._open_ready)
@@ -95,4 +107,6 @@ class NodeChannels:
 
     def _open(self, deadline: Deadline) -> SealedChannel:
         limit = deadline.within(CONNECT_TIMEOUT)
-        return open_channel(self._transport, self.node, secret=self._secret, region=self._region, deadline=limit)
+        channel = open_channel(self._transport, self.node, secret=self._secret, region=self._region, deadline=limit)
+        self._on_welcome(self.node, channel.welcome)
+        return channel

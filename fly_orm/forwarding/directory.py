@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 
 from ..deadline import Deadline
 from ..discovery import Discovery, discovery_name
@@ -17,6 +18,7 @@ from ..topology import Node
 from ..transport import Transport
 from .background import BackgroundTask
 from .channels import CONNECT_TIMEOUT, NodeChannels
+from .mismatches import Mismatches
 from .quarantine import Quarantine
 from .sealed_channel import open_channel
 
@@ -51,6 +53,7 @@ class Directory:
         self._quarantine = Quarantine(
             self._probe, self._recovered, first_interval=first_interval, longest_interval=longest_interval
         )
+        self._mismatches = Mismatches(settings.topology)
         self._lock = threading.Lock()
         self._channels: dict[Node, NodeChannels] = {}
         self._warm_up = BackgroundTask("fly_orm warm-up", self._look_up_and_warm_up)
@@ -78,11 +81,23 @@ class Directory:
             self._discovery.refresh(region, deadline)
             nodes = self.nodes(region, deadline)
         if not nodes:
+            question = self.misspelt(region, deadline)
             raise NoNode(
-                f"there is no node in region {region!r}: looked in {self.describe(region)}; run `fly-orm serve` there, "
-                f"or list its nodes, for instance FLY_ORM_NODES='{region}=ADDRESS:PORT'"
+                f"there is no node in region {region!r}: looked in {self.describe(region)}"
+                f"{f'. {question} Otherwise,' if question else ';'} run `fly-orm serve` there, or list its nodes, for "
+                f"instance FLY_ORM_NODES='{region}=ADDRESS:PORT'"
             )
         return self._in_order(nodes)
+
+    def misspelt(self, region: str, deadline: Deadline) -> str:
+        """A question, if the name of a region without nodes resembles that of one with nodes; empty otherwise."""
+        try:
+            regions = self.regions(deadline)
+        except NotDelivered:
+            return ""
+        for near in () if region in regions else get_close_matches(region, regions, n=1):
+            return f"Did you mean {near!r}, one of the regions with nodes ({', '.join(regions)})?"
+        return ""
 
     def new_candidates(self, region: str, deadline: Deadline, known: Collection[Node]) -> list[Node]:
         """Look the region up again, and return the nodes that are not among the known ones, in order."""
@@ -108,6 +123,7 @@ class Directory:
                     secret=self._settings.secret,
                     region=self._settings.topology.region,
                     max_size=MAX_CHANNELS,
+                    on_welcome=self._mismatches.check,
                 )
                 if self._closed:
                     channels.close()  # channels opened after this are closed when they are given back

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from ..deadline import Deadline
-from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
+from ..errors import FlyOrmError, NoNode, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY, Call, Cancel, Described, Done, Returned, Run
 from ..settings import Settings
 from ..topology import Node
@@ -202,18 +202,21 @@ class Forwarder:
     ) -> FlyOrmError:
         """The error for a request for the primary that no node accepted."""
         if candidates.others is not None:
-            found = causes(failures.of([*candidates.others, ""])) or "they have no nodes"
+            found = causes(failures.of([*candidates.others, ""]))
             self.primary.searched(found)
-            elsewhere = f". Nor did a node of another region: {found}"
+            elsewhere = f". Nor did a node of another region: {found}" if found else ""
         else:
             elsewhere = f". {last}" if (last := self.primary.last_search) and failures.suggest_elsewhere else ""
-        own = self._topology.region
+        own, known = self._topology.region, failures.of(candidates.known)
         if own == self.primary.configured:
             elsewhere += (
                 f". PRIMARY_REGION names {own!r}, the region of this process, but the server here is a replica: if the "
                 "primary is in another region, set PRIMARY_REGION to that"
             )
-        return self._failed(self.primary.configured, failures.of(candidates.known), deadline, action, elsewhere)
+        elif not any(isinstance(error, NoNode) for error in known):  # which asks by itself
+            question = self.directory.misspelt(self.primary.configured, deadline)
+            elsewhere += f". PRIMARY_REGION is {self.primary.configured!r}. {question}" if question else ""
+        return self._failed(self.primary.configured, known, deadline, action, elsewhere)
 
     def _failed(
         self, region: str, failures: Sequence[FlyOrmError], deadline: Deadline, action: str, elsewhere: str = ""

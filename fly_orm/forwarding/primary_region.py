@@ -63,11 +63,11 @@ class PrimaryRegion:
 
     @property
     def last_search(self) -> str:
-        """What the last search found, as a clause; empty if none has ended since a request was last accepted."""
-        if (last := self._last_search) is None:
+        """What the last search found, as a clause; empty if it found nothing, or none was necessary."""
+        if (last := self._last_search) is None or not last[1]:
             return ""
         at, found = last
-        return f"the other regions were asked {now() - at:.1f} s ago: {found}"
+        return f"The other regions were asked {now() - at:.1f} s ago: {found}"
 
     def accepted(self, region: str, failures: Failures) -> None:
         """Note that a node of this region has accepted a request, after these failures elsewhere."""

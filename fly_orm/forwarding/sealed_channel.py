@@ -23,6 +23,8 @@ class SealedChannel:
 
     def __init__(self, channel: Channel, seal: Seal, node: Node) -> None:
         self.node = node
+        self.welcome: Welcome
+        """What the node has said about itself."""
         self.round_trip = 0.0
         """Seconds that the greeting took, there and back."""
         self.opened_at = now()
@@ -100,5 +102,6 @@ def _greet(channel: Channel, node: Node, secret: str, region: str, deadline: Dea
     sealed.round_trip = now() - started
     if not isinstance(welcome, Welcome):
         raise NotDelivered(f"{node} replied to the greeting with {welcome}", node=str(node))
+    sealed.welcome = welcome
     log.debug("opened a channel to %s: region %r, databases %s", node, welcome.region, ", ".join(welcome.databases))
     return sealed

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import psycopg2
 
 from ..errors import FlyOrmError
 from ..postgres.recovery import is_replica
-from ..postgres.write_ahead_log import read_history
 from ..routing.router import Router, routers
 from ..runtime.runtime import Runtime
 
@@ -53,14 +51,8 @@ def _is_primary(router: Router) -> bool:
             return False
         connection = router.connect()
         try:
-            return not (is_replica(connection) or _is_superseded(router, connection))
+            return not is_replica(connection) and router.primary_check.allows(connection)
         finally:
             connection.close()
     except (psycopg2.Error, FlyOrmError):
         return False
-
-
-def _is_superseded(router: Router, connection: Any) -> bool:
-    """Whether this process has seen a newer timeline than that of this primary."""
-    own = read_history(connection)
-    return own is not None and any(own.is_behind(seen) for seen in router.newest_timelines())

@@ -32,6 +32,7 @@ class PrimaryPool:
     keeps_sessions: whether a caller may rely on the Postgres session from one statement to the next. The pool then
     refuses connections through a pooler that changes it in between.
     verify: raises NotPrimary if a driver connection has reached a server that must not be written.
+    on_replica: is called with a driver connection that has reached a replica.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class PrimaryPool:
         max_size: int,
         keeps_sessions: bool = False,
         verify: Callable[[Any], None] = lambda _connection: None,
+        on_replica: Callable[[Any], None] = lambda _connection: None,
     ) -> None:
         self.name = name
-        self._verify = verify
+        self._verify, self._on_replica = verify, on_replica
         self._connect = connect
         self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
         self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
@@ -144,6 +146,7 @@ class PrimaryPool:
 
     def _check_primary(self, raw: Any, *, pooled: bool) -> None:
         if is_replica(raw, pooled=pooled):
+            self._on_replica(raw)
             raise NotPrimary(
                 f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there)"
             )

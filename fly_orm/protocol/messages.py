@@ -116,12 +116,14 @@ Request = Greet | Run | Describe | Cancel | Release | Call
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The channel is open. What it says of the node is for the caller's log."""
+    """The channel is open. What it says about the node is for the caller's log."""
 
     region: str
     """Where the node runs."""
     databases: list[str]
     """The names of the databases that it serves."""
+    primary_region: str | None = None
+    """The node's ``PRIMARY_REGION``: empty if it is not set, None if the node does not say."""
 
 
 class Described(Message, frozen=True, tag="described"):

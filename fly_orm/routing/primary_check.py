@@ -53,6 +53,8 @@ class PrimaryCheck:
         self._lock = threading.Lock()
         self._found: dict[str, _Found] = {}
         """By run of a server. UNDECIDED is not kept."""
+        self._replicas: set[str] = set()
+        """The runs of servers that have been replicas."""
         self._known: dict[str, Described] = {}
         """The same servers, which need not be asked again: the timeline of a primary does not change during a run."""
         self._ask_at = 0.0
@@ -74,6 +76,10 @@ class PrimaryCheck:
             raise error(self._describe(own, found))
         return found.verdict.may_write
 
+    def saw_replica(self, run: str) -> None:
+        """Note that a server is a replica. If it is not one later in the same run, it was promoted."""
+        self._replicas.add(run)
+
     def confirms(self, run: str) -> bool:
         """Whether this run of a server is known to be the right one."""
         found = self._found.get(run)
@@ -90,6 +96,8 @@ class PrimaryCheck:
             found = _Found(Verdict.CONFIGURED, "")
         elif own.history is not None and self._fence.has_met_older(name, own.history):
             found = _Found(Verdict.PROMOTED, "the primary that this process wrote to before")
+        elif own.run in self._replicas:
+            found = _Found(Verdict.PROMOTED, "the primary that it was a replica of")
         elif now() < self._ask_at:
             return _Found(Verdict.UNDECIDED, self._undecided)
         else:

@@ -25,7 +25,6 @@ from ..protocol.messages import (
     Reply,
     Request,
     Run,
-    Welcome,
     decode_request,
 )
 from ..sessions.invocation import Invocation
@@ -102,7 +101,7 @@ class ChannelExecutor:
         match request:
             case Greet(region=region):
                 log.debug("a process in region %r opened a channel", region)
-                return Welcome(region=self._executor.region, databases=self._executor.databases)
+                return self._executor.welcome()
             case Run():
                 return self._run(request)
             case Call():

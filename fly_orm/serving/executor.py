@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 
 import psycopg2
 
-from ..concurrency.timer import Timer
+from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline
-from ..errors import Refused
+from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
-from ..protocol.messages import Call, Declined, Described, Returned, Run
+from ..protocol.messages import Call, Declined, Described, Returned, Run, Welcome
 from ..routing.router import Router
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
@@ -32,10 +33,12 @@ class Executor:
         pools: Iterable[PrimaryPool],
         runner: FunctionRunner,
         *,
+        primary_region: str = "",
         idle_timeout: float | None = IDLE_TIMEOUT,
         routers: Iterable[Router] = (),
     ) -> None:
         self.region = region
+        self.primary_region = primary_region
         self.pools = {pool.name: pool for pool in pools}
         self.idle_timeout = idle_timeout
         self.timer = Timer("fly_orm executor timer")
@@ -50,6 +53,16 @@ class Executor:
     def databases(self) -> list[str]:
         """The names of the databases that are served, sorted."""
         return sorted(self.pools)
+
+    def welcome(self) -> Welcome:
+        """What a caller who opens a channel is told."""
+        return Welcome(region=self.region, databases=self.databases, primary_region=self.primary_region)
+
+    def meet_servers(self) -> None:
+        """Learn which of the servers are replicas, so that a promotion is recognized."""
+        for router in self._routers.values():
+            with suppress(psycopg2.Error, FlyOrmError, TimerClosed):
+                describe(router, self.timer)
 
     def open_lease(self, request: Run, deadline: Deadline) -> Lease:
         """A lease on a primary connection with the caller's session settings.

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
+from ..forwarding.background import BackgroundTask
 from ..postgres.primary_pool import PrimaryPool
 from ..protocol.handshake import GuardedResponder
 from ..registry import make_transport
@@ -21,7 +22,7 @@ from .channel_executor import ChannelExecutor
 from .executor import IDLE_TIMEOUT, Executor
 from .function_runner import FunctionRunner
 from .primaries import check_primaries
-from .servers import verify
+from .servers import note_replica, verify
 
 log = logging.getLogger("fly_orm")
 
@@ -105,12 +106,25 @@ def serve(
     routers = _routers(databases)
     pools = [
         PrimaryPool(
-            router.name, router.connect, max_size=pool_size, keeps_sessions=True, verify=partial(verify, router)
+            router.name,
+            router.connect,
+            max_size=pool_size,
+            keeps_sessions=True,
+            verify=partial(verify, router),
+            on_replica=partial(note_replica, router),
         )
         for router in routers
     ]
     runner = FunctionRunner(runtime, pools, max_size=pool_size)
-    executor = Executor(settings.topology.region, pools, runner, idle_timeout=idle_timeout, routers=routers)
+    topology = settings.topology
+    executor = Executor(
+        topology.region,
+        pools,
+        runner,
+        primary_region=topology.primary_region or "",
+        idle_timeout=idle_timeout,
+        routers=routers,
+    )
 
     def accept(_peer: str) -> Responder:
         return GuardedResponder(settings.secret, ChannelExecutor(executor))
@@ -121,6 +135,8 @@ def serve(
         executor.close()
         runner.close()
         raise
+    if not topology.is_primary:
+        BackgroundTask("fly_orm node start", executor.meet_servers).start()
     return Serving(server, executor, runner)
 
 

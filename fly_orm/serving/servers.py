@@ -8,6 +8,7 @@ from psycopg2 import extensions as ext
 from ..concurrency.timer import Timer
 from ..errors import ConfigurationError, NotPrimary
 from ..local import describing
+from ..local.instance import ask_instance
 from ..postgres.libpq import break_off
 from ..protocol.messages import Described
 from ..routing.router import Router
@@ -24,6 +25,8 @@ def describe(router: Router, timer: Timer) -> Described:
             described = describing.describe(connection)
     finally:
         connection.close()
+    if not described.primary:
+        router.primary_check.saw_replica(described.run)
     return msgspec.structs.replace(described, confirmed=router.primary_check.confirms(described.run))
 
 
@@ -37,3 +40,8 @@ def verify(router: Router, connection: ext.connection) -> None:
     raise NotPrimary(
         f"the server of {router.name!r} takes writes, but no other node can tell whether it is the primary"
     )
+
+
+def note_replica(router: Router, connection: ext.connection) -> None:
+    """Note that the server is a replica, so that its promotion is recognized without asking anybody."""
+    router.primary_check.saw_replica(ask_instance(connection).run)

@@ -94,7 +94,7 @@ class TestTheSettings:
     @pytest.mark.parametrize(
         ("nodes", "text"),
         [
-            ("", "FLY_ORM_NODES, which names no region"),
+            ("", "FLY_ORM_NODES, which is not set"),
             ("syd=a:1", "FLY_ORM_NODES, which names the region syd"),
             ("syd=a:1, lax=c:1", "FLY_ORM_NODES, which names the regions lax and syd"),
             ("syd=a:1, lax=c:1, ams=d:1", "FLY_ORM_NODES, which names the regions ams, lax and syd"),

@@ -22,6 +22,9 @@ class Listed(StaticDiscovery):
     def nodes(self, region, deadline):
         return self.now if region == "syd" else ()
 
+    def regions(self, deadline):
+        return ["syd"]
+
     def refresh(self, region, deadline):
         if deadline.timeout != 0:
             self.refreshes += 1

@@ -288,7 +288,7 @@ class TestTheNodesOfThePrimaryRegion:
     def test_unknown_ones_are_a_matter_of_configuration(self, regions):
         db = regions.lax(options={"settings": settings("lax")})
         with pytest.raises(
-            fly_orm.ConfigurationError, match="no node in region 'syd': looked in FLY_ORM_NODES, which n"
+            fly_orm.ConfigurationError, match="no node in region 'syd': looked in FLY_ORM_NODES, which is n"
         ):
             db.execute_sql("CREATE TABLE t ()")
 

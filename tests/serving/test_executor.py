@@ -148,7 +148,7 @@ class TestTheCommitLSN:
 
 class TestAnExecutor:
     def test_greets(self, ask, database):
-        assert ask.raw(encode(Greet(region="lax"))) == Welcome(region="syd", databases=[database])
+        assert ask.raw(encode(Greet(region="lax"))) == Welcome(region="syd", databases=[database], primary_region="")
 
     @pytest.mark.parametrize(
         "message",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -112,8 +113,15 @@ def is_replica(server: Server) -> bool:
     return bool(server.query("SELECT pg_is_in_recovery()"))
 
 
+def free_ports() -> list[int]:
+    """A port for the node of each region, which all of them are told before the first one listens."""
+    with ExitStack() as undo:
+        sockets = [undo.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in REGIONS]
+        return [each.getsockname()[1] for each in sockets]
+
+
 @contextmanager
-def three_regions(cluster: Cluster, **variables: str) -> Iterator[ThreeRegions]:
+def three_regions(cluster: Cluster) -> Iterator[ThreeRegions]:
     """Three regions on a cluster of the test's own, whose primary is in syd."""
     with ExitStack() as undo:
         cluster.create_database(NAME)
@@ -122,13 +130,13 @@ def three_regions(cluster: Cluster, **variables: str) -> Iterator[ThreeRegions]:
             plain.create_tables(shop.MODELS)
         servers = dict(zip(REGIONS, (cluster.primary, cluster.replica, cluster.add_replica()), strict=True))
         cluster.wait_for_replica()
-        processes = {
-            region: undo.enter_context(
-                node_process("tests.support.shop:db", SHOP_URL=url(server, NAME), FLY_REGION=region, **variables)
-            )
-            for region, server in servers.items()
-        }
-        nodes = {region: (Node(region=region, address=node.address()),) for region, node in processes.items()}
+        addresses = {region: f"127.0.0.1:{port}" for region, port in zip(REGIONS, free_ports(), strict=True)}
+        listed = ", ".join(f"{region}={address}" for region, address in addresses.items())
+        for region, server in servers.items():
+            own = {"FLY_REGION": region, "FLY_ORM_LISTEN": addresses[region], "SHOP_URL": url(server, NAME)}
+            node = node_process("tests.support.shop:db", FLY_ORM_NODES=listed, **own)
+            undo.enter_context(node).address()
+        nodes = {region: (Node(region=region, address=address),) for region, address in addresses.items()}
         callers = {}
         for region, server in servers.items():
             given = settings(region, nodes=nodes, rpc_timeout=RPC_TIMEOUT, replication_timeout=2.0)

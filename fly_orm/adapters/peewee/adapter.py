@@ -10,7 +10,7 @@ import peewee
 from ...errors import ConfigurationError, NotSupported
 from ..base import Adapter, Options, Router, TypeHandler
 from .models import ModelHandler
-from .routing import obstacle, route
+from .routing import leave_unrouted, obstacle, route
 from .wrapped import WrappedPeewee
 
 
@@ -50,11 +50,12 @@ class PeeweeAdapter(Adapter):
 
     def _wrap_database(self, database: Any, options: Options) -> None:
         topology = options.settings.topology
+        why = obstacle(database)
         if topology.primary_region is None:
             database._fly_orm = Router(WrappedPeewee(database), options)
-            return
-        why = obstacle(database)
-        if why is None:
+            if why is None:
+                leave_unrouted(database, database._fly_orm)
+        elif why is None:
             _close(database)
             database._fly_orm = Router(WrappedPeewee(database), options)
             route(database, database._fly_orm)

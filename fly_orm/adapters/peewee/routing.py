@@ -35,22 +35,29 @@ def obstacle(database: Any) -> str | None:
 
 def route(database: Any, router: Router) -> None:
     """Let the connections that a database opens from now on be routed, even after another init()."""
-    adapter = database._adapter
-    adapter.__class__ = _routed_class(type(adapter), router)
-    # init() instantiates one of these two.
-    database.psycopg2_adapter = type(adapter)
+    _replace_adapter(database, _routed_class(type(database._adapter), router))
     database.psycopg3_adapter = _refuse_psycopg3
     database._initialize_connection = _initializing(database._initialize_connection, router)
+
+
+def leave_unrouted(database: Any, router: Router) -> None:
+    """Let the connections that a database opens from now on explain a replica's refusals, and nothing else."""
+    _replace_adapter(database, _routed_class(type(database._adapter), router, _ConnectingAdapter))
+
+
+def _replace_adapter(database: Any, made: type) -> None:
+    database._adapter.__class__ = made
+    database.psycopg2_adapter = made  # init() instantiates it
 
 
 def connect_unrouted(database: Any, parameters: dict[str, Any]) -> Any:
     """A connection as peewee opens it, whether the database is routed or not."""
     adapter = database._adapter
-    connect = adapter.connect_unrouted if isinstance(adapter, _RoutedAdapter) else adapter.connect
+    connect = adapter.connect_unrouted if isinstance(adapter, _ConnectingAdapter) else adapter.connect
     return connect(database, **parameters)
 
 
-class _RoutedAdapter:
+class _ConnectingAdapter:
     """Goes in front of the class of a database's own adapter, which is what peewee calls the part that connects."""
 
     connector: Connector
@@ -60,6 +67,10 @@ class _RoutedAdapter:
 
     def connect_unrouted(self, db: Any, **params: Any) -> Any:
         return super().connect(db, **params)  # type: ignore[misc]
+
+
+class _RoutedAdapter(_ConnectingAdapter):
+    """The same where connections are routed."""
 
     def is_connection_closed(self, conn: Any) -> bool:
         """Whether a pool must not lend an idle connection again; asked at each check-out."""
@@ -80,8 +91,8 @@ class _RoutedAdapter:
         return not self.connector.is_outdated(conn) and bool(super().is_connection_reusable(conn))  # type: ignore[misc]
 
 
-def _routed_class(own: type, router: Router) -> type:
-    made: type = named_like(own, _RoutedAdapter, own, connector=Connector(router))
+def _routed_class(own: type, router: Router, kind: type = _RoutedAdapter) -> type:
+    made: type = named_like(own, kind, own, connector=Connector(router))
     return made
 
 

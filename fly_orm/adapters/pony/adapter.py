@@ -14,9 +14,9 @@ from pony.orm import core
 
 from ...errors import ConfigurationError, NotSupported
 from ..base import Adapter, Options, Router, TypeHandler
-from .binding import route_when_bound
+from .binding import explain_when_bound, route_when_bound
 from .entities import EntityHandler
-from .provider import obstacle, route_bound, route_raw_sql
+from .provider import explain_bound, obstacle, route_bound, route_raw_sql
 from .wrapped import WrappedPony
 
 
@@ -60,6 +60,10 @@ class PonyAdapter(Adapter):
         database._fly_orm = Router(WrappedPony(database), options)
         if topology.primary_region is not None:
             _route(database, database._fly_orm)
+        elif database.provider is None:
+            explain_when_bound(database)
+        else:
+            explain_bound(database.provider)
 
 
 def _route(database: Any, router: Router) -> None:

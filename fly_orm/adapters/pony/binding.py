@@ -8,7 +8,7 @@ from pony.orm.dbproviders.postgres import PGProvider
 
 from ...errors import NotSupported
 from ..base import Router
-from .provider import obstacle, routed_provider
+from .provider import explain_bound, obstacle, routed_provider
 
 
 def route_when_bound(database: Any, router: Router) -> None:
@@ -30,6 +30,17 @@ def route_when_bound(database: Any, router: Router) -> None:
         except BaseException:
             database.provider_name = known
             raise
+
+    database._bind = bind
+
+
+def explain_when_bound(database: Any) -> None:
+    """As :func:`explain_bound`, as soon as the database is bound."""
+    original = database._bind
+
+    def bind(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        explain_bound(database.provider)
 
     database._bind = bind
 

@@ -11,6 +11,7 @@ import psycopg2
 from pony.orm import core, dbapiprovider
 from pony.orm.dbproviders.postgres import PGPool, PGProvider
 
+from ...driver.explaining import explain_refusals
 from ...driver.recording import RecordingConnection
 from ...errors import FlyOrmError
 from ...postgres.subclasses import named_like
@@ -54,6 +55,14 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
             # The db_session is over and its writes are committed. The pool has dropped the connection.
             log.warning("the connection to the replica was lost: %s", str(error).strip())
         _defer_transactions(con)  # a suspended generator continues with this connection after others have used it
+
+
+class ExplainingPool(PGPool):  # type: ignore[misc]
+    """Pony's pool of connections to a replica, if no primary region is configured: refusals to write are explained."""
+
+    def _connect(self) -> None:
+        super()._connect()
+        explain_refusals(self.con)
 
 
 class RoutingProvider(PGProvider):  # type: ignore[misc]
@@ -133,6 +142,12 @@ def route_bound(provider: Any, router: Router) -> None:
     """Let the provider of a bound database open routing connections from now on."""
     provider.__class__ = routed_provider(router)
     provider.pool.__class__ = _routed_pool(router)
+
+
+def explain_bound(provider: Any) -> None:
+    """Let the connections of this provider explain refusals to write, if the first one has reached a replica."""
+    if obstacle(type(provider)) is None and provider.pool.con is not None and explain_refusals(provider.pool.con):
+        provider.pool.__class__ = named_like(PGPool, ExplainingPool)
 
 
 def routed_provider(router: Router) -> type:

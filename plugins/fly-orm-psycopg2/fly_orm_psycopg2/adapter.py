@@ -35,8 +35,7 @@ def _wrap(factory: Any, options: Options) -> None:
     if factory.opened:
         raise ConfigurationError("wrap() was called after connect(); wrap a ConnectionFactory before using it")
     factory.router = Router(WrappedFactory(factory), options)
-    if options.settings.topology.primary_region is not None:
-        factory.open = partial(Connector(factory.router).open, factory.open)
+    factory.open = partial(Connector(factory.router).open, factory.open)
 
 
 class WrappedFactory(WrappedDatabase):
