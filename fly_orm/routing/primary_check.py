@@ -70,7 +70,7 @@ class PrimaryCheck:
         instance = ask_instance(connection)
         own = self._known.get(instance.run) or describe(connection, instance)
         with self._lock:
-            found = self._look_up(own)
+            found = self._look_up(own, lambda: describe(connection, instance))
         if found.verdict.is_wrong:
             error = NotPrimary if self._topology.is_primary else ConfigurationError
             raise error(self._describe(own, found))
@@ -85,7 +85,7 @@ class PrimaryCheck:
         found = self._found.get(run)
         return self._topology.is_primary or (found is not None and found.verdict.may_write)
 
-    def _look_up(self, own: Described) -> _Found:
+    def _look_up(self, own: Described, describe_again: Callable[[], Described]) -> _Found:
         name, known = self._name(), self._found.get(own.run)
         if own.history is not None and (newer := self._fence.newer(name, own.history)) is not None:
             self._fence.met(name, own.history, f"at {own.address}, the server of region {self._topology.region!r}")
@@ -101,22 +101,24 @@ class PrimaryCheck:
         elif now() < self._ask_at:
             return _Found(Verdict.UNDECIDED, self._undecided)
         else:
-            found = self._ask(own)
+            found = self._ask(describe_again)
         self._note(own, found)
         return found
 
-    def _ask(self, own: Described) -> _Found:
+    def _ask(self, describe_again: Callable[[], Described]) -> _Found:
         """Compare the server with those of the nodes."""
         failures: list[FlyOrmError] = []
         seen: list[Node] = []
         for node, other in self._forwarder().witnesses(self._name(), Deadline.after(ASK_TIMEOUT), failures):
+            own = describe_again()  # after the node, so that its replica cannot seem to be ahead of the primary
             verdict = judge(own, other, same_region=node.region == self._topology.region)
             if verdict is not Verdict.UNDECIDED:
-                return _Found(verdict, f"{other.address}, the server of {node}")
+                relation = "server" if other.primary or verdict.is_wrong else "replica"
+                return _Found(verdict, f"{other.address}, the {relation} of {node}")
             seen.append(node)
         if not seen and not self._forwarder().knows_nodes():
             return _Found(Verdict.UNCHECKED, "no node of any region is known")
-        causes = [*map(str, failures), *(f"{node} does not know either" for node in seen)]
+        causes = [*map(str, failures), *(f"the replica of {node} leaves it open" for node in seen)]
         return _Found(Verdict.UNDECIDED, "; ".join(dict.fromkeys(causes)))
 
     def _note(self, own: Described, found: _Found) -> None:
@@ -144,7 +146,8 @@ class PrimaryCheck:
 _WRONG = "; nothing was executed. Connect it to the replica of this region, or to the primary"
 _MESSAGES = {
     Verdict.THE_PRIMARY: (
-        "{server} is the primary itself ({other}): statements run there directly, and reads cross the network too"
+        "{server} is the primary itself, by comparison with {other}: statements run there directly, and reads cross "
+        "the network too"
     ),
     Verdict.PROMOTED: (
         "{server} was promoted: it is the primary now, on {history}, and newer than {other}; if region {region!r} "

@@ -48,5 +48,9 @@ def judge(own: Described, other: Described, *, same_region: bool) -> Verdict:
         return Verdict.SUPERSEDED
     if other.history.is_behind(own.history):
         return Verdict.PROMOTED
-    # Two primaries on one timeline: one is a copy of the other's files. But every replica may be on this timeline.
-    return Verdict.COPY if other.primary else Verdict.UNDECIDED
+    if other.primary:
+        return Verdict.COPY  # two primaries on one timeline: one began with a copy of the other's files
+    # A copy of the primary could have replicas of its own. But this replica, of another region, does not follow a copy
+    # unless that region is misconfigured as well.
+    follows = own.replicas > 0 and other.lsn <= own.lsn
+    return Verdict.THE_PRIMARY if follows else Verdict.UNDECIDED

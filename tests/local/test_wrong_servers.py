@@ -140,6 +140,13 @@ class TestACopyOfThePrimary:
         with pytest.raises(ConfigurationError, match=r"copy of the primary .* on the same timeline"):
             insert(db)
 
+    def test_is_not_taken_for_the_primary_because_a_replica_is_on_the_same_timeline(self, cluster, undo):
+        copy = fork(cluster)
+        db = wrap(undo, copy, ams=serve(undo, cluster.replica, "ams").address)
+        with pytest.raises(NotDelivered):
+            insert(db)
+        assert rows(copy) == 0
+
 
 class TestASupersededPrimary:
     def test_is_not_written(self, cluster, undo):
@@ -203,6 +210,14 @@ class TestAReplicaThatWasPromoted:
         db.close()
         insert(db)
         assert rows(cluster.replica) == 3
+
+    def test_is_known_by_the_replicas_that_follow_it(self, cluster, undo):
+        serving = serve(undo, cluster.primary)
+        cluster.primary.stop()
+        cluster.promote()
+        cluster.demote()
+        until(lambda: cluster.replica.query("SELECT count(*) = 1 FROM pg_stat_get_wal_senders()"))
+        insert(wrap(undo, cluster.replica, syd=serving.address))
 
     def test_is_confirmed_by_a_node_of_its_own_region(self, cluster, undo):
         serving = serve(undo, cluster.primary)
