@@ -72,7 +72,7 @@ class RoutingConnection(ImplicitTransactions):
             return
         self.router.local.at_primary = False
         self.database = self.router.name
-        self._may_write_here = False
+        self._may_write_here, self._fence_version = False, 0
         self._note_server(self.instance if routes else None)
         if routes:
             self.router.local.detour.replica_reached(self.instance)
@@ -250,11 +250,16 @@ class RoutingConnection(ImplicitTransactions):
         return is_replica(self, pooled=self.instance is None)
 
     def _is_checked(self) -> bool:
-        """Whether statements may run on the promoted server; otherwise this becomes an unchecked connection."""
-        if not self._may_write_here and self.remote.transaction is None and not self._transaction_here:
-            self._may_write_here = self._may_write()
-            return self._may_write_here
-        return True
+        """Whether statements may run on the promoted server; otherwise this becomes an unchecked connection.
+
+        It is checked again whenever this process has seen a newer timeline. An open transaction goes on.
+        """
+        version = self.router.fence.version
+        known = self._may_write_here and self._fence_version == version
+        if known or self.remote.transaction is not None or self._transaction_here:
+            return True
+        self._may_write_here, self._fence_version = self._may_write(), version
+        return self._may_write_here
 
     def _may_write(self) -> bool:
         """Whether the server, which is not in recovery, is the primary; otherwise this becomes an unchecked connection.

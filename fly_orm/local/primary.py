@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
@@ -13,7 +14,7 @@ from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
-from ..position import UNKNOWN, Position
+from ..position import UNKNOWN, History, Position
 from ..postgres.primary_connection import PrimaryConnection, Profile
 from ..postgres.primary_pool import PrimaryPool
 from ..sessions.activity import Activity
@@ -26,6 +27,8 @@ ASK_TIMEOUT = 2.0
 DEFINITIONS_TTL = 10.0
 #: Connections that are kept for asking.
 _POOL_SIZE = 2
+#: Connections to try until one reaches the current primary.
+_TRIES = 4
 _MOST_REMEMBERED = 1000
 _PROFILE = Profile("UTF8", ())
 
@@ -33,8 +36,10 @@ _PROFILE = Profile("UTF8", ())
 class LocalPrimary:
     """Asks the primary of one database, over connections of its own. Thread-safe."""
 
-    def __init__(self, connect: Callable[[], Any], timer: Timer) -> None:
+    def __init__(self, connect: Callable[[], Any], timer: Timer, newest: Callable[[], Collection[History]]) -> None:
+        """``newest`` returns the newest timelines that this process has seen."""
         self._connect = connect
+        self._newest = newest
         self._timer = timer
         self._lock = threading.Lock()
         self._pool: PrimaryPool | None = None
@@ -44,14 +49,14 @@ class LocalPrimary:
     def position(self, database: str, activity: Activity) -> Position | None:
         """A position at which a replica shows what was committed; None if nothing was written.
 
-        UNKNOWN if something may have been written and the primary cannot be asked. Raises NotPrimary if the server is
-        a replica.
+        UNKNOWN if something may have been written and the primary cannot be asked. Raises NotPrimary if the address
+        leads to replicas or to a superseded primary.
         """
         if not activity.wrote and (not activity.read or self._is_harmless(activity)):
             return None
         pool = self._opened(database)
         try:
-            connection = pool.acquire(_PROFILE, Deadline.after(ASK_TIMEOUT))
+            connection = self._acquire(pool)
             try:
                 with self._timer.limit(ASK_TIMEOUT, connection.break_off):
                     return self._ask(connection, activity)
@@ -62,6 +67,14 @@ class LocalPrimary:
         except (psycopg2.Error, PoolTimeout, Refused, TimerClosed) as error:
             log.warning("could not ask the primary of %r for its position: %s", database, str(error).strip())
             return UNKNOWN
+
+    def _acquire(self, pool: PrimaryPool) -> PrimaryConnection:
+        """A connection to the current primary. The address may lead to other servers too."""
+        deadline = Deadline.after(ASK_TIMEOUT)
+        for _ in range(_TRIES - 1):
+            with suppress(NotPrimary):
+                return pool.acquire(_PROFILE, deadline, self._newest())
+        return pool.acquire(_PROFILE, deadline, self._newest())
 
     def close(self) -> None:
         """Close the connections; they are opened again when they are needed."""

@@ -11,7 +11,7 @@ import psycopg2
 
 from ..concurrency.timer import Timer, TimerClosed
 from ..errors import NotAReplica, NotPrimary
-from ..position import UNKNOWN, Position, later
+from ..position import UNKNOWN, History, Position, later
 from ..sessions.activity import Activity
 from .detour import Detour
 from .instance import THE_PRIMARY, Instance
@@ -25,12 +25,14 @@ log = logging.getLogger("fly_orm")
 class LocalServer:
     """What is known about the server, and the connections over which it is asked. Thread-safe."""
 
-    def __init__(self, waiter: str, connect: Callable[[], Any]) -> None:
+    def __init__(self, waiter: str, connect: Callable[[], Any], newest: Callable[[], Collection[History]]) -> None:
+        """``newest`` returns the newest timelines of the database that this process has seen."""
         self.at_primary: bool | None = None
         """Whether the last connection found a primary; None before the first. Another one may find another server."""
         self.detour = Detour(connect)
         self._waiter = waiter
         self._connect = connect
+        self._newest = newest
         self._lock = threading.Lock()
         self._timer = Timer("fly_orm timer of a local server")
         self._replica: LocalReplica | None = None
@@ -50,7 +52,7 @@ class LocalServer:
         """The server as a primary; created on first use."""
         with self._lock:
             if self._primary is None:
-                self._primary = LocalPrimary(self._connect, self._timer)
+                self._primary = LocalPrimary(self._connect, self._timer, self._newest)
             return self._primary
 
     def unreported(self, connection: Any) -> dict[str, str]:

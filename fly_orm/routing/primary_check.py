@@ -74,6 +74,9 @@ class PrimaryCheck:
         if found.verdict.is_wrong:
             error = NotPrimary if self._topology.is_primary else ConfigurationError
             raise error(self._describe(own, found))
+        if found.verdict.may_write:
+            # What a session reads there no older primary may serve from now on.
+            self._fence.met(self._name(), own.history, self._place(own))
         return found.verdict.may_write
 
     def saw_replica(self, run: str) -> None:
@@ -88,7 +91,7 @@ class PrimaryCheck:
     def _look_up(self, own: Described, describe_again: Callable[[], Described]) -> _Found:
         name, known = self._name(), self._found.get(own.run)
         if own.history is not None and (newer := self._fence.newer(name, own.history)) is not None:
-            self._fence.met(name, own.history, f"at {own.address}, the server of region {self._topology.region!r}")
+            self._fence.met(name, own.history, self._place(own))
             found = _Found(Verdict.SUPERSEDED, newer)
         elif known is not None:
             return known
@@ -104,6 +107,9 @@ class PrimaryCheck:
             found = self._ask(describe_again)
         self._note(own, found)
         return found
+
+    def _place(self, own: Described) -> str:
+        return f"at {own.address}, the server of region {self._topology.region!r}"
 
     def _ask(self, describe_again: Callable[[], Described]) -> _Found:
         """Compare the server with those of the nodes."""

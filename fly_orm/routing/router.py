@@ -136,7 +136,7 @@ class Router:
         return PrimaryCheck(lambda: self.name, self.settings.topology, self.fence, lambda: self.forwarder)
 
     def _local(self) -> LocalServer:
-        return LocalServer(self.settings.waiter, self.connect)
+        return LocalServer(self.settings.waiter, self.connect, lambda: self.fence.newest(self.name))
 
 
 _routers: weakref.WeakSet[Router] = weakref.WeakSet()

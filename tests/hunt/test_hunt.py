@@ -22,7 +22,7 @@ def servers() -> Iterator[World]:
 def test_no_user_sees_an_older_value_than_they_have_seen(servers: World) -> None:
     bag = run(servers, seconds=25, seed=1)
     assert (bag.stale, bag.found.broken) == ([], []), str(bag)
-    assert {"fail over", "lose", "crash replica"} <= Counter(event.kind for event in bag.events).keys()
+    assert {"fail over", "lose", "split", "crash replica"} <= Counter(event.kind for event in bag.events).keys()
     assert bag.reads > 100
     assert bag.local > 50
 

@@ -186,4 +186,5 @@ _KINDS: list[tuple[str, Callable[[Trouble], Any]]] = [
     ("crash primary", Trouble.crash_primary),
     ("fail over", Trouble.fail_over),
     ("lose", Trouble.lose),
+    ("split", Trouble.split),
 ]

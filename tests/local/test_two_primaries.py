@@ -11,8 +11,11 @@ import pytest
 
 import fly_orm
 from fly_orm import NotPrimary, resume, session, token
+from fly_orm.position import History
+from fly_orm.sessions.activity import Activity
 from fly_orm.testing import Cluster
 from fly_orm.topology import Node
+from tests.support.round_robin import round_robin
 from tests.support.two_regions import close, named, settings
 from tests.support.waiting import until
 
@@ -55,6 +58,11 @@ class Split:
         serving = fly_orm.serve(self.wrapped(server, "syd"), listen="127.0.0.1:0", settings=settings("syd"))
         self._undo.callback(serving.close)
         return serving.address
+
+    def promote_ams(self, db):
+        """Promote the replica in ams, and wait until a database of ams knows."""
+        self.ams.query("SELECT pg_promote(true, 60)")
+        until(lambda: db.execute_sql("SELECT pg_is_in_recovery()").fetchone() == (False,))
 
     def written(self, server):
         return self.query(server, "SELECT count(*) FROM item")
@@ -122,6 +130,42 @@ class TestASessionThatContinuesFromTheNewTimeline:
             resume(told)
             with pytest.raises(NotPrimary, match=r"on timeline 1.*timeline 2"):
                 insert(db)
+
+
+class TestAConnectionToAServerThatTakesWrites:
+    @pytest.mark.parametrize("promoted", [False, True])
+    def test_leaves_it_once_it_was_superseded(self, split, promoted):
+        """It was opened while the server was the primary, or before it was promoted."""
+        db = split.in_ams(split.old) if promoted else split.wrapped(split.cluster.primary, "ams", split.old)
+        db.connect()
+        if promoted:
+            split.promote_ams(db)
+        insert(db)
+        (seen,) = db._fly_orm.fence.newest("shop")
+        db._fly_orm.fence.saw("shop", History(seen.system, seen.timeline + 1), "elsewhere")
+        with pytest.raises(fly_orm.ConfigurationError, match=rf"on timeline {seen.timeline}.*nothing was executed"):
+            insert(db)
+
+    @pytest.mark.parametrize("opened_before", [False, True])
+    def test_tells_of_the_timeline_of_a_promoted_one(self, split, opened_before):
+        """An older primary may not serve what a session has read there."""
+        db = split.in_ams(split.old)
+        if opened_before:
+            db.connect()
+        split.promote_ams(db)
+        insert(db)
+        (seen,) = db._fly_orm.fence.newest("shop")
+        assert seen.timeline == 2
+
+    def test_has_its_position_asked_of_the_newest_primary(self, split):
+        """The address leads to the old primary, too, and to a replica."""
+        with round_robin(split.cluster.primary, split.ams, split.cluster.replica) as address:
+            db = split.in_ams(split.new)
+            insert(db)  # through a node, so that the new timeline is known
+            db.connect_params.update(address.parameters)
+            for _ in range(3):
+                assert db._fly_orm.local.primary.position("shop", Activity(wrote=True)).timeline == 2
+                db._fly_orm.local.primary.close()
 
 
 class TestAReplicaThatFollowsTheNewTimeline:
