@@ -20,6 +20,7 @@ from .primary_region import PrimaryRegion
 from .remote_call import send
 from .remote_lease import RemoteLease
 from .response import Response
+from .return_check import ReturnCheck
 from .witnesses import witnesses
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Forwarder:
         """The nodes of each region, and the channels to them."""
         self.fence = fence
         """The newest timelines that this process has seen."""
+        self._return_check = ReturnCheck(self.directory, self.primary, fence)
 
     def open_lease(
         self, run: Run, deadline: Deadline, on_attempt: Callable[[RemoteLease], None] = lambda _lease: None
@@ -103,6 +105,7 @@ class Forwarder:
         if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
             node, result = accepted
             self.primary.accepted(node.region, failures)
+            self._return_check.request_sent()
             return result
         raise self._no_primary(candidates, failures, deadline, action)
 

@@ -7,6 +7,7 @@ import threading
 
 from ..deadline import now
 from ..errors import FlyOrmError
+from ..topology import Node
 from .failures import Failures, causes
 
 log = logging.getLogger("fly_orm")
@@ -83,6 +84,13 @@ class PrimaryRegion:
         why = causes(failures.of([before, self.configured])) or "its nodes accept them again"
         level = logging.INFO if region == self.configured else logging.WARNING
         log.log(level, "requests for the primary go to region %r from now on, not to %r: %s", region, before, why)
+
+    def is_back(self, node: Node) -> None:
+        """Return to the configured region, one of whose nodes has the primary."""
+        with self._lock:
+            before, self._remembered = self._remembered, None
+        if before is not None:
+            log.info("requests for the primary go to region %r again, not to %r: %s has it", node.region, before, node)
 
     def is_here(self, error: FlyOrmError) -> None:
         """Note that no node accepts calls for the primary, as this error says, but that this process has one."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
+import peewee
 import pytest
 
+import fly_orm
 from fly_orm import NotDelivered, Refused
 from fly_orm.deadline import now
 from fly_orm.testing import Cluster
+from fly_orm.topology import Node
 from tests.support.three_regions import HERE, RPC_TIMEOUT, three_regions
+from tests.support.two_regions import close, named, settings
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -50,3 +57,39 @@ def test_every_region_finds_the_primary_by_itself_wherever_it_goes(world):
         caller.recovers(caller.write, "syd")
         caller.recovers(caller.write_by_function, "syd")
     assert world.stored() == sorted(name for caller in world.callers.values() for name in caller.written)
+
+
+@pytest.mark.usefixtures("no_spare_channels")
+def test_requests_return_although_the_other_region_still_accepts_them(cluster, database, monkeypatch):
+    """A region without a replica accepts requests as long as its nodes reach the primary."""
+    monkeypatch.setattr("fly_orm.forwarding.return_check.INTERVAL", 0.1)
+    with ExitStack() as undo:
+
+        def wrapped(server, region, **nodes):
+            listed = {name: (Node(region=name, address=address),) for name, address in nodes.items()}
+            given = settings(region, nodes=listed)
+            db = fly_orm.wrap(peewee.PostgresqlDatabase(**named(server, database)), settings=given)
+            undo.callback(close, db)
+            return db, given
+
+        def serve(region, listen="127.0.0.1:0", **nodes):
+            db, given = wrapped(cluster.primary, region, **nodes)
+            db.execute_sql("CREATE TABLE IF NOT EXISTS item (name text)")  # which checks that this is the primary
+            serving = fly_orm.serve(db, listen=listen, settings=given)
+            undo.callback(serving.close)
+            return serving
+
+        syd = serve("syd")
+        lax = serve("lax", syd=syd.address)
+        cluster.wait_for_replica()
+        ams, _ = wrapped(cluster.replica, "ams", syd=syd.address, lax=lax.address)
+
+        def server_of_a_write():
+            ams.execute_sql("INSERT INTO item VALUES ('a')")
+            return fly_orm.why().node
+
+        assert server_of_a_write() == f"syd={syd.address}"
+        syd.close()
+        until(lambda: server_of_a_write() == f"lax={lax.address}")
+        serve("syd", listen=syd.address)
+        until(lambda: server_of_a_write() == f"syd={syd.address}")
