@@ -115,8 +115,10 @@ class Freshness:
 
     def _follow(self, session: Session, connection: Any) -> None:
         """Pin the session at what another server has shown it, so that its reads do not go back in time on this one."""
-        left = session.last_server_read(self._name())
+        reference, left = session.last_server_read(self._name())
         if left in (None, connection.instance) or not self.follows(session):
+            return
+        if left is THE_PRIMARY and self._is_elsewhere(reference()):
             return
         position = UNKNOWN
         if left is not THE_PRIMARY:
@@ -125,6 +127,10 @@ class Freshness:
                 position = self._replica().position(left)
         self.expect(position)
         session.note_read(connection)
+
+    def _is_elsewhere(self, router: Any) -> bool:
+        """Whether a router belongs to another region. Only a process that plays several has one, such as a test."""
+        return router is not None and router.settings.topology.region != self._options.settings.topology.region
 
     def follows(self, session: Session) -> bool:
         """Whether a read of the session has to show what its reads of other servers have shown."""

@@ -141,9 +141,9 @@ class Session:
             self._read.add(source)
             self._last_read[database] = source
 
-    def last_server_read(self, database: str) -> Any:
-        """The local server on which a database, given by its name, was read last; None if there is none."""
-        return self._last_read.get(database, (None, None))[1]
+    def last_server_read(self, database: str) -> tuple[Any, Any]:
+        """The router's reference and the server with which a database, given by its name, was used last, if any."""
+        return self._last_read.get(database, (None, None))
 
     def servers_read(self, database: object) -> set[Any]:
         """The local servers on which a database, given by its router's reference, was read."""

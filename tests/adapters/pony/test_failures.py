@@ -41,7 +41,7 @@ def test_a_replica_that_is_late_does_not_make_a_commit_fail(
     with regions.cluster.replay_paused(), caplog.at_level(logging.WARNING, "fly_orm"):
         work()
         assert (len(attempts), owners(regions)) == (1, ["once"])
-        assert "reads go to the primary" in caplog.text
+        assert "is read on the primary" in caplog.text
         with orm.db_session:
             assert lax.Owner.get().name == "once"
             assert route() is PRIMARY
