@@ -16,6 +16,9 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds after which a replica that did not answer is asked again.
 RETRY_INTERVAL = 0.25
+#: Seconds between two looks at a replica that answers, unless the timeout is short. Each takes a query, and with many
+#: writers there would always be one.
+LOOK_INTERVAL = 0.05
 
 
 class Lag(NamedTuple):
@@ -99,7 +102,12 @@ class Lateness:
             yield allowed
         finally:
             if allowed:
+                self._retry_at = max(self._retry_at, now() + self._look_interval)
                 self._looking.release()
+
+    @property
+    def _look_interval(self) -> float:
+        return LOOK_INTERVAL if self._timeout is None else min(LOOK_INTERVAL, self._timeout / 4)
 
     def want(self, position: Position) -> Position | None:
         """Note what a caller wants; returns all that was wanted before."""

@@ -9,6 +9,7 @@ import sys
 from . import (
     eager,
     functions,
+    late_replica,
     local_reads,
     read_your_writes,
     report,
@@ -29,6 +30,7 @@ MODULES = (
     read_your_writes,
     throughput,
     waiting,
+    late_replica,
     eager,
     stalls,
     transports,

@@ -70,6 +70,15 @@ class Backstage:
         """Let the replica replay each commit so much later."""
         self._cluster.apply_delay(seconds)
 
+    def pause(self) -> None:
+        """Let the replica replay nothing."""
+        self._cluster.pause_replay()
+
+    def resume(self) -> None:
+        """Let the replica replay again; it has caught up when this returns."""
+        self._cluster.resume_replay()
+        self._cluster.wait_for_replica(60)
+
     def round_trips(self) -> tuple[int, int]:
         """How many there have been: to the serving node, and straight to the primary."""
         return self._rpc.round_trips, self._direct.round_trips

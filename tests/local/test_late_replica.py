@@ -77,6 +77,37 @@ def test_threads_wait_together_once(regions: TwoRegions, db: Any) -> None:
         assert now() - started < 10 * TIMEOUT  # 30 waits would take three times as long
 
 
+@pytest.mark.slow
+def test_threads_read_their_writes_through_a_pause_and_then_find_them_here_again(regions: TwoRegions, db: Any) -> None:
+    missed: list[int] = []
+    waits: list[float] = []
+    over = threading.Event()
+
+    def work() -> None:
+        with db.connection_context():
+            while not over.is_set():
+                with fly_orm.session():
+                    (key,) = db.execute_sql(INSERT + " RETURNING id").fetchone()
+                    waits.append(fly_orm.why().wait)
+                    missed.extend([key] * (db.execute_sql("SELECT FROM t WHERE id = %s", (key,)).fetchone() is None))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    with regions.cluster.replay_paused():
+        for thread in threads:
+            thread.start()
+        over.wait(5 * TIMEOUT)
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert missed == []
+    assert sum(wait >= TIMEOUT / 2 for wait in waits) <= len(threads)  # each of them may be in the first wait
+    assert len(waits) > 100
+    regions.cluster.wait_for_replica()
+    started = now()
+    until(lambda: (write(db), count(db), fly_orm.why().route)[2] is Route.LOCAL)
+    assert now() - started < 1
+
+
 def test_reads_that_the_replica_can_serve_stay_there(regions: TwoRegions, db: Any) -> None:
     with regions.cluster.replay_paused():
         write(db)
