@@ -13,6 +13,10 @@ class LSNWaiter(Protocol):
 
     The entry point (group ``fly_orm.waiters``) is called with a function that takes no arguments and opens a new
     psycopg2 connection to the replica, in autocommit mode.
+
+    A waiter may also have a method ``check(version)``. It is called for each connection that the application opens to a
+    replica, with the version of the server as an integer (190002 is PostgreSQL 19.2), and raises ConfigurationError if
+    the waiter cannot wait for such a server. The application gets the error then, and not after its first write.
     """
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:

@@ -284,7 +284,11 @@ class RoutingConnection(ImplicitTransactions):
         self.shown = None
         self.served_here = ServedHere(None if instance is None else str(instance))
         if instance is not None:
-            self.router.local.replica.meet(self)
+            try:
+                self.router.local.replica.meet(self)
+            except ConfigurationError as error:
+                ext.connection.close(self)
+                raise self.router.driver_error(error) from None
             if self.get_parameter_status("in_hot_standby") == "on":
                 self.router.primary_check.saw_replica(instance.run)
 

@@ -80,8 +80,13 @@ class LocalReplica:
         return known
 
     def meet(self, connection: Any) -> None:
-        """Learn the history of the server that a routing connection has reached, unless it is known."""
+        """Learn the history of the server that a routing connection has reached, unless it is known.
+
+        ConfigurationError if the waiter cannot wait for servers of its version.
+        """
         server = self.server(connection.instance)
+        if (check := getattr(self._waiter, "check", None)) is not None:
+            check(connection.server_version)
         if server.instance is not None and server.history is None:
             with suppress(psycopg2.Error):  # it is asked again when somebody waits for it
                 read_history(connection, server)

@@ -50,7 +50,7 @@ def choose_native(version: int) -> NativeStrategy:
 
 
 class NativeWaiter(SharedWaiter):
-    """Lets the replica wait, with ``WAIT FOR LSN``. A wait raises ConfigurationError if the server is too old."""
+    """Lets the replica wait, with ``WAIT FOR LSN``. Raises ConfigurationError if the server is too old."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         super().__init__(connect, choose_native)

@@ -25,6 +25,7 @@ class SharedWaiter:
     """
 
     def __init__(self, connect: Callable[[], Any], choose: ChooseStrategy) -> None:
+        self._choose = choose
         self._queue = WaitQueue()
         self._replica = ReplicaConnection(connect, choose)
         self._timer = Timer("fly_orm waiter timer")
@@ -48,6 +49,10 @@ class SharedWaiter:
             self._queue.leave(me)
         # Another thread may have reconnected since, which makes the replay LSN unknown; this one has seen it reached.
         return max(self._replica.replayed, lsn)
+
+    def check(self, version: int) -> None:
+        """Raise ConfigurationError if there is no strategy for servers of this version, in libpq's notation."""
+        self._choose(version)
 
     def close(self) -> None:
         """Close the connection to the replica. Current and later waits raise ReplicationTimeout."""
