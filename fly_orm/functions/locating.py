@@ -14,7 +14,10 @@ from ..runtime.runtime import Runtime
 
 def is_next_to_primary(runtime: Runtime) -> bool:
     """Whether this process runs in the primary region, and none of its databases has been found to be a replica."""
-    return runtime.settings.topology.is_primary and not routed_here(runtime)
+    topology = runtime.settings.topology
+    return topology.is_primary and not any(
+        router.local.at_primary is False for router in routers() if router.settings.topology == topology
+    )
 
 
 def routed_here(runtime: Runtime) -> list[Router]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Barrier
 
 import peewee
 import pytest
@@ -64,11 +66,24 @@ def insert(db):
     db.execute_sql("INSERT INTO item VALUES ('a')")
 
 
+def insert_at_once(db):
+    """Three transactions at a time, each over a channel of its own."""
+    together = Barrier(3)
+
+    def work():
+        with db.connection_context(), db.atomic():
+            insert(db)
+            together.wait(10)
+
+    with ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(work) for _ in range(3)]:
+            each.result()
+
+
 class TestAMisspeltPrimaryRegion:
     def test_of_a_caller_is_reported_and_the_primary_found_all_the_same(self, world):
         db = world.process("lax", "sdy", syd=world.node("syd", "syd"))
-        for _ in range(3):
-            insert(db)
+        insert_at_once(db)
         (found,) = world.warnings("requests for the primary")
         assert "Did you mean 'syd', one of the regions with nodes (syd)?" in found
         (differs,) = world.warnings("PRIMARY_REGION is")
@@ -82,8 +97,7 @@ class TestAMisspeltPrimaryRegion:
     @pytest.mark.parametrize(("name", "said"), [("sdy", "is 'sdy'"), (None, "is not set")])
     def test_of_a_node_is_reported_by_its_callers(self, world, name, said):
         db = world.process("lax", "syd", syd=world.node("syd", name))
-        for _ in range(3):
-            insert(db)
+        insert_at_once(db)
         (differs,) = world.warnings("PRIMARY_REGION is 'syd'")
         assert f"which runs in region 'lax', but {said} on syd=" in differs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,14 +50,14 @@ class Region:
         return node
 
     def write_by_function(self) -> str:
-        """Let a function create an item, see it, and return the node that ran the function."""
+        """Let a function create an item, see it, and return the region where functions run; HERE if in this process."""
         name = f"{self.name} {len(self.written)}"
         with fly_orm.session(), use_runtime(self.runtime):
             shop.stock_all(name)
             self.written.append(name)
-            node = served_by()
             assert self._sees(name)
-        return node
+            pid, region, _ = shop.where()
+        return HERE if pid == os.getpid() else str(region)
 
     def recovers(self, work: Callable[[], str], region: str) -> None:
         """Wait until the work succeeds in a region, and meanwhile fails only in ways that are safe to repeat."""
