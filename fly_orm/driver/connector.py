@@ -66,8 +66,11 @@ class Connector:
         """Whether a pool should close a connection and open another one in its place. Asks no server.
 
         That is so if it was opened while the region's replica could not be reached, and leads to the far primary,
-        although the replica can be reached again.
+        although the replica can be reached again. It is so, too, if no node could tell whether its server is the
+        primary, and it is time to ask again.
         """
+        if isinstance(connection, UncheckedConnection) and self._router.primary_check.asks_again:
+            return True
         return self._router.local.detour.is_over(getattr(connection, "detour", None))
 
     def _class(self, own: Any) -> type[ext.connection]:

@@ -79,6 +79,11 @@ class PrimaryCheck:
             self._fence.met(self._name(), own.history, self._place(own))
         return found.verdict.may_write
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether the next new connection to an unknown server has the nodes asked about it."""
+        return now() >= self._ask_at
+
     def saw_replica(self, run: str) -> None:
         """Note that a server is a replica. If it is not one later in the same run, it was promoted."""
         self._replicas.add(run)

@@ -9,10 +9,12 @@ from io import StringIO
 import peewee
 import psycopg2
 import pytest
+from playhouse.pool import PooledPostgresqlDatabase
 from pony import orm
 
 import fly_orm
 from fly_orm import ConfigurationError, NotDelivered, NotPrimary, Route, session
+from fly_orm.driver.recording import RecordingConnection
 from fly_orm.testing import Cluster
 from fly_orm.topology import Node
 from tests.support.two_regions import close, named, settings
@@ -274,7 +276,20 @@ class TestWhileNoNodeCanTell:
             assert fly_orm.why().route is Route.PRIMARY
         db.close()
         insert(db)
-        assert db.connection().__class__.__mro__[1].__name__ == "RecordingConnection"
+        assert isinstance(db.connection(), RecordingConnection)
+
+    def test_a_pool_replaces_its_connections_once_a_node_is_back(self, cluster, undo, undecided, monkeypatch):
+        monkeypatch.setattr("fly_orm.routing.primary_check.RETRY_INTERVAL", 0.0)
+        _, address = undecided
+        pool = PooledPostgresqlDatabase(**named(cluster.primary, "shop"))
+        fly_orm.wrap(pool, settings=settings("lax", address))
+        undo.callback(close, pool)
+        with pool.connection_context():
+            pool.execute_sql("SELECT 1")
+        undo.callback(fly_orm.serve(wrap(undo, cluster.primary, "syd"), listen=address, settings=settings("syd")).close)
+        with pool.connection_context():
+            insert(pool)
+            assert isinstance(pool.connection(), RecordingConnection)
 
 
 def promote(cluster, db):
