@@ -1,11 +1,16 @@
-"""How far one server instance is known to have got. Pure, except for the log of :class:`Lateness`."""
+"""How far one server instance is known to have got. Asks no server."""
 
 from __future__ import annotations
 
+from ..deadline import now
 from ..errors import ReplicationTimeout
+from ..lsn import LSN
 from ..position import History, Position, later
 from .instance import Instance
 from .lateness import Lateness
+
+#: Seconds after which a replica that was on another timeline is asked again.
+ASK_INTERVAL = 1.0
 
 
 class Progress:
@@ -17,6 +22,7 @@ class Progress:
         """Its system, and the newest timeline of which it has replayed something; None if it could not be asked."""
         self.lateness = Lateness(instance)
         self._shown: Position | None = None
+        self._ask_at = 0.0
 
     def shows(self, position: Position) -> bool:
         """Whether the server is known to show a position. Nothing is ever known about an address behind a pooler."""
@@ -33,6 +39,23 @@ class Progress:
     def note(self, position: Position) -> None:
         """Note that the server has shown a position."""
         self._shown = later(self._shown, position)
+
+    def note_replayed(self, lsn: LSN) -> None:
+        """Note what the server has replayed, unless it is not known on which timeline."""
+        if self.history is not None:
+            self.note(self.position(lsn))
+
+    def position(self, lsn: LSN) -> Position:
+        """The position at an LSN that the server has replayed."""
+        history = self.history
+        return Position(lsn) if history is None else Position(lsn, history.system, history.timeline)
+
+    def may_ask_again(self) -> bool:
+        """Whether it is time to ask for the history again, which may be that of a failover."""
+        if now() < self._ask_at:
+            return False
+        self._ask_at = now() + ASK_INTERVAL
+        return True
 
     def includes(self, position: Position) -> bool:
         """Whether the server's history includes the position's timeline."""

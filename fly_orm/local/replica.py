@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -17,20 +16,15 @@ from ..position import Position, later
 from ..postgres.libpq import break_off
 from ..postgres.recovery import is_replica
 from ..registry import make_waiter
-from .asking import poll, read_history, read_lag, read_replayed
+from .asking import poll, read_history
 from .instance import Instance, read_instance
 from .lateness import Lag, MeasureLag
+from .lines import ASK_TIMEOUT, Lines
 from .progress import Progress
 
-#: Seconds after which a replica that was on another timeline is asked again.
-ASK_INTERVAL = 1.0
-#: Seconds after which a replica that has not answered counts as unreachable.
-ASK_TIMEOUT = 2.0
 #: Seconds after which a waiter that would have waited on a primary connects again. Its address may lead to a replica by
 #: then; if the region has none, each attempt crosses to the primary region.
 PRIMARY_INTERVAL = 5.0
-#: Connections to try until one reaches a certain server behind the address.
-_TRIES = 4
 #: Instances that are remembered. Each restart makes another one.
 _MOST_REMEMBERED = 64
 
@@ -54,12 +48,8 @@ class LocalReplica:
 
     def __init__(self, kind: str, connect: Callable[[], Any], timer: Timer) -> None:
         self._connect = connect
-        self._lock = threading.Lock()
         self._timer = timer
-        self._asking: Any = None
-        self._asking_server: Progress | None = None
-        self._asked = -ASK_INTERVAL
-        self._closed = False
+        self._lines = Lines(connect, self.server, timer)
         self._by_instance: dict[Instance | None, Progress] = {}
         self._reached = _Reached(self.server(None), 0)
         """The server that the waiter's connection has reached, or had reached last; at first, none in particular."""
@@ -129,23 +119,15 @@ class LocalReplica:
 
         Raises NotAReplica if the server is not in recovery, and psycopg2's error if it cannot be asked.
         """
-        with self._turn():
-            replayed = self._ask(instance)
-            server = self._asking_server
+        server, replayed = self._lines.ask(instance)
         if replayed is None:
             raise NotAReplica("the local server is not in recovery, or has not replayed anything")
-        history = None if server is None else server.history
-        return Position(replayed) if history is None else Position(replayed, history.system, history.timeline)
+        return server.position(replayed)
 
     def close(self) -> None:
         """Close the connections; waits that are under way raise ReplicationTimeout."""
-        self._closed = True
         self._waiter.close()
-        if (asking := self._asking) is not None:
-            break_off(asking)  # so that close() does not wait for an answer
-        with suppress(psycopg2.Error), self._turn():
-            if self._asking is not None:
-                self._asking.close()
+        self._lines.close()
 
     def _unless_late(
         self, server: Progress, position: Position, deadline: Deadline, wait: _Wait, started: float
@@ -198,10 +180,8 @@ class LocalReplica:
         """What measures the lag of a server, over a connection of its own, when that is to be logged."""
 
         def measure(wanted: Position) -> Lag | None:
-            with suppress(psycopg2.Error, TimerClosed), self._turn():
-                self._ask(server.instance)
-                with self._timer.limit(ASK_TIMEOUT, lambda: break_off(self._asking)):
-                    return read_lag(self._asking, wanted.lsn)
+            with suppress(psycopg2.Error, TimerClosed):
+                return self._lines.lag(server.instance, wanted.lsn)
             return None
 
         return measure
@@ -213,8 +193,10 @@ class LocalReplica:
         # have to connect anew, and reach another server.
         never = reached.server.is_elsewhere(position) or reached.server.is_past(position)
         try:
-            self._waiter.wait(position.lsn, Deadline.after(0) if never else deadline)
+            replayed = self._waiter.wait(position.lsn, Deadline.after(0) if never else deadline)
         except ReplicationTimeout as late:
+            if "replayed" in vars(late) and reached is self._reached:
+                reached.server.note_replayed(vars(late)["replayed"])
             if never and late.__cause__ is None:
                 raise reached.server.elsewhere(position) from None
             raise
@@ -223,6 +205,7 @@ class LocalReplica:
             self._ask_again(server, position)
         if reached is self._reached:  # or it is not known which of the servers has shown the position
             server.note(position)
+            server.note_replayed(replayed)
 
     def _connect_waiter(self, position: Position, deadline: Deadline) -> None:
         """Let the waiter connect, so that it is known which server it waits for."""
@@ -238,9 +221,8 @@ class LocalReplica:
     def _ask_again(self, server: Progress, position: Position) -> None:
         """Learn the history again, which may be that of a failover; ReplicationTimeout if it lacks the position."""
         try:
-            with self._turn():
-                if now() >= self._asked + ASK_INTERVAL:
-                    self._ask(server.instance)
+            if server.may_ask_again():
+                self._lines.ask(server.instance)
         except psycopg2.Error as error:
             raise server.elsewhere(position) from error
         if not server.includes(position):
@@ -279,50 +261,6 @@ class LocalReplica:
         if before.server is not server and before.server.instance is None:
             before.server.lateness.replaced()  # nobody knew which server it was that could not be reached
         return connection
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """A block in which only this thread asks; psycopg2's error if other threads take too long."""
-        if not self._lock.acquire(timeout=ASK_TIMEOUT):
-            raise psycopg2.OperationalError(f"the replica has not answered other threads for {ASK_TIMEOUT:g} s")
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    def _ask(self, instance: Instance | None) -> LSN | None:
-        """Learn the history, and return the replay LSN; None if the server is not in recovery. In a turn."""
-        if self._closed:
-            raise psycopg2.InterfaceError("the connection to the replica was closed")
-        self._asked = now()
-        if self._asking is not None:
-            server = self._asking_server
-            try:
-                if instance is None or (server is not None and server.instance == instance):
-                    return self._learn()
-            except psycopg2.Error:
-                if now() >= self._asked + ASK_TIMEOUT:
-                    self._forget()
-                    raise  # unreachable; otherwise it may have restarted, and a new connection will do
-            self._forget()
-        for _ in range(_TRIES):
-            self._asking = self._connect()
-            with self._timer.limit(ASK_TIMEOUT, lambda: break_off(self._asking)):
-                server = self._asking_server = self.server(read_instance(self._asking))
-            if instance is None or server.instance == instance:
-                return self._learn()
-            self._forget()
-        raise psycopg2.OperationalError(f"{_TRIES} connections in a row reached other servers than {instance}")
-
-    def _learn(self) -> LSN | None:
-        with self._timer.limit(ASK_TIMEOUT, lambda: break_off(self._asking)):
-            if self._asking_server is not None:
-                read_history(self._asking, self._asking_server)
-            return read_replayed(self._asking)
-
-    def _forget(self) -> None:
-        self._asking.close()
-        self._asking = self._asking_server = None
 
 
 def _in_place_of(instance: Instance | None, other: Instance | None) -> bool:

@@ -184,6 +184,31 @@ def test_one_that_lags_by_more_than_a_moment_is_still_late(regions: TwoRegions, 
         regions.cluster.apply_delay(0)
 
 
+def test_what_one_that_lags_shows_is_read_there(regions: TwoRegions, db: Any) -> None:
+    """Also right after somebody else has looked at it."""
+    regions.cluster.apply_delay(1)
+    try:
+        write(db)
+        old = current().pins[regions.name].position
+        until(
+            lambda: (
+                (write(db), regions.cluster.replica.query("SELECT pg_last_wal_replay_lsn()::text"))[1] >= str(old.lsn)
+            )
+        )
+        write(db)
+        for _ in range(5):
+            with fly_orm.session():
+                current().resume(regions.name, old)
+                count(db)
+                assert fly_orm.why().route is Route.LOCAL
+            with fly_orm.session():
+                write(db)
+                count(db)
+                assert fly_orm.why().route is Route.PRIMARY
+    finally:
+        regions.cluster.apply_delay(0)
+
+
 def test_asking_for_an_error_gets_it_at_once(regions: TwoRegions) -> None:
     regions.query("CREATE TABLE t (id serial PRIMARY KEY, name text)")
     regions.cluster.wait_for_replica()

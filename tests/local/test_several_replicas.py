@@ -103,6 +103,18 @@ def test_a_read_that_waits_does_so_for_the_server_that_it_runs_on(
             resuming.join()
 
 
+def test_a_session_that_moves_all_the_time_asks_over_connections_that_are_kept(
+    regions: TwoRegions, replicas: list[Any]
+) -> None:
+    with round_robin(*replicas) as address, fly_orm.session():
+        db = regions.lax(**address.parameters)
+        moves = 20
+        for _ in range(moves):
+            with db.connection_context():
+                names(db)
+        assert address.accepted <= moves + 4  # one that waits, one to each server, and one that reached the other first
+
+
 def test_a_token_covers_what_was_read_on_the_server_that_was_ahead(
     regions: TwoRegions, replicas: list[Any], address: dict[str, Any]
 ) -> None:

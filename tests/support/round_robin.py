@@ -15,6 +15,8 @@ class RoundRobin:
 
     def __init__(self, servers: Sequence[Any]) -> None:
         self.lead_to(servers)
+        self.accepted = 0
+        """Connections so far."""
         self._turn = itertools.count()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = set()
@@ -39,6 +41,7 @@ class RoundRobin:
         with suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
+                self.accepted += 1
                 server = self._connect()
                 if server is None:  # all of them are down, and the client learns it
                     client.close()
