@@ -6,7 +6,6 @@ A real subclass, since ``register_type``, ``as_string``, ``quote_ident`` and oth
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -16,7 +15,6 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..errors import ConfigurationError, NotPrimary, NotSupported
 from ..local.instance import Instance, read_instance
-from ..local.pooled import on_server_that_shows
 from ..position import Position
 from ..postgres.recovery import is_replica
 from ..routing.decide import Action, Decision, State, decide
@@ -47,6 +45,8 @@ class RoutingConnection(ImplicitTransactions):
     """The server that it has reached; None behind a pooler."""
     source: tuple[Any, Instance | None]
     """Stands for the database on that server in the sessions that have read it."""
+    moved = False
+    """Whether the pooler was last seen to lead to a primary."""
     shown: Position | None
     """The last pin of a session that the server was found to show."""
     served_here: ServedHere
@@ -132,11 +132,6 @@ class RoutingConnection(ImplicitTransactions):
             raise self.router.driver_error(NotSupported(UNSUPPORTED[statement.kind]))
         self._record(statement, decision)
         return replace(decision, waited=waited.seconds) if waited.seconds else decision
-
-    def on_server_that_shows_pin(self) -> AbstractContextManager[bool]:
-        """A block in a transaction on a server that shows the session's pin; False if there is none."""
-        position = self._position_to_check
-        return nullcontext(False) if position is None else on_server_that_shows(self, position)
 
     def why_ask_primary(self, error: psycopg2.Error) -> str:
         """Why to repeat a read on the primary after the replica's error; raises the error if it is the answer."""
@@ -301,10 +296,6 @@ class RoutingConnection(ImplicitTransactions):
         """
         return self.get_parameter_status("in_hot_standby") == "off" and self.instance is not None
 
-    @property
-    def _position_to_check(self) -> Position | None:
-        return self.router.freshness.position_to_check(current(), self)
-
     def _state(self) -> State:
         transaction = self.remote.transaction
         return State(
@@ -315,7 +306,7 @@ class RoutingConnection(ImplicitTransactions):
             primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
             pinned=self.router.freshness.is_pinned(current(), self),
-            pooled=self._position_to_check is not None,
+            pooled=self.router.freshness.position_to_check(current(), self) is not None,
         )
 
     def _catch_up(self, statement: Statement) -> Waited:

@@ -198,9 +198,10 @@ class RoutingCursor(ext.cursor):
         return self._show(self._on_primary(sql, lambda remote: _act(remote, action, sql, statement, decision.why)), sql)
 
     def _read(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> None:
-        checks = decision.action is Action.READ_IF_SHOWN
+        connection, checks = self.connection, decision.action is Action.READ_IF_SHOWN
+        checked = connection.router.freshness.checked(current(), connection) if checks else nullcontext(True)
         try:
-            with self.connection.on_server_that_shows_pin() if checks else nullcontext(True) as shown:
+            with checked as shown:
                 if shown:
                     return self._run_here(decision, "execute", query, vars_)
         except psycopg2.Error as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import psycopg2
+import psycopg2.errors
 from psycopg2 import extensions as ext
 
 from ..errors import FlyOrmError
@@ -61,11 +64,10 @@ class RecordingCursor(ext.cursor):
         statement = connection.router.classify(text_of(query, self))
         if statement.asynchronous:
             connection.asynchronous = True  # from now on, and for every session that uses the connection
-        if activity is None:
-            return _NOTHING
-        if connection.asynchronous:
+        if activity is not None and connection.asynchronous:
             activity.of(connection.router).asynchronous = True
-        return activity.statement(connection.router, connection, statement)
+        block = activity.statement(connection.router, connection, statement) if activity is not None else _NOTHING
+        return connection.noticing_moves(block) if connection.pooled else block
 
 
 class RecordingNamedCursor(RecordingCursor):
@@ -98,6 +100,10 @@ class RecordingConnection(ext.connection):
     """The database's name on the nodes."""
     instance: Instance | None
     """The server that it has reached; None behind a pooler. Not known in the primary region."""
+    pooled = False
+    """Whether a pooler in a secondary region is in between, which may lead to another server at any time."""
+    moved = False
+    """Whether the server behind it has refused to write, as a replica does."""
     detour: int | None = None
     """The detour that the connection is part of, in a secondary region; see :class:`fly_orm.local.detour.Detour`."""
     fence_version = 0
@@ -111,9 +117,20 @@ class RecordingConnection(ext.connection):
         self.database = router.name
         if not topology.is_primary:
             instance = self.instance
+            self.pooled = instance is None
             server = None if instance is None else str(instance)
             self.served = Served(route=Route.PRIMARY, why="the connection leads to the primary itself", server=server)
             self.detour = router.local.detour.primary_reached(self, instance, self.database, topology.region)
+
+    @contextmanager
+    def noticing_moves(self, block: AbstractContextManager[None]) -> Iterator[None]:
+        """The block, in which a refusal to write shows that the pooler leads to a replica now."""
+        with block:
+            try:
+                yield
+            except psycopg2.errors.ReadOnlySqlTransaction:
+                self.moved = True
+                raise
 
     def check_current(self) -> None:
         """Raise NotPrimary if the server was superseded, by what this process has seen. An open transaction goes on."""

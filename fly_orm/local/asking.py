@@ -71,14 +71,17 @@ def read_lag(connection: Any, wanted: LSN) -> Lag | None:
     return Lag(max(0, wanted - LSN.parse(replayed)), None if seconds is None else max(0.0, seconds))
 
 
-def shows(connection: Any, position: Position, *, after: str = "") -> bool:
-    """Whether a replica shows a position; the commands ``after`` which it is asked are part of the same string."""
+def shows(connection: Any, position: Position, *, after: str = "") -> bool | None:
+    """Whether a replica shows a position; None if the server is not in recovery, or has not replayed anything.
+
+    The commands ``after`` which it is asked are part of the same string.
+    """
     with text_cursor(connection) as cursor:
         cursor.execute(after + (_REPLAYED_AND_HISTORY if position.system else _REPLAYED))
         replayed, *history = cursor.fetchone()
     server = Progress(None)
     server.history = History(*map(int, history)) if history else None
-    return replayed is not None and LSN.parse(replayed) >= position.lsn and server.includes(position)
+    return None if replayed is None else LSN.parse(replayed) >= position.lsn and server.includes(position)
 
 
 def poll(connection: Any, server: Progress, position: Position, deadline: Deadline, timer: Timer) -> None:

@@ -21,7 +21,7 @@ def on_server_that_shows(connection: Any, position: Position) -> Iterator[bool]:
     """A block in a transaction on a replica that shows a position; True if there is one.
 
     False if the server that the pooler chose does not show it, or does not answer. The connection, which is in
-    autocommit, has no transaction then.
+    autocommit, has no transaction then. It is marked as ``moved`` if that server is not a replica.
     """
     if not _begin(connection, position):
         yield False
@@ -35,15 +35,16 @@ def on_server_that_shows(connection: Any, position: Position) -> Iterator[bool]:
 
 
 def _begin(connection: Any, position: Position) -> bool:
-    begun = False
+    begun: bool | None = False
     try:
         begun = shows(connection, position, after=f"{_BEGIN}; ")
+        connection.moved = begun is None
     except psycopg2.Error:
         pass
     finally:
         if not begun:
             _end(connection, "ROLLBACK")
-    return begun
+    return bool(begun)
 
 
 def _end(connection: Any, command: str) -> None:

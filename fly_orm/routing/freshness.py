@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -18,6 +18,7 @@ from ..concurrency.timer import TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..local.instance import THE_PRIMARY
+from ..local.pooled import on_server_that_shows
 from ..local.replica import LocalReplica
 from ..position import UNKNOWN, Position
 from ..sessions.context import current, current_invocation
@@ -149,6 +150,11 @@ class Freshness:
             return None
         pin = session.pins.get(self._name())
         return None if pin is None or pin.position.is_unknown else pin.position
+
+    def checked(self, session: Session, connection: Any) -> AbstractContextManager[bool]:
+        """A block in a transaction on a server, behind a pooler, that shows the pin; False if there is none."""
+        position = self.position_to_check(session, connection)
+        return nullcontext(False) if position is None else on_server_that_shows(connection, position)
 
     # The replica
 

@@ -11,6 +11,7 @@ from typing import Any
 import peewee
 import psycopg2
 import pytest
+from playhouse.pool import PooledPostgresqlDatabase
 from pony import orm
 
 import fly_orm
@@ -291,6 +292,34 @@ class TestTheServerBehindIt:
                     db.execute_sql(INSERT, (f"{number}",))
                     assert [name for (name,) in db.execute_sql(NAMES)] == [f"{n}" for n in range(1, number + 1)]
             assert db.execute_sql("SELECT pg_is_in_recovery()").fetchall() == [(False,)]
+
+    def test_may_change_its_role_under_a_pool_of_connections(self, regions: TwoRegions, replicas: list[Any]) -> None:
+        primary, replica = regions.cluster.primary.params(), replicas[0].params()
+        with pgbouncer("transaction", primary) as made:
+            db = regions.lax(PooledPostgresqlDatabase, options={"replication_timeout": 0.1}, **made.parameters)
+
+            def lead_to(server: Any) -> None:
+                made.lead_to(server)
+                made.command("RELOAD")
+                made.command("RECONNECT")
+
+            def write(name: str) -> Any:
+                with db.connection_context():
+                    db.execute_sql(INSERT, (name,))
+                    served = fly_orm.why()
+                    assert (name,) in db.execute_sql(NAMES).fetchall()
+                    return served.node
+
+            assert write("to the primary itself") is None
+            lead_to(replica)
+            with pytest.raises(peewee.InternalError, match="read-only transaction"):
+                write("refused, and not executed")
+            assert write("by way of a node") is not None
+            lead_to(primary)
+            assert write("still by way of a node") is not None
+            assert write("to the primary again") is None
+            assert len(db.execute_sql(NAMES).fetchall()) == 4
+            db.close_all()
 
     def test_is_no_place_to_play_a_replica(self, regions: TwoRegions, mode: str) -> None:
         with pgbouncer(mode, regions.cluster.primary.params()) as made:
