@@ -224,7 +224,9 @@ class Forwarder:
     def _failed(
         self, region: str, failures: Sequence[FlyOrmError], deadline: Deadline, action: str, elsewhere: str = ""
     ) -> FlyOrmError:
-        why = causes(failures) or f"no attempt was made within {deadline}"
+        why = causes(failures) or (
+            f"no attempt was made within {deadline}" if deadline.expired else "none could be reached before"
+        )
         where = f"the primary region {region!r}" if region == self.primary.configured else f"the region {region!r}"
         hint = f". Is `fly-orm serve` running at these addresses? They come from {self.directory.describe(region)}"
         return combined(failures, f"no node of {where} {action}: {why}{elsewhere}", hint=hint)

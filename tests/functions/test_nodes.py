@@ -268,6 +268,14 @@ class TestNodes:
         shop.stock(["b"])
         assert here.names() == ["a", "b"]
 
+    def test_one_is_called_although_the_connection_to_the_replica_here_was_lost(self, here):
+        assert here.names() == []
+        here.cluster.replica.restart()
+        with pytest.raises(peewee.OperationalError):
+            here.names()
+        shop.stock(["a"])
+        assert here.stored() == ["a"]
+
 
 class TestRegions:
     def test_are_what_is_configured_and_their_nodes(self, here):

@@ -44,7 +44,7 @@ class WrappedPeewee(WrappedDatabase):
         return connection
 
     def in_transaction(self) -> bool:
-        return bool(self._database.in_transaction()) or (self._is_open() and not _is_idle(self._database.connection()))
+        return bool(self._database.in_transaction()) or (self._is_open() and _is_busy(self._database.connection()))
 
     def close_thread_connections(self) -> None:
         if not self._database.is_closed():
@@ -71,12 +71,13 @@ class WrappedPeewee(WrappedDatabase):
         """Roll back an open transaction, and close the connection unless the next function can use it as it is."""
         database = self._database
         pooled = hasattr(database, "manual_close")
+        lost = self._is_open() and bool(database.connection().closed)
         in_transaction = self.in_transaction()
         if in_transaction:
             log.warning("a function left a transaction on %r open; it is rolled back", self.name())
             while database.in_transaction():
                 database.pop_transaction()
-        if in_transaction or (self._is_open() and self._has_changed()):
+        if lost or in_transaction or (self._is_open() and self._has_changed()):
             database.manual_close() if pooled else database.close()
         elif pooled:
             database.close()  # back to its pool
@@ -92,8 +93,9 @@ class WrappedPeewee(WrappedDatabase):
         )
 
 
-def _is_idle(connection: ext.connection) -> bool:
-    return connection.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
+def _is_busy(connection: ext.connection) -> bool:
+    """Whether a transaction is open. One that was open on a connection that is lost now has been rolled back."""
+    return connection.get_transaction_status() not in (ext.TRANSACTION_STATUS_IDLE, ext.TRANSACTION_STATUS_UNKNOWN)
 
 
 def _was_lost(connection: ext.connection) -> bool:
