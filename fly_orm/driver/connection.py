@@ -42,7 +42,9 @@ class RoutingConnection(ImplicitTransactions):
 
     database: str
     instance: Instance | None
-    """The server that it has reached; None behind a pooler."""
+    """The server that it has reached; None behind a pooler, and for one that may not be the primary."""
+    pooled = False
+    """Whether there is a pooler in between."""
     source: tuple[Any, Instance | None]
     """Stands for the database on that server in the sessions that have read it."""
     moved = False
@@ -242,7 +244,8 @@ class RoutingConnection(ImplicitTransactions):
         if self.router.settings.topology.is_primary and not is_replica(self):
             return False
         self.instance = read_instance(self)
-        return is_replica(self, pooled=self.instance is None)
+        self.pooled = self.instance is None
+        return is_replica(self, pooled=self.pooled)
 
     def _is_checked(self) -> bool:
         """Whether statements may run on the promoted server; otherwise this becomes an unchecked connection.
@@ -294,7 +297,7 @@ class RoutingConnection(ImplicitTransactions):
         A pooler reports what some server was at some time, and the next statement may reach another one. Behind it,
         statements go on being routed: the nodes know where the primary is.
         """
-        return self.get_parameter_status("in_hot_standby") == "off" and self.instance is not None
+        return self.get_parameter_status("in_hot_standby") == "off" and not self.pooled
 
     def _state(self) -> State:
         transaction = self.remote.transaction

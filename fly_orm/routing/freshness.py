@@ -109,7 +109,7 @@ class Freshness:
         if pin.waits:
             session.pins.waited(name)
             return self._wait_now(pin, connection)
-        if connection.instance is not None:
+        if not connection.pooled:
             with suppress(ReplicationTimeout):
                 self._wait_for_replica(pin.position, Deadline.after(0), connection)
         return _NOT_AT_ALL
@@ -146,7 +146,7 @@ class Freshness:
 
     def position_to_check(self, session: Session, connection: Any) -> Position | None:
         """What a server has to show for a pinned read behind a pooler; None if nothing keeps it from the primary."""
-        if connection.instance is not None or session.on_primary or self.reads_on_primary:
+        if not connection.pooled or session.on_primary or self.reads_on_primary:
             return None
         pin = session.pins.get(self._name())
         return None if pin is None or pin.position.is_unknown else pin.position
@@ -177,7 +177,9 @@ class Freshness:
 
     def _wait_for_replica(self, position: Position, deadline: Deadline, connection: Any) -> None:
         """Wait for the connection's server, and note that it shows the position."""
-        pooled = connection is not None and connection.instance is None
+        pooled = connection is not None and connection.pooled
+        if connection is not None and connection.instance is None and not pooled:
+            return  # nothing tells what an unchecked server shows
         with suppress(NotAReplica):  # the local server was promoted, and shows everything
             self._replica().wait(position, deadline, None if pooled else connection)
         if connection is not None and not pooled:  # the server of the next read is another one, perhaps
