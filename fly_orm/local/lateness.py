@@ -16,9 +16,10 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds after which a replica that did not answer is asked again.
 RETRY_INTERVAL = 0.25
-#: Seconds between two looks at a replica that answers, unless the timeout is short. Each takes a query, and with many
-#: writers there would always be one.
-LOOK_INTERVAL = 0.05
+#: After each look at a replica that answers, nobody looks for so many times as long as it took, or for so many seconds.
+#: With many writers there would always be somebody who looks, and keeps the others from working.
+_PAUSE_FACTOR = 5
+_LONGEST_PAUSE = 0.05
 
 
 class Lag(NamedTuple):
@@ -96,18 +97,15 @@ class Lateness:
     @contextmanager
     def look(self) -> Iterator[bool]:
         """A block in which the caller alone may ask the server; False if it must not, and has to do without."""
-        allowed = False
+        allowed, started = False, now()
         try:
-            allowed = now() >= self._retry_at and self._looking.acquire(blocking=False)
+            allowed = started >= self._retry_at and self._looking.acquire(blocking=False)
             yield allowed
         finally:
             if allowed:
-                self._retry_at = max(self._retry_at, now() + self._look_interval)
+                pause = min(_LONGEST_PAUSE, _PAUSE_FACTOR * (now() - started))
+                self._retry_at = max(self._retry_at, now() + pause)
                 self._looking.release()
-
-    @property
-    def _look_interval(self) -> float:
-        return LOOK_INTERVAL if self._timeout is None else min(LOOK_INTERVAL, self._timeout / 4)
 
     def want(self, position: Position) -> Position | None:
         """Note what a caller wants; returns all that was wanted before."""

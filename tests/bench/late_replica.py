@@ -1,6 +1,6 @@
 """What writes and reads of one's own writes cost while the replica is late, against ``wait="none"``.
 
-Replay is paused. Once the first wait has run out, the two sides take turns of a few seconds: each of the threads writes
+Replay is paused. Once the first wait has run out, the two sides take turns of two seconds: each of the threads writes
 and reads its write back, in a session of its own each time. Without waiting, a read finds the write for certain only on
 the primary, so the other side asks for that. Then replay is resumed, and the next writes show when they wait again.
 
@@ -23,7 +23,7 @@ from .report import Table, ms, percentile
 from .world import World, model
 
 RTT, THREADS, TIMEOUT = 0.02, 32, 1.0
-SECONDS, TURN = 60.0, 5.0
+SECONDS, TURN = 60.0, 2.0
 AIM = 1.2
 
 Reads = Callable[[], AbstractContextManager[object]]
