@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 
 T = TypeVar("T")
 
@@ -40,7 +40,8 @@ class Pool(Generic[T]):
         self._open, self._close = open, close
         self._max_size = max_size
         self._lock = threading.Lock()
-        self._idle: list[T] = []
+        self._idle: list[tuple[float, T]] = []
+        """The idle items, and since when they are; the one that has been idle for longest is the first."""
         self._waiting: deque[_WaitingCaller[T]] = deque()
         self._size = 0
         """How many items are open or being opened."""
@@ -53,7 +54,7 @@ class Pool(Generic[T]):
         """
         with self._lock:
             if self._idle:
-                return self._idle.pop()
+                return self._idle.pop()[1]
             caller = self._reserve_or_queue()
         if caller is not None:
             self._wait(caller, deadline)
@@ -71,7 +72,7 @@ class Pool(Generic[T]):
                 if self._waiting:
                     self._serve(item)
                 else:
-                    self._idle.append(item)
+                    self._idle.append((now(), item))
                 return
         self._close(item)
 
@@ -94,6 +95,31 @@ class Pool(Generic[T]):
         with self._lock:
             return not self._closed and len(self._idle) < count and self._size < self._max_size
 
+    @property
+    def size(self) -> int:
+        """How many items are open or being opened."""
+        return self._size
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether an item is idle."""
+        return bool(self._idle)
+
+    def close_idle(self, seconds: float) -> float | None:
+        """Close the items that have been idle for this long.
+
+        Returns the seconds until the next one has been; None if no item is idle any more.
+        """
+        with self._lock:
+            since = now() - seconds
+            count = sum(idle_since <= since for idle_since, _ in self._idle)
+            old, self._idle = self._idle[:count], self._idle[count:]
+            self._size -= count
+            left = self._idle[0][0] - since if self._idle else None
+        for _, item in old:
+            self._close(item)
+        return left
+
     def close(self) -> None:
         """Close the idle items now and the others when they come back. Callers in the queue get PoolTimeout."""
         with self._lock:
@@ -102,7 +128,7 @@ class Pool(Generic[T]):
             while self._waiting:
                 self._waiting[0].pool_closed = True
                 self._serve(None)
-        for item in idle:
+        for _, item in idle:
             self._close(item)
 
     def _reserve_or_queue(self) -> _WaitingCaller[T] | None:

@@ -10,15 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..deadline import now
+from .forks import abandon_in_children
 
 log = logging.getLogger("fly_orm")
 
-
-class _Call:
-    """A pending call; ``function`` is None once the call has been cancelled."""
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self.function: Callable[[], None] | None = function
+#: Seconds without a pending call after which the thread ends. A new one costs about 0.1 ms.
+LINGER = 2.0
 
 
 class TimerClosed(RuntimeError):
@@ -26,18 +23,14 @@ class TimerClosed(RuntimeError):
 
 
 class Timer:
-    """Calls functions after a delay, on a thread of its own, which starts with the first call. Thread-safe.
+    """Calls functions after a delay, on a thread that all timers of the process share. Thread-safe and fork-safe.
 
     A function must return soon, since the others wait for it. What it raises is logged. :class:`threading.Timer` would
-    cost a thread for each pending call, and every request on the primary has one.
+    cost a thread for each pending call, and every request on the primary has one. A forked child has no pending calls.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._changed = threading.Condition()
-        self._pending: list[tuple[float, int, _Call]] = []
-        self._order = itertools.count()
-        self._thread: threading.Thread | None = None
         self._closed = False
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
@@ -45,21 +38,15 @@ class Timer:
 
         TimerClosed after :meth:`close`.
         """
-        call = _Call(function)
-        with self._changed:
+        call = _Call(self, function)
+        with _calls.changed:
             if self._closed:
                 raise TimerClosed(f"{self._name} is closed")
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                thread.start()
-                self._thread = thread
-            heapq.heappush(self._pending, (now() + seconds, next(self._order), call))
-            if self._pending[0][2] is call:
-                self._changed.notify()
+            _calls.add(now() + seconds, call)
 
         def cancel() -> None:
-            # The entry stays in the heap until it comes first: to remove it here would mean a search through all.
-            with self._changed:
+            # The entry stays in the heap for a while: to remove it here would mean a search through all.
+            with _calls.changed:
                 call.function = None
 
         return cancel
@@ -80,34 +67,104 @@ class Timer:
             cancel()
 
     def close(self) -> None:
-        """Cancel all pending calls and end the thread."""
-        with self._changed:
+        """Cancel all pending calls, and wait for the one that is being made, if there is one."""
+        with _calls.changed:
             self._closed = True
-            self._changed.notify()
-        # A function that is called by this timer may close it, and cannot wait for its own thread.
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            _calls.drop(self)
+
+    def __str__(self) -> str:
+        return self._name
+
+
+class _Call:
+    """A pending call; ``function`` is None once the call has been cancelled."""
+
+    def __init__(self, timer: Timer, function: Callable[[], None]) -> None:
+        self.timer = timer
+        self.function: Callable[[], None] | None = function
+
+
+class _Calls:
+    """The pending calls of the process, and the thread that makes them, which ends when there are none."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.changed = threading.Condition()
+        """Held while anything here is read or changed."""
+        self._pending: list[tuple[float, int, _Call]] = []
+        self._order = itertools.count()
+        self._thread: threading.Thread | None = None
+        self._running: Timer | None = None
+        """The timer whose call is being made."""
+        self._tidy_at = self._idle_since = 0.0
+
+    def add(self, at: float, call: _Call) -> None:
+        """Add a call, for the instant ``at``. RuntimeError if no thread can be started."""
+        if self._thread is None:
+            abandon_in_children(self)
+            thread = threading.Thread(target=self._run, name="fly_orm timer", daemon=True)
+            thread.start()
+            self._thread = thread
+        heapq.heappush(self._pending, (at, next(self._order), call))
+        if self._pending[0][2] is call:
+            self.changed.notify_all()
+
+    def drop(self, timer: Timer) -> None:
+        """Cancel the calls of a timer, and wait for the one that is being made."""
+        self._keep(lambda call: call.timer is not timer and call.function is not None)
+        if not self._pending:
+            self._idle_since = -LINGER  # the thread ends at once
+            self.changed.notify_all()
+        # A function that is called by a timer may close it, and cannot wait for its own thread.
+        if self._thread is not threading.current_thread():
+            self.changed.wait_for(lambda: self._running is not timer)
+
+    def abandon(self) -> None:
+        """Begin anew in a forked child, where there is no such thread."""
+        self._begin()
+
+    def _keep(self, wanted: Callable[[_Call], bool]) -> None:
+        self._pending = [entry for entry in self._pending if wanted(entry[2])]
+        heapq.heapify(self._pending)
 
     def _run(self) -> None:
-        while (function := self._next()) is not None:
+        while (call := self._next()) is not None:
+            timer, function = call
             try:
                 function()
             except Exception:  # for instance, no thread could be started; later calls must be made all the same
-                log.exception("%s: a call failed", self._name)
+                log.exception("%s: a call failed", timer)
+            del call, timer, function  # while the thread waits, it must not keep them alive
 
-    def _next(self) -> Callable[[], None] | None:
-        """The next function, once it is due; None when the timer is closed."""
-        with self._changed:
-            while not self._closed:
-                if not self._pending:
-                    self._changed.wait()
-                    continue
-                at, _, call = self._pending[0]
-                if call.function is not None and at > now():
-                    # The condition raises OverflowError for a longer timeout.
-                    self._changed.wait(min(at - now(), threading.TIMEOUT_MAX))
-                    continue
-                heapq.heappop(self._pending)
-                if call.function is not None:
-                    return call.function
+    def _next(self) -> tuple[Timer, Callable[[], None]] | None:
+        """The next call, once it is due; None if there has not been one to wait for, and the thread has to end."""
+        with self.changed:
+            self._running = None
+            self.changed.notify_all()
+            self._idle_since = now()
+            while True:
+                if now() >= self._tidy_at:
+                    self._keep(lambda call: call.function is not None)
+                    self._tidy_at = now() + LINGER
+                if self._pending:
+                    self._idle_since = now()
+                    if (due := self._pop_due()) is not None:
+                        return due
+                elif now() >= self._idle_since + LINGER:
+                    self._thread = None
+                    return None
+                self.changed.wait(min(self._pending[0][0] - now(), LINGER) if self._pending else LINGER)
+
+    def _pop_due(self) -> tuple[Timer, Callable[[], None]] | None:
+        """Remove the calls that are due or cancelled, up to the first that has to be made."""
+        while self._pending and (self._pending[0][2].function is None or self._pending[0][0] <= now()):
+            _, _, call = heapq.heappop(self._pending)
+            if call.function is not None:
+                self._running = call.timer
+                return call.timer, call.function
         return None
+
+
+_calls = _Calls()

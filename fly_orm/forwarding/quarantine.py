@@ -38,7 +38,7 @@ class Quarantine:
         self._first_interval, self._longest_interval = first_interval, longest_interval
         self._lock = threading.Lock()
         self._stays: dict[Node, _Stay] = {}
-        self._timer = Timer("fly_orm node timer")
+        self._timer = Timer("the timer of the nodes")
         self._closed = False
 
     def __contains__(self, node: Node) -> bool:

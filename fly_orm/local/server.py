@@ -34,7 +34,7 @@ class LocalServer:
         self._connect = connect
         self._newest = newest
         self._lock = threading.Lock()
-        self._timer = Timer("fly_orm timer of a local server")
+        self._timer = Timer("the timer of a local server")
         self._replica: LocalReplica | None = None
         self._primary: LocalPrimary | None = None
         self._unreported: dict[str, str] | None = None

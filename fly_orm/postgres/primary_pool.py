@@ -9,12 +9,14 @@ from typing import Any
 
 import psycopg2
 
+from ..concurrency.patience import Patience
 from ..concurrency.pool import Pool, PoolTimeout
 from ..concurrency.timer import Timer
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
 from ..position import History, Superseded
 from .libpq import break_off
+from .making_way import occupy
 from .pooling import SessionCheck, is_pooled, server_pid
 from .primary_connection import PrimaryConnection, Profile
 from .recovery import is_replica
@@ -22,10 +24,14 @@ from .recovery import is_replica
 #: Seconds within which a connection must be set up, or cleaned. One that is not is closed, because a server that does
 #: not answer must not hold up the cleaning of the others.
 CLEAN_TIMEOUT = 3.0
+#: Seconds for which a pool that makes way keeps no idle connection; DROP DATABASE waits 5 seconds for others to go.
+MAKE_WAY = 6.0
 
 
 class PrimaryPool:
     """At most ``max_size`` connections to one primary, cleaned between callers. Thread-safe.
+
+    Connections that nobody uses are closed after some seconds, and the cleaner's thread ends with the last of them.
 
     name: the database's name in errors, logs and thread names.
     connect: opens a driver connection in autocommit.
@@ -46,16 +52,20 @@ class PrimaryPool:
         on_replica: Callable[[Any], None] = lambda _connection: None,
     ) -> None:
         self.name = name
+        self.database: str | None = None
+        """The name of the Postgres database, once a connection has been opened."""
         self._verify, self._on_replica = verify, on_replica
         self._connect = connect
         self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
         self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
+        self._patience = Patience()
+        self._way_until = 0.0
         self._closing = threading.Lock()
         self._closed = False
-        self._timer = Timer(f"fly_orm timer of {name}")
+        self._cleaner: threading.Thread | None = None
+        occupy(self)
+        self._timer = Timer(f"the timer of {name}")
         self._sessions = SessionCheck(name, connect, self._timer) if keeps_sessions else None
-        self._cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
-        self._cleaner.start()
 
     def acquire(self, profile: Profile, deadline: Deadline, newest: Collection[History] = ()) -> PrimaryConnection:
         """A connection with this profile, for the caller alone, who must release it.
@@ -88,12 +98,13 @@ class PrimaryPool:
 
     def release(self, connection: PrimaryConnection) -> None:
         """Take a connection back. It is cleaned in the background, so that the caller's reply need not wait for it."""
+        self._patience.used()
         with self._closing:
             # Behind the end mark of close(), nobody would find it.
-            if not self._closed:
+            if not self._closed and self._has_cleaner():
                 self._used.put(connection)
                 return
-        self._pool.release(connection)
+        self._pool.discard(connection)
 
     def check(self, newest: Collection[History] = ()) -> None:
         """Raise NotPrimary, Refused or psycopg2's error, as :meth:`acquire` would, if there is no primary to use."""
@@ -104,6 +115,7 @@ class PrimaryPool:
             return  # all connections are in use, so there is a primary
         self._check_current(connection, newest)
         self._pool.release(connection)
+        self._look_soon()
 
     def _check_current(self, connection: PrimaryConnection, newest: Collection[History]) -> None:
         """Discard the connection and raise NotPrimary if its server was superseded, as the newest timelines tell."""
@@ -119,20 +131,30 @@ class PrimaryPool:
             superseded={self.name: Superseded(own, address)},
         )
 
+    def make_way(self) -> None:
+        """Close the idle connections, and for some seconds those that become idle; see :func:`.making_way.occupy`."""
+        self._way_until = now() + MAKE_WAY
+        self._pool.close_idle(0)
+
     def close(self) -> None:
         """Close the idle connections now, and the others when they are released."""
         self._pool.close()  # first, so that what the cleaner still returns to the pool is closed
         with self._closing:
             self._closed = True
             self._used.put(None)
-        self._cleaner.join()
+            cleaner = self._cleaner
+        if cleaner is not None:
+            cleaner.join()
         self._timer.close()
 
     def _open(self, _deadline: Deadline) -> PrimaryConnection:
+        if self._pool.size == 1:
+            self._patience.opened()
         raw = self._connect()
         try:
             with self._timer.limit(CLEAN_TIMEOUT, lambda: break_off(raw)):
                 raw.autocommit = True
+                self.database = raw.info.dbname
                 pid = server_pid(raw)
                 self._check_primary(raw, pooled=is_pooled(raw, pid))
                 connection = PrimaryConnection(raw, pid)
@@ -151,9 +173,28 @@ class PrimaryPool:
                 f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there)"
             )
 
+    def _look_soon(self) -> None:
+        """Let the cleaner notice that another connection is idle."""
+        self._patience.used()
+        with self._closing:
+            if not self._closed and self._has_cleaner():
+                self._used.put(None)
+
+    def _has_cleaner(self) -> bool:
+        """Whether there is a thread that cleans, which is started if need be. Under the lock."""
+        if self._cleaner is None:
+            name = self.name
+            cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
+            try:
+                cleaner.start()
+            except RuntimeError:  # no thread can be started
+                return False
+            self._cleaner = cleaner
+        return True
+
     def _clean_used(self) -> None:
-        """Clean the released connections, one after another, on the cleaner's thread."""
-        while (connection := self._used.get()) is not None:
+        """Clean the released connections, one after another, on the cleaner's thread, until all of them are closed."""
+        while (connection := self._next_used()) is not None:
             try:
                 with self._timer.limit(CLEAN_TIMEOUT, connection.break_off):
                     connection.clean()
@@ -162,3 +203,18 @@ class PrimaryPool:
                 self._pool.discard(connection)
             else:
                 self._pool.release(connection)
+            del connection
+
+    def _next_used(self) -> PrimaryConnection | None:
+        """The next released connection. None if the thread has to end: no connection is idle, or the pool is closed."""
+        while True:
+            left = self._pool.close_idle(0 if now() < self._way_until else self._patience.seconds)
+            try:
+                if (used := self._used.get(timeout=self._patience.seconds if left is None else left)) is not None:
+                    return used
+            except queue.Empty:
+                pass
+            with self._closing:  # so that what is released from now on finds that there is no thread
+                if self._used.empty() and (self._closed or not self._pool.has_idle):
+                    self._cleaner = None
+                    return None

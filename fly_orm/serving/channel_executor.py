@@ -11,6 +11,7 @@ import psycopg2
 from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
+from ..postgres.making_way import make_way_for
 from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.messages import (
     BUSY,
@@ -145,6 +146,8 @@ class ChannelExecutor:
         return self._run_in(self._lease, request, deadline)
 
     def _run_in(self, lease: Lease, request: Run, deadline: Deadline) -> Reply:
+        if request.statements:
+            make_way_for(request.statements[0])
         try:
             done = lease.run(request, deadline)
         except ConnectionBroken as error:

@@ -41,7 +41,7 @@ class Executor:
         self.primary_region = primary_region
         self.pools = {pool.name: pool for pool in pools}
         self.idle_timeout = idle_timeout
-        self.timer = Timer("fly_orm executor timer")
+        self.timer = Timer("the timer of the executor")
         self.draining = False
         """Whether new leases and calls are declined."""
         self._runner = runner

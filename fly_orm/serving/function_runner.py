@@ -45,7 +45,7 @@ class FunctionRunner:
         self._runtime = runtime
         self._release = f"release {runtime.settings.release or 'unnamed'!r}"
         self._pools = list(pools)
-        self._timer = Timer("fly_orm function timer")
+        self._timer = Timer("the timer of the functions")
         self._workers: Workers[Returned | Declined] = Workers(
             "fly_orm function", max_size=max_size, on_exit=_disconnect
         )

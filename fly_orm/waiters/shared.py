@@ -28,7 +28,7 @@ class SharedWaiter:
         self._choose = choose
         self._queue = WaitQueue()
         self._replica = ReplicaConnection(connect, choose)
-        self._timer = Timer("fly_orm waiter timer")
+        self._timer = Timer("the timer of the waiter")
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``; see :class:`fly_orm.waiter.LSNWaiter`."""

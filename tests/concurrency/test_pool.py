@@ -115,9 +115,9 @@ def test_a_caller_that_gave_up_takes_nothing():
 def test_warming_opens_until_enough_are_idle_and_no_more_than_fit():
     pool, _ = make(max_size=3)
     pool.warm(2, SOON)
-    assert sorted(pool._idle) == [0, 1]
+    assert sorted(item for _, item in pool._idle) == [0, 1]
     pool.warm(10, SOON)
-    assert sorted(pool._idle) == [0, 1, 2]
+    assert sorted(item for _, item in pool._idle) == [0, 1, 2]
 
 
 def test_closing_closes_what_is_idle_and_what_comes_back():

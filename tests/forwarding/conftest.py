@@ -27,7 +27,8 @@ def make():
 
 
 @pytest.fixture
-def threads():
+def threads(monkeypatch):
     """Those of fly_orm that the test has started. None outlives it."""
+    monkeypatch.setattr("fly_orm.concurrency.timer.LINGER", 0.05)
     with ending_threads() as present:
         yield present

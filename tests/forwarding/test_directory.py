@@ -239,7 +239,7 @@ class TestANodeInQuarantine:
         until(lambda: transport.attempts)
         discovery.now = ()
         until(lambda: not directory.quarantined)
-        until(lambda: not directory._quarantine._timer._pending and not threads("fly_orm probe"))
+        until(lambda: not threads("fly_orm"))
 
     def test_is_tried_no_more_once_all_is_closed(self, make, threads):
         transport = Counting(Refusing())
