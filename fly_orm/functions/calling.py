@@ -69,7 +69,8 @@ def on_primary(
 
     Use it as a decorator, with or without arguments. In the primary region, and where no ``PRIMARY_REGION`` is set, a
     call is a plain call. Elsewhere it is one request: the function runs on a random node of the primary region that can
-    be reached, next to the primary. Arguments, results and exceptions travel (see :func:`fly_orm.register_type`).
+    be reached, next to the primary. After a failover, that is the region that has the primary now; if only this process
+    has it, the function runs here. Arguments, results and exceptions travel (see :func:`fly_orm.register_type`).
     ``f.local(…)`` runs the function here instead. A call inside a transaction raises NotSupported, since the function
     would not be part of that transaction.
 
@@ -102,10 +103,11 @@ def call(
 ) -> R:
     """Run a function in a region and return its result.
 
-    ``region`` is :data:`fly_orm.PRIMARY` or the name of a region. In this process's own region, the function runs in
-    this process. Otherwise it runs on a random node of that region that can be reached. The function must have been
-    registered with :func:`fly_orm.remote` or :func:`fly_orm.on_primary`, which describes ``wait``, ``timeout`` and the
-    errors. Pass the function's own arguments of these two names by position. Any thread may call.
+    ``region`` is :data:`fly_orm.PRIMARY`, which follows the primary after a failover as :func:`fly_orm.on_primary`
+    does, or the name of a region. In this process's own region, the function runs in this process. Otherwise it runs on
+    a random node of that region that can be reached. The function must have been registered with
+    :func:`fly_orm.remote` or :func:`fly_orm.on_primary`, which describes ``wait``, ``timeout`` and the errors. Pass the
+    function's own arguments of these two names by position. Any thread may call.
     """
     options = CallOptions(wait=wait, timeout=timeout)
     code, args = _code_of(function, args)
