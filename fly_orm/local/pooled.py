@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -14,16 +15,19 @@ from .asking import shows
 
 # At a higher isolation level, the snapshot of the question would serve the read too, and be older than the answer.
 _BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY"
+#: Seconds before each attempt. The pooler may choose another server for the next one, or the same one may be as far by
+#: then; both take much less time than a round trip to the primary.
+_PAUSES = (0.0, 0.0, 0.001)
 
 
 @contextmanager
 def on_server_that_shows(connection: Any, position: Position) -> Iterator[bool]:
     """A block in a transaction on a replica that shows a position; True if there is one.
 
-    False if the server that the pooler chose does not show it, or does not answer. The connection, which is in
-    autocommit, has no transaction then. It is marked as ``moved`` if that server is not a replica.
+    False if none of the servers that the pooler chose shows it, or one does not answer. The connection, which is in
+    autocommit, has no transaction then. It is marked as ``moved`` if the last server was not a replica.
     """
-    if not _begin(connection, position):
+    if not _begin_somewhere(connection, position):
         yield False
         return
     end = "ROLLBACK"
@@ -34,8 +38,19 @@ def on_server_that_shows(connection: Any, position: Position) -> Iterator[bool]:
         _end(connection, end)
 
 
-def _begin(connection: Any, position: Position) -> bool:
-    begun: bool | None = False
+def _begin_somewhere(connection: Any, position: Position) -> bool:
+    for pause in _PAUSES:
+        if pause:
+            threading.Event().wait(pause)
+        begun = _begin(connection, position)
+        if begun is not False:
+            return bool(begun)
+    return False
+
+
+def _begin(connection: Any, position: Position) -> bool | None:
+    """Whether a transaction has begun on a server that shows the position; None if another attempt is in vain."""
+    begun = None
     try:
         begun = shows(connection, position, after=f"{_BEGIN}; ")
         connection.moved = begun is None
@@ -44,7 +59,7 @@ def _begin(connection: Any, position: Position) -> bool:
     finally:
         if not begun:
             _end(connection, "ROLLBACK")
-    return bool(begun)
+    return begun
 
 
 def _end(connection: Any, command: str) -> None:

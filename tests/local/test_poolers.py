@@ -150,8 +150,8 @@ def test_a_session_finds_its_writes_whichever_replica_is_late(
                         server_pid(other)  # or the reads might all get the same turn
                     assert database.names() == [f"{each:02}" for each in range(number + 1)]
                     served[fly_orm.why().route] += 1
-    if mode == "transaction":  # in session mode, the waiter may keep one of the two servers to itself
-        assert served.keys() == {Route.LOCAL, Route.PRIMARY}
+    if mode == "transaction":  # in session mode, the application may be on the late one for good
+        assert served[Route.LOCAL] > served[Route.PRIMARY]
 
 
 def test_its_reads_stay_on_a_replica_that_shows_its_writes(lax: Any) -> None:
