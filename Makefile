@@ -45,8 +45,8 @@ bench: $(READY) ## Measure latency and overhead, side by side, and print the rat
 hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %)
 
-conformance: $(READY) ## Run Pony's own test suite wrapped, on a replica, and compare it with an unwrapped run
-	@$(BIN)/python -m tests.conformance
+conformance: $(READY) ## Run Pony's own tests (with PEEWEE=folder, those of a checkout of peewee) wrapped and unwrapped
+	@$(BIN)/python -m tests.conformance $(if $(PEEWEE),--peewee $(PEEWEE))
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) build dist *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

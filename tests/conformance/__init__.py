@@ -1,1 +1,1 @@
-"""Pony's own test suite, run unwrapped on a primary and wrapped on its replica, and compared test by test."""
+"""The test suites of the ORMs, run unwrapped on a primary and wrapped on its replicas, and compared test by test."""

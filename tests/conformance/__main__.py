@@ -1,19 +1,24 @@
-"""Runs Pony's suite in each mode and prints a table; exits with 1 if a wrapped run is worse than the plain one."""
+"""Runs the suite of an ORM in each mode and prints a table; exits with 1 if a wrapped run is worse than a plain one."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from fly_orm.testing import Cluster
 from tests.bench.report import Table
+from tests.support.pgbouncer import find_executable
 
-from . import log
-from .modes import CONTROL, PLAIN, WRAPPED, Mode
+from . import log, peewee_suite
+from .modes import CONTROL, WRAPPED, Mode, baseline
 from .run import Run, run
+from .servers import Servers
+from .suites import PEEWEE, PONY, Suite
 from .verdict import HEADINGS, objections, row, worse_tests
 
 
@@ -21,34 +26,63 @@ def main() -> int:
     """Run, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--control", action="store_true", help="also show that the suite notices stale reads")
+    parser.add_argument(
+        "--peewee",
+        metavar="FOLDER",
+        type=Path,
+        help="run peewee's suite instead of Pony's: that of a checkout of https://github.com/coleifer/peewee",
+    )
     parser.add_argument("modes", nargs="*", metavar="MODE", help=", ".join(mode.name for mode in WRAPPED))
     options = parser.parse_args()
     modes = {mode.name: mode for mode in WRAPPED}
     if unknown := set(options.modes) - set(modes):
         parser.error(f"no mode is called {', '.join(sorted(unknown))}; there are {', '.join(modes)}")
+    if options.peewee and not (options.peewee / "tests" / "base.py").exists():
+        parser.error(f"{options.peewee} is not a checkout of peewee's repository: it has no tests/base.py")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
-    chosen = [modes[name] for name in options.modes] or list(WRAPPED)
+    if options.peewee:
+        os.environ[peewee_suite.FOLDER] = str(options.peewee.resolve())
+    chosen = [modes[name] for name in options.modes] or _possible()
+    return report(suite := PEEWEE if options.peewee else PONY, run_all(suite, [*chosen, *[CONTROL] * options.control]))
+
+
+def run_all(suite: Suite, modes: Sequence[Mode]) -> list[tuple[Run, Run]]:
+    """Each run with its baseline, which is run once, before those that are compared with it."""
     with Cluster.start(settings=log.SETTINGS) as cluster:
-        plain, *others = [_run(cluster, mode) for mode in (PLAIN, *chosen, *[CONTROL] * options.control)]
-    return report(plain, others)
+        servers, plain = Servers(cluster), dict[Mode, Run]()
+        runs = []
+        for mode in modes:
+            base = baseline(mode)
+            if base not in plain:
+                plain[base] = _run(suite, servers, base)
+                runs.append((plain[base], plain[base]))
+            runs.append((plain[base], _run(suite, servers, mode)))
+        return runs
 
 
-def report(plain: Run, others: Sequence[Run]) -> int:
+def report(suite: Suite, runs: Sequence[tuple[Run, Run]]) -> int:
     """Print the table, and what is wrong; return the exit code."""
-    runs = (plain, *others)
-    wrong = [line for one in runs for line in objections(plain, one)]
-    rows = [row(plain, one) for one in runs]
-    print(Table(title=f"Pony {version('pony')}'s own tests", headings=HEADINGS, rows=rows))
-    worse = [line for one in others if one.mode != CONTROL for line in worse_tests(plain, one)]
+    wrong = [line for plain, one in runs for line in objections(suite, plain, one)]
+    rows = [row(plain, one) for plain, one in runs]
+    print(Table(title=f"The own tests of {suite.package} {version(suite.package)}", headings=HEADINGS, rows=rows))
+    worse = [line for plain, one in runs if one.mode != CONTROL for line in worse_tests(plain, one)]
     for line in (*worse, *wrong):
         print(line)
     return 1 if wrong else 0
 
 
-def _run(cluster: Cluster, mode: Mode) -> Run:
+def _possible() -> list[Mode]:
+    """All modes, or those without a pooler if there is none."""
+    if find_executable():
+        return list(WRAPPED)
+    print("there is no pgbouncer on the PATH (Debian: apt-get install pgbouncer); its modes are left out")
+    return [mode for mode in WRAPPED if mode.pooling is None]
+
+
+def _run(suite: Suite, servers: Servers, mode: Mode) -> Run:
     print(f"running {mode.name} ...", file=sys.stderr, flush=True)
-    return run(cluster, mode)
+    return run(suite, servers, mode)
 
 
 if __name__ == "__main__":

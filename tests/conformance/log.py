@@ -10,7 +10,7 @@ from pathlib import Path
 SETTINGS = {"log_min_duration_statement": 0, "log_line_prefix": "<%d> "}
 
 _STATEMENT = re.compile(r"<(?P<database>[^>]*)> LOG:  duration: \S+ ms  statement: (?P<sql>.*)")
-#: fly_orm asks for the replay LSN and for settings, and Pony looks tables up before it creates or drops them.
+#: fly_orm asks for the replay LSN and for settings, and the ORMs look tables up before they create or drop them.
 _ABOUT_THE_SERVER = re.compile(r"\bpg_|\bcurrent_setting\(")
 
 
@@ -29,12 +29,14 @@ def statements(lines: Iterable[str], database: str) -> Iterator[str]:
         yield " ".join(sql)
 
 
-def is_ponys_select(sql: str) -> bool:
+def is_suites_select(sql: str) -> bool:
     """Whether a statement reads what the suite has stored, rather than something about the server."""
     return sql[:7].upper() == "SELECT " and _ABOUT_THE_SERVER.search(sql) is None
 
 
-def ponys_selects(log: Path, database: str) -> int:
-    """How many of Pony's SELECTs a server has completed in a database."""
-    with log.open(errors="replace") as lines:
-        return sum(map(is_ponys_select, statements(lines, database)))
+def selects(log: Path, database: str, offset: int = 0) -> int:
+    """How many of a suite's SELECTs a server has completed in a database, by what its log has from an offset on."""
+    with log.open("rb") as file:
+        file.seek(offset)
+        lines = (line.decode(errors="replace") for line in file)
+        return sum(map(is_suites_select, statements(lines, database)))

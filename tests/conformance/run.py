@@ -1,25 +1,22 @@
-"""One run of the suite in a mode, on a database of its own."""
+"""One run of a suite in a mode."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from examples.two_regions.process import Process
-from fly_orm.testing import Cluster, Wan
-from fly_orm.testing.server import Server
-from tests.support.two_regions import named
+from fly_orm.testing import Wan
 
-from .log import ponys_selects
 from .modes import Mode
 from .outcomes import Outcomes
-
-_PROVIDER = Path(__file__).with_name("provider.py")
+from .servers import Servers
+from .suites import Suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,44 +29,51 @@ class Run:
     complaints: dict[str, str]
     """By test id, what went wrong."""
     selects: int
-    """How many of Pony's SELECTs the replica has served."""
+    """How many of the suite's SELECTs the replicas have served."""
+    selects_on_primary: int
+    """How many the primary has."""
     round_trips: int | None
-    """Between lax and syd; None for the plain run."""
+    """Between lax and syd; None for a plain run."""
     seconds: float
 
 
-def run(cluster: Cluster, mode: Mode) -> Run:
+def run(suite: Suite, servers: Servers, mode: Mode) -> Run:
     """Run the suite in a process of its own: plain on the primary, else in lax, with a node in syd."""
-    cluster.create_database(mode.name)
-    cluster.wait_for_replica()
-    with ExitStack() as undo:
-        wan = undo.enter_context(_to_syd(cluster, mode)) if mode.wrapped else None
-        undo.enter_context(cluster.apply_delay(mode.apply_delay))
-        server = cluster.replica if mode.wrapped else cluster.primary
-        arguments = (mode.how, mode.wait, wan.address if wan else "")
-        started = monotonic()
-        found = json.loads(undo.enter_context(_process("suite", *arguments, server=server, mode=mode)).hear())
-        return Run(
-            mode=mode,
-            seconds=monotonic() - started,
-            round_trips=wan.round_trips if wan else None,
-            selects=ponys_selects(cluster.replica.log, mode.name),
-            **found,
-        )
+    name = suite.database_of(mode)
+    servers.make_database(name, suite.extensions)
+    started = monotonic()
+    with servers.counted(name) as counts, ExitStack() as undo:
+        wan = undo.enter_context(_to_syd(suite, servers, name)) if mode.wrapped else None
+        undo.enter_context(servers.cluster.apply_delay(mode.apply_delay))
+        given = undo.enter_context(servers.address(mode))
+        arguments = (suite.package, mode.how, mode.wait, wan.address if wan else "")
+        process = _process(suite, "suite", *arguments, parameters={**given, "database": name})
+        found = json.loads(undo.enter_context(process).hear())
+        seconds, round_trips = monotonic() - started, wan.round_trips if wan else None
+    return Run(
+        mode=mode,
+        seconds=seconds,
+        round_trips=round_trips,
+        selects=counts.on_replicas,
+        selects_on_primary=counts.on_primary,
+        **found,
+    )
 
 
 @contextmanager
-def _to_syd(cluster: Cluster, mode: Mode) -> Iterator[Wan]:
-    """The network to a node that serves the mode's database on the primary."""
-    with _process("node", server=cluster.primary, mode=mode) as node, Wan(node.hear()) as wan:
+def _to_syd(suite: Suite, servers: Servers, name: str) -> Iterator[Wan]:
+    """The network to a node that serves the database on the primary."""
+    parameters = {**servers.cluster.primary.params(), "database": name}
+    with _process(suite, "node", suite.package, parameters=parameters) as node, Wan(node.hear()) as wan:
         yield wan
 
 
-def _process(module: str, *arguments: str, server: Server, mode: Mode) -> Process:
-    """A process that is to use the mode's database on a server."""
+def _process(suite: Suite, module: str, *arguments: str, parameters: Mapping[str, Any]) -> Process:
+    """A process that is to use a database."""
+    named = {name: value for name, value in parameters.items() if name != "dbname"}
     environment = {
-        "CONFORMANCE_DATABASE": json.dumps(named(server, mode.name)),
-        "pony_test_db": str(_PROVIDER),
+        "CONFORMANCE_DATABASE": json.dumps(named),
         "PYTHONHASHSEED": "0",  # Pony keeps sets, whose order should not tell the runs apart
+        **suite.module.environment(named),
     }
     return Process(f"tests.conformance.{module}", *arguments, environment={**os.environ, **environment})

@@ -1,6 +1,6 @@
-"""Runs Pony's suite in this process and prints the outcomes, as a line of JSON.
+"""Runs a suite in this process and prints the outcomes, as a line of JSON.
 
-    python -m tests.conformance.suite plain|before|after WAIT ADDRESS
+    python -m tests.conformance.suite SUITE plain|before|after WAIT ADDRESS
 
 The environment names the database, and the arguments say how to wrap those that the suite makes of it, and where the
 node in syd is.
@@ -13,18 +13,15 @@ import functools
 import json
 import os
 import sys
-import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
-
-import pony
 
 import fly_orm
 from tests.support.two_regions import settings
 
 from .parent import end_with_parent
 from .result import NotingResult
-from .wrapping import WAYS
+from .suites import SUITES
 
 #: Seconds after which a run that hangs says where, and ends.
 TIME_LIMIT = 900.0
@@ -32,26 +29,19 @@ TIME_LIMIT = 900.0
 
 def main() -> None:
     """Run the suite."""
-    how, wait, address = sys.argv[1:]
+    name, how, wait, address = sys.argv[1:]
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
     end_with_parent()
-    if how in WAYS:
+    module = SUITES[name].module
+    if how != "plain":
         fly_orm.configure(settings("lax", address))
-        WAYS[how](functools.partial(fly_orm.wrap, wait=wait))
+        module.wrap_all(how, functools.partial(fly_orm.wrap, wait=wait))
+    result = NotingResult()
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        result = run()
+        module.tests().run(result)
     print(
         json.dumps({"ran": result.testsRun, "outcomes": result.outcomes, "complaints": result.complaints}), flush=True
     )
-
-
-def run() -> NotingResult:
-    """What became of Pony's tests."""
-    packages = Path(pony.__file__).parents[1]
-    tests = unittest.defaultTestLoader.discover(str(packages / "pony/orm/tests"), top_level_dir=str(packages))
-    result = NotingResult()
-    tests.run(result)
-    return result
 
 
 if __name__ == "__main__":

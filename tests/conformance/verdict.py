@@ -5,19 +5,28 @@ from __future__ import annotations
 from .modes import CONTROL
 from .outcomes import ERROR, FAIL, OK, SKIP, count, worse
 from .run import Run
+from .suites import Suite
 
-#: So many tests pass plain, at least: were all to fail, none could be worse.
-LEAST_OK_PLAIN = 3000
-#: So many of Pony's SELECTs the replica has to serve in each wrapped run: were all sent to the primary, all would pass.
-LEAST_SELECTS = 1000
 #: So many tests have to be worse when nothing waits for a replica that is late.
 LEAST_WORSE_IN_CONTROL = 100
 
-HEADINGS = ("mode", "ran", "ok", "errors", "skipped", "worse", "SELECTs on replica", "round trips", "seconds")
+HEADINGS = (
+    "mode",
+    "ran",
+    "ok",
+    "errors",
+    "skipped",
+    "worse",
+    "SELECTs on replicas",
+    "of all",
+    "round trips",
+    "seconds",
+)
 
 
 def row(plain: Run, run: Run) -> tuple[object, ...]:
-    """A run, as the headings have it."""
+    """A run, compared with the plain one that it must not be worse than, by the headings."""
+    selects = run.selects + run.selects_on_primary
     return (
         run.mode.name,
         run.ran,
@@ -26,6 +35,7 @@ def row(plain: Run, run: Run) -> tuple[object, ...]:
         count(run.outcomes, SKIP),
         len(worse(plain.outcomes, run.outcomes)),
         run.selects,
+        f"{run.selects / selects:.0%}" if selects and run.mode.wrapped else "-",
         "-" if run.round_trips is None else run.round_trips,
         f"{run.seconds:.1f}",
     )
@@ -37,7 +47,7 @@ def worse_tests(plain: Run, run: Run) -> list[str]:
     return [f"{run.mode.name}: {test}: {outcome}: {run.complaints.get(test, '')}" for test, outcome in found.items()]
 
 
-def objections(plain: Run, run: Run) -> list[str]:
+def objections(suite: Suite, plain: Run, run: Run) -> list[str]:
     """What is wrong with a run; empty if it is as it has to be."""
     name, found = run.mode.name, len(worse(plain.outcomes, run.outcomes))
     if run.mode == CONTROL:
@@ -46,10 +56,10 @@ def objections(plain: Run, run: Run) -> list[str]:
         return []
     if not run.mode.wrapped:
         passed = count(run.outcomes, OK)
-        return [f"{name}: only {passed} tests pass, so the others prove nothing"] if passed < LEAST_OK_PLAIN else []
+        return [f"{name}: only {passed} tests pass, so the others prove nothing"] if passed < suite.least_ok else []
     wrong = []
     if found:
         wrong.append(f"{name}: tests that are worse than plain: {found}")
-    if run.selects < LEAST_SELECTS:
-        wrong.append(f"{name}: the replica has served only {run.selects} of Pony's SELECTs, not {LEAST_SELECTS}")
+    if run.selects < suite.least_selects:
+        wrong.append(f"{name}: the replicas have served only {run.selects} of its SELECTs, not {suite.least_selects}")
     return wrong

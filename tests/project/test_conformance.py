@@ -1,25 +1,27 @@
-"""The harness for Pony's own suite notices what it is for."""
+"""The harness for the ORMs' own suites notices what it is for."""
 
 from dataclasses import replace
 
 import pytest
 
-from tests.conformance.log import ponys_selects
-from tests.conformance.modes import CONTROL, PLAIN, WRAPPED
+from tests.conformance.log import selects
+from tests.conformance.modes import CONTROL, PLAIN, WRAPPED, baseline
 from tests.conformance.outcomes import worse, worst
 from tests.conformance.run import Run
-from tests.conformance.verdict import HEADINGS, LEAST_OK_PLAIN, LEAST_SELECTS, objections, row, worse_tests
+from tests.conformance.suites import PONY
+from tests.conformance.verdict import HEADINGS, objections, row, worse_tests
 
 PLAIN_RUN = Run(
     mode=PLAIN,
-    ran=LEAST_OK_PLAIN,
-    outcomes={str(number): "ok" for number in range(LEAST_OK_PLAIN)},
+    ran=PONY.least_ok,
+    outcomes={str(number): "ok" for number in range(PONY.least_ok)},
     complaints={},
     selects=0,
+    selects_on_primary=0,
     round_trips=None,
     seconds=1.0,
 )
-WRAPPED_RUN = replace(PLAIN_RUN, mode=WRAPPED[0], selects=LEAST_SELECTS, round_trips=1)
+WRAPPED_RUN = replace(PLAIN_RUN, mode=WRAPPED[0], selects=PONY.least_selects, round_trips=1)
 
 
 @pytest.mark.parametrize(
@@ -54,33 +56,47 @@ def test_an_error_in_the_tear_down_is_not_hidden_by_an_outcome_before_or_after()
 
 
 def test_a_run_like_the_plain_one_is_as_it_has_to_be():
-    assert objections(PLAIN_RUN, PLAIN_RUN) == []
-    assert objections(PLAIN_RUN, WRAPPED_RUN) == []
+    assert objections(PONY, PLAIN_RUN, PLAIN_RUN) == []
+    assert objections(PONY, PLAIN_RUN, WRAPPED_RUN) == []
 
 
 def test_one_worse_test_is_an_objection_and_is_named():
     run = replace(WRAPPED_RUN, outcomes={**PLAIN_RUN.outcomes, "7": "error"}, complaints={"7": "OSError: away"})
-    assert "worse than plain: 1" in objections(PLAIN_RUN, run)[0]
+    assert "worse than plain: 1" in objections(PONY, PLAIN_RUN, run)[0]
     assert worse_tests(PLAIN_RUN, run) == ["before_bind: 7: error: OSError: away"]
     assert row(PLAIN_RUN, run)[HEADINGS.index("worse")] == 1
 
 
+def test_a_run_behind_a_pooler_is_compared_with_a_plain_one_behind_the_same():
+    for mode in WRAPPED:
+        assert baseline(mode).pooling == mode.pooling
+        assert not baseline(mode).wrapped
+
+
+def test_the_share_of_the_replicas_is_shown():
+    run = replace(WRAPPED_RUN, selects=3000, selects_on_primary=1000)
+    assert row(PLAIN_RUN, run)[HEADINGS.index("of all")] == "75%"
+
+
 def test_sending_everything_to_the_primary_is_an_objection():
-    assert "only 999 of Pony's SELECTs" in objections(PLAIN_RUN, replace(WRAPPED_RUN, selects=LEAST_SELECTS - 1))[0]
+    assert (
+        "only 999 of its SELECTs"
+        in objections(PONY, PLAIN_RUN, replace(WRAPPED_RUN, selects=PONY.least_selects - 1))[0]
+    )
 
 
 def test_a_plain_run_in_which_hardly_a_test_passes_is_an_objection():
     run = replace(PLAIN_RUN, outcomes=dict.fromkeys(PLAIN_RUN.outcomes, "error"))
-    assert "prove nothing" in objections(run, run)[0]
+    assert "prove nothing" in objections(PONY, run, run)[0]
 
 
 def test_a_control_in_which_nothing_is_worse_is_an_objection():
     control = replace(WRAPPED_RUN, mode=CONTROL, selects=0)
-    assert "does not notice" in objections(PLAIN_RUN, control)[0]
-    assert objections(PLAIN_RUN, replace(control, outcomes={})) == []
+    assert "does not notice" in objections(PONY, PLAIN_RUN, control)[0]
+    assert objections(PONY, PLAIN_RUN, replace(control, outcomes={})) == []
 
 
-def test_only_ponys_selects_that_were_served_in_the_database_are_counted(tmp_path):
+def test_only_a_suites_selects_that_were_served_in_the_database_are_counted(tmp_path):
     log = tmp_path / "log"
     log.write_text(
         '<mine> LOG:  duration: 0.1 ms  statement: SELECT "x"."id"\n'
@@ -95,4 +111,5 @@ def test_only_ponys_selects_that_were_served_in_the_database_are_counted(tmp_pat
         "<mine> ERROR:  cannot execute DELETE in a read-only transaction\n"
         '<mine> STATEMENT:  SELECT "x"."id"\n'
     )
-    assert ponys_selects(log, "mine") == 2
+    assert selects(log, "mine") == 2
+    assert selects(log, "mine", log.read_bytes().index(b"<mine> LOG:  duration: 0.1 ms  statement: select")) == 1

@@ -22,9 +22,14 @@ from fly_orm.testing.server import USER
 _PORT = 6432
 
 
+def find_executable() -> str | None:
+    """The path of ``pgbouncer``; None if there is none."""
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/bin")
+
+
 def executable() -> str:
     """The path of ``pgbouncer``; without one the test is skipped, or fails where CI is set."""
-    found = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/bin")
+    found = find_executable()
     if found is None:
         problem = "there is no pgbouncer on the PATH (Debian: apt-get install pgbouncer)"
         pytest.fail(problem) if os.environ.get("CI") else pytest.skip(problem)

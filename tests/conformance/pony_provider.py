@@ -1,4 +1,4 @@
-"""What Pony's suite binds its databases with; it executes the file that ``pony_test_db`` names."""
+"""What Pony's suite binds its databases with."""
 
 import json
 import os
