@@ -54,6 +54,49 @@ TOKENS = [
 ]
 
 
+ITEMS = [
+    "%s",
+    "%(p1)s",
+    "5",
+    " -1.5e-07",
+    "'it''s; (,'",
+    "'2020-01-01'::date",
+    "NULL",
+    "true",
+    "(%s, %s)",
+    "( 1 , 'x' )",
+    "'$ -- /*'",
+]
+
+
+@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize("comma", [",", ", ", "\n,\n"])
+def test_most_of_a_long_list_of_constants_is_skipped(item, comma):
+    first, last = tokens(item)[:-1], tokens(item)
+    found = tokens(f"a in ({comma.join([item] * 5000)}) b")
+    assert found[: 3 + len(first)] == ["a", "in", "(", *first]
+    assert found[-len(last) - 2 :] == [*last[:-1], ")", "b", END]
+    assert len(found) < 300
+
+
+@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize(
+    "odd",
+    ["f(1)", "b", '"c"', "nullif", "%setval", "5 %s", "1--", "/* , */ 1", "e'q'", "$$,$$", "1;2", "U&'x'"],
+)
+def test_what_stands_between_the_constants_is_not_skipped(item, odd):
+    before, after = [item] * 40, [item] * 40
+    found = tokens(f"{','.join(before)},{odd}\n,{','.join(after)}")
+    alone = tokens(f"{odd}\n")[:-1]
+    assert any(found[at : at + len(alone)] == alone for at in range(len(found)))
+
+
+@pytest.mark.parametrize("wrong", ["'", "'x", '"', "/*", "$a$"])
+def test_an_end_that_is_missing_after_a_long_list_is_noticed(wrong):
+    with pytest.raises(UnterminatedError):
+        tokens(",".join(["1"] * 100) + f", {wrong}" + ", 'y', 2" * (wrong == "/*"))
+
+
 @pytest.mark.parametrize(("sql", "expected"), [row[1:] for row in TOKENS], ids=[row[0] for row in TOKENS])
 def test_tokens(sql, expected):
     assert tokens(sql) == [*expected, END]
