@@ -19,6 +19,7 @@ from .fence import Fence
 from .primary_region import PrimaryRegion
 from .remote_call import send
 from .remote_lease import RemoteLease
+from .replied import after_reply
 from .response import Response
 from .return_check import ReturnCheck
 from .witnesses import witnesses
@@ -104,8 +105,9 @@ class Forwarder:
         candidates = PrimaryCandidates(self.directory, self.primary, deadline, failures, last_resort=last_resort)
         if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
             node, result = accepted
-            self.primary.accepted(node.region, failures)
-            self._return_check.request_sent()
+            with after_reply("note the region of the primary"):
+                self.primary.accepted(node.region, failures)
+                self._return_check.request_sent()
             return result
         raise self._no_primary(candidates, failures, deadline, action)
 
@@ -186,7 +188,8 @@ class Forwarder:
                     self._note(node, error, deadline)
                     break  # to the next node
                 else:
-                    self.directory.mark_reached(node)
+                    with after_reply("note that the node was reached"):
+                        self.directory.mark_reached(node)
                     return node, result
         return None
 

@@ -22,6 +22,7 @@ from ..errors import (
     check_choice,
 )
 from ..forwarding.failures import leave_it_open
+from ..forwarding.replied import after_reply
 from ..forwarding.response import Response
 from ..position import UNKNOWN, History
 from ..protocol.messages import Call, Returned
@@ -87,7 +88,8 @@ def dispatch(
     late, waited = _wait(answer.reply, answer.node, ours, options.wait)
     _expect_what_was_read(answer.reply, ours)
     for router in ours:
-        router.wrapped.clear_cached_results()
+        with after_reply("clear cached query results"):
+            router.wrapped.clear_cached_results()
     served = Served(
         route=Route.PRIMARY if message.on_primary else Route.REGION,
         why=f"a call of {function.name}",
@@ -192,12 +194,13 @@ def _wait(
         if (invocation := current().invocation) is not None:
             invocation.wrote_until(name, commit)
         for router in ours:
-            if router.is_named(name):
-                router.note_primary(commit, node)
-                waited = router.freshness.wait(commit, wait)
-                seconds += waited.seconds
-                if waited.late is not None:
-                    late.append((router, waited))
+            with after_reply("wait for the replica"):
+                if router.is_named(name):
+                    router.note_primary(commit, node)
+                    waited = router.freshness.wait(commit, wait)
+                    seconds += waited.seconds
+                    if waited.late is not None:
+                        late.append((router, waited))
     return late, seconds
 
 
@@ -205,8 +208,9 @@ def _expect_what_was_read(returned: Returned, ours: list[Router]) -> None:
     """Let later reads here be at least as fresh as what the function has read, without waiting for that."""
     for name, position in returned.read.items():
         for router in ours:
-            if router.is_named(name):
-                router.freshness.expect(position)
+            with after_reply("note what the function has read"):
+                if router.is_named(name):
+                    router.freshness.expect(position)
 
 
 def _outcome(function: Function, answer: Response[Returned]) -> Any:

@@ -38,6 +38,15 @@ class Greet(Message, frozen=True, tag="greet"):
     """Where the caller runs, for the node's log."""
 
 
+class BrokenInput(Message, frozen=True):
+    """The input of a COPY … FROM STDIN that could not be read to its end: the COPY fails after what was read."""
+
+    data: bytes
+    error_class: str = ""
+    """The name of the class of the error; empty if there was none, and what was read was not text or bytes."""
+    error: str = ""
+
+
 class Run(Message, frozen=True, tag="run"):
     """Execute statements on the primary.
 
@@ -64,6 +73,8 @@ class Run(Message, frozen=True, tag="run"):
     """Statements to run in order, up to the first error; the result is that of the last one that ran."""
     copy_in: bytes | None = None
     """The input of the only statement, which is COPY … FROM STDIN."""
+    broken_copy_in: BrokenInput | None = None
+    """That input, if it could not be read to its end. A node that does not know this field fails the statement, too."""
     copy_out: bool = False
     """Whether the only statement is COPY … TO STDOUT."""
     keeps_lease: bool = False
@@ -167,7 +178,7 @@ class Result(Message, frozen=True):
     rows: int = 0
     """The number of rows. ``data`` does not tell it where a SELECT has no columns."""
     row_count: int = -1
-    """The cursor's ``rowcount``."""
+    """The cursor's ``rowcount``; of several statements, the sum, or -1 if the count of any is not known."""
     status_message: str | None = None
     last_row_id: int = 0
     copied: bytes | None = None

@@ -12,23 +12,23 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, TransactionLost
 from ..forwarding.remote_lease import RemoteLease
+from ..forwarding.replied import after_reply
 from ..forwarding.response import Response
 from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
-from ..protocol.messages import Done, Result, Run
+from ..protocol.messages import BrokenInput, Done, Result, Run
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
 from .errors import explain
 from .freshness import Waited
+from .notices import keep_notices
 from .router import Router
 from .session_settings import SessionSettings
 from .transaction import RemoteTransaction, SettingChange
 from .unsupported import UNKNOWN_END
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
-#: How many notices a connection keeps (psycopg2's manual, connection.notices).
-_NOTICES = 50
 _STATUS = {Kind.SAVEPOINT: "SAVEPOINT", Kind.RELEASE: "RELEASE", Kind.ROLLBACK_TO: "ROLLBACK"}
 
 
@@ -98,7 +98,7 @@ class RemoteConnection:
         statement: Statement,
         why: str,
         *,
-        copy_in: bytes | None = None,
+        copy_in: bytes | BrokenInput | None = None,
         copy_out: bool = False,
         wrote: bool = False,
         waited: float = 0.0,
@@ -114,17 +114,16 @@ class RemoteConnection:
         run = self._request(sqls, statement, copy_in=copy_in, copy_out=copy_out)
         response = self._ask(run, may_write=writes or bool(statement.function_names))
         transaction = self._update(response.reply, statement)
-        if response.reply.position is not None:
-            self.router.note_primary(response.reply.position, response.node)
-        replica = self._freshen(response.reply, writes=writes)
-        wait = waited + replica.seconds
-        served = Served(route=Route.PRIMARY, why=why, node=str(response.node), rpc=response.elapsed, wait=wait)
-        observe(current(), served)
+        replica = self._observe(response, why, writes=writes, waited=waited)
+        if run.keeps_lease and not response.reply.lease_open:
+            with after_reply("close the connection, whose session on the primary is lost"):
+                self._connection.close()  # as the driver does when it loses its server
         if response.reply.error is not None:
             raise rebuild(explain(response.reply.error))
         result = response.reply.result or Result()
         if transaction is not None:
-            self._succeeded(transaction, statement, sqls, result.status_message)
+            with after_reply("keep the replica's session settings in step"):
+                self._succeeded(transaction, statement, sqls, result.status_message)
         return Forwarded(result, replica)
 
     def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:
@@ -178,7 +177,9 @@ class RemoteConnection:
         if statement.ends_transaction and transaction.settings:
             raise self.router.driver_error(NotSupported(UNKNOWN_END))
 
-    def _request(self, sqls: Sequence[bytes], statement: Statement, *, copy_in: bytes | None, copy_out: bool) -> Run:
+    def _request(
+        self, sqls: Sequence[bytes], statement: Statement, *, copy_in: bytes | BrokenInput | None, copy_out: bool
+    ) -> Run:
         return Run(
             database=self.router.name,
             lease=b"",
@@ -186,7 +187,8 @@ class RemoteConnection:
             session_settings=[] if self._lease else self._profile(),
             preamble=[] if self.transaction is None else self.transaction.pending,
             statements=list(sqls),
-            copy_in=copy_in,
+            copy_in=copy_in if isinstance(copy_in, bytes) else None,
+            broken_copy_in=copy_in if isinstance(copy_in, BrokenInput) else None,
             copy_out=copy_out,
             keeps_lease=self.has_state or statement.leaves_state,
             commits=statement.kind is Kind.COMMIT,
@@ -236,6 +238,19 @@ class RemoteConnection:
             # As the driver does when it loses its server: the state of the Postgres session is gone for good.
             self._connection.close()
 
+    def _observe(self, response: Response[Done], why: str, *, writes: bool, waited: float) -> Waited:
+        """Take over what the reply says of the primary, and wait for the replica. Never raises."""
+        replica, position = Waited(), response.reply.position
+        if position is not None:
+            with after_reply("note the timeline of the primary"):
+                self.router.note_primary(position, response.node)
+        with after_reply("wait for the replica"):
+            replica = self._freshen(response.reply, writes=writes)
+        wait = waited + replica.seconds
+        served = Served(route=Route.PRIMARY, why=why, node=str(response.node), rpc=response.elapsed, wait=wait)
+        observe(current(), served)
+        return replica
+
     def _freshen(self, done: Done, *, writes: bool) -> Waited:
         """Wait for the replica if something was committed; otherwise only let later reads be as fresh as this one.
 
@@ -250,9 +265,7 @@ class RemoteConnection:
 
     def _update(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over notices and transaction status; returns the transaction that was open before."""
-        notices = self._connection.notices
-        notices.extend(done.notices)
-        del notices[:-_NOTICES]
+        keep_notices(self._connection, done.notices)
         before = self.transaction
         if not done.lease_open:
             self.has_state = False

@@ -16,6 +16,7 @@ from ..routing.router import Router, routers
 from ..sessions.activity import Activity
 from ..sessions.context import current
 from ..sessions.invocation import Invocation
+from ..sessions.session import Session
 
 log = logging.getLogger("fly_orm")
 
@@ -96,9 +97,16 @@ def _read(invocation: Invocation, written: Collection[str]) -> dict[str, Positio
     for router in routers():
         activity = invocation.by_database.get(router)
         if (activity is not None and activity.read) or session.servers_read(router.reference):
-            position = router.position_after(Activity(wrote=True), session)
-            read[router.name] = later(read.get(router.name), position or UNKNOWN)
+            read[router.name] = later(read.get(router.name), _position_now(router, session))
     return {database: position for database, position in read.items() if database not in written}
+
+
+def _position_now(router: Router, session: Session) -> Position:
+    try:
+        return router.position_after(Activity(wrote=True), session) or UNKNOWN
+    except Exception:  # as above
+        log.exception("could not find out the position of %r after a function", router.name)
+        return UNKNOWN
 
 
 def _position(router: Router, activity: Activity) -> Position | None:
@@ -106,4 +114,6 @@ def _position(router: Router, activity: Activity) -> Position | None:
         return router.local.primary.position(router.name, activity)
     except NotPrimary as error:  # demoted while the function ran
         log.warning("%s", error)
-        return UNKNOWN
+    except Exception:  # what the function wrote is committed, and must not seem to fail
+        log.exception("could not find out the position of %r after a function", router.name)
+    return UNKNOWN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,8 @@ from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
-from ..position import Position
+from ..position import UNKNOWN, Position
+from ..postgres.cursors import recent_notices
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
@@ -21,6 +23,8 @@ from ..postgres.sql_error import describe
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, SQLError
 from .results import execute
+
+log = logging.getLogger("fly_orm")
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
@@ -56,20 +60,16 @@ class Lease:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile."""
         self._timed_out = False
         cursor = self._connection.cursor()
-        try:
-            result, error, commit = self._execute(cursor, request, deadline)
-            notices = list(self._raw.notices)
-            wanted = request.wants_position and (request.commits or self._transaction == _IDLE)
-            position = self._position(commit) if wanted else None
-        except psycopg2.Error as broken:  # while asking for the position: the request itself was executed
-            raise ConnectionBroken(str(broken), undecided=True) from broken
+        result, error, commit = self._execute(cursor, request, deadline)
+        notices, transaction = recent_notices(self._raw), self._transaction
+        wanted = request.wants_position and (request.commits or transaction == _IDLE)
         return Done(
             result=result,
             error=error,
             notices=notices,
-            transaction=self._transaction,
-            lease_open=not self._raw.closed and (request.keeps_lease or self._transaction != _IDLE),
-            position=position,
+            position=self._position(commit, transaction) if wanted else None,
+            transaction=transaction,
+            lease_open=not self._raw.closed and (request.keeps_lease or transaction != _IDLE),
             may_have_written=commit.wrote,
         )
 
@@ -136,12 +136,19 @@ class Lease:
             self._timed_out = True
             running.cancel_soon()
 
-    def _position(self, commit: Commit) -> Position | None:
-        if self._transaction == _IN_ERROR:
+    def _position(self, commit: Commit, transaction: int) -> Position | None:
+        """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing."""
+        if transaction == _IN_ERROR:
             return None  # COMMIT AND CHAIN failed
-        if not commit.wrote:
-            return self._connection.wal.read_position()
-        return self._connection.wal.commit_position(asynchronous=commit.asynchronous)
+        try:
+            if not commit.wrote:
+                return self._connection.wal.read_position()
+            return self._connection.wal.commit_position(asynchronous=commit.asynchronous)
+        except psycopg2.Error as broken:
+            if transaction != _IDLE:  # COMMIT AND CHAIN has begun another transaction, which is lost
+                raise ConnectionBroken(str(broken), undecided=True) from broken
+            log.warning("could not ask the primary for its position after a request: %s", str(broken).strip())
+            return UNKNOWN
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
         described = describe(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..protocol.messages import Column, Result, Run
+from ..protocol.messages import BrokenInput, Column, Result, Run
 
 
 def execute(cursor: Any, request: Run) -> Result | None:
@@ -16,25 +16,39 @@ def execute(cursor: Any, request: Run) -> Result | None:
 
     Raises what the driver raises for the first statement that fails.
     """
-    if request.copy_in is not None or request.copy_out:
+    if request.copy_in is not None or request.broken_copy_in is not None or request.copy_out:
         return _copy(cursor, request)
     row_count = 0
     for statement in request.statements:
         cursor.execute(statement)
-        row_count += max(cursor.rowcount, 0)
+        row_count = -1 if -1 in (row_count, cursor.rowcount) else row_count + cursor.rowcount
     if not request.statements:
         return None
     return _result(cursor, row_count if len(request.statements) > 1 else cursor.rowcount)
 
 
 def _copy(cursor: Any, request: Run) -> Result:
-    file = io.BytesIO(request.copy_in or b"")
+    file = io.BytesIO(request.copy_in or b"") if request.broken_copy_in is None else _BrokenFile(request.broken_copy_in)
     cursor.copy_expert(request.statements[0], file)
     return Result(
         row_count=cursor.rowcount,
         status_message=cursor.statusmessage,
         copied=file.getvalue() if request.copy_out else None,
     )
+
+
+class _BrokenFile(io.BytesIO):
+    """Fails after what it has, with the same error as the file that the caller could not read."""
+
+    def __init__(self, broken: BrokenInput) -> None:
+        super().__init__(broken.data)
+        self._broken = broken
+
+    def read(self, size: int | None = -1) -> Any:
+        data = super().read(size)
+        if not data and self._broken.error_class:
+            raise type(self._broken.error_class, (Exception,), {})(self._broken.error)
+        return data or None  # which is not what a file returns, so that psycopg2 makes the COPY fail
 
 
 def _result(cursor: Any, row_count: int) -> Result:

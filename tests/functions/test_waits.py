@@ -10,6 +10,10 @@ import pytest
 
 import fly_orm
 from fly_orm import Route
+from fly_orm.adapters.peewee.wrapped import WrappedPeewee
+from fly_orm.forwarding.directory import Directory
+from fly_orm.forwarding.fence import Fence
+from fly_orm.routing.freshness import Freshness
 from tests.support import shop
 from tests.support.nodes import url
 from tests.support.shop_in_lax import Shop, read_here
@@ -55,6 +59,24 @@ class TestTheWait:
             assert [item.name for item in shop.Item.select()] == ["a"]
             assert fly_orm.why().route is Route.PRIMARY
         assert "has replayed only" in caplog.text
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            (Directory, "mark_reached"),
+            (Fence, "met"),
+            (Freshness, "wait"),
+            (WrappedPeewee, "clear_cached_results"),
+        ],
+    )
+    def test_may_fail_like_every_step_after_the_reply_without_failing_the_call(self, here, monkeypatch, step):
+        def fail(*args, **options):
+            raise RuntimeError("planted")
+
+        with monkeypatch.context() as planted:
+            planted.setattr(*step, fail)
+            assert shop.stock(["a"]).name == "a"
+        assert here.stored() == ["a"]
 
     def test_can_be_left_out_for_a_call(self, here):
         with here.cluster.replay_paused():
