@@ -1,11 +1,25 @@
-"""How ``executemany`` cuts its statements into requests."""
+"""How ``executemany`` takes its parameters, and cuts its statements into requests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: The most that one request carries, unless a single statement is longer.
 MAX_STATEMENTS, MAX_BYTES = 1000, 4 * 1024 * 1024
+
+
+def taken(items: Iterable[T]) -> tuple[list[T], Exception | None]:
+    """The items up to the first that could not be had, and the error that was raised in its place, if any."""
+    found: list[T] = []
+    iterator = iter(items)
+    try:
+        found.extend(iterator)
+    except Exception as error:  # noqa: BLE001  # the caller raises it
+        return found, error
+    return found, None
 
 
 def batches(sqls: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -7,26 +7,31 @@ from typing import Any
 
 from .cursor import CursorClasses, RoutingCursor
 from .mixing import mix
-from .named import RemoteNamedCursor
+from .named import NamedCursor, RemoteNamedCursor
 from .remote_cursor import RemoteCursor
 
 _classes_lock = threading.Lock()
 _classes: dict[Any, CursorClasses] = {}
 
 
-def cursor_classes(factory: Any) -> CursorClasses:
-    """The routing classes for a cursor class, whose own methods come first."""
-    known = _classes.get(factory)
+def cursor_classes(factory: Any, *, named: bool = False) -> CursorClasses:
+    """The routing classes for a cursor class, whose own methods come first, or for named cursors of that class."""
+    if issubclass(factory, RoutingCursor):
+        factory = factory._classes.users
+    known = _classes.get((factory, named))
     if known is not None:
         return known
     with _classes_lock:
-        if factory not in _classes:
-            _classes[factory] = _derive(factory)
-        return _classes[factory]
+        if (factory, named) not in _classes:
+            _classes[factory, named] = _derive(factory, named=named)
+        return _classes[factory, named]
 
 
-def _derive(factory: Any) -> CursorClasses:
-    classes = CursorClasses(*(mix(factory, routed) for routed in (RoutingCursor, RemoteCursor, RemoteNamedCursor)))
-    for cls in classes:
+def _derive(factory: Any, *, named: bool) -> CursorClasses:
+    local, remote = mix(factory, RoutingCursor), mix(factory, RemoteNamedCursor if named else RemoteCursor)
+    classes = CursorClasses(
+        users=factory, new=mix(factory, NamedCursor) if named else local, local=local, remote=remote
+    )
+    for cls in classes[1:]:
         cls._classes = classes
     return classes

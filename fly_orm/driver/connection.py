@@ -25,7 +25,6 @@ from ..routing.unsupported import ASYNCHRONOUS, UNSUPPORTED
 from ..sessions.context import current
 from ..sessions.served import ServedHere
 from .classes import cursor_classes
-from .cursor import RoutingCursor
 from .implicit_transactions import ImplicitTransactions, set_c_autocommit
 from .info import RoutingInfo
 from .text import text_of
@@ -174,8 +173,7 @@ class RoutingConnection(ImplicitTransactions):
             raise self.router.driver_error(
                 NotSupported("cursor_factory must be a class derived from psycopg2's cursor")
             )
-        if not issubclass(factory, RoutingCursor):
-            factory = cursor_classes(factory).local
+        factory = cursor_classes(factory, named=name is not None).new
         return super().cursor(name, factory, withhold, scrollable)
 
     def commit(self) -> None:

@@ -3,16 +3,70 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from psycopg2 import extensions as ext
 
+from ..errors import NotSupported
+from ..protocol.messages import BrokenInput
+from ..transport import MAX_MESSAGE_BYTES
 
-def read(file: Any, connection: Any) -> bytes:
-    """The contents of the file, in the client encoding."""
-    data = file.read()
-    return data.encode(ext.encodings[connection.encoding]) if isinstance(data, str) else bytes(data)
+
+def check_file(file: Any) -> None:
+    """Raise the TypeError of psycopg2's ``copy_expert`` for what is not a file."""
+    if not (hasattr(file, "read") or hasattr(file, "write")):
+        raise TypeError(
+            "file must be a readable file-like object for COPY FROM; a writable file-like object for COPY TO."
+        )
+
+
+def check_source(file: Any) -> None:
+    """Raise the TypeError of psycopg2's ``copy_from`` for what cannot be read."""
+    if not hasattr(file, "read"):
+        raise TypeError("argument 1 must have a .read() method")
+
+
+def check_target(file: Any) -> None:
+    """Raise the TypeError of psycopg2's ``copy_to`` for what cannot be written."""
+    if not hasattr(file, "write"):
+        raise TypeError("argument 1 must have a .write() method")
+
+
+def read(file: Any, size: int, connection: Any) -> bytes | BrokenInput:
+    """All that the file returns until it returns nothing, in the client encoding.
+
+    BrokenInput if it cannot be read to its end: then COPY has to fail on the primary, as it does for psycopg2.
+    NotSupported if it is too long for a request.
+    """
+    pieces: list[bytes] = []
+    length, read_next = 0, file.read
+    try:
+        for piece in _pieces(read_next, size, ext.encodings[connection.encoding]):
+            if not isinstance(piece, bytes):
+                return BrokenInput(data=b"".join(pieces))
+            pieces.append(piece)
+            length += len(piece)
+            if not piece or length > MAX_MESSAGE_BYTES:
+                break
+    except Exception as error:  # noqa: BLE001  # the server is told of it, and then the caller
+        return BrokenInput(data=b"".join(pieces), error_class=type(error).__name__, error=str(error))
+    if length > MAX_MESSAGE_BYTES:
+        raise connection.router.driver_error(NotSupported(_TOO_LONG))
+    return b"".join(pieces)
+
+
+_TOO_LONG = (
+    f"the input of COPY is longer than {MAX_MESSAGE_BYTES // 2**20} MiB, the most that one request to another region "
+    "can carry. Nothing was sent. Copy it in several parts, in one transaction if they belong together, or run the "
+    "COPY in an @on_primary function"
+)
+
+
+def _pieces(read_next: Any, size: int, encoding: str) -> Iterator[Any]:
+    while True:
+        piece = read_next(size)
+        yield piece.encode(encoding) if isinstance(piece, str) else piece
 
 
 class _TrackedFile:

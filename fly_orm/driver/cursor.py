@@ -23,22 +23,23 @@ from ..routing.replica_errors import tried_to_write
 from ..sessions.context import current
 from ..sessions.observing import observe
 from . import copying
-from .batches import batches
+from .batches import batches, taken
 from .result import RemoteResult
 
 _READ = Kind.READ
 #: Statements that change, keep or undo settings of a transaction on the replica.
 _SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 #: What a cursor shows while its statement runs, and if that fails.
-_NOTHING = Result(status_message="")
+NOTHING = Result(status_message="")
 
 
 class CursorClasses(NamedTuple):
-    """The classes that a routing cursor has, one after another."""
+    """The user's class of a cursor, and the routing classes that such a cursor has one after another."""
 
+    users: Any
+    new: type[RoutingCursor]
     local: type[RoutingCursor]
     remote: Any
-    named: Any
 
 
 class RoutingCursor(ext.cursor):
@@ -64,31 +65,39 @@ class RoutingCursor(ext.cursor):
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
         self._check_unnamed("executemany")
-        vars_list = list(vars_list)
-        if not vars_list:
-            return self._show(Result(row_count=0, status_message=self.statusmessage), self.query)
+        rows, failure = taken(vars_list)
+        if rows:
+            self._execute_many(query, rows)
+        elif failure is None:
+            self._show(Result(row_count=0, status_message=self.statusmessage), self.query)
+        if failure is not None:
+            raise failure  # psycopg2 has executed what came before, too
+
+    def _execute_many(self, query: Any, rows: list[Any]) -> None:
         if self.connection.begins:
-            self._bind(query, vars_list[0])  # if this raises, no transaction begins
+            self._bind(query, rows[0])  # if this raises, no transaction begins
         statement, decision = self._decide(query)
         if decision.action is Action.HERE:
-            return self._run_here(decision, "executemany", query, vars_list)
+            return self._run_here(decision, "executemany", query, rows)
         why, wrote, waited = decision.why, False, decision.waited
         if decision.action is Action.READ_HERE:
             try:
-                return self._run_here(decision, "executemany", query, vars_list)
+                return self._run_here(decision, "executemany", query, rows)
             except psycopg2.Error as error:
                 # The ones before the one that was refused were reads, so all of them can be repeated.
                 why, wrote = self.connection.why_ask_primary(error), tried_to_write(error)
         elif decision.action is not Action.FORWARD:
-            for vars_ in vars_list:
-                self.execute(query, vars_)
+            for vars_ in rows:
+                self._execute_one(query, vars_)
             return None
-        sqls = [self._bind(query, vars_) for vars_ in vars_list]
+        sqls, failure = taken(self._bind(query, vars_) for vars_ in rows)
         total = 0
         for batch in batches(sqls):
             result = self._forward(batch, statement, why, wrote=wrote, waited=waited)
             waited = 0.0
-            total += max(result.row_count, 0)
+            total = -1 if -1 in (total, result.row_count) else total + result.row_count
+        if failure is not None:
+            raise failure
         self._show(Result(row_count=total, status_message=result.status_message), sqls[-1])
         return None
 
@@ -102,10 +111,16 @@ class RoutingCursor(ext.cursor):
             arguments = composable.SQL(",").join(names).as_string(self)
         else:
             arguments = ",".join(["%s"] * len(parameters or ()))
-        self.execute(f"SELECT * FROM {procname}({arguments})", parameters or None)  # noqa: S608  # as psycopg2 does
+        query = f"SELECT * FROM {procname}({arguments})"  # noqa: S608  # as psycopg2 does
+        self._execute_one(query, parameters or None)
         return None if isinstance(parameters, dict) else parameters
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        self._check_open()
+        copying.check_file(file)
+        self._copy(sql, file, size)
+
+    def _copy(self, sql: Any, file: Any, size: int) -> None:
         statement, decision = self._decide(sql)
         why, out, wrote, waited = decision.why, statement.copy == "out", False, decision.waited
         if decision.action is Action.READ_HERE and out:
@@ -118,11 +133,10 @@ class RoutingCursor(ext.cursor):
                 why, wrote = self.connection.why_ask_primary(error), tried_to_write(error)
         elif decision.action is not Action.FORWARD or statement.copy is None:
             return self._run_here(decision, "copy_expert", sql, file, size)
-        data = None if out else copying.read(file, self.connection)
-        result = self._forward(
-            [self._bind(sql, None)], statement, why, copy_in=data, copy_out=out, wrote=wrote, waited=waited
-        )
-        self._show(result, self._result.query)
+        bound = self._bind(sql, None)
+        data = None if out else copying.read(file, size, self.connection)
+        result = self._forward([bound], statement, why, copy_in=data, copy_out=out, wrote=wrote, waited=waited)
+        self._show(result, bound)
         if result.copied is not None:
             copying.write(file, result.copied, self.connection)
         return None
@@ -136,12 +150,16 @@ class RoutingCursor(ext.cursor):
         size: int = 8192,
         columns: Iterable[str] | None = None,
     ) -> None:
-        self.copy_expert(copying.statement("FROM stdin", table, sep, null, columns, self), file, size)
+        copying.check_source(file)
+        self._check_open()
+        self._copy(copying.statement("FROM stdin", table, sep, null, columns, self), file, size)
 
     def copy_to(
         self, file: Any, table: str, sep: str = "\t", null: str = "\\N", columns: Iterable[str] | None = None
     ) -> None:
-        self.copy_expert(copying.statement("TO stdout", table, sep, null, columns, self), file)
+        copying.check_target(file)
+        self._check_open()
+        self._copy(copying.statement("TO stdout", table, sep, null, columns, self), file, 8192)
 
     # Routing
 
@@ -161,10 +179,15 @@ class RoutingCursor(ext.cursor):
         if self.connection.autocommit and not self.withhold:
             raise psycopg2.ProgrammingError("can't use a named cursor outside of transactions")
 
+    def _execute_one(self, query: Any, vars_: Any) -> None:
+        """Execute a statement for another method, past an ``execute()`` of the user's class, as psycopg2 does."""
+        self.__class__ = self._classes.local
+        RoutingCursor.execute(self, query, vars_)
+
     def _decide(self, query: Any) -> tuple[Statement, Decision]:
         self._check_open()
         statement = self.connection.statement(query, self)
-        return statement, _unchecked(self.connection.route(statement))
+        return statement, unchecked(self.connection.route(statement))
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
@@ -178,7 +201,7 @@ class RoutingCursor(ext.cursor):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.route(statement)
         if self.name is not None:
-            decision = _unchecked(decision)
+            decision = unchecked(decision)
         action = decision.action
         if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:
             return self._read(query, vars_, statement, decision)
@@ -214,7 +237,7 @@ class RoutingCursor(ext.cursor):
         if self.name is None:
             self._show(self._forward([sql], statement, why, wrote=wrote, waited=waited), sql)
         else:
-            self._show(_NOTHING, sql)
+            self._show(NOTHING, sql)
             self.declare(sql, why)
 
     def declare(self, sql: bytes, why: str) -> None:
@@ -229,7 +252,7 @@ class RoutingCursor(ext.cursor):
 
         ReplicationTimeout, with this cursor over the result, if the replica is late and the application wants that.
         """
-        self._show(_NOTHING, sql)
+        self._show(NOTHING, sql)
         connection = self.connection
         try:
             with connection.remote.lock:
@@ -274,8 +297,8 @@ class RoutingCursor(ext.cursor):
 
     def _show(self, result: Result, sql: bytes | None) -> None:
         """Become a cursor over this result."""
-        self._result = RemoteResult(result, sql)
-        self.__class__ = self._classes.remote if self.name is None else self._classes.named
+        self._result = RemoteResult(result, sql, self)
+        self.__class__ = self._classes.remote
 
     def _bind(self, query: Any, vars_: Any) -> bytes:
         """The statement with its parameters bound, in the client encoding."""
@@ -285,7 +308,7 @@ class RoutingCursor(ext.cursor):
         return bound
 
 
-def _unchecked(decision: Decision) -> Decision:
+def unchecked(decision: Decision) -> Decision:
     """The decision for a read that cannot share a transaction with the question whether its server shows enough."""
     if decision.action is not Action.READ_IF_SHOWN:
         return decision

@@ -117,9 +117,11 @@ class ImplicitTransactions(ConnectionModes):
             return
         if not _c_autocommit(self):
             # The C half has begun a transaction, which the caller has ended by SQL before beginning this one.
-            known = len(self.notices)
-            self._end_c(statement)
-            del self.notices[known:]  # the warning that there is no transaction
+            kept, self.notices = self.notices, []  # without the warning that there is no transaction
+            try:
+                self._end_c(statement)
+            finally:
+                self.notices = kept
         end = self.remote.commit if statement is _COMMIT else self.remote.rollback
         with self.remote.lock:
             forwarded = end(sql.encode(), statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import psycopg2
@@ -55,13 +56,15 @@ class RemoteCursor(RoutingCursor):
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         self._check_rows()
-        return self._result.fetch(self, self.arraysize if size is None else size)
+        count = self.arraysize if size is None else index(size)
+        return self._result.fetch(self, count if count >= 0 else self._result.left)
 
     def fetchall(self) -> list[Any]:
         self._check_rows()
         return self._result.fetch(self, self._result.left)
 
     def scroll(self, value: int, mode: str = "relative") -> None:
+        value = index(value)
         self._check_open()
         if mode not in ("relative", "absolute"):
             raise psycopg2.ProgrammingError("scroll mode must be 'relative' or 'absolute'")

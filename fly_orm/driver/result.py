@@ -14,7 +14,8 @@ from ..protocol.messages import Result
 class RemoteResult:
     """The rows of a result, and how far they have been fetched."""
 
-    def __init__(self, result: Result, query: bytes | None) -> None:
+    def __init__(self, result: Result, query: bytes | None, cursor: Any) -> None:
+        """``cursor`` is the one to show it, whose typecasters count."""
         self.query = query
         self.row_count = result.row_count
         self.status_message = result.status_message
@@ -23,7 +24,7 @@ class RemoteResult:
         self.row_number = 0
         self._data = result.data
         self._rows = result.rows
-        self._casters: list[Callable[[bytes | None, Any], Any]] | None = None
+        self._casters = self._casters_for(cursor) if self.description else []
 
     @property
     def left(self) -> int:
@@ -31,15 +32,27 @@ class RemoteResult:
         return self._rows - self.row_number
 
     def fetch(self, cursor: Any, count: int) -> list[Any]:
-        """The next rows, at most ``count``, as the cursor's row factory makes them."""
+        """The next rows, at most ``count``, as the cursor's row factory makes them.
+
+        If a row cannot be made, raises the error, and the rows after it are next.
+        """
         start = self.row_number
-        end = min(start + count, self._rows)
+        self.row_number = end = min(start + count, self._rows)
+        try:
+            return self._made(cursor, start, end)
+        except BaseException:
+            if end - start > 1:
+                self.row_number = start
+                while self.row_number < end:
+                    self.fetch(cursor, 1)  # raises it again, once it gets there
+            raise
+
+    def _made(self, cursor: Any, start: int, end: int) -> list[Any]:
         columns = [
             list(map(caster, column[start:end], repeat(cursor)))
-            for caster, column in zip(self._casters_for(cursor), self._data, strict=False)
+            for caster, column in zip(self._casters, self._data, strict=False)
         ]
         rows: Sequence[Any] = list(zip(*columns, strict=True)) if columns else [()] * (end - start)
-        self.row_number = end
         factory = cursor.row_factory
         return list(rows) if factory is None else [_made(factory(cursor), row) for row in rows]
 
@@ -50,10 +63,8 @@ class RemoteResult:
         self.row_number = row_number
 
     def _casters_for(self, cursor: Any) -> list[Callable[[bytes | None, Any], Any]]:
-        if self._casters is None:
-            types = [cursor.string_types or {}, cursor.connection.string_types, ext.string_types]
-            self._casters = [_caster(types, column.type_code) for column in self.description or ()]
-        return self._casters
+        types = [cursor.string_types or {}, cursor.connection.string_types, ext.string_types]
+        return [_caster(types, column.type_code) for column in self.description or ()]
 
 
 def _caster(types: Sequence[dict[int, Any]], oid: int) -> Callable[[bytes | None, Any], Any]:

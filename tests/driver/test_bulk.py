@@ -1,6 +1,7 @@
 """Many rows at once: executemany, the helpers of psycopg2.extras, procedures and COPY work in lax as on the primary."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import psycopg2
@@ -40,6 +41,39 @@ def many_with_an_error(p: Probe) -> Any:
     except psycopg2.Error as error:
         return seen_error(error), cursor.rowcount
     return None
+
+
+def rows_then(error: Exception) -> Any:
+    yield ("g1",)
+    yield ("g2",)
+    raise error
+
+
+@case
+def many_from_a_generator_that_raises(p: Probe) -> Any:
+    cursor, found = p.connection.cursor(), []
+    insert, setting = "INSERT INTO t (name) VALUES (%s)", "SET application_name TO %s"
+    for query in (insert, "SELECT %s", setting, "SELECT maybe(%s = 'x')"):
+        with pytest.raises(KeyError) as raised:
+            cursor.executemany(query, rows_then(KeyError("g3")))
+        found += [seen_error(raised.value), cursor.rowcount, cursor.statusmessage]
+    for wrong in (iter([]), 5, None):
+        try:
+            found.append(cursor.executemany("INSERT INTO t (name) VALUES (%s)", wrong))
+        except Exception as error:
+            found.append(seen_error(error))
+    return found
+
+
+@case
+def many_with_one_that_cannot_be_bound(p: Probe) -> Any:
+    cursor, found = p.connection.cursor(), []
+    for wrong in ((), (1, 2), (object(),), ("\udc00",)):
+        try:
+            cursor.executemany("INSERT INTO t (name) VALUES (%s)", [(f"row before {wrong!r:.5}",), wrong, ("never",)])
+        except Exception as error:
+            found.append(type(error).__name__)
+    return found
 
 
 @case
@@ -119,6 +153,78 @@ def copying(p: Probe) -> Any:
     cursor.execute("TRUNCATE t CASCADE")
     cursor.copy_expert("COPY t FROM STDIN WITH (FORMAT binary)", io.BytesIO(binary.getvalue()))
     return [*found, cursor.rowcount, cursor.query]
+
+
+class Chunks:
+    """A file over an iterator: read() returns the next chunk, whatever the size, and then nothing."""
+
+    def __init__(self, *chunks: Any) -> None:
+        self.chunks = iter(chunks)
+        self.sizes: list[int] = []
+
+    def read(self, size: int = -1) -> Any:
+        self.sizes.append(size)
+        chunk = next(self.chunks, "")
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
+
+    readline = read
+
+
+class TextChunks(Chunks, io.TextIOBase):
+    """The same as a text file."""
+
+
+@case
+def copying_from_chunks(p: Probe) -> Any:
+    cursor, found = p.connection.cursor(), []
+    for source in (Chunks("20\ta\n", b"21\tb\n", "22\t\u00e9\n"), TextChunks("23\tc\n", "24\td\n25\te\n", "2", "6\tf")):
+        found += [cursor.copy_from(source, "t", columns=("id", "name"), size=7), cursor.rowcount, source.sizes]
+    return found
+
+
+def copying_fails_with(*chunks: Any) -> Callable[[Probe], Any]:
+    def copying(p: Probe) -> Any:
+        cursor, source = p.connection.cursor(), Chunks(*chunks)
+        with pytest.raises(psycopg2.Error) as raised:
+            cursor.copy_expert("COPY t (id, name) FROM STDIN", source)
+        return seen_error(raised.value), cursor.rowcount, p.connection.get_transaction_status()
+
+    return copying
+
+
+for label, chunks in {
+    "an error": ("30\ta\n", OSError("disk gone")),
+    "an error of its own class": ("30\ta\n31", type("Mine", (Exception,), {})("no \u00e9\nat all")),
+    "something else than text": ("30\ta\n", None, "31\tb\n"),
+    "what the encoding lacks": ("30\ta\n", "31\t\udc00\n"),
+    "nothing but an error": (KeyError("x"),),
+}.items():
+    STEPS[f"copying from a source that returns {label}"] = [copying_fails_with(*chunks), "SELECT count(*) FROM t"]
+
+
+@case
+def copying_what_is_not_a_file(p: Probe) -> Any:
+    cursor, found = p.connection.cursor(), []
+    only_read = type("OnlyRead", (), {"read": lambda *a: ""})
+    calls: list[Callable[[], Any]] = [
+        lambda: cursor.copy_expert("COPY t FROM STDIN", None),
+        lambda: cursor.copy_expert("COPY t TO STDOUT", object()),
+        lambda: cursor.copy_from(None, "t"),
+        lambda: cursor.copy_from(only_read(), "t"),
+        lambda: cursor.copy_to("file", "t"),
+        lambda: cursor.copy_to(only_read(), "t"),
+        lambda: cursor.copy_from(io.StringIO(), "t", columns=5),
+        lambda: cursor.copy_from(io.StringIO(), "t", columns=(5,)),
+    ]
+    for call in [*calls, cursor.close, *calls]:
+        try:
+            found.append(call())
+        except Exception as error:
+            found.append(seen_error(error))
+        found.append(p.connection.get_transaction_status())
+    return found
 
 
 @case

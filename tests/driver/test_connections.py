@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -181,6 +182,50 @@ def notices_and_facts(p: Probe) -> Any:
     return [*found, c.notices, isinstance(c, ext.connection), c.fileno() > 0, c.string_types, c.binary_types]
 
 
+class AppendOnly:
+    """All that psycopg2 needs of ``connection.notices``."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def append(self, text: str) -> None:
+        if len(self.texts) >= 3:
+            raise OverflowError
+        self.texts.append(text)
+
+
+@case
+def notices_may_be_kept_in_anything(p: Probe) -> Any:
+    c, found = p.connection, []
+    loud = "INSERT INTO t (name) SELECT shout('a' || n) FROM generate_series(%s, %s) n"
+    for notices in (deque(maxlen=4), deque(), AppendOnly(), None, 5, (), []):
+        c.notices = notices
+        try:
+            found.append(c.cursor().execute(loud, (len(found) * 100, len(found) * 100 + 60)))
+            found += [c.commit(), c.rollback()]
+        finally:
+            kept, c.notices = c.notices, []
+        found.append(kept.texts if isinstance(kept, AppendOnly) else kept)
+    return found
+
+
+@case
+def notices_may_be_kept_in_anything_when_a_transaction_is_replaced(p: Probe) -> Any:
+    c, found = p.connection, []
+    c.rollback()
+    c.set_session(readonly=True, autocommit=False)
+    for notices in (deque(), None, AppendOnly()):
+        c.cursor().execute("SELECT 1")
+        c.notices = notices
+        try:
+            found += [c.cursor().execute("ROLLBACK"), c.cursor().execute("BEGIN; INSERT INTO t DEFAULT VALUES")]
+            found.append(c.commit())
+        finally:
+            kept, c.notices = c.notices, []
+        found.append(kept.texts if isinstance(kept, AppendOnly) else kept)
+    return found
+
+
 @case
 def an_error_survives_pickling(p: Probe) -> Any:
     with pytest.raises(psycopg2.IntegrityError) as raised:
@@ -231,6 +276,9 @@ def logged(probe: Probe) -> Any:
                 log.write(repr(cursor.fetchall()))
             except psycopg2.Error as error:
                 log.write(repr(seen_error(error)))
+        probe.connection.rollback()
+        cursor.callproc("pair", [1, 2])
+        cursor.callproc("add", ["x"])
     return log.getvalue()
 
 

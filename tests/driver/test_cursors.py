@@ -1,6 +1,6 @@
 """A cursor in lax does what psycopg2's does on the primary, wherever its result came from."""
 
-from collections.abc import Callable
+import io
 from typing import Any
 
 import psycopg2
@@ -26,6 +26,44 @@ def fetching(p: Probe) -> Any:
         found += [cursor.fetchmany(), cursor.fetchall(), cursor.fetchall(), cursor.rownumber]
         cursor.execute(query)
         found += [list(cursor), next(cursor, "over"), cursor.rownumber, cursor.fetchmany(0), cursor.fetchmany(size=1)]
+    return found
+
+
+@case
+def fetching_what_is_left(p: Probe) -> Any:
+    found: list[Any] = []
+    for query in (READ, WRITE):
+        cursor = p.connection.cursor()
+        cursor.execute(query)
+        found += [cursor.fetchone(), cursor.fetchmany(-1), cursor.rownumber, cursor.fetchmany(-7), cursor.fetchall()]
+        cursor.arraysize = -1
+        cursor.execute(query)
+        found += [cursor.fetchmany(), cursor.rownumber]
+        for wrong in ("2", 1.5):
+            with pytest.raises(TypeError) as raised:
+                cursor.fetchmany(wrong)
+            found.append(seen_error(raised.value))
+    return found
+
+
+@case
+def a_row_that_cannot_be_cast_is_skipped(p: Probe) -> Any:
+    def cast(value: Any, cursor: Any) -> Any:
+        if value == "bob":
+            raise ValueError("no bob")
+        return value
+
+    found: list[Any] = []
+    for query in (READ, WRITE):
+        cursor = p.connection.cursor()
+        ext.register_type(ext.new_type((25,), "PICKY", cast), cursor)
+        cursor.execute(query)
+        ext.register_type(ext.new_type((25,), "LATER", lambda value, cursor: "later"), cursor)
+        for fetch in (cursor.fetchall, cursor.fetchone, cursor.fetchone):
+            try:
+                found += [fetch(), cursor.rownumber]
+            except ValueError as error:
+                found += [seen_error(error), cursor.rownumber]
     return found
 
 
@@ -145,95 +183,36 @@ def named_tuple_cursor_changes_its_query(p: Probe) -> Any:
 
 
 @case
-def named_cursors(p: Probe) -> Any:
-    found: list[Any] = []
-    with p.connection.cursor(name="held", withhold=True) as cursor:
-        cursor.itersize = 2
-        cursor.execute("SELECT id FROM t ORDER BY id")
-        found += [cursor.name, cursor.rowcount, cursor.fetchone(), cursor.description is not None, cursor.fetchmany(1)]
-        found += [list(cursor), cursor.fetchall(), cursor.fetchone(), cursor.withhold, cursor.scrollable]
-    with p.connection.cursor(name='Odd "name', withhold=True, scrollable=True) as cursor:
-        cursor.execute("SELECT id, %s FROM t ORDER BY id", ("x",))
-        found += [cursor.fetchall(), cursor.scroll(-2), cursor.fetchone(), cursor.scroll(0, mode="absolute")]
-        found += [cursor.fetchmany(2), list(cursor)]
-    return found
+def a_subclass_counts_its_own_calls_only(p: Probe) -> Any:
+    calls: list[str] = []
 
+    def counting(name: str) -> Any:
+        def method(self: Any, *args: Any, **options: Any) -> Any:
+            calls.append(name)
+            return getattr(super(own, self), name)(*args, **options)
 
-@case
-def named_cursor_in_a_transaction(p: Probe) -> Any:
-    p.connection.autocommit or p.connection.cursor().execute("UPDATE t SET n = 5")
-    try:
-        cursor = p.connection.cursor("c")
-        cursor.execute("SELECT id FROM t ORDER BY id")
-    except psycopg2.Error as error:
-        return seen_error(error)
-    found = [
-        cursor.fetchone(),
-        cursor.fetchmany(),
-        cursor.rowcount,
-        cursor.rownumber,
-        cursor.fetchall(),
-        cursor.close(),
-    ]
-    again = p.connection.cursor("c")
-    again.execute("SELECT 1")
-    with pytest.raises(psycopg2.ProgrammingError) as raised:
-        again.execute("SELECT 2")
-    return [*found, seen_error(raised.value)]
+        return method
 
-
-@case
-def named_cursor_in_a_read_only_transaction(p: Probe) -> Any:
-    p.connection.rollback()
-    p.connection.set_session(readonly=True)
-    found: list[Any] = []
-    for end in (p.connection.commit, p.connection.rollback):
-        try:
-            cursor = p.connection.cursor("c")
-            cursor.execute("SELECT id FROM t ORDER BY id")
-            found += [cursor.fetchone(), list(cursor), p.state(), end(), p.state()]
-            cursor.fetchone()
-        except psycopg2.Error as error:
-            found += [seen_error(error), p.state(), end()]
-    return found
-
-
-@case
-def closing_a_named_cursor_of_a_failed_transaction(p: Probe) -> Any:
-    p.connection.rollback()
-    cursor = p.connection.cursor("c", withhold=True)
-    cursor.execute("SELECT v FROM volatile")  # which a replica refuses
-    p.do("SELECT 1/0" if p.connection.get_transaction_status() else "BEGIN; SELECT 1/0")
-    return [p.connection.get_transaction_status(), cursor.close(), cursor.closed, p.connection.rollback()]
-
-
-@case
-def named_cursors_run_queries_and_nothing_else(p: Probe) -> Any:
-    found: list[Any] = []
-    statements = [
-        "SAVEPOINT a",
-        "BEGIN",
-        "COMMIT",
-        "SET work_mem = '1MB'",
-        "DELETE FROM t",
-        "SELECT * FROM t FOR UPDATE",
-    ]
-    for statement in statements:
-        for withhold in (True, False):
-            cursor = p.connection.cursor("c", withhold=withhold)
-            calls: list[Callable[[], Any]] = [
-                lambda: cursor.executemany(statement, [()]),  # noqa: B023
-                lambda: cursor.callproc("add", ["x"]),  # noqa: B023
-                lambda: cursor.execute(statement),  # noqa: B023
-                lambda: cursor.execute("SELECT 1"),  # noqa: B023
-            ]
-            for call in calls:
-                try:
-                    found.append(call())
-                except psycopg2.Error as error:
-                    found.append((type(error).__name__, error.pgcode, str(error)))
-            p.connection.rollback()
-    return found
+    names = ["execute", "executemany", "callproc", "copy_expert", "copy_from", "copy_to", "scroll", "close"]
+    names += ["fetchone", "fetchmany", "fetchall", "__next__"]
+    own: Any = type("Own", (ext.cursor,), {name: counting(name) for name in names})
+    for named in (None, "named"):
+        with p.connection.cursor(named, cursor_factory=own, withhold=bool(named)) as cursor:
+            cursor.execute(READ)
+            list(cursor)
+            if named is None:
+                cursor.callproc("pair", [1, 2])
+                cursor.callproc("add", ["x"])
+                cursor.executemany("SET application_name TO %s", [("1",), ("2",)])
+                cursor.executemany("INSERT INTO t (name) VALUES (%s)", [("y",), ("z",)])
+                cursor.copy_from(io.StringIO("q\t1\n"), "t", columns=("name", "n"))
+                cursor.copy_to(io.StringIO(), "t")
+                cursor.execute(WRITE)
+                list(cursor)
+            calls.append("|")
+            cursor.scroll(0, mode="absolute")
+            cursor.fetchone(), cursor.fetchmany(1), cursor.fetchall()
+    return calls
 
 
 @case

@@ -13,6 +13,7 @@ from playhouse.postgres_ext import ArrayField, BinaryJSONField, HStoreField, Pos
 from psycopg2 import extensions as ext
 
 import fly_orm
+from fly_orm import codec
 from tests.support.two_regions import TwoRegions, close
 
 
@@ -75,6 +76,20 @@ def test_wrapping_twice_is_wrapping_once(regions: TwoRegions, wrap: Any) -> None
     assert wrap(database) is database
     assert type(database._adapter) is adapter
     works(database)
+
+
+@pytest.mark.parametrize("region", ["syd", "lax"])
+def test_an_error_of_connecting_is_the_orms_own_and_travels_as_itself(regions: TwoRegions, region: str) -> None:
+    database = getattr(regions, region)(port=1)
+    for connect in (database.connect, lambda: database.execute_sql("SELECT 1"), database.atomic().__enter__):
+        with pytest.raises(peewee.OperationalError, match="connection to server") as raised:
+            connect()
+        seen, error = set[int](), raised.value
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            error = error.__cause__  # type: ignore[assignment]
+        assert error is None, "an error is its own cause"
+        assert type(codec.decode_error(codec.encode_error(raised.value))) is peewee.OperationalError
 
 
 def test_an_open_connection_is_closed_and_routed_when_opened_again(
