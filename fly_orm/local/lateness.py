@@ -18,7 +18,7 @@ log = logging.getLogger("fly_orm")
 RETRY_INTERVAL = 0.25
 #: After each look at a replica that answers, nobody looks for so many times as long as it took, or for so many seconds.
 #: With many writers there would always be somebody who looks, and keeps the others from working.
-_PAUSE_FACTOR = 5
+_PAUSE_FACTOR = 10
 _LONGEST_PAUSE = 0.05
 
 
