@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import sys
+import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -37,7 +38,12 @@ def main() -> None:
         fly_orm.configure(settings("lax", address))
         module.wrap_all(how, functools.partial(fly_orm.wrap, wait=wait))
     result = NotingResult()
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),
+    ):
+        os.chdir(folder)  # peewee's tests also make databases of SQLite
         module.tests().run(result)
     print(
         json.dumps({"ran": result.testsRun, "outcomes": result.outcomes, "complaints": result.complaints}), flush=True
