@@ -42,7 +42,10 @@ def change(reader: TokenReader) -> Statement:
         return Statement(kind=Kind.SET_LOCAL, why="SET CONSTRAINTS")
     name = _name(reader)
     why = "SET LOCAL" if kind is Kind.SET_LOCAL else "SET"
-    return Statement(kind=kind, why=why, name=name, primary_only=name is None or breaks_reads(name, _value(reader)))
+    primary_only = name is None or breaks_reads(name, _value(reader))
+    value = reader.tokens[-2:-1]
+    resets = value == ["default"] or (name == "timezone" and value == ["local"])
+    return Statement(kind=kind, why=why, name=name, primary_only=primary_only, resets=resets)
 
 
 def reset(reader: TokenReader) -> Statement:
@@ -50,7 +53,8 @@ def reset(reader: TokenReader) -> Statement:
     if reader.accept("all"):
         return Statement(kind=Kind.SET, why="RESET ALL", resets_all=True)
     name = _name(reader)
-    return Statement(kind=Kind.SET, why="RESET", name=name, primary_only=name is None or breaks_reads(name, None))
+    primary_only = name is None or breaks_reads(name, None)
+    return Statement(kind=Kind.SET, why="RESET", name=name, primary_only=primary_only, resets=True)
 
 
 def discard(reader: TokenReader) -> Statement:

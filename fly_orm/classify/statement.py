@@ -50,6 +50,8 @@ class Statement:
     """For a BEGIN: what the server reports that it has executed, BEGIN or START TRANSACTION."""
     leaves_state: bool = False
     """Whether it leaves state in the Postgres session that later statements need (a temporary table, a lock)."""
+    resets: bool = False
+    """Whether it gives its session settings, by name, the values that the session began with."""
     resets_all: bool = False
     """Whether it resets all session settings."""
     discards_all: bool = False

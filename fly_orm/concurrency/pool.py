@@ -47,14 +47,19 @@ class Pool(Generic[T]):
         """How many items are open or being opened."""
         self._closed = False
 
-    def acquire(self, deadline: Deadline) -> T:
+    def acquire(self, deadline: Deadline, suits: Callable[[T], int] = lambda _item: 1) -> T:
         """An item for this caller alone, who must release or discard it.
+
+        It is one of the idle items that suit the caller best. If none suits it, which ``suits`` says by 0, it is a new
+        one if there is a place for that, and any idle one otherwise.
 
         PoolTimeout if none became free by the deadline, or what ``open`` raises.
         """
         with self._lock:
-            if self._idle:
-                return self._idle.pop()[1]
+            best = max(reversed(self._idle), key=lambda idle: suits(idle[1]), default=None)  # of equals, the last
+            if best is not None and (suits(best[1]) or self._size >= self._max_size):
+                self._idle.remove(best)
+                return best[1]
             caller = self._reserve_or_queue()
         if caller is not None:
             self._wait(caller, deadline)

@@ -14,7 +14,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..errors import ConfigurationError, NotPrimary, NotSupported
-from ..local.instance import Instance, read_instance
+from ..local.instance import Instance
 from ..position import Position
 from ..postgres.recovery import is_replica
 from ..routing.decide import Action, Decision, State, decide
@@ -77,7 +77,7 @@ class RoutingConnection(ImplicitTransactions):
         self._note_server(self.instance if routes else None)
         if routes:
             self.router.local.detour.replica_reached(self.instance)
-        self.remote = RemoteConnection(self, self.router)
+        self.remote = RemoteConnection(self, self.router, self._start)
         self._mode = TransactionMode()
         self._entered = self._begun = self._was_here = False
         self._set_here: list[tuple[Statement, bytes]] = []
@@ -197,6 +197,7 @@ class RoutingConnection(ImplicitTransactions):
             self.remote.session_settings.forget()
         super().reset()
         set_c_autocommit(self, True)
+        self.remote.session_settings.fit_replica(self)
         self._mode = TransactionMode()
         self._begun = False
 
@@ -241,7 +242,7 @@ class RoutingConnection(ImplicitTransactions):
         """Find out which server this is, and whether statements are routed; on a primary they are not."""
         if self.router.settings.topology.is_primary and not is_replica(self):
             return False
-        self.instance = read_instance(self)
+        self.instance, self._start = self.router.local.starts.begin(self)
         self.pooled = self.instance is None
         return is_replica(self, pooled=self.pooled)
 

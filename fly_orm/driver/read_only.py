@@ -5,7 +5,6 @@ from __future__ import annotations
 from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
-from ..local.instance import read_instance
 from ..routing.decide import Decision
 from .connection import RoutingConnection
 
@@ -44,7 +43,7 @@ class ReadOnlyConnection(RoutingConnection):
         return decision
 
     def _routes(self) -> bool:
-        self.instance = read_instance(self)
+        self.instance, self._start = self.router.local.starts.begin(self)
         if self.get_parameter_status(_READ_ONLY) is None or self.instance is None:
             ext.connection.close(self)
             self._refuse(self.unprotected.format(setting=_READ_ONLY))

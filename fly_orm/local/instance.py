@@ -45,13 +45,18 @@ THE_PRIMARY = Instance("", "", None, "")
 
 
 def read_instance(connection: Any) -> Instance | None:
-    """The server instance that a connection stays with; None behind a pooler, which may change it at any time.
+    """The server instance that a connection stays with; None behind a pooler, which may change it at any time."""
+    return read_instance_and(connection)[0]
+
+
+def read_instance_and(connection: Any, *columns: str) -> tuple[Instance | None, list[str | None]]:
+    """The same, with the values of more columns, which cost no question of their own.
 
     A pooler tells libpq a process id of its own, with which it recognizes cancel requests, while the process that
     answers has another.
     """
-    instance, pid = _ask(connection)
-    return instance if pid == connection.get_backend_pid() else None
+    instance, pid, values = _ask(connection, *columns)
+    return instance if pid == connection.get_backend_pid() else None, values
 
 
 def ask_instance(connection: Any) -> Instance:
@@ -59,8 +64,8 @@ def ask_instance(connection: Any) -> Instance:
     return _ask(connection)[0]
 
 
-def _ask(connection: Any) -> tuple[Instance, int]:
+def _ask(connection: Any, *columns: str) -> tuple[Instance, int, list[str | None]]:
     with text_cursor(connection) as cursor:
-        cursor.execute(_QUERY)
-        *instance, pid = cursor.fetchone()
-    return Instance(*instance), int(pid)
+        cursor.execute(", ".join([_QUERY, *columns]))
+        started, reset, address, port, pid, *values = cursor.fetchone()
+    return Instance(started, reset, address, port), int(pid), values

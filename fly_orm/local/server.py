@@ -17,6 +17,7 @@ from .detour import Detour
 from .instance import THE_PRIMARY, Instance
 from .primary import LocalPrimary
 from .replica import LocalReplica
+from .starting import Starts
 from .unreported import read_unreported
 
 log = logging.getLogger("fly_orm")
@@ -38,6 +39,8 @@ class LocalServer:
         self._replica: LocalReplica | None = None
         self._primary: LocalPrimary | None = None
         self._unreported: dict[str, str] | None = None
+        self.starts = Starts()
+        """What the sessions of this server begin with."""
 
     @property
     def replica(self) -> LocalReplica:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import psycopg2
+from psycopg2 import errors
 from psycopg2 import extensions as ext
 
+from ..deadline import now
 from .cursors import bytes_cursor, execute
 from .libpq import break_off, has_input
+from .pooled_session import CLEAN, PooledSession
 from .pooling import is_pooled, server_pid
+from .sequences import DISCARD, Sequences
+from .starting import Start
 from .volatility import reads_may_write
 from .write_ahead_log import WriteAheadLog
+
+#: Seconds after which a connection is replaced when it is next needed, so that no session outlives for long what
+#: ALTER ROLE, ALTER DATABASE or a new configuration have changed.
+MAX_AGE = 600.0
+_NO_START = (errors.InsufficientPrivilege, errors.InvalidParameterValue, errors.UndefinedObject)
 
 
 class Profile(NamedTuple):
@@ -22,21 +32,33 @@ class Profile(NamedTuple):
     """The client encoding."""
     session_settings: tuple[bytes, ...]
     """The statements that give a Postgres session the caller's session settings."""
+    start: Start | None = None
+    """What the caller's session has begun with; None for whatever the node's begins with."""
 
 
 class PrimaryConnection:
     """A driver connection in autocommit that returns every value as the bytes that Postgres sent."""
 
-    def __init__(self, connection: Any, pid: int) -> None:
+    def __init__(self, connection: Any, pid: int, sequences: Sequences) -> None:
         """``pid`` is the server process that the connection has reached."""
         self.raw = connection
         """The driver's connection."""
         self.profile: Profile | None = None
+        self.made: set[str] = set()
+        """The customized settings that the Postgres session has had: they can be emptied, but not removed."""
+        self.is_new = True
+        """Whether no caller has used it."""
         connection.autocommit = True
         self._pid = pid
         self.pooled = is_pooled(connection, pid)
         """Whether there is a pooler between this process and the server."""
         self.wal = WriteAheadLog(connection)
+        self.session = PooledSession(connection)
+        self._clean = True
+        self._sequences = sequences
+        self._keeps_sequences = False
+        """Whether the session knows of sequences what earlier callers did with them."""
+        self._opened = now()
 
     def cursor(self) -> Any:
         """A new cursor whose rows hold bytes, except for types that the driver has never heard of."""
@@ -47,30 +69,74 @@ class PrimaryConnection:
         """Where this process has connected to, for messages."""
         return f"{self.raw.info.host}:{self.raw.info.port}"
 
+    def suits(self, profile: Profile, made: Collection[str]) -> int:
+        """How well the connection suits a caller with this profile; 0 if another one has to take its place.
+
+        ``made`` are the customized settings that the caller's own session has had. Any other that this one has had
+        would be empty for the caller, and not missing.
+        """
+        if now() > self._opened + MAX_AGE or not self.made.issubset(made):
+            return 0
+        return 2 if self.profile == profile else 1
+
+    def would_begin_differently(self, profile: Profile) -> bool:
+        """Whether a new connection would have another start than this one, as the caller's session has."""
+        start = profile.start
+        if self.is_new or start is None or profile == self.profile or start.settings == self.session.own.settings:
+            return False
+        return self.session.is_outdated()
+
     def apply_profile(self, profile: Profile) -> None:
-        """Give the Postgres session a caller's profile, unless it has that profile already."""
+        """Give the Postgres session a caller's profile, unless it has that profile already.
+
+        Refused if the role of the connection does not allow it to begin as the caller's session has.
+        """
         if profile == self.profile:
             return
-        if self.profile is not None:
-            # Settings that only the last caller had, its role included, must not stay.
-            execute(self.raw, "DISCARD ALL")
-        self.raw.set_client_encoding(profile.encoding)
-        with self.raw.cursor() as cursor:
-            if self.raw.get_parameter_status("client_encoding") != profile.encoding:
-                # The driver has not noticed DISCARD ALL, and so skips a change that it believes to be none.
-                cursor.execute("SET client_encoding TO %s", (profile.encoding,))
-            for statement in profile.session_settings:
-                cursor.execute(statement)
-        self.profile = profile
+        try:
+            self._take_on(profile, [] if self._clean else [CLEAN])
+        except _NO_START as error:
+            self._check_start(profile, error)
+            raise
+
+    def begin(self, sqls: Collection[bytes]) -> None:
+        """Note the first statements of a caller, which are about to run."""
+        if self._keeps_sequences and self._sequences.note(sqls):
+            self._execute([DISCARD])
+            self._keeps_sequences = False
+
+    def go_on(self, sqls: Collection[bytes]) -> None:
+        """Note further statements of the same caller, which may have called ``nextval()`` before."""
+        if self._keeps_sequences:
+            self._sequences.note(sqls)
+
+    def restore(self, names: Collection[str], sqls: Collection[bytes]) -> None:
+        """Give settings that these statements have reset what the caller's session has begun with, its role included.
+
+        The caller may have asked for its own session's start, and here it got that of the pool's.
+        """
+        if self.profile is None or self.raw.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR:
+            return
+        names = list(names)
+        if self.session.has_lost_role(self.profile.start, sqls):
+            names += ["role", "session_authorization"]
+        if names:
+            self._execute(self.session.statements(self.profile.start, names))
 
     def clean(self) -> None:
-        """Remove what the last caller left in the Postgres session, but not its profile: the next often shares it."""
+        """Remove what the last caller left in the Postgres session, but not its profile: the next often shares it.
+
+        The session is the node's own again if the caller's role was another one.
+        """
         profile, self.profile = self.profile, None
         if self.raw.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             execute(self.raw, "ROLLBACK")
-        execute(self.raw, "DISCARD ALL")
-        if profile is not None:
-            self.apply_profile(profile)
+        self._keeps_sequences = self._sequences.are_kept(self.raw)
+        if profile is not None and not self.session.acts_as_another(profile.start):
+            self._take_on(profile, self._cleaning)
+        else:
+            self._execute(self._cleaning)
+            self._clean = True
 
     def reads_may_write(self, function_names: Iterable[str]) -> bool:
         """Whether queries that call functions of these names may write; see :mod:`fly_orm.postgres.volatility`."""
@@ -96,9 +162,60 @@ class PrimaryConnection:
         """Close the connection."""
         self.raw.close()
 
+    @property
+    def _cleaning(self) -> list[bytes]:
+        return [CLEAN] if self._keeps_sequences else [CLEAN, DISCARD]
+
+    def _take_on(self, profile: Profile, statements: list[bytes]) -> None:
+        """Execute statements and give the session the profile; in one string if the client encoding stays the same."""
+        self.profile, self._clean = None, False
+        if self._has_encoding(profile.encoding):
+            if statements:  # which reset it
+                statements = [*statements, f"SET client_encoding TO '{profile.encoding}'".encode()]
+        else:
+            self._execute(statements)
+            statements = []
+            self._set_encoding(profile.encoding)
+        self.made.update(profile.start.customized if profile.start else ())
+        self._execute([*statements, *self.session.statements(profile.start), *profile.session_settings])
+        if self.session.has_lost_role(profile.start, profile.session_settings):
+            self._execute(self.session.statements(profile.start, ("role", "session_authorization")))
+        self.profile = profile
+
+    def _check_start(self, profile: Profile, error: psycopg2.Error) -> None:
+        """Raise Refused if it was the start of the caller's session that the server did not accept."""
+        if profile.start is None:
+            return
+        try:
+            self._execute([CLEAN, *self.session.statements(profile.start)])
+        except _NO_START as refused:
+            raise self.session.refusal(profile.start, refused) from error
+
+    def _has_encoding(self, encoding: str) -> bool:
+        """Whether the server and the driver agree that this is the client encoding."""
+        driver: str = self.raw.encoding
+        return self.raw.get_parameter_status("client_encoding") == encoding and driver == _normal(encoding)
+
+    def _set_encoding(self, encoding: str) -> None:
+        self.raw.set_client_encoding(encoding)
+        if self.raw.get_parameter_status("client_encoding") != encoding:
+            # The driver has not noticed that it was reset, and so skips a change that it believes to be none.
+            self._execute([f"SET client_encoding TO '{encoding}'".encode()])
+
+    def _execute(self, statements: Collection[bytes]) -> None:
+        """Execute statements in one string, whose effects last only if all of them succeed."""
+        if statements:
+            with self.raw.cursor() as cursor:
+                cursor.execute(b"\n;".join(statements))
+
     def _answers(self) -> bool:
         try:
             execute(self.raw, "SELECT 1")
         except psycopg2.Error:
             return False
         return True
+
+
+def _normal(encoding: str) -> str:
+    """The name of an encoding as the driver has it."""
+    return "".join(filter(str.isalnum, encoding)).upper()

@@ -20,6 +20,7 @@ from .making_way import occupy
 from .pooling import SessionCheck, is_pooled, server_pid
 from .primary_connection import PrimaryConnection, Profile
 from .recovery import is_replica
+from .sequences import Sequences
 
 #: Seconds within which a connection must be set up, or cleaned. One that is not is closed, because a server that does
 #: not answer must not hold up the cleaning of the others.
@@ -65,24 +66,42 @@ class PrimaryPool:
         self._cleaner: threading.Thread | None = None
         occupy(self)
         self._timer = Timer(f"the timer of {name}")
+        self._sequences = Sequences()
         self._sessions = SessionCheck(name, connect, self._timer) if keeps_sessions else None
 
-    def acquire(self, profile: Profile, deadline: Deadline, newest: Collection[History] = ()) -> PrimaryConnection:
+    def acquire(
+        self,
+        profile: Profile,
+        deadline: Deadline,
+        newest: Collection[History] = (),
+        *,
+        made: Collection[str] = (),
+    ) -> PrimaryConnection:
         """A connection with this profile, for the caller alone, who must release it.
 
-        ``newest`` are the newest timelines of the database that the caller has seen.
+        ``newest`` are the newest timelines of the database that the caller has seen. ``made`` are the customized
+        settings that the caller's session has ever given a value.
 
         PoolTimeout if all connections stay in use until the deadline, NotPrimary if the server is a replica or on an
-        older timeline, Refused if a pooler does not keep the Postgres session, psycopg2's error if the server cannot be
+        older timeline, Refused if a pooler does not keep the Postgres session or the pool's role may not act as the
+        caller's, psycopg2's error if the server cannot be
         reached or does not accept the profile. Nothing has been executed then.
         """
-        while not self._prepare(connection := self._pool.acquire(deadline), profile, deadline):
+        made = frozenset([*made, *(profile.start.customized if profile.start else ())])
+        while True:
+            connection = self._pool.acquire(deadline, lambda idle: idle.suits(profile, made))
+            if connection.suits(profile, made) and self._prepare(connection, profile, deadline):
+                break
             self._pool.discard(connection)
         self._check_current(connection, newest)
         return connection
 
     def _prepare(self, connection: PrimaryConnection, profile: Profile, deadline: Deadline) -> bool:
-        """Give the connection the profile by the deadline; False if the connection was lost while it was idle."""
+        """Give the connection the profile by the deadline; False if a new connection has to take its place.
+
+        That is so if it was lost while it was idle, and if a caller has left something that does not go with the
+        profile: ``temp_buffers`` cannot change any more once a session has had a temporary table.
+        """
         try:
             # psycopg2 has no timeout for a query: to shut the connection down is what ends one on a dead server.
             with self._timer.limit(deadline.remaining(), connection.break_off):
@@ -90,7 +109,15 @@ class PrimaryPool:
                     return False
                 if self._sessions and connection.pooled:
                     self._sessions.check_again(connection)
-                connection.apply_profile(profile)
+                if connection.would_begin_differently(profile):
+                    return False
+                try:
+                    connection.apply_profile(profile)
+                except psycopg2.DataError:
+                    if connection.is_new:
+                        raise
+                    return False
+                connection.is_new = False
                 return True
         except BaseException:
             self._pool.discard(connection)
@@ -157,7 +184,7 @@ class PrimaryPool:
                 self.database = raw.info.dbname
                 pid = server_pid(raw)
                 self._check_primary(raw, pooled=is_pooled(raw, pid))
-                connection = PrimaryConnection(raw, pid)
+                connection = PrimaryConnection(raw, pid, self._sequences)
             if self._sessions and connection.pooled:
                 self._sessions.check(connection)
             self._verify(raw)

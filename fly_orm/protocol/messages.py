@@ -65,8 +65,16 @@ class Run(Message, frozen=True, tag="run"):
     """Seconds that the caller will wait; what still runs after that is cancelled. None is no limit."""
     encoding: str = "UTF8"
     """The caller's client encoding: statements are written in it, and results are returned in it."""
+    role: str = ""
+    """The role that the caller's session has logged in as; empty for the node's own, and whatever that begins with."""
+    start_settings: dict[str, str] = {}
+    """The settings that the caller's session has begun with, apart from those of its server's configuration."""
     session_settings: list[bytes] = []
-    """The statements that give a new lease the caller's session settings."""
+    """The statements that give a new lease the caller's session settings, on top of these."""
+    made_settings: list[str] = []
+    """The customized settings that the caller's session has ever given a value, those of this request included."""
+    resets: list[str] = []
+    """The settings that the request resets to what the caller's session has begun with; ``*`` is all of them."""
     preamble: list[bytes] = []
     """Statements to run first, such as BEGIN, whose results the caller does not need."""
     statements: list[bytes] = []
@@ -244,9 +252,9 @@ class Declined(Message, frozen=True, tag="declined"):
 
     reason: str
     """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``, ``bad arguments``,
-    ``expired``, ``bad request``, ``no session`` (a pooler does not keep Postgres sessions) or ``unavailable`` (no
-    connection to the primary); ``lost``: the lease is gone and its transaction rolled back; ``unknown``: a commit may
-    or may not have happened."""
+    ``expired``, ``bad request``, ``no session`` (a pooler does not keep Postgres sessions), ``no role`` (the node's
+    role may not act as the caller's) or ``unavailable`` (no connection to the primary); ``lost``: the lease is gone and
+    its transaction rolled back; ``unknown``: a commit may or may not have happened."""
     message: str
     """An explanation for the caller's error message."""
     superseded: dict[str, Superseded] = {}

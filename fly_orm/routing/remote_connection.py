@@ -16,6 +16,7 @@ from ..forwarding.replied import after_reply
 from ..forwarding.response import Response
 from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
+from ..postgres.starting import Start
 from ..protocol.messages import BrokenInput, Done, Result, Run
 from ..sessions.context import current
 from ..sessions.observing import observe
@@ -45,9 +46,9 @@ class RemoteConnection:
     Its methods are called under :attr:`lock`, except :meth:`cancel`, and :meth:`abandon` in a finalizer.
     """
 
-    def __init__(self, connection: Any, router: Router) -> None:
+    def __init__(self, connection: Any, router: Router, start: Start) -> None:
         self.router = router
-        self.session_settings = SessionSettings()
+        self.session_settings = SessionSettings(start)
         self.transaction: RemoteTransaction | None = None
         self.has_state = False
         """Whether the Postgres session on the primary has state that later statements need, such as a lock."""
@@ -129,6 +130,8 @@ class RemoteConnection:
     def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:
         """Give the Postgres session on the primary, and those to come, a setting that was changed on the replica."""
         self.session_settings.remember(statement, sql)
+        if statement.resets_all:
+            self.session_settings.fit_replica(self._connection)
         if statement.discards_all:
             self.end()
         elif self.has_state:
@@ -180,11 +183,17 @@ class RemoteConnection:
     def _request(
         self, sqls: Sequence[bytes], statement: Statement, *, copy_in: bytes | BrokenInput | None, copy_out: bool
     ) -> Run:
+        settings = self.session_settings
+        settings.note_made(statement)
         return Run(
             database=self.router.name,
             lease=b"",
             encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
+            role="" if self._lease else settings.start.role,
+            start_settings={} if self._lease else dict(settings.start.settings),
             session_settings=[] if self._lease else self._profile(),
+            made_settings=list(settings.made),
+            resets=settings.reset_by(statement),
             preamble=[] if self.transaction is None else self.transaction.pending,
             statements=list(sqls),
             copy_in=copy_in if isinstance(copy_in, bytes) else None,

@@ -13,6 +13,7 @@ from ..forwarding.fence import Fence
 from ..forwarding.forwarder import Forwarder
 from ..local.instance import THE_PRIMARY
 from ..local.server import LocalServer
+from ..local.starting import fit_for_replica
 from ..position import History, Position
 from ..sessions.activity import Activity
 from ..sessions.context import current, current_invocation
@@ -32,7 +33,6 @@ class Router:
         self.wrapped = wrapped
         self.settings = options.settings
         self.exceptions = wrapped.exceptions
-        self.connect = wrapped.connect
         self.classify = Classifier(options.primary_functions)
         self.freshness = Freshness(options, lambda: self.name, lambda: self.local.replica)
         self.reference = weakref.ref(self)
@@ -51,6 +51,10 @@ class Router:
     def name(self) -> str:
         """The database's name on the nodes. ConfigurationError while a deferred database has none."""
         return self._options.name or self.wrapped.name()
+
+    def connect(self) -> Any:
+        """A connection of fly_orm's own to this region's server, in autocommit."""
+        return fit_for_replica(self.wrapped.connect())
 
     def is_named(self, name: str) -> bool:
         """Whether the nodes know the database by this name."""

@@ -13,6 +13,7 @@ from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
+from ..postgres.starting import Start
 from ..protocol.messages import Call, Declined, Described, Returned, Run, Welcome
 from ..routing.router import Router
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
@@ -78,8 +79,9 @@ class Executor:
             raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
         if deadline.expired:
             raise Refused("the caller's deadline had passed when the request arrived", reason="expired")
-        profile = Profile(request.encoding, tuple(request.session_settings))
-        connection = pool.acquire(profile, deadline, request.newest)
+        start = Start(request.role, request.start_settings) if request.role else None
+        profile = Profile(request.encoding, tuple(request.session_settings), start)
+        connection = pool.acquire(profile, deadline, request.newest, made=request.made_settings)
         lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer)
         return lease
 

@@ -59,6 +59,7 @@ class Lease:
     def run(self, request: Run, deadline: Deadline) -> Done:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile."""
         self._timed_out = False
+        self._connection.made.update(request.made_settings)
         cursor = self._connection.cursor()
         result, error, commit = self._execute(cursor, request, deadline)
         notices, transaction = recent_notices(self._raw), self._transaction
@@ -108,12 +109,17 @@ class Lease:
             # A COMMIT has no time limit. One that waits for a synchronous standby has already committed locally, and a
             # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
             with self._cancellable(None if request.commits else deadline.remaining()):
+                note = self._connection.begin if request.opens_lease else self._connection.go_on
+                note(request.statements)
                 for statement in request.preamble:
                     cursor.execute(statement)
                 if request.commits and request.wants_position and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
                 undecided = undecided or request.commits or request.ends_transaction
-                return execute(cursor, request), None, commit
+                result = execute(cursor, request)
+                if request.keeps_lease or self._transaction == _IN_TRANSACTION:
+                    self._connection.restore(request.resets, request.statements)
+                return result, None, commit
         except psycopg2.Error as error:
             # With an SQLSTATE the server itself has said that it gives up, and that the statement failed.
             if self._raw.closed and error.pgcode is None:

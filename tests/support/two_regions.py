@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,10 +135,14 @@ def close(database: Any) -> None:
 
 
 @contextmanager
-def two_regions(cluster: Cluster, name: str, *, rtt: float = 0.0, **serve_options: Any) -> Iterator[TwoRegions]:
-    """Both regions, on a database that exists, with a node serving it in syd."""
+def two_regions(
+    cluster: Cluster, name: str, *, rtt: float = 0.0, node: Mapping[str, Any] = {}, **serve_options: Any
+) -> Iterator[TwoRegions]:
+    """Both regions, on a database that exists, with a node in syd, whose database object has these parameters."""
     with ExitStack() as undo:
-        primary = fly_orm.wrap(peewee.PostgresqlDatabase(**named(cluster.primary, name)), settings=settings("syd"))
+        primary = fly_orm.wrap(
+            peewee.PostgresqlDatabase(**{**named(cluster.primary, name), **node}), settings=settings("syd")
+        )
         options = {"listen": way.listen(), "settings": settings("syd"), **serve_options}
         serving = undo.enter_context(fly_orm.serve(primary, **options))
         wan = undo.enter_context(way.network(serving.address, rtt=rtt))

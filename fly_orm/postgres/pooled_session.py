@@ -1,0 +1,156 @@
+"""How the Postgres session of a pooled connection becomes one that has begun as its caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import psycopg2
+
+from ..errors import Refused
+from .cursors import text_cursor
+from .starting import Start, read_start
+
+#: The parts of DISCARD ALL (Postgres manual), which itself may not share a string with other statements; but not
+#: DISCARD PLANS, as plans do no harm, nor DISCARD SEQUENCES, for which see :mod:`fly_orm.postgres.sequences`. RESET
+#: ROLE returns to a role that ALTER ROLE … SET role has given.
+CLEAN = (
+    b"SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; "
+    b"SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP"
+)
+#: Settings that no session can change (Postgres manual, pg_settings, contexts ``backend`` and ``superuser-backend``),
+#: and those that are given by other means.
+_FIXED = frozenset(
+    {
+        "client_encoding",
+        "ignore_system_indexes",
+        "jit_debugging_support",
+        "jit_profiling_support",
+        "log_connections",
+        "log_disconnections",
+        "post_auth_delay",
+        "role",
+        "session_authorization",
+    }
+)
+#: Only superusers may change settings with these prefixes, and no statement does anything else under them.
+_OF_THE_LOG = ("log_", "track_", "debug_")
+
+
+def changes(own: Start, start: Start, *, superuser: bool) -> list[tuple[str, str | None]]:
+    """The settings that turn a session which has begun as ``own`` into one that has begun as ``start``, in order.
+
+    None is the value that Postgres has built in. A superuser changes the session's user, so that RESET ROLE does not
+    lead back; everybody else can only change the current role.
+    """
+    different = {name: value for name, value in start.settings.items() if own.settings.get(name) != value}
+    missing = dict.fromkeys(own.settings.keys() - start.settings.keys())
+    values: list[tuple[str, str | None]] = [
+        (name, value)
+        for name, value in [*different.items(), *missing.items()]
+        if name not in _FIXED and (superuser or not name.startswith(_OF_THE_LOG))
+    ]
+    role = start.settings.get("role")
+    if start.role == own.role:
+        return values if role == own.settings.get("role") else [*values, ("role", role or "none")]
+    then: list[tuple[str, str | None]] = [("role", role)] if role else []
+    if superuser:
+        return [*values, ("session_authorization", start.role), *then]
+    return [("role", start.role), *values, *then]
+
+
+class PooledSession:
+    """The Postgres session of a pooled connection, which is new. One thread at a time."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._superuser = connection.get_parameter_status("is_superuser") == "on"
+        self.own = read_start(connection)
+        self._built_in: dict[str, str | None] | None = None
+
+    def acts_as_another(self, start: Start | None) -> bool:
+        """Whether a caller has logged in as another role."""
+        return start is not None and start.role != self.own.role
+
+    def is_outdated(self) -> bool:
+        """Whether a new session would begin differently, because of an ALTER ROLE or ALTER DATABASE … SET."""
+        return read_start(self._connection) != self.own
+
+    def statements(self, start: Start | None, names: Collection[str] = ("*",)) -> list[bytes]:
+        """What gives the session the start of a caller's, or only these settings of it; nothing if that is its own."""
+        if start is None or start == self.own:
+            return []
+        wanted = changes(self.own, start, superuser=self._superuser)
+        assignments = [
+            f"pg_catalog.set_config({_literal(name)}, {_literal(value)}, false)"
+            for name, value in map(self._with_value, wanted)
+            if value is not None and ("*" in names or name in names)
+        ]
+        return [f"SELECT {', '.join(assignments)}".encode()] if assignments else []
+
+    def has_lost_role(self, start: Start | None, sqls: Collection[bytes]) -> bool:
+        """Whether one of these statements, which were executed, has led back to the node's own role."""
+        if start is None or not self.acts_as_another(start):
+            return False
+        if self._superuser:
+            return bool(self._connection.get_parameter_status("session_authorization") != start.role)
+        if not any(b"role" in sql.lower() or b"authorization" in sql.lower() for sql in sqls):
+            return False
+        with text_cursor(self._connection) as cursor:
+            cursor.execute("SELECT current_setting('role')")
+            return bool(cursor.fetchone()[0] == "none")
+
+    def refusal(self, start: Start, error: psycopg2.Error) -> Refused:
+        """The error for a caller whose start the session cannot be given."""
+        own, role = _quoted(self.own.role), _quoted(start.role)
+        because = f"{str(error).strip()}. Nothing was executed"
+        if "parameter" in str(error):
+            return Refused(
+                f"the caller's session begins with a setting that {own}, the role of this node, may not make: "
+                f"{because}. On the primary, GRANT SET ON PARAMETER … TO {own}",
+                reason="no role",
+            )
+        return Refused(
+            f"this node connects to {self._connection.info.dbname!r} as {own}, which may not act as {role}, the role "
+            f"of the caller: {because}. On the primary, GRANT {role} TO {own}; or let both connect as the same role; "
+            f"or serve a database object that connects as {role} under a name of its own (wrap(…, name=…))",
+            reason="no role",
+        )
+
+    def _with_value(self, wanted: tuple[str, str | None]) -> tuple[str, str | None]:
+        """The setting with its built-in value in place of None; None remains if this role may not change it.
+
+        No session can tell the value in the server's configuration of a setting that its role or client overrides.
+        """
+        name, value = wanted
+        if value is not None:
+            return wanted
+        if self._built_in is None:
+            self._built_in = self._read_built_in()
+        return name, self._built_in.get(name, "")
+
+    def _read_built_in(self) -> dict[str, str | None]:
+        with text_cursor(self._connection) as cursor:
+            cursor.execute(
+                "SELECT name, boot_val, context FROM pg_catalog.pg_settings WHERE lower(name) = ANY (%s)",
+                (list(self.own.settings),),
+            )
+            return {
+                name.lower(): (value or "") if context == "user" or self._superuser else None
+                for name, value, context in cursor.fetchall()
+            }
+
+
+def _literal(value: str | None) -> str:
+    """A literal in ASCII, whatever the client encoding and the settings of the session."""
+    return "E'" + "".join(map(_escape, value or "")) + "'"
+
+
+def _escape(character: str) -> str:
+    if character in "'\\":
+        return "\\" + character if character == "\\" else "''"
+    return character if character.isascii() else f"\\U{ord(character):08x}"
+
+
+def _quoted(role: str) -> str:
+    return '"' + role.replace('"', '""') + '"'

@@ -1,0 +1,84 @@
+"""What a Postgres session begins with: its role, and the settings that its role, its database or its client give it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .cursors import text_cursor
+
+# The first to name a setting wins (process_settings in Postgres' postinit.c).
+_ASSIGNED = """
+    SELECT unnest(setconfig) FROM pg_catalog.pg_db_role_setting
+    WHERE setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+        AND setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user))
+    ORDER BY setrole = 0, setdatabase = 0"""
+#: One column that changes when ALTER ROLE or ALTER DATABASE … SET does.
+ASSIGNED_VERSION = (
+    "(SELECT pg_catalog.hashtextextended(pg_catalog.string_agg(xmin::text, ' '), 0)::text"
+    " FROM pg_catalog.pg_db_role_setting)"
+)
+#: Options of the server's command line that only set a setting (Postgres manual, postgres, "Short Options").
+_LETTERS = {"-S": "work_mem"}
+
+
+class Start(NamedTuple):
+    """The role that a Postgres session has logged in as, and the settings that it begins with.
+
+    Settings that come from the server's configuration are not among them: each server has its own.
+    """
+
+    role: str
+    settings: Mapping[str, str]
+
+    @property
+    def customized(self) -> list[str]:
+        """Those of the settings that Postgres does not know, or that an extension has defined."""
+        return [name for name in self.settings if "." in name]
+
+
+def read_start(connection: Any) -> Start:
+    """The start of the session of a driver connection in autocommit, whatever has been changed in it since."""
+    with text_cursor(connection) as cursor:
+        cursor.execute("SELECT session_user::text")
+        (role,) = cursor.fetchone()
+    return Start(role, {**read_assigned(connection), **requested(connection.info.dsn_parameters)})
+
+
+def read_assigned(connection: Any) -> dict[str, str]:
+    """What ALTER ROLE and ALTER DATABASE … SET give to new sessions of this connection's role in its database."""
+    with text_cursor(connection) as cursor:
+        cursor.execute(_ASSIGNED)
+        settings: dict[str, str] = {}
+        for (assignment,) in cursor.fetchall():
+            name, _, value = assignment.partition("=")
+            settings.setdefault(name.lower(), value)
+    return settings
+
+
+def requested(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The settings that a client requests by these parameters of libpq, which include those of its environment."""
+    settings = _from_options(parameters.get("options") or "")
+    name = parameters.get("application_name") or parameters.get("fallback_application_name")
+    if name:
+        settings["application_name"] = name
+    return settings
+
+
+def _from_options(options: str) -> dict[str, str]:
+    """The settings among the server's command-line options (Postgres manual, postgres, "Options")."""
+    words = iter(re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|\S)+", options))
+    settings = {}
+    for word in words:
+        switch, rest = word[:2], word[2:]
+        if switch == "-c":
+            name, _, value = (rest or next(words, "")).partition("=")
+        elif switch == "--":
+            name, _, value = rest.partition("=")
+        elif switch in _LETTERS:
+            name, value = _LETTERS[switch], rest or next(words, "")
+        else:
+            continue
+        settings[name.replace("-", "_").lower()] = value
+    return settings
