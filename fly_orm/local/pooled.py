@@ -11,6 +11,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..position import Position
+from ..postgres.recovery import is_replica
 from .asking import shows
 
 # At a higher isolation level, the snapshot of the question would serve the read too, and be older than the answer.
@@ -36,6 +37,12 @@ def on_server_that_shows(connection: Any, position: Position) -> Iterator[bool]:
         end = "COMMIT"  # settings that a function has changed stay, as they would without the transaction
     finally:
         _end(connection, end)
+
+
+def look_for_move(connection: Any) -> None:
+    """Mark a connection as ``moved`` if the server that the pooler chooses is not a replica any more."""
+    with suppress(psycopg2.Error):  # then nobody can tell
+        connection.moved = not is_replica(connection, pooled=True)
 
 
 def _begin_somewhere(connection: Any, position: Position) -> bool:

@@ -14,6 +14,7 @@ from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, Transacti
 from ..forwarding.remote_lease import RemoteLease
 from ..forwarding.replied import after_reply
 from ..forwarding.response import Response
+from ..local.pooled import look_for_move
 from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
 from ..postgres.starting import Start
@@ -220,6 +221,8 @@ class RemoteConnection:
             raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
         except FlyOrmError as error:
             self._lost(run, error, may_write=may_write)
+            if self._connection.pooled and not self._connection.closed:
+                look_for_move(self._connection)  # the primary that no node has may be behind the pooler by now
             raise self.router.driver_error(error) from error
         except BaseException as error:
             # A signal handler has interrupted the caller: the request may be executed, and nobody reads its reply.

@@ -321,6 +321,22 @@ class TestTheServerBehindIt:
             assert len(db.execute_sql(NAMES).fetchall()) == 4
             db.close_all()
 
+    @pytest.mark.slow
+    def test_may_be_promoted_while_no_node_can_write(self, mode: str) -> None:
+        with Cluster.start() as cluster, two_regions(cluster, "postgres") as regions, ExitStack() as undo:
+            regions.query("CREATE TABLE t (id serial PRIMARY KEY, name text)")
+            cluster.wait_for_replica()
+            database = Pony(regions, undo.enter_context(pgbouncer(mode, cluster.replica.params())).parameters)
+            undo.callback(database.close)
+            database.write("before")
+            cluster.promote()
+            cluster.primary.stop()
+            with fly_orm.session(), pytest.raises(orm.core.OrmError, match="Refused"):
+                database.write("refused, and not executed")
+            with fly_orm.session():
+                database.write("after")
+                assert database.names() == ["after", "before"]
+
     def test_is_no_place_to_play_a_replica(self, regions: TwoRegions, mode: str) -> None:
         with pgbouncer(mode, regions.cluster.primary.params()) as made:
             db = regions.lax(options={"settings": regions.lax_settings(read_only=True)}, **made.parameters)
