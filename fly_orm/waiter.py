@@ -28,5 +28,8 @@ class LSNWaiter(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the connections. A wait in progress fails with ReplicationTimeout."""
+        """Close the connections, and return soon. A wait in progress fails with ReplicationTimeout.
+
+        Also called when nobody has waited for some seconds. Another waiter is made for the next wait.
+        """
         ...

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg2
 
+from ..concurrency.idle_end import IdleEnd
 from ..concurrency.timer import Timer
 from ..deadline import now
 from ..lsn import LSN
@@ -56,12 +57,23 @@ class _Line:
         with self._lock:
             self.connection.close()
 
+    def rest(self) -> bool:
+        """Close the connection, unless somebody asks; whether it is closed now."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self.connection.close()
+            return True
+        finally:
+            self._lock.release()
+
 
 class Lines:
     """Asks certain servers behind one address. Thread-safe.
 
     Sessions move from one server to another all the time, and each time the one before is asked what it has shown. So a
-    connection that reached another server than the one that it was opened for is kept for that other server.
+    connection that reached another server than the one that it was opened for is kept for that other server. All are
+    closed when none has been used for some seconds.
     """
 
     def __init__(self, connect: Callable[[], Any], server: Callable[[Instance | None], Progress], timer: Timer) -> None:
@@ -72,17 +84,18 @@ class Lines:
         self._lock = threading.Lock()
         self._lines: dict[Instance | None, _Line] = {}
         self._closed = False
+        self._idle = IdleEnd(timer, self._rest)
 
     def ask(self, instance: Instance | None) -> tuple[Progress, LSN | None]:
         """Learn the history of a server, or of any if it is None, and return it with the replay LSN.
 
         The LSN is None if the server is not in recovery. psycopg2's error if it cannot be reached or does not answer.
         """
-        return self._over_line(instance, _learn)
+        return self._ask(instance, _learn)
 
     def lag(self, instance: Instance | None, wanted: LSN) -> Lag | None:
         """How far a server is behind; None if it has not replayed anything. Raises as :meth:`ask` does."""
-        return self._over_line(instance, lambda connection, _server: read_lag(connection, wanted))[1]
+        return self._ask(instance, lambda connection, _server: read_lag(connection, wanted))[1]
 
     def close(self) -> None:
         """Close the connections. Later questions raise psycopg2's InterfaceError."""
@@ -91,6 +104,18 @@ class Lines:
             lines, self._lines = list(self._lines.values()), {}
         for line in lines:
             line.close()
+
+    def _ask(self, instance: Instance | None, ask: _Ask[T]) -> tuple[Progress, T]:
+        try:
+            return self._over_line(instance, ask)
+        finally:
+            self._idle.used()
+
+    def _rest(self) -> None:
+        """Close the connections over which nobody asks."""
+        with self._lock:
+            for line in [line for line in self._lines.values() if line.rest()]:
+                del self._lines[line.server.instance]
 
     def _over_line(self, instance: Instance | None, ask: _Ask[T]) -> tuple[Progress, T]:
         if (line := self._kept(instance)) is not None:
@@ -123,6 +148,8 @@ class Lines:
 
     def _open(self) -> _Line:
         """A new connection to any of the servers, kept for it."""
+        if not self._lines:
+            self._idle.opened()
         connection = self._connect()
         try:
             with self._timer.limit(ASK_TIMEOUT, lambda: break_off(connection)):

@@ -15,12 +15,12 @@ from ..lsn import LSN
 from ..position import Position, later
 from ..postgres.libpq import break_off
 from ..postgres.recovery import is_replica
-from ..registry import make_waiter
 from .asking import poll, read_history
 from .instance import Instance, read_instance
 from .lateness import Lag, MeasureLag
 from .lines import ASK_TIMEOUT, Lines
 from .progress import Progress
+from .resting_waiter import RestingWaiter
 
 #: Seconds after which a waiter that would have waited on a primary connects again. Its address may lead to a replica by
 #: then; if the region has none, each attempt crosses to the primary region.
@@ -55,7 +55,7 @@ class LocalReplica:
         """The server that the waiter's connection has reached, or had reached last; at first, none in particular."""
         self._connect_at = 0.0
         self._primary_until = 0.0
-        self._waiter = make_waiter(kind, self._open)
+        self._waiter = RestingWaiter(kind, self._open, timer)
 
     def server(self, instance: Instance | None) -> Progress:
         """What is known about a server instance."""
@@ -75,8 +75,7 @@ class LocalReplica:
         ConfigurationError if the waiter cannot wait for servers of its version.
         """
         server = self.server(connection.instance)
-        if (check := getattr(self._waiter, "check", None)) is not None:
-            check(connection.server_version)
+        self._waiter.check(connection.server_version)
         if server.instance is not None and server.history is None:
             with suppress(psycopg2.Error):  # it is asked again when somebody waits for it
                 read_history(connection, server)
