@@ -16,10 +16,10 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds after which a replica that did not answer is asked again.
 RETRY_INTERVAL = 0.25
-#: After each look at a replica that answers, nobody looks for so many times as long as it took, or for so many seconds.
-#: With many writers there would always be somebody who looks, and keeps the others from working.
-_PAUSE_FACTOR = 10
-_LONGEST_PAUSE = 0.05
+#: After a look that others wanted to take too, nobody looks for so many times as long as it took, or so many seconds.
+#: With many writers there would always be one that looks, and keeps the others from working.
+_PAUSE_FACTOR = 20
+_LONGEST_PAUSE = 0.2
 
 
 class Lag(NamedTuple):
@@ -70,6 +70,8 @@ class Lateness:
         self._newest: Position | None = None
         self._target: Wanted | None = None
         self._retry_at = 0.0
+        self._crowded = False
+        """Whether somebody has had to do without a look since the last one began."""
 
     @property
     def is_late(self) -> bool:
@@ -102,9 +104,11 @@ class Lateness:
             allowed = started >= self._retry_at and self._looking.acquire(blocking=False)
             yield allowed
         finally:
-            if allowed:
-                pause = min(_LONGEST_PAUSE, _PAUSE_FACTOR * (now() - started))
-                self._retry_at = max(self._retry_at, now() + pause)
+            if not allowed:
+                self._crowded = True
+            else:
+                pause = min(_LONGEST_PAUSE, _PAUSE_FACTOR * (now() - started)) if self._crowded else 0.0
+                self._retry_at, self._crowded = max(self._retry_at, now() + pause), False
                 self._looking.release()
 
     def want(self, position: Position) -> Position | None:
