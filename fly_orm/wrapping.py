@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from .adapters.loading import adapter_of
@@ -26,6 +26,7 @@ def wrap(
     rpc_timeout: float | str | None = "default",
     replication_timeout: float | str | None = "default",
     primary_functions: Iterable[str] = (),
+    session_functions: Iterable[str] | Mapping[str, Iterable[str] | None] = (),
     settings: Settings | None = None,
 ) -> D:
     """The same database object, which now reads from this region's replica and writes in the primary region.
@@ -71,6 +72,13 @@ def wrap(
         Names of SQL functions that write, or that have to run on the primary for another reason. A ``SELECT`` that
         calls one of them goes to the primary. What a replica refuses to execute goes there anyway.
 
+    ``session_functions``
+        Names of SQL functions that change the Postgres session, where their definitions do not show it: functions in
+        C or Python, for instance. A call of one runs on the primary, and the connection stays there until ``DISCARD
+        ALL``, or until it is closed. If a function only changes session settings, give their names (a mapping such as
+        ``{"set_tenant": ["app.tenant"]}``; None stands for anything): reads then go on running on the replica, which
+        gets the settings too. Functions in SQL and PL/pgSQL need not be named; see ``docs/session-state.md``.
+
     ``settings``
         The region, the nodes and the secret, in place of those that :func:`fly_orm.configure` or the environment gives.
 
@@ -92,9 +100,23 @@ def wrap(
         reads=reads,
         on_lag=on_lag,
         primary_functions=tuple(primary_functions),
+        session_functions=_session_functions(session_functions),
     )
     wrapped: D = adapter_of(database).wrap(database, options)
     return wrapped
+
+
+def _session_functions(
+    given: Iterable[str] | Mapping[str, Iterable[str] | None],
+) -> dict[str, tuple[str, ...] | None]:
+    """The settings that each function changes; None if it may change anything."""
+    if isinstance(given, str):
+        raise ConfigurationError(f"session_functions must be a list or a mapping of names; got the string {given!r}")
+    changed = given if isinstance(given, Mapping) else dict.fromkeys(given)
+    for name, settings in changed.items():
+        if isinstance(settings, str):
+            raise ConfigurationError(f"session_functions: the settings of {name!r} must be a list; got {settings!r}")
+    return {name: None if settings is None else tuple(settings) for name, settings in changed.items()}
 
 
 def router_of(database: Any) -> Router:

@@ -7,6 +7,7 @@ described in the Postgres manual, section "Hot Standby".
 """
 
 from .classifier import Classifier
+from .session_change import SessionChange
 from .statement import SETTING_CHANGES, Kind, Statement
 
-__all__ = ["SETTING_CHANGES", "Classifier", "Kind", "Statement"]
+__all__ = ["SETTING_CHANGES", "Classifier", "Kind", "SessionChange", "Statement"]

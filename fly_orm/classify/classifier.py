@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from .do_blocks import with_block
 from .grammar import Grammar
 from .lexer import UnterminatedError, split_statements
 from .savepoints import with_name
@@ -47,12 +48,15 @@ class Classifier:
         if len(sql) > _LONGEST_CACHED_CHARS and _is_bulk_insert(sql):
             return write("bulk INSERT")
         try:
-            found = [self._grammar.statement(tokens) for tokens in split_statements(sql)]
+            parts = split_statements(sql)
+            found = [self._grammar.statement(tokens) for tokens in parts]
+            blocks = any(tokens[0] == "do" for tokens in parts)
         except UnterminatedError as error:
             return write(str(error))
-        if len(found) == 1:
-            return with_name(found[0], sql)
-        return _several(found) if found else Statement(kind=Kind.READ, why="nothing to run")
+        if not found:
+            return Statement(kind=Kind.READ, why="nothing to run")
+        statement = with_name(found[0], sql) if len(found) == 1 else _several(found)
+        return with_block(statement, sql) if blocks else statement
 
 
 _INSERT = re.compile(r"[ \t\n\r\f]*insert[ \t\n\r\f]", re.IGNORECASE)
@@ -83,11 +87,22 @@ def _several(found: list[Statement]) -> Statement:
     for kind in (Kind.TWO_PHASE, Kind.LISTEN):
         if kind in kinds:
             return Statement(kind=kind, why=why)
+    user_calls = frozenset().union(*(statement.user_calls for statement in found))
     if kinds <= {Kind.READ, Kind.SERVER}:
         calls = frozenset().union(*(statement.function_names for statement in found))
         kind = Kind.SERVER if Kind.SERVER in kinds else Kind.READ
         shows = any(statement.shows_setting for statement in found)
-        return Statement(kind=kind, why=why, copy=copy, function_names=calls, shows_setting=shows)
+        return Statement(
+            kind=kind, why=why, copy=copy, function_names=calls, shows_setting=shows, user_calls=user_calls
+        )
     leaves_state = Kind.SET in kinds or any(statement.leaves_state for statement in found)
     ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
-    return Statement(kind=Kind.WRITE, why=why, leaves_state=leaves_state, copy=copy, ends_transaction=ends)
+    return Statement(
+        kind=Kind.WRITE,
+        why=why,
+        leaves_state=leaves_state,
+        copy=copy,
+        ends_transaction=ends,
+        user_calls=user_calls,
+        defines_functions=any(statement.defines_functions for statement in found),
+    )

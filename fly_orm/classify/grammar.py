@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from .called_functions import user_calls
 from .commands import command
 from .explain_copy import copy, explain
 from .known_functions import KnownFunctions
@@ -12,6 +13,9 @@ from .queries import QUERY_WORDS, query
 from .set_config import calls_of_set_config, is_local
 from .statement import Kind, Statement
 from .token_reader import TokenReader
+
+#: The first words of statements that may call functions when they run.
+_CALLERS = QUERY_WORDS | {"(", "insert", "update", "delete", "merge", "call", "explain", "copy"}
 
 
 class Grammar:
@@ -23,6 +27,8 @@ class Grammar:
     def statement(self, tokens: list[str]) -> Statement:
         """The classification of a statement; a write leaves state if it calls a function that does."""
         statement = self._statement(tokens)
+        if tokens[0] in _CALLERS and (calls := user_calls(tokens)):
+            statement = replace(statement, user_calls=calls)
         if statement.kind is Kind.WRITE and not statement.leaves_state and self._leaves_state(tokens):
             return replace(statement, leaves_state=True)
         return statement

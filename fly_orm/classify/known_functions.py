@@ -13,7 +13,7 @@ _FUNCTIONS = re.compile(
     (?P<session_settings> set_config )
   | (?P<server>   pg_terminate_backend | pg_cancel_backend | pg_log_backend_memory_contexts )
   | (?P<leaves_state>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query)
-              | pg_replication_origin_session_setup )
+              | pg_replication_origin_session_setup | setseed )
   | (?P<primary>
         nextval | setval | currval | lastval | pg_notify | pg_nextoid
       | pg_(?:try_)?advisory_xact_lock(?:_shared)? | pg_advisory_unlock\w*

@@ -92,7 +92,12 @@ def split_statements(sql: str) -> list[list[str]]:
     return [[*part, END] for part in parts if part]
 
 
-def _careful(sql: str) -> list[str]:
+def with_dollar_quoted(sql: str) -> list[str]:
+    """The tokens of ``sql`` as :func:`tokens` returns them, but with dollar-quoted literals as plain ones."""
+    return _careful(sql, keeps_dollar_quoted=True)
+
+
+def _careful(sql: str, *, keeps_dollar_quoted: bool = False) -> list[str]:
     """The tokens of a text with comments or dollar quotes, whose ends a single regular expression cannot find."""
     found = []
     at = 0
@@ -105,8 +110,9 @@ def _careful(sql: str) -> list[str]:
         elif text == "/*":
             at = _comment_end(sql, at)
         elif text[0] == "$" and len(text) > 1:
-            at = _after(sql, text, at)
-            found.append("'$'")
+            start, at = at, _after(sql, text, at)
+            content = sql[start : at - len(text)].replace("'", "''") if keeps_dollar_quoted else "$"
+            found.append(f"'{content}'")
         else:
             found.append(text)
     return [*found, END]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lexer import END, identifier, literal
-from .statement import Kind, Statement
+from .statement import Kind, Statement, write
 from .token_reader import TokenReader
 from .transactions import Modes, modes
 
@@ -42,6 +42,8 @@ def change(reader: TokenReader) -> Statement:
         return Statement(kind=Kind.SET_LOCAL, why="SET CONSTRAINTS")
     name = _name(reader)
     why = "SET LOCAL" if kind is Kind.SET_LOCAL else "SET"
+    if name == "seed":  # each random() moves it on, so it cannot be set once more in another session
+        return write("the seed belongs to one Postgres session", leaves_state=True)
     primary_only = name is None or breaks_reads(name, _value(reader))
     value = reader.tokens[-2:-1]
     resets = value == ["default"] or (name == "timezone" and value == ["local"])

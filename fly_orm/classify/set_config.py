@@ -24,6 +24,8 @@ def set_config(tokens: list[str]) -> Statement:
         return write("set_config() within a query")
     calls = calls_of_set_config(tokens)
     names = [_value(call, 0) for call in calls]
+    if "seed" in names:
+        return write("the seed belongs to one Postgres session", leaves_state=True)
     breaks = any(breaks_reads(name, _value(call, 1)) for name, call in zip(names, calls, strict=True))
     name = None if None in names else ",".join(filter(None, names))
     kind = Kind.SET_LOCAL if is_local(calls) else Kind.SET

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from .session_change import NOTHING, SessionChange
 
 
 class Kind(enum.Enum):
@@ -68,6 +70,17 @@ class Statement:
     """Whether one of several statements ends a transaction."""
     function_names: frozenset[str] = frozenset()
     """For a read: the words, in lower case, that may be names of functions that it calls."""
+    user_calls: frozenset[str] = frozenset()
+    """The functions, in lower case, that it may call and that may be the user's own."""
+    changes: SessionChange = NOTHING
+    """What it may change in the Postgres session besides what its kind tells."""
+    defines_functions: bool = False
+    """Whether it defines a function or a procedure, or replaces one."""
+    is_plain_read: bool = field(init=False, default=False)
+    """Whether it is a read that calls none of the user's functions."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_plain_read", self.kind is Kind.READ and not self.user_calls)
 
 
 def write(why: str, *, leaves_state: bool = False) -> Statement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from .lexer import END
 from .statement import Statement, write
@@ -15,6 +16,8 @@ _TEMPORARY = re.compile(r"(or replace )?(global |local )?temp(orary)? ")
 def create(reader: TokenReader) -> Statement:
     """The classification of a CREATE; a temporary object is state of the Postgres session."""
     what = reader.tokens
+    if not {"function", "procedure"}.isdisjoint(what[:3]):
+        return replace(write("CREATE"), defines_functions=True)
     if not (_TEMPORARY.match(" ".join(what[:5])) or uses_pg_temp(what)):
         return write("CREATE")
     return write("CREATE TEMP", leaves_state=" on commit drop " not in " ".join([*what, END]))

@@ -20,6 +20,7 @@ from ..protocol.messages import Result
 from ..routing.decide import PINNED, Action, Decision
 from ..routing.remote_connection import Forwarded, RemoteConnection
 from ..routing.replica_errors import tried_to_write
+from ..routing.session_following import LOCKED, examined, follow_here
 from ..sessions.context import current
 from ..sessions.observing import observe
 from . import copying
@@ -53,7 +54,7 @@ class RoutingCursor(ext.cursor):
         connection = self.connection
         router = connection.router
         statement = router.classify(query) if type(query) is str else connection.statement(query, self)
-        if statement.kind is _READ and connection.may_read_here:
+        if statement.is_plain_read and connection.may_read_here:
             session = current()
             if (session.activity is None or not connection.promoted) and session.may_read_over(connection):
                 observe(session, connection.served_here[statement.why])
@@ -82,10 +83,14 @@ class RoutingCursor(ext.cursor):
         why, wrote, waited = decision.why, False, decision.waited
         if decision.action is Action.READ_HERE:
             try:
-                return self._run_here(decision, "executemany", query, rows)
+                self._run_here(decision, "executemany", query, rows)
             except psycopg2.Error as error:
                 # The ones before the one that was refused were reads, so all of them can be repeated.
                 why, wrote = self.connection.why_ask_primary(error), tried_to_write(error)
+            else:
+                if follow_here(self.connection, statement.changes):
+                    return None
+                why = LOCKED
         elif decision.action is not Action.FORWARD:
             for vars_ in rows:
                 self._execute_one(query, vars_)
@@ -126,11 +131,14 @@ class RoutingCursor(ext.cursor):
         if decision.action is Action.READ_HERE and out:
             tracked = copying.tracked(file)
             try:
-                return self._run_here(decision, "copy_expert", sql, tracked, size)
+                self._run_here(decision, "copy_expert", sql, tracked, size)
             except psycopg2.Error as error:
                 if tracked.written:
                     raise  # a second copy would follow what the file has got already
                 why, wrote = self.connection.why_ask_primary(error), tried_to_write(error)
+            else:
+                follow_here(self.connection, statement.changes)
+                return None
         elif decision.action is not Action.FORWARD or statement.copy is None:
             return self._run_here(decision, "copy_expert", sql, file, size)
         bound = self._bind(sql, None)
@@ -186,11 +194,12 @@ class RoutingCursor(ext.cursor):
 
     def _decide(self, query: Any) -> tuple[Statement, Decision]:
         self._check_open()
-        statement = self.connection.statement(query, self)
+        statement = examined(self.connection, self.connection.statement(query, self))
         return statement, unchecked(self.connection.route(statement))
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
+        statement = examined(self.connection, statement)
         if self.name is not None:
             self._check_declares()
             if statement.kind is not _READ:  # DECLARE runs, whatever the statement is
@@ -207,6 +216,7 @@ class RoutingCursor(ext.cursor):
             return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
             self._run_here(decision, "execute", query, vars_)
+            self.connection.changes_here |= statement.changes
             if statement.kind in _SETTLING:
                 self.connection.settle(statement, self.query, self.statusmessage)
             return None
@@ -226,10 +236,14 @@ class RoutingCursor(ext.cursor):
         try:
             with checked as shown:
                 if shown:
-                    return self._run_here(decision, "execute", query, vars_)
+                    self._run_here(decision, "execute", query, vars_)
         except psycopg2.Error as error:
             return self._read_there(error, query, vars_, statement, waited=decision.waited)
-        return self._run_there(self._bind(query, vars_), statement, PINNED, waited=decision.waited)
+        if not shown:
+            return self._run_there(self._bind(query, vars_), statement, PINNED, waited=decision.waited)
+        if not follow_here(self.connection, statement.changes):
+            return self._run_there(self._bind(query, vars_), statement, LOCKED, waited=decision.waited)
+        return None
 
     def _run_there(
         self, sql: bytes, statement: Statement, why: str, *, wrote: bool = False, waited: float = 0.0

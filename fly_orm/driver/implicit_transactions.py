@@ -8,9 +8,11 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
+from ..classify.session_change import NOTHING
 from ..routing.decide import Action, State, decide
 from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
+from ..routing.session_following import follow_here
 from .modes import ConnectionModes
 
 _COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
@@ -32,6 +34,8 @@ class ImplicitTransactions(ConnectionModes):
     _was_here: bool
     _set_here: list[tuple[Statement, bytes]]
     """Settings changed by the open transaction on the replica."""
+    changes_here = NOTHING
+    """What else it may have changed in the Postgres session there."""
 
     @property
     def begins(self) -> bool:
@@ -72,6 +76,8 @@ class ImplicitTransactions(ConnectionModes):
             settings, self._set_here = self._set_here, []
             for setting in settings if status_message == "COMMIT" else ():
                 self.remote.session_settings.remember(*setting)
+            changes, self.changes_here = self.changes_here, NOTHING
+            follow_here(self, changes)
 
     @property
     def _transaction_here(self) -> bool:

@@ -47,6 +47,17 @@ class BrokenInput(Message, frozen=True):
     error: str = ""
 
 
+class Watch(Message, frozen=True):
+    """What a request may have changed in the Postgres session, so that the node has to look once it has run."""
+
+    settings: list[str] = []
+    """The names of session settings, in lower case."""
+    anything: bool = False
+    """Whether others may have changed too."""
+    state: bool = False
+    """Whether locks or temporary objects may be left."""
+
+
 class Run(Message, frozen=True, tag="run"):
     """Execute statements on the primary.
 
@@ -96,6 +107,8 @@ class Run(Message, frozen=True, tag="run"):
     newest: list[History] = []
     """The newest timelines of the database that the caller has seen. A node declines to open a lease if its primary is
     on an older one, because that primary was superseded."""
+    watch: Watch | None = None
+    """What to look for in the Postgres session, unless a transaction is still open then."""
 
 
 class Describe(Message, frozen=True, tag="describe"):
@@ -206,6 +219,15 @@ class SQLError(Message, frozen=True):
     """Those fields of psycopg2's ``diag`` that are set."""
 
 
+class SessionReport(Message, frozen=True):
+    """What a Postgres session holds after a request."""
+
+    settings: dict[str, bytes | None] = {}
+    """Session settings, in the caller's client encoding; None for one that the session has not changed."""
+    has_state: bool = False
+    """Whether it has locks, temporary objects or the like, so that the lease stays open."""
+
+
 class Done(Message, frozen=True, tag="done"):
     """The statements were executed: all of them, or those up to the one that raised ``error``."""
 
@@ -220,6 +242,8 @@ class Done(Message, frozen=True, tag="done"):
     """The position that a replica must replay to show what the request committed and read; None in a transaction."""
     may_have_written: bool = True
     """False if the transaction that ended certainly wrote nothing."""
+    session: SessionReport | None = None
+    """What was asked for with ``watch``."""
 
 
 class Returned(Message, frozen=True, tag="returned"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..runtime.runtime import Runtime
@@ -27,3 +28,5 @@ class Options:
     reads: Reads = "replica"
     on_lag: OnLag = "primary"
     primary_functions: tuple[str, ...] = ()
+    session_functions: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    """With the settings that each of them changes; None if it leaves other state too."""

@@ -18,7 +18,7 @@ from ..local.pooled import look_for_move
 from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
 from ..postgres.starting import Start
-from ..protocol.messages import BrokenInput, Done, Result, Run
+from ..protocol.messages import BrokenInput, Done, Result, Run, Watch
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
@@ -26,6 +26,7 @@ from .errors import explain
 from .freshness import Waited
 from .notices import keep_notices
 from .router import Router
+from .session_following import follow_there, watch
 from .session_settings import SessionSettings
 from .transaction import RemoteTransaction, SettingChange
 from .unsupported import UNKNOWN_END
@@ -117,11 +118,16 @@ class RemoteConnection:
         response = self._ask(run, may_write=writes or bool(statement.function_names))
         transaction = self._update(response.reply, statement)
         replica = self._observe(response, why, writes=writes, waited=waited)
+        if response.reply.session is not None:
+            with after_reply("give the replica's session what has changed in the primary's"):
+                follow_there(self._connection, response.reply.session)
         if run.keeps_lease and not response.reply.lease_open:
             with after_reply("close the connection, whose session on the primary is lost"):
                 self._connection.close()  # as the driver does when it loses its server
         if response.reply.error is not None:
             raise rebuild(explain(response.reply.error))
+        if statement.defines_functions or (transaction is not None and transaction.defines_functions):
+            self.router.session_functions.forget()
         result = response.reply.result or Result()
         if transaction is not None:
             with after_reply("keep the replica's session settings in step"):
@@ -205,7 +211,12 @@ class RemoteConnection:
             ends_transaction=statement.ends_transaction,
             wants_position=self.router.freshness.wants_position(),
             newest=[] if self._lease else self.router.newest_timelines(self._connection),
+            watch=self._watch(statement),
         )
+
+    def _watch(self, statement: Statement) -> Watch | None:
+        changes = statement.changes if self.transaction is None else statement.changes | self.transaction.changes
+        return watch(changes, self.session_settings)
 
     def _profile(self) -> list[bytes]:
         return self.session_settings.profile(self._connection, self.router.local.unreported(self._connection))
@@ -281,13 +292,15 @@ class RemoteConnection:
         before = self.transaction
         if not done.lease_open:
             self.has_state = False
-        elif statement.leaves_state and done.error is None:
+        elif (statement.leaves_state and done.error is None) or (done.session is not None and done.session.has_state):
             self.has_state = True
         if done.transaction == _IDLE:
             self.transaction = None
         else:
             self.transaction = self.transaction or RemoteTransaction()
             self.transaction.reached(done.transaction)
+            self.transaction.changes |= statement.changes
+            self.transaction.defines_functions |= statement.defines_functions
         return before
 
     def _succeeded(

@@ -23,6 +23,7 @@ from .errors import as_driver_error
 from .freshness import Freshness, Waited
 from .options import Options
 from .primary_check import PrimaryCheck
+from .session_functions import SessionFunctions
 from .wrapped_database import WrappedDatabase
 
 
@@ -34,6 +35,8 @@ class Router:
         self.settings = options.settings
         self.exceptions = wrapped.exceptions
         self.classify = Classifier(options.primary_functions)
+        self.session_functions = SessionFunctions(options.session_functions)
+        """What the functions that statements call may change in a Postgres session."""
         self.freshness = Freshness(options, lambda: self.name, lambda: self.local.replica)
         self.reference = weakref.ref(self)
         """Stands for the router where it must not be kept alive."""

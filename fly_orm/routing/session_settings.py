@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..postgres.starting import Start
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
 #: RESET ALL does not reset these (Postgres manual, RESET and SET ROLE).
 _NOT_RESET = ("role", "session_authorization")
+_NOT_ASKED = frozenset({*_NOT_RESET, "client_encoding"})
+_NAME = re.compile(r"(?!transaction_)[^\s(]+")
 
 
 class SessionSettings:
@@ -27,6 +30,24 @@ class SessionSettings:
         self._starts_serializable = start.settings.get(ISOLATION) == SERIALIZABLE
         self.primary_only = self._starts_serializable
         """Whether the primary alone accepts some of them."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names, in lower case, of the settings that are known to have been changed and that can be asked for.
+
+        The session on the primary may have a role and an encoding of its own, and a transaction's modes end with it.
+        """
+        changed = frozenset(name for key in self._changes for name in key.split(","))
+        return frozenset(name for name in changed - _NOT_ASKED if _NAME.fullmatch(name))
+
+    def has(self, name: str, sql: bytes) -> bool:
+        """Whether this statement is known to have changed the setting last."""
+        return self._changes.get(name) == sql
+
+    def initial(self, connection: Any, unreported: dict[str, str]) -> dict[str, str | None]:
+        """The settings, by name in lower case, that a session on the primary gets although nobody has changed them."""
+        reported = {name.lower(): connection.get_parameter_status(name) for name in _REPORTED}
+        return {**unreported, **reported, **self.start.settings}
 
     def remember(self, statement: Statement, sql: bytes) -> None:
         """Note a SET, RESET or DISCARD that has taken effect."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
+from ..classify.session_change import NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ class RemoteTransaction:
         self.lost: BaseException | None = None
         """The error that lost its connection; the transaction is rolled back then. None while it has one."""
         self.settings: list[SettingChange] = []
+        self.changes = NOTHING
+        """What its statements may have changed in the Postgres session, to be looked for at its end."""
+        self.defines_functions = False
         self._savepoints: list[tuple[str, int]] = []
 
     @property

@@ -22,6 +22,7 @@ from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, SQLError
+from .reports import report
 from .results import execute
 
 log = logging.getLogger("fly_orm")
@@ -64,14 +65,20 @@ class Lease:
         result, error, commit = self._execute(cursor, request, deadline)
         notices, transaction = recent_notices(self._raw), self._transaction
         wanted = request.wants_position and (request.commits or transaction == _IDLE)
+        position = self._position(commit, transaction) if wanted else None
+        session = None if request.watch is None or transaction != _IDLE else report(cursor, request.watch)
+        if session is not None:
+            self._connection.made.update(name for name, value in session.settings.items() if "." in name and value)
+        keeps = request.keeps_lease or (session is not None and session.has_state)
         return Done(
             result=result,
             error=error,
             notices=notices,
-            position=self._position(commit, transaction) if wanted else None,
+            position=position,
             transaction=transaction,
-            lease_open=not self._raw.closed and (request.keeps_lease or transaction != _IDLE),
+            lease_open=not self._raw.closed and (keeps or transaction != _IDLE),
             may_have_written=commit.wrote,
+            session=session,
         )
 
     def cancel(self) -> None:

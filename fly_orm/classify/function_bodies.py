@@ -1,0 +1,123 @@
+"""What the code of a function, of a procedure or of a DO block may change in the Postgres session."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from . import session_settings
+from .called_functions import user_calls
+from .known_functions import KnownFunctions
+from .lexer import END, UnterminatedError, is_word, literal, lowered
+from .session_change import LEAVES_STATE, NOTHING, STICKS, SessionChange, changes_setting, may_change_anything
+from .set_config import calls_of_set_config, is_local
+from .statement import Kind
+from .temporary import create
+from .token_reader import TokenReader
+
+#: What precedes the first word of a statement in SQL and in PL/pgSQL.
+_BEFORE_STATEMENTS = frozenset({";", "begin", "then", "else", "loop", "atomic", ">"})
+#: What else precedes EXECUTE in PL/pgSQL: FOR … IN EXECUTE, RETURN QUERY EXECUTE, OPEN … FOR EXECUTE.
+_BEFORE_EXECUTE = frozenset({"in", "query", "for"})
+#: Commands whose text can be put together at run time without harm, apart from the functions that they call.
+_PLAIN_COMMANDS = re.compile(
+    "alter|analy[sz]e|cluster|comment|create|delete|drop|grant|insert|lock|merge|notify|refresh|reindex|revoke|truncate"
+    "|update|vacuum"
+)
+_KNOWN = KnownFunctions(())
+
+
+class Examined(NamedTuple):
+    """What code may do to the Postgres session."""
+
+    change: SessionChange
+    calls: frozenset[str]
+    """The functions, in lower case, that it may call and that may be the user's own."""
+
+
+def examine(source: str, language: str) -> Examined:
+    """What code in a language may do to the session. Never raises: what cannot be judged may change anything."""
+    if language not in ("sql", "plpgsql"):
+        return Examined(may_change_anything(source), frozenset())
+    try:
+        # The code holds patterns rather than escapes of quotes, as a rule; one that has both cannot be told apart.
+        tokens = lowered(source.replace("\\", "/"))
+    except UnterminatedError:
+        return Examined(may_change_anything(source), frozenset())
+    change, calls = _calls(tokens, source), user_calls(tokens)
+    for statement in _statements(tokens):
+        found = _statement(statement, source)
+        change, calls = change | found.change, calls | found.calls
+    return Examined(change, calls)
+
+
+def _calls(tokens: list[str], source: str) -> SessionChange:
+    """What the functions of Postgres that are called may change."""
+    change = NOTHING
+    for arguments in calls_of_set_config(tokens):
+        if not is_local([arguments]):
+            # Postgres shows the standard's function bodies with casts: 'app.tenant'::text.
+            name = literal(arguments[0][0]) if arguments[0][1:] in ([END], [":", ":", "text", END]) else None
+            change |= changes_setting(name and name.lower(), source)
+    if "leaves_state" in _KNOWN.effects(tokens):
+        change |= STICKS if _has_call(tokens, "setseed") else LEAVES_STATE
+    return change
+
+
+def _has_call(tokens: list[str], name: str) -> bool:
+    return any(text.strip('"') == name and tokens[at + 1] == "(" for at, text in enumerate(tokens[:-1]))
+
+
+def _statements(tokens: list[str]) -> Iterator[list[str]]:
+    """The statements that are told by their first word, up to the semicolon, each with END."""
+    for at, text in enumerate(tokens):
+        before = tokens[at - 1] if at else ";"
+        if (before in _BEFORE_STATEMENTS and is_word(text)) or (text == "execute" and before in _BEFORE_EXECUTE):
+            rest = tokens[at:-1]
+            end = rest.index(";") if ";" in rest else len(rest)
+            yield [*rest[:end], END]
+
+
+def _statement(tokens: list[str], source: str) -> Examined:
+    reader = TokenReader(tokens[1:])
+    change = NOTHING
+    match tokens[0]:
+        case "set":
+            found = session_settings.change(reader)
+            if found.leaves_state:
+                change = STICKS
+            elif found.kind is not Kind.SET_LOCAL:
+                change = changes_setting(found.name, source)
+        case "reset":
+            change = changes_setting(session_settings.reset(reader).name, source)
+        case "create":
+            change = LEAVES_STATE if create(reader).leaves_state else NOTHING
+        case "prepare" | "listen":
+            change = LEAVES_STATE
+        case "load":
+            change = STICKS
+        case "execute":
+            return _dynamic(tokens, source)
+    return Examined(change, frozenset())
+
+
+def _dynamic(tokens: list[str], source: str) -> Examined:
+    """What an EXECUTE may change: its command is an expression, of which literals alone can be read."""
+    end = next((at for at, text in enumerate(tokens) if text in {"into", "using", "loop", END}), len(tokens))
+    literals = [value for value in map(literal, tokens[1:end]) if value]
+    if not literals:
+        return Examined(may_change_anything(source), frozenset())
+    try:
+        parts = [lowered(text.replace("\\", "/")) for text in literals]
+    except UnterminatedError:
+        return Examined(may_change_anything(source), frozenset())
+    change, calls = NOTHING, frozenset[str]()
+    for part in parts:
+        change, calls = change | _calls(part, source), calls | user_calls(part)
+    first = parts[0][0]
+    if first in {"set", "reset", "prepare", "load", "listen"} or (first == "create" and len(parts[0]) > 2):
+        change |= _statement(parts[0], source).change
+    elif not _PLAIN_COMMANDS.fullmatch(first) and end > 2:
+        change |= may_change_anything(source)
+    return Examined(change, calls)

@@ -1,0 +1,58 @@
+"""What a statement may change in the Postgres session that executes it, through functions that it calls."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# A custom setting's name is qualified (Postgres manual, section 19.16 "Customized Options").
+_QUALIFIED = re.compile(r"'([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)'", re.IGNORECASE)
+#: Changing these changes what a session may see or do, so they are not carried from one server to the other by value.
+AUTHORIZATION = frozenset({"role", "session_authorization"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionChange:
+    """What may have changed once a statement has run. Only a look at the Postgres session tells what has."""
+
+    settings: frozenset[str] = frozenset()
+    """The names of session settings, in lower case."""
+    anything: bool = False
+    """Whether other session settings may have changed too, and session-level locks may have been taken."""
+    leaves_state: bool = False
+    """Whether it may leave locks or temporary objects, so that it needs the primary."""
+    sticks: bool = False
+    """Whether it may leave state that no query can find again, such as a seed."""
+
+    def __or__(self, other: SessionChange) -> SessionChange:
+        return SessionChange(
+            settings=self.settings | other.settings,
+            anything=self.anything or other.anything,
+            leaves_state=self.leaves_state or other.leaves_state,
+            sticks=self.sticks or other.sticks,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.settings) or self.anything or self.needs_primary
+
+    @property
+    def needs_primary(self) -> bool:
+        """Whether what it leaves counts on the primary only, as a lock does."""
+        return self.leaves_state or self.sticks
+
+
+NOTHING = SessionChange()
+LEAVES_STATE = SessionChange(leaves_state=True)
+STICKS = SessionChange(leaves_state=True, sticks=True)
+
+
+def may_change_anything(source: str) -> SessionChange:
+    """The change of code that cannot be judged; ``source`` may name the settings that it changes."""
+    return SessionChange(anything=True, settings=frozenset(map(str.lower, _QUALIFIED.findall(source))))
+
+
+def changes_setting(name: str | None, source: str = "") -> SessionChange:
+    """The change of code that changes one session setting; None if its name is not known."""
+    if name is None:
+        return may_change_anything(source)
+    return STICKS if name in AUTHORIZATION or name == "seed" else SessionChange(settings=frozenset({name}))

@@ -1,0 +1,220 @@
+"""What functions change in the Postgres session holds in lax as it does on the primary."""
+
+from typing import Any
+
+import pytest
+
+import fly_orm
+from fly_orm import Route
+from tests.support.one_table import one_table
+from tests.support.side_by_side import SideBySide
+from tests.support.two_regions import TwoRegions, trips
+
+pytestmark = pytest.mark.over_every_transport
+
+SETUP = """
+    CREATE TABLE doc (id serial PRIMARY KEY, tenant text DEFAULT current_setting('app.tenant', true), body text);
+    INSERT INTO doc (tenant, body) VALUES ('a', 'a1'), ('a', 'a2'), ('b', 'b1');
+    DO $$BEGIN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tenant_user') THEN CREATE ROLE tenant_user; END IF;
+    END$$;
+    GRANT ALL ON SCHEMA public TO tenant_user;
+    GRANT ALL ON doc, doc_id_seq TO tenant_user;
+    ALTER TABLE doc ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON doc USING (tenant = current_setting('app.tenant', true));
+    CREATE FUNCTION set_tenant(text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN PERFORM set_config('app.tenant', $1, false); END$$;
+    CREATE FUNCTION enter(text) RETURNS void LANGUAGE sql AS 'SELECT set_tenant($1)';
+    CREATE FUNCTION set_by_format(t text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN EXECUTE format('SET app.tenant = %L', t); END$$;
+    CREATE FUNCTION set_any(name text, value text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN EXECUTE 'SELECT set_config($1, $2, false)' USING name, value; END$$;
+    CREATE FUNCTION set_computed(name text, value text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN PERFORM set_config('app.' || name, value, false); END$$;
+    CREATE FUNCTION set_for_now(text) RETURNS text LANGUAGE sql AS
+        $$SELECT set_config('app.tenant', $1, true)$$;
+    CREATE FUNCTION set_and_log(t text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN PERFORM set_config('app.tenant', t, false); INSERT INTO doc (tenant, body) VALUES (t, 'log'); END$$;
+    CREATE FUNCTION atomic(text) RETURNS text BEGIN ATOMIC SELECT set_config('app.tenant', $1, false); END;
+    CREATE PROCEDURE use_tenant(text) LANGUAGE plpgsql AS
+        $$BEGIN PERFORM set_config('app.tenant', $1, false); END$$;
+    CREATE FUNCTION use_path(text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN PERFORM set_config('search_path', $1, false); END$$;
+    CREATE FUNCTION leave() RETURNS void LANGUAGE plpgsql AS $$BEGIN RESET app.tenant; END$$;
+    CREATE FUNCTION grab(int) RETURNS bool LANGUAGE sql AS 'SELECT pg_try_advisory_lock($1)';
+    CREATE FUNCTION grab_any(text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN EXECUTE 'SELECT pg_' || $1 || '_lock(7)'; END$$;
+    CREATE FUNCTION scratch() RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN CREATE TEMP TABLE IF NOT EXISTS pad (i int); INSERT INTO pad VALUES (1); END$$;
+    CREATE FUNCTION search(text) RETURNS SETOF text LANGUAGE plpgsql AS
+        $$BEGIN RETURN QUERY EXECUTE 'SELECT body FROM doc WHERE body LIKE $1 ORDER BY id' USING $1; END$$;
+"""
+SEEN = """
+        SELECT nullif(current_setting('app.tenant', true), '')
+        SELECT count(*) FROM doc
+        UPDATE doc SET body = body || '!' RETURNING id
+        INSERT INTO doc (body) VALUES ('new') RETURNING nullif(tenant, '')
+"""
+GONE = """
+        SELECT nullif(current_setting('app.tenant', true), '')
+        UPDATE doc SET body = body || '!' RETURNING id
+"""
+#: Each line is a statement.
+SCENARIOS = {
+    "function": "SELECT set_tenant('a')" + SEEN + "SELECT set_tenant('b')" + SEEN,
+    "function of a function": "SELECT enter('a')" + SEEN,
+    "dynamic SET": "SELECT set_by_format('a')" + SEEN,
+    "any setting": "SELECT set_any('app.tenant', 'a')" + SEEN,
+    "computed name": "SELECT set_computed('tenant', 'b')" + SEEN,
+    "standard SQL body": "SELECT atomic('a')" + SEEN,
+    "writing function": "SELECT set_tenant('b')\nSELECT set_and_log('a')" + SEEN,
+    "until the end of the statement": "SELECT set_tenant('b')\nSELECT set_for_now('a')" + SEEN,
+    "DO": "DO $$BEGIN PERFORM set_config('app.tenant', 'a', false); END$$" + SEEN,
+    "CALL": "CALL use_tenant('a')" + SEEN,
+    "in an INSERT": "INSERT INTO doc (tenant, body) SELECT 'a', 'x' FROM set_tenant('a')" + SEEN,
+    "reset": "SELECT set_tenant('a')\nSELECT leave()" + SEEN,
+    "search path": """
+        SELECT use_path('pg_catalog')
+        INSERT INTO doc (body) VALUES ('x')
+        SELECT public.use_path('public, pg_catalog')
+        INSERT INTO doc (body) VALUES ('x')
+    """,
+    "committed": "BEGIN\nSELECT set_tenant('a')" + SEEN + "COMMIT" + SEEN,
+    "rolled back": "SELECT set_tenant('b')\nBEGIN\nSELECT set_tenant('a')" + SEEN + "ROLLBACK" + SEEN,
+    "savepoint": "BEGIN\nSELECT set_tenant('a')\nSAVEPOINT s\nSELECT set_tenant('b')\nROLLBACK TO s\nCOMMIT" + SEEN,
+    "local in a transaction": "BEGIN\nSELECT set_for_now('a')" + SEEN + "COMMIT" + GONE,
+    "read only transaction": "BEGIN READ ONLY\nSELECT set_tenant('a')\nCOMMIT" + SEEN,
+    "read only transaction rolled back": "BEGIN READ ONLY\nSELECT set_tenant('a')\nROLLBACK" + SEEN,
+    "after SET": "SET app.tenant TO 'a'" + SEEN + "SELECT set_tenant('b')" + SEEN + "RESET app.tenant" + SEEN,
+    "discarded": "SELECT set_tenant('a')\nDISCARD ALL\nSET ROLE tenant_user" + SEEN,
+    "lock": """
+        SELECT grab(42)
+        SELECT grab(42)
+        SELECT pg_advisory_unlock(42)
+        SELECT pg_advisory_unlock(42)
+        SELECT pg_advisory_unlock(42)
+    """,
+    "lock in dynamic SQL": "SELECT grab_any('advisory')\nSELECT pg_advisory_unlock(7)\nSELECT pg_advisory_unlock(7)",
+    "lock in a transaction": "BEGIN\nSELECT grab(42)\nROLLBACK\nSELECT pg_advisory_unlock(42)",
+    "temporary table": """
+        SELECT scratch()
+        SELECT scratch()
+        SELECT count(*) FROM pad
+        DROP TABLE pad
+        SELECT * FROM pad
+    """,
+    "seed": """
+        SELECT setseed(0.5)
+        INSERT INTO doc (tenant, body) VALUES ('a', random()) RETURNING body
+        SELECT random()
+        SET seed TO 0.5
+        INSERT INTO doc (tenant, body) VALUES ('a', random()), ('a', random()) RETURNING body
+        INSERT INTO doc (tenant, body) VALUES ('a', random()) RETURNING body
+    """,
+    "dynamic query": "SELECT * FROM search('a%')\nINSERT INTO doc (tenant, body) VALUES ('a', 'x') RETURNING tenant",
+}
+
+
+@pytest.mark.parametrize("mode", ["autocommit", "transactions", "on the primary"])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_is_the_same_in_lax(beside: SideBySide, name: str, mode: str) -> None:
+    steps = ["SET ROLE tenant_user"] if SEEN in SCENARIOS[name] else []
+    steps += [line.strip() for line in SCENARIOS[name].strip().splitlines()]
+    on_primary, in_lax = beside.in_mode(mode, steps, setup=SETUP)
+    assert in_lax == on_primary
+
+
+@pytest.mark.usefixtures("no_spare_channels")
+class TestWhereItRuns:
+    @pytest.fixture
+    def db(self, regions: TwoRegions) -> Any:
+        regions.query(SETUP)
+        regions.cluster.wait_for_replica()
+        return regions.lax()
+
+    def route(self, db: Any, sql: str) -> Route:
+        db.execute_sql(sql)
+        served = fly_orm.why()
+        assert served is not None
+        return served.route
+
+    def test_a_function_that_sets_a_setting_runs_on_the_replica(self, regions: TwoRegions, db: Any) -> None:
+        db.execute_sql("INSERT INTO doc (body) VALUES ('x')")
+        assert trips(regions, lambda: db.execute_sql("SELECT set_tenant('a')")) == 0
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.LOCAL
+        db.execute_sql("INSERT INTO doc (body) VALUES ('x')")
+        assert trips(regions, lambda: db.execute_sql("INSERT INTO doc (body) VALUES ('x')")) == 1
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.LOCAL
+
+    def test_a_setting_made_on_the_primary_does_not_keep_reads_there(self, db: Any) -> None:
+        assert self.route(db, "CALL use_tenant('a')") is Route.PRIMARY
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.LOCAL
+        assert db.execute_sql("SELECT current_setting('app.tenant')").fetchone() == ("a",)
+
+    def test_a_dynamic_query_does_not_keep_reads_on_the_primary(self, db: Any) -> None:
+        assert self.route(db, "SELECT * FROM search('a')") is Route.LOCAL
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.LOCAL
+
+    def test_a_lock_keeps_reads_on_the_primary_until_discard_all(self, db: Any) -> None:
+        assert self.route(db, "SELECT grab(1)") is Route.PRIMARY
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.PRIMARY
+        db.execute_sql("DISCARD ALL")
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.LOCAL
+
+    def test_a_lock_that_was_not_taken_does_not(self, regions: TwoRegions, db: Any) -> None:
+        other = regions.lax()
+        other.execute_sql("SELECT grab(1)")
+        assert self.route(db, "SELECT grab(1)") is Route.PRIMARY
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.LOCAL
+        other.close()
+
+    def test_a_new_definition_counts_at_once_where_it_was_made(self, db: Any) -> None:
+        db.execute_sql("SELECT search('x')")
+        db.execute_sql(
+            "CREATE OR REPLACE FUNCTION search(text) RETURNS SETOF text LANGUAGE sql AS "
+            "$$SELECT set_config('app.tenant', $1, false)$$"
+        )
+        db.execute_sql("SELECT search('b')")
+        row = db.execute_sql("INSERT INTO doc (body) VALUES ('x') RETURNING tenant").fetchone()
+        assert row == ("b",)
+
+    def test_named_functions_keep_the_connection_on_the_primary(self, regions: TwoRegions, db: Any) -> None:
+        db = regions.lax(options={"session_functions": ["public.search"]})
+        assert self.route(db, "SELECT search('x')") is Route.PRIMARY
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.PRIMARY
+
+    def test_named_settings_follow(self, regions: TwoRegions, db: Any) -> None:
+        regions.query(
+            "CREATE FUNCTION hidden(text) RETURNS void STABLE LANGUAGE plpgsql AS "
+            "$$BEGIN EXECUTE 'SELECT set_' || 'config(''app.tenant'', $1, false)' USING $1; END$$"
+        )
+        regions.cluster.wait_for_replica()
+        db = regions.lax(options={"session_functions": {"hidden": ["app.tenant"]}})
+        assert self.route(db, "SELECT hidden('b')") is Route.LOCAL
+        assert db.execute_sql("INSERT INTO doc (body) VALUES ('x') RETURNING tenant").fetchone() == ("b",)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["set_tenant", {"set_tenant": "app.tenant"}], ids=["a string", "settings as a string"]
+)
+def test_a_string_is_no_list_of_functions(regions: TwoRegions, wrong: Any) -> None:
+    with pytest.raises(fly_orm.ConfigurationError, match="session_functions"):
+        regions.lax(options={"session_functions": wrong})
+
+
+class TestCost:
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT count(*), max(name), coalesce(min(name), now()::text) FROM t AS x (id, name)",
+            "SELECT * FROM t WHERE name IN ('a', 'b') AND (id = 1 OR lower(name) LIKE 'x')",
+            "WITH w (a) AS (SELECT 1) SELECT a::numeric(10, 2), CAST(a AS varchar(3)) FROM w",
+            'INSERT INTO "t" ("name") VALUES (upper(\'x\')) RETURNING id',
+            "UPDATE t SET (id, name) = (SELECT id + 100, left(name, 3))",
+        ],
+    )
+    def test_nobody_asks_about_functions_of_postgres(self, regions: TwoRegions, sql: str) -> None:
+        db = one_table(regions)
+        statement = db._fly_orm.classify(sql)
+        assert not statement.user_calls
+        assert not statement.changes
