@@ -32,8 +32,10 @@ def wrap(
     """The same database object, which now reads from this region's replica and writes in the primary region.
 
     Call it once, when the application starts and before it uses the database. Everything that refers to the object,
-    such as models, goes on working unchanged. In the primary region the object behaves as before, as it does where no
-    ``PRIMARY_REGION`` is set. Wrapping an object again changes nothing, whatever the arguments. Not thread-safe.
+    such as models, goes on working unchanged. The object stays wrapped when it is led to another server later, and a
+    wrapped proxy wraps every database that it comes to stand for. In the primary region the object behaves as before,
+    as it does where no ``PRIMARY_REGION`` is set. Wrapping an object again changes nothing, whatever the arguments. Not
+    thread-safe.
 
     ``database``
         An object of the ORM's own database class, whose address, in each region, is that of the server in that region.

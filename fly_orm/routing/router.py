@@ -131,6 +131,11 @@ class Router:
         local.close()
         self._options.runtime.close()
 
+    def forget_server(self) -> None:
+        """Ask and check the local server anew: the database object leads to another address from now on."""
+        local, self.local, self.primary_check = self.local, self._local(), self._primary_check()
+        local.close()
+
     def abandon(self) -> None:
         """Let go of the parent's connections in a forked process, and open others when they are needed.
 

@@ -42,9 +42,9 @@ class PeeweeAdapter(Adapter):
         return ("peewee",)
 
     def _wrap_proxy(self, proxy: Any, options: Options) -> Any:
-        if proxy.obj is None:
-            proxy.attach_callback(lambda database: self.wrap(database, options))
-        else:
+        if not any(isinstance(callback, _WrapsNext) for callback in proxy._callbacks):
+            proxy.attach_callback(_WrapsNext(self, proxy, options))
+        if proxy.obj is not None:
             self.wrap(proxy.obj, options)
         return proxy
 
@@ -61,6 +61,24 @@ class PeeweeAdapter(Adapter):
             route(database, database._fly_orm)
         elif not topology.is_primary:
             raise NotSupported(f"{why}, so fly_orm cannot route it from region {topology.region!r}")
+
+
+class _WrapsNext:
+    """The callback of a wrapped proxy, which wraps every database that the proxy is initialised with."""
+
+    def __init__(self, adapter: PeeweeAdapter, proxy: Any, options: Options) -> None:
+        self._adapter = adapter
+        self._proxy = proxy
+        self._options = options
+
+    def __call__(self, database: Any) -> None:
+        if database is None:
+            return
+        try:
+            self._adapter.wrap(database, self._options)
+        except BaseException:
+            self._proxy.obj = None  # so that nobody uses it unrouted
+            raise
 
 
 def _target(database: Any) -> Any:

@@ -36,6 +36,7 @@ def obstacle(database: Any) -> str | None:
 def route(database: Any, router: Router) -> None:
     """Let the connections that a database opens from now on be routed, even after another init()."""
     _replace_adapter(database, _routed_class(type(database._adapter), router))
+    database.init = _moving(database.init, router)
     database.psycopg3_adapter = _refuse_psycopg3
     database._initialize_connection = _initializing(database._initialize_connection, router)
 
@@ -107,6 +108,16 @@ def _initializing(initialize: Any, router: Router) -> Any:
             invocation.of(router).leaves_state = left
 
     return initialized
+
+
+def _moving(init: Any, router: Router) -> Any:
+    """The database's ``init()``, after which its address may be another one."""
+
+    def moved(*args: Any, **parameters: Any) -> None:
+        init(*args, **parameters)
+        router.forget_server()
+
+    return moved
 
 
 def _refuse_psycopg3() -> NoReturn:

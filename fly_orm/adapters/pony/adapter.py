@@ -60,15 +60,18 @@ class PonyAdapter(Adapter):
         database._fly_orm = Router(WrappedPony(database), options)
         if topology.primary_region is not None:
             _route(database, database._fly_orm)
-        elif database.provider is None:
-            explain_when_bound(database)
         else:
-            explain_bound(database.provider)
+            _explain(database)
 
 
 def _route(database: Any, router: Router) -> None:
     route_raw_sql(database)
-    if database.provider is None:
-        route_when_bound(database, router)
-    else:
+    route_when_bound(database, router)  # and if it is bound already, when it is bound anew
+    if database.provider is not None:
         route_bound(database.provider, router)
+
+
+def _explain(database: Any) -> None:
+    explain_when_bound(database)
+    if database.provider is not None:
+        explain_bound(database.provider)

@@ -1,4 +1,4 @@
-"""Routes a Pony database that is not bound yet, as soon as it is."""
+"""Routes a Pony database as soon as it is bound, and whenever it is bound anew."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .provider import explain_bound, obstacle, routed_provider
 def route_when_bound(database: Any, router: Router) -> None:
     """Replace ``Database._bind``, in which every form of ``bind()`` ends, by one that uses the routed provider."""
     original = database._bind
+    wrapped: Any = router.wrapped
 
     def bind(*args: Any, **kwargs: Any) -> None:
         name, given, parameters = _split(args, kwargs)
@@ -30,6 +31,8 @@ def route_when_bound(database: Any, router: Router) -> None:
         except BaseException:
             database.provider_name = known
             raise
+        finally:
+            wrapped.pool = None  # from now on, it is the provider's
 
     database._bind = bind
 

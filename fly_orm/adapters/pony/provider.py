@@ -72,10 +72,18 @@ class RoutingProvider(PGProvider):  # type: ignore[misc]
     wrapped: Any
     """The router's view of the database."""
 
-    def get_pool(self, *args: Any, **kwargs: Any) -> Any:
-        pool = _routed_pool(self.router)(self.dbapi_module, *args, **kwargs)
+    @property
+    def pool(self) -> Any:
+        """The pool. One that takes its place is routed too."""
+        return self.__dict__["pool"]
+
+    @pool.setter
+    def pool(self, pool: Any) -> None:
+        if not isinstance(pool, RoutingPool):
+            pool.__class__ = _routed_pool(type(pool), self.router)
+        self.__dict__["pool"] = pool
         self.wrapped.pool = pool  # Database.provider is set only after the first connection
-        return pool
+        self.router.forget_server()
 
     def set_transaction_mode(self, connection: Any, cache: Any) -> Any:
         self._choose_route_of_reads(connection, cache)
@@ -141,7 +149,8 @@ def obstacle(provider: type) -> str | None:
 def route_bound(provider: Any, router: Router) -> None:
     """Let the provider of a bound database open routing connections from now on."""
     provider.__class__ = routed_provider(router)
-    provider.pool.__class__ = _routed_pool(router)
+    provider.pool = provider.pool
+    provider.wrapped.pool = None  # it is the provider's
 
 
 def explain_bound(provider: Any) -> None:
@@ -156,8 +165,9 @@ def routed_provider(router: Router) -> type:
     return made
 
 
-def _routed_pool(router: Router) -> type:
-    made: type = named_like(PGPool, RoutingPool, router=router, connector=Connector(router))
+def _routed_pool(own: type, router: Router) -> type:
+    bases = (RoutingPool,) if own is PGPool else (RoutingPool, own)
+    made: type = named_like(own, *bases, router=router, connector=Connector(router))
     return made
 
 

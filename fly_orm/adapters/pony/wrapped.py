@@ -26,15 +26,18 @@ class WrappedPony(WrappedDatabase):
     def __init__(self, database: Any) -> None:
         self.database = database
         self.pool: Any = None
-        """Pony's pool, once the database is bound."""
-        self._name: str | None = None
+        """Pony's pool while the database is being bound, when its provider is not known yet."""
+        self._named: tuple[Any, str] = None, ""
+        """The last pool that was asked for, and the name of its database."""
 
     def name(self) -> str:
-        if self._name is None:
-            pool = self._psycopg2_pool(ConfigurationError)
-            address = {name: value for name, value in pool.kwargs.items() if name not in _FACTORIES}
-            self._name = ext.parse_dsn(ext.make_dsn(*pool.args[:1], **address)).get("dbname") or self._ask_for_name()
-        return self._name
+        pool = self._psycopg2_pool(ConfigurationError)
+        named, name = self._named
+        if named is not pool:
+            address = {key: value for key, value in pool.kwargs.items() if key not in _FACTORIES}
+            name = ext.parse_dsn(ext.make_dsn(*pool.args[:1], **address)).get("dbname") or self._ask_for_name()
+            self._named = pool, name
+        return name
 
     def connect(self) -> Any:
         pool = self._psycopg2_pool(NotSupported)
@@ -75,11 +78,10 @@ class WrappedPony(WrappedDatabase):
 
     def _psycopg2_pool(self, otherwise: type[Exception]) -> Any:
         """Pony's pool; ConfigurationError if there is none yet, ``otherwise`` if it is one for another driver."""
-        if self.pool is None:
-            provider = self.database.provider
-            if provider is None:
-                raise ConfigurationError("this Pony database is not bound yet; call its bind() first")
-            self.pool = provider.pool
-        if not isinstance(self.pool, PGPool):
-            raise otherwise(f"{obstacle(type(self.database.provider))}, so fly_orm cannot route or serve it")
-        return self.pool
+        provider = self.database.provider
+        pool = self.pool if provider is None else provider.pool
+        if pool is None:
+            raise ConfigurationError("this Pony database is not bound yet; call its bind() first")
+        if not isinstance(pool, PGPool):
+            raise otherwise(f"{obstacle(type(provider))}, so fly_orm cannot route or serve it")
+        return pool

@@ -1,61 +1,20 @@
 """Every kind of peewee database, and every way to reach it, can be wrapped, or says why not."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import flask
 import peewee
 import pytest
-from peewee import CharField, DatabaseProxy, IntegerField, Model, PostgresqlDatabase
+from peewee import CharField, DatabaseProxy, Model, PostgresqlDatabase
 from playhouse import dataset, db_url, flask_utils, kv, pool, shortcuts, signals
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, HStoreField, PostgresqlExtDatabase, TSVectorField
 from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm import codec
-from tests.support.two_regions import TwoRegions, close
-
-
-class Item(Model):  # type: ignore[misc]
-    name = CharField(unique=True)
-    n = IntegerField(default=0)
-
-
-@pytest.fixture
-def on_replica(regions: TwoRegions) -> dict[str, Any]:
-    """The connect parameters of the replica, without the database's name."""
-    return {key: value for key, value in regions.cluster.replica.params(regions.name).items() if key != "dbname"}
-
-
-@pytest.fixture
-def wrap(regions: TwoRegions) -> Iterator[Any]:
-    """Wraps a database for lax."""
-    made = []
-
-    def wrap(database: Any) -> Any:
-        made.append(database)
-        return fly_orm.wrap(database, settings=regions.lax_settings())
-
-    yield wrap
-    for database in made:
-        close(database.obj if isinstance(database, peewee.Proxy) else database)
-
-
-def where() -> Any:
-    served = fly_orm.why()
-    return served and served.route.value
-
-
-def works(database: Any) -> None:
-    """A write goes to the primary, and a read finds it locally."""
-    with Item.bind_ctx(database):
-        database.create_tables([Item])
-        name = f"item {threading.get_ident()} {Item.select().count()}"
-        Item.create(name=name)
-        assert where() == "primary"
-        assert Item.get(Item.name == name).n == 0
-        assert where() == "local"
+from tests.support.one_item import Item, where, works
+from tests.support.two_regions import TwoRegions
 
 
 def test_a_model_bound_before_stays_bound(regions: TwoRegions, wrap: Any, on_replica: dict[str, Any]) -> None:
