@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from psycopg2 import extensions as ext
@@ -90,10 +90,13 @@ def tracked(file: Any) -> _TrackedFile:
     return (_TrackedText if isinstance(file, io.TextIOBase) else _TrackedFile)(file)
 
 
-def write(file: Any, data: bytes, connection: Any) -> None:
-    """Write the copied data, as text if the file is a text file."""
-    text = isinstance(file, io.TextIOBase)
-    file.write(data.decode(ext.encodings[connection.encoding]) if text else data)
+def write(file: Any, data: bytes, sizes: Sequence[int], connection: Any) -> None:
+    """Write the copied data in pieces of these sizes, as text if the file is a text file."""
+    encoding = ext.encodings[connection.encoding] if isinstance(file, io.TextIOBase) else None
+    end = 0
+    for size in sizes or filter(None, [len(data)]):  # an older node does not tell the sizes
+        piece, end = data[end : end + size], end + size
+        file.write(piece if encoding is None else piece.decode(encoding))
 
 
 def statement(direction: str, table: str, sep: str, null: str, columns: Iterable[str] | None, cursor: Any) -> str:

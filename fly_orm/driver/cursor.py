@@ -146,7 +146,7 @@ class RoutingCursor(ext.cursor):
         result = self._forward([bound], statement, why, copy_in=data, copy_out=out, wrote=wrote, waited=waited)
         self._show(result, bound)
         if result.copied is not None:
-            copying.write(file, result.copied, self.connection)
+            copying.write(file, result.copied, result.copied_sizes, self.connection)
         return None
 
     def copy_from(

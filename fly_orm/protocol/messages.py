@@ -204,6 +204,8 @@ class Result(Message, frozen=True):
     last_row_id: int = 0
     copied: bytes | None = None
     """The output of COPY … TO STDOUT."""
+    copied_sizes: list[int] = []
+    """The sizes of the pieces that the output came in; a row each, unless the format is binary."""
 
 
 class SQLError(Message, frozen=True):

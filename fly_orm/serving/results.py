@@ -28,13 +28,31 @@ def execute(cursor: Any, request: Run) -> Result | None:
 
 
 def _copy(cursor: Any, request: Run) -> Result:
-    file = io.BytesIO(request.copy_in or b"") if request.broken_copy_in is None else _BrokenFile(request.broken_copy_in)
+    if request.copy_out:
+        return _copy_out(cursor, request)
+    broken = request.broken_copy_in
+    file = io.BytesIO(request.copy_in or b"") if broken is None else _BrokenFile(broken)
+    cursor.copy_expert(request.statements[0], file)
+    return Result(row_count=cursor.rowcount, status_message=cursor.statusmessage)
+
+
+def _copy_out(cursor: Any, request: Run) -> Result:
+    file = _Pieces()
     cursor.copy_expert(request.statements[0], file)
     return Result(
         row_count=cursor.rowcount,
         status_message=cursor.statusmessage,
-        copied=file.getvalue() if request.copy_out else None,
+        copied=b"".join(file.pieces),
+        copied_sizes=list(map(len, file.pieces)),
     )
+
+
+class _Pieces:
+    """A file that keeps what is written to it, in the pieces in which it is written."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.write = self.pieces.append
 
 
 class _BrokenFile(io.BytesIO):

@@ -205,6 +205,19 @@ for label, chunks in {
 
 
 @case
+def copying_writes_one_row_after_another(p: Probe) -> Any:
+    found: list[Any] = []
+    for base in (object, io.TextIOBase):
+        written: list[Any] = []
+        file: Any = type("Rows", (base,), {"write": lambda self, data: written.append(data)})()  # noqa: B023
+        for query in ("t", "(SELECT add('d'))", "(SELECT 'é\n' FROM t)", "(SELECT 1 WHERE false)"):
+            p.connection.cursor().copy_expert(f"COPY {query} TO STDOUT WITH (FORMAT csv)", file)
+            p.connection.rollback()
+        found.append(written)
+    return found
+
+
+@case
 def copying_what_is_not_a_file(p: Probe) -> Any:
     cursor, found = p.connection.cursor(), []
     only_read = type("OnlyRead", (), {"read": lambda *a: ""})
