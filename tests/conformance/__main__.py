@@ -43,8 +43,9 @@ def main() -> int:
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
     if options.peewee:
         os.environ[peewee_suite.FOLDER] = str(options.peewee.resolve())
-    chosen = [modes[name] for name in options.modes] or _possible()
-    return report(suite := PEEWEE if options.peewee else PONY, run_all(suite, [*chosen, *[CONTROL] * options.control]))
+    suite = PEEWEE if options.peewee else PONY
+    chosen = [modes[name] for name in options.modes] or _possible(suite)
+    return report(suite, run_all(suite, [*chosen, *[CONTROL] * options.control]))
 
 
 def run_all(suite: Suite, modes: Sequence[Mode]) -> list[tuple[Run, Run]]:
@@ -72,12 +73,13 @@ def report(suite: Suite, runs: Sequence[tuple[Run, Run]]) -> int:
     return 1 if wrong else 0
 
 
-def _possible() -> list[Mode]:
-    """All modes, or those without a pooler if there is none."""
+def _possible(suite: Suite) -> list[Mode]:
+    """All modes of a suite, or those without a pooler if there is none."""
+    modes = [mode for mode in WRAPPED if mode.how in suite.ways]
     if find_executable():
-        return list(WRAPPED)
+        return modes
     print("there is no pgbouncer on the PATH (Debian: apt-get install pgbouncer); its modes are left out")
-    return [mode for mode in WRAPPED if mode.pooling is None]
+    return [mode for mode in modes if mode.pooling is None]
 
 
 def _run(suite: Suite, servers: Servers, mode: Mode) -> Run:

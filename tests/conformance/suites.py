@@ -19,6 +19,8 @@ class Suite:
     """So many tests pass plain, at least: were all to fail, none could be worse."""
     least_selects: int
     """So many SELECTs the replicas have to serve in each wrapped run: were all sent to the primary, all would pass."""
+    ways: frozenset[str]
+    """The ways of wrapping its databases that differ; see :attr:`Mode.how`."""
     database: str = ""
     """The name of its database, if it is always the same."""
     extensions: tuple[str, ...] = ()
@@ -34,6 +36,13 @@ class Suite:
         return self.database or mode.name
 
 
-PONY = Suite(package="pony", least_ok=3000, least_selects=1000)
-PEEWEE = Suite(package="peewee", least_ok=800, least_selects=800, database="peewee_test", extensions=("hstore",))
+PONY = Suite(package="pony", least_ok=3000, least_selects=1000, ways=frozenset({"before", "after"}))
+PEEWEE = Suite(
+    package="peewee",
+    least_ok=800,
+    least_selects=800,
+    ways=frozenset({"before"}),
+    database="peewee_test",
+    extensions=("hstore",),
+)
 SUITES = {suite.package: suite for suite in (PONY, PEEWEE)}
