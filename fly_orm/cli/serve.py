@@ -8,7 +8,10 @@ import sys
 import threading
 from pathlib import Path
 
+from ..errors import ConfigurationError
+from ..parsing import parse_timeout
 from ..runtime.regions import is_primary
+from ..serving.executor import IDLE_TIMEOUT
 from ..serving.node import POOL_SIZE, serve
 from .loading import import_named, load
 
@@ -41,6 +44,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"the most statements per database, and functions, that run at a time (default: {POOL_SIZE})",
     )
+    parser.add_argument(
+        "--idle-timeout",
+        type=_timeout,
+        default=IDLE_TIMEOUT,
+        metavar="SECONDS",
+        help="roll the transaction of a caller back after so long without a statement; none for no limit "
+        f"(default: {IDLE_TIMEOUT:g})",
+    )
+
+
+def _timeout(text: str) -> float | None:
+    try:
+        return parse_timeout("--idle-timeout", text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
     databases = [load(name) for name in options.database]
     for module in options.imports:
         import_named(module, module)
-    with serve(*databases, listen=options.listen, pool_size=options.pool_size) as serving:
+    given = {"listen": options.listen, "pool_size": options.pool_size, "idle_timeout": options.idle_timeout}
+    with serve(*databases, **given) as serving:
         print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
         if is_primary():
             serving.warn_unless_primary()

@@ -8,7 +8,7 @@ import msgspec
 
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
-from ..protocol.messages import Declined, Done, Release, Reply, Run
+from ..protocol.messages import Declined, Done, Release, Renew, Reply, Run
 from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
@@ -50,19 +50,29 @@ class RemoteLease:
             raise _lost(self.node, error) from error  # it began with BEGIN, and no COMMIT was sent
         return response, None if self._channel is None else self
 
-    def run(self, run: Run, deadline: Deadline) -> Response[Done]:
+    def run(self, run: Run, deadline: Deadline, *, in_transaction: bool) -> Response[Done]:
         """Send a later request and return the response.
 
-        TransactionLost if the request failed, or its outcome is unknown. But if it may have committed, OutcomeUnknown.
+        TransactionLost if the request failed, or its outcome is unknown. But if it may have committed, OutcomeUnknown:
+        so may every statement outside of a transaction.
         """
         try:
             return self._exchange(run, deadline)
         except NotDelivered as error:
             raise _lost(self.node, error) from error
         except OutcomeUnknown as error:
-            if run.commits or run.ends_transaction:
+            if run.commits or run.ends_transaction or not in_transaction:
                 raise
             raise _lost(self.node, error) from error
+
+    def renew(self, deadline: Deadline) -> None:
+        """Let the node know that the lease is still needed; FlyOrmError if it is lost."""
+        self._exchange(Renew(lease=self.id), deadline)
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """Seconds without a request after which the node ends the lease; None if it does not, or does not say."""
+        return None if self._channel is None else self._channel.welcome.idle_timeout
 
     @property
     def ended(self) -> bool:
@@ -87,7 +97,7 @@ class RemoteLease:
         except FlyOrmError:
             return  # the channel was closed, which ends the lease as well
 
-    def _exchange(self, request: Run | Release, deadline: Deadline) -> Response[Done]:
+    def _exchange(self, request: Run | Renew | Release, deadline: Deadline) -> Response[Done]:
         channel = self._channel
         if channel is None:
             raise NotDelivered(f"the connection to {self.node} was lost", node=str(self.node))

@@ -123,6 +123,12 @@ class Cancel(Message, frozen=True, tag="cancel"):
     lease: bytes
 
 
+class Renew(Message, frozen=True, tag="renew"):
+    """Keep a lease open, which is idle, and whose Postgres session has state that its caller needs."""
+
+    lease: bytes
+
+
 class Release(Message, frozen=True, tag="release"):
     """End the lease of this channel, which has one at a time, and roll back what is open in it."""
 
@@ -142,7 +148,7 @@ class Call(Message, frozen=True, tag="call"):
     """With ``on_primary``, by database, the newest timelines that the caller has seen, as in :class:`Run`."""
 
 
-Request = Greet | Run | Describe | Cancel | Release | Call
+Request = Greet | Run | Describe | Cancel | Renew | Release | Call
 
 # Replies
 
@@ -156,6 +162,8 @@ class Welcome(Message, frozen=True, tag="welcome"):
     """The names of the databases that it serves."""
     primary_region: str | None = None
     """The node's ``PRIMARY_REGION``: empty if it is not set, None if the node does not say."""
+    idle_timeout: float | None = None
+    """Seconds without a request after which a lease ends; None if it does not, or the node does not say."""
 
 
 class Described(Message, frozen=True, tag="described"):

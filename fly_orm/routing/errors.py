@@ -34,6 +34,15 @@ _SEQUENCE_HINT = (
 )
 
 
+def session_lost(cause: FlyOrmError) -> TransactionLost:
+    """The error for a statement that needs state of a Postgres session on the primary which is gone."""
+    return TransactionLost(
+        "the connection's Postgres session on the primary was lost, and with it its locks, temporary tables and "
+        f"prepared statements; nothing was executed. The connection is closed: {cause}",
+        node=getattr(cause, "node", None) or "",
+    )
+
+
 def as_driver_error(error: FlyOrmError, *orms: Any) -> FlyOrmError:
     """The same error as an instance of its own class and of the matching class of the driver and of each ORM.
 

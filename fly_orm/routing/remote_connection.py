@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
+from ..deadline import Deadline
 from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, TransactionLost
 from ..forwarding.remote_lease import RemoteLease
 from ..forwarding.replied import after_reply
@@ -22,8 +23,9 @@ from ..protocol.messages import BrokenInput, Done, Result, Run, Watch
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
-from .errors import explain
+from .errors import explain, session_lost
 from .freshness import Waited
+from .heartbeats import heartbeats, interval
 from .notices import keep_notices
 from .router import Router
 from .session_following import follow_there, watch
@@ -32,6 +34,8 @@ from .transaction import RemoteTransaction, SettingChange
 from .unsupported import UNKNOWN_END
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
+#: Seconds that the renewal of a lease may take. A statement that comes meanwhile waits for it.
+_RENEWAL_TIMEOUT = 5.0
 _STATUS = {Kind.SAVEPOINT: "SAVEPOINT", Kind.RELEASE: "RELEASE", Kind.ROLLBACK_TO: "ROLLBACK"}
 
 
@@ -60,6 +64,8 @@ class RemoteConnection:
         self._lease: RemoteLease | None = None
         self._opening: RemoteLease | None = None
         """The lease whose first request is under way, for :meth:`cancel`."""
+        self._gone: FlyOrmError | None = None
+        """Why the Postgres session that has state was lost, if it was while the connection was idle."""
 
     # Transactions
 
@@ -155,6 +161,7 @@ class RemoteConnection:
     def end(self) -> None:
         """Give the lease back, which rolls back what is open; never raises."""
         lease, self._lease, self.transaction, self.has_state = self._lease, None, None, False
+        self._gone = None
         if lease is not None:
             lease.release()
 
@@ -163,6 +170,18 @@ class RemoteConnection:
         lease, self._lease, self.transaction, self.has_state = self._lease, None, None, False
         if lease is not None:
             lease.abandon()
+
+    def renew(self) -> None:
+        """Renew the lease of a session that has state, unless a request is under way, which does the same."""
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            if self.has_state and self.transaction is None and self._lease is not None:
+                self._lease.renew(Deadline.after(_RENEWAL_TIMEOUT).or_earlier(self.router.deadline()))
+        except FlyOrmError as error:
+            self._lease, self._gone = None, error
+        finally:
+            self.lock.release()
 
     def cancel(self) -> bool:
         """Cancel the statement that runs on the primary; False if none can be running there. Any thread may call."""
@@ -177,6 +196,9 @@ class RemoteConnection:
         return self._reference()
 
     def _check_can_forward(self, statement: Statement) -> None:
+        if self._gone is not None:
+            self._connection.close()
+            raise self.router.driver_error(session_lost(self._gone))
         transaction = self.transaction
         if transaction is None:
             return
@@ -227,11 +249,14 @@ class RemoteConnection:
             if self._lease is None:
                 response, self._lease = self.router.forwarder.open_lease(run, deadline, self._note_opening)
                 return response
-            return self._lease.run(run, deadline)
+            return self._lease.run(run, deadline, in_transaction=self.transaction is not None)
         except NotSupported as error:
             raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
         except FlyOrmError as error:
+            lost_state = self.has_state and self.transaction is None and isinstance(error, TransactionLost)
             self._lost(run, error, may_write=may_write)
+            if lost_state:
+                raise self.router.driver_error(session_lost(error)) from error
             if self._connection.pooled and not self._connection.closed:
                 look_for_move(self._connection)  # the primary that no node has may be behind the pooler by now
             raise self.router.driver_error(error) from error
@@ -289,11 +314,13 @@ class RemoteConnection:
     def _update(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over notices and transaction status; returns the transaction that was open before."""
         keep_notices(self._connection, done.notices)
-        before = self.transaction
+        before, had_state = self.transaction, self.has_state
         if not done.lease_open:
             self.has_state = False
         elif (statement.leaves_state and done.error is None) or (done.session is not None and done.session.has_state):
             self.has_state = True
+        if self.has_state and not had_state and self._lease is not None:
+            heartbeats.keep(self, interval(self._lease.idle_timeout))
         if done.transaction == _IDLE:
             self.transaction = None
         else:

@@ -23,6 +23,7 @@ from ..protocol.messages import (
     Greet,
     MessageError,
     Release,
+    Renew,
     Reply,
     Request,
     Run,
@@ -36,6 +37,7 @@ from .replies import declined, encode_reply
 log = logging.getLogger("fly_orm")
 
 _CALLER_GONE = "its caller has disconnected"
+_LOST = Declined(reason="lost", message="it was idle for too long, or this node was restarted")
 
 
 class ChannelExecutor:
@@ -111,6 +113,8 @@ class ChannelExecutor:
                 return self._executor.describe(database)
             case Cancel(lease=lease):
                 self._executor.cancel(lease)
+            case Renew(lease=lease):
+                return self._renew(lease)
             case Release():
                 self._end_lease()
         return Done()
@@ -140,10 +144,18 @@ class ChannelExecutor:
             except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
                 return _no_lease(error)
         if self._lease is None or self._lease.id != request.lease:
-            return Declined(reason="lost", message="it was idle for too long, or this node was restarted")
+            return _LOST
         if self._gone:  # while the request was waiting for a connection
             return Declined(reason="lost", message=_CALLER_GONE)
         return self._run_in(self._lease, request, deadline)
+
+    def _renew(self, lease: bytes) -> Reply:
+        if self._lease is None or self._lease.id != lease:
+            return _LOST
+        if self._lease.is_lost():
+            self._end_lease()
+            return Declined(reason="lost", message="its connection to the primary was lost")
+        return Done(lease_open=True, may_have_written=False)
 
     def _run_in(self, lease: Lease, request: Run, deadline: Deadline) -> Reply:
         if request.statements:

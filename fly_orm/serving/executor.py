@@ -57,7 +57,12 @@ class Executor:
 
     def welcome(self) -> Welcome:
         """What a caller who opens a channel is told."""
-        return Welcome(region=self.region, databases=self.databases, primary_region=self.primary_region)
+        return Welcome(
+            region=self.region,
+            databases=self.databases,
+            primary_region=self.primary_region,
+            idle_timeout=self.idle_timeout,
+        )
 
     def meet_servers(self) -> None:
         """Learn which of the servers are replicas, so that a promotion is recognized."""

@@ -97,6 +97,10 @@ class Lease:
         if (running := self._running) is not None:
             running.break_off()
 
+    def is_lost(self) -> bool:
+        """Whether the connection to the primary was lost while it was idle."""
+        return self._connection.is_lost()
+
     def end(self) -> None:
         """Give the connection back to the pool, which rolls back what is open on it."""
         self._pool.release(self._connection)

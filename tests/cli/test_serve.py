@@ -139,3 +139,10 @@ def test_an_import_error_inside_the_application_is_shown_as_it_is(tmp_path, monk
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
         load("broken_app:db")
+
+
+@pytest.mark.parametrize("wrong", ["-1", "soon"])
+def test_a_wrong_idle_timeout_is_refused(capsys, wrong):
+    with pytest.raises(SystemExit):
+        main(["serve", "app:db", f"--idle-timeout={wrong}"])
+    assert "--idle-timeout" in capsys.readouterr().err

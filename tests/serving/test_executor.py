@@ -14,7 +14,7 @@ from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
 from fly_orm.serving.channel_executor import ChannelExecutor
-from fly_orm.serving.executor import Executor
+from fly_orm.serving.executor import IDLE_TIMEOUT, Executor
 from fly_orm.waiters import PollingWaiter
 from tests.support.processes import stopped
 from tests.support.waiting import until
@@ -148,7 +148,8 @@ class TestTheCommitLSN:
 
 class TestAnExecutor:
     def test_greets(self, ask, database):
-        assert ask.raw(encode(Greet(region="lax"))) == Welcome(region="syd", databases=[database], primary_region="")
+        welcome = Welcome(region="syd", databases=[database], primary_region="", idle_timeout=IDLE_TIMEOUT)
+        assert ask.raw(encode(Greet(region="lax"))) == welcome
 
     @pytest.mark.parametrize(
         "message",
