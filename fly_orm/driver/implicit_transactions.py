@@ -9,6 +9,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..classify.session_change import NOTHING
+from ..forwarding.replied import after_reply
 from ..routing.decide import Action, State, decide
 from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
@@ -74,10 +75,11 @@ class ImplicitTransactions(ConnectionModes):
             self._set_here.append((statement, sql))
         elif not self._transaction_here:
             settings, self._set_here = self._set_here, []
-            for setting in settings if status_message == "COMMIT" else ():
-                self.remote.session_settings.remember(*setting)
             changes, self.changes_here = self.changes_here, NOTHING
-            follow_here(self, changes)
+            with after_reply("keep the primary's session settings in step"):
+                for setting in settings if status_message == "COMMIT" else ():
+                    self.remote.session_settings.remember(*setting)
+                follow_here(self, changes)
 
     @property
     def _transaction_here(self) -> bool:

@@ -97,6 +97,8 @@ def test_a_setting_that_the_replica_cannot_take_over_does_not_fail_the_commit(
         db.execute_sql(INSERT, ("second",))
         db.execute_sql("SET application_name = 'x'")
     assert regions.query("SELECT count(*) FROM t") == 2
+    with db.atomic("READ COMMITTED READ ONLY"):
+        db.execute_sql("SET work_mem = '1MB'")
 
 
 @contextmanager
