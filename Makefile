@@ -43,7 +43,7 @@ bench: $(READY) ## Measure latency and overhead, side by side, and print the rat
 	@$(BIN)/python -m tests.bench
 
 hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt SECONDS=600 SEED=1
-	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %)
+	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(SILENT:%=--silent)
 
 conformance: $(READY) ## Run Pony's own tests (with PEEWEE=folder, those of a checkout of peewee) wrapped and unwrapped
 	@$(BIN)/python -m tests.conformance $(if $(PEEWEE),--peewee $(PEEWEE))

@@ -67,7 +67,18 @@ UNKNOWN = Position(UNKNOWN_LSN)
 
 
 def later(known: Position | None, told: Position) -> Position:
-    """The later of two positions. If they cannot be compared, it is ``told``, which is news from the primary."""
-    if known is None or known.is_unknown or told.is_unknown or known.system != told.system:
+    """The later of two positions. If they belong to different systems, it is ``told``, which is news from the primary.
+
+    A server that this role may not ask tells neither its system nor its timeline, or only one of them. They are taken
+    to be the other position's.
+    """
+    if known is None or known.is_unknown or told.is_unknown:
         return told
-    return max(known, told, key=lambda position: (position.timeline, position.lsn))
+    if known.system and told.system and known.system != told.system:
+        return told
+    if known.timeline and told.timeline:
+        found = max(known, told, key=lambda position: (position.timeline, position.lsn))
+    else:
+        found = max(known, told, key=lambda position: position.lsn)
+    system, timeline = found.system or known.system or told.system, found.timeline or known.timeline or told.timeline
+    return found if found.system == system and found.timeline == timeline else Position(found.lsn, system, timeline)

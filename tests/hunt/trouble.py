@@ -40,20 +40,24 @@ class Trouble:
         """Counters that a failover has set back."""
         self._world = world
         self._gate = gate
+        self._last: Server | None = None
+        """The replica that follows the other one, if one does."""
         self._dice = random.Random(seed)
         self._seed = seed
 
     def make(self, deadline: Deadline, over: Callable[[], bool]) -> None:
-        """Make trouble, each kind of it once before any of them again, until the time is over, or something else is."""
+        """Make trouble until the time is over, but each kind of it at least once, unless something else is over."""
+        every, kinds = False, [kind for kind in KINDS if self._world.tells or kind[0] not in FAILOVERS]
         with self._pauses():
             while True:
-                for kind, act in self._dice.sample(_KINDS, len(_KINDS)):
-                    if deadline.expired or over():
+                for kind, act in self._dice.sample(kinds, len(kinds)):
+                    if over() or (every and deadline.expired):
                         return
                     sleep(self._dice.uniform(0.2, 1.5))
                     act(self)
                     self._world.wait_until_streaming()
                     assert any(event.kind == kind for event in self.events)
+                every = True
 
     # Servers that crash
 
@@ -90,10 +94,18 @@ class Trouble:
 
     # Failovers
 
+    def cascade(self) -> None:
+        """Let one replica follow the other one, until there is another primary."""
+        self._last, source = self._dice.sample(self._world.replicas, 2)
+        self._note("cascade", self._last)
+        _follow_at_once(source, self._world.primary)
+        _follow_at_once(self._last, source)
+        self._idle(1.0)
+
     def fail_over(self) -> None:
         """Stop the primary in order, which sends everything to its replicas before, and promote one of them."""
         world, old = self._world, self._world.primary
-        new, other = self._dice.sample(world.replicas, 2)
+        new, other = self._two_replicas()
         self._note("fail over", new)
         old.stop()
         self._promote(new)
@@ -104,6 +116,7 @@ class Trouble:
             _follow_at_once(other, new)
         self._lead_away()
         world.cluster.follow(old, new)
+        self._last = None
         self._lead_away()
 
     def lose(self) -> None:
@@ -116,7 +129,7 @@ class Trouble:
 
     def _lose(self, kind: str, end: Callable[[Server], None]) -> None:
         world, old = self._world, self._world.primary
-        new, other = self._dice.sample(world.replicas, 2)
+        new, other = self._two_replicas()
         self._note(kind, new)
         _follow_at_once(new, None)
         self._idle(0.4)
@@ -130,7 +143,13 @@ class Trouble:
         self._idle(1.0)  # while others still show what was lost
         world.cluster.rebuild(other, new)
         world.cluster.rebuild(old, new)
+        self._last = None
         self._lead_away()
+
+    def _two_replicas(self) -> list[Server]:
+        """One to promote, which follows the primary itself, and the other one."""
+        replicas = self._dice.sample(self._world.replicas, 2)
+        return sorted(replicas, key=lambda server: server is self._last)
 
     def _promote(self, server: Server) -> None:
         assert server.query("SELECT pg_promote(true, 60)")
@@ -179,12 +198,16 @@ def _follow_at_once(server: Server, source: Server | None) -> None:
     server.query("SELECT pg_reload_conf()")
 
 
-_KINDS: list[tuple[str, Callable[[Trouble], Any]]] = [
+#: What is made, by name.
+KINDS: list[tuple[str, Callable[[Trouble], Any]]] = [
     ("restart replica", Trouble.restart_replica),
     ("crash replica", Trouble.crash_replica),
     ("crash backend", Trouble.crash_backend),
     ("crash primary", Trouble.crash_primary),
+    ("cascade", Trouble.cascade),
     ("fail over", Trouble.fail_over),
     ("lose", Trouble.lose),
     ("split", Trouble.split),
 ]
+#: Those after which it takes a server's timeline to know what it shows.
+FAILOVERS = frozenset({"fail over", "lose", "split"})

@@ -18,7 +18,14 @@ from tests.support.waiting import until
 
 from .shop import COUNTERS, TABLE, URL
 
-NAME = "hunted"
+NAME, ROLE = "hunted", "app"
+GRANTS = (
+    f"CREATE ROLE {ROLE} LOGIN",
+    f"GRANT SELECT, UPDATE ON counter TO {ROLE}",
+    f"GRANT pg_read_all_stats TO {ROLE}",
+)
+#: Some managed servers let nobody call these.
+SILENCE = "REVOKE EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint(), pg_control_recovery() FROM PUBLIC"
 #: A replica writes little down between its restartpoints, so that it comes back from a crash with less than it had.
 SETTINGS = {"bgwriter_lru_maxpages": 0, "checkpoint_timeout": "1h"}
 
@@ -31,6 +38,8 @@ class World:
     servers: list[Server]
     address: RoundRobin
     nodes: str
+    tells: bool = True
+    """Whether the servers tell their system and timeline to the role that the application has."""
     primary: Server = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +56,7 @@ class World:
         host, port = self.address.parameters.values()
         return {
             **environment_in("lax"),
-            URL: f"postgresql://postgres@{host}:{port}/{NAME}",
+            URL: f"postgresql://{ROLE}@{host}:{port}/{NAME}",
             "FLY_ORM_NODES": self.nodes,
             "FLY_ORM_REPLICATION_TIMEOUT": "0.2",
             "FLY_ORM_RPC_TIMEOUT": "3",
@@ -58,6 +67,10 @@ class World:
         with self.primary.connect(NAME) as connection, connection.cursor() as cursor:
             cursor.execute(sql)
             return cursor.fetchone() if cursor.description else None
+
+    def flushed(self) -> str:
+        """How far the primary is."""
+        return str(self.primary.query("SELECT pg_current_wal_flush_lsn()::text"))
 
     def are_streaming(self) -> bool:
         """Whether each replica is connected to the primary, or to one that is."""
@@ -97,26 +110,22 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def world() -> Iterator[World]:
-    """A world as long as the block lasts."""
+def world(*, tells: bool = True) -> Iterator[World]:
+    """A world as long as the block lasts, where an ordinary role works."""
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster.start(settings=SETTINGS))
         servers = [cluster.primary, cluster.replica, cluster.add_replica()]
         address = stack.enter_context(round_robin(*servers[1:]))
         cluster.create_database(NAME)
         places = [f"127.0.0.1:{port}" for port in _free_ports(len(servers))]
-        made = World(cluster=cluster, servers=servers, address=address, nodes=f"syd={' '.join(places)}")
+        made = World(cluster=cluster, servers=servers, address=address, nodes=f"syd={' '.join(places)}", tells=tells)
+        for sql in (TABLE, COUNTERS, *(GRANTS if tells else (*GRANTS[:-1], SILENCE))):
+            made.query(sql)
+        for server in made.replicas:
+            until(lambda server=server: server.query("SELECT pg_last_wal_replay_lsn() = %s", made.flushed()))
         for server, place in zip(servers, places, strict=True):
-            environment = made.environment | {"FLY_REGION": "syd", URL: url(server, NAME), "FLY_ORM_LISTEN": place}
+            own = url(server, NAME).replace("postgres@", f"{ROLE}@")
+            environment = made.environment | {"FLY_REGION": "syd", URL: own, "FLY_ORM_LISTEN": place}
             node = Process("fly_orm", "serve", "tests.hunt.shop:db", environment=environment)
             stack.enter_context(node).hear()
-        for sql in (TABLE, COUNTERS):
-            made.query(sql)
-        until(lambda: all(_counters(server) for server in made.replicas))
         yield made
-
-
-def _counters(server: Server) -> bool:
-    with server.connect(NAME) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_class WHERE relname = 'counter'")
-        return cursor.fetchone() == (1,)
