@@ -80,6 +80,10 @@ class LocalReplica:
             with suppress(psycopg2.Error):  # it is asked again when somebody waits for it
                 read_history(connection, server)
 
+    def prepare(self) -> None:
+        """Let the waiter connect while a write is on its way, if it is not connected. Returns at once."""
+        self._waiter.prepare()
+
     def wait(self, position: Position, deadline: Deadline, connection: Any = None) -> None:
         """Return when reads over ``connection`` show a position; without one, those on the server of the waiter.
 

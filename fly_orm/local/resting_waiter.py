@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,27 +11,41 @@ from typing import Any
 from ..concurrency.idle_end import IdleEnd
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
-from ..errors import ReplicationTimeout
+from ..errors import FlyOrmError, ReplicationTimeout
+from ..forwarding.background import BackgroundTask
 from ..lsn import LSN
 from ..registry import make_waiter
 from ..waiter import LSNWaiter
+
+log = logging.getLogger("fly_orm")
+
+#: Seconds that connecting ahead of a wait may take.
+LOOK_TIMEOUT = 2.0
 
 
 class RestingWaiter:
     """A waiter of any kind, which is closed when nobody has waited for some seconds, and made anew. Thread-safe."""
 
     def __init__(self, kind: str, connect: Callable[[], Any], timer: Timer) -> None:
-        self._make: Callable[[], LSNWaiter] = lambda: make_waiter(kind, connect)
+        self._kind = kind
+        self._connect = connect
         self._idle = IdleEnd(timer, self._rest)
         self._lock = threading.Lock()
+        self._has_connected = False
         self._waiter: LSNWaiter | None = self._make()  # now, so that a setting that is wrong is found
         self._users = 0
         self._closed = False
+        self._task = BackgroundTask("fly_orm waiter connection", self._look)
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``; see :class:`fly_orm.waiter.LSNWaiter`."""
         with self._in_use(lsn) as waiter:
             return waiter.wait(lsn, deadline)
+
+    def prepare(self) -> None:
+        """Connect in the background, unless that has been done: a write is on its way, and will be waited for."""
+        if not self._has_connected:
+            self._task.start()
 
     def check(self, version: int) -> None:
         """Raise ConfigurationError if the waiter cannot wait for servers of this version."""
@@ -67,6 +82,22 @@ class RestingWaiter:
         with self._lock:
             if self._users or self._closed:
                 return
-            waiter, self._waiter = self._waiter, None
+            waiter, self._waiter, self._has_connected = self._waiter, None, False
         if waiter is not None:
             waiter.close()
+
+    def _make(self) -> LSNWaiter:
+        return make_waiter(self._kind, self._open)
+
+    def _open(self) -> Any:
+        connection = self._connect()
+        self._has_connected = True
+        return connection
+
+    def _look(self) -> None:
+        try:
+            self.wait(LSN(0), Deadline.after(LOOK_TIMEOUT))
+        except FlyOrmError:
+            pass  # the wait that follows meets it too, and says so
+        except Exception:  # a plug-in's
+            log.exception("the waiter could not connect ahead of a wait")

@@ -86,6 +86,11 @@ class Freshness:
             session.saw(name, position)
             session.pins.add(name, position)
 
+    def prepare(self) -> None:
+        """Note that a write is on its way, for which this session is going to wait if it waits for its writes."""
+        if current().wait_or(self._options.wait) == "write":
+            self._replica().prepare()
+
     def wants_position(self) -> bool:
         """Whether anybody needs the primary's position: this session, or the caller of the invocation it belongs to."""
         session = current()

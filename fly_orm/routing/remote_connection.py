@@ -245,6 +245,8 @@ class RemoteConnection:
 
     def _ask(self, run: Run, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
+        if may_write and (run.commits or self.transaction is None):
+            self.router.freshness.prepare()
         try:
             if self._lease is None:
                 response, self._lease = self.router.forwarder.open_lease(run, deadline, self._note_opening)

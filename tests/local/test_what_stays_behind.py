@@ -91,6 +91,22 @@ def test_a_database_in_use_keeps_the_connection_that_waits(lax, regions):
         assert regions.cluster.replica.query(sql) == before
 
 
+def test_the_connection_that_waits_is_opened_while_a_write_travels(lax, regions, connections):
+    database = lax()
+
+    def write():
+        with closing(database):
+            database.execute_sql("INSERT INTO t VALUES (1)")
+
+    until(lambda: not connections())
+    regions.wan.stall()
+    thread = threading.Thread(target=write)
+    thread.start()
+    until(lambda: connections() == 2)  # its own, and the one that waits
+    regions.wan.heal()
+    thread.join()
+
+
 def test_a_wait_is_never_cut_short_by_idling(lax, regions):
     with closing(lax()) as database, regions.cluster.replay_paused():
         done = threading.Event()
