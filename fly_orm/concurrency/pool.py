@@ -110,20 +110,21 @@ class Pool(Generic[T]):
         """Whether an item is idle."""
         return bool(self._idle)
 
-    def close_idle(self, seconds: float) -> float | None:
-        """Close the items that have been idle for this long.
+    def close_idle(self, seconds: float, last: float | None = None) -> float | None:
+        """Close the items that have been idle for this long; the one used last only after ``last`` seconds, if given.
 
-        Returns the seconds until the next one has been; None if no item is idle any more.
+        Returns the seconds until another one has been; None if no item is idle any more.
         """
         with self._lock:
-            since = now() - seconds
-            count = sum(idle_since <= since for idle_since, _ in self._idle)
-            old, self._idle = self._idle[:count], self._idle[count:]
-            self._size -= count
-            left = self._idle[0][0] - since if self._idle else None
-        for _, item in old:
+            ends = [since + seconds - now() for since, _ in self._idle]
+            if ends and last is not None:
+                ends[-1] += last - seconds
+            old = [item for end, (_, item) in zip(ends, self._idle, strict=True) if end <= 0]
+            self._idle = [entry for end, entry in zip(ends, self._idle, strict=True) if end > 0]
+            self._size -= len(old)
+        for item in old:
             self._close(item)
-        return left
+        return min((end for end in ends if end > 0), default=None)
 
     def close(self) -> None:
         """Close the idle items now and the others when they come back. Callers in the queue get PoolTimeout."""

@@ -10,8 +10,10 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import extensions as ext
 
+from ..classify.statement import Kind
 from ..errors import FlyOrmError
 from ..local.instance import Instance
+from ..postgres.making_way import make_way_for
 from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
@@ -61,7 +63,9 @@ class RecordingCursor(ext.cursor):
             observe(session, connection.served)
             connection.router.local.detour.used(connection.detour)
         activity = session.activity
-        statement = connection.router.classify(text_of(query, self))
+        statement = connection.router.classify(text := text_of(query, self))
+        if statement.kind is Kind.WRITE:
+            make_way_for(text)
         if statement.asynchronous:
             connection.asynchronous = True  # from now on, and for every session that uses the connection
         if activity is not None and connection.asynchronous:

@@ -8,8 +8,8 @@ from weakref import WeakSet
 
 # Postgres runs none of them within a transaction, or together with others in one string, so they come first.
 _STATEMENT = re.compile(rb"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:drop|create|alter)\s+database\b", re.IGNORECASE | re.DOTALL)
-#: Where a comment before the statement, if there is one, has to end.
-_LONGEST_START = 2000
+#: What is looked at of a statement, since others are long.
+_LONGEST = 10_000
 #: CREATE DATABASE copies it unless the statement names another template.
 _TEMPLATE = b"template1"
 
@@ -35,11 +35,13 @@ def occupy(occupant: Occupant) -> None:
     _occupants.add(occupant)
 
 
-def make_way_for(statement: bytes) -> None:
+def make_way_for(statement: bytes | str) -> None:
     """Close the idle connections of this process to the databases that the statement needs without connections."""
-    if _STATEMENT.match(statement, 0, _LONGEST_START) is None:
+    start = statement[:_LONGEST]
+    text = start.encode(errors="replace") if isinstance(start, str) else start
+    if _STATEMENT.match(text) is None:
         return
-    names = statement.lower() + _TEMPLATE
+    names = text.lower() + _TEMPLATE
     for occupant in list(_occupants):
         # A name that only looks alike costs a new connection.
         if occupant.database is not None and occupant.database.lower().encode() in names:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg2
 
-from ..concurrency.patience import Patience
+from ..concurrency import patience
 from ..concurrency.pool import Pool, PoolTimeout
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
@@ -32,7 +32,8 @@ MAKE_WAY = 6.0
 class PrimaryPool:
     """At most ``max_size`` connections to one primary, cleaned between callers. Thread-safe.
 
-    Connections that nobody uses are closed after some seconds, and the cleaner's thread ends with the last of them.
+    Connections that nobody uses are closed after some seconds, and the cleaner's thread ends with the last of them. One
+    stays for longer where use recurs (:class:`~fly_orm.concurrency.patience.Patience`).
 
     name: the database's name in errors, logs and thread names.
     connect: opens a driver connection in autocommit.
@@ -59,7 +60,7 @@ class PrimaryPool:
         self._connect = connect
         self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
         self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
-        self._patience = Patience()
+        self._patience = patience.Patience()
         self._way_until = 0.0
         self._closing = threading.Lock()
         self._closed = False
@@ -219,6 +220,11 @@ class PrimaryPool:
             self._cleaner = cleaner
         return True
 
+    def _close_idle(self) -> float | None:
+        if now() < self._way_until:
+            return self._pool.close_idle(0)
+        return self._pool.close_idle(patience.SHORTEST, last=self._patience.seconds)
+
     def _clean_used(self) -> None:
         """Clean the released connections, one after another, on the cleaner's thread, until all of them are closed."""
         while (connection := self._next_used()) is not None:
@@ -235,7 +241,7 @@ class PrimaryPool:
     def _next_used(self) -> PrimaryConnection | None:
         """The next released connection. None if the thread has to end: no connection is idle, or the pool is closed."""
         while True:
-            left = self._pool.close_idle(0 if now() < self._way_until else self._patience.seconds)
+            left = self._close_idle()
             try:
                 if (used := self._used.get(timeout=self._patience.seconds if left is None else left)) is not None:
                     return used

@@ -170,3 +170,18 @@ def test_closing_ends_the_wait_of_callers_in_the_queue():
     pool.release(item)
     assert got == ["the pool was closed"]
     assert factory.closed == [item]
+
+
+def test_what_has_been_idle_for_long_is_closed_and_the_one_used_last_can_stay_longer():
+    pool, factory = make(max_size=3)
+    items = [pool.acquire(SOON) for _ in range(3)]
+    for item in items[:2]:
+        pool.release(item)
+    assert pool.close_idle(60) == pytest.approx(60, abs=10)
+    assert pool.close_idle(0, last=60) == pytest.approx(60, abs=10)
+    assert factory.closed == [0]
+    assert pool.close_idle(0) is None
+    assert factory.closed == [0, 1]
+    assert [pool.acquire(SOON) for _ in range(2)] == [3, 4]  # in their places
+    with pytest.raises(PoolTimeout):
+        pool.acquire(Deadline.after(0))

@@ -124,7 +124,8 @@ def test_a_wait_is_never_cut_short_by_idling(lax, regions):
         thread.join()
 
 
-def test_a_database_can_be_copied_and_dropped_by_statements_that_are_forwarded(regions, lax, monkeypatch):
+@pytest.mark.parametrize("region", ["lax", "syd"])
+def test_a_database_can_be_copied_and_dropped_soon_after_it_was_used(regions, lax, region, monkeypatch):
     monkeypatch.setattr("fly_orm.concurrency.patience.SHORTEST", 60.0)  # the node makes way, rather than go by itself
     cluster, names = regions.cluster, [regions.name, "short_lived"]
     cluster.create_database("short_lived")
@@ -140,12 +141,11 @@ def test_a_database_can_be_copied_and_dropped_by_statements_that_are_forwarded(r
         )
         with closing(short_lived):
             short_lived.execute_sql("CREATE TABLE t (i int)")
-            short_lived.execute_sql("INSERT INTO t VALUES (1)")
-        with closing(admin):
-            admin.execute_sql("CREATE DATABASE copied TEMPLATE short_lived")
+        with closing(admin if region == "lax" else served[0]) as other:
+            other.execute_sql("CREATE DATABASE copied TEMPLATE short_lived")
             with closing(short_lived):
-                short_lived.execute_sql("INSERT INTO t VALUES (2)")
+                short_lived.execute_sql("INSERT INTO t VALUES (1)")
             for name in ("short_lived", "copied"):
-                admin.execute_sql(f"DROP DATABASE {name}")
+                other.execute_sql(f"DROP DATABASE {name}")
         for database in (admin, short_lived):
             close(database)
