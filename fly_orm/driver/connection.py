@@ -241,6 +241,7 @@ class RoutingConnection(ImplicitTransactions):
     def _routes(self) -> bool:
         """Find out which server this is, and whether statements are routed; on a primary they are not."""
         if self.router.settings.topology.is_primary and not is_replica(self):
+            self.instance = None  # nobody needs it
             return False
         self.instance, self._start = self.router.local.starts.begin(self)
         self.pooled = self.instance is None
@@ -264,7 +265,7 @@ class RoutingConnection(ImplicitTransactions):
         ConfigurationError or NotPrimary if it certainly is another server. The connection is closed then.
         """
         try:
-            if self.router.primary_check.allows(self):
+            if self.router.primary_check.allows(self, self.instance):
                 return True
         except (ConfigurationError, NotPrimary) as error:
             ext.connection.close(self)

@@ -67,11 +67,11 @@ class Connector:
 
         That is so if it was opened while the region's replica could not be reached, and leads to the far primary,
         although the replica can be reached again. It is so, too, if no node could tell whether its server is the
-        primary, and it is time to ask again; and if a pooler leads to a primary or a replica that led to the other.
+        primary, and one can by now; and if a pooler leads to a primary or a replica that led to the other.
         """
         if getattr(connection, "moved", False):
             return True
-        if isinstance(connection, UncheckedConnection) and self._router.primary_check.asks_again:
+        if isinstance(connection, UncheckedConnection) and self._router.primary_check.confirms_soon(connection.run):
             return True
         return self._router.local.detour.is_over(getattr(connection, "detour", None))
 

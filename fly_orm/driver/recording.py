@@ -107,7 +107,7 @@ class RecordingConnection(ext.connection):
     pooled = False
     """Whether a pooler in a secondary region is in between, which may lead to another server at any time."""
     moved = False
-    """Whether the server behind it has refused to write, as a replica does."""
+    """Whether a pool should replace it: its server has refused to write, as a replica does, or was superseded."""
     detour: int | None = None
     """The detour that the connection is part of, in a secondary region; see :class:`fly_orm.local.detour.Detour`."""
     fence_version = 0
@@ -119,6 +119,7 @@ class RecordingConnection(ext.connection):
         """Note where the connection, which is new, leads to."""
         router, topology = self.router, self.router.settings.topology
         self.database = router.name
+        self.fence_version = router.fence.version
         if not topology.is_primary:
             instance = self.instance
             self.pooled = instance is None
@@ -137,15 +138,23 @@ class RecordingConnection(ext.connection):
                 raise
 
     def check_current(self) -> None:
-        """Raise NotPrimary if the server was superseded, by what this process has seen. An open transaction goes on."""
-        version = self.router.fence.version
-        if version == self.fence_version or self.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+        """Raise NotPrimary if the server was superseded, by what this process or the session has seen.
+
+        An open transaction goes on.
+        """
+        version, check = self.router.fence.version, self.router.primary_check
+        known = current().watermarks.known(self.database)
+        seen = None if known is None else known.history
+        if version == self.fence_version and (seen is None or check.is_current(seen)):
+            return
+        if self.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             return
         autocommit = self.autocommit
         set_c_autocommit(self, True)
         try:
-            self.router.primary_check.allows(self)
+            check.allows(self, seen=seen)
         except FlyOrmError as error:
+            self.moved = True  # the address may lead to the new primary by now
             raise self.router.driver_error(error) from None
         finally:
             if not self.closed:

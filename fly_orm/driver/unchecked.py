@@ -20,12 +20,15 @@ class UncheckedConnection(ReadOnlyConnection):
         "to PostgreSQL 14 or newer without a connection pooler in between"
     )
 
+    run: str
+    """The run of the server, by which the nodes' answers are found."""
     detour: int | None = None
     """The detour that the connection is part of; see :class:`fly_orm.local.detour.Detour`."""
 
     def _note_server(self, instance: Instance | None) -> None:
+        reached, local = self.instance or ask_instance(self), self.router.local
+        self.run = reached.run
         super()._note_server(instance)
-        reached, local = ask_instance(self), self.router.local
         name, region = self.router.name, self.router.settings.topology.region
         self.detour = local.detour.primary_reached(self, reached, name, region)
         if local.detour.misses_replica(self, reached):

@@ -13,6 +13,8 @@ log = logging.getLogger("fly_orm")
 
 #: Systems per database that are remembered. A database moves to another system only when it is restored elsewhere.
 _MOST_SYSTEMS = 4
+#: Superseded primaries that are remembered, so that each is reported once.
+_MOST_REPORTS = 64
 
 
 class _Sighting(NamedTuple):
@@ -34,15 +36,17 @@ class Fence:
         self._newest: dict[str, dict[int, _Sighting]] = {}
         self._met: dict[tuple[str, int], int] = {}
         """By database and system, the newest timeline of a primary that has executed a request of this process."""
-        self._reported: set[tuple[str, History, str]] = set()
+        self._reported: dict[tuple[str, History, str], None] = {}
         abandon_in_children(self)
 
     def newest(self, database: str) -> list[History]:
         """The newest timeline of each system that the database was seen on."""
-        return [History(system, seen.timeline) for system, seen in self._newest.get(database, {}).items()]
+        # The copy is made in one step, because another thread may add a system.
+        seen = list(self._newest.get(database, {}).items())
+        return [History(system, sighting.timeline) for system, sighting in seen]
 
     def saw(self, database: str, history: History | None, where: str) -> None:
-        """Note a timeline that a replica follows, or a session knows of; None if it is not known."""
+        """Note a timeline that a replica follows; None if it is not known."""
         if history is None or self._known(database, history).timeline >= history.timeline:
             return
         with self._lock:
@@ -58,10 +62,11 @@ class Fence:
         if history is None:
             return
         self.saw(database, history, where)
-        met = self._met.get((database, history.system), 0)
-        self._met[database, history.system] = max(met, history.timeline)
-        if history.timeline < self._known(database, history).timeline:
-            self._report(database, history, where)
+        with self._lock:
+            met = self._met.get((database, history.system), 0)
+            self._met[database, history.system] = max(met, history.timeline)
+        if (newer := self.newer(database, history)) is not None:
+            self.report(database, history, where, newer)
 
     def newer(self, database: str, history: History) -> str | None:
         """A newer timeline of the system, and where it was seen, for messages; None if none was seen."""
@@ -80,20 +85,23 @@ class Fence:
     def _known(self, database: str, history: History) -> _Sighting:
         return self._newest.get(database, {}).get(history.system, _Sighting(0, ""))
 
-    def _report(self, database: str, history: History, where: str) -> None:
-        """Log an error, once for each superseded primary and each newer timeline."""
-        newest = self._known(database, history)
-        report = database, History(history.system, newest.timeline), where
+    def report(self, database: str, older: History, where: str, newer: str) -> None:
+        """Log an error about a primary that was superseded, once for each of them and each newer timeline.
+
+        ``newer`` describes the newer timeline, as :meth:`newer` does.
+        """
+        report = database, older, f"{where} {newer}"
         with self._lock:
             if report in self._reported:
                 return
-            self._reported.add(report)
+            while len(self._reported) >= _MOST_REPORTS:
+                del self._reported[next(iter(self._reported))]
+            self._reported[report] = None
         log.error(
-            "the database %r has two primaries: timeline %d was seen %s, and the older timeline %d %s; stop the server "
-            "on the older timeline, or let it rejoin as a replica, since what is written to it is lost",
+            "the database %r has two primaries: there is %s, and the older timeline %d %s; stop the server on the "
+            "older timeline, or let it rejoin as a replica, since what is written to it is lost",
             database,
-            newest.timeline,
-            newest.where,
-            history.timeline,
+            newer,
+            older.timeline,
             where,
         )

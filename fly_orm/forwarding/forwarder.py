@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ..deadline import Deadline
 from ..errors import FlyOrmError, NoNode, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY, Call, Cancel, Described, Done, Returned, Run
+from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
@@ -22,7 +22,7 @@ from .remote_lease import RemoteLease
 from .replied import after_reply
 from .response import Response
 from .return_check import ReturnCheck
-from .witnesses import witnesses
+from .witnesses import Answers, witnesses
 
 T = TypeVar("T")
 
@@ -134,9 +134,7 @@ class Forwarder:
             return accepted[1]
         raise self._failed(region, failures.errors, deadline, action)
 
-    def witnesses(
-        self, database: str, deadline: Deadline, failures: list[FlyOrmError]
-    ) -> Iterator[tuple[Node, Described]]:
+    def witnesses(self, database: str, deadline: Deadline, failures: list[FlyOrmError]) -> Answers:
         """What nodes say of the server of a database; see :func:`fly_orm.forwarding.witnesses.witnesses`."""
         return witnesses(self.directory, self._settings.topology, database, deadline, failures)
 
@@ -197,7 +195,8 @@ class Forwarder:
         """Note what a failed attempt says about the node, and about its primary."""
         if isinstance(error, NotPrimary):
             for database, primary in error.superseded.items():
-                self.fence.met(database, primary.history, f"at {primary.address}, the server of {node}")
+                newer = self.fence.newer(database, primary.history) or "a newer one, which the session has seen"
+                self.fence.report(database, primary.history, f"at {primary.address}, the server of {node}", newer)
         if isinstance(error, Refused):
             self.directory.mark_reached(node)
         elif not isinstance(error, AllInUse) and not deadline.expired:  # otherwise the caller's time was too short

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..deadline import Deadline
 from ..errors import FlyOrmError, NotDelivered
 from ..protocol.messages import Describe, Described
@@ -14,25 +12,25 @@ from .directory import Directory
 #: Seconds that one node may take to answer.
 _ANSWER_TIMEOUT = 2.0
 
+Answers = tuple[list[tuple[Node, Described]], list[str]]
+
 
 def witnesses(
     directory: Directory, topology: Topology, database: str, deadline: Deadline, failures: list[FlyOrmError]
-) -> Iterator[tuple[Node, Described]]:
-    """What nodes say of the server of a database: one node per region, beginning with the primary region.
+) -> Answers:
+    """What nodes say of the server of a database, one of each region; and the other regions that said nothing.
 
-    Why others said nothing is appended to ``failures``.
+    The primary region comes first. Why nodes said nothing is appended to ``failures``.
     """
+    answers: list[tuple[Node, Described]] = []
+    silent: list[str] = []
     for region in _regions(directory, topology, deadline, failures):
-        for node in _nodes(directory, region, deadline, failures):
-            if deadline.expired:
-                return
-            try:
-                described = _ask(directory.channels_to(node), database, deadline.within(_ANSWER_TIMEOUT))
-            except FlyOrmError as error:
-                failures.append(error)
-                continue
-            yield node, described
-            break
+        answer = _answer_of(region, directory, database, deadline, failures)
+        if answer is not None:
+            answers.append(answer)
+        elif region != topology.region:
+            silent.append(region)
+    return answers, silent
 
 
 def _regions(directory: Directory, topology: Topology, deadline: Deadline, failures: list[FlyOrmError]) -> list[str]:
@@ -45,12 +43,25 @@ def _regions(directory: Directory, topology: Topology, deadline: Deadline, failu
     return [primary, *sorted({*others} - {primary})]
 
 
-def _nodes(directory: Directory, region: str, deadline: Deadline, failures: list[FlyOrmError]) -> list[Node]:
+def _answer_of(
+    region: str, directory: Directory, database: str, deadline: Deadline, failures: list[FlyOrmError]
+) -> tuple[Node, Described] | None:
     try:
-        return directory.candidates(region, deadline)
+        nodes = directory.candidates(region, deadline)
     except NotDelivered as error:
         failures.append(error)
-        return []
+        return None
+    for node in nodes:
+        if deadline.expired or node in directory.quarantined:
+            continue
+        limit = deadline.within(_ANSWER_TIMEOUT)
+        try:
+            return node, _ask(directory.channels_to(node), database, limit)
+        except FlyOrmError as error:
+            failures.append(error)
+            if not deadline.expired and isinstance(error, NotDelivered):
+                directory.quarantine(node, error)
+    return None
 
 
 def _ask(channels: NodeChannels, database: str, deadline: Deadline) -> Described:
@@ -62,5 +73,5 @@ def _ask(channels: NodeChannels, database: str, deadline: Deadline) -> Described
         raise
     channels.release(channel)
     if not isinstance(reply, Described):
-        raise NotDelivered(f"{channels.node} does not say what server it is on: {getattr(reply, 'message', reply)}")
+        raise FlyOrmError(f"{channels.node} does not say what server it is on: {getattr(reply, 'message', reply)}")
     return reply

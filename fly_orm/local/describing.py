@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..lsn import LSN, UNKNOWN_LSN
-from ..postgres.cursors import text_cursor
 from ..postgres.recovery import is_replica
 from ..postgres.write_ahead_log import read_history as read_primary_history
 from ..protocol.messages import Described
 from .asking import read_history as read_replica_history
 from .instance import Instance, ask_instance
 from .progress import Progress
-
-# Any role may ask. Running base backups count as WAL senders, too.
-_STATE = """
-    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text,
-        (SELECT count(*) FROM pg_stat_get_wal_senders())::text
-"""
 
 
 def describe(connection: Any, instance: Instance | None = None) -> Described:
@@ -33,14 +25,9 @@ def describe(connection: Any, instance: Instance | None = None) -> Described:
         history = server.history
     else:
         history = read_primary_history(connection)
-    with text_cursor(connection) as cursor:
-        cursor.execute(_STATE)
-        lsn, senders = cursor.fetchone()
     return Described(
         primary=not replica,
         history=history,
-        lsn=UNKNOWN_LSN if lsn is None else LSN.parse(lsn),
-        replicas=int(senders),
         run=instance.run,
         address=str(instance),
     )

@@ -39,7 +39,8 @@ class PrimaryPool:
     connect: opens a driver connection in autocommit.
     keeps_sessions: whether a caller may rely on the Postgres session from one statement to the next. The pool then
     refuses connections through a pooler that changes it in between.
-    verify: raises NotPrimary if a driver connection has reached a server that must not be written.
+    verify: raises NotPrimary if a driver connection has reached a server that must not be written; it may take until
+    the deadline to find out.
     on_replica: is called with a driver connection that has reached a replica.
     """
 
@@ -50,7 +51,7 @@ class PrimaryPool:
         *,
         max_size: int,
         keeps_sessions: bool = False,
-        verify: Callable[[Any], None] = lambda _connection: None,
+        verify: Callable[[Any, Deadline], None] = lambda _connection, _deadline: None,
         on_replica: Callable[[Any], None] = lambda _connection: None,
     ) -> None:
         self.name = name
@@ -175,7 +176,7 @@ class PrimaryPool:
             cleaner.join()
         self._timer.close()
 
-    def _open(self, _deadline: Deadline) -> PrimaryConnection:
+    def _open(self, deadline: Deadline) -> PrimaryConnection:
         if self._pool.size == 1:
             self._patience.opened()
         raw = self._connect()
@@ -188,7 +189,7 @@ class PrimaryPool:
                 connection = PrimaryConnection(raw, pid, self._sequences)
             if self._sessions and connection.pooled:
                 self._sessions.check(connection)
-            self._verify(raw)
+            self._verify(raw, deadline)
         except (psycopg2.Error, Refused):
             raw.close()
             raise

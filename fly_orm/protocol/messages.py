@@ -177,10 +177,6 @@ class Described(Message, frozen=True, tag="described"):
     """Its address, for messages."""
     history: History | None = None
     """None if the node's role may not ask for it."""
-    lsn: LSN = UNKNOWN_LSN
-    """What it has flushed, or as a replica replayed; UNKNOWN_LSN if it cannot tell."""
-    replicas: int = 0
-    """How many replicas stream from it."""
     confirmed: bool = False
     """Whether the node knows that this is the right system: its region is the primary one, or it has asked others."""
 

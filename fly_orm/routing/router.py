@@ -98,17 +98,16 @@ class Router:
         return self.local.position_after(self.name, activity, session.servers_read(self.reference))
 
     def newest_timelines(self, connection: Any = None) -> list[History]:
-        """The newest timelines of the database that this process has seen, for a request of the current session.
+        """The newest timelines that this process, or the current session, has seen of the database.
 
         ``connection`` is the routing connection that it comes from.
         """
-        fence, seen = self.fence, current().watermarks.known(self.name)
-        if seen is not None:
-            fence.saw(self.name, seen.history, "by another process, whose session or token this one continues")
         if connection is not None and connection.instance is not None:
             replica = self.local.replica.server(connection.instance)
-            fence.saw(self.name, replica.history, f"at {replica.instance}, the replica of this region")
-        return fence.newest(self.name)
+            self.fence.saw(self.name, replica.history, f"at {replica.instance}, the replica of this region")
+        newest, seen = self.fence.newest(self.name), current().watermarks.known(self.name)
+        # What only this session has seen does not count for others: a token may tell of a promotion that was undone.
+        return newest if seen is None or seen.history is None else [*newest, seen.history]
 
     def note_primary(self, position: Position, node: Node) -> None:
         """Note the timeline of a primary that has executed a request."""
@@ -141,11 +140,17 @@ class Router:
 
         Nothing has to keep them alive: psycopg2 ends a connection only in the process that opened it.
         """
-        self.local, self.primary_check = self._local(), self._primary_check()
+        self.local = self._local()
         abandon_in_children(self)
 
     def _primary_check(self) -> PrimaryCheck:
-        return PrimaryCheck(lambda: self.name, self.settings.topology, self.fence, lambda: self.forwarder)
+        return PrimaryCheck(
+            lambda: self.name,
+            self.settings.topology,
+            self.fence,
+            forwarder=lambda: self.forwarder,
+            connect=self.connect,
+        )
 
     def _local(self) -> LocalServer:
         return LocalServer(self.settings.waiter, self.connect, lambda: self.fence.newest(self.name))

@@ -6,6 +6,7 @@ import msgspec
 from psycopg2 import extensions as ext
 
 from ..concurrency.timer import Timer
+from ..deadline import Deadline
 from ..errors import ConfigurationError, NotPrimary
 from ..local import describing
 from ..local.instance import ask_instance
@@ -30,16 +31,23 @@ def describe(router: Router, timer: Timer) -> Described:
     return msgspec.structs.replace(described, confirmed=router.primary_check.confirms(described.run))
 
 
-def verify(router: Router, connection: ext.connection) -> None:
+def verify(router: Router, connection: ext.connection, deadline: Deadline) -> None:
     """Raise NotPrimary unless the server, which is not in recovery, is known to be the primary."""
     try:
-        if router.primary_check.allows(connection):
+        # In half of the time, so that the reply arrives in time.
+        if router.primary_check.allows(connection, deadline=deadline.within(_half(deadline))):
             return
     except ConfigurationError as error:
         raise NotPrimary(f"this node is misconfigured: {error}") from error
     raise NotPrimary(
-        f"the server of {router.name!r} takes writes, but no other node can tell whether it is the primary"
+        f"the server of {router.name!r} takes writes, but no other node can tell whether it is the primary (this "
+        "node's log says why)"
     )
+
+
+def _half(deadline: Deadline) -> float | None:
+    left = deadline.remaining()
+    return None if left is None else left / 2
 
 
 def note_replica(router: Router, connection: ext.connection) -> None:

@@ -69,8 +69,6 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
         if seconds > age:
             session.doubt(database, seconds - age)
     for router in routers():
-        for database, position in told.known.items():
-            router.fence.saw(database, position.history, "by the session that issued a token")
         router.wrapped.clear_cached_results()
 
 

@@ -8,6 +8,7 @@ from io import StringIO
 
 import peewee
 import pytest
+from playhouse.pool import PooledPostgresqlDatabase
 
 import fly_orm
 from fly_orm import NotPrimary, resume, session, token
@@ -40,11 +41,11 @@ class Split:
             cursor.execute(sql)
             return cursor.fetchone()[0] if cursor.description else None
 
-    def wrapped(self, server, region, *addresses, **options):
+    def wrapped(self, server, region, *addresses, cls=peewee.PostgresqlDatabase, **options):
         """A database of a process in a region, which knows nodes of syd at these addresses."""
         nodes = {"syd": tuple(Node(region="syd", address=address) for address in addresses)}
         db = fly_orm.wrap(
-            peewee.PostgresqlDatabase(**named(server, "shop")),
+            cls(**named(server, "shop")),
             settings=settings(region, nodes=nodes, replication_timeout=0.2),
             **options,
         )
@@ -93,7 +94,7 @@ class TestAProcessThatHasSeenTheNewTimeline:
             assert db.execute_sql("SELECT count(*) FROM item WHERE name = %s", (f"i{number}",)).fetchone() == (1,)
             assert fly_orm.why().node.endswith(split.new)
         (error,) = errors(caplog)
-        assert f"timeline 2 was seen at the primary of syd={split.new}" in error
+        assert f"there is timeline 2, which was seen at the primary of syd={split.new}" in error
         assert f"timeline 1 at {split.cluster.primary.params()['host']}" in error
         assert f"the server of syd={split.old}" in error
 
@@ -185,7 +186,7 @@ class TestAProcessThatKnowsNothing:
         learn(db, split)
         with pytest.raises(NotPrimary):
             insert(db)
-        assert "timeline 2 was seen" in errors(caplog)[0]
+        assert "there is timeline 2" in errors(caplog)[0]
 
 
 @fly_orm.on_primary
@@ -234,12 +235,34 @@ class TestAProcessOnTheOldPrimary:
             resume(told)
             with pytest.raises(NotPrimary, match="was the primary before a failover"):
                 insert(db)
-        db.close()
-        with pytest.raises(NotPrimary, match="was the primary before a failover"):
-            insert(db)
+            db.close()
+            with pytest.raises(NotPrimary, match="was the primary before a failover"):
+                insert(db)
         assert split.written(split.cluster.primary) == 1
         (error,) = errors(caplog)
-        assert "timeline 2 was seen by the session that issued a token, and the older timeline 1 at" in error
+        assert "there is timeline 2, which this session has seen, and the older timeline 1 at" in error
+
+    def test_goes_on_for_other_sessions(self, split, told):
+        """The token may tell of a promotion that was undone."""
+        db = split.wrapped(split.cluster.primary, "syd")
+        with session():
+            resume(told)
+            with pytest.raises(NotPrimary):
+                insert(db)
+        with session():
+            insert(db)
+        assert split.written(split.cluster.primary) == 1
+
+    def test_has_its_pool_replace_the_connection(self, split, told):
+        db = split.wrapped(split.cluster.primary, "syd", cls=PooledPostgresqlDatabase)
+        with session(), db.connection_context():
+            resume(told)
+            with pytest.raises(NotPrimary):
+                insert(db)
+            old = db.connection()
+        with session(), db.connection_context():
+            insert(db)
+            assert db.connection() is not old
 
     def test_finishes_the_transaction_that_is_open(self, split, told):
         db = split.wrapped(split.cluster.primary, "syd")
