@@ -256,7 +256,10 @@ class RoutingConnection(ImplicitTransactions):
         known = self._may_write_here and self._fence_version == version
         if known or self.remote.transaction is not None or self._transaction_here:
             return True
+        before = self._may_write_here
         self._may_write_here, self._fence_version = self._may_write(), version
+        if self._may_write_here and not before:
+            self.remote.session_settings.leave_replica(self)
         return self._may_write_here
 
     def _may_write(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import psycopg2
+from psycopg2.errorcodes import INSUFFICIENT_PRIVILEGE
 
 from ..errors import Refused
 from .cursors import text_cursor
@@ -105,9 +106,12 @@ class PooledSession:
         own, role = _quoted(self.own.role), _quoted(start.role)
         because = f"{str(error).strip()}. Nothing was executed"
         if "parameter" in str(error):
+            hint = (
+                f". On the primary, GRANT SET ON PARAMETER … TO {own}" if error.pgcode == INSUFFICIENT_PRIVILEGE else ""
+            )
             return Refused(
-                f"the caller's session begins with a setting that {own}, the role of this node, may not make: "
-                f"{because}. On the primary, GRANT SET ON PARAMETER … TO {own}",
+                f"the caller's session begins with a setting that {own}, the role of this node, cannot make: "
+                f"{because}{hint}",
                 reason="no role",
             )
         return Refused(

@@ -213,7 +213,7 @@ class RemoteConnection:
         self, sqls: Sequence[bytes], statement: Statement, *, copy_in: bytes | BrokenInput | None, copy_out: bool
     ) -> Run:
         settings = self.session_settings
-        settings.note_made(statement)
+        settings.note_made(statement, sqls)
         return Run(
             database=self.router.name,
             lease=b"",

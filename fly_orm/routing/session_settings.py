@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
+
+from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Statement
 from ..local.starting import ISOLATION, SERIALIZABLE, lower_isolation
@@ -12,6 +14,12 @@ from ..postgres.starting import Start
 
 #: Settings that change how Postgres reads and writes values, and that the server reports to libpq.
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
+#: The name of a setting that set_config() is called with.
+_SET_CONFIG = re.compile(rb"set_config\s*\(\s*E?'([\w.$]+)'", re.IGNORECASE)
+#: That of one of several statements in a string.
+_SET_AMONG_OTHERS = re.compile(
+    rb"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?([\w$]+(?:\.[\w$]+)+)\s*(?:=|TO\b)", re.IGNORECASE
+)
 #: RESET ALL does not reset these (Postgres manual, RESET and SET ROLE).
 _NOT_RESET = ("role", "session_authorization")
 _NOT_ASKED = frozenset({*_NOT_RESET, "client_encoding"})
@@ -26,6 +34,8 @@ class SessionSettings:
         self.made: set[str] = set()
         """The customized settings that have a value in this session, or have had one."""
         self._changes: dict[str, bytes] = {}
+        self._not_here: dict[str, bytes] = {}
+        """Those of them that no replica accepts."""
         self._made: tuple[Any, list[bytes]] | None = None
         self._starts_serializable = start.settings.get(ISOLATION) == SERIALIZABLE
         self.primary_only = self._starts_serializable
@@ -53,23 +63,30 @@ class SessionSettings:
         """Note a SET, RESET or DISCARD that has taken effect."""
         self._made = None
         self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets_all
-        self.note_made(statement)
+        self.note_made(statement, [sql])
         if statement.resets_all:
             self._reset(keep=() if statement.discards_all else _NOT_RESET)
-        elif statement.name is None:
-            self._changes[sql.decode("latin-1")] = sql
-        else:
-            self._changes.pop(statement.name, None)
-            if not statement.resets:
-                self._changes[statement.name] = sql
+            return
+        name = statement.name or sql.decode("latin-1")
+        self._changes.pop(name, None)
+        self._not_here.pop(name, None)
+        if not statement.resets:
+            self._changes[name] = sql
+            if statement.primary_only:
+                self._not_here[name] = sql
 
-    def note_made(self, statement: Statement) -> None:
-        """Note the customized settings to which a statement gives a value, for good or for a transaction.
+    def note_made(self, statement: Statement, sqls: Iterable[bytes]) -> None:
+        """Note the customized settings to which statements give a value, for good or for a transaction.
 
-        From then on they have an empty value, in any Postgres session that has run the statement, and not none.
+        From then on they have at least an empty value in the Postgres session, and are not missing.
         """
-        if statement.kind in SETTING_CHANGES and "." in (statement.name or ""):
-            self.made.update(name for name in (statement.name or "").split(",") if "." in name)
+        names = (statement.name or "").split(",") if statement.kind in SETTING_CHANGES else []
+        for sql in sqls:
+            if b"set_config" in sql or b"SET_CONFIG" in sql:
+                names += _names(_SET_CONFIG, sql)
+            if b";" in sql:
+                names += _names(_SET_AMONG_OTHERS, sql)
+        self.made.update(name for name in names if "." in name)
 
     def reset_by(self, statement: Statement) -> list[str]:
         """The settings that a statement gives their first values, which another Postgres session does not know."""
@@ -80,16 +97,24 @@ class SessionSettings:
     def _reset(self, keep: Collection[str]) -> None:
         self.primary_only = self._starts_serializable
         self._changes = {name: sql for name, sql in self._changes.items() if name in keep}
+        self._not_here.clear()
 
     def fit_replica(self, connection: Any) -> None:
         """Let a session on a replica, whose settings were reset, answer again."""
         if self._starts_serializable:
             lower_isolation(connection)
 
+    def leave_replica(self, connection: Any) -> None:
+        """Give the session, whose replica has been promoted, the settings that no replica accepts."""
+        lowered = self._starts_serializable and ISOLATION not in self._changes
+        with ext.cursor(connection) as cursor:  # not one that routes
+            for sql in [*([f"RESET {ISOLATION}".encode()] if lowered else []), *self._not_here.values()]:
+                cursor.execute(sql)
+
     def forget(self) -> None:
         """Note that the session has its initial settings again."""
-        self._made, self.primary_only = None, self._starts_serializable
-        self._changes.clear()
+        self._made = None
+        self._reset(keep=())
 
     def profile(self, connection: Any, unreported: dict[str, str]) -> list[bytes]:
         """The statements that give a Postgres session on the primary the settings of this connection."""
@@ -99,6 +124,10 @@ class SessionSettings:
             assignments = "; ".join(f"SET {name} TO {_quote(value)}" for name, value in values.items() if value)
             self._made = reported, [assignments.encode("ascii", "ignore"), *self._changes.values()]
         return self._made[1]
+
+
+def _names(pattern: re.Pattern[bytes], sql: bytes) -> list[str]:
+    return [name.decode("latin-1").lower() for name in pattern.findall(sql)]
 
 
 def _quote(value: str) -> str:

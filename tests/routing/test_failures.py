@@ -306,6 +306,8 @@ def test_a_connection_goes_on_when_its_replica_is_promoted() -> None:
             db = regions.lax()
             db.execute_sql(TABLE)
             db.execute_sql(INSERT, ("far",))
+            strict = regions.lax(startup="-c default_transaction_isolation=serializable")
+            assert count(strict) == 1
             cluster.promote()
             until(lambda: count(db) == 1 and db.connection().get_parameter_status("in_hot_standby") == "off")
             before = regions.wan.round_trips
@@ -316,6 +318,8 @@ def test_a_connection_goes_on_when_its_replica_is_promoted() -> None:
             assert regions.wan.round_trips == before
             assert cluster.replica.connect("app").cursor().execute("SELECT 1") is None
             assert regions.query("SELECT count(*) FROM t") == 1
+            until(lambda: count(strict) == 3 and strict.connection().get_parameter_status("in_hot_standby") == "off")
+            assert strict.execute_sql("SHOW transaction_isolation").fetchone() == ("serializable",)
 
 
 def test_a_terminated_connection_to_the_replica_is_as_psycopg2_has_it(regions: TwoRegions, db: Any) -> None:

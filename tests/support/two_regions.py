@@ -64,8 +64,9 @@ class Regions:
     undo: ExitStack = field(repr=False)
 
     def unwrapped(self, server: Any, cls: type = peewee.PostgresqlDatabase, **parameters: Any) -> Any:
-        """A database on any server, closed at the end."""
-        database = cls(**{**named(server, self.name), **parameters})
+        """A database on any server, closed at the end. ``startup`` are the command-line options of its sessions."""
+        given = {"options" if name == "startup" else name: value for name, value in parameters.items()}
+        database = cls(**{**named(server, self.name), **given})
         self.undo.callback(close, database)
         return database
 
@@ -78,7 +79,7 @@ class Regions:
         return self.on(self.cluster.replica, cls, options=options, **parameters)
 
     def on(self, server: Any, cls: type = peewee.PostgresqlDatabase, *, options: Any = None, **parameters: Any) -> Any:
-        """A database on any server, wrapped as in lax unless the options say otherwise."""
+        """A database on any server, wrapped as in lax unless the options of wrap() say otherwise."""
         database = self.unwrapped(server, cls, **parameters)
         return fly_orm.wrap(database, **{"settings": self.lax_settings(), **(options or {})})
 
