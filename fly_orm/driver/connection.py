@@ -81,7 +81,7 @@ class RoutingConnection(ImplicitTransactions):
         self._mode = TransactionMode()
         self._entered = self._begun = self._was_here = False
         self._set_here: list[tuple[Statement, bytes]] = []
-        self.router.forwarder.warm_up()
+        self.router.forwarder.warm_up(self.database)
 
     def reached_primary(self) -> None:
         """What :attr:`plain_class` does with a connection that has reached a primary."""

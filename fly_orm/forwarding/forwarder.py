@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..deadline import Deadline
 from ..errors import FlyOrmError, NoNode, NotDelivered, NotPrimary, Refused
@@ -30,19 +31,35 @@ T = TypeVar("T")
 RETRY_MIN_TIME = 0.5
 
 
+class _Primary(NamedTuple):
+    region: PrimaryRegion
+    return_check: ReturnCheck
+
+
 class Forwarder:
     """Sends the requests of one process to where the primary is, and calls of functions to any region. Thread-safe."""
 
     def __init__(self, settings: Settings, transport: Transport, fence: Fence) -> None:
         self._settings = settings
         self._topology = settings.topology
-        self.primary = PrimaryRegion(settings.topology.primary_region or settings.topology.region)
-        """The region whose nodes have the primary."""
+        self._configured = settings.topology.primary_region or settings.topology.region
         self.directory = Directory(settings, transport)
         """The nodes of each region, and the channels to them."""
         self.fence = fence
         """The newest timelines that this process has seen."""
-        self._return_check = ReturnCheck(self.directory, self.primary, fence)
+        self._lock = threading.Lock()
+        self._primaries: dict[str | None, _Primary] = {}
+
+    def primary_of(self, database: str | None) -> PrimaryRegion:
+        """The region whose nodes have the primary of a database; None stands for that of functions, which need all."""
+        return self._primary(database).region
+
+    def _primary(self, database: str | None) -> _Primary:
+        with self._lock:
+            if (known := self._primaries.get(database)) is None:
+                region = PrimaryRegion(self._configured, database)
+                known = self._primaries[database] = _Primary(region, ReturnCheck(self.directory, region, self.fence))
+            return known
 
     def open_lease(
         self, run: Run, deadline: Deadline, on_attempt: Callable[[RemoteLease], None] = lambda _lease: None
@@ -60,7 +77,7 @@ class Forwarder:
             on_attempt(lease)
             return lease.open(run, deadline)
 
-        return self.try_primary(deadline, attempt)
+        return self.try_primary(run.database, deadline, attempt)
 
     def call(
         self, region: str | None, call: Call, deadline: Deadline, *, last_resort: bool = True
@@ -80,7 +97,7 @@ class Forwarder:
         while True:
             try:
                 if region is None:
-                    return self.try_primary(deadline, attempt, action=action, last_resort=last_resort)
+                    return self.try_primary(None, deadline, attempt, action=action, last_resort=last_resort)
                 return self.try_nodes(region, deadline, attempt, action=action)
             except (Refused, AllInUse) as error:
                 left = deadline.remaining()
@@ -90,26 +107,30 @@ class Forwarder:
 
     def try_primary(
         self,
+        database: str | None,
         deadline: Deadline,
         attempt: Callable[[NodeChannels], T],
         *,
         action: str = "executed the statement",
         last_resort: bool = True,
     ) -> T:
-        """Call ``attempt`` for the nodes that may have the primary, and return what it returns for the first.
+        """Call ``attempt`` for the nodes that may have a primary, and return what it returns for the first.
+
+        It is the primary of the database, or those of all databases if None.
 
         These are the nodes of the primary region, and if the primary is not there, those of all regions; see
         :class:`PrimaryCandidates`. Otherwise as :meth:`try_nodes`.
         """
         failures = Failures()
-        candidates = PrimaryCandidates(self.directory, self.primary, deadline, failures, last_resort=last_resort)
+        primary, return_check = self._primary(database)
+        candidates = PrimaryCandidates(self.directory, primary, deadline, failures, last_resort=last_resort)
         if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
             node, result = accepted
             with after_reply("note the region of the primary"):
-                self.primary.accepted(node.region, failures)
-                self._return_check.request_sent()
+                primary.accepted(node.region, failures)
+                return_check.request_sent()
             return result
-        raise self._no_primary(candidates, failures, deadline, action)
+        raise self._no_primary(primary, candidates, failures, deadline, action)
 
     def try_nodes(
         self,
@@ -146,9 +167,9 @@ class Forwarder:
         except NotDelivered:
             return True
 
-    def warm_up(self) -> None:
-        """Open channels to where the primary is in the background, so that the first write finds them open."""
-        self.directory.warm_up(self.primary.current)
+    def warm_up(self, database: str) -> None:
+        """Open channels to where a primary is in the background, so that the first write finds them open."""
+        self.directory.warm_up(self.primary_of(database).current)
 
     def cancel(self, lease: bytes, node: Node) -> None:
         """Cancel the statement that runs in a lease on a node. FlyOrmError if the node cannot be told.
@@ -203,25 +224,25 @@ class Forwarder:
             self.directory.quarantine(node, error)
 
     def _no_primary(
-        self, candidates: PrimaryCandidates, failures: Failures, deadline: Deadline, action: str
+        self, primary: PrimaryRegion, candidates: PrimaryCandidates, failures: Failures, deadline: Deadline, action: str
     ) -> FlyOrmError:
         """The error for a request for the primary that no node accepted."""
         if candidates.others is not None:
             found = causes(failures.of([*candidates.others, ""]))
-            self.primary.searched(found)
+            primary.searched(found)
             elsewhere = f". Nor did a node of another region: {found}" if found else ""
         else:
-            elsewhere = f". {last}" if (last := self.primary.last_search) and failures.suggest_elsewhere else ""
+            elsewhere = f". {last}" if (last := primary.last_search) and failures.suggest_elsewhere else ""
         own, known = self._topology.region, failures.of(candidates.known)
-        if own == self.primary.configured:
+        if own == self._configured:
             elsewhere += (
                 f". PRIMARY_REGION names {own!r}, the region of this process, but the server here is a replica: if the "
                 "primary is in another region, set PRIMARY_REGION to that"
             )
         elif not any(isinstance(error, NoNode) for error in known):  # which asks by itself
-            question = self.directory.misspelt(self.primary.configured, deadline)
-            elsewhere += f". PRIMARY_REGION is {self.primary.configured!r}. {question}" if question else ""
-        return self._failed(self.primary.configured, known, deadline, action, elsewhere)
+            question = self.directory.misspelt(self._configured, deadline)
+            elsewhere += f". PRIMARY_REGION is {self._configured!r}. {question}" if question else ""
+        return self._failed(self._configured, known, deadline, action, elsewhere)
 
     def _failed(
         self, region: str, failures: Sequence[FlyOrmError], deadline: Deadline, action: str, elsewhere: str = ""
@@ -229,6 +250,6 @@ class Forwarder:
         why = causes(failures) or (
             f"no attempt was made within {deadline}" if deadline.expired else "none could be reached before"
         )
-        where = f"the primary region {region!r}" if region == self.primary.configured else f"the region {region!r}"
+        where = f"the primary region {region!r}" if region == self._configured else f"the region {region!r}"
         hint = f". Is `fly-orm serve` running at these addresses? They come from {self.directory.describe(region)}"
         return combined(failures, f"no node of {where} {action}: {why}{elsewhere}", hint=hint)

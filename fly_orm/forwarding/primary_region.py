@@ -26,9 +26,12 @@ class PrimaryRegion:
     accepts a request is remembered until another one accepts one instead.
     """
 
-    def __init__(self, configured: str) -> None:
+    def __init__(self, configured: str, database: str | None = None) -> None:
+        """``database`` is the one whose primary it is; None if requests need the primaries of all."""
         self.configured = configured
         """The name of the primary region in the settings."""
+        self.database = database
+        self._wanted = "the primaries of all databases" if database is None else f"the primary of {database!r}"
         self._lock = threading.Lock()
         self._remembered: str | None = None
         self._interval = FIRST_INTERVAL
@@ -83,7 +86,7 @@ class PrimaryRegion:
             return
         why = causes(failures.of([before, self.configured])) or "its nodes accept them again"
         level = logging.INFO if region == self.configured else logging.WARNING
-        log.log(level, "requests for the primary go to region %r from now on, not to %r: %s", region, before, why)
+        log.log(level, "requests for %s go to region %r from now on, not to %r: %s", self._wanted, region, before, why)
 
     def is_back(self, node: Node) -> None:
         """Return to the configured region, one of whose nodes has the primary."""

@@ -42,11 +42,12 @@ class ReturnCheck:
                 return
 
     def _has_primary(self, node: Node, deadline: Deadline) -> bool:
-        """Whether all databases of the node are on primaries, none of which was superseded as far as is known."""
+        """Whether the databases in question are on primaries there, none of which was superseded as far as is known."""
         channels = self._directory.channels_to(node)
         channel = channels.acquire(deadline)
         try:
-            replies = {name: channel.request(Describe(database=name), deadline) for name in channel.welcome.databases}
+            names = channel.welcome.databases if self._primary.database is None else [self._primary.database]
+            replies = {name: channel.request(Describe(database=name), deadline) for name in names}
         except BaseException:
             channels.discard(channel)
             raise

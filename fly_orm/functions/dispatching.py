@@ -115,7 +115,7 @@ def _ask(
     except (NotDelivered, Refused) as error:
         here = region is None and leave_it_open(error.failures or [error]) and not deadline.expired
         if here and are_primary(ours):
-            forwarder.primary.is_here(error)
+            forwarder.primary_of(None).is_here(error)
             return None
         raise _as_caught_here(_with_release(error, runtime), ours) from error
     except BaseException as error:

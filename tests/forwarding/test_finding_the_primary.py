@@ -36,11 +36,11 @@ class World:
         self.answers = {}
         self.tried = []
 
-    def request(self, **answers):
+    def request(self, database="shop", **answers):
         """Send a request, whose answers differ from those before as said, and return what became of it."""
         self.answers.update(answers)
         self.tried.clear()
-        return self.forwarder.try_primary(soon(), self._attempt)
+        return self.forwarder.try_primary(database, soon(), self._attempt)
 
     def fails(self, kind=NotDelivered, **answers):
         """The error of a request that fails."""
@@ -90,7 +90,7 @@ class TestThePrimaryRegion:
     def test_is_the_only_one_to_get_requests_while_it_accepts_them(self, world):
         for _ in range(10):
             assert world.request(s1=GONE, s2="ok") == "s2"
-        assert world.forwarder.primary.current == "syd"
+        assert world.forwarder.primary_of("shop").current == "syd"
 
     @pytest.mark.parametrize("answer", [BUSY, Refused("?", reason="unknown database"), AllInUse("all in use")])
     def test_is_the_only_one_if_a_node_of_it_may_have_the_primary(self, world, answer):
@@ -132,7 +132,7 @@ class TestAnotherRegion:
     def test_is_left_for_a_third_one(self, world):
         world.request(s1=REPLICA, s2=REPLICA, a1=REPLICA, l1="ok")
         assert world.request(l1=REPLICA, a1="ok") == "a1"
-        assert world.forwarder.primary.current == "ams"
+        assert world.forwarder.primary_of("shop").current == "ams"
 
     def test_comes_before_nodes_that_could_not_be_reached(self, make):
         world = make("syd=s1 s2, lax=l1 l2")
@@ -145,9 +145,9 @@ class TestAnotherRegion:
     def test_is_warmed_up_as_the_primary_one_is(self, world, monkeypatch):
         warmed = []
         monkeypatch.setattr(world.forwarder.directory, "warm_up", warmed.append)
-        world.forwarder.warm_up()
+        world.forwarder.warm_up("shop")
         world.request(s1=REPLICA, s2=REPLICA, a1=REPLICA, l1="ok")
-        world.forwarder.warm_up()
+        world.forwarder.warm_up("shop")
         assert warmed == ["syd", "lax"]
 
     def test_is_found_in_the_dns(self, make):
@@ -196,3 +196,13 @@ class TestASearchThatFindsNothing:
     def test_leaves_no_node_in_the_primary_region_an_error_of_its_own(self, make):
         error = make("lax=l1").fails(NoNode, l1=REPLICA)
         assert "there is no node in region 'syd'" in str(error)
+
+
+class TestSeveralDatabases:
+    def test_each_have_a_region_of_their_own(self, world):
+        world.request(s1=REPLICA, s2=REPLICA, a1=REPLICA, l1="ok")
+        for _ in range(3):
+            assert world.request(database="stock", s1="ok", s2="ok") in ("s1", "s2")
+            assert len(world.tried) == 1
+            assert world.request(s1=REPLICA, s2=REPLICA) == "l1"
+            assert len(world.tried) == 1
