@@ -21,12 +21,21 @@ _HARMLESS = {
     "transaction_isolation": {"read committed", "read uncommitted", "repeatable read"},
     "transaction_read_only": {"on", "true", "yes", "1", "t", "y"},
 }
+#: The isolation levels at which each statement reads the latest that is committed.
+_LATEST = frozenset({"READ COMMITTED", "READ UNCOMMITTED"})
 
 
 def breaks_reads(name: str | None, value: str | None) -> bool:
     """Whether a replica refuses this value of a session setting, or reads under it; None is an unknown value."""
     harmless = _HARMLESS.get((name or "").removeprefix("default_"))
     return harmless is not None and value not in harmless
+
+
+def reads_one_snapshot(name: str | None, value: str | None) -> bool | None:
+    """Whether transactions read one snapshot each under this value of a session setting; None if it is another one."""
+    if name != "default_transaction_isolation":
+        return None
+    return (literal(value or "") or value or "").upper() not in _LATEST
 
 
 def change(reader: TokenReader) -> Statement:
@@ -47,7 +56,8 @@ def change(reader: TokenReader) -> Statement:
     primary_only = name is None or breaks_reads(name, _value(reader))
     value = reader.tokens[-2:-1]
     resets = value == ["default"] or (name == "timezone" and value == ["local"])
-    return Statement(kind=kind, why=why, name=name, primary_only=primary_only, resets=resets)
+    one_snapshot = None if resets else reads_one_snapshot(name, value[0] if value else None)
+    return Statement(kind=kind, why=why, name=name, primary_only=primary_only, resets=resets, one_snapshot=one_snapshot)
 
 
 def reset(reader: TokenReader) -> Statement:
@@ -68,7 +78,8 @@ def discard(reader: TokenReader) -> Statement:
 
 def _change_modes(kind: Kind, why: str, found: Modes) -> Statement:
     primary_only = not found.known or found.isolation == "SERIALIZABLE" or found.read_only is False
-    return Statement(kind=kind, why=why, primary_only=primary_only)
+    one_snapshot = None if found.known and found.isolation is None else found.isolation not in _LATEST
+    return Statement(kind=kind, why=why, primary_only=primary_only, one_snapshot=one_snapshot)
 
 
 def _keywords(reader: TokenReader, *words: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from .lexer import END, is_name, literal
-from .session_settings import breaks_reads
+from .session_settings import breaks_reads, reads_one_snapshot
 from .statement import Kind, Statement, write
 from .token_reader import TokenReader
 
@@ -27,9 +27,16 @@ def set_config(tokens: list[str]) -> Statement:
     if "seed" in names:
         return write("the seed belongs to one Postgres session", leaves_state=True)
     breaks = any(breaks_reads(name, _value(call, 1)) for name, call in zip(names, calls, strict=True))
+    snapshots = {reads_one_snapshot(name, _value(call, 1)) for name, call in zip(names, calls, strict=True)} - {None}
     name = None if None in names else ",".join(filter(None, names))
     kind = Kind.SET_LOCAL if is_local(calls) else Kind.SET
-    return Statement(kind=kind, why="set_config()", name=name, primary_only=breaks)
+    return Statement(
+        kind=kind,
+        why="set_config()",
+        name=name,
+        primary_only=breaks,
+        one_snapshot=any(snapshots) if snapshots else None,
+    )
 
 
 def calls_of_set_config(tokens: list[str]) -> list[list[list[str]]]:

@@ -64,6 +64,9 @@ class Statement:
     """For a read: whether it is SHOW, or several statements with a SHOW among them."""
     primary_only: bool = False
     """For a change of session settings: whether a replica refuses it, or would refuse reads after it."""
+    one_snapshot: bool | None = None
+    """For a change of session settings: whether later transactions read one snapshot each; None if it changes nothing
+    about that."""
     copy: Literal["in", "out"] | None = None
     """For a COPY between client and server: the direction of the data, as the server sees it."""
     ends_transaction: bool = False

@@ -56,8 +56,6 @@ class RoutingConnection(ImplicitTransactions):
     """The class of a connection that turns out to reach the primary."""
     unchecked_class: Any
     """The class of a connection that reaches a server which takes writes, and may not be the primary."""
-    defers_transactions = False
-    """Whether an implicit transaction begins only with the first statement that needs the primary."""
 
     def __init__(self, dsn: str, *args: Any, **kwargs: Any) -> None:
         if any(args) or any(kwargs.values()):
@@ -96,7 +94,7 @@ class RoutingConnection(ImplicitTransactions):
         return (
             remote.transaction is None
             and not (remote.has_state or remote.session_settings.primary_only or self._entered)
-            and (self._mode.autocommit or (self.defers_transactions and not self._begun and not self.promoted))
+            and (self._mode.autocommit or (not self._begun and self.defers_reads and not self.promoted))
             and not self.router.freshness.reads_on_primary
         )
 
@@ -121,11 +119,12 @@ class RoutingConnection(ImplicitTransactions):
         self._check_open()
         if self.promoted and not self._is_checked():
             return self.route(statement)  # that of another class
-        begins = self.begins and not (self.defers_transactions and statement.kind is Kind.READ and not self.promoted)
-        waited = self._catch_up(self._implicit_begin if begins else statement)
+        defers = statement.kind is Kind.READ and self.defers_reads and not self.promoted
+        begins = self.begins and not defers
+        waited = self._catch_up(self._implicit_begin if begins else statement, defers=defers)
         if begins:
             self._begin_implicitly()
-        decision = decide(statement, self._state())
+        decision = decide(statement, self._state(defers=defers))
         if decision.action is Action.FORWARD and self.begins:
             self._begin_implicitly()
             decision = decide(statement, self._state())
@@ -302,8 +301,8 @@ class RoutingConnection(ImplicitTransactions):
         """
         return self.get_parameter_status("in_hot_standby") == "off" and not self.pooled
 
-    def _state(self) -> State:
-        transaction = self.remote.transaction
+    def _state(self, *, defers: bool = False) -> State:
+        transaction = None if defers else self.remote.transaction
         return State(
             promoted=self.promoted,
             here=self._transaction_here,
@@ -315,11 +314,12 @@ class RoutingConnection(ImplicitTransactions):
             pooled=self.router.freshness.position_to_check(current(), self) is not None,
         )
 
-    def _catch_up(self, statement: Statement) -> Waited:
+    def _catch_up(self, statement: Statement, *, defers: bool) -> Waited:
         """Wait for the replica if this statement may read on it, and the session's reads have to."""
         promoted = self.router.local.at_primary = self.promoted
         reads = statement.kind is Kind.READ or statement.read_only
-        elsewhere = promoted or self.remote.transaction is not None or self._transaction_here or self.remote.has_state
+        remote = self.remote.has_state or (self.remote.transaction is not None and not defers)
+        elsewhere = promoted or remote or self._transaction_here
         if elsewhere or not reads:
             return Waited()
         waited = self.router.freshness.catch_up(current(), self)

@@ -61,6 +61,8 @@ class RoutingCursor(ext.cursor):
                 try:
                     return super().execute(query, vars)
                 except psycopg2.Error as error:
+                    if self.name is not None and connection.defers_reads:
+                        return self._execute(query, vars, statement)  # it has to begin the transaction
                     return self._read_there(error, query, vars, statement)
         return self._execute(query, vars, statement)
 
@@ -202,7 +204,8 @@ class RoutingCursor(ext.cursor):
         statement = examined(self.connection, statement)
         if self.name is not None:
             self._check_declares()
-            if statement.kind is not _READ:  # DECLARE runs, whatever the statement is
+            # DECLARE runs, whatever the statement is, and in a transaction.
+            if statement.kind is not _READ or self.connection.defers_reads:
                 statement = replace(statement, kind=Kind.WRITE)
         if statement.kind in SETTING_CHANGES and statement.name is None and vars_:
             statement = self.connection.statement(self._bind(query, vars_))  # a parameter may hold the name

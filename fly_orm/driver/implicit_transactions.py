@@ -30,6 +30,8 @@ class ImplicitTransactions(ConnectionModes):
 
     router: Router
     remote: RemoteConnection
+    defers_transactions = False
+    """Whether an implicit transaction begins only with the first statement that needs the primary."""
     _entered: bool
     """Whether the connection is inside ``with connection:``, where autocommit does not count."""
     _was_here: bool
@@ -42,6 +44,17 @@ class ImplicitTransactions(ConnectionModes):
     def begins(self) -> bool:
         """Whether the next statement begins a transaction."""
         return (not self._mode.autocommit or self._entered) and not self._begun
+
+    @property
+    def defers_reads(self) -> bool:
+        """Whether reads run outside of the implicit transaction, of which nothing has been sent yet.
+
+        One that reads a single snapshot has to begin with its first read.
+        """
+        if not self.defers_transactions or self._mode.reads_one_snapshot(self.remote.session_settings.one_snapshot):
+            return False
+        transaction = self.remote.transaction
+        return self.begins or (self._begun and transaction is not None and transaction.is_unsent)
 
     @property
     def in_transaction(self) -> bool:

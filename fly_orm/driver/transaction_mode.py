@@ -85,6 +85,12 @@ class TransactionMode:
             words.append("DEFERRABLE" if self.deferrable else "NOT DEFERRABLE")
         return words
 
+    def reads_one_snapshot(self, default: bool) -> bool:
+        """Whether a transaction reads one snapshot; ``default`` says so of the server's default level."""
+        level = self.isolation_level
+        one_snapshot = level in (ext.ISOLATION_LEVEL_REPEATABLE_READ, ext.ISOLATION_LEVEL_SERIALIZABLE)
+        return default if level is None else one_snapshot
+
     @property
     def replica_serves(self) -> bool:
         """Whether a replica can run such a transaction: it is read-only and not serializable."""

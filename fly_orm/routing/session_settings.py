@@ -22,6 +22,7 @@ _SET_AMONG_OTHERS = re.compile(
 )
 #: RESET ALL does not reset these (Postgres manual, RESET and SET ROLE).
 _NOT_RESET = ("role", "session_authorization")
+_ONE_SNAPSHOT = frozenset({SERIALIZABLE, "repeatable read"})
 _NOT_ASKED = frozenset({*_NOT_RESET, "client_encoding"})
 _NAME = re.compile(r"(?!transaction_)[^\s(]+")
 
@@ -40,6 +41,9 @@ class SessionSettings:
         self._starts_serializable = start.settings.get(ISOLATION) == SERIALIZABLE
         self.primary_only = self._starts_serializable
         """Whether the primary alone accepts some of them."""
+        self._starts_with_one_snapshot = start.settings.get(ISOLATION, "").lower() in _ONE_SNAPSHOT
+        self.one_snapshot = self._starts_with_one_snapshot
+        """Whether a transaction reads one snapshot, unless its own isolation level says otherwise."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -64,6 +68,10 @@ class SessionSettings:
         self._made = None
         self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets_all
         self.note_made(statement, [sql])
+        if statement.one_snapshot is not None:
+            self.one_snapshot = statement.one_snapshot
+        elif statement.resets and statement.name == ISOLATION:
+            self.one_snapshot = self._starts_with_one_snapshot
         if statement.resets_all:
             self._reset(keep=() if statement.discards_all else _NOT_RESET)
             return
@@ -95,7 +103,7 @@ class SessionSettings:
         return [statement.name] if statement.resets and statement.name else []
 
     def _reset(self, keep: Collection[str]) -> None:
-        self.primary_only = self._starts_serializable
+        self.primary_only, self.one_snapshot = self._starts_serializable, self._starts_with_one_snapshot
         self._changes = {name: sql for name, sql in self._changes.items() if name in keep}
         self._not_here.clear()
 

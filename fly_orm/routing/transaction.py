@@ -40,6 +40,11 @@ class RemoteTransaction:
         """Whether it can only be rolled back, to a savepoint or entirely."""
         return self.status == ext.TRANSACTION_STATUS_INERROR
 
+    @property
+    def is_unsent(self) -> bool:
+        """Whether only its BEGIN and savepoints are there yet."""
+        return not self.sent and self.lost is None
+
     def delay(self, statement: Statement, sql: bytes) -> bool:
         """Take a savepoint command to send with the next statement; False if the primary has to decide about it."""
         if statement.kind is not Kind.SAVEPOINT and self._find(statement.name) is None:
