@@ -10,8 +10,6 @@ from tests.support.one_table import one_table
 from tests.support.side_by_side import SideBySide
 from tests.support.two_regions import TwoRegions, trips
 
-pytestmark = pytest.mark.over_every_transport
-
 SETUP = """
     CREATE TABLE doc (id serial PRIMARY KEY, tenant text DEFAULT current_setting('app.tenant', true), body text);
     INSERT INTO doc (tenant, body) VALUES ('a', 'a1'), ('a', 'a2'), ('b', 'b1');

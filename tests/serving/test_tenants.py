@@ -16,7 +16,7 @@ from fly_orm.testing import Cluster
 from tests.support import tenants, two_regions
 from tests.support.pony_regions import close as close_pony
 from tests.support.roles import roles
-from tests.support.tenants import TENANTS, PeeweeTenants, PonyTenants
+from tests.support.tenants import ENTERS, TENANTS, PeeweeTenants, PonyTenants
 from tests.support.two_regions import close, named, settings
 
 THREADS = 16
@@ -51,7 +51,7 @@ class Tenancy:
         """By tenant; one for all where a setting tells them apart."""
         made: dict[str, Any] = {}
         for tenant in TENANTS:
-            if self.kind == "setting" and made:
+            if self.kind in ENTERS and made:
                 made[tenant] = made[TENANTS[0]]
                 continue
             given = self.parameters(server, tenant)
@@ -110,6 +110,7 @@ def node(tenancy: Tenancy, served: str) -> Iterator[str]:
         ("role", "together"),
         pytest.param("role", "apart", marks=pytest.mark.slow),
         ("setting", "together"),
+        ("function", "together"),
     ],
 )
 def test_sixteen_threads_see_and_leave_what_they_do_unwrapped(

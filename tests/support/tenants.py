@@ -12,19 +12,24 @@ from pony import orm
 
 TENANTS = ("ann", "bob", "cid", "dot")
 #: How tenants are kept apart.
-KINDS = ("schema", "role", "setting")
+KINDS = ("schema", "role", "setting", "function")
+#: How a tenant of a database that all share says which one it is.
+ENTERS = {"setting": "SELECT set_config('app.tenant', {}, false)", "function": "SELECT enter({})"}
 #: What a tenant's rows are marked with by the server, for each kind.
 _MARKS = {
     "schema": "current_schema()",
     "role": "substring(current_user FROM '[a-z]+$')",
     "setting": "current_setting('app.tenant')",
+    "function": "current_setting('app.tenant')",
 }
 _TABLE = "(id serial PRIMARY KEY, tenant text DEFAULT {mark}, said text, owner int, n int)"
 _SECURED = """
     CREATE TABLE note {table};
     ALTER TABLE note ENABLE ROW LEVEL SECURITY; ALTER TABLE note FORCE ROW LEVEL SECURITY;
     CREATE POLICY own ON note USING (tenant = {mark});
-    GRANT ALL ON note, note_id_seq TO PUBLIC"""
+    GRANT ALL ON note, note_id_seq TO PUBLIC;
+    CREATE FUNCTION enter(tenant text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN PERFORM set_config('app.tenant', tenant, false); END$$"""
 
 
 def setup(kind: str) -> str:
@@ -46,8 +51,8 @@ class PeeweeTenants:
     def _using(self, tenant: str) -> Iterator[Any]:
         database = self._databases[tenant]
         with database.connection_context():
-            if self._kind == "setting":
-                database.execute_sql("SELECT set_config('app.tenant', %s, false)", (tenant,))
+            if self._kind in ENTERS:
+                database.execute_sql(ENTERS[self._kind].format("%s"), (tenant,))
             yield self._notes[tenant]
 
     def insert(self, tenant: str, owner: int, n: int) -> Any:
@@ -89,8 +94,8 @@ class PonyTenants:
     @contextmanager
     def _using(self, tenant: str) -> Iterator[Any]:
         with orm.db_session:
-            if self._kind == "setting":
-                self._databases[tenant].execute("SELECT set_config('app.tenant', $tenant, false)", {"tenant": tenant})
+            if self._kind in ENTERS:
+                self._databases[tenant].execute(ENTERS[self._kind].format("$tenant"), {"tenant": tenant})
             yield self._databases[tenant].Note
 
     def insert(self, tenant: str, owner: int, n: int) -> Any:
