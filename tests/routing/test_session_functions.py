@@ -44,6 +44,7 @@ SETUP = """
         $$BEGIN EXECUTE 'SELECT pg_' || $1 || '_lock(7)'; END$$;
     CREATE FUNCTION scratch() RETURNS void LANGUAGE plpgsql AS
         $$BEGIN CREATE TEMP TABLE IF NOT EXISTS pad (i int); INSERT INTO pad VALUES (1); END$$;
+    CREATE PROCEDURE scratch_too() LANGUAGE sql AS 'SELECT scratch()';
     CREATE FUNCTION search(text) RETURNS SETOF text LANGUAGE plpgsql AS
         $$BEGIN RETURN QUERY EXECUTE 'SELECT body FROM doc WHERE body LIKE $1 ORDER BY id' USING $1; END$$;
 """
@@ -93,6 +94,9 @@ SCENARIOS = {
         SELECT pg_advisory_unlock(42)
     """,
     "lock in dynamic SQL": "SELECT grab_any('advisory')\nSELECT pg_advisory_unlock(7)\nSELECT pg_advisory_unlock(7)",
+    "lock in DO": "DO $$BEGIN PERFORM pg_advisory_lock(9); END$$\nSELECT pg_advisory_unlock(9), pg_advisory_unlock(9)",
+    "explained": "EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) SELECT 1 FROM enter('a')" + SEEN,
+    "temporary table in CALL": "CALL scratch_too()\nSELECT count(*) FROM pad\nDISCARD ALL\nSELECT count(*) FROM pad",
     "lock in a transaction": "BEGIN\nSELECT grab(42)\nROLLBACK\nSELECT pg_advisory_unlock(42)",
     "temporary table": """
         SELECT scratch()
