@@ -75,7 +75,7 @@ class PrimaryConnection:
         ``made`` are the customized settings that the caller's own session has had. Any other that this one has had
         would be empty for the caller, and not missing.
         """
-        if now() > self._opened + MAX_AGE or not self.made.issubset(made):
+        if not self.is_new and (now() > self._opened + MAX_AGE or not self.made.issubset(made)):
             return 0
         return 2 if self.profile == profile else 1
 

@@ -10,9 +10,12 @@ import pytest
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotPrimary
+from fly_orm.postgres import primary_connection
 from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.postgres.recovery import is_replica
+from fly_orm.postgres.starting import Start
+from tests.support.waiting import until
 
 PROFILE = Profile("UTF8", ())
 
@@ -56,6 +59,26 @@ class TestAPooledConnection:
         cluster.primary.query(f"SELECT pg_terminate_backend({pid}, 10000)")
         with pool.acquire(PROFILE, SOON).cursor() as cursor:
             cursor.execute("SELECT 1")
+
+    def test_that_is_old_is_replaced(self, pool, monkeypatch):
+        assert self.lend(pool) is self.lend(pool)
+        monkeypatch.setattr(primary_connection, "MAX_AGE", 0.0)
+        assert self.lend(pool) is not self.lend(pool)
+
+    def test_is_replaced_if_alter_database_has_changed_what_a_session_begins_with(self, cluster, database, pool):
+        first, *starts = self.lend(pool), Start("postgres", {}), Start("postgres", {"lock_timeout": "7s"})
+        cluster.primary.query(f"ALTER DATABASE {database} SET lock_timeout TO '7s'")
+        assert self.lend(pool, starts[0]) is first  # its caller has the same start
+        second = self.lend(pool, starts[1])
+        assert second is not first
+        assert self.lend(pool, starts[0]) is second  # whose caller has an older one
+
+    def lend(self, pool, start=None):
+        """The connection that a caller gets, once it is clean."""
+        connection = pool.acquire(Profile("UTF8", (), start), SOON)
+        pool.release(connection)
+        until(lambda: pool._pool.has_idle)
+        return connection
 
     def test_can_be_opened_in_a_process_with_many_open_files(self, pool):
         with ExitStack() as files:
