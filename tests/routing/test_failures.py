@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import peewee
@@ -231,24 +232,47 @@ def test_a_forked_child_leaves_its_parents_transaction_alone(regions: TwoRegions
 # The replica
 
 
-def test_a_read_that_replay_cancels_runs_on_the_primary(regions: TwoRegions, db: Any) -> None:
-    cursor = db.connection().cursor()
+@pytest.fixture
+def impatient(regions: TwoRegions) -> Iterator[None]:
+    """The replica cancels at once what keeps it from replaying."""
     regions.cluster.replica.query("ALTER SYSTEM SET max_standby_streaming_delay = '10ms'")
     regions.cluster.replica.query("SELECT pg_reload_conf()")
-    try:
-        pid = db.connection().get_backend_pid()
-        thread = threading.Thread(target=drop_while_it_reads, args=(regions, pid))
-        thread.start()
-        cursor.execute("SELECT pg_sleep(CASE WHEN pg_is_in_recovery() THEN 60 ELSE 0 END), count(*) FROM t")
-        thread.join()
-        assert cursor.fetchone() == ("", 1)
-        served = fly_orm.why()
-        assert served is not None
-        assert served.route is fly_orm.Route.PRIMARY
-        assert "conflict with recovery" in served.why
-    finally:
-        regions.cluster.replica.query("ALTER SYSTEM RESET max_standby_streaming_delay")
-        regions.cluster.replica.query("SELECT pg_reload_conf()")
+    yield
+    regions.cluster.replica.query("ALTER SYSTEM RESET max_standby_streaming_delay")
+    regions.cluster.replica.query("SELECT pg_reload_conf()")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_read_that_replay_cancels_runs_on_the_primary(regions: TwoRegions, db: Any) -> None:
+    cursor = db.connection().cursor()
+    pid = db.connection().get_backend_pid()
+    thread = threading.Thread(target=drop_while_it_reads, args=(regions, pid))
+    thread.start()
+    cursor.execute("SELECT pg_sleep(CASE WHEN pg_is_in_recovery() THEN 60 ELSE 0 END), count(*) FROM t")
+    thread.join()
+    assert cursor.fetchone() == ("", 1)
+    served = fly_orm.why()
+    assert served is not None
+    assert served.route is fly_orm.Route.PRIMARY
+    assert "conflict with recovery" in served.why
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_read_only_transaction_whose_snapshot_replay_removes_is_lost(regions: TwoRegions, db: Any) -> None:
+    db.execute_sql(INSERT, ("second",))
+    connection = db.connection()
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
+    cursor = connection.cursor()
+    cursor.execute("SELECT count(*) FROM t")
+    for sql in ("DELETE FROM t WHERE name = 'second'", "VACUUM t"):
+        regions.plain().execute_sql(sql)
+    pid = connection.get_backend_pid()
+    until(lambda: regions.cluster.replica.query(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == 0)
+    with pytest.raises(psycopg2.OperationalError):
+        cursor.execute("SELECT count(*) FROM t")
+    db.close()
+    with fly_orm.primary(), db.atomic("REPEATABLE READ READ ONLY"):
+        assert count(db) == 1
 
 
 def drop_while_it_reads(regions: TwoRegions, pid: int) -> None:
