@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from .sequences import DISCARD, Sequences
 from .starting import Start
 from .volatility import reads_may_write
 from .write_ahead_log import WriteAheadLog
+
+log = logging.getLogger("fly_orm")
 
 #: Seconds after which a connection is replaced when it is next needed, so that no session outlives for long what
 #: ALTER ROLE, ALTER DATABASE or a new configuration have changed.
@@ -96,7 +99,8 @@ class PrimaryConnection:
         try:
             self._take_on(profile, [] if self._clean else [CLEAN])
         except _NO_START as error:
-            self._check_start(profile, error)
+            if self.is_new or not isinstance(error, psycopg2.DataError):  # a new session may accept the value
+                self._check_start(profile, error)
             raise
 
     def begin(self, sqls: Collection[bytes]) -> None:
@@ -113,15 +117,22 @@ class PrimaryConnection:
     def restore(self, names: Collection[str], sqls: Collection[bytes]) -> None:
         """Give settings that these statements have reset what the caller's session has begun with, its role included.
 
-        The caller may have asked for its own session's start, and here it got that of the pool's.
+        The caller has asked for its own session's start, and got that of this one. If that cannot be mended outside of
+        a transaction, where the statements are committed, the connection is closed.
         """
-        if self.profile is None or self.raw.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR:
+        transaction = self.raw.get_transaction_status()
+        if self.profile is None or transaction == ext.TRANSACTION_STATUS_INERROR:
             return
-        names = list(names)
-        if self.session.has_lost_role(self.profile.start, sqls):
-            names += ["role", "session_authorization"]
-        if names:
-            self._execute(self.session.statements(self.profile.start, names))
+        try:
+            if self.session.has_lost_role(self.profile.start, sqls):
+                names = [*names, "role", "session_authorization"]
+            if names:
+                self._execute(self.session.statements(self.profile.start, names))
+        except psycopg2.Error as error:
+            if transaction != ext.TRANSACTION_STATUS_IDLE:
+                raise
+            log.warning("a session on the primary did not get back what its caller's began with: %s", error)
+            self.close()
 
     def clean(self) -> None:
         """Remove what the last caller left in the Postgres session, but not its profile: the next often shares it.

@@ -25,6 +25,9 @@ from .sequences import Sequences
 #: Seconds within which a connection must be set up, or cleaned. One that is not is closed, because a server that does
 #: not answer must not hold up the cleaning of the others.
 CLEAN_TIMEOUT = 3.0
+#: Classes of SQLSTATEs with which a server refuses a setting (Postgres manual, appendix A). Others mean that it, or the
+#: connection, is in trouble.
+_OF_SETTINGS = frozenset({"0A", "22", "42", "55"})
 #: Seconds for which a pool that makes way keeps no idle connection; DROP DATABASE waits 5 seconds for others to go.
 MAKE_WAY = 6.0
 
@@ -85,9 +88,9 @@ class PrimaryPool:
         settings that the caller's session has ever given a value.
 
         PoolTimeout if all connections stay in use until the deadline, NotPrimary if the server is a replica or on an
-        older timeline, Refused if a pooler does not keep the Postgres session or the pool's role may not act as the
-        caller's, psycopg2's error if the server cannot be
-        reached or does not accept the profile. Nothing has been executed then.
+        older timeline, Refused if a pooler does not keep the Postgres session, the pool's role may not act as the
+        caller's, or the server does not accept the profile; psycopg2's error if the server cannot be reached. Nothing
+        has been executed then.
         """
         made = frozenset([*made, *(profile.start.customized if profile.start else ())])
         while True:
@@ -115,15 +118,24 @@ class PrimaryPool:
                     return False
                 try:
                     connection.apply_profile(profile)
-                except psycopg2.DataError:
-                    if connection.is_new:
+                except psycopg2.Error as error:
+                    if (error.pgcode or "")[:2] not in _OF_SETTINGS:
                         raise
-                    return False
+                    if not connection.is_new:
+                        return False
+                    raise self._refused(error) from error
                 connection.is_new = False
                 return True
         except BaseException:
             self._pool.discard(connection)
             raise
+
+    def _refused(self, error: psycopg2.Error) -> Refused:
+        return Refused(
+            f"the primary of {self.name!r} does not accept the caller's session settings: {str(error).strip()}. "
+            "Nothing was executed",
+            reason="session settings",
+        )
 
     def release(self, connection: PrimaryConnection) -> None:
         """Take a connection back. It is cleaned in the background, so that the caller's reply need not wait for it."""

@@ -283,8 +283,9 @@ class Declined(Message, frozen=True, tag="declined"):
     reason: str
     """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``, ``bad arguments``,
     ``expired``, ``bad request``, ``no session`` (a pooler does not keep Postgres sessions), ``no role`` (the node's
-    role may not act as the caller's) or ``unavailable`` (no connection to the primary); ``lost``: the lease is gone and
-    its transaction rolled back; ``unknown``: a commit may or may not have happened."""
+    role may not act as the caller's), ``session settings`` (the primary does not accept the caller's) or
+    ``unavailable`` (no connection to the primary); ``lost``: the lease is gone and its transaction rolled back;
+    ``unknown``: a commit may or may not have happened."""
     message: str
     """An explanation for the caller's error message."""
     superseded: dict[str, Superseded] = {}

@@ -8,6 +8,7 @@ from typing import Any
 import peewee
 import pytest
 
+import fly_orm
 from tests.support.roles import roles
 from tests.support.statement_log import logged
 from tests.support.two_regions import TwoRegions, two_regions
@@ -128,8 +129,24 @@ class TestTheNextCaller:
         assert first(db, "INSERT INTO t DEFAULT VALUES RETURNING current_setting('temp_buffers')") == "1600kB"
         with db.atomic():
             db.execute_sql("CREATE TEMP TABLE scratch (i int) ON COMMIT DROP")
-        with pytest.raises(peewee.DatabaseError, match="temp_buffers"):
-            one.lax(startup="-c temp_buffers=1").execute_sql(INSERT)
+        startup = one.lax(startup="-c temp_buffers=300")
+        assert first(startup, "INSERT INTO t DEFAULT VALUES RETURNING current_setting('temp_buffers')") == "2400kB"
+
+    def test_is_refused_with_a_setting_that_the_primary_does_not_accept(self, one: TwoRegions) -> None:
+        db = one.lax()
+        first(db, INSERT)
+        with one.cluster.replay_paused():
+            one.query("CREATE ROLE clerk")
+            one.cluster.resume_replay()
+            one.cluster.wait_for_replica()
+            one.cluster.pause_replay()
+            one.query("DROP ROLE clerk")
+            db.execute_sql("SET ROLE clerk")
+            with pytest.raises(fly_orm.Refused, match='session settings: role "clerk" does not exist') as caught:
+                first(db, INSERT)
+        assert caught.value.reason == "session settings"
+        db.execute_sql("RESET ROLE")
+        assert first(db, INSERT) == 2
 
     def test_finds_nothing_that_a_trigger_has_left(self, one: TwoRegions) -> None:
         one.query(
