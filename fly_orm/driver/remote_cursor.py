@@ -11,6 +11,10 @@ from .cursor import RoutingCursor
 from .result import RemoteResult
 
 
+#: psycopg2's ``connection.closed`` of a connection that was not closed by its user.
+_LOST = 2
+
+
 class RemoteCursor(RoutingCursor):
     """A routing cursor while its last result is the primary's."""
 
@@ -83,6 +87,7 @@ class RemoteCursor(RoutingCursor):
         return row
 
     def _check_rows(self) -> None:
-        self._check_open()
+        if self.connection.closed != _LOST:  # the rows are here already, and their statement is committed
+            self._check_open()
         if self._result.description is None:
             raise psycopg2.ProgrammingError("no results to fetch")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 
 import peewee
+import psycopg2
 import pytest
 from msgspec.structs import replace
+from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm import LSN, NotPrimary, Route, resume, session, token
@@ -159,6 +161,20 @@ class TestAReplicaThatRestarts:
             insert(db, "d")
             assert names(db).endswith("d")
             assert fly_orm.why().route is Route.LOCAL
+
+    def test_does_not_keep_a_write_over_an_open_connection_from_returning_its_rows(self, failing_over):
+        with (
+            node(failing_over.primary) as address,
+            wrapped(failing_over.replica, "lax", address, replication_timeout=0.5) as db,
+        ):
+            insert(db, "a")
+            failing_over.replica.stop("immediate")
+            cursor = db.execute_sql("INSERT INTO item (name) VALUES ('b'), ('c') RETURNING name")
+            with pytest.raises(psycopg2.OperationalError):
+                ext.cursor(db.connection()).execute("SELECT 1")
+            assert db.connection().closed
+            assert cursor.fetchone() == ("b",)
+            assert cursor.fetchall() == [("c",)]
 
 
 @pytest.fixture(params=["superuser", "ordinary role"])
