@@ -10,7 +10,6 @@ import psycopg2
 from .cursor import RoutingCursor
 from .result import RemoteResult
 
-
 #: psycopg2's ``connection.closed`` of a connection that was not closed by its user.
 _LOST = 2
 

@@ -84,7 +84,8 @@ class PrimaryRegion:
             self._here = False
         if region == before:
             return
-        why = causes(failures.of([before, self.configured])) or "its nodes accept them again"
+        back = "its nodes accept them again" if region == self.configured else "its nodes could not be reached lately"
+        why = causes(failures.of([before, self.configured])) or back
         level = logging.INFO if region == self.configured else logging.WARNING
         log.log(level, "requests for %s go to region %r from now on, not to %r: %s", self._wanted, region, before, why)
 

@@ -86,5 +86,5 @@ class Progress:
         else:
             found = f"is not known to be on a later timeline than {history.timeline}"
         return ReplicationTimeout(
-            f"committed at {position}, but this region's replica {found}", lsn=position.lsn, final=True
+            f"committed at {position}, but this region's replica {found}", lsn=position.lsn, final=True, reason=found
         )

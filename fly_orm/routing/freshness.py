@@ -51,6 +51,8 @@ class Freshness:
         self._replica = replica
         self.reads_on_primary = options.reads == "primary"
         """Whether every read runs on the primary."""
+        self._reported: set[str] = set()
+        """Why the replica will never show what was committed, as far as the log has said so."""
 
     # After something was executed elsewhere
 
@@ -169,11 +171,23 @@ class Freshness:
         try:
             self._wait_for_replica(pin.position, self._deadline(), connection)
         except ReplicationTimeout as late:
+            self._report_elsewhere(vars(late).get("reason", ""))
             if self._options.on_lag == "raise" and not pin.resumed:
                 return Waited(now() - started, late)
         except Exception:  # what was written is committed, and must not seem to fail because of a plug-in or a setting
             log.exception("could not wait for the replica of %r; this session reads from the primary", self._name())
         return Waited(now() - started)
+
+    def _report_elsewhere(self, reason: str) -> None:
+        """Log once why the replica will never show what was committed; an empty text says that it may."""
+        if reason and reason not in self._reported:
+            self._reported.add(reason)
+            log.warning(
+                "this region's replica of %r %s: sessions that have written read on the primary; connect the database "
+                "to a replica that follows the primary",
+                self._name(),
+                reason,
+            )
 
     def _deadline(self) -> Deadline:
         """When a wait that begins now gives up. Inside an invocation, not later than the invocation itself."""

@@ -8,8 +8,8 @@ _WRONG = "; nothing was executed. Connect it to the replica of this region, or t
 #: By verdict, with places for the server, what it was compared with, its history, and the names of regions.
 MESSAGES = {
     Verdict.THE_PRIMARY: (
-        "{server} is the primary itself, by comparison with {other}: statements run there directly, and reads cross "
-        "the network too"
+        "{server} is the primary itself, by comparison with {other}: statements run there directly. If it is far away, "
+        "reads cross the network as well"
     ),
     Verdict.PROMOTED: (
         "{server} was promoted: it is the primary now, on {history}, and newer than {other}; if region {region!r} "

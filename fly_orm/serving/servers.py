@@ -40,8 +40,8 @@ def verify(router: Router, connection: ext.connection, deadline: Deadline) -> No
     except ConfigurationError as error:
         raise NotPrimary(f"this node is misconfigured: {error}") from error
     raise NotPrimary(
-        f"the server of {router.name!r} takes writes, but no other node can tell whether it is the primary (this "
-        "node's log says why)"
+        f"the server of {router.name!r} takes writes, but no other node can tell whether it is the primary (its "
+        "log says why). If this region is the primary one now, set PRIMARY_REGION"
     )
 
 

@@ -136,6 +136,16 @@ class TestAnotherSystem:
             insert(wrap(undo, other.primary, ams=ams))
 
 
+class TestAReplicaOfAnotherSystem:
+    def test_is_reported_once_somebody_has_written(self, cluster, other, undo, caplog):
+        db = wrap(undo, other.replica, syd=serve(undo, cluster.primary).address)
+        for _ in range(3):
+            insert(db)
+            assert db.execute_sql("SELECT count(*) FROM item").fetchone() == (rows(cluster.primary),)
+        (warning,) = warnings(caplog)
+        assert "this region's replica of 'shop' belongs to another system" in warning
+
+
 class TestACopyOfThePrimary:
     def test_is_not_written(self, cluster, undo):
         db = wrap(undo, fork(cluster), syd=serve(undo, cluster.primary).address)
