@@ -76,6 +76,7 @@ class RoutingConnection(ImplicitTransactions):
         if routes:
             self.router.local.detour.replica_reached(self.instance)
         self.remote = RemoteConnection(self, self.router, self._start)
+        self.remote.session_settings.start_is_old = self.router.freshness.may_lack(current(), self)
         self._mode = TransactionMode()
         self._entered = self._begun = self._was_here = False
         self._set_here: list[tuple[Statement, bytes]] = []
@@ -310,7 +311,7 @@ class RoutingConnection(ImplicitTransactions):
             failed=transaction is not None and transaction.failed,
             primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
-            pinned=self.router.freshness.is_pinned(current(), self),
+            pinned=self.remote.session_settings.is_ahead or self.router.freshness.is_pinned(current(), self),
             pooled=self.router.freshness.position_to_check(current(), self) is not None,
         )
 

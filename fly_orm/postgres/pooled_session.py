@@ -10,7 +10,7 @@ from psycopg2.errorcodes import INSUFFICIENT_PRIVILEGE
 
 from ..errors import Refused
 from .cursors import text_cursor
-from .starting import Start, read_start
+from .starting import Start, read_assigned, read_start
 
 #: The parts of DISCARD ALL (Postgres manual), which itself may not share a string with other statements; but not
 #: DISCARD PLANS, as plans do no harm, nor DISCARD SEQUENCES, for which see :mod:`fly_orm.postgres.sequences`. RESET
@@ -76,6 +76,11 @@ class PooledSession:
     def is_outdated(self) -> bool:
         """Whether a new session would begin differently, because of an ALTER ROLE or ALTER DATABASE … SET."""
         return read_start(self._connection) != self.own
+
+    def as_of_now(self, start: Start, requested: Collection[str]) -> Start:
+        """What a session would begin with that began now, with the same role and what its client requests."""
+        own = {name: start.settings[name] for name in requested if name in start.settings}
+        return Start(start.role, {**read_assigned(self._connection, start.role), **own})
 
     def statements(self, start: Start | None, names: Collection[str] = ("*",)) -> list[bytes]:
         """What gives the session the start of a caller's, or only these settings of it; nothing if that is its own."""

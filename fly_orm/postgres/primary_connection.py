@@ -72,6 +72,12 @@ class PrimaryConnection:
         """Where this process has connected to, for messages."""
         return f"{self.raw.info.host}:{self.raw.info.port}"
 
+    @property
+    def start_settings(self) -> dict[str, str] | None:
+        """The settings that its caller's session has begun with; None if they are the pool's own."""
+        start = None if self.profile is None else self.profile.start
+        return None if start is None else dict(start.settings)
+
     def suits(self, profile: Profile, made: Collection[str]) -> int:
         """How well the connection suits a caller with this profile; 0 if another one has to take its place.
 

@@ -81,11 +81,13 @@ class PrimaryPool:
         newest: Collection[History] = (),
         *,
         made: Collection[str] = (),
+        requested: Collection[str] | None = None,
     ) -> PrimaryConnection:
         """A connection with this profile, for the caller alone, who must release it.
 
         ``newest`` are the newest timelines of the database that the caller has seen. ``made`` are the customized
-        settings that the caller's session has ever given a value.
+        settings that the caller's session has ever given a value. With ``requested``, the profile's start becomes that
+        of a session which begins now, but for these settings.
 
         PoolTimeout if all connections stay in use until the deadline, NotPrimary if the server is a replica or on an
         older timeline, Refused if a pooler does not keep the Postgres session, the pool's role may not act as the
@@ -95,13 +97,19 @@ class PrimaryPool:
         made = frozenset([*made, *(profile.start.customized if profile.start else ())])
         while True:
             connection = self._pool.acquire(deadline, lambda idle: idle.suits(profile, made))
-            if connection.suits(profile, made) and self._prepare(connection, profile, deadline):
+            if connection.suits(profile, made) and self._prepare(connection, profile, deadline, requested):
                 break
             self._pool.discard(connection)
         self._check_current(connection, newest)
         return connection
 
-    def _prepare(self, connection: PrimaryConnection, profile: Profile, deadline: Deadline) -> bool:
+    def _prepare(
+        self,
+        connection: PrimaryConnection,
+        profile: Profile,
+        deadline: Deadline,
+        requested: Collection[str] | None,
+    ) -> bool:
         """Give the connection the profile by the deadline; False if a new connection has to take its place.
 
         That is so if it was lost while it was idle, and if a caller has left something that does not go with the
@@ -114,6 +122,8 @@ class PrimaryPool:
                     return False
                 if self._sessions and connection.pooled:
                     self._sessions.check_again(connection)
+                if requested is not None and profile.start is not None:
+                    profile = profile._replace(start=connection.session.as_of_now(profile.start, requested))
                 if connection.would_begin_differently(profile):
                     return False
                 try:

@@ -12,7 +12,7 @@ from .cursors import text_cursor
 _ASSIGNED = """
     SELECT unnest(setconfig) FROM pg_catalog.pg_db_role_setting
     WHERE setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
-        AND setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user))
+        AND setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = coalesce(%s, session_user)))
     ORDER BY setrole = 0, setdatabase = 0"""
 #: One column that changes when ALTER ROLE or ALTER DATABASE … SET does.
 ASSIGNED_VERSION = (
@@ -46,10 +46,13 @@ def read_start(connection: Any) -> Start:
     return Start(role, {**read_assigned(connection), **requested(connection.info.dsn_parameters)})
 
 
-def read_assigned(connection: Any) -> dict[str, str]:
-    """What ALTER ROLE and ALTER DATABASE … SET give to new sessions of this connection's role in its database."""
+def read_assigned(connection: Any, role: str | None = None) -> dict[str, str]:
+    """What ALTER ROLE and ALTER DATABASE … SET give to new sessions of a role in this connection's database.
+
+    The role is by default the connection's own.
+    """
     with text_cursor(connection) as cursor:
-        cursor.execute(_ASSIGNED)
+        cursor.execute(_ASSIGNED, (role,))
         settings: dict[str, str] = {}
         for (assignment,) in cursor.fetchall():
             name, _, value = assignment.partition("=")

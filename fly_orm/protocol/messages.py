@@ -80,6 +80,9 @@ class Run(Message, frozen=True, tag="run"):
     """The role that the caller's session has logged in as; empty for the node's own, and whatever that begins with."""
     start_settings: dict[str, str] = {}
     """The settings that the caller's session has begun with, apart from those of its server's configuration."""
+    requested_settings: list[str] | None = None
+    """If given, the caller has seen more than its server, which may not know of an ALTER ROLE or ALTER DATABASE … SET:
+    the session is to begin as one would that began now on the primary, except for these settings."""
     session_settings: list[bytes] = []
     """The statements that give a new lease the caller's session settings, on top of these."""
     made_settings: list[str] = []
@@ -246,6 +249,8 @@ class Done(Message, frozen=True, tag="done"):
     """Whether the lease is still open, so that later requests can continue it."""
     position: Position | None = None
     """The position that a replica must replay to show what the request committed and read; None in a transaction."""
+    start_settings: dict[str, str] | None = None
+    """What a new lease has begun with, if the request did not decide that."""
     may_have_written: bool = True
     """False if the transaction that ended certainly wrote nothing."""
     session: SessionReport | None = None

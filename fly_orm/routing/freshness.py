@@ -151,6 +151,11 @@ class Freshness:
         pin = session.pins.get(self._name())
         return self.reads_on_primary or (pin is not None and pin.position is not connection.shown)
 
+    def may_lack(self, session: Session, connection: Any) -> bool:
+        """Whether the server of a new connection may lack what the session has seen. Asks no server."""
+        pin = session.pins.get(self._name())
+        return pin is not None and not self._replica().server(connection.instance).shows(pin.position)
+
     def position_to_check(self, session: Session, connection: Any) -> Position | None:
         """What a server has to show for a pinned read behind a pooler; None if nothing keeps it from the primary."""
         if not connection.pooled or session.on_primary or self.reads_on_primary:

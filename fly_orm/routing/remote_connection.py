@@ -218,8 +218,7 @@ class RemoteConnection:
             database=self.router.name,
             lease=b"",
             encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
-            role="" if self._lease else settings.start.role,
-            start_settings={} if self._lease else dict(settings.start.settings),
+            **({} if self._lease else settings.start_fields(self._connection)),
             session_settings=[] if self._lease else self._profile(),
             made_settings=list(settings.made),
             resets=settings.reset_by(statement),
@@ -316,6 +315,7 @@ class RemoteConnection:
     def _update(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over notices and transaction status; returns the transaction that was open before."""
         keep_notices(self._connection, done.notices)
+        self.session_settings.take_start(done.start_settings)
         before, had_state = self.transaction, self.has_state
         if not done.lease_open:
             self.has_state = False

@@ -10,7 +10,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Statement
 from ..local.starting import ISOLATION, SERIALIZABLE, lower_isolation
-from ..postgres.starting import Start
+from ..postgres.starting import Start, requested
 
 #: Settings that change how Postgres reads and writes values, and that the server reports to libpq.
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
@@ -38,6 +38,10 @@ class SessionSettings:
         self._not_here: dict[str, bytes] = {}
         """Those of them that no replica accepts."""
         self._made: tuple[Any, list[bytes]] | None = None
+        self.start_is_old = False
+        """Whether the server may have lacked what the session had seen, when the connection was opened."""
+        self.is_ahead = False
+        """Whether the start is the primary's, and differs from that of the session on the replica."""
         self._starts_serializable = start.settings.get(ISOLATION) == SERIALIZABLE
         self.primary_only = self._starts_serializable
         """Whether the primary alone accepts some of them."""
@@ -103,9 +107,28 @@ class SessionSettings:
         return [statement.name] if statement.resets and statement.name else []
 
     def _reset(self, keep: Collection[str]) -> None:
-        self.primary_only, self.one_snapshot = self._starts_serializable, self._starts_with_one_snapshot
+        self.primary_only = self._starts_serializable or self.is_ahead
+        self.one_snapshot = self._starts_with_one_snapshot
         self._changes = {name: sql for name, sql in self._changes.items() if name in keep}
         self._not_here.clear()
+
+    def start_fields(self, connection: Any) -> dict[str, Any]:
+        """What a request has to say of the start, to open a lease."""
+        names = list(requested(connection.info.dsn_parameters)) if self.start_is_old else None
+        return {
+            "role": self.start.role,
+            "start_settings": dict(self.start.settings),
+            "requested_settings": names,
+        }
+
+    def take_start(self, settings: dict[str, str] | None) -> None:
+        """Take over what the session on the primary has begun with, if that is known.
+
+        If it differs, reads on the replica, whose session has begun with something else, would not go with the writes.
+        """
+        self.start_is_old = self.start_is_old and settings is None
+        if settings is not None and settings != self.start.settings:
+            self.start, self.is_ahead, self.primary_only = Start(self.start.role, settings), True, True
 
     def fit_replica(self, connection: Any) -> None:
         """Let a session on a replica, whose settings were reset, answer again."""

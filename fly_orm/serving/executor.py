@@ -86,7 +86,9 @@ class Executor:
             raise Refused("the caller's deadline had passed when the request arrived", reason="expired")
         start = Start(request.role, request.start_settings) if request.role else None
         profile = Profile(request.encoding, tuple(request.session_settings), start)
-        connection = pool.acquire(profile, deadline, request.newest, made=request.made_settings)
+        connection = pool.acquire(
+            profile, deadline, request.newest, made=request.made_settings, requested=request.requested_settings
+        )
         lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer)
         return lease
 

@@ -77,6 +77,7 @@ class Lease:
             position=position,
             transaction=transaction,
             lease_open=not self._raw.closed and (keeps or transaction != _IDLE),
+            start_settings=None if request.requested_settings is None else self._connection.start_settings,
             may_have_written=commit.wrote,
             session=session,
         )

@@ -111,6 +111,25 @@ class TestAlterDatabase:
         made.cluster.wait_for_replica()
         assert shown(made.lax(), "lock_timeout") == ("7s",)
 
+    @pytest.mark.parametrize("startup", ["", "-c statement_timeout=8s"])
+    def test_counts_at_once_for_a_session_that_has_seen_more_than_the_replica(
+        self, made: TwoRegions, startup: str
+    ) -> None:
+        db = made.lax(options={"replication_timeout": 0}, startup=startup)
+        with made.cluster.replay_paused():
+            db.execute_sql(f'ALTER DATABASE "{made.name}" SET search_path TO two')
+            db.close()
+            db.execute_sql("INSERT INTO t (i) VALUES (1)")
+            assert db.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
+            assert db.execute_sql("SHOW statement_timeout").fetchone() == ("8s" if startup else "0",)
+        assert made.query("SELECT count(*) FROM two.t") == 1
+        made.cluster.wait_for_replica()
+        assert db.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
+        assert db.execute_sql("SHOW search_path").fetchone() == ("two",)
+        db.close()
+        assert db.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
+        assert fly_orm.why().route is fly_orm.Route.LOCAL  # type: ignore[union-attr]
+
 
 @pytest.mark.parametrize("way", ["database", "options"])
 class TestSerializableByDefault:
