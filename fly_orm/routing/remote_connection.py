@@ -213,13 +213,14 @@ class RemoteConnection:
         self, sqls: Sequence[bytes], statement: Statement, *, copy_in: bytes | BrokenInput | None, copy_out: bool
     ) -> Run:
         settings = self.session_settings
+        profile = [] if self._lease else self._profile()  # without what this statement is going to set
         settings.note_made(statement, sqls)
         return Run(
             database=self.router.name,
             lease=b"",
             encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
             **({} if self._lease else settings.start_fields(self._connection)),
-            session_settings=[] if self._lease else self._profile(),
+            session_settings=profile,
             made_settings=list(settings.made),
             resets=settings.reset_by(statement),
             preamble=[] if self.transaction is None else self.transaction.pending,

@@ -37,7 +37,8 @@ class SessionSettings:
         self._changes: dict[str, bytes] = {}
         self._not_here: dict[str, bytes] = {}
         """Those of them that no replica accepts."""
-        self._made: tuple[Any, list[bytes]] | None = None
+        self._cached: tuple[Any, list[bytes]] | None = None
+        """The profile, and what it depends on besides the changes."""
         self.start_is_old = False
         """Whether the server may have lacked what the session had seen, when the connection was opened."""
         self.is_ahead = False
@@ -69,7 +70,7 @@ class SessionSettings:
 
     def remember(self, statement: Statement, sql: bytes) -> None:
         """Note a SET, RESET or DISCARD that has taken effect."""
-        self._made = None
+        self._cached = None
         self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets_all
         self.note_made(statement, [sql])
         if statement.one_snapshot is not None:
@@ -144,21 +145,32 @@ class SessionSettings:
 
     def forget(self) -> None:
         """Note that the session has its initial settings again."""
-        self._made = None
+        self._cached = None
         self._reset(keep=())
 
     def profile(self, connection: Any, unreported: dict[str, str]) -> list[bytes]:
         """The statements that give a Postgres session on the primary the settings of this connection."""
         reported = tuple(connection.get_parameter_status(name) for name in _REPORTED)
-        if self._made is None or self._made[0] != reported:
+        key = reported, len(self.made)
+        if self._cached is None or self._cached[0] != key:
             values = {**unreported, **dict(zip(_REPORTED, reported, strict=True))}
             assignments = "; ".join(f"SET {name} TO {_quote(value)}" for name, value in values.items() if value)
-            self._made = reported, [assignments.encode("ascii", "ignore"), *self._changes.values()]
-        return self._made[1]
+            self._cached = key, [assignments.encode("ascii", "ignore"), *self._emptied(), *self._changes.values()]
+        return self._cached[1]
+
+    def _emptied(self) -> list[bytes]:
+        """The statements that make those customized settings empty, and not missing, which have had a value."""
+        valued = {name.lower() for name in (*self._changes, *self.start.settings)}
+        names = (name.split(".") for name in sorted(self.made - valued))
+        return [f"SET {'.'.join(map(_identifier, parts))} TO ''".encode() for parts in names]
 
 
 def _names(pattern: re.Pattern[bytes], sql: bytes) -> list[str]:
     return [name.decode("latin-1").lower() for name in pattern.findall(sql)]
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _quote(value: str) -> str:
