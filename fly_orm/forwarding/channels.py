@@ -81,6 +81,17 @@ class NodeChannels:
         self.warm_up()
         return channel
 
+    @contextmanager
+    def lent(self, deadline: Deadline) -> Iterator[SealedChannel]:
+        """A block with a channel of its own. NotDelivered if there is none in time."""
+        channel = self.acquire(deadline)
+        try:
+            yield channel
+        except BaseException:
+            self.discard(channel)
+            raise
+        self.release(channel)
+
     def release(self, channel: SealedChannel) -> None:
         """Take back a channel whose last exchange succeeded, for other callers."""
         self._pool.release(channel)

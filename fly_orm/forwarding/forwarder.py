@@ -177,14 +177,8 @@ class Forwarder:
         Over another channel, since the lease's own is waiting for the reply to that statement.
         """
         deadline = Deadline.after(self._settings.rpc_timeout)
-        channels = self.directory.channels_to(node)
-        channel = channels.acquire(deadline)
-        try:
+        with self.directory.channels_to(node).lent(deadline) as channel:
             channel.request(Cancel(lease=lease), deadline)
-        except BaseException:
-            channels.discard(channel)
-            raise
-        channels.release(channel)
 
     def close(self) -> None:
         """Close all channels."""

@@ -43,15 +43,9 @@ class ReturnCheck:
 
     def _has_primary(self, node: Node, deadline: Deadline) -> bool:
         """Whether the databases in question are on primaries there, none of which was superseded as far as is known."""
-        channels = self._directory.channels_to(node)
-        channel = channels.acquire(deadline)
-        try:
+        with self._directory.channels_to(node).lent(deadline) as channel:
             names = channel.welcome.databases if self._primary.database is None else [self._primary.database]
             replies = {name: channel.request(Describe(database=name), deadline) for name in names}
-        except BaseException:
-            channels.discard(channel)
-            raise
-        channels.release(channel)
         return all(self._is_primary(name, reply) for name, reply in replies.items())
 
     def _is_primary(self, database: str, reply: object) -> bool:

@@ -65,13 +65,8 @@ def _answer_of(
 
 
 def _ask(channels: NodeChannels, database: str, deadline: Deadline) -> Described:
-    channel = channels.acquire(deadline)
-    try:
+    with channels.lent(deadline) as channel:
         reply = channel.request(Describe(database=database), deadline)
-    except BaseException:
-        channels.discard(channel)
-        raise
-    channels.release(channel)
     if not isinstance(reply, Described):
         raise FlyOrmError(f"{channels.node} does not say what server it is on: {getattr(reply, 'message', reply)}")
     return reply

@@ -41,15 +41,15 @@ _REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn():
 _REPLAYED_AND_HISTORY = f"SELECT * FROM ({_REPLAYED}) AS replayed, ({_HISTORY}) AS history"  # noqa: S608  # constants
 
 
-def read_history(connection: Any, server: Progress) -> None:
-    """Learn the server's system and timeline, if this role may ask for them."""
+def read_history(connection: Any) -> History | None:
+    """The system of a replica, and the newest timeline that it has replayed; None if the role may not ask."""
     try:
         with text_cursor(connection) as cursor:
             cursor.execute(_HISTORY)
-            server.history = History(*map(int, cursor.fetchone()))
+            return History(*map(int, cursor.fetchone()))
     except psycopg2.errors.InsufficientPrivilege:
-        server.history = None
         _warn()
+        return None
 
 
 def read_replayed(connection: Any) -> LSN | None:
@@ -107,7 +107,7 @@ def _poll(connection: Any, server: Progress, position: Position, deadline: Deadl
         if replayed is None:
             raise NotAReplica("the local server is not in recovery, so there is no replay to wait for")
         if not server.includes(position):
-            read_history(connection, server)
+            server.history = read_history(connection)
         if server.includes(position) and replayed >= position.lsn:
             server.note(position)
             return

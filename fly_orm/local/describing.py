@@ -9,7 +9,6 @@ from ..postgres.write_ahead_log import read_history as read_primary_history
 from ..protocol.messages import Described
 from .asking import read_history as read_replica_history
 from .instance import Instance, ask_instance
-from .progress import Progress
 
 
 def describe(connection: Any, instance: Instance | None = None) -> Described:
@@ -19,15 +18,10 @@ def describe(connection: Any, instance: Instance | None = None) -> Described:
     """
     instance = instance or ask_instance(connection)
     replica = is_replica(connection, pooled=True)  # a pooler, if there is one, may repeat an old report
-    if replica:
-        server = Progress(instance)
-        read_replica_history(connection, server)
-        history = server.history
-    else:
-        history = read_primary_history(connection)
+    read_history = read_replica_history if replica else read_primary_history
     return Described(
         primary=not replica,
-        history=history,
+        history=read_history(connection),
         run=instance.run,
         address=str(instance),
     )

@@ -183,5 +183,5 @@ class Lines:
 
 
 def _learn(connection: Any, server: Progress) -> LSN | None:
-    read_history(connection, server)
+    server.history = read_history(connection)
     return read_replayed(connection)

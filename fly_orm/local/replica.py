@@ -78,7 +78,7 @@ class LocalReplica:
         self._waiter.check(connection.server_version)
         if server.instance is not None and server.history is None:
             with suppress(psycopg2.Error):  # it is asked again when somebody waits for it
-                read_history(connection, server)
+                server.history = read_history(connection)
 
     def prepare(self) -> None:
         """Let the waiter connect while a write is on its way, if it is not connected. Returns at once."""
@@ -256,7 +256,7 @@ class LocalReplica:
                     # If the waiter kept this connection, it would not come back to the replica.
                     raise NotAReplica("the connection that was to wait for the replica has reached a primary")
                 server = self.server(read_instance(connection))
-                read_history(connection, server)
+                server.history = read_history(connection)
         except (psycopg2.Error, NotAReplica):
             connection.close()
             raise
