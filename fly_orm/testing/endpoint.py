@@ -78,9 +78,10 @@ class Endpoint(asyncio.Protocol):
             self.transport.write(chunk)
 
     def finish(self) -> None:
-        """Tell the peer that nothing more will come."""
+        """Tell the peer that nothing more will come, unless it is gone."""
         if self.transport and not self.transport.is_closing():
-            self.transport.write_eof()
+            with suppress(OSError):  # a peer that has said everything, and is reset now, is noticed only here
+                self.transport.write_eof()
 
     def close(self) -> None:
         """Disconnect once everything written has been sent."""

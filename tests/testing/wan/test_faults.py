@@ -4,12 +4,21 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
 from fly_orm.testing import Wan
-from tests.testing.wan.peers import PATIENCE, EchoServer, Played, ask, dial, gets_nothing, is_disconnected
+from tests.testing.wan.peers import (
+    PATIENCE,
+    EchoServer,
+    Played,
+    address_of,
+    ask,
+    dial,
+    gets_nothing,
+    is_disconnected,
+)
 
 
 def test_cut_drops_connections_and_refuses_new_ones_until_healed(
@@ -62,6 +71,28 @@ def test_stall_holds_bytes_and_heal_delivers_them(wan: Wan, client_seen: socket.
         wan.heal()
         assert client_seen.recv(100) == b"held"
         assert late.recv(100) == b"too"
+
+
+def test_heal_reaches_every_connection_although_both_ends_of_some_are_gone() -> None:
+    """As when a node is killed while the network stalls, and its callers give up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, Wan(address_of(listener)) as wan, ExitStack() as undo:
+        pairs = []
+        for _ in range(8):
+            client = undo.enter_context(dial(wan.address))
+            client.sendall(b"hello")
+            accepted = undo.enter_context(listener.accept()[0])
+            accepted.settimeout(PATIENCE)
+            assert accepted.recv(100) == b"hello"
+            pairs.append((client, accepted))
+        wan.stall()
+        for number, (client, accepted) in enumerate(pairs):
+            client.sendall(b"held")
+            if number % 2:
+                client.close()
+                accepted.close()
+        assert all(gets_nothing(accepted) for _, accepted in pairs[::2])
+        wan.heal()
+        assert [accepted.recv(100) for _, accepted in pairs[::2]] == [b"held"] * 4
 
 
 def test_stall_holds_replies(played: Played) -> None:
