@@ -14,6 +14,9 @@ import msgspec
 from ..errors import FlyOrmError
 from ..lsn import LSN, UNKNOWN_LSN
 from ..position import History, Position, Superseded
+from .results import Column as Column
+from .results import Result as Result
+from .results import SQLError as SQLError
 
 
 class MessageError(FlyOrmError):
@@ -182,50 +185,6 @@ class Described(Message, frozen=True, tag="described"):
     """None if the node's role may not ask for it."""
     confirmed: bool = False
     """Whether the node knows that this is the right system: its region is the primary one, or it has asked others."""
-
-
-class Column(Message, frozen=True, array_like=True):
-    """One column of a result: the attributes of ``psycopg2.extensions.Column``."""
-
-    name: str
-    type_code: int
-    internal_size: int | None
-    precision: int | None
-    scale: int | None
-    table_oid: int | None
-    table_column: int | None
-
-
-class Result(Message, frozen=True):
-    """The result of a statement, from which the caller's driver makes rows with its own typecasters."""
-
-    columns: list[Column] | None = None
-    """None for a statement that returns no rows."""
-    data: list[list[bytes | None]] = []
-    """The values, column by column, in Postgres' text format and the caller's client encoding."""
-    rows: int = 0
-    """The number of rows. ``data`` does not tell it where a SELECT has no columns."""
-    row_count: int = -1
-    """The cursor's ``rowcount``; of several statements, the sum, or -1 if the count of any is not known."""
-    status_message: str | None = None
-    last_row_id: int = 0
-    copied: bytes | None = None
-    """The output of COPY … TO STDOUT."""
-    copied_sizes: list[int] = []
-    """The sizes of the pieces that the output came in; a row each, unless the format is binary."""
-
-
-class SQLError(Message, frozen=True):
-    """An error that the driver raised on the node, with everything that its server reported."""
-
-    driver_class: str
-    """The name of the DB-API class, which is needed for errors without a SQLSTATE."""
-    message: str
-    sqlstate: str | None = None
-    text: str | None = None
-    """psycopg2's ``pgerror``."""
-    diagnostics: dict[str, str] = {}
-    """Those fields of psycopg2's ``diag`` that are set."""
 
 
 class SessionReport(Message, frozen=True):

@@ -19,7 +19,7 @@ from ..local.pooled import look_for_move
 from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
 from ..postgres.starting import Start
-from ..protocol.messages import BrokenInput, Done, Result, Run, Watch
+from ..protocol.messages import BrokenInput, Done, Result, Run
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
@@ -27,8 +27,9 @@ from .errors import explain, session_lost
 from .freshness import Waited
 from .heartbeats import heartbeats, interval
 from .notices import keep_notices
+from .requests import Requests
 from .router import Router
-from .session_following import follow_there, watch
+from .session_following import follow_there
 from .session_settings import SessionSettings
 from .transaction import RemoteTransaction, SettingChange
 from .unsupported import UNKNOWN_END
@@ -55,6 +56,7 @@ class RemoteConnection:
     def __init__(self, connection: Any, router: Router, start: Start) -> None:
         self.router = router
         self.session_settings = SessionSettings(start)
+        self._requests = Requests(router, self.session_settings)
         self.transaction: RemoteTransaction | None = None
         self.has_state = False
         """Whether the Postgres session on the primary has state that later statements need, such as a lock."""
@@ -120,7 +122,16 @@ class RemoteConnection:
         """
         self._check_can_forward(statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
-        run = self._request(sqls, statement, copy_in=copy_in, copy_out=copy_out)
+        run = self._requests.run(
+            self._connection,
+            sqls,
+            statement,
+            self.transaction,
+            opens_lease=self._lease is None,
+            has_state=self.has_state,
+            copy_in=copy_in,
+            copy_out=copy_out,
+        )
         response = self._ask(run, may_write=writes or bool(statement.function_names))
         transaction = self._update(response.reply, statement)
         replica = self._observe(response, why, writes=writes, waited=waited)
@@ -208,40 +219,6 @@ class RemoteConnection:
             raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
         if statement.ends_transaction and transaction.settings:
             raise self.router.driver_error(NotSupported(UNKNOWN_END))
-
-    def _request(
-        self, sqls: Sequence[bytes], statement: Statement, *, copy_in: bytes | BrokenInput | None, copy_out: bool
-    ) -> Run:
-        settings = self.session_settings
-        profile = [] if self._lease else self._profile()  # without what this statement is going to set
-        settings.note_made(statement, sqls)
-        return Run(
-            database=self.router.name,
-            lease=b"",
-            encoding=self._connection.get_parameter_status("client_encoding") or "UTF8",
-            **({} if self._lease else settings.start_fields(self._connection)),
-            session_settings=profile,
-            made_settings=list(settings.made),
-            resets=settings.reset_by(statement),
-            preamble=[] if self.transaction is None else self.transaction.pending,
-            statements=list(sqls),
-            copy_in=copy_in if isinstance(copy_in, bytes) else None,
-            broken_copy_in=copy_in if isinstance(copy_in, BrokenInput) else None,
-            copy_out=copy_out,
-            keeps_lease=self.has_state or statement.leaves_state,
-            commits=statement.kind is Kind.COMMIT,
-            ends_transaction=statement.ends_transaction,
-            wants_position=self.router.freshness.wants_position(),
-            newest=[] if self._lease else self.router.newest_timelines(self._connection),
-            watch=self._watch(statement),
-        )
-
-    def _watch(self, statement: Statement) -> Watch | None:
-        changes = statement.changes if self.transaction is None else statement.changes | self.transaction.changes
-        return watch(changes, self.session_settings)
-
-    def _profile(self) -> list[bytes]:
-        return self.session_settings.profile(self._connection, self.router.local.unreported(self._connection))
 
     def _ask(self, run: Run, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()

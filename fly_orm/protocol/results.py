@@ -1,0 +1,49 @@
+"""What statements return, as messages carry it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One column of a result: the attributes of ``psycopg2.extensions.Column``."""
+
+    name: str
+    type_code: int
+    internal_size: int | None
+    precision: int | None
+    scale: int | None
+    table_oid: int | None
+    table_column: int | None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The result of a statement, from which the caller's driver makes rows with its own typecasters."""
+
+    columns: list[Column] | None = None
+    """None for a statement that returns no rows."""
+    data: list[list[bytes | None]] = []
+    """The values, column by column, in Postgres' text format and the caller's client encoding."""
+    rows: int = 0
+    """The number of rows. ``data`` does not tell it where a SELECT has no columns."""
+    row_count: int = -1
+    """The cursor's ``rowcount``; of several statements, the sum, or -1 if the count of any is not known."""
+    status_message: str | None = None
+    last_row_id: int = 0
+    copied: bytes | None = None
+    """The output of COPY … TO STDOUT."""
+    copied_sizes: list[int] = []
+    """The sizes of the pieces that the output came in; a row each, unless the format is binary."""
+
+
+class SQLError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error that the driver raised on the node, with everything that its server reported."""
+
+    driver_class: str
+    """The name of the DB-API class, which is needed for errors without a SQLSTATE."""
+    message: str
+    sqlstate: str | None = None
+    text: str | None = None
+    """psycopg2's ``pgerror``."""
+    diagnostics: dict[str, str] = {}
+    """Those fields of psycopg2's ``diag`` that are set."""

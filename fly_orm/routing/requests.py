@@ -1,0 +1,67 @@
+"""The requests that a connection sends to the primary region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..classify import Kind, Statement
+from ..protocol.messages import BrokenInput, Run, Watch
+from .router import Router
+from .session_following import watch
+from .session_settings import SessionSettings
+from .transaction import RemoteTransaction
+
+
+class Requests:
+    """Makes the requests of one routing connection, with what its session has."""
+
+    def __init__(self, router: Router, settings: SessionSettings) -> None:
+        self._router = router
+        self._settings = settings
+
+    def run(
+        self,
+        connection: Any,
+        sqls: Sequence[bytes],
+        statement: Statement,
+        transaction: RemoteTransaction | None,
+        *,
+        opens_lease: bool,
+        has_state: bool,
+        copy_in: bytes | BrokenInput | None = None,
+        copy_out: bool = False,
+    ) -> Run:
+        """The request to execute statements. One that opens a lease has all that the lease needs."""
+        opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
+        self._settings.note_made(statement, sqls)
+        return Run(
+            database=self._router.name,
+            lease=b"",
+            encoding=connection.get_parameter_status("client_encoding") or "UTF8",
+            **opening,
+            made_settings=list(self._settings.made),
+            resets=self._settings.reset_by(statement),
+            preamble=[] if transaction is None else transaction.pending,
+            statements=list(sqls),
+            copy_in=copy_in if isinstance(copy_in, bytes) else None,
+            broken_copy_in=copy_in if isinstance(copy_in, BrokenInput) else None,
+            copy_out=copy_out,
+            keeps_lease=has_state or statement.leaves_state,
+            commits=statement.kind is Kind.COMMIT,
+            ends_transaction=statement.ends_transaction,
+            wants_position=self._router.freshness.wants_position(),
+            watch=self._watch(statement, transaction),
+        )
+
+    def _opening(self, connection: Any) -> dict[str, Any]:
+        """The fields of a request that opens a lease."""
+        return {
+            **self._settings.start_fields(connection),
+            "session_settings": self._settings.profile(connection, self._router.local.unreported(connection)),
+            "newest": self._router.newest_timelines(connection),
+        }
+
+    def _watch(self, statement: Statement, transaction: RemoteTransaction | None) -> Watch | None:
+        changes = statement.changes if transaction is None else statement.changes | transaction.changes
+        return watch(changes, self._settings)
