@@ -101,6 +101,7 @@ def _several(found: list[Statement]) -> Statement:
         kind=Kind.WRITE,
         why=why,
         leaves_state=leaves_state,
+        locks=any(statement.locks for statement in found),
         copy=copy,
         ends_transaction=ends,
         user_calls=user_calls,

@@ -32,9 +32,9 @@ def _declare(reader: TokenReader) -> Statement:
 
 
 def _plain(
-    kind: Kind, why: str, *, leaves_state: bool = False, shows_setting: bool = False
+    kind: Kind, why: str, *, leaves_state: bool = False, locks: bool = False, shows_setting: bool = False
 ) -> Callable[[TokenReader], Statement]:
-    statement = Statement(kind=kind, why=why, leaves_state=leaves_state, shows_setting=shows_setting)
+    statement = Statement(kind=kind, why=why, leaves_state=leaves_state, locks=locks, shows_setting=shows_setting)
     return lambda reader: statement
 
 
@@ -48,6 +48,7 @@ _COMMANDS: dict[str, Callable[[TokenReader], Statement]] = {
     "end": transactions.end(Kind.COMMIT),
     "listen": _plain(Kind.LISTEN, "LISTEN"),
     "load": _plain(Kind.WRITE, "LOAD leaves a library in the Postgres session", leaves_state=True),
+    "lock": _plain(Kind.WRITE, "LOCK", locks=True),
     "prepare": _prepare,
     "release": _plain(Kind.RELEASE, "RELEASE"),
     "reset": session_settings.reset,
@@ -61,5 +62,5 @@ _COMMANDS: dict[str, Callable[[TokenReader], Statement]] = {
 #: Listed only so that the explanation does not call them unknown. Commands that are not listed need the primary too.
 _WRITES = re.compile(
     "alter|analy[sz]e|call|checkpoint|close|cluster|comment|deallocate|delete|do|drop|execute|fetch|grant|import|insert"
-    "|lock|merge|move|notify|reassign|refresh|reindex|revoke|security|truncate|update|vacuum"
+    "|merge|move|notify|reassign|refresh|reindex|revoke|security|truncate|update|vacuum"
 )

@@ -49,7 +49,9 @@ def _around(command: str, inner: Statement) -> Statement:
     kind = inner.kind if inner.kind in {Kind.READ, Kind.SERVER} else Kind.WRITE
     leaves_state = inner.leaves_state or inner.kind is Kind.SET
     why = f"{command} {inner.why}"
-    return Statement(kind=kind, why=why, leaves_state=leaves_state, function_names=inner.function_names)
+    return Statement(
+        kind=kind, why=why, leaves_state=leaves_state, locks=inner.locks, function_names=inner.function_names
+    )
 
 
 def _analyze(options: list[str]) -> bool:

@@ -10,7 +10,7 @@ from . import session_settings
 from .called_functions import user_calls
 from .known_functions import KnownFunctions
 from .lexer import END, UnterminatedError, is_word, literal, lowered
-from .session_change import LEAVES_STATE, NOTHING, STICKS, SessionChange, changes_setting, may_change_anything
+from .session_change import LEAVES_STATE, LOCKS, NOTHING, STICKS, SessionChange, changes_setting, may_change_anything
 from .set_config import calls_of_set_config, is_local
 from .statement import Kind
 from .temporary import create
@@ -60,8 +60,11 @@ def _calls(tokens: list[str], source: str) -> SessionChange:
             # Postgres shows the standard's function bodies with casts: 'app.tenant'::text.
             name = literal(arguments[0][0]) if arguments[0][1:] in ([END], [":", ":", "text", END]) else None
             change |= changes_setting(name and name.lower(), source)
-    if "leaves_state" in _KNOWN.effects(tokens):
+    effects = _KNOWN.effects(tokens)
+    if "leaves_state" in effects:
         change |= STICKS if _has_call(tokens, "setseed") else LEAVES_STATE
+    if "locks" in effects:
+        change |= LOCKS
     return change
 
 
@@ -95,6 +98,8 @@ def _statement(tokens: list[str], source: str) -> Examined:
             change = LEAVES_STATE if create(reader).leaves_state else NOTHING
         case "prepare" | "listen":
             change = LEAVES_STATE
+        case "lock" if tokens[1] not in {":", "=", "."}:  # not a variable
+            change = LOCKS
         case "load":
             change = STICKS
         case "execute":
@@ -116,7 +121,7 @@ def _dynamic(tokens: list[str], source: str) -> Examined:
     for part in parts:
         change, calls = change | _calls(part, source), calls | user_calls(part)
     first = parts[0][0]
-    if first in {"set", "reset", "prepare", "load", "listen"} or (first == "create" and len(parts[0]) > 2):
+    if first in {"set", "reset", "prepare", "lock", "load", "listen"} or (first == "create" and len(parts[0]) > 2):
         change |= _statement(parts[0], source).change
     elif not _PLAIN_COMMANDS.fullmatch(first) and end > 2:
         change |= may_change_anything(source)

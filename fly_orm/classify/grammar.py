@@ -25,13 +25,11 @@ class Grammar:
         self._functions = KnownFunctions(primary_functions)
 
     def statement(self, tokens: list[str]) -> Statement:
-        """The classification of a statement; a write leaves state if it calls a function that does."""
+        """The classification of a statement; a write locks or leaves state if it calls a function that does."""
         statement = self._statement(tokens)
         if tokens[0] in _CALLERS and (calls := user_calls(tokens)):
             statement = replace(statement, user_calls=calls)
-        if statement.kind is Kind.WRITE and not statement.leaves_state and self._leaves_state(tokens):
-            return replace(statement, leaves_state=True)
-        return statement
+        return self._with_effects(statement, tokens) if statement.kind is Kind.WRITE else statement
 
     def _statement(self, tokens: list[str]) -> Statement:
         first = tokens[0]
@@ -43,8 +41,10 @@ class Grammar:
             return copy(TokenReader(tokens[1:]), self.statement)
         return command(tokens)
 
-    def _leaves_state(self, tokens: list[str]) -> bool:
+    def _with_effects(self, statement: Statement, tokens: list[str]) -> Statement:
         effects = self._functions.effects(tokens)
-        if "leaves_state" in effects:
-            return True
-        return "session_settings" in effects and not is_local(calls_of_set_config(tokens))
+        sets = "session_settings" in effects and not is_local(calls_of_set_config(tokens))
+        if not (sets or "leaves_state" in effects or "locks" in effects):
+            return statement
+        leaves_state = statement.leaves_state or sets or "leaves_state" in effects
+        return replace(statement, leaves_state=leaves_state, locks=statement.locks or "locks" in effects)

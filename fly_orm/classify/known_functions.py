@@ -14,9 +14,10 @@ _FUNCTIONS = re.compile(
   | (?P<server>   pg_terminate_backend | pg_cancel_backend | pg_log_backend_memory_contexts )
   | (?P<leaves_state>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query)
               | pg_replication_origin_session_setup | setseed )
+  | (?P<locks>    pg_(?:try_)?advisory_xact_lock(?:_shared)? )
   | (?P<primary>
         nextval | setval | currval | lastval | pg_notify | pg_nextoid
-      | pg_(?:try_)?advisory_xact_lock(?:_shared)? | pg_advisory_unlock\w*
+      | pg_advisory_unlock\w*
       | lo_\w+ | loread | lowrite | dblink\w*
       | txid_current | pg_current_xact_id | pg_export_snapshot
       | pg_current_wal_\w+ | pg_switch_wal | pg_walfile_name\w* | pg_create_\w+ | pg_drop_\w+ | pg_logical_\w+
@@ -47,6 +48,7 @@ class KnownFunctions:
         """The effects of the functions that are called, each with the name of the first function that has it.
 
         leaves_state: leaves state in the Postgres session.
+        locks: takes a lock that lasts as long as the transaction.
         session_settings: changes session settings.
         server: acts on the server that runs it.
         primary: needs the primary.

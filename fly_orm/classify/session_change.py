@@ -21,6 +21,8 @@ class SessionChange:
     """Whether other session settings may have changed too, and session-level locks may have been taken."""
     leaves_state: bool = False
     """Whether it may leave locks or temporary objects, so that it needs the primary."""
+    locks: bool = False
+    """Whether it may take locks that last as long as the transaction: on a replica, they would keep nobody out."""
     sticks: bool = False
     """Whether it may leave state that no query can find again, such as a seed."""
 
@@ -29,6 +31,7 @@ class SessionChange:
             settings=self.settings | other.settings,
             anything=self.anything or other.anything,
             leaves_state=self.leaves_state or other.leaves_state,
+            locks=self.locks or other.locks,
             sticks=self.sticks or other.sticks,
         )
 
@@ -37,18 +40,20 @@ class SessionChange:
 
     @property
     def needs_primary(self) -> bool:
-        """Whether what it leaves counts on the primary only, as a lock does."""
-        return self.leaves_state or self.sticks
+        """Whether what it takes or leaves counts on the primary only, as a lock does."""
+        return self.leaves_state or self.locks or self.sticks
 
 
 NOTHING = SessionChange()
 LEAVES_STATE = SessionChange(leaves_state=True)
+LOCKS = SessionChange(locks=True)
 STICKS = SessionChange(leaves_state=True, sticks=True)
 
 
 def may_change_anything(source: str) -> SessionChange:
-    """The change of code that cannot be judged; ``source`` may name the settings that it changes."""
-    return SessionChange(anything=True, settings=frozenset(map(str.lower, _QUALIFIED.findall(source))))
+    """The change of code that cannot be judged; ``source`` may name the settings that it changes, or locks."""
+    settings = frozenset(map(str.lower, _QUALIFIED.findall(source)))
+    return SessionChange(anything=True, settings=settings, locks="advisory" in source.lower())
 
 
 def changes_setting(name: str | None, source: str = "") -> SessionChange:

@@ -58,6 +58,8 @@ class Statement:
     """Whether it resets all session settings."""
     discards_all: bool = False
     """Whether it also discards all other state of the Postgres session: DISCARD ALL."""
+    locks: bool = False
+    """Whether it takes locks that last as long as the transaction. A replica would keep nobody out."""
     asynchronous: bool = False
     """Whether commits may not wait for their WAL from then on: it may change ``synchronous_commit``."""
     shows_setting: bool = False
@@ -81,6 +83,11 @@ class Statement:
     """Whether it defines a function or a procedure, or replaces one."""
     is_plain_read: bool = field(init=False, default=False)
     """Whether it is a read that calls none of the user's functions."""
+
+    @property
+    def counts_on_primary(self) -> bool:
+        """Whether a lock that it takes, or state that it leaves, has its meaning on the primary only."""
+        return self.leaves_state or self.locks or self.changes.needs_primary
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_plain_read", self.kind is Kind.READ and not self.user_calls)

@@ -21,6 +21,7 @@ from ..routing.decide import Action, Decision, State, decide
 from ..routing.freshness import Waited
 from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import why_ask_primary
+from ..routing.session_following import LOCKED, took_locks
 from ..routing.unsupported import ASYNCHRONOUS, UNSUPPORTED
 from ..sessions.context import current
 from ..sessions.served import ServedHere
@@ -129,18 +130,19 @@ class RoutingConnection(ImplicitTransactions):
         if decision.action is Action.FORWARD and self.begins:
             self._begin_implicitly()
             decision = decide(statement, self._state())
+        elif decision.action is Action.MOVE:
+            decision = self.decide_after_move(statement)
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(UNSUPPORTED[statement.kind]))
         self._record(statement, decision)
         return replace(decision, waited=waited.seconds) if waited.seconds else decision
 
-    def why_ask_primary(self, error: psycopg2.Error) -> str:
+    def why_ask_primary(self, error: psycopg2.Error, statement: Statement) -> str:
         """Why to repeat a read on the primary after the replica's error; raises the error if it is the answer."""
         if self._transaction_here:
             raise error
-        why = why_ask_primary(error)
-        if self.begins:
-            self._begin_implicitly()  # what it writes belongs to the transaction that its caller wants
+        why = LOCKED if took_locks(self, statement.changes) else why_ask_primary(error)
+        self.begin_on_primary()
         return why
 
     def changed_setting(self, sql: bytes, statement: Statement, why: str) -> None:

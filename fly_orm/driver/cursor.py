@@ -15,12 +15,14 @@ from psycopg2 import extensions as ext
 from psycopg2 import sql as composable
 
 from ..classify import SETTING_CHANGES, Kind, Statement
+from ..errors import NotSupported
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
 from ..routing.decide import PINNED, Action, Decision
 from ..routing.remote_connection import Forwarded, RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED, examined, follow_here
+from ..routing.unsupported import COPIED_LOCKS
 from ..sessions.context import current
 from ..sessions.observing import observe
 from . import copying
@@ -28,8 +30,6 @@ from .batches import batches, taken
 from .result import RemoteResult
 
 _READ = Kind.READ
-#: Statements that change, keep or undo settings of a transaction on the replica.
-_SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 #: What a cursor shows while its statement runs, and if that fails.
 NOTHING = Result(status_message="")
 
@@ -88,9 +88,9 @@ class RoutingCursor(ext.cursor):
                 self._run_here(decision, "executemany", query, rows)
             except psycopg2.Error as error:
                 # The ones before the one that was refused were reads, so all of them can be repeated.
-                why, wrote = self.connection.why_ask_primary(error), tried_to_write(error)
+                why, wrote = self.connection.why_ask_primary(error, statement), tried_to_write(error)
             else:
-                if follow_here(self.connection, statement.changes):
+                if self.connection.followed(statement):
                     return None
                 why = LOCKED
         elif decision.action is not Action.FORWARD:
@@ -137,9 +137,10 @@ class RoutingCursor(ext.cursor):
             except psycopg2.Error as error:
                 if tracked.written:
                     raise  # a second copy would follow what the file has got already
-                why, wrote = self.connection.why_ask_primary(error), tried_to_write(error)
+                why, wrote = self.connection.why_ask_primary(error, statement), tried_to_write(error)
             else:
-                follow_here(self.connection, statement.changes)
+                if not follow_here(self.connection, statement.changes):
+                    raise self.connection.router.driver_error(NotSupported(COPIED_LOCKS))
                 return None
         elif decision.action is not Action.FORWARD or statement.copy is None:
             return self._run_here(decision, "copy_expert", sql, file, size)
@@ -197,7 +198,7 @@ class RoutingCursor(ext.cursor):
     def _decide(self, query: Any) -> tuple[Statement, Decision]:
         self._check_open()
         statement = examined(self.connection, self.connection.statement(query, self))
-        return statement, unchecked(self.connection.route(statement))
+        return statement, unchecked(self.connection.route_untracked(statement))
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
@@ -219,10 +220,9 @@ class RoutingCursor(ext.cursor):
             return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
             self._run_here(decision, "execute", query, vars_)
-            self.connection.changes_here |= statement.changes
-            if statement.kind in _SETTLING:
-                self.connection.settle(statement, self.query, self.statusmessage)
-            return None
+            if self.connection.executed_here(statement, self, begins=action is Action.BEGIN_HERE):
+                return None
+            return self._run_there(self._bind(query, vars_), statement, LOCKED)
         if statement.copy is not None:
             word = "FROM" if statement.copy == "in" else "TO"
             raise psycopg2.ProgrammingError(f"can't execute COPY {word}: use the copy_{word.lower()}() method instead")
@@ -244,7 +244,7 @@ class RoutingCursor(ext.cursor):
             return self._read_there(error, query, vars_, statement, waited=decision.waited)
         if not shown:
             return self._run_there(self._bind(query, vars_), statement, PINNED, waited=decision.waited)
-        if not follow_here(self.connection, statement.changes):
+        if not self.connection.followed(statement):
             return self._run_there(self._bind(query, vars_), statement, LOCKED, waited=decision.waited)
         return None
 
@@ -298,7 +298,7 @@ class RoutingCursor(ext.cursor):
         self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement, *, waited: float = 0.0
     ) -> None:
         """Repeat on the primary what the replica has refused; raise the error if it is the answer."""
-        why = self.connection.why_ask_primary(error)
+        why = self.connection.why_ask_primary(error, statement)
         self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error), waited=waited)
 
     def _run_here(self, decision: Decision, method: str, *args: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
@@ -10,14 +11,17 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..classify.session_change import NOTHING
 from ..forwarding.replied import after_reply
-from ..routing.decide import Action, State, decide
+from ..routing.decide import Action, Decision, State, decide
 from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
-from ..routing.session_following import follow_here
+from ..routing.session_following import follow_here, took_locks
 from .modes import ConnectionModes
+from .transaction_here import TransactionHere, move_to_primary
 
 _COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
+#: Statements that change, keep or undo settings of a transaction on the replica.
+_SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 
 
 class ImplicitTransactions(ConnectionModes):
@@ -39,6 +43,8 @@ class ImplicitTransactions(ConnectionModes):
     """Settings changed by the open transaction on the replica."""
     changes_here = NOTHING
     """What else it may have changed in the Postgres session there."""
+    transaction_here: TransactionHere | None = None
+    """That transaction, or the last one."""
 
     @property
     def begins(self) -> bool:
@@ -82,6 +88,61 @@ class ImplicitTransactions(ConnectionModes):
         finally:
             self._entered = False
 
+    def executed_here(self, statement: Statement, cursor: Any, *, begins: bool) -> bool:
+        """Keep track of a transaction on the replica; False if it has to go on on the primary, with this statement.
+
+        That is so if a function has taken locks, which are released here.
+        """
+        if begins:
+            self.transaction_here = TransactionHere(cursor.query, statement.command_tag)
+            return True
+        if (here := self.transaction_here) is not None and self._transaction_here:
+            if took_locks(self, statement.changes) and move_to_primary(self):
+                return False
+            here.executed(statement, None if cursor.name else cursor.query)
+        self.changes_here |= statement.changes
+        if statement.kind in _SETTLING:
+            self.settle(statement, cursor.query, cursor.statusmessage)
+        return True
+
+    def route_untracked(self, statement: Statement) -> Decision:
+        """As :meth:`route`, for a method that does not call :meth:`executed_here`."""
+        here = self.transaction_here if self._transaction_here else None
+        if here is not None and statement.changes.anything:
+            statement = replace(statement, locks=True)  # nobody would look whether it has taken any
+        decision = self.route(statement)
+        if decision.action is Action.HERE and here is not None:
+            here.executed(statement)
+            self.changes_here |= statement.changes
+        return decision
+
+    def begin_on_primary(self) -> None:
+        """Begin the transaction that a read belongs to which has to run on the primary after all."""
+        if self.begins:
+            self._begin_implicitly()
+
+    def followed(self, statement: Statement) -> bool:
+        """Whether both sessions have what a read has changed here; False if it has to run again on the primary."""
+        if follow_here(self, statement.changes):
+            return True
+        self.begin_on_primary()
+        return False
+
+    def decide_after_move(self, statement: Statement) -> Decision:
+        """What to do with a statement that the transaction on the replica has to move to the primary for."""
+        if move_to_primary(self):
+            return decide(statement, self._state())
+        return Decision(action=Action.HERE, why="the transaction has failed")
+
+    def leave_transaction_here(self) -> None:
+        """Roll back the transaction on the replica, which goes on on the primary."""
+        self._set_here, self.changes_here, self.transaction_here = [], NOTHING, None
+        if _c_autocommit(self):
+            with ext.cursor(self) as cursor:
+                cursor.execute("ROLLBACK")
+        else:
+            self._end_c(_ROLLBACK)
+
     def settle(self, statement: Statement, sql: bytes, status_message: str | None) -> None:
         """Keep the settings that a transaction on the replica has changed when it commits; forget them otherwise."""
         if statement.kind is Kind.SET:
@@ -105,6 +166,10 @@ class ImplicitTransactions(ConnectionModes):
             self._was_here = status in (ext.TRANSACTION_STATUS_INTRANS, ext.TRANSACTION_STATUS_INERROR)
         return self._was_here
 
+    def route(self, statement: Statement) -> Decision:
+        """Do what has to precede a statement, and decide what to do with it."""
+        raise NotImplementedError
+
     def _state(self) -> State:
         raise NotImplementedError
 
@@ -121,6 +186,7 @@ class ImplicitTransactions(ConnectionModes):
             return
         if decide(self._implicit_begin, self._state()).action in (Action.BEGIN_HERE, Action.HERE):
             set_c_autocommit(self, False)
+            self.transaction_here = TransactionHere(self._mode.begin.encode())
             if self._mode.set_transaction:
                 with ext.cursor(self) as cursor:
                     cursor.execute(self._mode.set_transaction)

@@ -18,6 +18,7 @@ class Action(enum.Enum):
     BEGIN_HERE = "begin a transaction on the replica"
     BEGIN = "begin a transaction on the primary, with its first statement"
     DELAY = "send it with the transaction's next statement"
+    MOVE = "end the transaction on the replica, begin it on the primary, and run there"
     COMMIT = "commit the transaction on the primary"
     ROLLBACK = "roll the transaction on the primary back"
     SET = "run on the replica, and in every Postgres session on the primary"
@@ -74,6 +75,8 @@ def decide(statement: Statement, state: State) -> Decision:
         return Decision(action=Action.HERE, why="the server in this region is the primary")
     if statement.kind in _UNSUPPORTED:
         return Decision(action=Action.REFUSE, why=statement.why)
+    if state.here and statement.counts_on_primary:
+        return Decision(action=Action.MOVE, why="a lock, or state of the Postgres session, counts on the primary")
     if state.here:
         return Decision(action=Action.HERE, why="in a read-only transaction")
     if statement.kind in (Kind.SERVER, Kind.UNLISTEN):

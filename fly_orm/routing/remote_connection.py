@@ -306,8 +306,7 @@ class RemoteConnection:
         else:
             self.transaction = self.transaction or RemoteTransaction()
             self.transaction.reached(done.transaction)
-            self.transaction.changes |= statement.changes
-            self.transaction.defines_functions |= statement.defines_functions
+            self.transaction.note_changes(statement, failed=done.error is not None)
         return before
 
     def _succeeded(

@@ -35,7 +35,7 @@ def examined(connection: Any, statement: Statement) -> Statement:
 
 def watch(changes: SessionChange, known: SessionSettings) -> Watch | None:
     """What a node has to look for after a request that may have made these changes; None if nothing."""
-    if not changes:
+    if not (changes.settings or changes.anything or changes.leaves_state):
         return None
     return Watch(settings=sorted(_names(changes, known)), anything=changes.anything, state=changes.leaves_state)
 
@@ -55,6 +55,14 @@ def follow_here(connection: Any, changes: SessionChange) -> bool:
     for statement, sql in _changes(connection, settings):
         known.remember(statement, sql)
     return True
+
+
+def took_locks(connection: Any, changes: SessionChange) -> bool:
+    """Whether a statement that may have made these changes has taken locks on the replica, where they are released."""
+    if not changes.anything or connection.closed:
+        return False
+    with text_cursor(connection) as cursor:
+        return release_locks(cursor)
 
 
 def follow_there(connection: Any, report: SessionReport) -> None:

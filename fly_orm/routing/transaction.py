@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..classify.session_change import NOTHING
+from ..classify.session_change import LEAVES_STATE, NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,13 @@ class RemoteTransaction:
             del self._savepoints[index + 1 :]
             del self.settings[self._savepoints[index][1] :]
             self.status = ext.TRANSACTION_STATUS_INTRANS
+
+    def note_changes(self, statement: Statement, *, failed: bool) -> None:
+        """Note what a statement may have changed; a session-level lock outlives its failure, and that of the rest."""
+        self.changes |= statement.changes
+        if failed and statement.leaves_state:
+            self.changes |= LEAVES_STATE
+        self.defines_functions |= statement.defines_functions
 
     def reached(self, status: int) -> None:
         """Note that the primary has executed what was pending, and what state it is in."""

@@ -15,6 +15,15 @@ UNSUPPORTED = {
     "NOTIFY works in every region",
     Kind.TWO_PHASE: "two-phase commit does not work from a secondary region; run it in the primary region",
 }
+LOCK_HERE = (
+    "a READ ONLY transaction runs on the replica, where a lock keeps nobody out, and this one has read a snapshot or "
+    "made settings there, so it cannot go on on the primary. Take the lock before the transaction or as its first "
+    "statement, or begin the transaction in a block of fly_orm.primary()"
+)
+COPIED_LOCKS = (
+    "COPY called a function that takes advisory locks on the replica, where they keep nobody out; they were released. "
+    "Execute it in a block of fly_orm.primary()"
+)
 UNKNOWN_END = (
     "a string of several statements ends a transaction that has changed session settings, so it is not known whether "
     "they were committed; execute COMMIT or ROLLBACK by itself"

@@ -21,7 +21,7 @@ from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe
 from ..postgres.write_ahead_log import Commit
-from ..protocol.messages import Done, Result, Run, SQLError
+from ..protocol.messages import Done, Result, Run, SQLError, Watch
 from .reports import report
 from .results import execute
 
@@ -31,6 +31,8 @@ _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
 _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 
+#: A session-level lock that a statement has taken is held although the statement failed.
+_STATE = Watch(state=True)
 _TIMED_OUT = (
     "canceling statement due to timeout; it has had no effect. "
     "Allow more time with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
@@ -66,7 +68,8 @@ class Lease:
         notices, transaction = recent_notices(self._raw), self._transaction
         wanted = request.wants_position and (request.commits or transaction == _IDLE)
         position = self._position(commit, transaction) if wanted else None
-        session = None if request.watch is None or transaction != _IDLE else report(cursor, request.watch)
+        watch = request.watch or (_STATE if error is not None and request.keeps_lease else None)
+        session = None if watch is None or transaction != _IDLE else report(cursor, watch)
         if session is not None:
             self._connection.made.update(name for name, value in session.settings.items() if "." in name and value)
         keeps = request.keeps_lease or (session is not None and session.has_state)
