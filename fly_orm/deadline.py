@@ -6,10 +6,19 @@ import math
 import time
 from dataclasses import dataclass
 
-now = time.monotonic
+# Linux has a monotonic clock that goes on while the machine is suspended; elsewhere, time.monotonic() may stand still.
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def now() -> float:
+    """The monotonic clock (seconds)."""
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
+
 
 #: The longest wait (seconds) in one queue while another node might have room at once.
 QUEUE_TIMEOUT = 1.0
+#: Seconds after its caller's deadline, or after its node was lost, within which what a request has begun ends.
+SETTLING_TIME = 1.0
 
 
 def check_timeout(name: str, timeout: float | None) -> float | None:
@@ -38,6 +47,11 @@ class Deadline:
         """The deadline ``timeout`` seconds from now; with None, one that never passes."""
         check_timeout("timeout", timeout)
         return cls(math.inf if timeout is None else now() + timeout, timeout)
+
+    @classmethod
+    def at_instant(cls, instant: float | None, timeout: float | None) -> Deadline:
+        """The deadline at this instant; with None, one that never passes. ``timeout`` is what messages report."""
+        return cls(math.inf if instant is None else instant, timeout)
 
     def remaining(self) -> float | None:
         """Seconds left, at least 0; None if there is no limit, as ``Condition.wait`` and ``socket.settimeout`` do."""

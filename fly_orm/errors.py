@@ -122,9 +122,15 @@ class NotPrimary(Refused):
 class OutcomeUnknown(FlyOrmError):
     """The request was sent, and no reply arrived: it may or may not have been executed.
 
-    fly_orm never repeats it. Look whether the work is done before you do: this session reads from the primary until its
-    position is known again, or for half a minute, so that it finds the work if it was done.
+    fly_orm never repeats it. Wait for ``settled_after`` seconds, and look whether the work is done before you repeat
+    it: this session reads from the primary until its position is known again, or for half a minute, so that it finds
+    the work if it was done.
     """
+
+    settled_after: float | None = None
+    """Seconds, from when this was raised, for which the request may still take effect. What the primary shows then is
+    final; docs/reliability.md says what that relies on. None if there is no bound: the request had no timeout, it was a
+    COMMIT that may wait for a synchronous standby, or the node runs a release that does not bound it."""
 
 
 class TransactionLost(FlyOrmError):

@@ -31,8 +31,9 @@ class AllInUse(NotDelivered):
 class OldChannelLost(NotDelivered):
     """A request was not delivered over a channel that had been open before, and may have been lost while it was idle.
 
-    As HTTP clients do after a kept-alive connection fails, try the same node again over another channel. Its cause is
-    the NotDelivered that callers get to see.
+    Or the node took it for expired, as one of the two clocks has stood still since the channel was opened. As HTTP
+    clients do after a kept-alive connection fails, try the same node again over another channel. Its cause is the
+    NotDelivered or Refused that callers get to see.
     """
 
 

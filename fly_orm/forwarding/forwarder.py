@@ -195,7 +195,7 @@ class Forwarder:
                 except OldChannelLost as error:
                     # Its channel was discarded, so this ends: at the latest, with a channel opened just now.
                     cause = error.__cause__
-                    failures.add(node.region, cause if isinstance(cause, NotDelivered) else error)
+                    failures.add(node.region, cause if isinstance(cause, NotDelivered | Refused) else error)
                 except (NotDelivered, Refused) as error:
                     failures.add(node.region, error)
                     self._note(node, error, deadline)

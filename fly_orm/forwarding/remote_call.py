@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from ..deadline import Deadline, now
 from ..errors import NotDelivered, NotSupported, OutcomeUnknown
-from ..protocol.messages import Call, Declined, Reply, Returned
+from ..protocol.messages import EXPIRED, Call, Declined, Reply, Returned
 from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
 
@@ -32,7 +30,7 @@ def send(channels: NodeChannels, call: Call, deadline: Deadline) -> Response[Ret
 def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
     channel = channels.acquire(deadline)
     try:
-        reply = channel.request(msgspec.structs.replace(call, timeout=channel.node_timeout(deadline)), deadline)
+        reply = channel.request(call, deadline)
     except NotSupported:
         channels.release(channel)  # nothing was sent, so the channel is as good as before
         raise
@@ -42,7 +40,10 @@ def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
             raise OldChannelLost(str(error)) from error
         if isinstance(error, OutcomeUnknown):
             message = f"{call.function} may have run on {channels.node}: {error}"
-            raise OutcomeUnknown(message, node=str(channels.node)) from error
+            raise OutcomeUnknown(message, **error.__dict__) from error
         raise
+    if isinstance(reply, Declined) and reply.reason == EXPIRED and channel.reused and not deadline.expired:
+        channels.discard(channel)
+        raise OldChannelLost(reply.message) from refused(reply, channels.node)
     channels.release(channel)
     return reply

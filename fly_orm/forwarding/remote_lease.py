@@ -8,7 +8,7 @@ import msgspec
 
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
-from ..protocol.messages import Declined, Done, Release, Renew, Reply, Run
+from ..protocol.messages import EXPIRED, Declined, Done, Release, Renew, Reply, Run
 from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
@@ -35,13 +35,15 @@ class RemoteLease:
     def open(self, run: Run, deadline: Deadline) -> tuple[Response[Done], RemoteLease | None]:
         """Send the first request. Returns the response, and this lease if the node keeps it open.
 
-        OldChannelLost if the request was not delivered because the channel had been lost while idle, perhaps.
+        OldChannelLost if the request was not delivered because the channel had been lost while idle, perhaps, or if
+        the node took it for expired before the deadline.
         """
         reused = self._channel is not None and self._channel.reused
         try:
             response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline)
-        except NotDelivered as error:
-            if not reused:
+        except (NotDelivered, Refused) as error:
+            too_early = isinstance(error, Refused) and error.reason == EXPIRED and not deadline.expired
+            if not reused or not (isinstance(error, NotDelivered) or too_early):
                 raise
             raise OldChannelLost(str(error)) from error
         except OutcomeUnknown as error:
@@ -102,14 +104,16 @@ class RemoteLease:
         if channel is None:
             raise NotDelivered(f"the connection to {self.node} was lost", node=str(self.node))
         if isinstance(request, Run):
-            request = msgspec.structs.replace(request, lease=self.id, timeout=channel.node_timeout(deadline))
+            request = msgspec.structs.replace(request, lease=self.id)
         started = now()
         try:
             done = _done(channel.request(request, deadline), self.node)
         except (Refused, NotSupported) as error:
             # The channel itself is sound: the node has replied, or nothing was sent. If this request was to open the
-            # lease, there is none, and others may use the channel.
-            if isinstance(request, Run) and request.opens_lease:
+            # lease, there is none, and others may use the channel. But those that expire are discarded, so that the
+            # attempts end with a new one.
+            expired = isinstance(error, Refused) and error.reason == EXPIRED
+            if isinstance(request, Run) and request.opens_lease and not expired:
                 self._return_channel(channel)
             elif isinstance(error, Refused):
                 self.abandon()  # its caller takes the lease for lost, but the node may hold it open still

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
+
 from ..deadline import Deadline, now
 from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
+from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
-from ..protocol.messages import Greet, MessageError, Reply, Request, Welcome, decode_reply, encode
+from ..protocol.messages import Call, Cancel, Greet, Reply, Request, Run, Welcome
 from ..topology import Node
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
+from .node_clock import NodeClock
+from .settled import with_settled_after
 
 log = logging.getLogger("fly_orm")
 
@@ -21,7 +26,7 @@ _MARGIN = 0.05
 class SealedChannel:
     """A channel whose two ends have proven to each other that they hold the secret. Used by one caller at a time."""
 
-    def __init__(self, channel: Channel, seal: Seal, node: Node) -> None:
+    def __init__(self, channel: Channel, seal: Seal, node: Node, region: str) -> None:
         self.node = node
         self.welcome: Welcome
         """What the node has said about itself."""
@@ -33,28 +38,44 @@ class SealedChannel:
         """Whether it was open before its present caller asked for one, and so may have been lost while idle."""
         self._channel = channel
         self._seal = seal
+        self._region = region
+        self._clock = NodeClock()
+
+    def greet(self, deadline: Deadline) -> None:
+        """Exchange greetings, from which this end learns the node's clock. NotDelivered if there is no reply in time.
+
+        The channel must be closed then.
+        """
+        started = now()
+        try:
+            welcome = self._exchange(Greet(region=self._region), deadline)
+        except OutcomeUnknown as error:
+            # A greeting executes nothing, so whatever became of it, the request behind it was not delivered.
+            raise NotDelivered(f"the handshake with {self.node} failed: {error}", node=str(self.node)) from error
+        if not isinstance(welcome, Welcome):
+            raise NotDelivered(f"{self.node} replied to the greeting with {welcome}", node=str(self.node))
+        self.round_trip = now() - started
+        self.welcome = welcome
 
     def request(self, message: Request, deadline: Deadline) -> Reply:
         """Send a request and return the reply. NotDelivered or OutcomeUnknown if there is none by the deadline.
 
-        NotSupported, before anything is sent, if the request is too long. After any other error the channel must be
-        closed: its seal numbers the messages, and a late reply would be taken for the reply to the next request.
+        The node is told how long it may take, and by when it has to begin. NotSupported, before anything is sent, if
+        the request is too long. After any other error the channel must be closed: its seal numbers the messages, and a
+        late reply would be taken for the reply to the next request.
         """
-        encoded = encode(message)
-        if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES:
-            raise NotSupported(
-                f"the request is {len(encoded)} bytes long, and a request to another region may not be longer than "
-                f"{MAX_MESSAGE_BYTES}; send less at once"
-            )
-        reply = self._seal.open(self._channel.exchange(self._seal.close(encoded), deadline))
-        if reply is None:
-            raise OutcomeUnknown(f"the reply from {self.node} was altered in transit", node=str(self.node))
+        if not isinstance(message, Run | Call | Cancel):
+            return self._exchange(message, deadline)
+        if self._clock.is_old(now()):
+            self.greet(deadline)
+        begin_by = self._clock.earliest(deadline.at)
+        message = msgspec.structs.replace(message, begin_by=begin_by)
+        if not isinstance(message, Cancel):
+            message = msgspec.structs.replace(message, timeout=self.node_timeout(deadline))
         try:
-            return decode_reply(reply)
-        except MessageError as error:
-            raise OutcomeUnknown(
-                f"the reply from {self.node} cannot be decoded: {error}", node=str(self.node)
-            ) from error
+            return self._exchange(message, deadline)
+        except OutcomeUnknown as error:
+            raise with_settled_after(error, message, deadline) from error
 
     def node_timeout(self, deadline: Deadline) -> float | None:
         """Seconds that the node may spend on a request; None for no limit.
@@ -70,6 +91,27 @@ class SealedChannel:
         """Close the connection. Never raises."""
         self._channel.close()
 
+    def _exchange(self, message: Request, deadline: Deadline) -> Reply:
+        encoded = encode(message)
+        if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES:
+            raise NotSupported(
+                f"the request is {len(encoded)} bytes long, and a request to another region may not be longer than "
+                f"{MAX_MESSAGE_BYTES}; send less at once"
+            )
+        asked = now()
+        sealed = self._channel.exchange(self._seal.close(encoded), deadline)
+        answered = now()
+        if (opened := self._seal.open(sealed)) is None:
+            raise OutcomeUnknown(f"the reply from {self.node} was altered in transit", node=str(self.node))
+        try:
+            reply = decode_reply(opened)
+        except MessageError as error:
+            raise OutcomeUnknown(
+                f"the reply from {self.node} cannot be decoded: {error}", node=str(self.node)
+            ) from error
+        self._clock.note(reply.clock, asked=asked, answered=answered)
+        return reply
+
 
 def open_channel(transport: Transport, node: Node, *, secret: str, region: str, deadline: Deadline) -> SealedChannel:
     """A new channel to the node, from a process in ``region``. NotDelivered if it cannot be opened by the deadline.
@@ -83,25 +125,20 @@ def open_channel(transport: Transport, node: Node, *, secret: str, region: str, 
         )
     channel = transport.connect(node.address, deadline)
     try:
-        return _greet(channel, node, secret, region, deadline)
+        return _shake_hands(channel, node, secret, region, deadline)
     except OutcomeUnknown as error:
         channel.close()
-        # A handshake executes nothing, so whatever became of it, the request behind it was not delivered.
         raise NotDelivered(f"the handshake with {node} failed: {error}", node=str(node)) from error
     except BaseException:
         channel.close()
         raise
 
 
-def _greet(channel: Channel, node: Node, secret: str, region: str, deadline: Deadline) -> SealedChannel:
+def _shake_hands(channel: Channel, node: Node, secret: str, region: str, deadline: Deadline) -> SealedChannel:
     handshake = ClientHandshake(secret)
     seal = handshake.accept(channel.exchange(handshake.hello, deadline), str(node))
-    sealed = SealedChannel(channel, seal, node)
-    started = now()
-    welcome = sealed.request(Greet(region=region), deadline)
-    sealed.round_trip = now() - started
-    if not isinstance(welcome, Welcome):
-        raise NotDelivered(f"{node} replied to the greeting with {welcome}", node=str(node))
-    sealed.welcome = welcome
+    sealed = SealedChannel(channel, seal, node, region)
+    sealed.greet(deadline)
+    welcome = sealed.welcome
     log.debug("opened a channel to %s: region %r, databases %s", node, welcome.region, ", ".join(welcome.databases))
     return sealed

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.errors
+from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..protocol.messages import SQLError
 from .subclasses import named_like
@@ -47,6 +48,14 @@ DIAGNOSTICS = (
     "statement_position",
     "table_name",
 )
+
+
+def query_cancelled(message: str) -> psycopg2.Error:
+    """The error that Postgres would report for a cancelled statement."""
+    error: Any = psycopg2.errors.QueryCanceled(message)
+    error.__setstate__({"pgcode": QUERY_CANCELED, "pgerror": message})
+    made: psycopg2.Error = error
+    return made
 
 
 def describe(error: psycopg2.Error) -> SQLError:

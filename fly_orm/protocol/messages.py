@@ -1,30 +1,25 @@
-"""The requests and replies that nodes exchange, and their encoding.
+"""The requests and replies that nodes exchange.
 
-Messages are frozen values, encoded as MessagePack and checked against these types when they are decoded. A node ignores
-fields that it does not know, and every field that a later release adds has a default, so that two releases can run side
-by side during a deploy.
+Messages are frozen values. A node ignores fields that it does not know, and every field that a later release adds has
+a default, so that two releases can run side by side during a deploy.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from ..errors import FlyOrmError
-from ..lsn import LSN, UNKNOWN_LSN
 from ..position import History, Position, Superseded
 from .results import Column as Column
 from .results import Result as Result
 from .results import SQLError as SQLError
 
-
-class MessageError(FlyOrmError):
-    """The bytes are not a message of this protocol."""
-
-
-#: Seconds, 0 or more. A timeout travels rather than a deadline, because the clocks of two nodes do not agree.
+#: Seconds, 0 or more.
 Timeout = Annotated[float, msgspec.Meta(ge=0)]
+#: A reading of the clock of the node that replies (:data:`fly_orm.deadline.now`). The clocks of two nodes do not agree,
+#: so a deadline travels as such an instant, which its caller works out from the node's earlier replies.
+Instant = float
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,6 +72,9 @@ class Run(Message, frozen=True, tag="run"):
     lease, and the transaction in it, are gone."""
     timeout: Timeout | None = None
     """Seconds that the caller will wait; what still runs after that is cancelled. None is no limit."""
+    begin_by: Instant | None = None
+    """When the caller gives up: no statement may begin after that. None if there is no limit, or the caller has not
+    heard of the node's clock."""
     encoding: str = "UTF8"
     """The caller's client encoding: statements are written in it, and results are returned in it."""
     role: str = ""
@@ -127,6 +125,8 @@ class Cancel(Message, frozen=True, tag="cancel"):
     """Cancel the statement that is running in a lease. Sent on another channel, since that of the lease is busy."""
 
     lease: bytes
+    begin_by: Instant | None = None
+    """When the caller gives up, as in :class:`Run`: later, another statement may be running."""
 
 
 class Renew(Message, frozen=True, tag="renew"):
@@ -148,6 +148,8 @@ class Call(Message, frozen=True, tag="call"):
     named: dict[str, bytes] = {}
     timeout: Timeout | None = None
     """Seconds that the caller will wait; a function that still runs after that is stopped. None is no limit."""
+    begin_by: Instant | None = None
+    """When the caller gives up, as in :class:`Run`."""
     on_primary: bool = False
     """Whether the node must be connected to the primary of each database that it serves."""
     newest: dict[str, list[History]] = {}
@@ -159,7 +161,14 @@ Request = Greet | Run | Describe | Cancel | Renew | Release | Call
 # Replies
 
 
-class Welcome(Message, frozen=True, tag="welcome"):
+class Answer(Message, frozen=True):
+    """The base of all replies."""
+
+    clock: Instant | None = None
+    """The node's clock when it replied; None if it does not say."""
+
+
+class Welcome(Answer, frozen=True, kw_only=True, tag="welcome"):
     """The channel is open. What it says about the node is for the caller's log."""
 
     region: str
@@ -172,7 +181,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
     """Seconds without a request after which a lease ends; None if it does not, or the node does not say."""
 
 
-class Described(Message, frozen=True, tag="described"):
+class Described(Answer, frozen=True, kw_only=True, tag="described"):
     """The server that a database of the node is on."""
 
     primary: bool
@@ -196,7 +205,7 @@ class SessionReport(Message, frozen=True):
     """Whether it has locks, temporary objects or the like, so that the lease stays open."""
 
 
-class Done(Message, frozen=True, tag="done"):
+class Done(Answer, frozen=True, kw_only=True, tag="done"):
     """The statements were executed: all of them, or those up to the one that raised ``error``."""
 
     result: Result | None = None
@@ -216,7 +225,7 @@ class Done(Message, frozen=True, tag="done"):
     """What was asked for with ``watch``."""
 
 
-class Returned(Message, frozen=True, tag="returned"):
+class Returned(Answer, frozen=True, kw_only=True, tag="returned"):
     """A function ran to its end. One of ``value``, ``error`` and ``result_lost`` is set."""
 
     value: bytes | None = None
@@ -239,9 +248,11 @@ class Returned(Message, frozen=True, tag="returned"):
 
 #: The reason given by a node all of whose connections, or threads, are in use. The other reasons are literals.
 BUSY = "busy"
+#: The reason given for a request that could begin only after its caller's deadline.
+EXPIRED = "expired"
 
 
-class Declined(Message, frozen=True, tag="declined"):
+class Declined(Answer, frozen=True, kw_only=True, tag="declined"):
     """The request was not executed, or (``lost``, ``unknown``) the connection to the primary broke meanwhile."""
 
     reason: str
@@ -257,36 +268,3 @@ class Declined(Message, frozen=True, tag="declined"):
 
 
 Reply = Welcome | Described | Done | Returned | Declined
-
-
-def _lsn(_type: type, value: object) -> LSN:
-    """The LSN that was encoded as an integer: LSN is the only type here that MessagePack does not know."""
-    if not isinstance(value, int) or not 0 <= value <= UNKNOWN_LSN:
-        raise ValueError(f"{value!r} is not an LSN")
-    return LSN(value)
-
-
-def decoder(type_: Any) -> Any:
-    """A decoder of MessagePack for values of this type, which may contain positions."""
-    return msgspec.msgpack.Decoder(type_, dec_hook=_lsn)
-
-
-encode = msgspec.msgpack.Encoder(enc_hook=int).encode
-_requests: msgspec.msgpack.Decoder[Request] = decoder(Request)
-_replies: msgspec.msgpack.Decoder[Reply] = decoder(Reply)
-
-
-def decode_request(message: bytes) -> Request:
-    """The request that ``message`` encodes; MessageError if it encodes none."""
-    try:
-        return _requests.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MessageError(f"not a request of fly_orm's protocol: {error}") from error
-
-
-def decode_reply(message: bytes) -> Reply:
-    """The reply that ``message`` encodes; MessageError if it encodes none."""
-    try:
-        return _replies.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MessageError(f"not a reply of fly_orm's protocol: {error}") from error

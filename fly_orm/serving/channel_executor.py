@@ -13,26 +13,27 @@ from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
 from ..postgres.making_way import make_way_for
 from ..postgres.running_statement import CANCEL_TIMEOUT
+from ..protocol.encoding import MessageError, decode_request
 from ..protocol.messages import (
     BUSY,
+    EXPIRED,
     Call,
     Cancel,
     Declined,
     Describe,
     Done,
     Greet,
-    MessageError,
     Release,
     Renew,
     Reply,
     Request,
     Run,
-    decode_request,
 )
 from ..sessions.invocation import Invocation
 from .executor import Executor
-from .lease import ConnectionBroken, Lease
+from .lease import ConnectionBroken, Lease, TooLate
 from .replies import declined, encode_reply
+from .time_limits import node_deadline
 
 log = logging.getLogger("fly_orm")
 
@@ -112,7 +113,8 @@ class ChannelExecutor:
             case Describe(database=database):
                 return self._executor.describe(database)
             case Cancel(lease=lease):
-                self._executor.cancel(lease)
+                if not Deadline.at_instant(request.begin_by, None).expired:
+                    self._executor.cancel(lease)
             case Renew(lease=lease):
                 return self._renew(lease)
             case Release():
@@ -136,7 +138,7 @@ class ChannelExecutor:
             self._executor.timer.call_later(CANCEL_TIMEOUT, invocation.break_off)
 
     def _run(self, request: Run) -> Reply:
-        deadline = Deadline.after(request.timeout)
+        deadline = node_deadline(request)
         if request.opens_lease:
             self._end_lease()
             try:
@@ -165,6 +167,9 @@ class ChannelExecutor:
         except ConnectionBroken as error:
             self._end_lease()
             return Declined(reason="unknown" if error.undecided else "lost", message=str(error))
+        except TooLate as error:
+            self._end_lease()
+            return Declined(reason=EXPIRED if request.opens_lease else "lost", message=str(error))
         if not done.lease_open:
             self._end_lease()
         return done

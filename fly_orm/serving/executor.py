@@ -14,7 +14,7 @@ from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.starting import Start
-from ..protocol.messages import Call, Declined, Described, Returned, Run, Welcome
+from ..protocol.messages import EXPIRED, Call, Declined, Described, Returned, Run, Welcome
 from ..routing.router import Router
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
@@ -83,7 +83,7 @@ class Executor:
             served = ", ".join(self.databases)
             raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
         if deadline.expired:
-            raise Refused("the caller's deadline had passed when the request arrived", reason="expired")
+            raise Refused("the caller's deadline had passed when the request arrived", reason=EXPIRED)
         start = Start(request.role, request.start_settings) if request.role else None
         profile = Profile(request.encoding, tuple(request.session_settings), start)
         connection = pool.acquire(

@@ -9,7 +9,6 @@ from contextvars import Context
 
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer
-from ..deadline import Deadline
 from ..errors import NotPrimary, Refused
 from ..functions import registering
 from ..functions.registering import Function
@@ -18,11 +17,12 @@ from ..protocol.messages import BUSY, Call, Declined, Returned
 from ..routing.router import routers
 from ..runtime.runtime import Runtime, use_runtime
 from ..sessions.context import enter
-from ..sessions.invocation import Invocation
+from ..sessions.invocation import TIMED_OUT, Invocation
 from ..sessions.session import Session
-from .invoking import invoke
+from .invoking import invoke, too_late
 from .primaries import check_primaries
 from .replies import declined
+from .time_limits import node_deadline
 from .workers import Workers
 
 log = logging.getLogger("fly_orm")
@@ -30,8 +30,7 @@ log = logging.getLogger("fly_orm")
 #: Called when an invocation is about to start. It can be stopped from then on.
 OnStart = Callable[[Invocation], None]
 
-# Both complete Postgres' sentence "canceling statement because …".
-_TIMED_OUT = "the call timed out; allow the function more time with timeout=seconds"
+#: Completes Postgres' sentence "canceling statement because …".
 SHUTTING_DOWN = "this node is shutting down"
 
 
@@ -54,7 +53,7 @@ class FunctionRunner:
 
     def run(self, call: Call, on_start: OnStart) -> Returned | Declined:
         """Run the function that was called and return the outcome."""
-        deadline = Deadline.after(call.timeout)
+        deadline = node_deadline(call)
         function = registering.find(call.function)
         if function is None:
             return Declined(reason="unknown function", message=self._unknown(call.function))
@@ -107,8 +106,7 @@ class FunctionRunner:
     def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         """Runs on a thread of the workers."""
         if invocation.stopped:  # while the call was queueing for the thread
-            message = "the caller's deadline passed, or the caller disconnected, before the function began"
-            return Declined(reason="expired", message=message)
+            return too_late(function)
         with self._lock:
             self._invocations.add(invocation)
         try:
@@ -121,7 +119,7 @@ class FunctionRunner:
     def _run_in_session(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         enter(Session(invocation))
         time_left = invocation.deadline.remaining()
-        with use_runtime(self._runtime), self._timer.limit(time_left, lambda: invocation.stop(_TIMED_OUT)):
+        with use_runtime(self._runtime), self._timer.limit(time_left, lambda: invocation.stop(TIMED_OUT)):
             return invoke(function, call, invocation, release=self._release)
 
 

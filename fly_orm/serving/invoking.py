@@ -11,7 +11,7 @@ from .. import codec
 from ..errors import NotPortable, NotPrimary
 from ..functions.registering import Function
 from ..position import UNKNOWN, Position, later
-from ..protocol.messages import Call, Declined, Returned
+from ..protocol.messages import EXPIRED, Call, Declined, Returned
 from ..routing.router import Router, routers
 from ..sessions.activity import Activity
 from ..sessions.context import current
@@ -29,13 +29,25 @@ def invoke(function: Function, call: Call, invocation: Invocation, *, release: s
     execution = _Execution(function)
     try:
         with _prepared_databases():
-            execution.run(call)
+            execution.run(call, invocation)
+    except _TooLate:
+        return too_late(function)
     except BaseException as error:  # noqa: BLE001  # the node's edge: the caller gets whatever the function raises
         if not execution.started:
             return _not_started(function, error, release)
         execution.fail(error)
     written = _written(invocation)
     return Returned(**execution.outcome, written=written, read=_read(invocation, written))
+
+
+def too_late(function: Function) -> Declined:
+    """The reply to a call whose function has not begun, and no longer may."""
+    message = f"the caller's deadline passed, or the caller disconnected, before {function.name} began"
+    return Declined(reason=EXPIRED, message=message)
+
+
+class _TooLate(Exception):
+    pass
 
 
 class _Execution:
@@ -47,11 +59,13 @@ class _Execution:
         self.outcome: dict[str, Any] = {}
         """The fields of the reply that state the outcome."""
 
-    def run(self, call: Call) -> None:
+    def run(self, call: Call, invocation: Invocation) -> None:
         """Call the function; raises what it raises. CodecError or TypeError, before it starts, for bad arguments."""
         positional = [codec.decode(value) for value in call.positional]  # an ORM may have to load some of them
         named = {name: codec.decode(value) for name, value in call.named.items()}
         arguments = self._function.signature.bind(*positional, **named)
+        if invocation.stopped:
+            raise _TooLate
         self.started = True
         result = self._function.code(*arguments.args, **arguments.kwargs)
         for router in routers():

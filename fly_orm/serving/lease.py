@@ -19,7 +19,7 @@ from ..postgres.cursors import recent_notices
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
-from ..postgres.sql_error import describe
+from ..postgres.sql_error import describe, query_cancelled
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, SQLError, Watch
 from .reports import report
@@ -47,6 +47,10 @@ class ConnectionBroken(Exception):
         self.undecided = undecided
 
 
+class TooLate(Exception):
+    """Its caller's deadline passed before the request, or what is left of it, could begin; it is rolled back."""
+
+
 class Lease:
     """A connection from the pool on which one caller's requests run. One thread runs at a time; any may cancel."""
 
@@ -60,7 +64,10 @@ class Lease:
         self._timed_out = False
 
     def run(self, request: Run, deadline: Deadline) -> Done:
-        """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile."""
+        """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile.
+
+        TooLate if the deadline passes before a statement begins, unless others of this request are committed already.
+        """
         self._timed_out = False
         self._connection.made.update(request.made_settings)
         cursor = self._connection.cursor()
@@ -126,12 +133,13 @@ class Lease:
             with self._cancellable(None if request.commits else deadline.remaining()):
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.statements)
+                self._check_time(deadline)
                 for statement in request.preamble:
                     cursor.execute(statement)
                 if request.commits and request.wants_position and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
                 undecided = undecided or request.commits or request.ends_transaction
-                result = execute(cursor, request)
+                result = execute(cursor, request, lambda number: self._check_time(deadline, number))
                 if request.keeps_lease or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets, request.statements)
                 return result, None, commit
@@ -140,6 +148,15 @@ class Lease:
             if self._raw.closed and error.pgcode is None:
                 raise ConnectionBroken(str(error), undecided=undecided) from error
             return None, self._describe(error), commit
+
+    def _check_time(self, deadline: Deadline, number: int = 0) -> None:
+        """Raise unless there is time to begin the next statement, which is preceded by ``number`` others."""
+        if not deadline.expired:
+            return
+        if number and self._transaction == _IDLE:  # those are committed
+            self._timed_out = True
+            raise query_cancelled(_TIMED_OUT)
+        raise TooLate("the caller's deadline passed before it could begin")
 
     @contextmanager
     def _cancellable(self, timeout: float | None) -> Iterator[None]:
@@ -156,6 +173,7 @@ class Lease:
         if running is self._running:  # otherwise the timer came too late, and another request may be running
             self._timed_out = True
             running.cancel_soon()
+            self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
     def _position(self, commit: Commit, transaction: int) -> Position | None:
         """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing."""

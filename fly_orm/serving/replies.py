@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from ..deadline import now
 from ..errors import NotPrimary, Refused
-from ..protocol.messages import Declined, Done, Reply, Returned, SQLError, encode
+from ..protocol.encoding import encode
+from ..protocol.messages import Declined, Done, Reply, Returned, SQLError
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
 
 
@@ -16,7 +18,8 @@ def declined(error: Refused) -> Declined:
 
 
 def encode_reply(reply: Reply) -> bytes:
-    """The encoded reply. If it is too long for a message, its outcome without its result."""
+    """The encoded reply, with this node's clock. If it is too long for a message, its outcome without its result."""
+    reply = msgspec.structs.replace(reply, clock=now())
     encoded = encode(reply)
     if len(encoded) > MAX_MESSAGE_BYTES - OVERHEAD_BYTES and isinstance(reply, Done | Returned):
         return encode(_without_result(reply, len(encoded)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from psycopg2 import extensions as ext
@@ -11,15 +11,18 @@ from psycopg2 import extensions as ext
 from ..protocol.messages import BrokenInput, Column, Result, Run
 
 
-def execute(cursor: Any, request: Run) -> Result | None:
+def execute(cursor: Any, request: Run, check: Callable[[int], None]) -> Result | None:
     """The result of the last statement, with the row count of all; None if there are no statements.
 
-    Raises what the driver raises for the first statement that fails.
+    Raises what the driver raises for the first statement that fails. ``check`` is called with the number of each before
+    it begins.
     """
     if request.copy_in is not None or request.broken_copy_in is not None or request.copy_out:
+        check(0)
         return _copy(cursor, request)
     row_count = 0
-    for statement in request.statements:
+    for number, statement in enumerate(request.statements):
+        check(number)
         cursor.execute(statement)
         row_count = -1 if -1 in (row_count, cursor.rowcount) else row_count + cursor.rowcount
     if not request.statements:

@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-import psycopg2.errors
 from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..classify import Kind, Statement
 from ..deadline import Deadline
 from ..position import Position, later
 from ..postgres.running_statement import RunningStatement
+from ..postgres.sql_error import query_cancelled
 from .activity import ActivityLog
 
+#: Completes Postgres' sentence "canceling statement because …".
+TIMED_OUT = "the call timed out; allow the function more time with timeout=seconds"
 #: What a function that has been stopped may still execute: it only undoes what was begun.
 _UNDOING = frozenset({Kind.ROLLBACK, Kind.ROLLBACK_TO})
 
@@ -52,12 +54,13 @@ class Invocation(ActivityLog):
     def statement(self, database: Hashable, connection: Any, statement: Statement) -> Iterator[None]:
         """A block in which a statement runs on ``connection``, which is one to a primary, and can be cancelled.
 
-        Raises psycopg2's QueryCanceled if the function has been stopped, except for statements that undo.
+        Raises psycopg2's QueryCanceled if the function has been stopped or its time is over, except for statements that
+        undo.
         """
         self.record(database, statement)
         running = RunningStatement(connection)
         with self._lock:
-            if self._stopped and statement.kind not in _UNDOING:
+            if self.stopped and statement.kind not in _UNDOING:
                 raise self._cancelled()
             self._running.add(running)
         try:
@@ -77,8 +80,8 @@ class Invocation(ActivityLog):
         return self._stopped is not None or self.deadline.expired
 
     def check(self) -> None:
-        """Raise psycopg2's QueryCanceled if the function has been stopped."""
-        if self._stopped:
+        """Raise psycopg2's QueryCanceled if the function has been stopped, or its time is over."""
+        if self.stopped:
             raise self._cancelled()
 
     def stop(self, why: str) -> None:
@@ -95,8 +98,4 @@ class Invocation(ActivityLog):
                 running.break_off()
 
     def _cancelled(self) -> psycopg2.Error:
-        message = f"canceling statement because {self._stopped}"
-        error: Any = psycopg2.errors.QueryCanceled(message)
-        error.__setstate__({"pgcode": QUERY_CANCELED, "pgerror": message})
-        made: psycopg2.Error = error
-        return made
+        return query_cancelled(f"canceling statement because {self._stopped or TIMED_OUT}")

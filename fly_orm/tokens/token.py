@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import InvalidToken
 from ..position import Position
-from ..protocol import messages
+from ..protocol import encoding
 from ..routing.router import Router, routers
 from ..runtime.runtime import current_runtime
 from ..sessions.activity import Activity
@@ -29,7 +29,7 @@ class _Told(msgspec.Struct, frozen=True, array_like=True):
     """The databases with a write of unknown outcome, and for how many seconds reads stay on the primary for it."""
 
 
-_told = messages.decoder(_Told)
+_told = encoding.decoder(_Told)
 
 
 def token(*, reads: bool = True) -> str:
@@ -100,7 +100,7 @@ def ask(session: Session, questions: Iterable[tuple[Router, Activity]]) -> None:
 def text_of(session: Session) -> str:
     """The token of what a session is known to have seen, without asking any server."""
     told = _Told(session.watermarks.positions(), session.watermarks.doubts())
-    return sign(messages.encode(told), current_runtime().settings.secret) if told.known or told.doubts else ""
+    return sign(encoding.encode(told), current_runtime().settings.secret) if told.known or told.doubts else ""
 
 
 def _decode(payload: bytes) -> _Told:

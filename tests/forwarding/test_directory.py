@@ -13,8 +13,9 @@ from fly_orm import AuthenticationFailed, ConfigurationError, NotDelivered
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
+from fly_orm.protocol.encoding import encode
 from fly_orm.protocol.handshake import GuardedResponder
-from fly_orm.protocol.messages import Welcome, encode
+from fly_orm.protocol.messages import Welcome
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import soon, until
 from fly_orm_transports.inprocess import InProcessTransport

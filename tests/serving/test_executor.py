@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+import time
+from contextlib import closing, nullcontext
 
 import psycopg2
 import pytest
 
-from fly_orm.deadline import Deadline
+from fly_orm.deadline import Deadline, now
 from fly_orm.lsn import LSN
 from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
-from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome, decode_reply, encode
+from fly_orm.protocol.encoding import decode_reply, encode
+from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import IDLE_TIMEOUT, Executor
 from fly_orm.waiters import PollingWaiter
@@ -148,8 +150,11 @@ class TestTheCommitLSN:
 
 class TestAnExecutor:
     def test_greets(self, ask, database):
-        welcome = Welcome(region="syd", databases=[database], primary_region="", idle_timeout=IDLE_TIMEOUT)
-        assert ask.raw(encode(Greet(region="lax"))) == welcome
+        before, welcome, after = now(), ask.raw(encode(Greet(region="lax"))), now()
+        assert isinstance(welcome, Welcome)
+        assert (welcome.region, welcome.databases, welcome.primary_region) == ("syd", [database], "")
+        assert welcome.idle_timeout == IDLE_TIMEOUT
+        assert before <= welcome.clock <= after
 
     @pytest.mark.parametrize(
         "message",
@@ -203,6 +208,62 @@ class TestAnExecutor:
 
     def test_does_not_start_what_comes_too_late(self, ask):
         assert ask(b"CREATE TABLE t ()", timeout=0.0).reason == "expired"
+        assert ask(b"CREATE TABLE t ()", begin_by=now() - 0.001).reason == "expired"
+        assert ask(b"CREATE TABLE t ()", begin_by=now() + 10, timeout=None).error is None
+
+    @pytest.mark.parametrize("statement", [b"COMMIT", b"INSERT INTO t VALUES (2)", b"ROLLBACK"])
+    def test_rolls_a_transaction_back_whose_next_request_comes_too_late(self, ask, statement):
+        ask(b"CREATE TABLE t (i int)")
+        ask(b"INSERT INTO t VALUES (1)", preamble=[b"BEGIN"])
+        late = {"opens_lease": False, "commits": statement == b"COMMIT", "begin_by": now() - 0.001}
+        assert ask(statement, **late).reason == "lost"
+        assert ask(b"COMMIT", opens_lease=False, commits=True).reason == "lost"
+        assert rows(ask(b"SELECT count(*) FROM t")) == [(b"0",)]
+
+    def test_commits_late_if_the_caller_has_no_limit(self, ask):
+        ask(b"CREATE TABLE t (i int)")
+        ask(b"INSERT INTO t VALUES (1)", preamble=[b"BEGIN"])
+        assert ask(b"COMMIT", opens_lease=False, commits=True, timeout=0.0).error is None
+        assert rows(ask(b"SELECT count(*) FROM t")) == [(b"1",)]
+
+    def test_cancels_what_runs_when_the_caller_gives_up(self, ask):
+        reply = ask(b"SELECT pg_sleep(60)", begin_by=now() + 0.1)
+        assert reply.error.sqlstate == "57014"
+
+    @pytest.mark.parametrize(("begin", "stored"), [([], b"1"), ([b"BEGIN"], b"0")])
+    def test_begins_no_statement_of_a_batch_too_late(self, ask, executor, monkeypatch, begin, stored):
+        """Whatever becomes of the cancellation of the one before it."""
+        ask(b"CREATE TABLE t (i int)")
+        monkeypatch.setattr(executor.timer, "limit", lambda seconds, function: nullcontext())
+        batch = [b"INSERT INTO t SELECT 1 FROM pg_sleep(0.2)", b"INSERT INTO t VALUES (2)"]
+        reply = ask(*batch, preamble=begin, begin_by=now() + 0.1)
+        if begin:
+            assert reply.reason == "expired"
+        else:
+            assert (reply.error.sqlstate, reply.position is not None) == ("57014", True)
+            assert "timeout" in reply.error.message
+        monkeypatch.undo()
+        assert rows(ask(b"SELECT count(*) FROM t")) == [(stored,)]
+
+    def test_begins_nothing_for_a_caller_that_gave_up_while_it_got_a_connection(self, ask, pool, monkeypatch):
+        acquire = pool.acquire
+
+        def slowly(*arguments, **options):
+            connection = acquire(*arguments, **options)
+            time.sleep(0.1)
+            return connection
+
+        monkeypatch.setattr(pool, "acquire", slowly)
+        assert ask(b"CREATE TABLE t ()", begin_by=now() + 0.05).reason == "expired"
+        monkeypatch.undo()
+        assert rows(ask(b"SELECT to_regclass('t')")) == [(None,)]
+
+    def test_cancels_nothing_too_late(self, ask, executor, monkeypatch):
+        cancelled = []
+        monkeypatch.setattr(executor, "cancel", cancelled.append)
+        ask.raw(encode(Cancel(lease=b"late", begin_by=now() - 0.001)))
+        ask.raw(encode(Cancel(lease=b"in time", begin_by=now() + 10)))
+        assert cancelled == [b"in time"]
 
     def test_says_that_the_statement_ran_when_its_result_is_too_long(self, ask, monkeypatch):
         monkeypatch.setattr("fly_orm.serving.replies.MAX_MESSAGE_BYTES", 20_000)

@@ -1,0 +1,29 @@
+"""When what became of a request that got no reply can no longer change."""
+
+from __future__ import annotations
+
+from ..deadline import SETTLING_TIME, Deadline
+from ..errors import OutcomeUnknown
+from ..protocol.messages import Call, Cancel, Run
+
+
+def with_settled_after(error: OutcomeUnknown, request: Run | Call | Cancel, deadline: Deadline) -> OutcomeUnknown:
+    """The error for a request that was sent and got no reply, which says how long its outcome may still change."""
+    settled_after = _settled_after(request, deadline)
+    if settled_after is None:
+        advice = "how long it may still take effect is not known, so look for it more than once before you repeat it"
+    else:
+        advice = f"it can take effect for another {settled_after:.1f} s: look for it then, before you repeat it"
+    facts = {**error.__dict__, "settled_after": settled_after}
+    return OutcomeUnknown(f"{error}; {advice}", **facts)
+
+
+def _settled_after(request: Run | Call | Cancel, deadline: Deadline) -> float | None:
+    """Seconds from now; None if there is no bound.
+
+    The node begins nothing after the deadline, and cancels what it is executing then, but for a COMMIT.
+    """
+    left = deadline.remaining()
+    if request.begin_by is None or left is None or (isinstance(request, Run) and request.commits):
+        return None
+    return left + SETTLING_TIME

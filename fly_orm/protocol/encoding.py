@@ -1,0 +1,48 @@
+"""Messages as bytes: MessagePack, checked against the types of the messages when it is decoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..errors import FlyOrmError
+from ..lsn import LSN, UNKNOWN_LSN
+from .messages import Reply, Request
+
+
+class MessageError(FlyOrmError):
+    """The bytes are not a message of this protocol."""
+
+
+def _lsn(_type: type, value: object) -> LSN:
+    """The LSN that was encoded as an integer: LSN is the only type here that MessagePack does not know."""
+    if not isinstance(value, int) or not 0 <= value <= UNKNOWN_LSN:
+        raise ValueError(f"{value!r} is not an LSN")
+    return LSN(value)
+
+
+def decoder(type_: Any) -> Any:
+    """A decoder of MessagePack for values of this type, which may contain positions."""
+    return msgspec.msgpack.Decoder(type_, dec_hook=_lsn)
+
+
+encode = msgspec.msgpack.Encoder(enc_hook=int).encode
+_requests: msgspec.msgpack.Decoder[Request] = decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = decoder(Reply)
+
+
+def decode_request(message: bytes) -> Request:
+    """The request that ``message`` encodes; MessageError if it encodes none."""
+    try:
+        return _requests.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a request of fly_orm's protocol: {error}") from error
+
+
+def decode_reply(message: bytes) -> Reply:
+    """The reply that ``message`` encodes; MessageError if it encodes none."""
+    try:
+        return _replies.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a reply of fly_orm's protocol: {error}") from error

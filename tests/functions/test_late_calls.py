@@ -1,0 +1,66 @@
+"""A function does not begin after its caller has given up, whatever held the call up, and whatever the clocks show."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import fly_orm
+from fly_orm import OutcomeUnknown
+from tests.support import shop
+
+#: Gives a process a clock that shows something else, and is slower by as much as clocks may be.
+OTHER_CLOCK = """
+import time
+clock_gettime, monotonic = time.clock_gettime, time.monotonic
+time.clock_gettime = lambda clock: 0.9995 * clock_gettime(clock) + {ahead}
+time.monotonic = lambda: 0.9995 * monotonic() + {ahead}
+"""
+
+
+@pytest.fixture
+def hasty(here):
+    """The application in lax, whose calls give up soon, over a channel that is open."""
+    here.live_in_lax(here.wan.address, rpc_timeout=0.5)
+    shop.stock(["warm"])
+    return here
+
+
+def give_up(here, request):
+    """The error of a request that the network holds until its caller has given up, and delivers then."""
+    here.wan.stall()
+    with pytest.raises(OutcomeUnknown) as caught:
+        request()
+    here.wan.heal()
+    time.sleep(0.3)
+    return caught.value
+
+
+def test_a_call_that_arrives_after_its_caller_gave_up_is_not_begun(hasty):
+    error = give_up(hasty, lambda: shop.stock(["late"]))
+    assert "may have run" in str(error)
+    assert 0 < error.settled_after <= 1
+    shop.stock(["next"])
+    assert hasty.stored() == ["warm", "next"]
+
+
+def test_a_call_without_a_limit_has_no_bound(hasty):
+    hasty.wan.cut_before_reply()
+    with pytest.raises(OutcomeUnknown) as caught:
+        fly_orm.call("syd", shop.stock, ["now"], timeout=None)
+    assert caught.value.settled_after is None
+
+
+@pytest.mark.parametrize("ahead", [-1e6, 1e6])
+def test_the_node_may_have_another_clock(bare, tmp_path, ahead):
+    (tmp_path / "sitecustomize.py").write_text(OTHER_CLOCK.format(ahead=ahead))
+    node = bare.start(PYTHONPATH=str(tmp_path))
+    bare.wan = bare.undo.enter_context(fly_orm.testing.Wan(node.address()))
+    bare.live_in_lax(bare.wan.address, rpc_timeout=0.5)
+    shop.stock(["warm"])
+    give_up(bare, lambda: shop.stock(["late"]))
+    give_up(bare, lambda: shop.Item.create(name="late, too"))
+    shop.stock(["next"])
+    shop.Item.create(name="last")
+    assert bare.stored() == ["warm", "next", "last"]
