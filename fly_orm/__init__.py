@@ -9,6 +9,7 @@ from .codec import register_type
 from .deadline import Deadline
 from .discovery import Discovery
 from .errors import (
+    AlreadyCommitted,
     AuthenticationFailed,
     ConfigurationError,
     FlyOrmError,
@@ -35,6 +36,7 @@ from .runtime.regions import PRIMARY, is_primary, my_region, nodes, primary_regi
 from .runtime.runtime import configure
 from .serving.node import Serving, serve
 from .sessions.blocks import primary, replica, session, wait_for, why
+from .sessions.operation import operation
 from .sessions.served import Route, Served
 from .settings import Settings
 from .tokens.jobs import carried, carry
@@ -47,6 +49,7 @@ from .wrapping import wrap
 __all__ = [
     "LSN",
     "PRIMARY",
+    "AlreadyCommitted",
     "AuthenticationFailed",
     "Channel",
     "ConfigurationError",
@@ -85,6 +88,7 @@ __all__ = [
     "my_region",
     "nodes",
     "on_primary",
+    "operation",
     "primary",
     "primary_region",
     "regions",

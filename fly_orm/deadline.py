@@ -75,6 +75,13 @@ class Deadline:
         left = self.remaining()
         return self.within(QUEUE_TIMEOUT if left is None else min(QUEUE_TIMEOUT, left / 4))
 
+    def reserving(self, seconds: float) -> Deadline:
+        """An earlier deadline, which leaves ``seconds`` for what follows, but at most a quarter of the time."""
+        if (left := self.remaining()) is None or self.timeout is None:
+            return self
+        reserve = min(seconds, left / 4)
+        return Deadline(self.at - reserve, max(0.0, self.timeout - reserve))
+
     @property
     def expired(self) -> bool:
         """Whether the deadline has passed."""

@@ -21,8 +21,9 @@
     ├── OutcomeUnknown            the request was sent, and no reply arrived
     │
     │   It was executed. Do not repeat it:
+    ├── AlreadyCommitted          a transaction with the same operation key was committed before this one
     ├── RemoteError               a function raised an exception whose class is not known here
-    ├── ResultLost                a function ran to its end, but its result did not reach its caller
+    ├── ResultLost                a function or statement was executed, but its result did not reach its caller
     ├── WaitError                 the write is committed, but waiting for the replica failed
     │   ├── ReplicationTimeout    the replica did not replay it in time
     │   └── NotAReplica           the server is not in recovery, so there is no replay to wait for
@@ -41,6 +42,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "AlreadyCommitted",
     "AuthenticationFailed",
     "ConfigurationError",
     "FlyOrmError",
@@ -137,6 +139,14 @@ class TransactionLost(FlyOrmError):
     """The connection that held the transaction is gone. The transaction was rolled back, so it is safe to repeat."""
 
 
+class AlreadyCommitted(FlyOrmError):
+    """A transaction with the same operation key was committed before, and this one was rolled back.
+
+    Somebody has tried the same operation before, such as this process before it lost its connection, or another one. Do
+    not repeat it: the work is done. See :func:`fly_orm.operation`.
+    """
+
+
 class RemoteError(FlyOrmError):
     """A function on another node raised an exception whose class is not known here, or not registered.
 
@@ -150,9 +160,9 @@ class RemoteError(FlyOrmError):
 
 
 class ResultLost(FlyOrmError):
-    """A function ran to its end on another node, but its result did not reach its caller.
+    """A function, or an exactly-once statement, was executed on another node, but its result did not reach its caller.
 
-    What the function wrote is committed. Do not repeat the call.
+    What it wrote is committed. Do not repeat it.
     """
 
 

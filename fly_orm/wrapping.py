@@ -23,6 +23,7 @@ def wrap(
     wait: Wait = "write",
     reads: Reads = "replica",
     on_lag: OnLag = "primary",
+    exactly_once: bool = False,
     rpc_timeout: float | str | None = "default",
     replication_timeout: float | str | None = "default",
     primary_functions: Iterable[str] = (),
@@ -62,6 +63,12 @@ def wrap(
         reads go to the primary until it has, and a warning is logged. With ``"raise"``, the waiting statement or
         function call raises :class:`~fly_orm.ReplicationTimeout`, although the write is committed.
 
+    ``exactly_once``
+        Whether each write is recorded in a ledger, a table that ``fly-orm ledger create`` makes, in the same
+        transaction. If the reply to a write does not arrive, fly_orm then finds out what became of it, and returns its
+        result, or raises an error that says that it was not executed and never will be. This costs the primary one
+        query more for each write, and no round trip. See ``docs/exactly-once.md``.
+
     ``rpc_timeout``
         How many seconds a request to the primary region may take, from 0 up; None for no limit. By default
         ``FLY_ORM_RPC_TIMEOUT``.
@@ -91,6 +98,7 @@ def wrap(
     check_choice("wait", wait, *WAITS)
     check_choice("reads", reads, "replica", "primary")
     check_choice("on_lag", on_lag, "primary", "raise")
+    check_choice("exactly_once", exactly_once, False, True)
     runtime = default_runtime() if settings is None else Runtime(settings)
     timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
     given = {key: value for key, value in timeouts.items() if not isinstance(value, str)}
@@ -101,6 +109,7 @@ def wrap(
         wait=wait,
         reads=reads,
         on_lag=on_lag,
+        exactly_once=exactly_once,
         primary_functions=tuple(primary_functions),
         session_functions=_session_functions(session_functions),
     )

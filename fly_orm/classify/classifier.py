@@ -103,6 +103,7 @@ def _several(found: list[Statement]) -> Statement:
         leaves_state=leaves_state,
         locks=any(statement.locks for statement in found),
         copy=copy,
+        begins_transaction=Kind.BEGIN in kinds,
         ends_transaction=ends,
         user_calls=user_calls,
         defines_functions=any(statement.defines_functions for statement in found),

@@ -71,6 +71,8 @@ class Statement:
     about that."""
     copy: Literal["in", "out"] | None = None
     """For a COPY between client and server: the direction of the data, as the server sees it."""
+    begins_transaction: bool = False
+    """Whether one of several statements begins a transaction."""
     ends_transaction: bool = False
     """Whether one of several statements ends a transaction."""
     function_names: frozenset[str] = frozenset()

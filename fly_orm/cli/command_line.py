@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import FlyOrmError
-from . import serve, transports
+from . import ledger, serve, transports
 from .command import Command
 
 #: The subcommands, in the order in which help lists them.
-COMMANDS: tuple[Command, ...] = (transports, serve)
+COMMANDS: tuple[Command, ...] = (transports, serve, ledger)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

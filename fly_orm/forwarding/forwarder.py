@@ -8,10 +8,11 @@ from typing import NamedTuple, TypeVar
 
 from ..deadline import Deadline
 from ..errors import FlyOrmError, NoNode, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run
+from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run, Settle, Settled
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
+from .asking import ask
 from .candidates import PrimaryCandidates, of_region
 from .channels import AllInUse, NodeChannels, OldChannelLost
 from .directory import Directory
@@ -104,6 +105,18 @@ class Forwarder:
                 busy = isinstance(error, AllInUse) or error.reason == BUSY
                 if not busy or (left is not None and left < RETRY_MIN_TIME):
                     raise
+
+    def settle(self, question: Settle, deadline: Deadline) -> Response[Settled]:
+        """What became of a request that got no reply, as any node with the primary tells.
+
+        NotDelivered or Refused if none does by the deadline; nothing is known then.
+        """
+
+        def attempt(channels: NodeChannels) -> Response[Settled]:
+            return ask(channels, question, deadline)
+
+        action = "could tell what became of the request"
+        return self.try_primary(question.run.database, deadline, attempt, action=action)
 
     def try_primary(
         self,

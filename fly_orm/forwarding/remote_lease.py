@@ -7,7 +7,16 @@ import os
 import msgspec
 
 from ..deadline import Deadline, now
-from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
+from ..errors import (
+    AlreadyCommitted,
+    FlyOrmError,
+    NotDelivered,
+    NotSupported,
+    OutcomeUnknown,
+    Refused,
+    ResultLost,
+    TransactionLost,
+)
 from ..protocol.messages import EXPIRED, Declined, Done, Release, Renew, Reply, Run
 from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
@@ -39,6 +48,7 @@ class RemoteLease:
         the node took it for expired before the deadline.
         """
         reused = self._channel is not None and self._channel.reused
+        self._check_records(run)
         try:
             response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline)
         except (NotDelivered, Refused) as error:
@@ -108,14 +118,14 @@ class RemoteLease:
         started = now()
         try:
             done = _done(channel.request(request, deadline), self.node)
-        except (Refused, NotSupported) as error:
+        except (Refused, NotSupported, AlreadyCommitted, ResultLost) as error:
             # The channel itself is sound: the node has replied, or nothing was sent. If this request was to open the
             # lease, there is none, and others may use the channel. But those that expire are discarded, so that the
             # attempts end with a new one.
             expired = isinstance(error, Refused) and error.reason == EXPIRED
             if isinstance(request, Run) and request.opens_lease and not expired:
                 self._return_channel(channel)
-            elif isinstance(error, Refused):
+            elif not isinstance(error, NotSupported):
                 self.abandon()  # its caller takes the lease for lost, but the node may hold it open still
             raise
         except BaseException:
@@ -127,6 +137,17 @@ class RemoteLease:
         if not done.lease_open:
             self._return_channel(channel)
         return Response(reply=done, node=self.node, elapsed=now() - started)
+
+    def _check_records(self, run: Run) -> None:
+        """Raise Refused if the node is too old to record the request, which it would execute all the same."""
+        channel = self._channel
+        if run.record is not None and channel is not None and not channel.welcome.records:
+            self._return_channel(channel)
+            raise Refused(
+                f"{self.node} runs a release of fly_orm that does not know the ledger; update it",
+                node=str(self.node),
+                reason="no ledger",
+            )
 
     def _return_channel(self, channel: SealedChannel) -> None:
         self._channel = None  # first: once released, the channel belongs to its next caller
@@ -146,6 +167,14 @@ def _done(reply: Reply, node: Node) -> Done:
             )
         case "lost":
             raise _lost(node, reply.message)
+        case "committed before":
+            raise AlreadyCommitted(
+                f"a transaction with this operation key was committed before, as {node} says, and this one was rolled "
+                "back. The work is done; do not repeat it",
+                node=str(node),
+            )
+        case "result lost":
+            raise ResultLost(f"{node}: {reply.message}", node=str(node))
         case _:
             raise refused(reply, node)
 

@@ -35,7 +35,7 @@ def recent_notices(connection: Any) -> list[str]:
     return found[::-1]
 
 
-def execute(connection: Any, sql: str) -> None:
+def execute(connection: Any, sql: str | bytes) -> None:
     """Execute a statement whose result is not needed."""
     with connection.cursor() as cursor:
         cursor.execute(sql)

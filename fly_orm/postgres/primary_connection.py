@@ -57,6 +57,8 @@ class PrimaryConnection:
         """Whether there is a pooler between this process and the server."""
         self.wal = WriteAheadLog(connection)
         self.session = PooledSession(connection)
+        self.has_ledger = False
+        """Whether the database is known to have a ledger."""
         self._clean = True
         self._sequences = sequences
         self._keeps_sequences = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ from .cursors import bytes_cursor, execute, text_cursor
 # The name of a WAL file begins with the timeline, in eight hexadecimal digits.
 _TIMELINE = "substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
 _HISTORY = f"SELECT system_identifier::text, {_TIMELINE} FROM pg_control_system()"  # noqa: S608  # both are constants
-_STATE = (
+#: Asks for the state of the log; see :meth:`WriteAheadLog.commit_position`.
+STATE = (
     "SELECT pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text,"
     f" current_setting('synchronous_commit') = 'off', {_TIMELINE}"
 )
@@ -86,7 +88,7 @@ class WriteAheadLog:
         state = self._state()
         return Position(state.flushed, self._system, state.timeline)
 
-    def commit_position(self, *, asynchronous: bool = False) -> Position:
+    def commit_position(self, *, asynchronous: bool = False, state: Sequence[bytes] | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has committed.
 
         This is the flush position, because a commit returns when its own record has been flushed. The insert position
@@ -97,15 +99,17 @@ class WriteAheadLog:
         was so at the commit) it can precede the commit, so the insert position is taken. At a page boundary it can lie
         inside another session's record. In both cases a small record is flushed after it, which completes what a
         replica needs.
+
+        ``state`` is what STATE has returned since the commit, if it was asked in the same string.
         """
-        state = self._state()
-        asynchronous = asynchronous or state.asynchronous
-        lsn = state.inserted if asynchronous else state.flushed
+        found = self._state() if state is None else _parsed(state)
+        asynchronous = asynchronous or found.asynchronous
+        lsn = found.inserted if asynchronous else found.flushed
         if asynchronous or lsn.ends_page:
             self._push()
         elif self._connection.server_version >= _SLEEPY_SENDERS_VERSION:
             self._to_send = lsn
-        return Position(lsn, self._system, state.timeline)
+        return Position(lsn, self._system, found.timeline)
 
     def wake_senders(self) -> None:
         """Make sure that the last commit is sent to the replicas soon.
@@ -122,9 +126,8 @@ class WriteAheadLog:
 
     def _state(self) -> _State:
         with bytes_cursor(self._connection) as cursor:
-            cursor.execute(_STATE)
-            flushed, inserted, is_off, timeline = cursor.fetchone()
-        return _State(LSN.parse(flushed.decode()), LSN.parse(inserted.decode()), is_off == b"t", int(timeline, 16))
+            cursor.execute(STATE)
+            return _parsed(cursor.fetchone())
 
     def _push(self) -> None:
         """Flush a small record. If that fails, the caller waits a little longer, and nothing is lost."""
@@ -132,3 +135,8 @@ class WriteAheadLog:
             execute(self._connection, _PUSH)
         except psycopg2.Error:
             execute(self._connection, "ROLLBACK")
+
+
+def _parsed(row: Sequence[bytes]) -> _State:
+    flushed, inserted, is_off, timeline = row
+    return _State(LSN.parse(flushed.decode()), LSN.parse(inserted.decode()), is_off == b"t", int(timeline, 16))

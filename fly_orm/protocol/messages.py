@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from ..position import History, Position, Superseded
+from .recording import Record as Record
 from .results import Column as Column
 from .results import Result as Result
 from .results import SQLError as SQLError
@@ -113,12 +114,26 @@ class Run(Message, frozen=True, tag="run"):
     on an older one, because that primary was superseded."""
     watch: Watch | None = None
     """What to look for in the Postgres session, unless a transaction is still open then."""
+    record: Record | None = None
+    """How the ledger has to record what the request commits; None if it does not."""
 
 
 class Describe(Message, frozen=True, tag="describe"):
     """Tell which server a database of the node is on."""
 
     database: str
+
+
+class Settle(Message, frozen=True, tag="settle"):
+    """Tell what became of a request whose caller got no reply. From then on it cannot commit anything any more.
+
+    Asking has no other effect, so it may be repeated, on any node.
+    """
+
+    run: Run
+    """What the request would need to open a lease, without its statements."""
+    id: str
+    """That of the request's :class:`Record`."""
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
@@ -156,7 +171,7 @@ class Call(Message, frozen=True, tag="call"):
     """With ``on_primary``, by database, the newest timelines that the caller has seen, as in :class:`Run`."""
 
 
-Request = Greet | Run | Describe | Cancel | Renew | Release | Call
+Request = Greet | Run | Describe | Settle | Cancel | Renew | Release | Call
 
 # Replies
 
@@ -179,6 +194,8 @@ class Welcome(Answer, frozen=True, kw_only=True, tag="welcome"):
     """The node's ``PRIMARY_REGION``: empty if it is not set, None if the node does not say."""
     idle_timeout: float | None = None
     """Seconds without a request after which a lease ends; None if it does not, or the node does not say."""
+    records: bool = False
+    """Whether the node understands ``Run.record``. An older one would execute the request and record nothing."""
 
 
 class Described(Answer, frozen=True, kw_only=True, tag="described"):
@@ -223,6 +240,8 @@ class Done(Answer, frozen=True, kw_only=True, tag="done"):
     """False if the transaction that ended certainly wrote nothing."""
     session: SessionReport | None = None
     """What was asked for with ``watch``."""
+    unrecorded: bool = False
+    """Whether nothing was executed, because the statement cannot run in a transaction, and so cannot be recorded."""
 
 
 class Returned(Answer, frozen=True, kw_only=True, tag="returned"):
@@ -246,6 +265,17 @@ class Returned(Answer, frozen=True, kw_only=True, tag="returned"):
     """
 
 
+class Settled(Answer, frozen=True, kw_only=True, tag="settled"):
+    """What became of a request whose caller got no reply."""
+
+    executed: bool
+    """Whether it has committed. If not, it never will."""
+    reply: bytes | None = None
+    """Its encoded reply; None if the ledger does not have it."""
+    position: Position | None = None
+    """A position that a replica must replay to show what the request has committed, if it has."""
+
+
 #: The reason given by a node all of whose connections, or threads, are in use. The other reasons are literals.
 BUSY = "busy"
 #: The reason given for a request that could begin only after its caller's deadline.
@@ -258,13 +288,15 @@ class Declined(Answer, frozen=True, kw_only=True, tag="declined"):
     reason: str
     """``not primary``, ``busy``, ``draining``, ``unknown database``, ``unknown function``, ``bad arguments``,
     ``expired``, ``bad request``, ``no session`` (a pooler does not keep Postgres sessions), ``no role`` (the node's
-    role may not act as the caller's), ``session settings`` (the primary does not accept the caller's) or
-    ``unavailable`` (no connection to the primary); ``lost``: the lease is gone and its transaction rolled back;
-    ``unknown``: a commit may or may not have happened."""
+    role may not act as the caller's), ``session settings`` (the primary does not accept the caller's), ``unavailable``
+    (no connection to the primary), ``no ledger`` (the database has none that the caller may use), ``voided`` (the
+    caller was told that the request will not happen), ``committed before`` or ``other operation`` (its operation key
+    was used before); ``lost``: the lease is gone and its transaction rolled back; ``unknown``: a commit may or may not
+    have happened."""
     message: str
     """An explanation for the caller's error message."""
     superseded: dict[str, Superseded] = {}
     """By database, the node's primary, if the node declined because the caller has seen a newer timeline."""
 
 
-Reply = Welcome | Described | Done | Returned | Declined
+Reply = Welcome | Described | Done | Returned | Settled | Declined

@@ -27,6 +27,7 @@ class Options:
     wait: Wait = "write"
     reads: Reads = "replica"
     on_lag: OnLag = "primary"
+    exactly_once: bool = False
     primary_functions: tuple[str, ...] = ()
     session_functions: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     """With the settings that each of them changes; None if it leaves other state too."""

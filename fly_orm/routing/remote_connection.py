@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from psycopg2 import extensions as ext
@@ -27,10 +28,12 @@ from .errors import explain, session_lost
 from .freshness import Waited
 from .heartbeats import heartbeats, interval
 from .notices import keep_notices
+from .recording import note_done, unrecorded
 from .requests import Requests
 from .router import Router
 from .session_following import follow_there
 from .session_settings import SessionSettings
+from .settling import exchange
 from .transaction import RemoteTransaction, SettingChange
 from .unsupported import UNKNOWN_END
 
@@ -122,18 +125,12 @@ class RemoteConnection:
         """
         self._check_can_forward(statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
-        run = self._requests.run(
-            self._connection,
-            sqls,
-            statement,
-            self.transaction,
-            opens_lease=self._lease is None,
-            has_state=self.has_state,
-            copy_in=copy_in,
-            copy_out=copy_out,
-        )
+        run = self._request(sqls, statement, writes=writes, copy_in=copy_in, copy_out=copy_out)
         response = self._ask(run, may_write=writes or bool(statement.function_names))
+        if response.reply.unrecorded:
+            response = self._ask(self._checked(unrecorded, run, statement), may_write=True)
         transaction = self._update(response.reply, statement)
+        note_done(run, transaction, response.reply)
         replica = self._observe(response, why, writes=writes, waited=waited)
         if response.reply.session is not None:
             with after_reply("give the replica's session what has changed in the primary's"):
@@ -220,15 +217,24 @@ class RemoteConnection:
         if statement.ends_transaction and transaction.settings:
             raise self.router.driver_error(NotSupported(UNKNOWN_END))
 
+    def _request(self, sqls: Sequence[bytes], statement: Statement, **options: Any) -> Run:
+        make = partial(self._requests.run, opens_lease=self._lease is None, has_state=self.has_state, **options)
+        return self._checked(make, self._connection, sqls, statement, self.transaction)
+
+    def _checked(self, make: Callable[..., Run], *arguments: Any) -> Run:
+        """A request; NotSupported, as an instance of the driver's classes too, if it must not be sent."""
+        try:
+            return make(*arguments)
+        except NotSupported as error:
+            raise self.router.driver_error(error) from error
+
     def _ask(self, run: Run, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
         if may_write and (run.commits or self.transaction is None):
             self.router.freshness.prepare()
+        ask = partial(self._requests.settle, self._connection, run.record) if run.record else None
         try:
-            if self._lease is None:
-                response, self._lease = self.router.forwarder.open_lease(run, deadline, self._note_opening)
-                return response
-            return self._lease.run(run, deadline, in_transaction=self.transaction is not None)
+            return exchange(self.router.forwarder, run, partial(self._send, run), ask, deadline)
         except NotSupported as error:
             raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
         except FlyOrmError as error:
@@ -247,6 +253,12 @@ class RemoteConnection:
             self._opening = None
             if self._lease is not None and self._lease.ended:
                 self._lease = None
+
+    def _send(self, run: Run, deadline: Deadline) -> Response[Done]:
+        if self._lease is None:
+            response, self._lease = self.router.forwarder.open_lease(run, deadline, self._note_opening)
+            return response
+        return self._lease.run(run, deadline, in_transaction=self.transaction is not None)
 
     def _note_opening(self, lease: RemoteLease) -> None:
         self._opening = lease

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from ..classify import Kind, Statement
-from ..protocol.messages import BrokenInput, Run, Watch
+from ..protocol.messages import BrokenInput, Record, Run, Settle, Watch
+from .recording import record_of
 from .router import Router
 from .session_following import watch
 from .session_settings import SessionSettings
@@ -29,10 +31,15 @@ class Requests:
         *,
         opens_lease: bool,
         has_state: bool,
+        writes: bool = True,
         copy_in: bytes | BrokenInput | None = None,
         copy_out: bool = False,
     ) -> Run:
-        """The request to execute statements. One that opens a lease has all that the lease needs."""
+        """The request to execute statements. One that opens a lease has all that the lease needs.
+
+        ``writes`` says that the statement certainly writes. NotSupported if it cannot be the operation that it is in.
+        """
+        record = record_of(statement, transaction, exactly_once=self._router.exactly_once, writes=writes)
         opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
         self._settings.note_made(statement, sqls)
         return Run(
@@ -52,7 +59,15 @@ class Requests:
             ends_transaction=statement.ends_transaction,
             wants_position=self._router.freshness.wants_position(),
             watch=self._watch(statement, transaction),
+            record=record,
         )
+
+    def settle(self, connection: Any, record: Record) -> Settle:
+        """The question what became of a request that was recorded in this way."""
+        encoding = connection.get_parameter_status("client_encoding") or "UTF8"
+        lease = os.urandom(16)
+        run = Run(database=self._router.name, lease=lease, encoding=encoding, **self._opening(connection))
+        return Settle(run=run, id=record.id)
 
     def _opening(self, connection: Any) -> dict[str, Any]:
         """The fields of a request that opens a lease."""

@@ -34,6 +34,8 @@ class Router:
         self.wrapped = wrapped
         self.settings = options.settings
         self.exceptions = wrapped.exceptions
+        self.exactly_once = options.exactly_once
+        """Whether the ledger records every write."""
         self.classify = Classifier(options.primary_functions)
         self.session_functions = SessionFunctions(options.session_functions)
         """What the functions that statements call may change in a Postgres session."""

@@ -8,6 +8,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..classify.session_change import LEAVES_STATE, NOTHING
+from ..sessions.operation import Operation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class RemoteTransaction:
         self.changes = NOTHING
         """What its statements may have changed in the Postgres session, to be looked for at its end."""
         self.defines_functions = False
+        self.operation: Operation | None = None
+        """The operation of the application's that it is, if it has been sent as one."""
         self._savepoints: list[tuple[str, int]] = []
 
     @property

@@ -15,7 +15,6 @@ from ..postgres.making_way import make_way_for
 from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.encoding import MessageError, decode_request
 from ..protocol.messages import (
-    BUSY,
     EXPIRED,
     Call,
     Cancel,
@@ -28,11 +27,12 @@ from ..protocol.messages import (
     Reply,
     Request,
     Run,
+    Settle,
 )
 from ..sessions.invocation import Invocation
 from .executor import Executor
 from .lease import ConnectionBroken, Lease, TooLate
-from .replies import declined, encode_reply
+from .replies import declined, encode_reply, not_opened
 from .time_limits import node_deadline
 
 log = logging.getLogger("fly_orm")
@@ -117,6 +117,8 @@ class ChannelExecutor:
                     self._executor.cancel(lease)
             case Renew(lease=lease):
                 return self._renew(lease)
+            case Settle():
+                return self._executor.settle(request)
             case Release():
                 self._end_lease()
         return Done()
@@ -144,7 +146,7 @@ class ChannelExecutor:
             try:
                 self._lease = self._executor.open_lease(request, deadline)
             except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
-                return _no_lease(error)
+                return not_opened(error)
         if self._lease is None or self._lease.id != request.lease:
             return _LOST
         if self._gone:  # while the request was waiting for a connection
@@ -170,6 +172,9 @@ class ChannelExecutor:
         except TooLate as error:
             self._end_lease()
             return Declined(reason=EXPIRED if request.opens_lease else "lost", message=str(error))
+        except Refused as error:
+            self._end_lease()
+            return declined(error)
         if not done.lease_open:
             self._end_lease()
         return done
@@ -178,12 +183,3 @@ class ChannelExecutor:
         lease, self._lease = self._lease, None
         if lease is not None:
             self._executor.end_lease(lease)
-
-
-def _no_lease(error: Exception) -> Declined:
-    """The reply to a request whose lease could not be opened."""
-    if isinstance(error, Refused):
-        return declined(error)
-    if isinstance(error, PoolTimeout):
-        return Declined(reason=BUSY, message=f"no connection to the primary is free: {error}")
-    return Declined(reason="unavailable", message=f"this node cannot connect to the primary: {str(error).strip()}")

@@ -8,16 +8,18 @@ from contextlib import suppress
 
 import psycopg2
 
+from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.starting import Start
-from ..protocol.messages import EXPIRED, Call, Declined, Described, Returned, Run, Welcome
+from ..protocol.messages import EXPIRED, Call, Declined, Described, Returned, Run, Settle, Settled, Welcome
 from ..routing.router import Router
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
+from .replies import not_opened
 from .servers import describe
 
 #: Seconds without a request after which a lease is ended and its transaction rolled back. Without a limit, a caller
@@ -62,6 +64,7 @@ class Executor:
             databases=self.databases,
             primary_region=self.primary_region,
             idle_timeout=self.idle_timeout,
+            records=True,
         )
 
     def meet_servers(self) -> None:
@@ -101,6 +104,18 @@ class Executor:
             return describe(router, self.timer)
         except psycopg2.Error as error:
             return Declined(reason="unavailable", message=f"this node cannot connect to its server: {error}".strip())
+
+    def settle(self, question: Settle) -> Settled | Declined:
+        """What became of a request whose caller got no reply, or why that is not known."""
+        deadline = Deadline.after(question.run.timeout)
+        try:
+            lease = self.open_lease(question.run, deadline)
+            try:
+                return lease.settle(question.id, deadline)
+            finally:
+                self.end_lease(lease)
+        except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
+            return not_opened(error)
 
     def end_lease(self, lease: Lease) -> None:
         """End a lease; what is open in it is rolled back."""

@@ -14,6 +14,7 @@ from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
+from ..ledger import entries, table
 from ..position import UNKNOWN, Position
 from ..postgres.cursors import recent_notices
 from ..postgres.primary_connection import PrimaryConnection
@@ -21,7 +22,8 @@ from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe, query_cancelled
 from ..postgres.write_ahead_log import Commit
-from ..protocol.messages import Done, Result, Run, SQLError, Watch
+from ..protocol.messages import Done, Run, Settled, SQLError, Watch
+from .recorded import Executed, RecordedRequest
 from .reports import report
 from .results import execute
 
@@ -71,26 +73,38 @@ class Lease:
         self._timed_out = False
         self._connection.made.update(request.made_settings)
         cursor = self._connection.cursor()
-        result, error, commit = self._execute(cursor, request, deadline)
+        executed = self._execute(cursor, request, deadline)
         notices, transaction = recent_notices(self._raw), self._transaction
-        wanted = request.wants_position and (request.commits or transaction == _IDLE)
-        position = self._position(commit, transaction) if wanted else None
-        watch = request.watch or (_STATE if error is not None and request.keeps_lease else None)
+        wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
+        position = self._position(executed, transaction) if wanted else None
+        watch = request.watch or (_STATE if executed.error is not None and request.keeps_lease else None)
         session = None if watch is None or transaction != _IDLE else report(cursor, watch)
         if session is not None:
             self._connection.made.update(name for name, value in session.settings.items() if "." in name and value)
         keeps = request.keeps_lease or (session is not None and session.has_state)
         return Done(
-            result=result,
-            error=error,
-            notices=notices,
+            result=executed.result,
+            error=executed.error,
+            notices=notices if executed.notices is None else executed.notices,
             position=position,
             transaction=transaction,
             lease_open=not self._raw.closed and (keeps or transaction != _IDLE),
             start_settings=None if request.requested_settings is None else self._connection.start_settings,
-            may_have_written=commit.wrote,
+            may_have_written=executed.commit.wrote,
             session=session,
+            unrecorded=executed.unrecorded,
         )
+
+    def settle(self, id: str, deadline: Deadline) -> Settled:  # noqa: A002
+        """What became of a request of another lease, perhaps on another node. It can commit nothing from now on.
+
+        Refused if the database has no ledger; psycopg2's error if there is no answer by the deadline.
+        """
+        with self._cancellable(deadline.remaining()):
+            table.check_exists(self._raw)
+            entry = entries.settle(self._raw, id)
+            position = self._connection.wal.commit_position() if entry.executed else None
+        return Settled(executed=entry.executed, reply=entry.reply, position=position)
 
     def cancel(self) -> None:
         """Cancel the statement that is running, if there is one. Any thread may call."""
@@ -122,10 +136,12 @@ class Lease:
         status: int = self._raw.get_transaction_status()
         return status
 
-    def _execute(self, cursor: Any, request: Run, deadline: Deadline) -> tuple[Result | None, SQLError | None, Commit]:
+    def _execute(self, cursor: Any, request: Run, deadline: Deadline) -> Executed:
+        recorded = None if request.record is None else RecordedRequest(self._connection, request, request.record)
         # If the connection breaks, an open transaction is rolled back, unless its COMMIT had been sent. Outside a
         # transaction each statement commits by itself, perhaps just before the connection broke.
-        undecided = self._transaction == _IDLE and not request.preamble
+        alone = self._transaction == _IDLE and not request.preamble
+        undecided = alone and recorded is None
         commit = Commit()
         try:
             # A COMMIT has no time limit. One that waits for a synchronous standby has already committed locally, and a
@@ -134,20 +150,37 @@ class Lease:
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.statements)
                 self._check_time(deadline)
-                for statement in request.preamble:
-                    cursor.execute(statement)
-                if request.commits and request.wants_position and self._transaction == _IN_TRANSACTION:
+                if recorded is not None and alone and not request.commits:
+                    return recorded.run(cursor, lambda number: self._check_time(deadline, number))
+                self._begin(cursor, request, recorded)
+                wants_commit = request.wants_position or recorded is not None
+                if request.commits and wants_commit and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
+                    if recorded is not None and commit.wrote:
+                        self._check_time(deadline)
+                        return recorded.commit(request.statements[0], commit)
                 undecided = undecided or request.commits or request.ends_transaction
                 result = execute(cursor, request, lambda number: self._check_time(deadline, number))
                 if request.keeps_lease or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets, request.statements)
-                return result, None, commit
+                return Executed(result, commit=commit)
         except psycopg2.Error as error:
-            # With an SQLSTATE the server itself has said that it gives up, and that the statement failed.
-            if self._raw.closed and error.pgcode is None:
-                raise ConnectionBroken(str(error), undecided=undecided) from error
-            return None, self._describe(error), commit
+            # With an SQLSTATE the server itself has said that it gives up, and that the statement failed. But that may
+            # have been the question for the position, in the same string as a COMMIT.
+            committing = recorded is not None and recorded.committing
+            if self._raw.closed and (error.pgcode is None or committing):
+                raise ConnectionBroken(str(error), undecided=undecided or committing) from error
+            return Executed(None, self._describe(error), commit)
+
+    @staticmethod
+    def _begin(cursor: Any, request: Run, recorded: RecordedRequest | None) -> None:
+        """Execute what precedes the statements: BEGIN and savepoints."""
+        preamble = request.preamble
+        if recorded is not None and preamble and not request.commits:
+            recorded.begin(preamble[0])
+            preamble = preamble[1:]
+        for statement in preamble:
+            cursor.execute(statement)
 
     def _check_time(self, deadline: Deadline, number: int = 0) -> None:
         """Raise unless there is time to begin the next statement, which is preceded by ``number`` others."""
@@ -175,14 +208,15 @@ class Lease:
             running.cancel_soon()
             self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
-    def _position(self, commit: Commit, transaction: int) -> Position | None:
+    def _position(self, executed: Executed, transaction: int) -> Position | None:
         """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing."""
         if transaction == _IN_ERROR:
             return None  # COMMIT AND CHAIN failed
+        commit = executed.commit
         try:
             if not commit.wrote:
                 return self._connection.wal.read_position()
-            return self._connection.wal.commit_position(asynchronous=commit.asynchronous)
+            return self._connection.wal.commit_position(asynchronous=commit.asynchronous, state=executed.state)
         except psycopg2.Error as broken:
             if transaction != _IDLE:  # COMMIT AND CHAIN has begun another transaction, which is lost
                 raise ConnectionBroken(str(broken), undecided=True) from broken

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from ..concurrency.pool import PoolTimeout
 from ..deadline import now
 from ..errors import NotPrimary, Refused
 from ..protocol.encoding import encode
-from ..protocol.messages import Declined, Done, Reply, Returned, SQLError
+from ..protocol.messages import BUSY, Declined, Done, Reply, Returned, SQLError
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
 
 
@@ -15,6 +16,15 @@ def declined(error: Refused) -> Declined:
     """The reply to a request that was refused with this error."""
     superseded = dict(error.superseded) if isinstance(error, NotPrimary) else {}
     return Declined(reason=error.reason, message=str(error), superseded=superseded)
+
+
+def not_opened(error: Exception) -> Declined:
+    """The reply to a request whose lease could not be opened, or on whose connection nothing was executed."""
+    if isinstance(error, Refused):
+        return declined(error)
+    if isinstance(error, PoolTimeout):
+        return Declined(reason=BUSY, message=f"no connection to the primary is free: {error}")
+    return Declined(reason="unavailable", message=f"this node cannot connect to the primary: {str(error).strip()}")
 
 
 def encode_reply(reply: Reply) -> bytes:

@@ -25,6 +25,7 @@ LAYERS = [
     ("forwarding",),
     ("sessions", "waiters", "registry"),
     ("discovery", "codec"),
+    ("ledger",),
     ("postgres", "settings", "classify"),
     ("protocol",),
     ("transport", "waiter", "position"),

@@ -1,0 +1,90 @@
+"""Which requests the ledger records, and how."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from ..classify import Kind, Statement
+from ..errors import NotSupported
+from ..protocol.messages import Done, Record, Run
+from ..sessions.operation import Operation, current_operation
+from .transaction import RemoteTransaction
+
+
+def record_of(
+    statement: Statement, transaction: RemoteTransaction | None, *, exactly_once: bool, writes: bool
+) -> Record | None:
+    """How to record a request; None if the ledger does not record it.
+
+    ``exactly_once`` says that every write of the database is recorded, and not only operations of the application's.
+    NotSupported if an operation cannot be recorded.
+    """
+    if transaction is None:
+        return _alone(statement, exactly_once=exactly_once, writes=writes)
+    if statement.kind is Kind.COMMIT:
+        operation = transaction.operation
+        recorded = (exactly_once or operation is not None) and statement.simple and not transaction.failed
+        return _record(operation, "a transaction") if recorded else None
+    if transaction.operation is None and (operation := current_operation()) is not None:
+        return _claim(operation, transaction)
+    return None
+
+
+def unrecorded(run: Run, statement: Statement) -> Run:
+    """The request without its record, as the statement cannot be recorded; NotSupported if it is an operation."""
+    if run.record is not None and run.record.operation:
+        raise NotSupported(_unrecordable(statement, run.record.operation))
+    return msgspec.structs.replace(run, record=None)
+
+
+def note_done(run: Run, transaction: RemoteTransaction | None, done: Done) -> None:
+    """Note that an operation was executed, if this request was it, or committed the transaction that is it."""
+    if run.record is None or not run.record.operation or done.error is not None:
+        return
+    operation = current_operation() if transaction is None else transaction.operation
+    committed = transaction is None or (run.commits and done.result is not None)
+    if operation is not None and committed:
+        operation.done = True
+
+
+def _unrecordable(statement: Statement, key: str) -> str:
+    return (
+        f"{statement.why} cannot be recorded, and so cannot be the operation {key!r}. Nothing was executed. Execute it "
+        "outside of the block of fly_orm.operation()"
+    )
+
+
+def _claim(operation: Operation, transaction: RemoteTransaction) -> Record:
+    """The record of the first request of a transaction, with which the transaction takes the operation's key."""
+    if transaction.sent:
+        raise NotSupported(
+            f"the operation {operation.key!r} begins inside a transaction, and so cannot be repeated as a whole. "
+            "Nothing was sent. Begin the block of fly_orm.operation() before the transaction"
+        )
+    operation.begin()
+    transaction.operation = operation
+    return _record(operation, "a transaction")
+
+
+def _alone(statement: Statement, *, exactly_once: bool, writes: bool) -> Record | None:
+    operation = current_operation() if writes else None
+    may_write = writes or bool(statement.function_names)
+    if not may_write or not (exactly_once or operation):
+        return None
+    recordable = statement.kind in (Kind.WRITE, Kind.READ) and not (
+        statement.leaves_state or statement.begins_transaction or statement.ends_transaction
+    )
+    if not recordable:
+        if operation is None:
+            return None
+        raise NotSupported(_unrecordable(statement, operation.key))
+    if operation is not None:
+        operation.begin()
+    return _record(operation, statement.why)
+
+
+def _record(operation: Operation | None, what: str) -> Record:
+    id = f"fly_orm:{os.urandom(16).hex()}"  # noqa: A001
+    return Record(id=id) if operation is None else Record(id=id, operation=operation.key, what=what)

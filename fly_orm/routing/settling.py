@@ -1,0 +1,85 @@
+"""Finds out what became of a request whose reply did not arrive, if there is somebody to ask."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from ..deadline import Deadline
+from ..errors import FlyOrmError, NotDelivered, OutcomeUnknown, Refused, ResultLost, TransactionLost
+from ..forwarding.forwarder import Forwarder
+from ..forwarding.response import Response
+from ..protocol.encoding import MessageError, decode_reply
+from ..protocol.messages import Done, Result, Run, Settle, Settled
+
+#: Seconds of the caller's time that are kept for asking.
+RESERVE = 2.0
+#: Seconds for which the question is repeated if the request had no time limit.
+NO_LIMIT = 30.0
+#: Seconds between two attempts to ask.
+INTERVAL = 0.1
+
+Send = Callable[[Deadline], Response[Done]]
+
+
+def exchange(
+    forwarder: Forwarder, run: Run, send: Send, ask: Callable[[], Settle] | None, deadline: Deadline
+) -> Response[Done]:
+    """What ``send`` returns, or would have returned if the reply had arrived.
+
+    ``ask`` makes the question to nodes of the primary region; None if no node could answer it. A part of the time is
+    kept for it. If the answer is that nothing was committed, raises TransactionLost for a COMMIT and NotDelivered for
+    anything else. OutcomeUnknown if nobody answers by the deadline.
+    """
+    if ask is None:
+        return send(deadline)
+    try:
+        return send(deadline.reserving(RESERVE))
+    except OutcomeUnknown as unknown:
+        return _as_reply(run, settle(forwarder, ask(), unknown, deadline), unknown)
+
+
+def settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:
+    """The answer to the question; OutcomeUnknown if there is none by the deadline."""
+    limit, pause = deadline.within(NO_LIMIT), threading.Event()
+    while True:
+        try:
+            return forwarder.settle(question, limit)
+        except (NotDelivered, Refused) as error:
+            left = limit.remaining() or 0.0
+            if left <= INTERVAL:
+                message = f"{unknown}. Nobody could be asked what became of it: {error}"
+                raise OutcomeUnknown(message, **unknown.__dict__) from error
+            pause.wait(INTERVAL)
+
+
+def _as_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> Response[Done]:
+    """The response that did not arrive."""
+    settled = answer.reply
+    if not settled.executed:
+        raise _not_executed(run, answer, unknown)
+    done = Done(result=Result(status_message="COMMIT")) if run.commits else _stored(settled.reply, unknown)
+    reply = msgspec.structs.replace(done, position=settled.position)
+    return Response(reply=reply, node=answer.node, elapsed=answer.elapsed)
+
+
+def _not_executed(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> FlyOrmError:
+    if run.commits:
+        return TransactionLost(f"the transaction was not committed, and will not be, as {answer.node} says: {unknown}")
+    return NotDelivered(f"the statement was not executed, and will not be, as {answer.node} says: {unknown}")
+
+
+def _stored(reply: bytes | None, unknown: OutcomeUnknown) -> Done:
+    if reply is not None:
+        try:
+            done = decode_reply(reply)
+        except MessageError as error:
+            raise ResultLost(f"{_LOST}: {error}") from unknown
+        if isinstance(done, Done):
+            return done
+    raise ResultLost(f"{_LOST}, because it is too long, or was written by another role") from unknown
+
+
+_LOST = "the statement was executed, but its reply did not arrive, and the ledger does not have its result"

@@ -1,0 +1,149 @@
+"""Executes requests that the ledger records, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg2
+from psycopg2 import extensions as ext
+from psycopg2.errorcodes import ACTIVE_SQL_TRANSACTION, INVALID_TRANSACTION_TERMINATION, QUERY_CANCELED
+
+from ..errors import Refused
+from ..ledger import entries, table
+from ..postgres.cursors import execute as run
+from ..postgres.cursors import recent_notices
+from ..postgres.primary_connection import PrimaryConnection
+from ..postgres.sql_error import describe
+from ..postgres.write_ahead_log import STATE, Commit
+from ..protocol.encoding import decode_reply, encode
+from ..protocol.messages import Done, Record, Result, Run, SQLError
+from .results import execute
+
+#: What statements raise that cannot run in a transaction block, or that end one.
+_ALONE = (ACTIVE_SQL_TRANSACTION, INVALID_TRANSACTION_TERMINATION)
+_COMMITTED = Result(status_message="COMMIT")
+
+
+class Executed(NamedTuple):
+    """What became of the statements of a request."""
+
+    result: Result | None = None
+    error: SQLError | None = None
+    commit: Commit = Commit()
+    notices: list[str] | None = None
+    """The notices, if they are not the last ones of the connection."""
+    state: Sequence[bytes] | None = None
+    """The state of the write-ahead log, if it was asked for together with the COMMIT."""
+    unrecorded: bool = False
+    """Whether nothing was executed, because it cannot be recorded."""
+
+
+class RecordedRequest:
+    """A request whose outcome is written to the ledger. The connection is in autocommit."""
+
+    def __init__(self, connection: PrimaryConnection, request: Run, record: Record) -> None:
+        self._connection = connection
+        self._raw = connection.raw
+        self._request = request
+        self._record = record
+        self._number = 0
+        """How many statements have been executed before the one that is running."""
+        self.committing = False
+        """Whether the COMMIT has been sent, and nobody knows yet what became of it."""
+
+    def begin(self, sql: bytes) -> None:
+        """Begin the caller's transaction with this statement, and take the key of its operation.
+
+        Refused if the operation was committed before.
+        """
+        if not self._begin(sql):
+            entries.of_operation(self._raw, self._record)
+            raise Refused("the operation was committed before", reason="committed before")
+
+    def commit(self, sql: bytes, commit: Commit) -> Executed:
+        """Commit the caller's transaction, which has written something, with this statement."""
+        state = self._commit(entries.note(self._record, wrote=True), sql)
+        return Executed(_COMMITTED, commit=commit, state=state)
+
+    def run(self, cursor: Any, check: Callable[[int], None]) -> Executed:
+        """Execute the statements outside of the caller's transactions, and so in one of their own.
+
+        If one of several fails, those before it are committed, as they would be by themselves. ``check`` is called with
+        the number of each before it begins.
+        """
+        request, error = self._request, None
+        while self._begin(b"BEGIN"):
+            self._number = 0
+            try:
+                result = execute(cursor, request, lambda number: self._next(number, check))
+            except psycopg2.Error as failure:
+                if self._raw.closed:
+                    raise
+                run(self._raw, "ROLLBACK")
+                if failure.pgcode in _ALONE and len(request.statements) == 1:
+                    return Executed(unrecorded=True)
+                if not self._number or failure.pgcode == QUERY_CANCELED:
+                    raise
+                before = request.statements[: self._number]
+                error, request = describe(failure), msgspec.structs.replace(request, statements=before)
+            else:
+                notices = recent_notices(self._raw)
+                reply = encode(Done(result=None if error else result, error=error, notices=notices))
+                state = self._commit(entries.note(self._record, reply), b"COMMIT")
+                return Executed(None if error else result, error, notices=notices, state=state)
+        return self._earlier()
+
+    def _next(self, number: int, check: Callable[[int], None]) -> None:
+        check(number)
+        self._number = number
+
+    def _begin(self, sql: bytes) -> bool:
+        """Begin a transaction; False, and none is open, if the key of the operation is taken."""
+        if not self._connection.has_ledger:
+            table.check_exists(self._raw)
+            self._connection.has_ledger = True
+        if not self._record.operation:
+            run(self._raw, sql)
+            return True
+        try:
+            run(self._raw, sql + b"\n;" + entries.claim(self._record))
+        except psycopg2.Error as error:
+            if self._raw.closed:
+                raise
+            run(self._raw, "ROLLBACK")
+            if table.concerns(error):
+                return False
+            table.check_usable(error)
+            raise
+        return True
+
+    def _commit(self, note: bytes, sql: bytes) -> Sequence[bytes] | None:
+        """Write the row and commit, in one string with the question for the position, whose answer this returns."""
+        wants = self._request.wants_position
+        self.committing = True
+        try:
+            with self._raw.cursor() as cursor:
+                cursor.execute(b"; ".join([note, sql, *([STATE.encode()] if wants else [])]))
+                return cursor.fetchone() if wants else None
+        except psycopg2.Error as error:
+            if self._raw.closed:
+                raise
+            if self._raw.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+                run(self._raw, "ROLLBACK")
+            elif entries.has(self._raw, self._record):
+                return None  # the question has failed, and not the COMMIT
+            self.committing = False
+            if table.concerns(error):
+                raise Refused("the caller was told that it will not happen", reason="voided") from error
+            table.check_usable(error)
+            raise
+
+    def _earlier(self) -> Executed:
+        """What the operation has returned that was committed before with the same key."""
+        entry = entries.of_operation(self._raw, self._record)
+        done = None if entry.reply is None else decode_reply(entry.reply)
+        if not isinstance(done, Done):
+            raise Refused("the operation was executed before, and its result was not stored", reason="result lost")
+        return Executed(done.result, done.error, notices=done.notices)

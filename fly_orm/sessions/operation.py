@@ -1,0 +1,67 @@
+"""Blocks that name what the application is about to do, so that it is done once, however often it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ..errors import ConfigurationError, NotSupported
+
+#: The longest key, in characters.
+LONGEST_KEY = 250
+
+
+class Operation:
+    """One write, transaction or call with a key of the application's."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.done = False
+        """Whether it was committed in this block, or was found to have been committed before."""
+
+    def begin(self) -> None:
+        """Raise NotSupported if the block has been used for another write, transaction or call."""
+        if self.done:
+            raise NotSupported(
+                f"the operation {self.key!r} is done: a block of fly_orm.operation() holds one write, one transaction "
+                "or one call. Nothing was sent. Make several writes one transaction, or give each a block of its own"
+            )
+
+
+_current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default=None)
+
+
+@contextmanager
+def operation(operation_key: str) -> Iterator[None]:
+    """A block whose write is executed once, however often, and in however many processes, the block is repeated.
+
+    The block holds one write outside of a transaction, one transaction, or one call of an ``exactly_once`` function;
+    reads do not count. If one with the same key was committed before, a write or a call returns what it returned then,
+    and a transaction raises :class:`~fly_orm.AlreadyCommitted` with its first statement. If another process is just
+    executing it, this one waits for the outcome.
+
+    ``operation_key`` is unique in the database, such as ``"order-42"``, and has up to 250 characters. It is kept for as
+    long as the ledger, by default a day. See ``docs/exactly-once.md``.
+
+    Raises ConfigurationError for an impossible key. Any thread may call.
+    """
+    token = _current.set(Operation(check_key(operation_key)))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_operation() -> Operation | None:
+    """The operation of the block that this code is in; None outside of such blocks."""
+    return _current.get()
+
+
+def check_key(key: str) -> str:
+    """The key itself; ConfigurationError if it cannot be one."""
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or "\0" in key or not key.isprintable():
+        raise ConfigurationError(
+            f"an operation key must be a text of 1 to {LONGEST_KEY} printable characters, not {key!r:.300}"
+        )
+    return key

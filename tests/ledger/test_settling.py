@@ -1,0 +1,42 @@
+"""A reply that does not arrive no longer leaves open what became of the request."""
+
+from typing import Any
+
+import pytest
+
+import fly_orm
+from tests.support.two_regions import TwoRegions
+
+pytestmark = pytest.mark.usefixtures("no_spare_channels")
+INSERT = "INSERT INTO t (name) VALUES (%s) RETURNING id"
+
+
+def names(regions: TwoRegions) -> list[str]:
+    return list(regions.query("SELECT coalesce(array_agg(name ORDER BY id), '{}') FROM t"))
+
+
+def test_a_write_whose_reply_is_lost_returns_its_rows(regions: TwoRegions, db: Any) -> None:
+    db.execute_sql(INSERT, ("first",))
+    regions.wan.cut_before_reply()
+    cursor = db.execute_sql(INSERT, ("second",))
+    assert cursor.fetchall() == [(2,)]
+    assert cursor.rowcount == 1
+    assert names(regions) == ["first", "second"]
+    assert db.execute_sql("SELECT count(*) FROM t").fetchone() == (2,)
+    assert fly_orm.why().route is fly_orm.Route.LOCAL  # type: ignore[union-attr]
+
+
+def test_a_transaction_whose_commit_is_not_acknowledged_is_committed(regions: TwoRegions, db: Any) -> None:
+    with db.atomic():
+        db.execute_sql(INSERT, ("once",))
+        regions.wan.cut_before_reply()
+    assert not db.in_transaction()
+    assert names(regions) == ["once"]
+
+
+def test_a_write_that_was_given_up_while_it_was_under_way_never_happens(regions: TwoRegions) -> None:
+    impatient = regions.lax(options={"exactly_once": True, "rpc_timeout": 1})
+    impatient.execute_sql(INSERT, ("first",))
+    regions.wan.stall()
+    with pytest.raises(fly_orm.OutcomeUnknown, match="Nobody could be asked"):
+        impatient.execute_sql(INSERT, ("second",))
