@@ -28,7 +28,9 @@ from typing import Any
 import psutil
 import psycopg2
 
-from .report import Table, ms, percentile
+from tests.support.tables import Table
+
+from .report import ms, percentile
 from .world import World, model, world
 
 RTT = 0.08

@@ -8,8 +8,9 @@ from time import perf_counter, sleep
 from typing import Any
 
 import fly_orm
+from tests.support.tables import Table
 
-from .report import Table, median_ms, ms
+from .report import median_ms, ms
 from .work import Row, insert
 from .world import World
 

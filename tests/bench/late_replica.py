@@ -18,8 +18,9 @@ from time import perf_counter, sleep
 from typing import Any
 
 import fly_orm
+from tests.support.tables import Table
 
-from .report import Table, ms, percentile
+from .report import ms, percentile
 from .world import World, model
 
 RTT, THREADS, TIMEOUT = 0.02, 32, 1.0

@@ -12,7 +12,9 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from .report import Table, us
+from tests.support.tables import Table
+
+from .report import us
 from .world import World, model
 
 #: Both kinds of read go over one connection, since two server processes are never equally lucky with their cores.

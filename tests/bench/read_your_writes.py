@@ -6,8 +6,8 @@ from time import perf_counter
 from typing import Any
 
 from tests.support.pairs import write_and_read
+from tests.support.tables import Table
 
-from .report import Table
 from .world import World, model
 
 PAIRS, THREADS = 2000, 8

@@ -1,11 +1,10 @@
-"""Tables of figures."""
+"""Where figures come from, and how they are written."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -14,23 +13,6 @@ METHOD = (
     "medians, each pair of rows measured by turns in one run; the network is a delaying proxy, and it, the servers and "
     "the serving node share these cores"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Figures that belong together, the first column being names."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    result: str = ""
-    """What they come to, and what the aim was."""
-
-    def __str__(self) -> str:
-        cells = [[str(cell) for cell in row] for row in (self.headings, *self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
-        return "\n".join([self.title, *(f"  {line}" for line in lines), *([f"  {self.result}"] if self.result else [])])
 
 
 def machine(postgres: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tests.support.tables import Table
+
 from .eager import FLOOR, HEADINGS, OURS, RTT, UNITS, measure, rows, verdict
-from .report import Table
 from .world import World
 
 COMMITS, WORLDS, WRITES, OTHERS = 20_000, 8, 100, 5

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
-from .report import Table
+from tests.support.tables import Table
+
 from .world import World, model
 
 #: Half before and half after the other side's turn.

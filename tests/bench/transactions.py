@@ -6,7 +6,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from .report import Table, median_ms
+from tests.support.tables import Table
+
+from .report import median_ms
 from .world import World, model
 
 RTT = 0.08

@@ -25,8 +25,9 @@ from fly_orm.settings import Settings
 from fly_orm.topology import Node
 from fly_orm.transport import Transport
 from tests.support.nats_server import nats_server
+from tests.support.tables import Table
 
-from .report import Table, ms, percentile
+from .report import ms, percentile
 from .transports_node import SECRET, served
 from .world import NAME, World
 

@@ -15,8 +15,9 @@ from fly_orm.lsn import LSN
 from fly_orm.testing import Cluster
 from fly_orm.waiters import NativeWaiter, PollingWaiter
 from tests.support import postgres19
+from tests.support.tables import Table
 
-from .report import Table, ms, percentile
+from .report import ms, percentile
 from .world import World
 
 COMMITS, ROUNDS = 3000, 6

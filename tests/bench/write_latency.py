@@ -8,8 +8,9 @@ from time import perf_counter
 import psycopg2
 
 import fly_orm
+from tests.support.tables import Table
 
-from .report import Table, median_ms, ms, percentile
+from .report import median_ms, ms, percentile
 from .world import World, model
 
 RTT = 0.08

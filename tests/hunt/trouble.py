@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,9 +12,8 @@ from typing import Any, NamedTuple
 import psycopg2
 
 from fly_orm.deadline import Deadline, now
-from fly_orm.postgres.libpq import has_input
 from fly_orm.testing import Server
-from tests.support.waiting import until
+from tests.support.servers import crash_backend, crash_replica, follow_at_once
 
 from .gate import Gate
 from .shop import NEXT_EPOCH
@@ -70,21 +67,13 @@ class Trouble:
         """It comes back with less than it had, and takes a while to replay the rest."""
         server = self._dice.choice(self._world.replicas)
         self._note("crash replica", server)
-        server.query("ALTER SYSTEM SET recovery_min_apply_delay = '1min'")  # takes effect with the next start
-        server.kill()
-        server.start()
-        self._idle(1.0)
-        server.query("ALTER SYSTEM RESET recovery_min_apply_delay")
-        server.query("SELECT pg_reload_conf()")
+        crash_replica(server, lambda: self._idle(1.0))
 
     def crash_backend(self) -> None:
         """The postmaster ends all connections, recovers the server, and goes on."""
         server = self._dice.choice(self._world.servers)
         self._note("crash backend", server)
-        with suppress(psycopg2.Error):
-            victim = server.connect()
-            os.kill(victim.get_backend_pid(), signal.SIGKILL)
-            until(lambda: has_input(victim))
+        crash_backend(server)
 
     def crash_primary(self) -> None:
         self._note("crash primary", self._world.primary)
@@ -98,8 +87,8 @@ class Trouble:
         """Let one replica follow the other one, until there is another primary."""
         self._last, source = self._dice.sample(self._world.replicas, 2)
         self._note("cascade", self._last)
-        _follow_at_once(source, self._world.primary)
-        _follow_at_once(self._last, source)
+        follow_at_once(source, self._world.primary)
+        follow_at_once(self._last, source)
         self._idle(1.0)
 
     def fail_over(self) -> None:
@@ -113,7 +102,7 @@ class Trouble:
         if self._dice.randrange(2):
             world.cluster.follow(other, new)
         else:
-            _follow_at_once(other, new)
+            follow_at_once(other, new)
         self._lead_away()
         world.cluster.follow(old, new)
         self._last = None
@@ -131,7 +120,7 @@ class Trouble:
         world, old = self._world, self._world.primary
         new, other = self._two_replicas()
         self._note(kind, new)
-        _follow_at_once(new, None)
+        follow_at_once(new, None)
         self._idle(0.4)
         with self._gate.held():
             before = world.query("SELECT sum(value) FROM counter")
@@ -152,8 +141,7 @@ class Trouble:
         return sorted(replicas, key=lambda server: server is self._last)
 
     def _promote(self, server: Server) -> None:
-        assert server.query("SELECT pg_promote(true, 60)")
-        self._world.primary = server
+        self._world.promote(server)
         self._note("promoted", server)
 
     def _lead_away(self, superseded: Server | None = None) -> None:
@@ -189,13 +177,6 @@ class Trouble:
 
     def _note(self, kind: str, server: Server) -> None:
         self.events.append(Event(now(), kind, server.name))
-
-
-def _follow_at_once(server: Server, source: Server | None) -> None:
-    """Let a replica that goes on running follow another server, or none."""
-    conninfo = source.dsn() if source else ""
-    server.query("ALTER SYSTEM SET primary_conninfo = %s", conninfo)
-    server.query("SELECT pg_reload_conf()")
 
 
 #: What is made, by name.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from fly_orm.testing import Cluster, Server
 from fly_orm.topology import Node
 from tests.support import shop
 from tests.support.nodes import node_process, url
+from tests.support.ports import free_ports
 from tests.support.two_regions import close, named, settings
 from tests.support.waiting import until
 
@@ -114,13 +114,6 @@ def is_replica(server: Server) -> bool:
     return bool(server.query("SELECT pg_is_in_recovery()"))
 
 
-def free_ports() -> list[int]:
-    """A port for the node of each region, which all of them are told before the first one listens."""
-    with ExitStack() as undo:
-        sockets = [undo.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in REGIONS]
-        return [each.getsockname()[1] for each in sockets]
-
-
 @contextmanager
 def three_regions(cluster: Cluster) -> Iterator[ThreeRegions]:
     """Three regions on a cluster of the test's own, whose primary is in syd."""
@@ -131,7 +124,8 @@ def three_regions(cluster: Cluster) -> Iterator[ThreeRegions]:
             plain.create_tables(shop.MODELS)
         servers = dict(zip(REGIONS, (cluster.primary, cluster.replica, cluster.add_replica()), strict=True))
         cluster.wait_for_replica()
-        addresses = {region: f"127.0.0.1:{port}" for region, port in zip(REGIONS, free_ports(), strict=True)}
+        ports = free_ports(len(REGIONS))
+        addresses = {region: f"127.0.0.1:{port}" for region, port in zip(REGIONS, ports, strict=True)}
         listed = ", ".join(f"{region}={address}" for region, address in addresses.items())
         for region, server in servers.items():
             own = {"FLY_REGION": region, "FLY_ORM_LISTEN": addresses[region], "SHOP_URL": url(server, NAME)}
