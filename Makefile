@@ -8,7 +8,7 @@ PLUGINS := $(dir $(wildcard plugins/*/setup.cfg))
 TESTS := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check bench hunt conformance clean
+.PHONY: help install demo test test-all lint types check bench hunt chaos conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: $(READY) ## Measure latency and overhead, side by side, and print the rat
 
 hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(SILENT:%=--silent)
+
+chaos: $(READY) ## Check every promise while everything fails at random: make chaos SECONDS=600 SEED=1
+	@PATH="$$PATH:/usr/sbin" $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %)
 
 conformance: $(READY) ## Run Pony's own tests (with PEEWEE=folder, those of a checkout of peewee) wrapped and unwrapped
 	@$(BIN)/python -m tests.conformance $(if $(PEEWEE),--peewee $(PEEWEE))

@@ -1,0 +1,38 @@
+"""Makes faults of every kind for some time, and prints what happened; exits with 1 if a promise was broken.
+
+With a fault planted, exits with 1 if no promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from .plants import PLANTS
+from .running import run
+from .world import world
+
+
+def main() -> None:
+    """Run, and report."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plant", action="append", choices=PLANTS, default=[], help="a fault that is to be found")
+    given = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
+    folder = Path(tempfile.mkdtemp(prefix="fly_orm_chaos."))
+    print(f"seed {given.seed}, load {os.getloadavg()[0]:.1f}, journals in {folder}", flush=True)
+    with world(folder, plants=given.plant) as made:
+        report = run(made, seconds=given.seconds, seed=given.seed)
+    print(report)
+    sys.exit(bool(report.violations) != bool(given.plant))
+
+
+if __name__ == "__main__":
+    main()

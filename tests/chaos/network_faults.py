@@ -1,0 +1,72 @@
+"""Faults of the networks between regions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fly_orm.testing import Wan
+
+from .faults import Hand, Kind
+
+#: How long a network fails at most (seconds): longer than a request may take.
+LONGEST = 4.0
+
+
+@contextmanager
+def _a_link(hand: Hand, what: str) -> Iterator[Wan]:
+    """A network, which works again after the block."""
+    region = hand.dice.choice(sorted(hand.world.links))
+    number, wan = hand.dice.choice(list(enumerate(hand.world.links[region].all)))
+    hand.note(what, f"{region} {number}")
+    try:
+        yield wan
+    finally:
+        wan.heal()
+
+
+def cut(hand: Hand) -> None:
+    with _a_link(hand, "network cut") as wan:
+        wan.cut()
+        hand.wait(LONGEST / 2)
+
+
+def stall(hand: Hand) -> None:
+    with _a_link(hand, "network stalled") as wan:
+        wan.stall()
+        hand.wait(LONGEST)
+
+
+def deaf(hand: Hand) -> None:
+    with _a_link(hand, "network deaf") as wan:
+        wan.deaf()
+        hand.wait(LONGEST)
+
+
+def slow(hand: Hand) -> None:
+    with _a_link(hand, "network slow") as wan:
+        before, wan.rtt = wan.rtt, hand.dice.uniform(0.05, 0.6)
+        hand.wait(LONGEST / 2)
+        wan.rtt = before
+
+
+def _one_request(what: str, order: Callable[[Wan], threading.Event]) -> Kind:
+    """The fault that hits the next request over a network."""
+
+    def make(hand: Hand) -> None:
+        with _a_link(hand, what) as wan:
+            order(wan).wait(1.0)
+
+    return Kind(what, make)
+
+
+KINDS = [
+    Kind("network cut", cut),
+    Kind("network stalled", stall),
+    Kind("network deaf", deaf),
+    Kind("network slow", slow),
+    _one_request("request cut", Wan.cut_before_request),
+    _one_request("cut after request", Wan.cut_after_request),
+    _one_request("reply cut", Wan.cut_before_reply),
+]
