@@ -17,8 +17,10 @@ def now() -> float:
 
 #: The longest wait (seconds) in one queue while another node might have room at once.
 QUEUE_TIMEOUT = 1.0
-#: Seconds after its caller's deadline, or after its node was lost, within which what a request has begun ends.
-SETTLING_TIME = 1.0
+#: Seconds after its caller's deadline, or after the loss of its node, within which what a request has begun ends: a
+#: node that lives ends the connection of a statement that it cannot cancel in a second, and its server then notices in
+#: half a second that the client is gone.
+SETTLING_TIME = 2.0
 
 
 def check_timeout(name: str, timeout: float | None) -> float | None:

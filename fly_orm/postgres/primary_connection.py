@@ -11,6 +11,7 @@ from psycopg2 import errors
 from psycopg2 import extensions as ext
 
 from ..deadline import now
+from .client_check import watch_client
 from .cursors import bytes_cursor, execute
 from .libpq import break_off, has_input
 from .pooled_session import CLEAN, PooledSession
@@ -60,6 +61,7 @@ class PrimaryConnection:
         self.has_ledger = False
         """Whether the database is known to have a ledger."""
         self._clean = True
+        self._to_clean = [CLEAN, watch] if (watch := watch_client(connection)) else [CLEAN]
         self._sequences = sequences
         self._keeps_sequences = False
         """Whether the session knows of sequences what earlier callers did with them."""
@@ -105,7 +107,7 @@ class PrimaryConnection:
         if profile == self.profile:
             return
         try:
-            self._take_on(profile, [] if self._clean else [CLEAN])
+            self._take_on(profile, [] if self._clean else self._to_clean)
         except _NO_START as error:
             if self.is_new or not isinstance(error, psycopg2.DataError):  # a new session may accept the value
                 self._check_start(profile, error)
@@ -183,7 +185,7 @@ class PrimaryConnection:
 
     @property
     def _cleaning(self) -> list[bytes]:
-        return [CLEAN] if self._keeps_sequences else [CLEAN, DISCARD]
+        return self._to_clean if self._keeps_sequences else [*self._to_clean, DISCARD]
 
     def _take_on(self, profile: Profile, statements: list[bytes]) -> None:
         """Execute statements and give the session the profile; in one string if the client encoding stays the same."""
@@ -206,7 +208,7 @@ class PrimaryConnection:
         if profile.start is None:
             return
         try:
-            self._execute([CLEAN, *self.session.statements(profile.start)])
+            self._execute([*self._to_clean, *self.session.statements(profile.start)])
         except _NO_START as refused:
             raise self.session.refusal(profile.start, refused) from error
 

@@ -11,7 +11,7 @@ import psycopg2
 from .libpq import break_off, cancel
 
 #: Seconds within which a statement must be cancelled. Its connection is ended otherwise.
-CANCEL_TIMEOUT = 2.0
+CANCEL_TIMEOUT = 1.0
 
 
 class RunningStatement:

@@ -13,6 +13,7 @@ from ..errors import NotPrimary, Refused
 from ..functions import registering
 from ..functions.registering import Function
 from ..postgres.primary_pool import PrimaryPool
+from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.messages import BUSY, Call, Declined, Returned
 from ..routing.router import routers
 from ..runtime.runtime import Runtime, use_runtime
@@ -119,8 +120,12 @@ class FunctionRunner:
     def _run_in_session(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         enter(Session(invocation))
         time_left = invocation.deadline.remaining()
-        with use_runtime(self._runtime), self._timer.limit(time_left, lambda: invocation.stop(TIMED_OUT)):
+        with use_runtime(self._runtime), self._timer.limit(time_left, lambda: self._time_out(invocation)):
             return invoke(function, call, invocation, release=self._release)
+
+    def _time_out(self, invocation: Invocation) -> None:
+        invocation.stop(TIMED_OUT)
+        self._timer.call_later(CANCEL_TIMEOUT, invocation.break_off)
 
 
 def _disconnect() -> None:

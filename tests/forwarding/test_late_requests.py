@@ -16,7 +16,7 @@ from tests.support.two_regions import settings
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
 
-TIMEOUT = 0.4
+TIMEOUT = 0.6
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def db(regions):
     regions.query("CREATE TABLE item (name text)")
     regions.cluster.wait_for_replica()
     made = regions.lax(options={"rpc_timeout": TIMEOUT})
+    regions.lax().execute_sql("CREATE TABLE other ()")  # the node has a connection then
     insert(made, "warm")
     return made
 

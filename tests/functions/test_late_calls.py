@@ -8,7 +8,10 @@ import pytest
 
 import fly_orm
 from fly_orm import OutcomeUnknown
+from fly_orm.deadline import SETTLING_TIME
+from fly_orm.testing.contract.tools import in_thread
 from tests.support import shop
+from tests.support.waiting import PATIENCE, until
 
 #: Gives a process a clock that shows something else, and is slower by as much as clocks may be.
 OTHER_CLOCK = """
@@ -40,7 +43,7 @@ def give_up(here, request):
 def test_a_call_that_arrives_after_its_caller_gave_up_is_not_begun(hasty):
     error = give_up(hasty, lambda: shop.stock(["late"]))
     assert "may have run" in str(error)
-    assert 0 < error.settled_after <= 1
+    assert 0 < error.settled_after <= SETTLING_TIME
     shop.stock(["next"])
     assert hasty.stored() == ["warm", "next"]
 
@@ -50,6 +53,23 @@ def test_a_call_without_a_limit_has_no_bound(hasty):
     with pytest.raises(OutcomeUnknown) as caught:
         fly_orm.call("syd", shop.stock, ["now"], timeout=None)
     assert caught.value.settled_after is None
+
+
+def test_a_statement_that_waits_ends_with_its_node(here):
+    """A node that is killed cannot cancel it, and the lock that it waits for may be free only much later."""
+    shop.stock(["a"])
+    blocker = here.cluster.primary.connect(here.name)
+    blocker.cursor().execute("BEGIN; LOCK TABLE item")
+    writing = in_thread(here.db.execute_sql, "UPDATE item SET name = 'late'")
+    until(lambda: here.query("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1)
+    here.node.kill()
+    error = writing.exception(PATIENCE)
+    assert isinstance(error, OutcomeUnknown)
+    assert error.settled_after >= SETTLING_TIME
+    until(lambda: here.query("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
+    blocker.rollback()
+    blocker.close()
+    assert here.stored() == ["a"]
 
 
 @pytest.mark.parametrize("ahead", [-1e6, 1e6])

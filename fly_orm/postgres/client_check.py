@@ -1,0 +1,32 @@
+"""Has a server end what it executes for a client that is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg2
+
+from .cursors import text_cursor
+
+#: Seconds between two looks of the server, while it executes a statement, whether its client is still there.
+INTERVAL = 0.5
+_WATCH = (
+    f"SELECT pg_catalog.set_config('client_connection_check_interval', '{INTERVAL * 1000:.0f}ms', false)"
+    " WHERE pg_catalog.current_setting('client_connection_check_interval') = '0'"
+)
+
+
+def watch_client(connection: Any) -> bytes:
+    """Let the session of a driver connection, in autocommit, end soon if this process dies while a statement runs.
+
+    By default, a server notices only when it sends the result, so that a statement which waits for a lock is executed
+    long after its client has died (Postgres manual, client_connection_check_interval). Returns the statement for it,
+    which has to be repeated after RESET ALL. It is empty if the session has an interval of its own, or if the server's
+    operating system does not offer this.
+    """
+    try:
+        with text_cursor(connection) as cursor:
+            cursor.execute(_WATCH)
+            return _WATCH.encode() if cursor.rowcount else b""
+    except psycopg2.DataError:
+        return b""
