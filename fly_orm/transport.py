@@ -91,6 +91,15 @@ class Responder(Protocol):
         """
         ...
 
+    def last_reply(self) -> bytes | None:
+        """A reply which says that the next request is not executed; None if the peer is a stranger.
+
+        A server that closes an idle channel may send it ahead of that request, as the last thing on the channel. A
+        request that is already on its way is answered with it; otherwise, the caller could not know what became of it.
+        Called instead of ``respond``, and not while that runs. Nothing may be given to ``respond`` afterwards.
+        """
+        ...
+
     def gone(self) -> None:
         """The peer is gone, or the connection is being closed. Called once, perhaps while ``respond`` runs.
 

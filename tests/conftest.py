@@ -67,6 +67,12 @@ def no_spare_channels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests fail at once when nodes that have accepted requests accept none any more."""
+    monkeypatch.setattr("fly_orm.forwarding.interruption.PATIENCE", 0.0)
+
+
+@pytest.fixture
 def time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nodes stop what runs half a second before its caller stops waiting, to answer in time on a busy machine."""
     monkeypatch.setattr("fly_orm.forwarding.sealed_channel._MARGIN", 0.5)

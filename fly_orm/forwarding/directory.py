@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 from ..discovery import Discovery, discovery_name
-from ..errors import NoNode, NotDelivered
+from ..errors import NoNode, NotDelivered, Refused
 from ..registry import make_discovery
 from ..settings import Settings
 from ..topology import Node
@@ -131,15 +131,16 @@ class Directory:
                     self._channels[node] = channels
             return channels
 
-    def quarantine(self, node: Node, error: NotDelivered) -> None:
-        """Try a node that could not be reached after all others, until it has been reached."""
+    def quarantine(self, node: Node, error: NotDelivered | Refused) -> None:
+        """Try a node that could not be reached, or is shutting down, after all others, until it has been reached."""
         if self._quarantine.add(node):
-            log.warning("%s could not be reached, and is tried last until it can be: %s", node, error)
+            problem = "is shutting down" if isinstance(error, Refused) else "could not be reached"
+            log.warning("%s %s, and is tried last until it can be reached: %s", node, problem, error)
             self._discovery.refresh(node.region, Deadline.after(0))
 
-    def mark_reached(self, node: Node) -> None:
-        """End the quarantine of a node, if it is in quarantine, since it has been reached."""
-        if self._quarantine.remove(node):
+    def mark_reached(self, node: Node, asked_at: float) -> None:
+        """End the quarantine of a node, if it is in quarantine, since it has answered what it was asked then."""
+        if self._quarantine.remove(node, asked_at):
             log.info("%s can be reached again", node)
 
     def warm_up(self, region: str) -> None:
@@ -190,5 +191,5 @@ class Directory:
             open_channel(self._transport, node, secret=secret, region=region, deadline=limit).close()
 
     def _recovered(self, node: Node) -> None:
-        self.mark_reached(node)
+        self.mark_reached(node, now())
         self.channels_to(node).warm_up()

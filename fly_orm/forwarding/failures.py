@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
+from ..errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY
 from .channels import AllInUse
 
+#: The reason of a node that is shutting down.
+DRAINING = "draining"
 #: Reasons for declining that leave open whether another region has the primary: the node's server is a replica or
 #: cannot be reached, or the node is shutting down.
-_NO_PRIMARY = frozenset({NotPrimary.reason, "unavailable", "draining"})
+_NO_PRIMARY = frozenset({NotPrimary.reason, "unavailable", DRAINING})
+#: Those of them by which a node says that the primary is not where the node is.
+_NOT_HERE = frozenset({NotPrimary.reason, "unavailable"})
 
 
 class Failures:
@@ -42,6 +46,11 @@ class Failures:
         return all(isinstance(error, NotDelivered) for error in self.errors)
 
     @property
+    def may_pass(self) -> bool:
+        """Whether all of this is as it is while nodes or the primary restart, or the primary moves."""
+        return self.suggest_elsewhere and not all(isinstance(error, AuthenticationFailed) for error in self.errors)
+
+    @property
     def suggest_elsewhere(self) -> bool:
         """Whether every attempt leaves open that the primary is in another region."""
         return leave_it_open(self.errors)
@@ -55,16 +64,31 @@ def leave_it_open(errors: Iterable[FlyOrmError]) -> bool:
     )
 
 
+def have_no_primary(errors: Iterable[FlyOrmError]) -> bool:
+    """Whether every node that was tried has answered that its server is no primary, or cannot be reached."""
+    return all(isinstance(error, Refused) and error.reason in _NOT_HERE for error in errors)
+
+
 def causes(errors: Sequence[FlyOrmError]) -> str:
     """The messages of the errors, each once and on one line."""
-    return "; ".join(dict.fromkeys(" ".join(str(error).split()) for error in errors))
+    return "; ".join(dict.fromkeys(_on_one_line(str(error)) for error in errors))
+
+
+def _on_one_line(text: str) -> str:
+    """A message on one line, without the hints of libpq, which are indented questions about the node's own server."""
+    return "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("\t"))
+
+
+def sentences(*texts: str) -> str:
+    """The texts as sentences, one after another, without a full stop at the end, as error messages are."""
+    return " ".join(text if text.endswith(("?", "!", ".")) else f"{text}." for text in texts if text).removesuffix(".")
 
 
 def combined(failures: Sequence[FlyOrmError], message: str, *, hint: str) -> FlyOrmError:
     """The exception that stands for the failures of all attempts, each of them a NotDelivered or a Refused.
 
     NotPrimary if any node said so, else Refused if any node declined, else NotDelivered, or the subclass of it that all
-    have in common. ``message`` is the text, to which ``hint`` is added if a node could not be reached.
+    have in common. ``message`` is the text, and ``hint`` a sentence that is added if a node could not be reached.
     """
     refusals = [failure for failure in failures if isinstance(failure, Refused)]
     error = _refused(refusals, message) if refusals else _not_delivered(failures, message, hint)
@@ -83,4 +107,4 @@ def _refused(refusals: Sequence[Refused], message: str) -> Refused:
 def _not_delivered(failures: Sequence[FlyOrmError], message: str, hint: str) -> NotDelivered:
     classes = {type(failure) for failure in failures if isinstance(failure, NotDelivered)}
     common = next(iter(classes)) if len(classes) == 1 else NotDelivered
-    return common(message + hint if NotDelivered in classes else message)
+    return common(sentences(message, hint) if NotDelivered in classes else message)

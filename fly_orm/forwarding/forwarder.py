@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
-from ..deadline import Deadline
-from ..errors import FlyOrmError, NoNode, NotDelivered, NotPrimary, Refused
+from ..deadline import Deadline, now
+from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run, Settle, Settled
 from ..settings import Settings
 from ..topology import Node
@@ -16,14 +16,16 @@ from .asking import ask
 from .candidates import PrimaryCandidates, of_region
 from .channels import AllInUse, NodeChannels, OldChannelLost
 from .directory import Directory
-from .failures import Failures, causes, combined
+from .failures import DRAINING, Failures, causes
 from .fence import Fence
+from .interruption import Attempts, Interruption
 from .primary_region import PrimaryRegion
 from .remote_call import send
 from .remote_lease import RemoteLease
 from .replied import after_reply
 from .response import Response
 from .return_check import ReturnCheck
+from .unaccepted import Unaccepted
 from .witnesses import Answers, witnesses
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ RETRY_MIN_TIME = 0.5
 class _Primary(NamedTuple):
     region: PrimaryRegion
     return_check: ReturnCheck
+    interruption: Interruption
 
 
 class Forwarder:
@@ -48,8 +51,13 @@ class Forwarder:
         """The nodes of each region, and the channels to them."""
         self.fence = fence
         """The newest timelines that this process has seen."""
+        self._unaccepted = Unaccepted(self.directory, settings.topology)
         self._lock = threading.Lock()
         self._primaries: dict[str | None, _Primary] = {}
+        self._knows_primary = threading.Event()
+        """Set once a request for a primary has been accepted."""
+        self._interruptions: dict[str, Interruption] = {}
+        """By region, for calls of functions in that region."""
 
     def primary_of(self, database: str | None) -> PrimaryRegion:
         """The region whose nodes have the primary of a database; None stands for that of functions, which need all."""
@@ -59,7 +67,17 @@ class Forwarder:
         with self._lock:
             if (known := self._primaries.get(database)) is None:
                 region = PrimaryRegion(self._configured, database)
-                known = self._primaries[database] = _Primary(region, ReturnCheck(self.directory, region, self.fence))
+                known = self._primaries[database] = _Primary(
+                    region,
+                    ReturnCheck(self.directory, region, self.fence),
+                    Interruption(region.wanted, self._knows_primary),
+                )
+            return known
+
+    def _interruption(self, region: str) -> Interruption:
+        with self._lock:
+            if (known := self._interruptions.get(region)) is None:
+                known = self._interruptions[region] = Interruption(f"region {region!r}")
             return known
 
     def open_lease(
@@ -132,18 +150,23 @@ class Forwarder:
         It is the primary of the database, or those of all databases if None.
 
         These are the nodes of the primary region, and if the primary is not there, those of all regions; see
-        :class:`PrimaryCandidates`. Otherwise as :meth:`try_nodes`.
+        :class:`PrimaryCandidates`. Otherwise as :meth:`try_nodes`, but without ``last_resort`` nobody waits.
         """
-        failures = Failures()
-        primary, return_check = self._primary(database)
-        candidates = PrimaryCandidates(self.directory, primary, deadline, failures, last_resort=last_resort)
-        if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
-            node, result = accepted
-            with after_reply("note the region of the primary"):
-                primary.accepted(node.region, failures)
-                return_check.request_sent()
-            return result
-        raise self._no_primary(primary, candidates, failures, deadline, action)
+        primary, return_check, interruption = self._primary(database)
+        attempts = Attempts(interruption, deadline)
+        while True:
+            failures = Failures()
+            candidates = PrimaryCandidates(self.directory, primary, deadline, failures, last_resort=last_resort)
+            if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
+                node, result = accepted
+                with after_reply("note the region of the primary"):
+                    interruption.accepted()
+                    primary.accepted(node.region, failures)
+                    return_check.request_sent()
+                return result
+            error = self._unaccepted.by_primary(primary, candidates, failures, deadline, action)
+            if not (last_resort and failures.may_pass and attempts.wait(causes(failures.errors))):
+                raise error
 
     def try_nodes(
         self,
@@ -157,16 +180,24 @@ class Forwarder:
 
         ``attempt`` sends the request to one node. If it raises NotDelivered or Refused, the next node is tried. If it
         raises OldChannelLost, the same node is tried again. Any other exception may mean that the request was executed,
-        so it ends the attempts. If no node could be reached, the region is looked up again, and new nodes are tried.
+        so it ends the attempts. If no node could be reached, the region is looked up again, and new nodes are tried. If
+        nodes that have accepted requests do not accept this one, all are tried again for a while, as
+        :class:`Interruption` says.
 
         Raises NotDelivered, Refused or a subclass of them, with the error of every attempt: no node of the region
         performed the ``action``, which completes that sentence. NoNode if the region has no nodes.
         """
-        failures = Failures()
-        candidates = of_region(self.directory, region, deadline, failures)
-        if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
-            return accepted[1]
-        raise self._failed(region, failures.errors, deadline, action)
+        interruption = self._interruption(region)
+        attempts = Attempts(interruption, deadline)
+        while True:
+            failures = Failures()
+            candidates = of_region(self.directory, region, deadline, failures)
+            if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
+                with after_reply("note that the region accepts requests"):
+                    interruption.accepted()
+                return accepted[1]
+            if not (failures.may_pass and attempts.wait(causes(failures.errors))):
+                raise self._unaccepted.by_region(region, failures.errors, deadline, action)
 
     def witnesses(self, database: str, deadline: Deadline, failures: list[FlyOrmError]) -> Answers:
         """What nodes say of the server of a database; see :func:`fly_orm.forwarding.witnesses.witnesses`."""
@@ -203,6 +234,7 @@ class Forwarder:
         """The first candidate that accepts the request, and what ``attempt`` returned; None if none does."""
         for node in candidates:
             while not deadline.expired:
+                asked_at = now()
                 try:
                     result = attempt(self.directory.channels_to(node))
                 except OldChannelLost as error:
@@ -211,52 +243,24 @@ class Forwarder:
                     failures.add(node.region, cause if isinstance(cause, NotDelivered | Refused) else error)
                 except (NotDelivered, Refused) as error:
                     failures.add(node.region, error)
-                    self._note(node, error, deadline)
+                    self._note(node, error, asked_at, deadline)
                     break  # to the next node
                 else:
                     with after_reply("note that the node was reached"):
-                        self.directory.mark_reached(node)
+                        self.directory.mark_reached(node, asked_at)
                     return node, result
         return None
 
-    def _note(self, node: Node, error: NotDelivered | Refused, deadline: Deadline) -> None:
+    def _note(self, node: Node, error: NotDelivered | Refused, asked_at: float, deadline: Deadline) -> None:
         """Note what a failed attempt says about the node, and about its primary."""
         if isinstance(error, NotPrimary):
             for database, primary in error.superseded.items():
                 newer = self.fence.newer(database, primary.history) or "a newer one, which the session has seen"
                 self.fence.report(database, primary.history, f"at {primary.address}, the server of {node}", newer)
         if isinstance(error, Refused):
-            self.directory.mark_reached(node)
+            if error.reason == DRAINING:
+                self.directory.quarantine(node, error)
+            else:
+                self.directory.mark_reached(node, asked_at)
         elif not isinstance(error, AllInUse) and not deadline.expired:  # otherwise the caller's time was too short
             self.directory.quarantine(node, error)
-
-    def _no_primary(
-        self, primary: PrimaryRegion, candidates: PrimaryCandidates, failures: Failures, deadline: Deadline, action: str
-    ) -> FlyOrmError:
-        """The error for a request for the primary that no node accepted."""
-        if candidates.others is not None:
-            found = causes(failures.of([*candidates.others, ""]))
-            primary.searched(found)
-            elsewhere = f". Nor did a node of another region: {found}" if found else ""
-        else:
-            elsewhere = f". {last}" if (last := primary.last_search) and failures.suggest_elsewhere else ""
-        own, known = self._topology.region, failures.of(candidates.known)
-        if own == self._configured:
-            elsewhere += (
-                f". PRIMARY_REGION names {own!r}, the region of this process, but the server here is a replica: if the "
-                "primary is in another region, set PRIMARY_REGION to that"
-            )
-        elif not any(isinstance(error, NoNode) for error in known):  # which asks by itself
-            question = self.directory.misspelt(self._configured, deadline)
-            elsewhere += f". PRIMARY_REGION is {self._configured!r}. {question}" if question else ""
-        return self._failed(self._configured, known, deadline, action, elsewhere)
-
-    def _failed(
-        self, region: str, failures: Sequence[FlyOrmError], deadline: Deadline, action: str, elsewhere: str = ""
-    ) -> FlyOrmError:
-        why = causes(failures) or (
-            f"no attempt was made within {deadline}" if deadline.expired else "none could be reached before"
-        )
-        where = f"the primary region {region!r}" if region == self._configured else f"the region {region!r}"
-        hint = f". Is `fly-orm serve` running at these addresses? They come from {self.directory.describe(region)}"
-        return combined(failures, f"no node of {where} {action}: {why}{elsewhere}", hint=hint)

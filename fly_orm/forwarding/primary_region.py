@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..deadline import now
 from ..errors import FlyOrmError
@@ -19,6 +21,20 @@ FIRST_INTERVAL = 1.0
 LONGEST_INTERVAL = 5.0
 
 
+class Search(NamedTuple):
+    """A search of the other regions that found no primary."""
+
+    at: float
+    """When it ended, on the monotonic clock."""
+    found: Sequence[FlyOrmError]
+    """What it found instead."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since then."""
+        return now() - self.at
+
+
 class PrimaryRegion:
     """The region to which this process sends requests for the primary. Thread-safe.
 
@@ -31,12 +47,14 @@ class PrimaryRegion:
         self.configured = configured
         """The name of the primary region in the settings."""
         self.database = database
-        self._wanted = "the primaries of all databases" if database is None else f"the primary of {database!r}"
+        self.wanted = "the primaries of all databases" if database is None else f"the primary of {database!r}"
+        """What requests are for, in messages."""
         self._lock = threading.Lock()
         self._remembered: str | None = None
         self._interval = FIRST_INTERVAL
         self._next_search = 0.0
-        self._last_search: tuple[float, str] | None = None
+        self.last_search: Search | None = None
+        """The last search, unless a request has been accepted since."""
         self._here = False
 
     @property
@@ -54,40 +72,32 @@ class PrimaryRegion:
         with self._lock:
             if now() < self._next_search:
                 return False
-            if self._last_search is not None:
+            if self.last_search is not None:
                 self._next_search = now() + self._interval
             return True
 
-    def searched(self, found: str) -> None:
-        """Note that a search has found no primary; ``found`` says what it found instead."""
+    def searched(self, found: Sequence[FlyOrmError]) -> None:
+        """Note that a search has found no primary, but failed with these errors."""
         with self._lock:
-            self._last_search = (now(), found)
+            self.last_search = Search(now(), found)
             self._next_search = now() + self._interval
             self._interval = min(2 * self._interval, LONGEST_INTERVAL)
 
-    @property
-    def last_search(self) -> str:
-        """What the last search found, as a clause; empty if it found nothing, or none was necessary."""
-        if (last := self._last_search) is None or not last[1]:
-            return ""
-        at, found = last
-        return f"The other regions were asked {now() - at:.1f} s ago: {found}"
-
     def accepted(self, region: str, failures: Failures) -> None:
         """Note that a node of this region has accepted a request, after these failures elsewhere."""
-        if region == self.current and self._last_search is None:  # nearly always
+        if region == self.current and self.last_search is None:  # nearly always
             return
         with self._lock:
             before = self.current
             self._remembered = None if region == self.configured else region
-            self._interval, self._next_search, self._last_search = FIRST_INTERVAL, 0.0, None
+            self._interval, self._next_search, self.last_search = FIRST_INTERVAL, 0.0, None
             self._here = False
         if region == before:
             return
         back = "its nodes accept them again" if region == self.configured else "its nodes could not be reached lately"
         why = causes(failures.of([before, self.configured])) or back
         level = logging.INFO if region == self.configured else logging.WARNING
-        log.log(level, "requests for %s go to region %r from now on, not to %r: %s", self._wanted, region, before, why)
+        log.log(level, "requests for %s go to region %r from now on, not to %r: %s", self.wanted, region, before, why)
 
     def is_back(self, node: Node) -> None:
         """Return to the configured region, one of whose nodes has the primary."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from ..concurrency.timer import Timer
+from ..deadline import now
 from ..errors import FlyOrmError
 from ..topology import Node
 
@@ -16,6 +17,7 @@ class _Stay:
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
+        self.began = now()
 
 
 class Quarantine:
@@ -59,12 +61,19 @@ class Quarantine:
             self._schedule(node, stay)
             return True
 
-    def remove(self, node: Node) -> bool:
-        """End the quarantine of a node. Returns whether it was in quarantine."""
+    def remove(self, node: Node, asked_at: float) -> bool:
+        """End the quarantine of a node that has answered. Returns whether it was in quarantine.
+
+        What it was asked before it was put there (monotonic) says nothing about it now.
+        """
         if node not in self._stays:  # nearly always, and after every request
             return False
         with self._lock:
-            return self._stays.pop(node, None) is not None
+            stay = self._stays.get(node)
+            if stay is None or asked_at < stay.began:
+                return False
+            del self._stays[node]
+            return True
 
     def retain(self, region: str, nodes: Collection[Node]) -> None:
         """Forget the nodes of the region that are not among these."""

@@ -121,5 +121,10 @@ class GuardedResponder:
         self._seal = Seal(server, client)
         return own + _mac(self._secret, b"server proof", hello, own)
 
+    def last_reply(self) -> bytes | None:
+        """The sealed reply that declines the next request; see :class:`fly_orm.transport.Responder`."""
+        reply = self._inner.last_reply() if self.trusted else None
+        return None if reply is None or self._seal is None else self._seal.close(reply)
+
     def gone(self) -> None:
         self._inner.gone()

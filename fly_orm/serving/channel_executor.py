@@ -31,6 +31,7 @@ from ..protocol.messages import (
 )
 from ..sessions.invocation import Invocation
 from .executor import Executor
+from .function_runner import SHUTTING_DOWN
 from .lease import ConnectionBroken, Lease, TooLate
 from .replies import declined, encode_reply, not_opened
 from .time_limits import node_deadline
@@ -70,6 +71,11 @@ class ChannelExecutor:
             # the flag is read after the lock was released: so at least one of the two ends the lease.
             if self._gone:
                 self._end_if_idle()
+
+    def last_reply(self) -> bytes | None:
+        """The encoded reply that declines the next request; see :class:`fly_orm.transport.Responder`."""
+        reason = "draining" if self._lease is None else "lost"
+        return encode_reply(Declined(reason=reason, message=SHUTTING_DOWN))
 
     def gone(self) -> None:
         """Cancel what is running for the caller, and roll back what is open. Returns at once."""

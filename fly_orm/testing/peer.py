@@ -31,6 +31,9 @@ class Responder:
             threading.Event().wait()
         return b"%d" % os.getpid()
 
+    def last_reply(self) -> bytes | None:
+        return None
+
     def gone(self) -> None:
         pass
 

@@ -39,6 +39,8 @@ class Connection:
         self._gone_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._busy = self._responding = self._draining = False
+        self._seq = 0
+        """The number of the last request that was answered, or is being answered."""
         self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 {peer}", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +72,7 @@ class Connection:
     def _answer_one(self) -> bool:
         """Answer one request; whether the connection stays open for another."""
         seq, request = self._receive()
-        if not self._begin():
+        if not self._begin(seq):
             return False
         reply = self._respond(request)
         if reply is None or len(reply) > MAX_MESSAGE_BYTES:
@@ -106,22 +108,35 @@ class Connection:
             self._trusted = True
             self._table.trust(self)
 
-    def _begin(self) -> bool:
-        """Whether the request may be answered. A server that is closing leaves it unanswered."""
+    def _begin(self, seq: int) -> bool:
+        """Whether the request may be answered. A server that is closing has declined it already."""
         with self._state_lock:
-            self._busy = self._responding = not self._draining
-            return self._busy
+            if self._draining:
+                return False
+            self._busy = self._responding = True
+            self._seq = seq
+            return True
 
     def _finish(self) -> bool:
         with self._state_lock:
             self._busy = False
+            if self._draining:
+                self._decline_next()
             return not self._draining
+
+    def _decline_next(self) -> None:
+        """Answer the request that may be on its way, before the connection ends."""
+        reply = None if self._responder is None else self._responder.last_reply()
+        if reply is not None:
+            self._stream.send_at_once(RESULT, (self._seq + 1) & 0xFFFF, reply)
 
     def drain(self) -> None:
         """End the connection: at once if it is idle, else when the request being answered has its reply."""
         with self._state_lock:
-            self._draining = True
+            before, self._draining = self._draining, True
             if not self._busy:
+                if not before:
+                    self._decline_next()
                 self._stream.shutdown()
 
     def disconnect(self) -> None:

@@ -41,6 +41,8 @@ FAILURES = (OSError, ProtocolError)
 
 #: Tells the system that more follows at once, so that it may wait until a packet is full. Not every system has it.
 _MORE: int = getattr(socket, "MSG_MORE", 0)
+#: Lets a call return instead of wait. Where the system does not have it, sending a short message hardly ever waits.
+_AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)
 _HEADER_BYTES = len(SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data)
 _TAG_BYTES = 6
 _PAYLOAD_SIZE_AT = 12
@@ -92,6 +94,11 @@ class MessageStream:
         self._send_all(data[:-1], deadline, _MORE)
         self.may_be_sent = True
         self._send_all(data[-1:], deadline, 0)
+
+    def send_at_once(self, kind: int, seq: int, payload: bytes) -> None:
+        """Send a short message if the system takes it without a wait, while another thread may be receiving."""
+        with self._closing, suppress(OSError):
+            self._sock.send(frame(kind, seq, payload), _AT_ONCE)
 
     def _send_all(self, rest: memoryview, deadline: Deadline, flags: int) -> None:
         while rest:

@@ -10,6 +10,7 @@ import dns.rcode
 import pytest
 
 from fly_orm import AuthenticationFailed, ConfigurationError, NotDelivered
+from fly_orm.deadline import now
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
@@ -32,6 +33,9 @@ class Welcoming:
 
     def respond(self, request):
         return encode(Welcome(region="syd", databases=[]))
+
+    def last_reply(self):
+        return None
 
     def gone(self):
         pass
@@ -189,7 +193,7 @@ class TestANodeInQuarantine:
         until(lambda: not directory.quarantined)
         until(lambda: len(place.callers[address]) == 2)  # and channels are ready
         assert [record.getMessage() for record in caplog.records] == [
-            f"syd={address} could not be reached, and is tried last until it can be: it is not there",
+            f"syd={address} could not be reached, and is tried last until it can be reached: it is not there",
             f"syd={address} can be reached again",
         ]
 
@@ -230,7 +234,7 @@ class TestANodeInQuarantine:
     def test_is_back_when_a_caller_has_reached_it(self, make):
         directory = make(Listed("a"))
         directory.quarantine(node("a"), NotDelivered("no"))
-        directory.mark_reached(node("a"))
+        directory.mark_reached(node("a"), now())
         assert not directory.quarantined
 
     def test_is_tried_no_more_once_it_has_vanished(self, make, threads):

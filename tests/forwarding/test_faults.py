@@ -96,6 +96,7 @@ class TestAWriteInAutocommit:
         insert(quick, "next")
         assert "next" in names(regions)
 
+    @pytest.mark.usefixtures("impatient")
     def test_after_a_fault_the_next_write_works(self, regions, db):
         insert(db, "warm")
         regions.wan.cut()

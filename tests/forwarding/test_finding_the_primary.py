@@ -22,6 +22,8 @@ from tests.forwarding.nodes import Refusing
 from tests.support.dns_server import DnsServer
 from tests.support.two_regions import settings
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 REPLICA = NotPrimary("a replica")
 GONE = NotDelivered("gone")
 BUSY = Refused("busy", reason="busy")

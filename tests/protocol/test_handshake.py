@@ -22,6 +22,9 @@ class Echo:
         self.heard.append(request)
         return request[::-1]
 
+    def last_reply(self):
+        return None
+
     def gone(self):
         self.was_told += 1
 

@@ -99,6 +99,9 @@ class Recorder:
         self.replied += 1
         return reply
 
+    def last_reply(self) -> bytes | None:
+        return None
+
     def gone(self) -> None:
         self.gone_calls += 1
 

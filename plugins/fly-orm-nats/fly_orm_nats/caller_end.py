@@ -51,7 +51,7 @@ class CallerEnd:
             case Kind.NO_CHANNEL:
                 self.request_undelivered(frame.seq)
             case Kind.CLOSED_BY_NODE:
-                self.end("the node closed the channel")
+                self._closed_by_node(frame.seq)
 
     def _receive_reply(self, frame: Frame) -> None:
         if frame.seq != self._seq or self._exchange is None:
@@ -66,6 +66,13 @@ class CallerEnd:
         if reply is not None:
             self._exchange.succeed(reply)
             self._exchange = self._request = None
+
+    def _closed_by_node(self, declined: int) -> None:
+        """End the channel. The node executes no request from this number on, unless it is 0."""
+        reason = "the node closed the channel"
+        if 0 < declined <= self._seq and self._exchange is not None:
+            self._exchange.fail(reason, undelivered=True)
+        self.end(reason)
 
     def request_undelivered(self, seq: int) -> None:
         reason = "the node has ended, or no longer knows the channel"

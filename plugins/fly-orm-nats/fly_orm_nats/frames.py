@@ -36,6 +36,7 @@ class Kind(IntEnum):
     REPLY_ACK = 7
     CLOSED_BY_CALLER = 8
     CLOSED_BY_NODE = 9
+    """Its ``seq`` is that of the first request that the node does not execute; 0 if the node does not say."""
     NO_CHANNEL = 10
     """A chunk of a request reached a process that does not know its channel, so the request is not executed."""
     ALIVE = 11

@@ -137,7 +137,7 @@ class NodeEnd:
     def close(self, reason: str) -> None:
         """End the channel, and tell the peer."""
         if not self.ended:
-            self._connection.send_soon(self._peer, Frame(Kind.CLOSED_BY_NODE, self._channel))
+            self._connection.send_soon(self._peer, Frame(Kind.CLOSED_BY_NODE, self._channel, self._seq + 1))
             self.end(reason)
 
     def end(self, reason: str) -> None:

@@ -1,0 +1,60 @@
+"""A node that leaves while requests are on their way to it. Nothing of them is executed, and their callers know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fly_orm import NotDelivered, Refused, TransactionLost
+from fly_orm.testing.contract.tools import in_thread
+from tests.support.two_regions import TwoRegions
+from tests.support.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.usefixtures("no_spare_channels", "impatient")
+
+#: Long enough for a node to leave while a request is on its way.
+RTT = 1.0
+
+
+@pytest.fixture
+def db(regions: TwoRegions) -> Any:
+    regions.query("CREATE TABLE item (name text)")
+    regions.cluster.wait_for_replica()
+    return regions.lax()
+
+
+def leaves_before(regions: TwoRegions, work: Any) -> BaseException | None:
+    """The error of work whose request is on its way when the node leaves."""
+    before = regions.wan.round_trips
+    regions.wan.rtt = RTT
+    working = in_thread(work)
+    until(lambda: regions.wan.round_trips > before)
+    regions.serving.close(0)
+    return working.exception(PATIENCE)
+
+
+def insert(db: Any, name: str) -> None:
+    db.execute_sql("INSERT INTO item VALUES (%s)", (name,))
+
+
+def test_a_write_was_certainly_not_executed(regions: TwoRegions, db: Any) -> None:
+    insert(db, "before")
+    connection = db.connection()
+    error = leaves_before(regions, lambda: connection.cursor().execute("INSERT INTO item VALUES ('late')"))
+    assert isinstance(error, Refused | NotDelivered), error
+    assert "this node is shutting down" in str(error)
+    assert regions.query("SELECT string_agg(name, ' ') FROM item") == "before"
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_transaction_was_certainly_rolled_back(regions: TwoRegions, db: Any, end: bool) -> None:
+    connection = db.connection()
+    connection.autocommit = False
+    cursor = connection.cursor()
+    cursor.execute("INSERT INTO item VALUES ('first')")
+    work = connection.commit if end else lambda: cursor.execute("INSERT INTO item VALUES ('second')")
+    error = leaves_before(regions, work)
+    assert isinstance(error, TransactionLost), error
+    assert "this node is shutting down" in str(error)
+    assert regions.query("SELECT count(*) FROM item") == 0
