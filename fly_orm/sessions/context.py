@@ -26,8 +26,11 @@ def current() -> Session:
     session = _current.get(None)
     if session is not None:
         asyncio = _modules.get("asyncio")
-        if asyncio is None or asyncio._get_running_loop() is None:
-            return session  # there is no task; asking current_task() would cost each local read a call more
+        try:
+            if asyncio is None or asyncio._get_running_loop() is None:
+                return session  # there is no task; asking current_task() would cost each local read a call more
+        except AttributeError:  # another thread is importing asyncio just now, so no loop can be running here
+            return session
         task = current_task()
         if task is None or session.task is task:
             return session

@@ -191,5 +191,7 @@ class Session:
 def current_task() -> Any:
     """The asyncio task that is running in this thread; None if there is none."""
     asyncio = sys.modules.get("asyncio")  # slow to import, and where nobody has imported it there is no task
-    loop = None if asyncio is None else asyncio._get_running_loop()
+    # While another thread is importing it, the module lacks its functions, and no loop can be running here.
+    running_loop = getattr(asyncio, "_get_running_loop", None)
+    loop = None if running_loop is None else running_loop()
     return None if loop is None else asyncio.current_task(loop)  # type: ignore[union-attr]

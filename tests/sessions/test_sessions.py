@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import peewee
@@ -298,3 +300,11 @@ class TestASession:
             with ThreadPoolExecutor(1) as pool:
                 assert pool.submit(context.run, elsewhere).result() == ["a"]
             resumed.join()
+
+
+def test_a_session_is_found_while_another_thread_imports_asyncio(monkeypatch):
+    session = current()
+    monkeypatch.setitem(sys.modules, "asyncio", types.ModuleType("asyncio"))  # it has no functions yet
+    assert current() is session
+    with fly_orm.session():
+        assert current() is not session
