@@ -27,6 +27,8 @@ from ..sessions.context import current
 from ..sessions.observing import observe
 from . import copying
 from .batches import batches, taken
+from .copy_source import CopySource
+from .copy_target import CopyTarget
 from .result import RemoteResult
 
 _READ = Kind.READ
@@ -145,11 +147,13 @@ class RoutingCursor(ext.cursor):
         elif decision.action is not Action.FORWARD or statement.copy is None:
             return self._run_here(decision, "copy_expert", sql, file, size)
         bound = self._bind(sql, None)
-        data = None if out else copying.read(file, size, self.connection)
-        result = self._forward([bound], statement, why, copy_in=data, copy_out=out, wrote=wrote, waited=waited)
+        if not out:
+            source = CopySource(file, size, self.connection)
+            return self._show(self._forward([bound], statement, why, copy=source, wrote=wrote, waited=waited), bound)
+        target = CopyTarget(file, self.connection)
+        result = self._forward([bound], statement, why, copy=target, wrote=wrote, waited=waited)
         self._show(result, bound)
-        if result.copied is not None:
-            copying.write(file, result.copied, result.copied_sizes, self.connection)
+        target.finish(result)
         return None
 
     def copy_from(

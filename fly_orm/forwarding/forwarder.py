@@ -15,6 +15,7 @@ from ..transport import Transport
 from .asking import ask
 from .candidates import PrimaryCandidates, of_region
 from .channels import AllInUse, NodeChannels, OldChannelLost
+from .copying import CopyData
 from .directory import Directory
 from .failures import DRAINING, Failures, causes
 from .fence import Fence
@@ -81,11 +82,16 @@ class Forwarder:
             return known
 
     def open_lease(
-        self, run: Run, deadline: Deadline, on_attempt: Callable[[RemoteLease], None] = lambda _lease: None
+        self,
+        run: Run,
+        deadline: Deadline,
+        on_attempt: Callable[[RemoteLease], None] = lambda _lease: None,
+        copy: CopyData | None = None,
     ) -> tuple[Response[Done], RemoteLease | None]:
         """Send a request that opens a lease. Returns the response, and the lease if it stays open.
 
-        ``on_attempt`` is called with the lease of each attempt, which can be cancelled from then on.
+        ``on_attempt`` is called with the lease of each attempt, which can be cancelled from then on. ``copy`` is the
+        data of a COPY, of which the request has the first piece.
 
         NotDelivered if no node received the request, and Refused if those that did declined it: it was not executed.
         OutcomeUnknown if it may have been.
@@ -94,7 +100,7 @@ class Forwarder:
         def attempt(channels: NodeChannels) -> tuple[Response[Done], RemoteLease | None]:
             lease = RemoteLease(channels, deadline)
             on_attempt(lease)
-            return lease.open(run, deadline)
+            return lease.open(run, deadline, copy)
 
         return self.try_primary(run.database, deadline, attempt)
 

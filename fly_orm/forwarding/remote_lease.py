@@ -15,12 +15,11 @@ from ..errors import (
     OutcomeUnknown,
     Refused,
     ResultLost,
-    TransactionLost,
 )
-from ..protocol.messages import EXPIRED, Declined, Done, Release, Renew, Reply, Run
-from ..topology import Node
+from ..protocol.messages import EXPIRED, Done, Release, Renew, Run
 from .channels import NodeChannels, OldChannelLost
-from .response import Response, refused
+from .copying import CopyData, exchange
+from .response import Response, done, lost
 from .sealed_channel import SealedChannel
 
 #: Seconds that releasing a lease may take. If the node does not reply, it notices that the channel is closed.
@@ -41,8 +40,12 @@ class RemoteLease:
         self._channel: SealedChannel | None = channels.acquire(deadline)
         self._pid = os.getpid()
 
-    def open(self, run: Run, deadline: Deadline) -> tuple[Response[Done], RemoteLease | None]:
+    def open(
+        self, run: Run, deadline: Deadline, copy: CopyData | None = None
+    ) -> tuple[Response[Done], RemoteLease | None]:
         """Send the first request. Returns the response, and this lease if the node keeps it open.
+
+        ``copy`` is the data of a COPY, of which the request has the first piece.
 
         OldChannelLost if the request was not delivered because the channel had been lost while idle, perhaps, or if
         the node took it for expired before the deadline.
@@ -50,7 +53,7 @@ class RemoteLease:
         reused = self._channel is not None and self._channel.reused
         self._check_records(run)
         try:
-            response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline)
+            response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline, copy)
         except (NotDelivered, Refused) as error:
             too_early = isinstance(error, Refused) and error.reason == EXPIRED and not deadline.expired
             if not reused or not (isinstance(error, NotDelivered) or too_early):
@@ -59,23 +62,25 @@ class RemoteLease:
         except OutcomeUnknown as error:
             if run.commits or run.ends_transaction or not run.preamble:
                 raise
-            raise _lost(self.node, error) from error  # it began with BEGIN, and no COMMIT was sent
+            raise lost(self.node, error) from error  # it began with BEGIN, and no COMMIT was sent
         return response, None if self._channel is None else self
 
-    def run(self, run: Run, deadline: Deadline, *, in_transaction: bool) -> Response[Done]:
-        """Send a later request and return the response.
+    def run(
+        self, run: Run, deadline: Deadline, copy: CopyData | None = None, *, in_transaction: bool
+    ) -> Response[Done]:
+        """Send a later request and return the response. ``copy`` is as in :meth:`open`.
 
         TransactionLost if the request failed, or its outcome is unknown. But if it may have committed, OutcomeUnknown:
         so may every statement outside of a transaction.
         """
         try:
-            return self._exchange(run, deadline)
+            return self._exchange(run, deadline, copy)
         except NotDelivered as error:
-            raise _lost(self.node, error) from error
+            raise lost(self.node, error) from error
         except OutcomeUnknown as error:
             if run.commits or run.ends_transaction or not in_transaction:
                 raise
-            raise _lost(self.node, error) from error
+            raise lost(self.node, error) from error
 
     def renew(self, deadline: Deadline) -> None:
         """Let the node know that the lease is still needed; FlyOrmError if it is lost."""
@@ -109,7 +114,9 @@ class RemoteLease:
         except FlyOrmError:
             return  # the channel was closed, which ends the lease as well
 
-    def _exchange(self, request: Run | Renew | Release, deadline: Deadline) -> Response[Done]:
+    def _exchange(
+        self, request: Run | Renew | Release, deadline: Deadline, copy: CopyData | None = None
+    ) -> Response[Done]:
         channel = self._channel
         if channel is None:
             raise NotDelivered(f"the connection to {self.node} was lost", node=str(self.node))
@@ -117,7 +124,10 @@ class RemoteLease:
             request = msgspec.structs.replace(request, lease=self.id)
         started = now()
         try:
-            done = _done(channel.request(request, deadline), self.node)
+            if copy is None or not isinstance(request, Run):
+                reply = done(channel.request(request, deadline), self.node)
+            else:
+                reply = exchange(channel, request, deadline, copy)
         except (Refused, NotSupported, AlreadyCommitted, ResultLost) as error:
             # The channel itself is sound: the node has replied, or nothing was sent. If this request was to open the
             # lease, there is none, and others may use the channel. But those that expire are discarded, so that the
@@ -134,9 +144,9 @@ class RemoteLease:
             self._channel = None
             self._channels.discard(channel)
             raise
-        if not done.lease_open:
+        if not reply.lease_open:
             self._return_channel(channel)
-        return Response(reply=done, node=self.node, elapsed=now() - started)
+        return Response(reply=reply, node=self.node, elapsed=now() - started)
 
     def _check_records(self, run: Run) -> None:
         """Raise Refused if the node is too old to record the request, which it would execute all the same."""
@@ -152,33 +162,3 @@ class RemoteLease:
     def _return_channel(self, channel: SealedChannel) -> None:
         self._channel = None  # first: once released, the channel belongs to its next caller
         self._channels.release(channel)
-
-
-def _done(reply: Reply, node: Node) -> Done:
-    """The reply if the request was executed; raises the exception for its outcome if not."""
-    if isinstance(reply, Done):
-        return reply
-    if not isinstance(reply, Declined):
-        raise OutcomeUnknown(f"{node} replied with an unexpected {type(reply).__name__}", node=str(node))
-    match reply.reason:
-        case "unknown":
-            raise OutcomeUnknown(
-                f"{node} lost its connection to the primary while it executed: {reply.message}", node=str(node)
-            )
-        case "lost":
-            raise _lost(node, reply.message)
-        case "committed before":
-            raise AlreadyCommitted(
-                f"a transaction with this operation key was committed before, as {node} says, and this one was rolled "
-                "back. The work is done; do not repeat it",
-                node=str(node),
-            )
-        case "result lost":
-            raise ResultLost(f"{node}: {reply.message}", node=str(node))
-        case _:
-            raise refused(reply, node)
-
-
-def _lost(node: Node, problem: object) -> TransactionLost:
-    message = f"the transaction on {node} was lost, and nothing of it was committed: {problem}"
-    return TransactionLost(message, node=str(node))

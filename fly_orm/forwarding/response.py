@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ..errors import NotPrimary, Refused
-from ..protocol.messages import Declined
+from ..errors import AlreadyCommitted, NotPrimary, OutcomeUnknown, Refused, ResultLost, TransactionLost
+from ..protocol.messages import Declined, Done, Reply
 from ..topology import Node
 
 R = TypeVar("R")
@@ -27,3 +27,34 @@ def refused(declined: Declined, node: Node) -> Refused:
     if declined.reason == NotPrimary.reason:
         return NotPrimary(f"{node}: {declined.message}", node=str(node), superseded=declined.superseded)
     return Refused(f"{node}: {declined.message}", node=str(node), reason=declined.reason)
+
+
+def done(reply: Reply, node: Node) -> Done:
+    """The reply if the request was executed; raises the exception for its outcome if not."""
+    if isinstance(reply, Done):
+        return reply
+    if not isinstance(reply, Declined):
+        raise OutcomeUnknown(f"{node} replied with an unexpected {type(reply).__name__}", node=str(node))
+    match reply.reason:
+        case "unknown":
+            raise OutcomeUnknown(
+                f"{node} lost its connection to the primary while it executed: {reply.message}", node=str(node)
+            )
+        case "lost":
+            raise lost(node, reply.message)
+        case "committed before":
+            raise AlreadyCommitted(
+                f"a transaction with this operation key was committed before, as {node} says, and this one was rolled "
+                "back. The work is done; do not repeat it",
+                node=str(node),
+            )
+        case "result lost":
+            raise ResultLost(f"{node}: {reply.message}", node=str(node))
+        case _:
+            raise refused(reply, node)
+
+
+def lost(node: Node, problem: object) -> TransactionLost:
+    """The exception for a lease that is gone, with the transaction in it."""
+    message = f"the transaction on {node} was lost, and nothing of it was committed: {problem}"
+    return TransactionLost(message, node=str(node))

@@ -10,7 +10,7 @@ from ..deadline import Deadline, now
 from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
-from ..protocol.messages import Call, Cancel, Greet, Reply, Request, Run, Welcome
+from ..protocol.messages import Call, Cancel, Copy, Greet, Reply, Request, Run, Welcome
 from ..topology import Node
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
 from .node_clock import NodeClock
@@ -64,7 +64,7 @@ class SealedChannel:
         the request is too long. After any other error the channel must be closed: its seal numbers the messages, and a
         late reply would be taken for the reply to the next request.
         """
-        if not isinstance(message, Run | Call | Cancel):
+        if not isinstance(message, Run | Copy | Call | Cancel):
             return self._exchange(message, deadline)
         if self._clock.is_old(now()):
             self.greet(deadline)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ..deadline import SETTLING_TIME, Deadline
 from ..errors import OutcomeUnknown
-from ..protocol.messages import Call, Cancel, Run
+from ..protocol.messages import Call, Cancel, Copy, Run
 
 
-def with_settled_after(error: OutcomeUnknown, request: Run | Call | Cancel, deadline: Deadline) -> OutcomeUnknown:
+def with_settled_after(
+    error: OutcomeUnknown, request: Run | Copy | Call | Cancel, deadline: Deadline
+) -> OutcomeUnknown:
     """The error for a request that was sent and got no reply, which says how long its outcome may still change."""
     settled_after = _settled_after(request, deadline)
     if settled_after is None:
@@ -18,7 +20,7 @@ def with_settled_after(error: OutcomeUnknown, request: Run | Call | Cancel, dead
     return OutcomeUnknown(f"{error}; {advice}", **facts)
 
 
-def _settled_after(request: Run | Call | Cancel, deadline: Deadline) -> float | None:
+def _settled_after(request: Run | Copy | Call | Cancel, deadline: Deadline) -> float | None:
     """Seconds from now; None if there is no bound.
 
     The node begins nothing after the deadline, and cancels what it is executing then, but for a COMMIT.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import selectors
 import socket
 from contextlib import suppress
@@ -54,6 +55,18 @@ def has_input(connection: Any) -> bool:
     with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         selector.register(connection, selectors.EVENT_READ)
         return bool(selector.select(0))
+
+
+def has_hung_up(connection: Any) -> bool:
+    """Whether the server has closed a driver connection, even if more of what it has sent is to be read.
+
+    False where the system cannot tell. Any thread may call.
+    """
+    if not hasattr(select, "POLLRDHUP"):
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def break_off(connection: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from ..position import History, Position, Superseded
+from .copying import BrokenInput as BrokenInput
 from .recording import Record as Record
 from .results import Column as Column
 from .results import Result as Result
@@ -35,15 +36,6 @@ class Greet(Message, frozen=True, tag="greet"):
 
     region: str
     """Where the caller runs, for the node's log."""
-
-
-class BrokenInput(Message, frozen=True):
-    """The input of a COPY … FROM STDIN that could not be read to its end: the COPY fails after what was read."""
-
-    data: bytes
-    error_class: str = ""
-    """The name of the class of the error; empty if there was none, and what was read was not text or bytes."""
-    error: str = ""
 
 
 class Watch(Message, frozen=True):
@@ -99,8 +91,13 @@ class Run(Message, frozen=True, tag="run"):
     """The input of the only statement, which is COPY … FROM STDIN."""
     broken_copy_in: BrokenInput | None = None
     """That input, if it could not be read to its end. A node that does not know this field fails the statement, too."""
+    copy_in_begins: bytes | None = None
+    """The first piece of that input, if there are more, which :class:`Copy` carries. A node that does not know this
+    field fails the statement."""
     copy_out: bool = False
     """Whether the only statement is COPY … TO STDOUT."""
+    copy_out_in_pieces: bool = False
+    """Whether its output may come in pieces, in :class:`Copying`."""
     keeps_lease: bool = False
     """Whether the request leaves state in the Postgres session that later requests need (a temporary table, a lock)."""
     commits: bool = False
@@ -116,6 +113,24 @@ class Run(Message, frozen=True, tag="run"):
     """What to look for in the Postgres session, unless a transaction is still open then."""
     record: Record | None = None
     """How the ledger has to record what the request commits; None if it does not."""
+
+
+class Copy(Message, frozen=True, tag="copy"):
+    """Go on with the COPY of a :class:`Run`, upon :class:`Copying`. The last reply is that to the Run."""
+
+    lease: bytes = b""
+    timeout: Timeout | None = None
+    """Seconds until the COPY must have taken the piece, or have one to give, else it is cancelled. None is no limit."""
+    begin_by: Instant | None = None
+    """When the caller gives up, as in :class:`Run`."""
+    data: bytes = b""
+    """The next piece of the input of COPY … FROM STDIN."""
+    last: bool = False
+    """Whether the input ends with it. Until it has, nothing is committed."""
+    broken: BrokenInput | None = None
+    """The last piece, instead of ``data``, if the input could not be read to its end."""
+    discards: bool = False
+    """Whether the caller does not need the rest of the output of COPY … TO STDOUT, which runs to its end."""
 
 
 class Describe(Message, frozen=True, tag="describe"):
@@ -171,7 +186,7 @@ class Call(Message, frozen=True, tag="call"):
     """With ``on_primary``, by database, the newest timelines that the caller has seen, as in :class:`Run`."""
 
 
-Request = Greet | Run | Describe | Settle | Cancel | Renew | Release | Call
+Request = Greet | Run | Copy | Describe | Settle | Cancel | Renew | Release | Call
 
 # Replies
 
@@ -244,6 +259,15 @@ class Done(Answer, frozen=True, kw_only=True, tag="done"):
     """Whether nothing was executed, because the statement cannot run in a transaction, and so cannot be recorded."""
 
 
+class Copying(Answer, frozen=True, kw_only=True, tag="copying"):
+    """The COPY goes on: it has taken the piece that the caller has sent, or has one for the caller."""
+
+    data: bytes = b""
+    """The next piece of the output of COPY … TO STDOUT. It may end within a row."""
+    sizes: list[int] = []
+    """The sizes of the rows that end or begin here, each mentioned once. Such a row may end in a later piece."""
+
+
 class Returned(Answer, frozen=True, kw_only=True, tag="returned"):
     """A function ran to its end. One of ``value``, ``error`` and ``result_lost`` is set."""
 
@@ -299,4 +323,4 @@ class Declined(Answer, frozen=True, kw_only=True, tag="declined"):
     """By database, the node's primary, if the node declined because the caller has seen a newer timeline."""
 
 
-Reply = Welcome | Described | Done | Returned | Settled | Declined
+Reply = Welcome | Described | Copying | Done | Returned | Settled | Declined

@@ -31,9 +31,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status_message: str | None = None
     last_row_id: int = 0
     copied: bytes | None = None
-    """The output of COPY … TO STDOUT."""
+    """The output of COPY … TO STDOUT, without what was sent in pieces before."""
     copied_sizes: list[int] = []
-    """The sizes of the pieces that the output came in; a row each, unless the format is binary."""
+    """The sizes in which the server has sent the output, without those mentioned before; a row each, unless the format
+    is binary."""
 
 
 class SQLError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

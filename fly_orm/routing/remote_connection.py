@@ -13,6 +13,7 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..deadline import Deadline
 from ..errors import FlyOrmError, NotDelivered, NotSupported, Refused, TransactionLost
+from ..forwarding.copying import CopyData
 from ..forwarding.remote_lease import RemoteLease
 from ..forwarding.replied import after_reply
 from ..forwarding.response import Response
@@ -20,7 +21,7 @@ from ..local.pooled import look_for_move
 from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
 from ..postgres.starting import Start
-from ..protocol.messages import BrokenInput, Done, Result, Run
+from ..protocol.messages import Done, Result, Run
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
@@ -112,23 +113,23 @@ class RemoteConnection:
         statement: Statement,
         why: str,
         *,
-        copy_in: bytes | BrokenInput | None = None,
-        copy_out: bool = False,
+        copy: CopyData | None = None,
         wrote: bool = False,
         waited: float = 0.0,
     ) -> Forwarded:
         """What the statements return on the primary, once the session's reads show what they committed.
 
-        ``wrote`` says that the statement writes although it looks like a read. ``waited`` is the number of seconds for
-        which it has waited for the replica before. Raises what the primary raised, or a FlyOrmError that says what
-        became of the statements, as an instance of the driver's classes as well.
+        ``copy`` is the data of a COPY. ``wrote`` says that the statement writes although it looks like a read.
+        ``waited`` is the number of seconds for which it has waited for the replica before. Raises what the primary
+        raised, or a FlyOrmError that says what became of the statements, as an instance of the driver's classes as
+        well.
         """
         self._check_can_forward(statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
-        run = self._request(sqls, statement, writes=writes, copy_in=copy_in, copy_out=copy_out)
-        response = self._ask(run, may_write=writes or bool(statement.function_names))
+        run = self._request(sqls, statement, writes=writes, copy=copy)
+        response = self._ask(run, copy, may_write=writes or bool(statement.function_names))
         if response.reply.unrecorded:
-            response = self._ask(self._checked(unrecorded, run, statement), may_write=True)
+            response = self._ask(self._checked(unrecorded, run, statement), copy, may_write=True)
         transaction = self._update(response.reply, statement)
         note_done(run, transaction, response.reply)
         replica = self._observe(response, why, writes=writes, waited=waited)
@@ -228,13 +229,14 @@ class RemoteConnection:
         except NotSupported as error:
             raise self.router.driver_error(error) from error
 
-    def _ask(self, run: Run, *, may_write: bool) -> Response[Done]:
+    def _ask(self, run: Run, copy: CopyData | None, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
         if may_write and (run.commits or self.transaction is None):
             self.router.freshness.prepare()
         ask = partial(self._requests.settle, self._connection, run.record) if run.record else None
         try:
-            return exchange(self.router.forwarder, run, partial(self._send, run), ask, deadline)
+            ask_by = None if copy is None else self.router.deadline
+            return exchange(self.router.forwarder, run, partial(self._send, run, copy), ask, deadline, ask_by)
         except NotSupported as error:
             raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
         except FlyOrmError as error:
@@ -254,11 +256,11 @@ class RemoteConnection:
             if self._lease is not None and self._lease.ended:
                 self._lease = None
 
-    def _send(self, run: Run, deadline: Deadline) -> Response[Done]:
+    def _send(self, run: Run, copy: CopyData | None, deadline: Deadline) -> Response[Done]:
         if self._lease is None:
-            response, self._lease = self.router.forwarder.open_lease(run, deadline, self._note_opening)
+            response, self._lease = self.router.forwarder.open_lease(run, deadline, self._note_opening, copy)
             return response
-        return self._lease.run(run, deadline, in_transaction=self.transaction is not None)
+        return self._lease.run(run, deadline, copy, in_transaction=self.transaction is not None)
 
     def _note_opening(self, lease: RemoteLease) -> None:
         self._opening = lease

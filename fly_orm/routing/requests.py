@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..classify import Kind, Statement
-from ..protocol.messages import BrokenInput, Record, Run, Settle, Watch
+from ..forwarding.copying import CopyData
+from ..protocol.messages import Record, Run, Settle, Watch
 from .recording import record_of
 from .router import Router
 from .session_following import watch
@@ -32,12 +33,12 @@ class Requests:
         opens_lease: bool,
         has_state: bool,
         writes: bool = True,
-        copy_in: bytes | BrokenInput | None = None,
-        copy_out: bool = False,
+        copy: CopyData | None = None,
     ) -> Run:
         """The request to execute statements. One that opens a lease has all that the lease needs.
 
-        ``writes`` says that the statement certainly writes. NotSupported if it cannot be the operation that it is in.
+        ``writes`` says that the statement certainly writes. ``copy`` is the data of a COPY. NotSupported if it cannot
+        be the operation that it is in.
         """
         record = record_of(statement, transaction, exactly_once=self._router.exactly_once, writes=writes)
         opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
@@ -51,9 +52,7 @@ class Requests:
             resets=self._settings.reset_by(statement),
             preamble=[] if transaction is None else transaction.pending,
             statements=list(sqls),
-            copy_in=copy_in if isinstance(copy_in, bytes) else None,
-            broken_copy_in=copy_in if isinstance(copy_in, BrokenInput) else None,
-            copy_out=copy_out,
+            **({} if copy is None else copy.fields),
             keeps_lease=has_state or statement.leaves_state,
             commits=statement.kind is Kind.COMMIT,
             ends_transaction=statement.ends_transaction,

@@ -78,9 +78,10 @@ class Router:
         """The newest timelines that this process has seen."""
         return self._options.runtime.fence
 
-    def deadline(self) -> Deadline:
-        """When a request to the primary region that begins now has to be answered."""
-        deadline, invocation = Deadline.after(self.settings.rpc_timeout), current_invocation()
+    def deadline(self, at_least: float = 0) -> Deadline:
+        """When a request to the primary region that begins now has to be answered: in ``at_least`` seconds."""
+        timeout, invocation = self.settings.rpc_timeout, current_invocation()
+        deadline = Deadline.after(None if timeout is None else max(timeout, at_least))
         return deadline if invocation is None else deadline.or_earlier(invocation.deadline)
 
     def unreported_activity(self, session: Session, *, reads: bool) -> Activity | None:

@@ -25,20 +25,25 @@ Send = Callable[[Deadline], Response[Done]]
 
 
 def exchange(
-    forwarder: Forwarder, run: Run, send: Send, ask: Callable[[], Settle] | None, deadline: Deadline
+    forwarder: Forwarder,
+    run: Run,
+    send: Send,
+    ask: Callable[[], Settle] | None,
+    deadline: Deadline,
+    ask_by: Callable[[], Deadline] | None = None,
 ) -> Response[Done]:
     """What ``send`` returns, or would have returned if the reply had arrived.
 
     ``ask`` makes the question to nodes of the primary region; None if no node could answer it. A part of the time is
     kept for it. If the answer is that nothing was committed, raises TransactionLost for a COMMIT and NotDelivered for
-    anything else. OutcomeUnknown if nobody answers by the deadline.
+    anything else. OutcomeUnknown if nobody answers by the deadline, or ``ask_by`` if a COPY may take longer.
     """
     if ask is None:
         return send(deadline)
     try:
         return send(deadline.reserving(RESERVE))
     except OutcomeUnknown as unknown:
-        return _as_reply(run, settle(forwarder, ask(), unknown, deadline), unknown)
+        return _as_reply(run, settle(forwarder, ask(), unknown, deadline if ask_by is None else ask_by()), unknown)
 
 
 def settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:

@@ -15,9 +15,12 @@ from ..postgres.making_way import make_way_for
 from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.encoding import MessageError, decode_request
 from ..protocol.messages import (
+    BUSY,
     EXPIRED,
     Call,
     Cancel,
+    Copy,
+    Copying,
     Declined,
     Describe,
     Done,
@@ -30,15 +33,18 @@ from ..protocol.messages import (
     Settle,
 )
 from ..sessions.invocation import Invocation
+from .copy_files import in_pieces
 from .executor import Executor
 from .function_runner import SHUTTING_DOWN
 from .lease import ConnectionBroken, Lease, TooLate
 from .replies import declined, encode_reply, not_opened
+from .streamed_copy import StreamedCopy
 from .time_limits import node_deadline
 
 log = logging.getLogger("fly_orm")
 
 _CALLER_GONE = "its caller has disconnected"
+_COPYING = Declined(reason="bad request", message="a COPY is running in the lease, and nothing else can")
 _LOST = Declined(reason="lost", message="it was idle for too long, or this node was restarted")
 
 
@@ -48,7 +54,8 @@ class ChannelExecutor:
     Three threads use this object. The transport calls :meth:`respond` for one request after another and, possibly
     meanwhile and from another thread, :meth:`gone`; the timer ends a lease that has been idle for too long. The thread
     that holds the lock may open and end the lease. Neither the timer nor :meth:`gone` waits for the lock: if a request
-    holds it, they leave the end of the lease to that request.
+    holds it, they leave the end of the lease to that request. A COPY whose data travels in pieces runs on a thread of
+    its own, and if it is abandoned, the lease ends there.
     """
 
     trusted = True  # messages from strangers are dropped before they get here
@@ -57,6 +64,8 @@ class ChannelExecutor:
         self._executor = executor
         self._lock = threading.Lock()
         self._lease: Lease | None = None
+        self._copy: StreamedCopy | None = None
+        """The COPY that runs in the lease, even between two requests."""
         self._invocation: Invocation | None = None
         self._gone = False
         self._cancel_idle_end: Callable[[], None] = lambda: None
@@ -114,6 +123,8 @@ class ChannelExecutor:
                 return self._executor.welcome()
             case Run():
                 return self._run(request)
+            case Copy():
+                return self._go_on(request)
             case Call():
                 return self._call(request)
             case Describe(database=database):
@@ -157,12 +168,23 @@ class ChannelExecutor:
             return _LOST
         if self._gone:  # while the request was waiting for a connection
             return Declined(reason="lost", message=_CALLER_GONE)
+        if self._copy is not None:
+            return _COPYING
         return self._run_in(self._lease, request, deadline)
+
+    def _go_on(self, copy: Copy) -> Reply:
+        lease, running, deadline = self._lease, self._copy, node_deadline(copy)
+        if lease is None or lease.id != copy.lease or running is None:
+            return _LOST
+        if deadline.expired:
+            self._end_lease()
+            return Declined(reason="lost", message="the caller's deadline had passed when a piece arrived")
+        return self._ran(lambda: running.go_on(copy, deadline))
 
     def _renew(self, lease: bytes) -> Reply:
         if self._lease is None or self._lease.id != lease:
             return _LOST
-        if self._lease.is_lost():
+        if self._copy is None and self._lease.is_lost():
             self._end_lease()
             return Declined(reason="lost", message="its connection to the primary was lost")
         return Done(lease_open=True, may_have_written=False)
@@ -170,22 +192,42 @@ class ChannelExecutor:
     def _run_in(self, lease: Lease, request: Run, deadline: Deadline) -> Reply:
         if request.statements:
             make_way_for(request.statements[0])
+        if (file := in_pieces(request, lease.has_hung_up)) is None:
+            return self._ran(lambda: lease.run(request, deadline), opens_lease=request.opens_lease)
         try:
-            done = lease.run(request, deadline)
+            copy = self._copy = StreamedCopy(lease, request, deadline, file)
+        except RuntimeError as error:
+            self._end_lease()
+            return Declined(reason=BUSY, message=f"this node has no thread for a COPY: {error}")
+        return self._ran(lambda: copy.begin(deadline), opens_lease=request.opens_lease)
+
+    def _ran(self, run: Callable[[], Done | Copying], *, opens_lease: bool = False) -> Reply:
+        """The reply to a request that runs in the lease, which ends unless the reply says that it stays open."""
+        try:
+            reply = run()
         except ConnectionBroken as error:
-            self._end_lease()
-            return Declined(reason="unknown" if error.undecided else "lost", message=str(error))
+            declines = Declined(reason="unknown" if error.undecided else "lost", message=str(error))
         except TooLate as error:
-            self._end_lease()
-            return Declined(reason=EXPIRED if request.opens_lease else "lost", message=str(error))
+            declines = Declined(reason=EXPIRED if opens_lease else "lost", message=str(error))
         except Refused as error:
-            self._end_lease()
-            return declined(error)
-        if not done.lease_open:
-            self._end_lease()
-        return done
+            declines = declined(error)
+        else:
+            if isinstance(reply, Copying):
+                return reply
+            self._copy = None
+            if not reply.lease_open:
+                self._end_lease()
+            return reply
+        self._copy = None
+        self._end_lease()
+        return declines
 
     def _end_lease(self) -> None:
         lease, self._lease = self._lease, None
-        if lease is not None:
+        copy, self._copy = self._copy, None
+        if lease is None:
+            return
+        if copy is None:
             self._executor.end_lease(lease)
+        else:
+            copy.abandon(lambda: self._executor.end_lease(lease))

@@ -17,12 +17,14 @@ from ..deadline import Deadline
 from ..ledger import entries, table
 from ..position import UNKNOWN, Position
 from ..postgres.cursors import recent_notices
+from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe, query_cancelled
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Run, Settled, SQLError, Watch
+from .copy_files import CopyInput, CopyOutput
 from .recorded import Executed, RecordedRequest
 from .reports import report
 from .results import execute
@@ -65,15 +67,16 @@ class Lease:
         self._running: RunningStatement | None = None
         self._timed_out = False
 
-    def run(self, request: Run, deadline: Deadline) -> Done:
+    def run(self, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None = None) -> Done:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile.
 
-        TooLate if the deadline passes before a statement begins, unless others of this request are committed already.
+        ``pieces`` is the file of a COPY whose data travels in pieces, which is not cancelled at the deadline. TooLate
+        if that passes before a statement begins, unless others of this request are committed already.
         """
         self._timed_out = False
         self._connection.made.update(request.made_settings)
         cursor = self._connection.cursor()
-        executed = self._execute(cursor, request, deadline)
+        executed = self._execute(cursor, request, deadline, pieces)
         notices, transaction = recent_notices(self._raw), self._transaction
         wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
         position = self._position(executed, transaction) if wanted else None
@@ -111,6 +114,11 @@ class Lease:
         if (running := self._running) is not None:
             running.cancel()
 
+    def time_out(self) -> None:
+        """Cancel the statement that is running, if there is one, since its caller's time is over."""
+        if (running := self._running) is not None:
+            self._time_out(running)
+
     def abandon(self) -> None:
         """Cancel the statement that is running, and close the connection if that does not help. Returns at once."""
         if (running := self._running) is not None:
@@ -126,6 +134,10 @@ class Lease:
         """Whether the connection to the primary was lost while it was idle."""
         return self._connection.is_lost()
 
+    def has_hung_up(self) -> bool:
+        """Whether the primary has closed the connection. Any thread may call."""
+        return has_hung_up(self._raw)
+
     def end(self) -> None:
         """Give the connection back to the pool, which rolls back what is open on it."""
         self._pool.release(self._connection)
@@ -136,7 +148,9 @@ class Lease:
         status: int = self._raw.get_transaction_status()
         return status
 
-    def _execute(self, cursor: Any, request: Run, deadline: Deadline) -> Executed:
+    def _execute(
+        self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None
+    ) -> Executed:
         recorded = None if request.record is None else RecordedRequest(self._connection, request, request.record)
         # If the connection breaks, an open transaction is rolled back, unless its COMMIT had been sent. Outside a
         # transaction each statement commits by itself, perhaps just before the connection broke.
@@ -146,12 +160,12 @@ class Lease:
         try:
             # A COMMIT has no time limit. One that waits for a synchronous standby has already committed locally, and a
             # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
-            with self._cancellable(None if request.commits else deadline.remaining()):
+            with self._cancellable(None if request.commits or pieces is not None else deadline.remaining()):
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.statements)
                 self._check_time(deadline)
                 if recorded is not None and alone and not request.commits:
-                    return recorded.run(cursor, lambda number: self._check_time(deadline, number))
+                    return recorded.run(cursor, lambda number: self._check_time(deadline, number), pieces)
                 self._begin(cursor, request, recorded)
                 wants_commit = request.wants_position or recorded is not None
                 if request.commits and wants_commit and self._transaction == _IN_TRANSACTION:
@@ -160,7 +174,7 @@ class Lease:
                         self._check_time(deadline)
                         return recorded.commit(request.statements[0], commit)
                 undecided = undecided or request.commits or request.ends_transaction
-                result = execute(cursor, request, lambda number: self._check_time(deadline, number))
+                result = execute(cursor, request, lambda number: self._check_time(deadline, number), pieces)
                 if request.keeps_lease or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets, request.statements)
                 return Executed(result, commit=commit)
@@ -169,7 +183,8 @@ class Lease:
             # have been the question for the position, in the same string as a COMMIT.
             committing = recorded is not None and recorded.committing
             if self._raw.closed and (error.pgcode is None or committing):
-                raise ConnectionBroken(str(error), undecided=undecided or committing) from error
+                may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
+                raise ConnectionBroken(str(error), undecided=(undecided and may_have_ended) or committing) from error
             return Executed(None, self._describe(error), commit)
 
     @staticmethod

@@ -19,6 +19,7 @@ from ..postgres.sql_error import describe
 from ..postgres.write_ahead_log import STATE, Commit
 from ..protocol.encoding import decode_reply, encode
 from ..protocol.messages import Done, Record, Result, Run, SQLError
+from .copy_files import CopyInput, CopyOutput
 from .results import execute
 
 #: What statements raise that cannot run in a transaction block, or that end one.
@@ -67,22 +68,22 @@ class RecordedRequest:
         state = self._commit(entries.note(self._record, wrote=True), sql)
         return Executed(_COMMITTED, commit=commit, state=state)
 
-    def run(self, cursor: Any, check: Callable[[int], None]) -> Executed:
+    def run(self, cursor: Any, check: Callable[[int], None], pieces: CopyInput | CopyOutput | None = None) -> Executed:
         """Execute the statements outside of the caller's transactions, and so in one of their own.
 
         If one of several fails, those before it are committed, as they would be by themselves. ``check`` is called with
-        the number of each before it begins.
+        the number of each before it begins. ``pieces`` is the file of a COPY whose data travels in pieces.
         """
         request, error = self._request, None
         while self._begin(b"BEGIN"):
             self._number = 0
             try:
-                result = execute(cursor, request, lambda number: self._next(number, check))
+                result = execute(cursor, request, lambda number: self._next(number, check), pieces)
             except psycopg2.Error as failure:
                 if self._raw.closed:
                     raise
                 run(self._raw, "ROLLBACK")
-                if failure.pgcode in _ALONE and len(request.statements) == 1:
+                if failure.pgcode in _ALONE and len(request.statements) == 1 and pieces is None:
                     return Executed(unrecorded=True)
                 if not self._number or failure.pgcode == QUERY_CANCELED:
                     raise

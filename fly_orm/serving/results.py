@@ -8,15 +8,21 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..protocol.messages import BrokenInput, Column, Result, Run
+from ..protocol.messages import Column, Result, Run
+from .copy_files import BrokenFile, CopyInput, CopyOutput
 
 
-def execute(cursor: Any, request: Run, check: Callable[[int], None]) -> Result | None:
+def execute(
+    cursor: Any, request: Run, check: Callable[[int], None], pieces: CopyInput | CopyOutput | None = None
+) -> Result | None:
     """The result of the last statement, with the row count of all; None if there are no statements.
 
     Raises what the driver raises for the first statement that fails. ``check`` is called with the number of each before
-    it begins.
+    it begins. ``pieces`` is the file of a COPY whose data travels in pieces.
     """
+    if pieces is not None:
+        check(0)
+        return _copy_in_pieces(cursor, request, pieces)
     if request.copy_in is not None or request.broken_copy_in is not None or request.copy_out:
         check(0)
         return _copy(cursor, request)
@@ -30,46 +36,41 @@ def execute(cursor: Any, request: Run, check: Callable[[int], None]) -> Result |
     return _result(cursor, row_count if len(request.statements) > 1 else cursor.rowcount)
 
 
+def _copy_in_pieces(cursor: Any, request: Run, file: CopyInput | CopyOutput) -> Result:
+    cursor.copy_expert(request.statements[0], file)
+    row_count, status = cursor.rowcount, cursor.statusmessage
+    if isinstance(file, CopyInput):
+        return Result(row_count=row_count, status_message=status)
+    copied, sizes = file.rest()
+    return Result(row_count=row_count, status_message=status, copied=copied, copied_sizes=sizes)
+
+
 def _copy(cursor: Any, request: Run) -> Result:
     if request.copy_out:
         return _copy_out(cursor, request)
     broken = request.broken_copy_in
-    file = io.BytesIO(request.copy_in or b"") if broken is None else _BrokenFile(broken)
+    file = io.BytesIO(request.copy_in or b"") if broken is None else BrokenFile(broken)
     cursor.copy_expert(request.statements[0], file)
     return Result(row_count=cursor.rowcount, status_message=cursor.statusmessage)
 
 
 def _copy_out(cursor: Any, request: Run) -> Result:
-    file = _Pieces()
+    file = _Rows()
     cursor.copy_expert(request.statements[0], file)
     return Result(
         row_count=cursor.rowcount,
         status_message=cursor.statusmessage,
-        copied=b"".join(file.pieces),
-        copied_sizes=list(map(len, file.pieces)),
+        copied=b"".join(file.rows),
+        copied_sizes=list(map(len, file.rows)),
     )
 
 
-class _Pieces:
-    """A file that keeps what is written to it, in the pieces in which it is written."""
+class _Rows:
+    """A file that keeps what is written to it."""
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.write = self.pieces.append
-
-
-class _BrokenFile(io.BytesIO):
-    """Fails after what it has, with the same error as the file that the caller could not read."""
-
-    def __init__(self, broken: BrokenInput) -> None:
-        super().__init__(broken.data)
-        self._broken = broken
-
-    def read(self, size: int | None = -1) -> Any:
-        data = super().read(size)
-        if not data and self._broken.error_class:
-            raise type(self._broken.error_class, (Exception,), {})(self._broken.error)
-        return data or None  # which is not what a file returns, so that psycopg2 makes the COPY fail
+        self.rows: list[bytes] = []
+        self.write = self.rows.append
 
 
 def _result(cursor: Any, row_count: int) -> Result:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..deadline import Deadline
-from ..protocol.messages import Call, Run
+from ..protocol.messages import Call, Copy, Run
 
 
-def node_deadline(request: Run | Call) -> Deadline:
+def node_deadline(request: Run | Copy | Call) -> Deadline:
     """The instant after which nothing of the request may begin, and what is running is cancelled.
 
     A COMMIT may run for longer than its caller waits, so only the instant at which its caller gives up counts.

@@ -1,0 +1,51 @@
+"""A COPY whose data travels in pieces is recorded in the ledger like any other write."""
+
+import io
+from typing import Any
+
+import pytest
+from psycopg2 import errors
+
+import fly_orm
+from tests.support.copies import PIECES, Source, copy, make_pieces_small
+from tests.support.two_regions import TwoRegions
+
+pytestmark = pytest.mark.usefixtures("no_spare_channels")
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_pieces_small(monkeypatch)
+
+
+def test_one_whose_last_reply_is_lost_has_happened(regions: TwoRegions, db: Any) -> None:
+    assert copy(db, Source(at_5=regions.wan.cut_before_reply)).rowcount == PIECES
+    assert regions.query("SELECT count(*) FROM t") == PIECES
+
+
+def test_one_that_is_lost_earlier_has_not(regions: TwoRegions, db: Any) -> None:
+    with pytest.raises(fly_orm.TransactionLost):
+        copy(db, Source(at_3=regions.wan.cut_before_reply))
+    assert regions.query("SELECT count(*) FROM t") == 0
+
+
+def test_one_to_a_file_whose_reply_is_lost_is_written(regions: TwoRegions, db: Any) -> None:
+    out = io.StringIO()
+    regions.query(
+        "CREATE FUNCTION add(text) RETURNS text LANGUAGE sql AS 'INSERT INTO t (name) VALUES ($1) RETURNING 1'"
+    )
+    regions.cluster.wait_for_replica()
+    db.execute_sql("SELECT add('before')")
+    regions.wan.cut_before_reply()
+    with fly_orm.primary():
+        query = "COPY (SELECT add(n::text), 'longer than a piece' FROM generate_series(1, 3) AS n) TO STDOUT"
+        db.connection().cursor().copy_expert(query, out)
+    assert out.getvalue() == "1\tlonger than a piece\n" * 3
+    assert regions.query("SELECT count(*) FROM t") == 4
+
+
+def test_one_that_cannot_be_recorded_is_not_sent_again_without_what_was_sent(regions: TwoRegions, db: Any) -> None:
+    db.execute_sql("CREATE FUNCTION commits() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN COMMIT; RETURN NEW; END'")
+    db.execute_sql("CREATE TRIGGER commits BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION commits()")
+    with pytest.raises(errors.InvalidTransactionTermination):
+        copy(db, Source())
