@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from .sealed_channel import SealedChannel, open_channel
 
 #: The longest that opening a channel to one node may take (seconds), so that there is time left to try another.
 CONNECT_TIMEOUT = 2.0
+#: The longest (seconds) that a node may take to answer whether it is there, after it has left a request unanswered.
+CHECK_TIMEOUT = 1.0
 #: Idle channels that are kept open, so that a write need not wait for a connection to be made.
 READY_CHANNELS = 2
 #: The share of the channels to a node that calls of functions may use. Calls take long: without this limit, a burst of
@@ -55,6 +58,8 @@ class NodeChannels:
         self._on_welcome = on_welcome
         self._transport, self._secret, self._region = transport, secret, region
         self._pool: Pool[SealedChannel] = Pool(self._open, SealedChannel.close, max_size=max_size)
+        self._suspected_at = -math.inf
+        """When a request was last given up without a reply (monotonic). Channels that were silent since may be dead."""
         self._warm_up = BackgroundTask("fly_orm channel opener", self._open_ready)
         self._call_slots = threading.BoundedSemaphore(max(1, int(max_size * CALL_SHARE)))
 
@@ -74,13 +79,33 @@ class NodeChannels:
     def acquire(self, deadline: Deadline) -> SealedChannel:
         """A channel for the caller alone, to be released or discarded. NotDelivered if there is none in time."""
         asked_at = now()
+        while True:
+            try:
+                channel = self._pool.acquire(deadline)
+            except PoolTimeout as error:
+                raise AllInUse(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
+            channel.reused = channel.opened_at < asked_at
+            if channel.answered_at > self._suspected_at or self._answers(channel, deadline):
+                self.warm_up()
+                return channel
+            self._pool.discard(channel)
+            self._pool.close_idle(0)  # which would not answer either
+
+    def _answers(self, channel: SealedChannel, deadline: Deadline) -> bool:
+        """Whether the node answers over an idle channel, after it has left a request without a reply.
+
+        A node that hangs would otherwise cost every idle channel a whole timeout, and a request its known outcome.
+        """
+        left = deadline.remaining()
+        limit = CHECK_TIMEOUT if left is None else min(CHECK_TIMEOUT, max(left / 4, 2 * channel.round_trip))
         try:
-            channel = self._pool.acquire(deadline)
-        except PoolTimeout as error:
-            raise AllInUse(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
-        channel.reused = channel.opened_at < asked_at
-        self.warm_up()
-        return channel
+            channel.greet(deadline.within(limit))
+        except NotDelivered:
+            return False
+        except BaseException:
+            self._pool.discard(channel)
+            raise
+        return True
 
     @contextmanager
     def lent(self, deadline: Deadline) -> Iterator[SealedChannel]:
@@ -103,6 +128,8 @@ class NodeChannels:
         To release it would be wrong: the next caller could receive the late reply to that exchange, and a lease would
         keep its locks until somebody uses the channel again.
         """
+        if channel.unanswered:
+            self._suspected_at = now()
         self._pool.discard(channel)
 
     def warm_up(self) -> None:

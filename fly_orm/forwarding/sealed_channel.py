@@ -36,6 +36,10 @@ class SealedChannel:
         """When it was opened, on the monotonic clock."""
         self.reused = False
         """Whether it was open before its present caller asked for one, and so may have been lost while idle."""
+        self.answered_at = self.opened_at
+        """When the last reply arrived, on the monotonic clock."""
+        self.unanswered = False
+        """Whether a request may have been delivered, but got no reply."""
         self._channel = channel
         self._seal = seal
         self._region = region
@@ -99,8 +103,12 @@ class SealedChannel:
                 f"{MAX_MESSAGE_BYTES}; send less at once"
             )
         asked = now()
-        sealed = self._channel.exchange(self._seal.close(encoded), deadline)
-        answered = now()
+        try:
+            sealed = self._channel.exchange(self._seal.close(encoded), deadline)
+        except OutcomeUnknown:
+            self.unanswered = True
+            raise
+        self.answered_at = answered = now()
         if (opened := self._seal.open(sealed)) is None:
             raise OutcomeUnknown(f"the reply from {self.node} was altered in transit", node=str(self.node))
         try:

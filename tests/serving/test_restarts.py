@@ -22,6 +22,8 @@ from tests.support.two_regions import Regions, settings
 from tests.support.waiting import PATIENCE, until
 
 RTT = 0.02
+#: Longer (seconds) than a node takes to start on a busy machine.
+LONG = 60.0
 
 
 class Load:
@@ -94,6 +96,11 @@ class Nodes:
         assert self.by_port[port].process.wait(PATIENCE) == 0
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fly_orm.forwarding.interruption.PATIENCE", LONG)
+
+
 @pytest.fixture
 def undo() -> Iterator[ExitStack]:
     with ExitStack() as stack:
@@ -119,7 +126,7 @@ def load(cluster: Cluster, database: str, nodes: Nodes, undo: ExitStack) -> Call
         with plain.bind_ctx(shop.MODELS):
             plain.create_tables(shop.MODELS)
         cluster.wait_for_replica()
-        given = settings("lax", nodes=listed)
+        given = settings("lax", nodes=listed, rpc_timeout=LONG)
         db = regions.lax(PooledPostgresqlDatabase, options={"settings": given}, max_connections=20)
         return Load(db, db._fly_orm._options.runtime, threads=8)
 
