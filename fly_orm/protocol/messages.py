@@ -68,6 +68,8 @@ class Run(Message, frozen=True, tag="run"):
     begin_by: Instant | None = None
     """When the caller gives up: no statement may begin after that. None if there is no limit, or the caller has not
     heard of the node's clock."""
+    renews: bool = False
+    """Whether the caller renews the lease as the node asks while a transaction is open, so that silence means loss."""
     encoding: str = "UTF8"
     """The caller's client encoding: statements are written in it, and results are returned in it."""
     role: str = ""
@@ -160,7 +162,7 @@ class Cancel(Message, frozen=True, tag="cancel"):
 
 
 class Renew(Message, frozen=True, tag="renew"):
-    """Keep a lease open, which is idle, and whose Postgres session has state that its caller needs."""
+    """Keep a lease open, which is idle: a transaction is open in it, or its Postgres session has state."""
 
     lease: bytes
 
@@ -209,6 +211,8 @@ class Welcome(Answer, frozen=True, kw_only=True, tag="welcome"):
     """The node's ``PRIMARY_REGION``: empty if it is not set, None if the node does not say."""
     idle_timeout: float | None = None
     """Seconds without a request after which a lease ends; None if it does not, or the node does not say."""
+    renewal_interval: Timeout | None = None
+    """Seconds after which to renew a lease in which a transaction is open; None if the node does not ask for it."""
     records: bool = False
     """Whether the node understands ``Run.record``. An older one would execute the request and record nothing."""
 

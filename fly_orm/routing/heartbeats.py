@@ -1,13 +1,15 @@
-"""Tells nodes that the Postgres sessions which hold state for connections are still wanted.
+"""Tells nodes that the leases of connections which are silent are still wanted.
 
-A node ends a lease that has been idle for some time: its caller may hang. A caller that is only silent, such as a
-worker that holds a lock, must not lose its session for that. So as long as its connection is open and its process runs,
-the lease is renewed in the background. Nobody renews the lease of a frozen process, nor an open transaction, which may
-hold row locks because it was forgotten.
+A node ends a lease whose caller has been silent for some time: it may hang, or the network may have lost it. A caller
+that is only idle, such as a worker that holds a lock, must not lose its lease for that. So as long as its connection is
+open and its process runs, the lease is renewed in the background. Nobody renews the lease of a frozen process. A node
+ends an open transaction in which nothing was executed for long all the same: it may hold row locks because it was
+forgotten.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from typing import Protocol
@@ -15,30 +17,25 @@ from typing import Protocol
 from ..concurrency.forks import abandon_in_children
 from ..deadline import now
 
-#: Seconds between two renewals at most. A node that ends idle leases sooner gets three in that time.
-INTERVAL = 15.0
-_PER_TIMEOUT = 3
-_SHORTEST = 0.05
+#: Seconds between two attempts to renew the same lease, at least.
+_PAUSE = 0.05
 #: Seconds after which the thread notices that a connection no longer needs it.
 _LOOK_INTERVAL = 1.0
+#: The same while a request of one is under way.
+_BUSY_INTERVAL = 0.1
 
 
 class Renewable(Protocol):
-    """A connection that may hold state on the primary."""
+    """A connection that may have a lease."""
 
     @property
-    def has_state(self) -> bool:
-        """Whether it does."""
+    def renewal_due(self) -> float | None:
+        """When its lease has to be renewed (monotonic); None if it has none, infinity during a request."""
         ...
 
     def renew(self) -> None:
         """Renew its lease. May take as long as a request."""
         ...
-
-
-def interval(idle_timeout: float | None) -> float:
-    """Seconds between two renewals, where a lease ends after ``idle_timeout`` seconds; None is no limit."""
-    return INTERVAL if idle_timeout is None else min(INTERVAL, max(idle_timeout / _PER_TIMEOUT, _SHORTEST))
 
 
 class Heartbeats:
@@ -50,15 +47,17 @@ class Heartbeats:
     def abandon(self) -> None:
         """Forget the leases, which are the parent's in a forked child."""
         self._changed = threading.Condition()
-        self._next: dict[weakref.ref[Renewable], tuple[float, float]] = {}
-        """When each is due (monotonic), and the seconds until it is due again."""
+        self._not_before: dict[weakref.ref[Renewable], float] = {}
+        """The connections, and from when on each may be renewed."""
         self._thread: threading.Thread | None = None
         abandon_in_children(self)
 
-    def keep(self, connection: Renewable, seconds: float) -> None:
-        """Renew the lease of a connection every so many seconds, for as long as it has state."""
+    def keep(self, connection: Renewable) -> None:
+        """Renew the lease of a connection for as long as it has one."""
         with self._changed:
-            self._next[weakref.ref(connection)] = now() + seconds, seconds
+            if (reference := weakref.ref(connection)) in self._not_before:
+                return
+            self._not_before[reference] = 0.0
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="fly_orm heartbeat", daemon=True)
                 self._thread.start()
@@ -77,22 +76,25 @@ class Heartbeats:
         """The connections to renew now; None, and the thread ends, if there is none left."""
         with self._changed:
             due = []
-            for reference, (at, seconds) in list(self._next.items()):
+            for reference, not_before in list(self._not_before.items()):
                 connection = reference()
-                if connection is None or not connection.has_state:
-                    del self._next[reference]
-                elif at <= now():
-                    self._next[reference] = now() + seconds, seconds
+                if connection is None or (at := connection.renewal_due) is None:
+                    del self._not_before[reference]
+                elif max(at, not_before) <= now():
+                    self._not_before[reference] = now() + _PAUSE
                     due.append(connection)
-            if self._next:
+            if self._not_before:
                 return due
             self._thread = None
             return None
 
     def _pause(self) -> float:
         """Seconds until the next look."""
-        first = min((at for at, _ in self._next.values()), default=now())
-        return min(max(first - now(), 0.0), _LOOK_INTERVAL)
+        pause = _LOOK_INTERVAL
+        for reference, not_before in self._not_before.items():
+            if (connection := reference()) is not None and (at := connection.renewal_due) is not None:
+                pause = min(pause, _BUSY_INTERVAL if at == math.inf else max(at, not_before) - now())
+        return max(pause, 0.0)
 
 
 heartbeats = Heartbeats()

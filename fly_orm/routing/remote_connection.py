@@ -27,7 +27,7 @@ from ..sessions.observing import observe
 from ..sessions.served import Route, Served
 from .errors import explain, session_lost
 from .freshness import Waited
-from .heartbeats import heartbeats, interval
+from .heartbeats import heartbeats
 from .notices import keep_notices
 from .recording import note_done, unrecorded
 from .requests import Requests
@@ -181,16 +181,23 @@ class RemoteConnection:
             lease.abandon()
 
     def renew(self) -> None:
-        """Renew the lease of a session that has state, unless a request is under way, which does the same."""
+        """Renew the lease, unless a request is under way, which does the same."""
         if not self.lock.acquire(blocking=False):
             return
         try:
-            if self.has_state and self.transaction is None and self._lease is not None:
+            if self._lease is not None:
                 self._lease.renew(Deadline.after(_RENEWAL_TIMEOUT).or_earlier(self.router.deadline()))
         except FlyOrmError as error:
-            self._lease, self._gone = None, error
+            self._lease, self._gone = None, error if self.has_state else None
+            self._lose_transaction(error)
         finally:
             self.lock.release()
+
+    @property
+    def renewal_due(self) -> float | None:
+        """When the lease has to be renewed (monotonic); None if there is none."""
+        lease = self._lease
+        return None if lease is None else lease.renewal_due(in_transaction=self.transaction is not None)
 
     def cancel(self) -> bool:
         """Cancel the statement that runs on the primary; False if none can be running there. Any thread may call."""
@@ -272,12 +279,16 @@ class RemoteConnection:
             self.router.freshness.expect(UNKNOWN)
         if run.commits or run.ends_transaction:
             self.transaction = None
-        elif self.transaction is not None:
-            self.transaction.lost = error
-            self.transaction.status = ext.TRANSACTION_STATUS_INERROR
+        else:
+            self._lose_transaction(error)
         if self.has_state:
             # As the driver does when it loses its server: the state of the Postgres session is gone for good.
             self._connection.close()
+
+    def _lose_transaction(self, error: BaseException) -> None:
+        if self.transaction is not None:
+            self.transaction.lost = error
+            self.transaction.status = ext.TRANSACTION_STATUS_INERROR
 
     def _observe(self, response: Response[Done], why: str, *, writes: bool, waited: float) -> Waited:
         """Take over what the reply says of the primary, and wait for the replica. Never raises."""
@@ -308,19 +319,19 @@ class RemoteConnection:
         """Take over notices and transaction status; returns the transaction that was open before."""
         keep_notices(self._connection, done.notices)
         self.session_settings.take_start(done.start_settings)
-        before, had_state = self.transaction, self.has_state
+        before = self.transaction
         if not done.lease_open:
             self.has_state = False
         elif (statement.leaves_state and done.error is None) or (done.session is not None and done.session.has_state):
             self.has_state = True
-        if self.has_state and not had_state and self._lease is not None:
-            heartbeats.keep(self, interval(self._lease.idle_timeout))
         if done.transaction == _IDLE:
             self.transaction = None
         else:
             self.transaction = self.transaction or RemoteTransaction()
             self.transaction.reached(done.transaction)
             self.transaction.note_changes(statement, failed=done.error is not None)
+        if self._lease is not None:
+            heartbeats.keep(self)
         return before
 
     def _succeeded(

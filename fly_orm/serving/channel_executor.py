@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psycopg2
 
 from ..concurrency.pool import PoolTimeout
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 from ..errors import FlyOrmError, Refused
 from ..postgres.making_way import make_way_for
 from ..postgres.running_statement import CANCEL_TIMEOUT
@@ -39,7 +39,7 @@ from .function_runner import SHUTTING_DOWN
 from .lease import ConnectionBroken, Lease, TooLate
 from .replies import declined, encode_reply, not_opened
 from .streamed_copy import StreamedCopy
-from .time_limits import node_deadline
+from .time_limits import node_deadline, transaction_timeout
 
 log = logging.getLogger("fly_orm")
 
@@ -69,6 +69,10 @@ class ChannelExecutor:
         self._invocation: Invocation | None = None
         self._gone = False
         self._cancel_idle_end: Callable[[], None] = lambda: None
+        self._executed_at = 0.0
+        """When the last request of the lease ended."""
+        self._renews = False
+        """Whether its caller renews it while a transaction is open."""
 
     def respond(self, request: bytes) -> bytes | None:
         """The encoded reply; see :class:`fly_orm.transport.Responder`."""
@@ -97,9 +101,16 @@ class ChannelExecutor:
     def _respond(self, request: bytes) -> bytes:
         self._cancel_idle_end()
         reply = encode_reply(self._reply(request))
-        if self._lease is not None and self._executor.idle_timeout is not None and not self._gone:
-            self._cancel_idle_end = self._executor.timer.call_later(self._executor.idle_timeout, self._end_if_idle)
+        if self._lease is not None and not self._gone and (timeout := self._silence_timeout(self._lease)) is not None:
+            self._cancel_idle_end = self._executor.timer.call_later(timeout, self._end_if_idle)
         return reply
+
+    def _silence_timeout(self, lease: Lease) -> float | None:
+        """Seconds after which the lease ends if its caller says nothing; None is no limit."""
+        timeout = self._executor.idle_timeout
+        if not lease.in_transaction:
+            return timeout
+        return transaction_timeout(timeout, idle=now() - self._executed_at, renews=self._renews)
 
     def _end_if_idle(self) -> None:
         """End the lease, unless a request is being handled: that request will do it, or start the timer again."""
@@ -192,6 +203,7 @@ class ChannelExecutor:
     def _run_in(self, lease: Lease, request: Run, deadline: Deadline) -> Reply:
         if request.statements:
             make_way_for(request.statements[0])
+        self._renews = request.renews
         if (file := in_pieces(request, lease.has_hung_up)) is None:
             return self._ran(lambda: lease.run(request, deadline), opens_lease=request.opens_lease)
         try:
@@ -205,6 +217,7 @@ class ChannelExecutor:
         """The reply to a request that runs in the lease, which ends unless the reply says that it stays open."""
         try:
             reply = run()
+            self._executed_at = now()
         except ConnectionBroken as error:
             declines = Declined(reason="unknown" if error.undecided else "lost", message=str(error))
         except TooLate as error:

@@ -21,6 +21,7 @@ from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
 from .replies import not_opened
 from .servers import describe
+from .time_limits import renewal_interval
 
 #: Seconds without a request after which a lease is ended and its transaction rolled back. Without a limit, a caller
 #: that hangs would hold its locks on the primary forever.
@@ -64,6 +65,7 @@ class Executor:
             databases=self.databases,
             primary_region=self.primary_region,
             idle_timeout=self.idle_timeout,
+            renewal_interval=renewal_interval(),
             records=True,
         )
 

@@ -132,7 +132,12 @@ class Lease:
 
     def is_lost(self) -> bool:
         """Whether the connection to the primary was lost while it was idle."""
-        return self._connection.is_lost()
+        return bool(self._raw.closed) if self.in_transaction else self._connection.is_lost()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, and idle."""
+        return self._transaction in (_IN_TRANSACTION, _IN_ERROR)
 
     def has_hung_up(self) -> bool:
         """Whether the primary has closed the connection. Any thread may call."""

@@ -15,3 +15,25 @@ def node_deadline(request: Run | Copy | Call) -> Deadline:
     if isinstance(request, Run) and request.commits:
         return gives_up
     return gives_up.or_earlier(Deadline.after(request.timeout))
+
+
+#: Seconds of silence after which the transaction of a caller that renews its lease is taken for lost: it was stopped,
+#: or the network no longer delivers anything and nobody says so.
+SILENCE_TIMEOUT = 15.0
+_RENEWALS = 3
+
+
+def renewal_interval() -> float:
+    """Seconds between two renewals of a lease in which a transaction is open."""
+    return SILENCE_TIMEOUT / _RENEWALS
+
+
+def transaction_timeout(idle_timeout: float | None, *, idle: float, renews: bool) -> float | None:
+    """Seconds until a transaction is rolled back unless its caller says something; None if it is not.
+
+    ``idle`` is for how long it has executed nothing: renewals do not keep a forgotten transaction open.
+    """
+    left = None if idle_timeout is None else max(0.0, idle_timeout - idle)
+    if not renews:
+        return left
+    return SILENCE_TIMEOUT if left is None else min(left, SILENCE_TIMEOUT)

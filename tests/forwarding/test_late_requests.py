@@ -164,10 +164,10 @@ class TestAClockThatHasJumped:
             clock._most += seconds
 
     def test_costs_one_more_attempt_if_a_request_seems_to_come_too_late(self, regions, clocks, db):
-        assert len(clocks) == 1
+        before = len(clocks)
         self.jump(clocks, -60.0)
         insert(db, "after")
-        assert len(clocks) == 2
+        assert len(clocks) == before + 1
         assert names(regions) == "after warm"
 
     def test_is_noticed_with_the_next_reply(self, regions, clocks, db):

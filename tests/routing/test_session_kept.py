@@ -10,6 +10,7 @@ import pytest
 
 import fly_orm
 from fly_orm.errors import OutcomeUnknown, TransactionLost
+from fly_orm.serving import time_limits
 from fly_orm.testing import Cluster
 from tests.support.processes import script, stopped
 from tests.support.two_regions import SECRET, TwoRegions, named, two_regions
@@ -84,6 +85,57 @@ for line in sys.stdin:
         print("go", file=process.stdin, flush=True)
         assert process.stdout.readline().strip() == "locked"
         assert "lost, and with it its locks" in process.stdout.readline()
+
+
+class TestAnOpenTransaction:
+    """Its caller says every now and then that it is still there."""
+
+    SILENCE = 0.6
+
+    @pytest.fixture
+    def patient(self, cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoRegions]:
+        monkeypatch.setattr(time_limits, "SILENCE_TIMEOUT", self.SILENCE)
+        with two_regions(cluster, database, idle_timeout=None) as both:
+            both.query("CREATE TABLE t (id serial PRIMARY KEY)")
+            cluster.wait_for_replica()
+            yield both
+
+    def begin(self, regions: TwoRegions) -> Any:
+        db = regions.lax()
+        db.begin()
+        db.execute_sql("INSERT INTO t DEFAULT VALUES")
+        return db
+
+    def test_stays_open_while_its_caller_lives(self, patient: TwoRegions) -> None:
+        db = self.begin(patient)
+        time.sleep(3 * self.SILENCE)
+        db.execute_sql("INSERT INTO t DEFAULT VALUES")
+        db.commit()
+        assert patient.query("SELECT count(*) FROM t") == 2
+
+    def test_is_rolled_back_if_the_network_has_lost_its_caller(self, patient: TwoRegions) -> None:
+        db = self.begin(patient)
+        assert leases(patient) == 1
+        patient.wan.deaf()
+        until(lambda: leases(patient) == 0)
+        patient.wan.heal()
+        with pytest.raises(TransactionLost):
+            db.execute_sql("SELECT 1")
+
+    def test_of_an_earlier_release_may_be_silent(self, patient: TwoRegions, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("fly_orm.serving.executor.renewal_interval", lambda: None)
+        db = self.begin(patient)
+        time.sleep(3 * self.SILENCE)
+        db.commit()
+        assert patient.query("SELECT count(*) FROM t") == 1
+
+    def test_tells_its_connection_that_it_was_lost(self, patient: TwoRegions) -> None:
+        db = self.begin(patient)
+        patient.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'")
+        with pytest.raises(TransactionLost):
+            db.execute_sql("SELECT 1")
+        db.rollback()
+        assert db.execute_sql("SELECT 1").fetchone() == (1,)
 
 
 class TestASessionThatIsLost:
