@@ -23,12 +23,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plant", action="append", choices=PLANTS, default=[], help="a fault that is to be found")
+    parser.add_argument(
+        "--ledger", action="store_true", help="clients record writes, and repeat those of unknown outcome"
+    )
     given = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
     folder = Path(tempfile.mkdtemp(prefix="fly_orm_chaos."))
     print(f"seed {given.seed}, load {os.getloadavg()[0]:.1f}, journals in {folder}", flush=True)
-    with world(folder, plants=given.plant) as made:
+    with world(folder, plants=given.plant, ledger=given.ledger) as made:
         report = run(made, seconds=given.seconds, seed=given.seed)
     print(report)
     sys.exit(bool(report.violations) != bool(given.plant))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,13 @@ from typing import Any
 
 import fly_orm
 
-from .app import PonyShop, look_there, write_there, write_there_with_pony
+from .app import LEDGER, PonyShop, look_there, write_there, write_there_with_pony
+from .keyed import until_known
 from .notes import Diary, Note
 
 MOST_ROWS = 3
+#: Whether a ledger records writes.
+RECORDS = LEDGER in os.environ
 
 
 class Visit:
@@ -36,8 +40,9 @@ class Visit:
         return self.diary.error
 
     @contextmanager
-    def operation(self, kind: str, *, rows: int = 0) -> Iterator[Note]:
-        with self.diary.operation(kind, orm=self.shop.name, key=self.key, rows=rows) as note:
+    def operation(self, kind: str, *, rows: int = 0, recorded: bool = False) -> Iterator[Note]:
+        facts = {"orm": self.shop.name, "key": self.key, "rows": rows, "recorded": recorded}
+        with self.diary.operation(kind, **facts) as note:
             with note.connecting():
                 self.shop.connect()
             yield note
@@ -45,33 +50,43 @@ class Visit:
     def some_rows(self) -> int:
         return self.dice.randrange(1, MOST_ROWS + 1)
 
+    def write(self, kind: str, what: str, rows: int, work: Callable[..., Any]) -> None:
+        """Write outside of a transaction, in one call."""
+        with self.operation(kind, rows=rows, recorded=RECORDS) as note:
+
+            def attempt() -> None:
+                with note.call(what):
+                    work(note.op, self.key, rows)
+
+            self.attempt(note, attempt)
+
+    def attempt(self, note: Note, work: Callable[[], None]) -> None:
+        """Do the work of an operation; with a ledger, repeat it until its outcome is known."""
+        if RECORDS:
+            until_known(note, work, self.shop)
+        else:
+            work()
+
     def insert(self) -> None:
-        with self.operation("insert", rows=1) as note, note.call("INSERT"):
-            self.shop.insert(note.op, self.key)
+        self.write("insert", "INSERT", 1, lambda op, key, _: self.shop.insert(op, key))
 
     def insert_and_read(self) -> None:
         self.insert()
         self.read()
 
     def insert_many(self) -> None:
-        rows = self.some_rows()
-        with self.operation("insert many", rows=rows) as note, note.call("INSERT"):
-            self.shop.insert_many(note.op, self.key, rows)
+        self.write("insert many", "INSERT", self.some_rows(), self.shop.insert_many)
 
     def script(self) -> None:
-        rows = self.some_rows()
-        with self.operation("several statements", rows=rows) as note, note.call("INSERT; INSERT"):
-            self.shop.script(note.op, self.key, rows)
+        self.write("several statements", "INSERT; INSERT", self.some_rows(), self.shop.script)
 
     def copy(self) -> None:
-        rows = self.some_rows()
-        with self.operation("COPY", rows=rows) as note, note.call("COPY"):
-            self.shop.copy(note.op, self.key, rows)
+        self.write("COPY", "COPY", self.some_rows(), self.shop.copy)
 
     def transact(self) -> None:
-        rows = self.some_rows()
-        with self.operation("transaction", rows=rows) as note:
-            self.shop.transact(note, self.key, rows, undo=self.dice.randrange(5) == 0)
+        rows, undo = self.some_rows(), self.dice.randrange(5) == 0
+        with self.operation("transaction", rows=rows, recorded=RECORDS) as note:
+            self.attempt(note, lambda: self.shop.transact(note, self.key, rows, undo=undo))
 
     def put_off(self) -> None:
         with fly_orm.wait_for("read"):

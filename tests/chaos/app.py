@@ -16,6 +16,8 @@ from .history import Rows
 
 #: The variable that says where a process finds the server of its region.
 URL = "CHAOS_URL"
+#: The variable that says, if it is there, that clients record their writes in a ledger.
+LEDGER = "CHAOS_LEDGER"
 TABLE = """
     CREATE TABLE entry (id serial PRIMARY KEY, op text NOT NULL, part int NOT NULL, key int NOT NULL);
     CREATE INDEX ON entry (key); CREATE INDEX ON entry (op);
@@ -111,7 +113,7 @@ class PonyShop:
             key = orm.Required(int)
 
         self.entry = Entry
-        fly_orm.wrap(self.db)
+        _wrap(self.db)
         self.db.generate_mapping(check_tables=False)
 
     def connect(self) -> None:
@@ -143,9 +145,13 @@ class PonyShop:
     snapshot = rows
 
 
+def _wrap(database: Any) -> Any:
+    return fly_orm.wrap(database, **({"exactly_once": True} if LEDGER in os.environ else {}))
+
+
 url = os.environ.get(URL)
 #: What a node serves.
-db: Any = fly_orm.wrap(connect(url)) if url else None
+db: Any = _wrap(connect(url)) if url else None
 pony: Any = PonyShop(url) if url else None
 
 
@@ -176,5 +182,5 @@ def look_there(key: int) -> Rows:
 def shops() -> list[Any]:
     """One for each way in which a client process uses the database."""
     assert url is not None
-    pooled = fly_orm.wrap(connect(url.replace("://", "+pool://", 1), max_connections=100))
+    pooled = _wrap(connect(url.replace("://", "+pool://", 1), max_connections=100))
     return [PeeweeShop(db), PeeweeShop(pooled), pony]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .history import AnyEvent, Ended, Fault, Left, Paused
-from .operations import Fate, Operation, operations
+from .operations import Operation, operations
 from .reads import Reads
 from .violations import Kind, Violation
 from .writes import Writes
@@ -18,11 +18,8 @@ KNOWN = frozenset({"FlyOrmError", "psycopg2.Error", "peewee.PeeweeException", "p
 GRACE = 1.0
 
 
-def check(events: Sequence[AnyEvent], *, ledger: bool = False) -> list[Violation]:
-    """All promises that were broken, in the order in which that showed.
-
-    With ``ledger``, no outcome may stay unknown to a process that lived.
-    """
+def check(events: Sequence[AnyEvent]) -> list[Violation]:
+    """All promises that were broken, in the order in which that showed."""
     found = operations(events)
     broken = [
         *Writes(found, events).violations(),
@@ -31,7 +28,7 @@ def check(events: Sequence[AnyEvent], *, ledger: bool = False) -> list[Violation
         *_hung(found, events),
         *_foreign(found),
         *_left(events),
-        *(_unsettled(found) if ledger else ()),
+        *_unsettled(found),
     ]
     return sorted(broken, key=lambda violation: violation.at)
 
@@ -81,5 +78,7 @@ def _left(events: Sequence[AnyEvent]) -> Iterator[Violation]:
 
 def _unsettled(found: dict[str, Operation]) -> Iterator[Violation]:
     for operation in found.values():
-        if operation.rows and operation.ended is not None and operation.fate is Fate.UNKNOWN:
-            yield Violation(kind=Kind.UNSETTLED, at=operation.ended.at, what=str(operation))
+        ended = operation.ended
+        # A statement that went to the primary directly has no row in the ledger.
+        if operation.began.recorded and ended is not None and "OutcomeUnknown" in ended.bases:
+            yield Violation(kind=Kind.UNSETTLED, at=ended.at, what=str(operation))

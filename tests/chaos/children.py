@@ -30,6 +30,11 @@ class Child:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def started(self) -> bool:
+        """Whether it has ever been started."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start the process. Returns at once."""
         self._asked = False
@@ -49,6 +54,14 @@ class Child:
         assert self._process is not None
         assert self._process.stdout is not None
         return self._process.stdout.readline() == b"serving\n"
+
+    def start_until_serving(self) -> None:
+        """Start the process, as a supervisor does: again if it ends at once, since it lacks a server just now."""
+        while True:
+            self.start()
+            if self.wait_until_serving():
+                return
+            self._reap()
 
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None

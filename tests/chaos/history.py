@@ -51,6 +51,8 @@ class Began(Event, frozen=True, kw_only=True, tag=True):
     """The group of rows that the operation reads and writes."""
     rows: int = 0
     """How many rows it inserts, all of them or none."""
+    recorded: bool = False
+    """Whether a ledger records it, and it is repeated until its outcome is known."""
     looks_for: str = ""
     """A write with an unknown outcome, if the operation looks what became of it."""
 

@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from fly_orm.testing import Wan
 
 from .faults import Hand, Kind
+from .world import HOMES, REGIONS
 
-#: How long a network fails at most (seconds): longer than a request may take.
+#: How long a network fails (seconds): for longer than a request may take. One that stalls does so until after the
+#: outcomes of the requests that it holds back are settled.
 LONGEST = 4.0
 
 
 @contextmanager
 def _a_link(hand: Hand, what: str) -> Iterator[Wan]:
     """A network, which works again after the block."""
-    region = hand.dice.choice(sorted(hand.world.links))
+    region = hand.dice.choice([*HOMES, *REGIONS])  # mostly where clients are
     number, wan = hand.dice.choice(list(enumerate(hand.world.links[region].all)))
     hand.note(what, f"{region} {number}")
     try:
@@ -35,7 +37,7 @@ def cut(hand: Hand) -> None:
 def stall(hand: Hand) -> None:
     with _a_link(hand, "network stalled") as wan:
         wan.stall()
-        hand.wait(LONGEST)
+        hand.wait(2 * LONGEST)
 
 
 def deaf(hand: Hand) -> None:

@@ -65,9 +65,7 @@ class Note:
 
     def ended(self, error: Exception | None) -> Ended:
         """The event of its end."""
-        if self._ending is not None:
-            what, began = self._ending
-            self._calls.append(Call(what, began, now() - began, WHOLE))
+        self.over()
         facts: dict[str, Any] = {} if error is None else _told(error)
         return Ended(
             op=self.op,
@@ -78,6 +76,13 @@ class Note:
             served=str(fly_orm.why()),
             **facts,
         )
+
+    def over(self) -> None:
+        """Note that the transaction that was ending is over; the operation may go on."""
+        if self._ending is not None:
+            what, began = self._ending
+            self._calls.append(Call(what, began, now() - began, WHOLE))
+            self._ending = None
 
 
 class Diary:
@@ -94,22 +99,14 @@ class Diary:
         """What the latest operation has raised."""
 
     @contextmanager
-    def operation(self, kind: str, *, orm: str, key: int, rows: int = 0, looks_for: str = "") -> Iterator[Note]:
-        """A block that is an operation. An error that it raises is written down, and raised again."""
+    def operation(self, kind: str, **facts: Any) -> Iterator[Note]:
+        """A block that is an operation. An error that it raises is written down, and raised again.
+
+        The facts are fields of :class:`Began`.
+        """
         note = Note(f"{self.session}.{next(self._numbers)}")
-        self.last = note.op if rows else self.last
-        self.journal.write(
-            Began(
-                op=note.op,
-                process=self._process,
-                session=self.session,
-                kind=kind,
-                orm=orm,
-                key=key,
-                rows=rows,
-                looks_for=looks_for,
-            )
-        )
+        self.last = note.op if facts.get("rows") else self.last
+        self.journal.write(Began(op=note.op, process=self._process, session=self.session, kind=kind, **facts))
         self.error = None
         try:
             yield note
@@ -124,7 +121,8 @@ def origins(error: BaseException | None) -> Iterator[BaseException]:
     """An exception, and those that an ORM has wrapped in it."""
     while error is not None:
         yield error
-        error = getattr(error, "original_exc", None) or getattr(error, "orig", None)
+        several = getattr(error, "exceptions", None)  # of a commit, as triples like those of sys.exc_info()
+        error = several[0][1] if several else getattr(error, "original_exc", None) or getattr(error, "orig", None)
 
 
 def _told(error: Exception) -> dict[str, Any]:

@@ -120,6 +120,11 @@ def _ignore_deadlines() -> None:
     _around(Router, "deadline", ignore)
 
 
+def _begin_late() -> None:
+    """A node executes what arrives after its caller has given up."""
+    Deadline.at_instant = lambda instant, timeout: Deadline.after(timeout)  # type: ignore[method-assign, assignment]
+
+
 def _leave_a_thread() -> None:
     """What a router has started outlives it."""
     threading.Thread(target=threading.Event().wait, name="fly_orm planted", daemon=True).start()
@@ -143,6 +148,7 @@ PLANTS = {
     "halves": Planted("node", _commit_halves, Kind.HALF),
     "declined": Planted("node", _decline_what_was_done, Kind.DECLINED),
     "deadlines": Planted("client", _ignore_deadlines, Kind.LATE_CALL),
+    "late": Planted("node", _begin_late, Kind.LATE_WRITE),
     "thread": Planted("client", _leave_a_thread, Kind.LEFT),
     "transactions": Planted("node", _leave_transactions, Kind.LEFT),
 }

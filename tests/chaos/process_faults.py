@@ -16,7 +16,8 @@ LONGEST = 5.0
 def kill_node(hand: Hand) -> None:
     node = _note(hand, "node killed", hand.dice.choice(hand.world.nodes))
     node.kill()
-    _start_again(hand, node)
+    hand.wait(1.0)
+    node.start_until_serving()
 
 
 def restart_node(hand: Hand) -> None:
@@ -24,7 +25,8 @@ def restart_node(hand: Hand) -> None:
     node = _note(hand, "node restarted", hand.dice.choice(hand.world.nodes))
     if complaint := node.end():
         hand.world.journal.write(Left(process=node.name, what=complaint))
-    _start_again(hand, node)
+    hand.wait(1.0)
+    node.start_until_serving()
 
 
 def stop_node(hand: Hand) -> None:
@@ -51,16 +53,6 @@ def _stop(hand: Hand, what: str, child: Child) -> None:
     child.send(signal.SIGSTOP)
     hand.wait(LONGEST)
     child.send(signal.SIGCONT)
-
-
-def _start_again(hand: Hand, node: Child) -> None:
-    """Start a node until it serves: it does not while its NATS server is away."""
-    hand.wait(1.0)
-    while True:
-        node.start()
-        if node.wait_until_serving():
-            return
-        node.kill()
 
 
 def _note(hand: Hand, what: str, child: Child) -> Child:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from tests.support.tables import Table
 
 from .history import AnyEvent, Fault, Lost
-from .operations import operations
+from .operations import Fate, operations
 from .violations import Violation
+from .writes import Writes
 
 #: So many violations are shown in full.
 SHOWN = 10
@@ -36,6 +37,17 @@ class Report:
         return sum(len(event.rows) for event in self.events if isinstance(event, Lost))
 
     @property
+    def unknown(self) -> int:
+        """How many writes have an outcome that their callers do not know."""
+        found = operations(self.events).values()
+        return sum(each.rows > 0 and each.fate is Fate.UNKNOWN and each.ended is not None for each in found)
+
+    @property
+    def looked_for(self) -> int:
+        """How many of them were looked for once their outcome could not change any more."""
+        return Writes(operations(self.events), self.events).looked_for
+
+    @property
     def counts(self) -> Counter[tuple[str, str]]:
         """How many operations there were, by kind and outcome."""
         return Counter((each.began.kind, each.outcome) for each in operations(self.events).values())
@@ -51,6 +63,7 @@ class Report:
                 str(self._outcomes()),
                 str(self._faults()),
                 f"writes lost by failovers to a replica that lacked them: {self.lost}",
+                f"writes of unknown outcome: {self.unknown}; looked for once that was conclusive: {self.looked_for}",
                 *(f"{each}\n{self._before(each)}" for each in self.violations[:SHOWN]),
                 f"violations: {len(self.violations)}",
             ]

@@ -64,8 +64,8 @@ class Story:
     def ends_with(self, **rows: int) -> None:
         self._final = Final(at=1000.0, rows={f"{session}.1": number for session, number in rows.items()})
 
-    def kinds(self, **options: Any) -> list[Kind]:
-        return [violation.kind for violation in check([*self.events, self._final], **options)]
+    def kinds(self) -> list[Kind]:
+        return [violation.kind for violation in check([*self.events, self._final])]
 
 
 @pytest.fixture
@@ -117,10 +117,14 @@ def test_a_failover_may_lose_an_acknowledged_write(story: Story) -> None:
     assert story.kinds() == []
 
 
-def test_what_a_failover_has_lost_counts_as_applied(story: Story) -> None:
+@pytest.mark.parametrize(("since", "found"), [(5.0, [Kind.DECLINED]), (0.5, [])])
+def test_what_was_declined_was_not_applied_before_a_failover_either(
+    story: Story, since: float, found: list[Kind]
+) -> None:
+    """Unless the failover had lost it before that was said."""
     story.write("a.1", **REFUSED)
-    story.tell(Lost, since=story.now, rows={"a.1": 1})
-    assert story.kinds() == [Kind.DECLINED]
+    story.tell(Lost, since=since, rows={"a.1": 1})
+    assert story.kinds() == found
 
 
 @pytest.mark.parametrize(
@@ -251,9 +255,20 @@ def test_nothing_is_left(story: Story) -> None:
     assert story.kinds() == [Kind.LEFT]
 
 
-def test_a_ledger_leaves_no_outcome_unknown(story: Story) -> None:
-    story.write("a.1", **UNKNOWN)
-    assert story.kinds(ledger=True) == [Kind.UNSETTLED]
+@pytest.mark.parametrize(
+    ("recorded", "ending", "found"),
+    [
+        (True, UNKNOWN, [Kind.UNSETTLED]),
+        (True, {}, []),
+        (False, UNKNOWN, []),
+        (True, DRIVER, []),
+    ],
+)
+def test_a_ledger_settles_outcomes(story: Story, recorded: bool, ending: dict[str, Any], found: list[Kind]) -> None:
+    story.begin("a.1", rows=1, recorded=recorded)
+    story.tell(Ended, op="a.1", **ending)
+    story.ends_with(a=1)
+    assert story.kinds() == found
 
 
 def test_journals_of_several_processes_make_one_history(tmp_path: Any) -> None:

@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fly_orm.ledger.table import create_sql
 from fly_orm.testing import Cluster, Server, Wan
 from tests.support.nats_server import NatsProcess, nats_server
 from tests.support.nodes import environment_in, url
 from tests.support.ports import free_ports
 from tests.support.servers import Servers
 
-from .app import TABLE, URL
+from .app import LEDGER, TABLE, URL
 from .children import Child
 from .history import Journal, Rows
 from .notes import REPLICATION_TIMEOUT, RPC_TIMEOUT
@@ -73,6 +74,7 @@ class World(Servers):
     nodes: list[Child] = field(default_factory=list)
     clients: list[Child] = field(default_factory=list)
     plants: Sequence[str] = ()
+    ledger: bool = False
     _incarnations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -87,10 +89,10 @@ class World(Servers):
         return rows_of(self.primary, sql)
 
     def new_client(self, region: str, transport: str) -> Child:
-        """Another client process, which is started."""
+        """Another client process, to be started."""
         number = next(self._incarnations)
         name = f"{region}-{transport}-{number}"
-        client = Child(
+        return Child(
             name,
             "tests.chaos.client",
             str(self.folder),
@@ -99,21 +101,18 @@ class World(Servers):
             environment=self._environment(region, transport),
             folder=self.folder,
         )
-        client.start()
-        return client
 
     def new_node(self, region: str, port: int) -> Child:
-        """A node process, which is started."""
+        """A node process, to be started."""
         name = f"node-{region}-{port}"
         environment = self._environment(region, "pyro5") | {"FLY_ORM_LISTEN": f"127.0.0.1:{port}"}
-        node = Child(name, "tests.chaos.node", str(self.folder), name, environment=environment, folder=self.folder)
-        node.start()
-        return node
+        return Child(name, "tests.chaos.node", str(self.folder), name, environment=environment, folder=self.folder)
 
     def replace_client(self, client: Child) -> None:
-        """Start another process in place of a client that has ended."""
+        """Start another process in place of a client that has ended, and wait until it works."""
         region, transport, _ = client.name.split("-")
-        self.clients[self.clients.index(client)] = self.new_client(region, transport)
+        new = self.clients[self.clients.index(client)] = self.new_client(region, transport)
+        new.start_until_serving()
 
     def heal(self) -> None:
         """Let every network work."""
@@ -128,6 +127,7 @@ class World(Servers):
             "FLY_ORM_RPC_TIMEOUT": str(RPC_TIMEOUT),
             "FLY_ORM_REPLICATION_TIMEOUT": str(REPLICATION_TIMEOUT),
             PLANT: ",".join(self.plants),
+            **({LEDGER: "on"} if self.ledger else {}),
         }
 
 
@@ -139,7 +139,7 @@ def rows_of(server: Server, sql: str) -> Rows:
 
 
 @contextmanager
-def world(folder: Path, *, plants: Sequence[str] = ()) -> Iterator[World]:
+def world(folder: Path, *, plants: Sequence[str] = (), ledger: bool = False) -> Iterator[World]:
     """A world as long as the block lasts, which leaves its journals in a folder."""
     (folder / "letters").mkdir()
     with ExitStack() as stack:
@@ -159,12 +159,15 @@ def world(folder: Path, *, plants: Sequence[str] = ()) -> Iterator[World]:
             links=links,
             journal=Journal(folder / "world.jsonl"),
             plants=plants,
+            ledger=ledger,
         )
         stack.callback(_kill_all, made)
-        made.query(TABLE + GRANTS)
+        made.query(TABLE + GRANTS + (create_sql([ROLE]) if ledger else ""))
         made.wait_for_replicas()
         made.nodes = [made.new_node(region, port) for region in REGIONS for port in ports[region]]
         made.clients = [made.new_client(region, transport) for region in HOMES for transport in ("pyro5", "nats")]
+        for child in [*made.nodes, *made.clients]:
+            child.start()
         for child in [*made.nodes, *made.clients]:
             assert child.wait_until_serving(), child.said()
         yield made
@@ -180,4 +183,5 @@ def _links(stack: ExitStack, region: str, ports: Mapping[str, list[int]], nats: 
 
 def _kill_all(made: World) -> None:
     for child in [*made.clients, *made.nodes]:
-        child.kill()
+        if child.started:
+            child.kill()

@@ -58,14 +58,19 @@ class Writes:
             yield Kind.HALF, told
         if operation.fate is Fate.DONE and not any(found):
             yield Kind.LOST, told
-        if operation.fate is Fate.NEVER and any(found):
+        lost_since = next((loss.since for loss in self._losses if operation.name in loss.rows), None)
+        if operation.fate is Fate.NEVER and (found[0] or not self._was_lost_before(operation, lost_since)):
             yield Kind.DECLINED, told
-        yield from self._changed(operation, present=found[0] > 0)
+        yield from self._changed(operation, lost_since, present=found[0] > 0)
 
-    def _changed(self, operation: Operation, *, present: bool) -> Iterator[tuple[Kind, str]]:
+    def _was_lost_before(self, operation: Operation, lost_since: float | None) -> bool:
+        """Whether there was nothing, not even on a primary that was superseded later, when its caller was told so."""
+        assert operation.ended is not None
+        return lost_since is None or lost_since <= operation.ended.at
+
+    def _changed(self, operation: Operation, lost_since: float | None, *, present: bool) -> Iterator[tuple[Kind, str]]:
         """What has changed since somebody looked for it."""
         looks = self._looks.get(operation.name, [])
-        lost_since = next((loss.since for loss in self._losses if operation.name in loss.rows), None)
         absent = next((look for look in looks if not look.found), None)
         if absent is not None and (present or (lost_since is not None and absent.at < lost_since)):
             yield Kind.LATE_WRITE, f"looked for and not found at {absent.at:.3f}, and applied all the same"
