@@ -1,0 +1,1 @@
+"""What callers see of every fault, at every moment of every operation."""

@@ -1,0 +1,19 @@
+"""One node, and the links to it, for the cells of a module."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fly_orm.testing import Cluster
+from tests.matrix.world import World, world
+from tests.support.shared_cluster import make_database, restore
+
+
+@pytest.fixture(scope="module")
+def here(cluster: Cluster) -> Iterator[World]:
+    restore(cluster)  # this comes before what is done for each test
+    name = make_database(cluster)
+    with world(cluster, name) as made:
+        yield made
+    restore(cluster)
+    cluster.drop_database(name)
