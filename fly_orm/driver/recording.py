@@ -17,6 +17,7 @@ from ..postgres.making_way import make_way_for
 from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
+from .holding import Hold
 from .implicit_transactions import set_c_autocommit
 from .mixing import mix
 from .text import text_of
@@ -64,6 +65,8 @@ class RecordingCursor(ext.cursor):
             connection.router.local.detour.used(connection.detour)
         activity = session.activity
         statement = connection.router.classify(text := text_of(query, self))
+        if connection.hold is not None:
+            connection.hold.check(statement)
         if statement.kind is Kind.WRITE:
             make_way_for(text)
         if statement.asynchronous:
@@ -114,6 +117,8 @@ class RecordingConnection(ext.connection):
     """The version of the fence by which the server was last found to be current."""
     served: Served | None = None
     """What :func:`fly_orm.why` shows of its statements; None in the primary region."""
+    hold: Hold | None = None
+    """What keeps its transaction open, while an exactly-once function runs in it."""
 
     def reached_primary(self) -> None:
         """Note where the connection, which is new, leads to."""
@@ -179,12 +184,19 @@ class RecordingConnection(ext.connection):
         return super().lobject(*args, **kwargs)
 
     def commit(self) -> None:
+        if self.hold is not None:
+            self.hold.refuse_commit()
         session = current()
         # Again: since the last statement, the session may have read on a replica, over another connection.
         session.note_primary(self.database, self.router.primary_source)
         if session.activity is not None:
             session.activity.check()
         super().commit()
+
+    def rollback(self) -> None:
+        if self.hold is not None:
+            self.hold.ended = True
+        super().rollback()
 
     def _note_anything(self) -> None:
         """Note in the session that it may do anything with the primary."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from ..concurrency.pool import Pool, PoolTimeout
 from ..deadline import Deadline, now
-from ..errors import NotDelivered
+from ..errors import NotDelivered, Refused
 from ..protocol.messages import Welcome
 from ..topology import Node
 from ..transport import Transport
@@ -121,6 +121,16 @@ class NodeChannels:
     def release(self, channel: SealedChannel) -> None:
         """Take back a channel whose last exchange succeeded, for other callers."""
         self._pool.release(channel)
+
+    def check_records(self, channel: SealedChannel) -> None:
+        """Release the channel and raise Refused if its node is too old to record a request, which it would execute."""
+        if not channel.welcome.records:
+            self.release(channel)
+            raise Refused(
+                f"{self.node} runs a release of fly_orm that does not know the ledger; update it",
+                node=str(self.node),
+                reason="no ledger",
+            )
 
     def discard(self, channel: SealedChannel) -> None:
         """Close a channel whose last exchange failed, or in which a lease may still be open.

@@ -19,6 +19,10 @@ def send(channels: NodeChannels, call: Call, deadline: Deadline) -> Response[Ret
         reply = _exchange(channels, call, deadline)
     if isinstance(reply, Returned):
         return Response(reply=reply, node=channels.node, elapsed=now() - started)
+    if isinstance(reply, Declined) and reply.reason == "unknown":
+        raise OutcomeUnknown(
+            f"{call.function} may have run on {channels.node}: {reply.message}", node=str(channels.node)
+        )
     if isinstance(reply, Declined):
         raise refused(reply, channels.node)
     raise OutcomeUnknown(
@@ -29,6 +33,8 @@ def send(channels: NodeChannels, call: Call, deadline: Deadline) -> Response[Ret
 
 def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
     channel = channels.acquire(deadline)
+    if call.record is not None:
+        channels.check_records(channel)
     try:
         reply = channel.request(call, deadline)
     except NotSupported:

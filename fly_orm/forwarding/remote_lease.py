@@ -58,7 +58,8 @@ class RemoteLease:
         the node took it for expired before the deadline.
         """
         reused = self._channel is not None and self._channel.reused
-        self._check_records(run)
+        if run.record is not None and self._channel is not None:
+            self._channels.check_records(self._channel)
         try:
             response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline, copy)
         except (NotDelivered, Refused) as error:
@@ -162,17 +163,6 @@ class RemoteLease:
         if not reply.lease_open:
             self._return_channel(channel)
         return Response(reply=reply, node=self.node, elapsed=now() - started)
-
-    def _check_records(self, run: Run) -> None:
-        """Raise Refused if the node is too old to record the request, which it would execute all the same."""
-        channel = self._channel
-        if run.record is not None and channel is not None and not channel.welcome.records:
-            self._return_channel(channel)
-            raise Refused(
-                f"{self.node} runs a release of fly_orm that does not know the ledger; update it",
-                node=str(self.node),
-                reason="no ledger",
-            )
 
     def _return_channel(self, channel: SealedChannel) -> None:
         self._channel = None  # first: once released, the channel belongs to its next caller

@@ -10,7 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from ..runtime.regions import PRIMARY, Region
 from ..runtime.runtime import current_runtime
 from ..sessions.wait import Wait
-from .dispatching import CallOptions, dispatch
+from .dispatching import CallOptions, call_here, dispatch
 from .locating import is_next_to_primary
 from .registering import Function, register, registered
 
@@ -30,9 +30,12 @@ class OnPrimary(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         runtime = current_runtime()
-        if is_next_to_primary(runtime):
-            return self.local(*args, **kwargs)
-        result: R = dispatch(runtime, None, self.function, args, kwargs, self._options)
+        here = is_next_to_primary(runtime)
+        result: R = (
+            call_here(runtime, self.function, args, kwargs, self._options)
+            if here
+            else dispatch(runtime, None, self.function, args, kwargs, self._options)
+        )
         return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -55,7 +58,11 @@ class OnPrimary(Generic[P, R]):
 def on_primary(code: Callable[P, R], /) -> OnPrimary[P, R]: ...
 @overload
 def on_primary(
-    *, wait: Wait | None = None, timeout: float | str | None = "default", name: str | None = None
+    *,
+    wait: Wait | None = None,
+    timeout: float | str | None = "default",
+    name: str | None = None,
+    exactly_once: bool | str = False,
 ) -> Callable[[Callable[P, R]], OnPrimary[P, R]]: ...
 def on_primary(
     code: Any = None,
@@ -64,6 +71,7 @@ def on_primary(
     wait: Wait | None = None,
     timeout: float | str | None = "default",
     name: str | None = None,
+    exactly_once: bool | str = False,
 ) -> Any:
     """Make calls of a function run in the primary region, and return when the local replica shows what it wrote.
 
@@ -79,12 +87,17 @@ def on_primary(
     database. ``timeout`` bounds the call in seconds, both ways included; None is no limit, and ``"default"`` is
     ``FLY_ORM_RPC_TIMEOUT``. ``name`` is what nodes call the function, by default its module and qualified name.
 
+    With ``exactly_once``, the function runs in one transaction, which fly_orm begins and commits together with a row in
+    the ledger, in the primary region too. If the reply is lost, fly_orm finds out what became of the call, and returns
+    its result, or raises NotDelivered: it has committed nothing, and will not. The function must not commit itself. If
+    several databases are wrapped, give the name of the one that the transaction is for. See ``docs/exactly-once.md``.
+
     A call raises what the function raises. Besides, it raises NotPortable if an argument cannot travel, NotDelivered or
     Refused if the function certainly did not run, OutcomeUnknown if it may have run (fly_orm never repeats it), and
     ResultLost if it ran but its result cannot travel. Decorating raises ConfigurationError for a lambda, a closure, a
     coroutine or a generator, and for a name that is taken.
     """
-    options = CallOptions(wait=wait, timeout=timeout)
+    options = CallOptions(wait=wait, timeout=timeout, exactly_once=exactly_once)
 
     def decorate(code: Callable[P, R]) -> OnPrimary[P, R]:
         return OnPrimary(code, register(code, name), options)
@@ -99,6 +112,8 @@ def call(
     *args: Any,
     wait: Wait | None = None,
     timeout: float | str | None = "default",
+    exactly_once: bool | str | None = None,
+    operation_key: str | None = None,
     **kwargs: Any,
 ) -> R:
     """Run a function in a region and return its result.
@@ -106,17 +121,26 @@ def call(
     ``region`` is :data:`fly_orm.PRIMARY`, which follows the primary after a failover as :func:`fly_orm.on_primary`
     does, or the name of a region. In this process's own region, the function runs in this process. Otherwise it runs on
     a random node of that region that can be reached. The function must have been registered with
-    :func:`fly_orm.remote` or :func:`fly_orm.on_primary`, which describes ``wait``, ``timeout`` and the errors. Pass the
-    function's own arguments of these two names by position. Any thread may call.
+    :func:`fly_orm.remote` or :func:`fly_orm.on_primary`, which describes ``wait``, ``timeout``, ``exactly_once`` and
+    the errors. ``operation_key`` makes the call an operation of the application's that is executed once, as a block of
+    :func:`fly_orm.operation` does. Pass the function's own arguments of these names by position. Any thread may call.
     """
-    options = CallOptions(wait=wait, timeout=timeout)
+    once = _exactly_once(function) if exactly_once is None else exactly_once
+    options = CallOptions(wait=wait, timeout=timeout, exactly_once=once, operation_key=operation_key)
     code, args = _code_of(function, args)
     registration = registered(code)
     runtime, name = current_runtime(), None if region is PRIMARY else str(region)
     if is_next_to_primary(runtime) if name is None else name == runtime.settings.topology.region:
-        return code(*args, **kwargs)  # type: ignore[no-any-return]
+        return call_here(runtime, registration, args, kwargs, options)  # type: ignore[no-any-return]
     result: R = dispatch(runtime, name, registration, args, kwargs, options)
     return result
+
+
+def _exactly_once(function: Any) -> bool | str:
+    """What the function was decorated with."""
+    if isinstance(function, functools.partial):
+        function = function.func
+    return function._options.exactly_once if isinstance(function, OnPrimary) else False
 
 
 def _code_of(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:

@@ -32,10 +32,14 @@ from ..routing.router import Router
 from ..runtime.runtime import Runtime
 from ..sessions.context import current
 from ..sessions.observing import observe
+from ..sessions.operation import current_operation
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from ..topology import Node
-from .locating import are_primary, routed_here, seem_primary
+from .here import check_no_transaction, run_here
+from .locating import are_primary, direct_here, routed_here, seem_primary
+from .once import check_on_primary, exchange, once
+from .recorded import is_recorded
 from .registering import Function
 
 
@@ -47,6 +51,10 @@ class CallOptions:
     """When to wait for the replica; None leaves it to each database."""
     timeout: float | str | None = "default"
     """Seconds for the whole call, None for no limit, or ``"default"`` for ``FLY_ORM_RPC_TIMEOUT``."""
+    exactly_once: bool | str = False
+    """Whether the call is recorded in the ledger; of which database, if a name says so."""
+    operation_key: str | None = None
+    """The application's key for the call; None for that of the block it is in, if it is in one."""
 
     def __post_init__(self) -> None:
         if self.wait is not None:
@@ -79,12 +87,20 @@ def dispatch(
     deadline, ours = options.deadline(runtime), routed_here(runtime)
     _refuse_in_transaction(function, ours)
     on_primary = region in (None, runtime.settings.topology.primary_region)
+    recorded = once(function, options.exactly_once, options.operation_key, ours)
     message = _message(function, args, kwargs, on_primary=on_primary)
+    if recorded is not None:
+        check_on_primary(function, message)
+        message = msgspec.structs.replace(message, record=recorded.record, database=recorded.database)
     if message.on_primary:
         message = msgspec.structs.replace(message, newest=_newest_timelines(ours))
     answer = _ask(runtime, region, message, deadline, ours)
     if answer is None:
+        if recorded is not None:
+            return run_here(function, args, kwargs, recorded, ours, deadline)
         return function.code(*args, **kwargs)
+    if recorded is not None and answer.reply.error is None:
+        recorded.done()
     late, waited = _wait(answer.reply, answer.node, ours, options.wait)
     _expect_what_was_read(answer.reply, ours)
     for router in ours:
@@ -111,7 +127,7 @@ def _ask(
     forwarder = runtime.forwarder
     try:
         # A region that merely connects to a far primary seems to have it as well, so nodes are asked first.
-        return forwarder.call(region, message, deadline, last_resort=not seem_primary(ours))
+        return exchange(forwarder, region, message, deadline, last_resort=not seem_primary(ours))
     except (NotDelivered, Refused) as error:
         here = region is None and leave_it_open(error.failures or [error]) and not deadline.expired
         if here and are_primary(ours):
@@ -125,6 +141,21 @@ def _ask(
         if isinstance(error, FlyOrmError):
             raise _as_caught_here(error, ours) from error
         raise
+
+
+def call_here(
+    runtime: Runtime, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions
+) -> Any:
+    """What the function returns in this process, which is next to the primary; raises what it raises."""
+    wanted = options.exactly_once or options.operation_key is not None or current_operation() is not None
+    if not wanted or is_recorded():  # or it is part of another call's transaction
+        return function.code(*args, **kwargs)
+    ours = direct_here(runtime)
+    recorded = once(function, options.exactly_once, options.operation_key, ours)
+    if recorded is None:
+        return function.code(*args, **kwargs)
+    check_no_transaction(function, ours)
+    return run_here(function, args, kwargs, recorded, ours, options.deadline(runtime))
 
 
 def _newest_timelines(ours: list[Router]) -> dict[str, list[History]]:

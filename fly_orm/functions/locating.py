@@ -15,9 +15,12 @@ from ..runtime.runtime import Runtime
 def is_next_to_primary(runtime: Runtime) -> bool:
     """Whether this process runs in the primary region, and none of its databases has been found to be a replica."""
     topology = runtime.settings.topology
-    return topology.is_primary and not any(
-        router.local.at_primary is False for router in routers() if router.settings.topology == topology
-    )
+    return topology.is_primary and not any(router.local.at_primary is False for router in direct_here(runtime))
+
+
+def direct_here(runtime: Runtime) -> list[Router]:
+    """The routers of this region's databases."""
+    return [router for router in routers() if router.settings.topology == runtime.settings.topology]
 
 
 def routed_here(runtime: Runtime) -> list[Router]:

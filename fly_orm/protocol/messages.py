@@ -186,6 +186,10 @@ class Call(Message, frozen=True, tag="call"):
     """Whether the node must be connected to the primary of each database that it serves."""
     newest: dict[str, list[History]] = {}
     """With ``on_primary``, by database, the newest timelines that the caller has seen, as in :class:`Run`."""
+    record: Record | None = None
+    """How the ledger of ``database`` has to record the call; None if it does not."""
+    database: str = ""
+    """The name of the database in one transaction of which the function has to run, if it is recorded."""
 
 
 Request = Greet | Run | Copy | Describe | Settle | Cancel | Renew | Release | Call

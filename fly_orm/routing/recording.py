@@ -86,5 +86,9 @@ def _alone(statement: Statement, *, exactly_once: bool, writes: bool) -> Record 
 
 
 def _record(operation: Operation | None, what: str) -> Record:
-    id = f"fly_orm:{os.urandom(16).hex()}"  # noqa: A001
-    return Record(id=id) if operation is None else Record(id=id, operation=operation.key, what=what)
+    return Record(id=new_id()) if operation is None else Record(id=new_id(), operation=operation.key, what=what)
+
+
+def new_id() -> str:
+    """An id for a request, which no other has, nor any operation."""
+    return f"fly_orm:{os.urandom(16).hex()}"

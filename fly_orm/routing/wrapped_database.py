@@ -6,6 +6,8 @@ from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+from ..errors import NotSupported
+
 
 class WrappedDatabase(Protocol):
     """A wrapped database object, as its adapter presents it to the router.
@@ -51,6 +53,15 @@ class WrappedDatabase(Protocol):
         it, with the session settings of a new one. If entering raises, the function does not run.
         """
         return nullcontext()
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """A block in a transaction of the calling thread's, on the psycopg2 connection that it returns.
+
+        All that the library executes in the block belongs to the transaction. It is committed at the end, after what
+        was deferred has been sent, and rolled back if the block raises. Exactly-once functions run in such a block.
+        NotSupported, by default, for a library whose adapter cannot do this.
+        """
+        raise NotSupported("the adapter of this database does not support exactly_once functions")
 
     def flush(self) -> None:
         """Send the writes that the library has deferred. Called when such a function has returned, within its scope.

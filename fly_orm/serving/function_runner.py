@@ -15,7 +15,7 @@ from ..functions.registering import Function
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.messages import BUSY, Call, Declined, Returned
-from ..routing.router import routers
+from ..routing.router import Router, routers
 from ..runtime.runtime import Runtime, use_runtime
 from ..sessions.context import enter
 from ..sessions.invocation import TIMED_OUT, Invocation
@@ -41,10 +41,14 @@ class FunctionRunner:
     An *invocation* is one run of a function on this node; a *call* is what its caller, elsewhere, is waiting for.
     """
 
-    def __init__(self, runtime: Runtime, pools: Iterable[PrimaryPool], *, max_size: int) -> None:
+    def __init__(
+        self, runtime: Runtime, pools: Iterable[PrimaryPool], *, max_size: int, databases: Iterable[Router] = ()
+    ) -> None:
+        """``databases`` are those that are served, whose ledgers can record calls."""
         self._runtime = runtime
         self._release = f"release {runtime.settings.release or 'unnamed'!r}"
         self._pools = list(pools)
+        self._routers = {router.name: router for router in databases}
         self._timer = Timer("the timer of the functions")
         self._workers: Workers[Returned | Declined] = Workers(
             "fly_orm function", max_size=max_size, on_exit=_disconnect
@@ -58,6 +62,8 @@ class FunctionRunner:
         function = registering.find(call.function)
         if function is None:
             return Declined(reason="unknown function", message=self._unknown(call.function))
+        if call.record is not None and call.database not in self._routers:
+            return Declined(reason="unknown database", message=f"this node does not serve {call.database!r}")
         try:
             self._check_primary(call)
         except Refused as error:
@@ -120,8 +126,9 @@ class FunctionRunner:
     def _run_in_session(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         enter(Session(invocation))
         time_left = invocation.deadline.remaining()
+        router = None if call.record is None else self._routers[call.database]
         with use_runtime(self._runtime), self._timer.limit(time_left, lambda: self._time_out(invocation)):
-            return invoke(function, call, invocation, release=self._release)
+            return invoke(function, call, invocation, router, release=self._release)
 
     def _time_out(self, invocation: Invocation) -> None:
         invocation.stop(TIMED_OUT)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from .. import codec
-from ..errors import NotPortable, NotPrimary
+from ..errors import NotPrimary
+from ..functions import recorded
 from ..functions.registering import Function
 from ..position import UNKNOWN, Position, later
 from ..protocol.messages import EXPIRED, Call, Declined, Returned
@@ -17,21 +19,29 @@ from ..sessions.activity import Activity
 from ..sessions.context import current
 from ..sessions.invocation import Invocation
 from ..sessions.session import Session
+from .replies import declined
 
 log = logging.getLogger("fly_orm")
 
 
-def invoke(function: Function, call: Call, invocation: Invocation, *, release: str) -> Returned | Declined:
+def invoke(
+    function: Function, call: Call, invocation: Invocation, router: Router | None, *, release: str
+) -> Returned | Declined:
     """Run a function in the calling context and return the outcome: Declined if it was not started.
 
-    ``release`` is what messages call the release of the application that this process runs.
+    ``router`` is that of the database whose ledger records the call; None if none does. ``release`` is what messages
+    call the release of the application that this process runs.
     """
-    execution = _Execution(function)
+    execution = _Execution(function, router)
     try:
         with _prepared_databases():
             execution.run(call, invocation)
     except _TooLate:
         return too_late(function)
+    except recorded.LedgerRefused as error:
+        return declined(error.refused)
+    except recorded.CommitLost as error:
+        return Declined(reason="unknown", message=str(error))
     except BaseException as error:  # noqa: BLE001  # the node's edge: the caller gets whatever the function raises
         if not execution.started:
             return _not_started(function, error, release)
@@ -53,8 +63,9 @@ class _TooLate(Exception):
 class _Execution:
     """The execution of a function, and its outcome."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, router: Router | None) -> None:
         self._function = function
+        self._router = router
         self.started = False
         self.outcome: dict[str, Any] = {}
         """The fields of the reply that state the outcome."""
@@ -67,13 +78,18 @@ class _Execution:
         if invocation.stopped:
             raise _TooLate
         self.started = True
-        result = self._function.code(*arguments.args, **arguments.kwargs)
+        work = partial(self._function.code, *arguments.args, **arguments.kwargs)
+        if call.record is not None and self._router is not None:
+            reply = recorded.run(self._router, call.record, work).reply
+        else:
+            reply = self._returned(work)
+        self.outcome = {"value": reply.value, "result_lost": reply.result_lost}
+
+    def _returned(self, work: Callable[[], Any]) -> Returned:
+        result = work()
         for router in routers():
             router.wrapped.flush()
-        try:
-            self.outcome = {"value": codec.encode(result, "the result")}
-        except NotPortable as error:
-            self.outcome = {"result_lost": str(error)}
+        return recorded.returned(result)
 
     def fail(self, error: BaseException) -> None:
         """Take over what the function raised, or what a commit raised after it had returned."""

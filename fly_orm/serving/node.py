@@ -116,7 +116,7 @@ def serve(
         )
         for router in routers
     ]
-    runner = FunctionRunner(runtime, pools, max_size=pool_size)
+    runner = FunctionRunner(runtime, pools, max_size=pool_size, databases=routers)
     topology = settings.topology
     executor = Executor(
         topology.region,

@@ -10,6 +10,8 @@ from ..errors import ConfigurationError, NotSupported
 
 #: The longest key, in characters.
 LONGEST_KEY = 250
+#: What the ids of requests begin with.
+_OWN = "fly_orm:"
 
 
 class Operation:
@@ -60,8 +62,9 @@ def current_operation() -> Operation | None:
 
 def check_key(key: str) -> str:
     """The key itself; ConfigurationError if it cannot be one."""
-    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or "\0" in key or not key.isprintable():
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or key.startswith(_OWN):
         raise ConfigurationError(
-            f"an operation key must be a text of 1 to {LONGEST_KEY} printable characters, not {key!r:.300}"
+            f"an operation key must be a text of 1 to {LONGEST_KEY} printable characters, which does not begin with "
+            f"{_OWN!r}, not {key!r:.300}"
         )
     return key

@@ -63,6 +63,11 @@ class WrappedPeewee(WrappedDatabase):
             if not database.deferred:
                 self._clean_up()
 
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with self._database.atomic():
+            yield self._database.connection()
+
     def _is_open(self) -> bool:
         """Whether this thread has a psycopg2 connection open."""
         return not self._database.is_closed() and isinstance(self._database.connection(), ext.connection)

@@ -47,7 +47,7 @@ class EntityHandler(TypeHandler):
         key = encoded.fields[0].get("key") if len(encoded.fields) == 1 else None
         if type(key) is not tuple or len(key) != len(entity._pk_columns_):
             raise CodecError(f"the primary key of {encoded.name:.200} has other columns here")
-        with _db_session():
+        with open_db_session():
             try:
                 return entity[key]
             except (core.OrmError, core.DBException, TypeError, ValueError) as error:
@@ -97,7 +97,7 @@ def function_scope() -> Iterator[None]:
 
 
 @contextmanager
-def _db_session() -> Iterator[None]:
+def open_db_session() -> Iterator[None]:
     """A context manager within which a db_session is open, until the function that runs here ends, if there is one."""
     if core.local.db_context_counter:
         yield

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pony.orm import core, dbapiprovider
@@ -59,6 +60,16 @@ class WrappedPony(WrappedDatabase):
 
     def function_scope(self) -> AbstractContextManager[None]:
         return entities.function_scope()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with entities.open_db_session():
+            try:
+                yield self.database.get_connection()
+                self.database.commit()
+            except BaseException:
+                self.database.rollback()
+                raise
 
     def flush(self) -> None:
         if core.local.db_context_counter:

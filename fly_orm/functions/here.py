@@ -1,0 +1,96 @@
+"""Runs a function exactly once in this process, next to the primary."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+
+from .. import codec
+from ..deadline import Deadline
+from ..errors import ConfigurationError, FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, ResultLost
+from ..ledger import entries
+from ..ledger.entries import Entry
+from ..protocol.messages import Returned, Run, Settle
+from ..routing.router import Router
+from ..routing.settling import INTERVAL, NO_LIMIT
+from . import recorded
+from .once import Once, stored
+from .registering import Function
+
+
+def run_here(
+    function: Function,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    once: Once,
+    ours: list[Router],
+    deadline: Deadline,
+) -> Any:
+    """What the function returns, or has returned before with the same key. Raises what it raises.
+
+    A lost reply to its COMMIT is settled: then raises NotDelivered if nothing was committed.
+    """
+    router = next((router for router in ours if router.is_named(once.database)), None)
+    if router is None:
+        raise ConfigurationError(f"{function.name} needs the database {once.database!r}, which this process has not")
+    try:
+        outcome = recorded.run(router, once.record, lambda: function.code(*args, **kwargs))
+    except recorded.LedgerRefused as error:
+        raise router.driver_error(error.refused) from None
+    except recorded.CommitLost as error:
+        return _decoded(function, _settled(router, once, error, deadline))
+    once.done()
+    return _decoded(function, outcome.reply) if outcome.earlier else outcome.result
+
+
+def _settled(router: Router, once: Once, lost: Exception, deadline: Deadline) -> Returned:
+    limit, pause = deadline.within(NO_LIMIT), threading.Event()
+    while True:
+        try:
+            entry = _ask(router, once, limit)
+        except (psycopg2.Error, FlyOrmError) as error:
+            if (limit.remaining() or 0.0) <= INTERVAL:
+                message = f"{lost}. Nobody could be asked what became of it: {error}"
+                raise router.driver_error(OutcomeUnknown(message)) from error
+            pause.wait(INTERVAL)
+            continue
+        if not entry.executed:
+            message = f"{once.record.what} has committed nothing, and will not: {lost}"
+            raise router.driver_error(NotDelivered(message)) from lost
+        once.done()
+        return stored(entry.reply)
+
+
+def _ask(router: Router, once: Once, limit: Deadline) -> Entry:
+    """What this region's server says, or if that cannot be asked, a node of wherever the primary is now."""
+    try:
+        with closing(router.connect()) as connection:
+            return entries.settle(connection, once.record.id)
+    except psycopg2.Error:
+        question = Settle(run=Run(database=once.database, lease=os.urandom(16)), id=once.record.id)
+        settled = router.forwarder.settle(question, limit.within(1)).reply
+        return Entry(settled.executed, settled.reply)
+
+
+def _decoded(function: Function, reply: Returned) -> Any:
+    if reply.value is None:
+        raise ResultLost(
+            f"{function.name} ran, and what it wrote is committed, but its result is lost: {reply.result_lost}"
+        )
+    return codec.decode(reply.value)
+
+
+def check_no_transaction(function: Function, ours: list[Router]) -> None:
+    """Raise NotSupported if a transaction is open, to which the function's own could not belong."""
+    for router in ours:
+        if router.wrapped.in_transaction():
+            raise router.driver_error(
+                NotSupported(
+                    f"{function.name} is executed exactly once, in a transaction of its own, and cannot join "
+                    f"the one that is open on {router.name!r}; call it before or after"
+                )
+            )
