@@ -107,6 +107,11 @@ def _statement(tokens: list[str], source: str) -> Examined:
     return Examined(change, frozenset())
 
 
+def _ends_in_name(tokens: list[str], text: str) -> bool:
+    """Whether the name of a setting may go on in what is joined to the text."""
+    return not text[-1].isspace() and {"to", "="}.isdisjoint(tokens)
+
+
 def _dynamic(tokens: list[str], source: str) -> Examined:
     """What an EXECUTE may change: its command is an expression, of which literals alone can be read."""
     end = next((at for at, text in enumerate(tokens) if text in {"into", "using", "loop", END}), len(tokens))
@@ -121,7 +126,9 @@ def _dynamic(tokens: list[str], source: str) -> Examined:
     for part in parts:
         change, calls = change | _calls(part, source), calls | user_calls(part)
     first = parts[0][0]
-    if first in {"set", "reset", "prepare", "lock", "load", "listen"} or (first == "create" and len(parts[0]) > 2):
+    if first in {"set", "reset"} and end > 2 and _ends_in_name(parts[0], literals[0]):
+        change |= may_change_anything(source)
+    elif first in {"set", "reset", "prepare", "lock", "load", "listen"} or (first == "create" and len(parts[0]) > 2):
         change |= _statement(parts[0], source).change
     elif not _PLAIN_COMMANDS.fullmatch(first) and end > 2:
         change |= may_change_anything(source)

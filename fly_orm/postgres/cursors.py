@@ -11,7 +11,7 @@ from psycopg2 import extensions as ext
 MOST_NOTICES, MOST_NOTICE_CHARS = 1000, 256 * 1024
 
 
-def bytes_cursor(connection: Any) -> Any:
+def bytes_cursor(connection: Any, factory: type[ext.cursor] | None = None) -> Any:
     """A new cursor whose rows hold the bytes that Postgres sent, except for types that the driver has never heard of.
 
     From the first call on, all cursors of the connection do so: the driver keeps the typecasters with the connection.
@@ -20,7 +20,7 @@ def bytes_cursor(connection: Any) -> Any:
     if not ext.string_types.keys() <= raw_types.keys():
         raw_types.update(dict.fromkeys(ext.string_types, ext.BYTES))
     connection.notices = deque(maxlen=MOST_NOTICES)  # what is there later was raised by the statements of this cursor
-    return connection.cursor()
+    return connection.cursor() if factory is None else connection.cursor(cursor_factory=factory)
 
 
 def recent_notices(connection: Any) -> list[str]:

@@ -65,7 +65,8 @@ class PooledSession:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._superuser = connection.get_parameter_status("is_superuser") == "on"
+        self.is_superuser = connection.get_parameter_status("is_superuser") == "on"
+        """Whether its own role is a superuser: a caller's role is then the user of the session, too."""
         self.own = read_start(connection)
         self._built_in: dict[str, str | None] | None = None
 
@@ -86,29 +87,17 @@ class PooledSession:
         """What gives the session the start of a caller's, or only these settings of it; nothing if that is its own."""
         if start is None or start == self.own:
             return []
-        wanted = changes(self.own, start, superuser=self._superuser)
+        wanted = changes(self.own, start, superuser=self.is_superuser)
         assignments = [
-            f"pg_catalog.set_config({_literal(name)}, {_literal(value)}, false)"
+            f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)"
             for name, value in map(self._with_value, wanted)
             if value is not None and ("*" in names or name in names)
         ]
         return [f"SELECT {', '.join(assignments)}".encode()] if assignments else []
 
-    def has_lost_role(self, start: Start | None, sqls: Collection[bytes]) -> bool:
-        """Whether one of these statements, which were executed, has led back to the node's own role."""
-        if start is None or not self.acts_as_another(start):
-            return False
-        if self._superuser:
-            return bool(self._connection.get_parameter_status("session_authorization") != start.role)
-        if not any(b"role" in sql.lower() or b"authorization" in sql.lower() for sql in sqls):
-            return False
-        with text_cursor(self._connection) as cursor:
-            cursor.execute("SELECT current_setting('role')")
-            return bool(cursor.fetchone()[0] == "none")
-
     def refusal(self, start: Start, error: psycopg2.Error) -> Refused:
         """The error for a caller whose start the session cannot be given."""
-        own, role = _quoted(self.own.role), _quoted(start.role)
+        own, role = quoted(self.own.role), quoted(start.role)
         because = f"{str(error).strip()}. Nothing was executed"
         if "parameter" in str(error):
             hint = (
@@ -145,12 +134,12 @@ class PooledSession:
                 (list(self.own.settings),),
             )
             return {
-                name.lower(): (value or "") if context == "user" or self._superuser else None
+                name.lower(): (value or "") if context == "user" or self.is_superuser else None
                 for name, value, context in cursor.fetchall()
             }
 
 
-def _literal(value: str | None) -> str:
+def literal(value: str | None) -> str:
     """A literal in ASCII, whatever the client encoding and the settings of the session."""
     return "E'" + "".join(map(_escape, value or "")) + "'"
 
@@ -161,5 +150,6 @@ def _escape(character: str) -> str:
     return character if character.isascii() else f"\\U{ord(character):08x}"
 
 
-def _quoted(role: str) -> str:
+def quoted(role: str) -> str:
+    """A role's name as an identifier."""
     return '"' + role.replace('"', '""') + '"'

@@ -16,6 +16,7 @@ from .cursors import bytes_cursor, execute
 from .libpq import break_off, has_input
 from .pooled_session import CLEAN, PooledSession
 from .pooling import is_pooled, server_pid
+from .role_guard import GuardedCursor, RoleGuard
 from .sequences import DISCARD, Sequences
 from .starting import Start
 from .volatility import reads_may_write
@@ -71,6 +72,18 @@ class PrimaryConnection:
         """A new cursor whose rows hold bytes, except for types that the driver has never heard of."""
         return bytes_cursor(self.raw)
 
+    def callers_cursor(self, *, may_change_role: bool) -> Any:
+        """A cursor for a caller's statements, which keeps them to the roles that the caller may take.
+
+        ``may_change_role`` says whether functions or code that they call may change the role.
+        """
+        guard = None if self.profile is None else self._guard(self.profile)
+        if guard is None:
+            return self.cursor()
+        cursor = bytes_cursor(self.raw, GuardedCursor)
+        cursor.guard, cursor.may_change_role = guard, may_change_role
+        return cursor
+
     @property
     def address(self) -> str:
         """Where this process has connected to, for messages."""
@@ -124,8 +137,8 @@ class PrimaryConnection:
         if self._keeps_sequences:
             self._sequences.note(sqls)
 
-    def restore(self, names: Collection[str], sqls: Collection[bytes]) -> None:
-        """Give settings that these statements have reset what the caller's session has begun with, its role included.
+    def restore(self, names: Collection[str]) -> None:
+        """Give settings that a statement has reset what the caller's session has begun with.
 
         The caller has asked for its own session's start, and got that of this one. If that cannot be mended outside of
         a transaction, where the statements are committed, the connection is closed.
@@ -134,8 +147,6 @@ class PrimaryConnection:
         if self.profile is None or transaction == ext.TRANSACTION_STATUS_INERROR:
             return
         try:
-            if self.session.has_lost_role(self.profile.start, sqls):
-                names = [*names, "role", "session_authorization"]
             if names:
                 self._execute(self.session.statements(self.profile.start, names))
         except psycopg2.Error as error:
@@ -199,9 +210,14 @@ class PrimaryConnection:
             self._set_encoding(profile.encoding)
         self.made.update(profile.start.customized if profile.start else ())
         self._execute([*statements, *self.session.statements(profile.start), *profile.session_settings])
-        if self.session.has_lost_role(profile.start, profile.session_settings):
-            self._execute(self.session.statements(profile.start, ("role", "session_authorization")))
+        if (guard := self._guard(profile)) is not None:
+            guard.check_settings(profile.session_settings)
         self.profile = profile
+
+    def _guard(self, profile: Profile) -> RoleGuard | None:
+        if profile.start is None or not self.session.acts_as_another(profile.start):
+            return None
+        return RoleGuard(self.raw, self.session, profile.start)
 
     def _check_start(self, profile: Profile, error: psycopg2.Error) -> None:
         """Raise Refused if it was the start of the caller's session that the server did not accept."""

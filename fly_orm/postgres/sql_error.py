@@ -70,6 +70,27 @@ def describe(error: psycopg2.Error) -> SQLError:
     )
 
 
+def made_error(sqlstate: str, message: str, hint: str | None = None) -> psycopg2.Error:
+    """The error that the driver would raise if the server had reported this."""
+    text = f"{message}\n" if hint is None else f"{message}\nHINT:  {hint}\n"
+    cls = psycopg2.errors.lookup(sqlstate)
+    fields = {
+        "severity": "ERROR",
+        "severity_nonlocalized": "ERROR",
+        "sqlstate": sqlstate,
+        "message_primary": message,
+        "message_hint": hint,
+    }
+    described = SQLError(
+        driver_class=next(known.__name__ for known in DRIVER_CLASSES if issubclass(cls, known)),
+        message=text,
+        sqlstate=sqlstate,
+        text=f"ERROR:  {text}",
+        diagnostics={name: value for name, value in fields.items() if value is not None},
+    )
+    return rebuild(described, cls)
+
+
 class Diagnostics:
     """Stands in for ``psycopg2.extensions.Diagnostics``, with what the primary reported."""
 

@@ -111,6 +111,9 @@ class Run(Message, frozen=True, tag="run"):
     newest: list[History] = []
     """The newest timelines of the database that the caller has seen. A node declines to open a lease if its primary is
     on an older one, because that primary was superseded."""
+    may_change_role: bool = False
+    """Whether functions or code that the request calls may change the role, so that the node has to look before it
+    commits that the caller may take it."""
     watch: Watch | None = None
     """What to look for in the Postgres session, unless a transaction is still open then."""
     record: Record | None = None

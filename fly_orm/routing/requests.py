@@ -57,6 +57,7 @@ class Requests:
             commits=statement.kind is Kind.COMMIT,
             ends_transaction=statement.ends_transaction,
             wants_position=self._router.freshness.wants_position(),
+            may_change_role=statement.changes.anything or statement.changes.sticks,
             watch=self._watch(statement, transaction),
             record=record,
         )

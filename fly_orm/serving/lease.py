@@ -75,7 +75,7 @@ class Lease:
         """
         self._timed_out = False
         self._connection.made.update(request.made_settings)
-        cursor = self._connection.cursor()
+        cursor = self._connection.callers_cursor(may_change_role=request.may_change_role)
         executed = self._execute(cursor, request, deadline, pieces)
         notices, transaction = recent_notices(self._raw), self._transaction
         wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
@@ -181,7 +181,7 @@ class Lease:
                 undecided = undecided or request.commits or request.ends_transaction
                 result = execute(cursor, request, lambda number: self._check_time(deadline, number), pieces)
                 if request.keeps_lease or self._transaction == _IN_TRANSACTION:
-                    self._connection.restore(request.resets, request.statements)
+                    self._connection.restore(request.resets)
                 return Executed(result, commit=commit)
         except psycopg2.Error as error:
             # With an SQLSTATE the server itself has said that it gives up, and that the statement failed. But that may

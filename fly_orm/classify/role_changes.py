@@ -1,0 +1,171 @@
+"""Where a text changes the role or the user of its Postgres session, as far as its words show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from .lexer import END, UnterminatedError, identifier, literal, split_statements, with_dollar_quoted
+from .session_change import AUTHORIZATION
+from .token_reader import TokenReader
+
+#: A text in which this is not found changes no role, unless by functions that it calls.
+MENTION = re.compile(rb"role|authorization|set_config|u&", re.IGNORECASE)
+#: A text that is one transaction command, which changes no role.
+TRANSACTION_COMMAND = re.compile(
+    rb"\s*(?:begin|start|savepoint|release|rollback|commit|end)\b[^;]*;?\s*", re.IGNORECASE
+)
+#: What precedes the first word of a statement in SQL and in PL/pgSQL.
+_BEFORE_STATEMENTS = frozenset({";", "begin", "then", "else", "loop", ">", END})
+#: What may follow the last statement that does anything, in a string or in a block.
+_CLOSING = frozenset({";", "end", "if", "case", "language", "plpgsql", END})
+_TRANSACTION_COMMANDS = frozenset({"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"})
+
+
+class RoleChange(NamedTuple):
+    """One command that changes the role, or the session's user."""
+
+    setting: str
+    """``role`` or ``session_authorization``."""
+    to: str | None
+    """The name of the role; None for the one that the session has begun with."""
+    is_last: bool
+    """Whether nothing runs after it in its text."""
+
+
+class RoleChanges(NamedTuple):
+    """All that a text shows."""
+
+    found: tuple[RoleChange, ...] = ()
+    is_unclear: bool = False
+    """Whether it may make others, to roles that it does not name."""
+
+    def __bool__(self) -> bool:
+        return bool(self.found) or self.is_unclear
+
+
+_UNCLEAR = RoleChanges(is_unclear=True)
+
+
+def role_changes(sql: str) -> RoleChanges:
+    """What a text of one or several commands, DO blocks among them, shows of changes of the role. Never raises."""
+    try:
+        split_statements(sql)  # which raises if a literal is open, and hides the rest
+        tokens = [END, *with_dollar_quoted(sql)]
+        blocks = [block for at, token in enumerate(tokens) if token.lower() == "do" for block in _block(tokens, at)]
+    except UnterminatedError:
+        return _UNCLEAR
+    found = [*_statements(tokens), *blocks]
+    return RoleChanges(
+        found=tuple(change for change in found if change is not None),
+        is_unclear=None in found,
+    )
+
+
+def controls_transactions(sql: str) -> bool:
+    """Whether one of several commands in a text begins or ends a transaction, as far as its words show."""
+    try:
+        commands = split_statements(sql)
+    except UnterminatedError:
+        return ";" in sql
+    return len(commands) > 1 and any(tokens[0] in _TRANSACTION_COMMANDS for tokens in commands)
+
+
+def _statements(tokens: list[str]) -> Iterator[RoleChange | None]:
+    """The changes that statements make; None for one to a role that it does not name. END precedes the first token."""
+    lowered = [token.lower() for token in tokens]
+    for at, token in enumerate(lowered):
+        if token in {"set", "reset"} and lowered[at - 1] in _BEFORE_STATEMENTS:
+            yield from _set(tokens, lowered, at)
+        elif token.strip('"') == "set_config" and lowered[at + 1] == "(":
+            yield from _set_config(tokens, lowered, at)
+        elif token.startswith('u&"'):  # an identifier that is written in escapes
+            yield None
+
+
+def _block(tokens: list[str], at: int) -> Iterator[RoleChange | None]:
+    """The changes that a DO block makes, and those in the literals that it may execute."""
+    if tokens[at - 1] not in {";", END}:
+        return
+    codes = [token[1:-1].replace("''", "'") for token in tokens[at + 1 : at + 4] if token.startswith("'")]
+    if not codes:
+        yield None
+    for code in codes:
+        # The code holds patterns rather than escapes of quotes, as a rule.
+        body = [END, *with_dollar_quoted(code.replace("\\", "/"))]
+        executed = (
+            change and change._replace(is_last=change.is_last and _is_closed(body, index + 1))
+            for index, token in enumerate(body)
+            if (text := literal(token))
+            for change in _of_text(text)
+        )
+        is_last = _is_closed([token for token in tokens if not token.startswith("'")], at + 1)
+        for change in chain(_statements(body), executed):
+            yield change and change._replace(is_last=change.is_last and is_last)
+
+
+def _of_text(text: str) -> list[RoleChange | None]:
+    inner = role_changes(text)
+    return [*inner.found, *([None] if inner.is_unclear else [])]
+
+
+def _set(tokens: list[str], lowered: list[str], at: int) -> Iterator[RoleChange | None]:
+    reader = TokenReader(lowered)
+    reader.at = at + 1
+    resets = lowered[at] == "reset"
+    if not resets and lowered[at + 1 : at + 3] != ["session", "authorization"]:
+        reader.accept_any("local", "session")
+    setting = _setting(reader)
+    if setting is None:
+        return
+    reader.accept_any("to", "=")
+    if resets:
+        yield RoleChange(setting, None, _is_closed(tokens, reader.at))
+    else:
+        yield _change(setting, tokens[reader.at], is_last=_is_closed(tokens, reader.at + 1))
+
+
+def _set_config(tokens: list[str], lowered: list[str], at: int) -> Iterator[RoleChange | None]:
+    reader = TokenReader(tokens)
+    reader.at = at + 1
+    name, value = (_only(argument) for argument in [*reader.arguments(), [END], [END]][:2])
+    setting = literal(name)
+    if setting is None:
+        yield None
+    elif setting.lower() in AUTHORIZATION:
+        start = at - 2 if lowered[at - 2 : at] == ["pg_catalog", "."] else at
+        alone = lowered[start - 1] in {"select", "perform"} and lowered[start - 2] in _BEFORE_STATEMENTS
+        yield _change(setting.lower(), value, is_last=alone and _is_closed(tokens, reader.at))
+
+
+def _setting(reader: TokenReader) -> str | None:
+    """The setting that is named next, if it is one of these two; it is consumed."""
+    if reader.accept("session", "authorization"):
+        return "session_authorization"
+    name = (identifier(reader.peek()) or "").lower()
+    if name not in AUTHORIZATION:
+        return None
+    reader.next()
+    return name
+
+
+def _change(setting: str, value: str, *, is_last: bool) -> RoleChange | None:
+    """The change to what a token names; None if it does not name a role."""
+    quoted = literal(value)
+    name = identifier(value) if quoted is None else quoted
+    if not name:
+        return None
+    is_own = (name == "none" and setting == "role") or value.lower() == "default"
+    return RoleChange(setting, None if is_own else name, is_last)
+
+
+def _only(argument: list[str]) -> str:
+    """The only token of an argument, or END."""
+    return argument[0] if len(argument) == 2 else END
+
+
+def _is_closed(tokens: list[str], at: int) -> bool:
+    """Whether nothing that does anything follows."""
+    return all(token.lower() in _CLOSING for token in tokens[at:])

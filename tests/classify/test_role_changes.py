@@ -1,0 +1,69 @@
+"""Which changes of the role a text shows."""
+
+import pytest
+
+from fly_orm.classify.role_changes import RoleChange, controls_transactions, role_changes
+
+ROLE, USER = "role", "session_authorization"
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("SET ROLE ann", [RoleChange(ROLE, "ann", True)]),
+        ("SET LOCAL ROLE 'Ann'", [RoleChange(ROLE, "Ann", True)]),
+        ('SET SESSION ROLE "A""nn"', [RoleChange(ROLE, 'A"nn', True)]),
+        ("/* x */ set Role TO Ann;", [RoleChange(ROLE, "ann", True)]),
+        ("RESET ROLE", [RoleChange(ROLE, None, True)]),
+        ("SET ROLE NONE", [RoleChange(ROLE, None, True)]),
+        ("SET role = DEFAULT", [RoleChange(ROLE, None, True)]),
+        ("SET SESSION AUTHORIZATION DEFAULT", [RoleChange(USER, None, True)]),
+        ("SET LOCAL SESSION AUTHORIZATION 'default'", [RoleChange(USER, "default", True)]),
+        ("SET SESSION SESSION AUTHORIZATION ann", [RoleChange(USER, "ann", True)]),
+        ("RESET SESSION AUTHORIZATION; SELECT 1", [RoleChange(USER, None, False)]),
+        ("SET session_authorization TO ann", [RoleChange(USER, "ann", True)]),
+        ("SELECT set_config('role', 'ann', false)", [RoleChange(ROLE, "ann", True)]),
+        ("SELECT pg_catalog.set_config('ROLE', 'none', true)", [RoleChange(ROLE, None, True)]),
+        ("SELECT set_config('role', 'none', true), f()", [RoleChange(ROLE, None, False)]),
+        ("DELETE FROM t WHERE set_config('role', 'none', true) = ''", [RoleChange(ROLE, None, False)]),
+        ("DO $$BEGIN RESET ROLE; END$$", [RoleChange(ROLE, None, True)]),
+        ("DO $$BEGIN IF a THEN RESET ROLE; END IF; END$$ LANGUAGE plpgsql", [RoleChange(ROLE, None, True)]),
+        ("DO $$BEGIN LOOP RESET ROLE; END LOOP; END$$", [RoleChange(ROLE, None, False)]),
+        ("DO $$BEGIN RESET ROLE; END$$; SELECT 1", [RoleChange(ROLE, None, False)]),
+        ("DO 'BEGIN EXECUTE ''SET ROLE ann''; DELETE FROM t; END'", [RoleChange(ROLE, "ann", False)]),
+        ("UPDATE t SET role = 'admin'", []),
+        ("DO $$BEGIN UPDATE t SET role = 'admin'; END$$", []),
+        ("INSERT INTO t VALUES ('SET ROLE ann')", []),
+        ("CREATE ROLE ann; SET app.role TO 'x'", []),
+        ("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN RESET ROLE; END'", []),
+        ("SELECT set_config('app.role', 'x', false)", []),
+    ],
+)
+def test_shows(sql: str, found: list[RoleChange]) -> None:
+    changes = role_changes(sql)
+    assert list(changes.found) == found
+    assert not changes.is_unclear
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT set_config('ro' || 'le', 'ann', false)",
+        "SELECT set_config('role', current_setting('app.role'), false)",
+        "DO $$BEGIN EXECUTE format('SET ROLE %I', name); END$$",
+        "DO $$BEGIN EXECUTE 'SET ROLE ' || name; END$$",
+        "DO E'BEGIN RESET ROLE; END'",
+        r'SET U&"\0072ole" TO ann',
+        "SET ROLE ann; SELECT 'role",
+    ],
+)
+def test_does_not_show_the_role(sql: str) -> None:
+    assert role_changes(sql).is_unclear
+
+
+@pytest.mark.parametrize(
+    ("sql", "controls"),
+    [("BEGIN; SELECT 1", True), ("SELECT 1; COMMIT", True), ("COMMIT", False), ("SELECT 1; SELECT 2", False)],
+)
+def test_tells_whether_a_string_begins_or_ends_a_transaction(sql: str, *, controls: bool) -> None:
+    assert controls_transactions(sql) is controls
