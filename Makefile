@@ -8,7 +8,7 @@ PLUGINS := $(dir $(wildcard plugins/*/setup.cfg))
 TESTS := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check bench hunt chaos conformance clean
+.PHONY: help install demo test test-all lint types check bench load hunt chaos conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ check: lint types test ## Check style and types and run the quick tests, before 
 
 bench: $(READY) ## Measure latency and overhead, side by side, and print the ratios
 	@$(BIN)/python -m tests.bench
+
+load: $(READY) ## Load a node, hold idle channels, and soak, for minutes each: make load SECONDS=60
+	@$(BIN)/python -m tests.bench load idle_channels soak
 
 hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(SILENT:%=--silent)

@@ -9,10 +9,13 @@ import sys
 from . import (
     eager,
     functions,
+    idle_channels,
     late_replica,
+    load,
     local_reads,
     read_your_writes,
     report,
+    soak,
     stalls,
     throughput,
     transactions,
@@ -35,19 +38,22 @@ MODULES = (
     stalls,
     transports,
 )
-BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+#: What takes minutes, and tells more about reliability than about speed: only by name.
+LOADS = (load, idle_channels, soak)
+BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in (*MODULES, *LOADS)}
+USUAL = [name for name, module in BENCHMARKS.items() if module not in LOADS]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    names = parser.parse_args().names or list(BENCHMARKS)
+    names = parser.parse_args().names or USUAL
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
-    with world() as two_regions:
+    with world(FLY_ORM_TRANSPORT_OPTIONS=idle_channels.OPTIONS) as two_regions:
         print(report.machine(two_regions.reach["version"]), flush=True)
         for name in names:
             print(f"\n{BENCHMARKS[name].run(two_regions)}", flush=True)

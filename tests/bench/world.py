@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -32,8 +32,8 @@ class Backstage:
     def __init__(self) -> None:
         self._undo = ExitStack()
 
-    def open(self) -> dict[str, Any]:
-        """Start it, and return how to reach it."""
+    def open(self, variables: Mapping[str, str]) -> dict[str, Any]:
+        """Start it, with further variables for the node, and return how to reach it."""
         enter = self._undo.enter_context
         self._cluster = enter(Cluster.start(replication_rtt=0, settings=SETTINGS))
         self._cluster.create_database(NAME)
@@ -47,6 +47,7 @@ class Backstage:
             "FLY_ORM_LISTEN": "127.0.0.1:0",
             "FLY_ORM_SECRET": SECRET,
             "DATABASE_URL": url(primary, NAME),
+            **variables,
         }
         command = ("fly_orm", "serve", "tests.bench.node:db")
         node = enter(Process(*command, environment={**os.environ, **environment}))
@@ -55,6 +56,7 @@ class Backstage:
         host, _, port = self._direct.address.rpartition(":")
         return {
             "rpc": self._rpc.address,
+            "node pid": node.pid,
             "direct": {**primary.params(NAME), "host": host, "port": int(port)},
             "primary": primary.params(NAME),
             "replica": self._cluster.replica.params(NAME),
@@ -161,11 +163,11 @@ def model(database: Any) -> Any:
 
 
 @contextmanager
-def world() -> Iterator[World]:
-    """A world, as long as the block lasts."""
+def world(**variables: str) -> Iterator[World]:
+    """A world, as long as the block lasts, with further variables for the node."""
     with _Manager(ctx=get_context("spawn")) as manager:
         backstage = manager.Backstage()
         try:
-            yield World(backstage=backstage, reach=backstage.open())
+            yield World(backstage=backstage, reach=backstage.open(variables))
         finally:
             backstage.close()
