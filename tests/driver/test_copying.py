@@ -165,6 +165,28 @@ def copying_to_a_file_that_raises(p: Probe) -> Any:
     return found
 
 
+@case
+def copying_in_another_encoding(p: Probe) -> Any:
+    p.connection.set_client_encoding("LATIN1")
+    cursor, found = p.connection.cursor(), []
+    for source in (io.StringIO("é à la carte\n"), io.BytesIO("é\n".encode("latin1"))):
+        found += [cursor.copy_from(source, "t", columns=("name",)), cursor.rowcount]
+    for target in (io.StringIO(), io.BytesIO()):
+        cursor.copy_expert("COPY (SELECT name FROM t ORDER BY id) TO STDOUT", target)
+        found.append(target.getvalue())
+    return found
+
+
+@case
+def copying_with_session_settings(p: Probe) -> Any:
+    cursor, out = p.connection.cursor(), io.StringIO()
+    cursor.execute("SET datestyle TO 'SQL, DMY'; SET statement_timeout TO '1min'")
+    cursor.copy_expert("COPY t (name) FROM STDIN WHERE name::date > '1/2/2000'", io.StringIO("2/1/2000\n3/2/2000\n"))
+    rows = cursor.rowcount
+    cursor.copy_expert("COPY (SELECT date '2000-02-03', current_setting('statement_timeout'), add('x')) TO STDOUT", out)
+    return rows, out.getvalue()
+
+
 #: A piece may have: more than all cases need, or so little that most need several, which may begin within a character.
 SIZES = [2 * 1024 * 1024, 7]
 

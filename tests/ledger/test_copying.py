@@ -45,7 +45,11 @@ def test_one_to_a_file_whose_reply_is_lost_is_written(regions: TwoRegions, db: A
 
 
 def test_one_that_cannot_be_recorded_is_not_sent_again_without_what_was_sent(regions: TwoRegions, db: Any) -> None:
-    db.execute_sql("CREATE FUNCTION commits() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN COMMIT; RETURN NEW; END'")
-    db.execute_sql("CREATE TRIGGER commits BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION commits()")
-    with pytest.raises(errors.InvalidTransactionTermination):
+    body = "IF nextval('calls') = 1 THEN RAISE 'not in a transaction' USING ERRCODE = '25001'; END IF; RETURN NEW;"
+    db.execute_sql(
+        f"CREATE SEQUENCE calls; CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} END$$"
+    )
+    db.execute_sql("CREATE TRIGGER refuse BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()")
+    with pytest.raises(errors.ActiveSqlTransaction):
         copy(db, Source())
+    assert regions.query("SELECT count(*) FROM t") == 0

@@ -90,6 +90,14 @@ def test_the_outcome_is_unknown_if_the_reply_to_the_last_piece_is_lost(regions: 
     assert count(db) == 1 + PIECES  # the session reads on the primary until it is known
 
 
+def test_a_last_piece_that_comes_too_late_commits_nothing(regions: TwoRegions, db: Any) -> None:
+    impatient = regions.lax(options={"rpc_timeout": 1})
+    error = fails(fly_orm.OutcomeUnknown, impatient, at_5=regions.wan.stall)
+    regions.wan.heal()
+    time.sleep(error.settled_after)
+    assert regions.query("SELECT count(*) FROM t") == 1
+
+
 def test_a_last_piece_that_was_not_sent_commits_nothing(regions: TwoRegions, db: Any) -> None:
     fails(fly_orm.TransactionLost, db, at_5=lambda: [regions.wan.cut(), regions.wan.heal()])
     assert regions.query("SELECT count(*) FROM t") == 1
