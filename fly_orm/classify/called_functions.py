@@ -52,6 +52,35 @@ _FAMILIES = re.compile(
 _NOT_BEFORE_CALLS = frozenset({"into", "as", ")", "with", "recursive", ":", "copy", "collate"})
 
 
+#: The first words of statements that may call functions when they run.
+_CALLERS = frozenset(
+    [
+        "select",
+        "values",
+        "table",
+        "with",
+        "(",
+        "insert",
+        "update",
+        "delete",
+        "merge",
+        "call",
+        "explain",
+        "copy",
+        "declare",
+    ]
+)
+
+
+def calls_when_executed(tokens: list[str]) -> frozenset[str]:
+    """The names, in lower case, of functions that may be the user's own and that a statement may call when it runs."""
+    if tokens[0] in _CALLERS:
+        return user_calls(tokens)
+    if tokens[0] == "create" and "as" in tokens and not {"table", "materialized"}.isdisjoint(tokens[1:5]):
+        return user_calls(tokens[tokens.index("as") :])
+    return frozenset()
+
+
 def user_calls(tokens: list[str]) -> frozenset[str]:
     """The names, in lower case, of functions that a statement may call and that may be the user's own."""
     calls = (at - 1 for at, text in enumerate(tokens) if text == "(" and at > 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 
 from .do_blocks import with_block
 from .grammar import Grammar
@@ -75,7 +77,7 @@ def _is_bulk_insert(sql: str) -> bool:
 
 def _may_set_synchronous_commit(statement: Statement, sql: str) -> bool:
     """Whether a statement may change ``synchronous_commit``, which a DO block or ALTER ROLE can do as well."""
-    unknown = statement.kind in SETTING_CHANGES and statement.name is None
+    unknown = statement.changes.sticks or (statement.kind in SETTING_CHANGES and statement.name is None)
     return unknown or "synchronous_commit" in sql.lower()
 
 
@@ -95,13 +97,18 @@ def _several(found: list[Statement]) -> Statement:
         return Statement(
             kind=kind, why=why, copy=copy, function_names=calls, shows_setting=shows, user_calls=user_calls
         )
-    leaves_state = Kind.SET in kinds or any(statement.leaves_state for statement in found)
+    changes = reduce(or_, (statement.session_changes for statement in found))
+    reset = ",".join(statement.name for statement in found if statement.resets and statement.name)
     ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
     return Statement(
         kind=Kind.WRITE,
         why=why,
-        leaves_state=leaves_state,
+        name=reset or None,
+        leaves_state=changes.sticks or any(statement.leaves_state for statement in found),
         locks=any(statement.locks for statement in found),
+        resets=bool(reset),
+        resets_all=any(statement.resets_all for statement in found),
+        changes=changes,
         copy=copy,
         begins_transaction=Kind.BEGIN in kinds,
         ends_transaction=ends,

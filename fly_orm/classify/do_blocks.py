@@ -18,7 +18,7 @@ def with_block(statement: Statement, sql: str) -> Statement:
         if text.lower() == "do" and (at == 0 or tokens[at - 1] == ";"):
             block = _examine(tokens[at + 1 : at + 4], sql)
             found = Examined(found.change | block.change, found.calls | block.calls)
-    return replace(statement, changes=found.change, user_calls=statement.user_calls | found.calls)
+    return replace(statement, changes=statement.changes | found.change, user_calls=statement.user_calls | found.calls)
 
 
 def _examine(tokens: list[str], sql: str) -> Examined:

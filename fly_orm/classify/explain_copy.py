@@ -47,10 +47,14 @@ def copy(reader: TokenReader, classify: Callable[[list[str]], Statement]) -> Sta
 def _around(command: str, inner: Statement) -> Statement:
     """The classification of a command that executes the statement inside."""
     kind = inner.kind if inner.kind in {Kind.READ, Kind.SERVER} else Kind.WRITE
-    leaves_state = inner.leaves_state or inner.kind is Kind.SET
     why = f"{command} {inner.why}"
     return Statement(
-        kind=kind, why=why, leaves_state=leaves_state, locks=inner.locks, function_names=inner.function_names
+        kind=kind,
+        why=why,
+        leaves_state=inner.leaves_state,
+        locks=inner.locks,
+        function_names=inner.function_names,
+        changes=inner.session_changes,
     )
 
 

@@ -88,9 +88,7 @@ def _statement(tokens: list[str], source: str) -> Examined:
     match tokens[0]:
         case "set":
             found = session_settings.change(reader)
-            if found.leaves_state:
-                change = STICKS
-            elif found.kind is not Kind.SET_LOCAL:
+            if found.kind is not Kind.SET_LOCAL:
                 change = changes_setting(found.name, source)
         case "reset":
             change = changes_setting(session_settings.reset(reader).name, source)

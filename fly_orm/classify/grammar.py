@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .called_functions import user_calls
+from .called_functions import calls_when_executed
 from .commands import command
 from .explain_copy import copy, explain
 from .known_functions import KnownFunctions
 from .queries import QUERY_WORDS, query
-from .set_config import calls_of_set_config, is_local
+from .session_change import NOTHING
+from .set_config import session_change
 from .statement import Kind, Statement
 from .token_reader import TokenReader
-
-#: The first words of statements that may call functions when they run.
-_CALLERS = QUERY_WORDS | {"(", "insert", "update", "delete", "merge", "call", "explain", "copy"}
 
 
 class Grammar:
@@ -27,7 +25,7 @@ class Grammar:
     def statement(self, tokens: list[str]) -> Statement:
         """The classification of a statement; a write locks or leaves state if it calls a function that does."""
         statement = self._statement(tokens)
-        if tokens[0] in _CALLERS and (calls := user_calls(tokens)):
+        if calls := calls_when_executed(tokens):
             statement = replace(statement, user_calls=calls)
         return self._with_effects(statement, tokens) if statement.kind is Kind.WRITE else statement
 
@@ -43,8 +41,12 @@ class Grammar:
 
     def _with_effects(self, statement: Statement, tokens: list[str]) -> Statement:
         effects = self._functions.effects(tokens)
-        sets = "session_settings" in effects and not is_local(calls_of_set_config(tokens))
-        if not (sets or "leaves_state" in effects or "locks" in effects):
+        changes = session_change(tokens) if "session_settings" in effects else NOTHING
+        if not (changes or "leaves_state" in effects or "locks" in effects):
             return statement
-        leaves_state = statement.leaves_state or sets or "leaves_state" in effects
-        return replace(statement, leaves_state=leaves_state, locks=statement.locks or "locks" in effects)
+        return replace(
+            statement,
+            changes=statement.changes | changes,
+            leaves_state=statement.leaves_state or changes.sticks or "leaves_state" in effects,
+            locks=statement.locks or "locks" in effects,
+        )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 # A custom setting's name is qualified (Postgres manual, section 19.16 "Customized Options").
 _QUALIFIED = re.compile(r"'([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)'", re.IGNORECASE)
-#: Changing these changes what a session may see or do, so they are not carried from one server to the other by value.
+#: The settings that decide what a session may see and do.
 AUTHORIZATION = frozenset({"role", "session_authorization"})
+#: Settings that change with another one: a new session user has no role (Postgres manual, SET SESSION AUTHORIZATION).
+_ALSO = {"session_authorization": frozenset({"role"})}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +22,8 @@ class SessionChange:
     """The names of session settings, in lower case."""
     anything: bool = False
     """Whether other session settings may have changed too, and session-level locks may have been taken."""
+    resets: bool = False
+    """Whether all session settings may have been reset that were changed before."""
     leaves_state: bool = False
     """Whether it may leave locks or temporary objects, so that it needs the primary."""
     locks: bool = False
@@ -30,13 +35,19 @@ class SessionChange:
         return SessionChange(
             settings=self.settings | other.settings,
             anything=self.anything or other.anything,
+            resets=self.resets or other.resets,
             leaves_state=self.leaves_state or other.leaves_state,
             locks=self.locks or other.locks,
             sticks=self.sticks or other.sticks,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.settings) or self.anything or self.needs_primary
+        return bool(self.settings) or self.anything or self.resets or self.needs_primary
+
+    @property
+    def may_change_role(self) -> bool:
+        """Whether the session may act as another role."""
+        return self.anything or self.sticks or not AUTHORIZATION.isdisjoint(self.settings)
 
     @property
     def needs_primary(self) -> bool:
@@ -48,6 +59,7 @@ NOTHING = SessionChange()
 LEAVES_STATE = SessionChange(leaves_state=True)
 LOCKS = SessionChange(locks=True)
 STICKS = SessionChange(leaves_state=True, sticks=True)
+RESETS = SessionChange(resets=True)
 
 
 def may_change_anything(source: str) -> SessionChange:
@@ -57,7 +69,12 @@ def may_change_anything(source: str) -> SessionChange:
 
 
 def changes_setting(name: str | None, source: str = "") -> SessionChange:
-    """The change of code that changes one session setting; None if its name is not known."""
-    if name is None:
-        return may_change_anything(source)
-    return STICKS if name in AUTHORIZATION or name == "seed" else SessionChange(settings=frozenset({name}))
+    """The change of code that changes session settings, whose names commas separate; None if they are not known."""
+    return may_change_anything(source) if name is None else changes_settings(name.split(","))
+
+
+def changes_settings(names: Collection[str]) -> SessionChange:
+    """The change of a statement that changes the session settings of these names, which are in lower case."""
+    if "seed" in names:
+        return STICKS
+    return SessionChange(settings=frozenset(names).union(*(_ALSO.get(name, ()) for name in names)))

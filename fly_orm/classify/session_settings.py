@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .lexer import END, identifier, literal
+from .session_change import STICKS
 from .statement import Kind, Statement, write
 from .token_reader import TokenReader
 from .transactions import Modes, modes
@@ -21,21 +24,15 @@ _HARMLESS = {
     "transaction_isolation": {"read committed", "read uncommitted", "repeatable read"},
     "transaction_read_only": {"on", "true", "yes", "1", "t", "y"},
 }
-#: The isolation levels at which each statement reads the latest that is committed.
-_LATEST = frozenset({"READ COMMITTED", "READ UNCOMMITTED"})
+#: What SET SESSION CHARACTERISTICS AS TRANSACTION changes.
+_MODES = "default_transaction_isolation,default_transaction_read_only,default_transaction_deferrable"
+_HIDDEN = "the text does not show which setting changes"
 
 
 def breaks_reads(name: str | None, value: str | None) -> bool:
     """Whether a replica refuses this value of a session setting, or reads under it; None is an unknown value."""
     harmless = _HARMLESS.get((name or "").removeprefix("default_"))
     return harmless is not None and value not in harmless
-
-
-def reads_one_snapshot(name: str | None, value: str | None) -> bool | None:
-    """Whether transactions read one snapshot each under this value of a session setting; None if it is another one."""
-    if name != "default_transaction_isolation":
-        return None
-    return (literal(value or "") or value or "").upper() not in _LATEST
 
 
 def change(reader: TokenReader) -> Statement:
@@ -52,12 +49,13 @@ def change(reader: TokenReader) -> Statement:
     name = _name(reader)
     why = "SET LOCAL" if kind is Kind.SET_LOCAL else "SET"
     if name == "seed":  # each random() moves it on, so it cannot be set once more in another session
-        return write("the seed belongs to one Postgres session", leaves_state=True)
-    primary_only = name is None or breaks_reads(name, _value(reader))
+        return replace(write("the seed belongs to one Postgres session", leaves_state=True), name=name)
+    if name is None:
+        return replace(write(_HIDDEN, leaves_state=True), changes=STICKS)
+    primary_only = breaks_reads(name, _value(reader))
     value = reader.tokens[-2:-1]
     resets = value == ["default"] or (name == "timezone" and value == ["local"])
-    one_snapshot = None if resets else reads_one_snapshot(name, value[0] if value else None)
-    return Statement(kind=kind, why=why, name=name, primary_only=primary_only, resets=resets, one_snapshot=one_snapshot)
+    return Statement(kind=kind, why=why, name=name, primary_only=primary_only, resets=resets)
 
 
 def reset(reader: TokenReader) -> Statement:
@@ -65,8 +63,9 @@ def reset(reader: TokenReader) -> Statement:
     if reader.accept("all"):
         return Statement(kind=Kind.SET, why="RESET ALL", resets_all=True)
     name = _name(reader)
-    primary_only = name is None or breaks_reads(name, None)
-    return Statement(kind=Kind.SET, why="RESET", name=name, primary_only=primary_only, resets=True)
+    if name is None:
+        return replace(write(_HIDDEN, leaves_state=True), changes=STICKS)
+    return Statement(kind=Kind.SET, why="RESET", name=name, primary_only=breaks_reads(name, None), resets=True)
 
 
 def discard(reader: TokenReader) -> Statement:
@@ -78,8 +77,8 @@ def discard(reader: TokenReader) -> Statement:
 
 def _change_modes(kind: Kind, why: str, found: Modes) -> Statement:
     primary_only = not found.known or found.isolation == "SERIALIZABLE" or found.read_only is False
-    one_snapshot = None if found.known and found.isolation is None else found.isolation not in _LATEST
-    return Statement(kind=kind, why=why, primary_only=primary_only, one_snapshot=one_snapshot)
+    name = _MODES if kind is Kind.SET else None
+    return Statement(kind=kind, why=why, name=name, primary_only=primary_only)
 
 
 def _keywords(reader: TokenReader, *words: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from .lexer import END, is_name, literal
-from .session_settings import breaks_reads, reads_one_snapshot
+from .session_change import NOTHING, STICKS, SessionChange, changes_settings
+from .session_settings import breaks_reads
 from .statement import Kind, Statement, write
 from .token_reader import TokenReader
 
@@ -27,16 +28,19 @@ def set_config(tokens: list[str]) -> Statement:
     if "seed" in names:
         return write("the seed belongs to one Postgres session", leaves_state=True)
     breaks = any(breaks_reads(name, _value(call, 1)) for name, call in zip(names, calls, strict=True))
-    snapshots = {reads_one_snapshot(name, _value(call, 1)) for name, call in zip(names, calls, strict=True)} - {None}
     name = None if None in names else ",".join(filter(None, names))
-    kind = Kind.SET_LOCAL if is_local(calls) else Kind.SET
-    return Statement(
-        kind=kind,
-        why="set_config()",
-        name=name,
-        primary_only=breaks,
-        one_snapshot=any(snapshots) if snapshots else None,
-    )
+    if is_local(calls):
+        return Statement(kind=Kind.SET_LOCAL, why="set_config()", name=name, primary_only=breaks)
+    changes = NOTHING if name else STICKS
+    return Statement(kind=Kind.SET, why="set_config()", name=name, primary_only=breaks, changes=changes)
+
+
+def session_change(tokens: list[str]) -> SessionChange:
+    """What calls of set_config() in a statement may change for longer than a transaction."""
+    lasting = [call for call in calls_of_set_config(tokens) if not is_local([call])]
+    names = [_value(call, 0) for call in lasting]
+    known = [name for name in names if name is not None]
+    return changes_settings(known) if len(known) == len(names) else STICKS
 
 
 def calls_of_set_config(tokens: list[str]) -> list[list[list[str]]]:
@@ -51,5 +55,10 @@ def is_local(calls: list[list[list[str]]]) -> bool:
 
 
 def _value(arguments: list[list[str]], at: int) -> str | None:
-    argument = arguments[at] if at < len(arguments) else []
-    return literal(argument[0]) if len(argument) == 2 else None
+    """The argument, in lower case, if it is a literal, or several of them with ``||`` between."""
+    argument = arguments[at][:-1] if at < len(arguments) else []
+    if argument[1:3] == [":", ":"]:  # a cast
+        argument = argument[:1]
+    parts = [literal(text) for text in argument[::3]]
+    joined = argument[1::3] == argument[2::3] == ["|"] * (len(parts) - 1)
+    return "".join(part or "" for part in parts) if parts and joined and None not in parts else None

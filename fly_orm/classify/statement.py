@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .session_change import NOTHING, SessionChange
+from .session_change import NOTHING, RESETS, SessionChange, changes_settings
 
 
 class Kind(enum.Enum):
@@ -66,9 +66,6 @@ class Statement:
     """For a read: whether it is SHOW, or several statements with a SHOW among them."""
     primary_only: bool = False
     """For a change of session settings: whether a replica refuses it, or would refuse reads after it."""
-    one_snapshot: bool | None = None
-    """For a change of session settings: whether later transactions read one snapshot each; None if it changes nothing
-    about that."""
     copy: Literal["in", "out"] | None = None
     """For a COPY between client and server: the direction of the data, as the server sees it."""
     begins_transaction: bool = False
@@ -80,7 +77,7 @@ class Statement:
     user_calls: frozenset[str] = frozenset()
     """The functions, in lower case, that it may call and that may be the user's own."""
     changes: SessionChange = NOTHING
-    """What it may change in the Postgres session besides what its kind tells."""
+    """What it may change in the Postgres session besides the settings of its name."""
     defines_functions: bool = False
     """Whether it defines a function or a procedure, or replaces one."""
     is_plain_read: bool = field(init=False, default=False)
@@ -92,7 +89,15 @@ class Statement:
         return self.leaves_state or self.locks or self.changes.needs_primary
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "is_plain_read", self.kind is Kind.READ and not self.user_calls)
+        object.__setattr__(self, "is_plain_read", self.kind is Kind.READ and not self.user_calls and not self.changes)
+
+    @property
+    def session_changes(self) -> SessionChange:
+        """All that it may change in the Postgres session for longer than a transaction."""
+        if self.kind is not Kind.SET:
+            return self.changes
+        own = changes_settings(self.name.split(",")) if self.name else NOTHING
+        return self.changes | own | (RESETS if self.resets_all else NOTHING)
 
 
 def write(why: str, *, leaves_state: bool = False) -> Statement:

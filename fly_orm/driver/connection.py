@@ -80,7 +80,6 @@ class RoutingConnection(ImplicitTransactions):
         self.remote.session_settings.start_is_old = self.router.freshness.may_lack(current(), self)
         self._mode = TransactionMode()
         self._entered = self._begun = self._was_here = False
-        self._set_here: list[tuple[Statement, bytes]] = []
         self.router.forwarder.warm_up(self.database)
 
     def reached_primary(self) -> None:
@@ -146,19 +145,9 @@ class RoutingConnection(ImplicitTransactions):
         return why
 
     def changed_setting(self, sql: bytes, statement: Statement, why: str) -> None:
-        """Note a setting that was changed on the replica, and change it in the Postgres session on the primary."""
+        """Change a setting that was changed on the replica in the Postgres session on the primary, if it has state."""
         with self.remote.lock:
             self.remote.change_setting(sql, statement, why)
-
-    def apply_setting(self, sql: bytes, statement: Statement) -> None:
-        """Change a setting on the replica that a committed transaction has changed on the primary."""
-        if not statement.primary_only:
-            try:
-                with ext.cursor(self) as cursor:
-                    cursor.execute(sql)
-            except psycopg2.Error as error:  # the COMMIT has succeeded, and must not seem to fail
-                log.warning("the replica did not accept a setting that was committed on the primary: %s", error)
-        self.remote.session_settings.remember(statement, sql)
 
     # The DB-API
 
@@ -313,7 +302,7 @@ class RoutingConnection(ImplicitTransactions):
             failed=transaction is not None and transaction.failed,
             primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
-            pinned=self.remote.session_settings.is_ahead or self.router.freshness.is_pinned(current(), self),
+            pinned=self.remote.session_settings.pins_reads or self.router.freshness.is_pinned(current(), self),
             pooled=self.router.freshness.position_to_check(current(), self) is not None,
         )
 

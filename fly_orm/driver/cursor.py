@@ -18,10 +18,10 @@ from ..classify import SETTING_CHANGES, Kind, Statement
 from ..errors import NotSupported
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
-from ..routing.decide import PINNED, Action, Decision
+from ..routing.decide import PINNED, Action, Decision, unchecked
 from ..routing.remote_connection import Forwarded, RemoteConnection
 from ..routing.replica_errors import tried_to_write
-from ..routing.session_following import LOCKED, examined, follow_here
+from ..routing.session_following import LOCKED, examined, follow_here, on_one_server
 from ..routing.unsupported import COPIED_LOCKS
 from ..sessions.context import current
 from ..sessions.observing import observe
@@ -83,7 +83,7 @@ class RoutingCursor(ext.cursor):
             self._bind(query, rows[0])  # if this raises, no transaction begins
         statement, decision = self._decide(query)
         if decision.action is Action.HERE:
-            return self._run_here(decision, "executemany", query, rows)
+            return self._run_settling(statement, decision, "executemany", query, rows)
         why, wrote, waited = decision.why, False, decision.waited
         if decision.action is Action.READ_HERE:
             try:
@@ -145,7 +145,7 @@ class RoutingCursor(ext.cursor):
                     raise self.connection.router.driver_error(NotSupported(COPIED_LOCKS))
                 return None
         elif decision.action is not Action.FORWARD or statement.copy is None:
-            return self._run_here(decision, "copy_expert", sql, file, size)
+            return self._run_settling(statement, decision, "copy_expert", sql, file, size)
         bound = self._bind(sql, None)
         if not out:
             source = CopySource(file, size, self.connection)
@@ -153,8 +153,7 @@ class RoutingCursor(ext.cursor):
         target = CopyTarget(file, self.connection)
         result = self._forward([bound], statement, why, copy=target, wrote=wrote, waited=waited)
         self._show(result, bound)
-        target.finish(result)
-        return None
+        return target.finish(result)
 
     def copy_from(
         self,
@@ -206,14 +205,14 @@ class RoutingCursor(ext.cursor):
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
+        if vars_ and statement.name is None and (statement.kind in SETTING_CHANGES or statement.changes.sticks):
+            statement = self.connection.statement(self._bind(query, vars_))  # a parameter may hold the name
         statement = examined(self.connection, statement)
         if self.name is not None:
             self._check_declares()
             # DECLARE runs, whatever the statement is, and in a transaction.
             if statement.kind is not _READ or self.connection.defers_reads:
                 statement = replace(statement, kind=Kind.WRITE)
-        if statement.kind in SETTING_CHANGES and statement.name is None and vars_:
-            statement = self.connection.statement(self._bind(query, vars_))  # a parameter may hold the name
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.route(statement)
@@ -259,9 +258,9 @@ class RoutingCursor(ext.cursor):
             self._show(self._forward([sql], statement, why, wrote=wrote, waited=waited), sql)
         else:
             self._show(NOTHING, sql)
-            self.declare(sql, why)
+            self.declare(sql, statement, why)
 
-    def declare(self, sql: bytes, why: str) -> None:
+    def declare(self, sql: bytes, statement: Statement, why: str) -> None:
         """Declare this cursor, which has a name, on the primary."""
         raise NotImplementedError
 
@@ -292,9 +291,9 @@ class RoutingCursor(ext.cursor):
         sql = self._bind(query, vars_)
         if statement.primary_only:
             self._run_there(sql, statement, why)
-            self.connection.remote.session_settings.remember(statement, sql)
         else:
-            self._super_here("execute", query, vars_)
+            with on_one_server(self.connection, statement, sql):
+                self._super_here("execute", query, vars_)
             self.connection.changed_setting(sql, statement, why)
             observe(current(), self.connection.served_here[why])  # after what was forwarded for it
 
@@ -309,6 +308,10 @@ class RoutingCursor(ext.cursor):
         event = self.connection.served_here[decision.why]
         observe(current(), replace(event, wait=decision.waited) if decision.waited else event)
         self._super_here(method, *args)
+
+    def _run_settling(self, statement: Statement, *args: Any) -> None:
+        self._run_here(*args)
+        self.connection.settle(statement)
 
     def _super_here(self, method: str, *args: Any) -> None:
         """Call psycopg2's own method, as a cursor over a local result."""
@@ -327,13 +330,6 @@ class RoutingCursor(ext.cursor):
             return query
         bound: bytes = self.mogrify(query, vars_)
         return bound
-
-
-def unchecked(decision: Decision) -> Decision:
-    """The decision for a read that cannot share a transaction with the question whether its server shows enough."""
-    if decision.action is not Action.READ_IF_SHOWN:
-        return decision
-    return replace(decision, action=Action.FORWARD, why=PINNED)
 
 
 def _act(remote: RemoteConnection, action: Action, sql: bytes, statement: Statement, why: str) -> Forwarded:

@@ -9,12 +9,10 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..classify.session_change import NOTHING
-from ..forwarding.replied import after_reply
 from ..routing.decide import Action, Decision, State, decide
 from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
-from ..routing.session_following import follow_here, took_locks
+from ..routing.session_following import follow_here, note_here, took_locks
 from .modes import ConnectionModes
 from .transaction_here import TransactionHere, move_to_primary
 
@@ -33,16 +31,13 @@ class ImplicitTransactions(ConnectionModes):
     """
 
     router: Router
+    promoted: Any
     remote: RemoteConnection
     defers_transactions = False
     """Whether an implicit transaction begins only with the first statement that needs the primary."""
     _entered: bool
     """Whether the connection is inside ``with connection:``, where autocommit does not count."""
     _was_here: bool
-    _set_here: list[tuple[Statement, bytes]]
-    """Settings changed by the open transaction on the replica."""
-    changes_here = NOTHING
-    """What else it may have changed in the Postgres session there."""
     transaction_here: TransactionHere | None = None
     """That transaction, or the last one."""
 
@@ -100,9 +95,7 @@ class ImplicitTransactions(ConnectionModes):
             if took_locks(self, statement.changes) and move_to_primary(self):
                 return False
             here.executed(statement, None if cursor.name else cursor.query)
-        self.changes_here |= statement.changes
-        if statement.kind in _SETTLING:
-            self.settle(statement, cursor.query, cursor.statusmessage)
+        self.settle(statement, cursor.query)
         return True
 
     def route_untracked(self, statement: Statement) -> Decision:
@@ -113,7 +106,6 @@ class ImplicitTransactions(ConnectionModes):
         decision = self.route(statement)
         if decision.action is Action.HERE and here is not None:
             here.executed(statement)
-            self.changes_here |= statement.changes
         return decision
 
     def begin_on_primary(self) -> None:
@@ -136,24 +128,17 @@ class ImplicitTransactions(ConnectionModes):
 
     def leave_transaction_here(self) -> None:
         """Roll back the transaction on the replica, which goes on on the primary."""
-        self._set_here, self.changes_here, self.transaction_here = [], NOTHING, None
+        self.transaction_here = None
         if _c_autocommit(self):
             with ext.cursor(self) as cursor:
                 cursor.execute("ROLLBACK")
         else:
             self._end_c(_ROLLBACK)
 
-    def settle(self, statement: Statement, sql: bytes, status_message: str | None) -> None:
-        """Keep the settings that a transaction on the replica has changed when it commits; forget them otherwise."""
-        if statement.kind is Kind.SET:
-            self._set_here.append((statement, sql))
-        elif not self._transaction_here:
-            settings, self._set_here = self._set_here, []
-            changes, self.changes_here = self.changes_here, NOTHING
-            with after_reply("keep the primary's session settings in step"):
-                for setting in settings if status_message == "COMMIT" else ():
-                    self.remote.session_settings.remember(*setting)
-                follow_here(self, changes)
+    def settle(self, statement: Statement, sql: bytes | None = None) -> None:
+        """Note what a statement that the replica has executed may have changed in the session there."""
+        if not self.promoted:
+            note_here(self, statement, sql, in_transaction=self._transaction_here)
 
     @property
     def _transaction_here(self) -> bool:
@@ -219,9 +204,8 @@ class ImplicitTransactions(ConnectionModes):
             with ext.cursor(self) as cursor:
                 cursor.execute(sql)
             return
-        failed = super().get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
         self._end_c(statement)
-        self.settle(statement, sql.encode(), "ROLLBACK" if failed else sql)
+        self.settle(statement)
 
     def _end_c(self, statement: Statement) -> None:
         try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..routing.decide import Action
-from .cursor import NOTHING, RoutingCursor, unchecked
+from ..routing.decide import Action, unchecked
+from .cursor import NOTHING, RoutingCursor
 from .remote_cursor import RemoteCursor
 
 _SCROLL = {None: "", True: "SCROLL ", False: "NO SCROLL "}
@@ -67,13 +68,13 @@ class RemoteNamedCursor(RemoteCursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         self._check_declares()
 
-    def declare(self, sql: bytes, why: str) -> None:
+    def declare(self, sql: bytes, statement: Statement, why: str) -> None:
         """Declare the cursor on the primary."""
         hold = "WITH" if self.withhold else "WITHOUT"
         command = (
             self._bind(f"DECLARE {self._identifier} {_SCROLL[self.scrollable]}CURSOR {hold} HOLD FOR ", None) + sql
         )
-        statement = Statement(kind=Kind.WRITE, why=why, leaves_state=bool(self.withhold))
+        statement = replace(statement, kind=Kind.WRITE, leaves_state=statement.leaves_state or bool(self.withhold))
         result = self._forward([command], statement, why)
         self._declared = True
         self._show(result, command)

@@ -9,7 +9,6 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..errors import NotSupported
-from ..routing.transaction import SettingChange
 from ..routing.unsupported import LOCK_HERE
 
 _SAVEPOINTS = frozenset({Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO})
@@ -87,5 +86,4 @@ def _begin_again(remote: Any, here: TransactionHere) -> None:
         remote.transaction.pending.append(sql)
         remote.transaction.note(statement)
         remote.session_settings.note_made(statement, [sql])
-        if statement.kind is Kind.SET:
-            remote.transaction.settings.append(SettingChange(sql=sql, statement=statement))
+        remote.transaction.changes |= statement.session_changes

@@ -243,7 +243,7 @@ class SessionReport(Message, frozen=True):
     """What a Postgres session holds after a request."""
 
     settings: dict[str, bytes | None] = {}
-    """Session settings, in the caller's client encoding; None for one that the session has not changed."""
+    """Session settings, in the encoding of the database; None for one that the session has not changed."""
     has_state: bool = False
     """Whether it has locks, temporary objects or the like, so that the lease stays open."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..classify import SETTING_CHANGES, Kind, Statement
 
@@ -124,3 +124,10 @@ def _begin(statement: Statement, pinned: str | None) -> Decision:
         return Decision(action=Action.BEGIN_HERE, why="a read-only transaction")
     action = Action.BEGIN if statement.simple else Action.FORWARD
     return Decision(action=action, why=pinned or "a transaction")
+
+
+def unchecked(decision: Decision) -> Decision:
+    """The decision for a read that cannot share a transaction with the question whether its server shows enough."""
+    if decision.action is not Action.READ_IF_SHOWN:
+        return decision
+    return replace(decision, action=Action.FORWARD, why=PINNED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,11 +33,10 @@ from .notices import keep_notices
 from .recording import note_done, unrecorded
 from .requests import Requests
 from .router import Router
-from .session_following import follow_there
+from .session_following import ask_here, follow_there, make_here
 from .session_settings import SessionSettings
 from .settling import exchange
-from .transaction import RemoteTransaction, SettingChange
-from .unsupported import UNKNOWN_END
+from .transaction import RemoteTransaction
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
 #: Seconds that the renewal of a lease may take. A statement that comes meanwhile waits for it.
@@ -143,21 +143,28 @@ class RemoteConnection:
             raise rebuild(explain(response.reply.error))
         if statement.defines_functions or (transaction is not None and transaction.defines_functions):
             self.router.session_functions.forget()
-        result = response.reply.result or Result()
         if transaction is not None:
-            with after_reply("keep the replica's session settings in step"):
-                self._succeeded(transaction, statement, sqls, result.status_message)
-        return Forwarded(result, replica)
+            transaction.note(statement)
+        if self.session_settings.made_there:
+            with after_reply("make the settings in the replica's session that were made in the primary's"):
+                make_here(self._connection)
+        return Forwarded(response.reply.result or Result(), replica)
 
     def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:
-        """Give the Postgres session on the primary, and those to come, a setting that was changed on the replica."""
-        self.session_settings.remember(statement, sql)
+        """Give the Postgres session on the primary, if it has state, what was changed on the replica."""
         if statement.resets_all:
             self.session_settings.fit_replica(self._connection)
         if statement.discards_all:
+            self.session_settings.forget()
             self.end()
-        elif self.has_state:
+        elif self.has_state and (statement.resets_all or not statement.name):
             self.forward([sql], statement, why)
+        elif self.has_state:
+            ask_here(self._connection)
+            names = sorted(statement.session_changes.settings)
+            reset = ",".join(name for name in names if name not in self.session_settings.names)
+            resetting = replace(statement, name=reset or None, resets=bool(reset))
+            self.forward(self.session_settings.statements(self._connection, names), resetting, why)
 
     def take_encoding(self) -> None:
         """Give the Postgres session on the primary, if there is one, the connection's client encoding."""
@@ -222,8 +229,6 @@ class RemoteConnection:
             if statement.kind is Kind.COMMIT:
                 self.transaction = None
             raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
-        if statement.ends_transaction and transaction.settings:
-            raise self.router.driver_error(NotSupported(UNKNOWN_END))
 
     def _request(self, sqls: Sequence[bytes], statement: Statement, **options: Any) -> Run:
         make = partial(self._requests.run, opens_lease=self._lease is None, has_state=self.has_state, **options)
@@ -333,16 +338,3 @@ class RemoteConnection:
         if self._lease is not None:
             heartbeats.keep(self)
         return before
-
-    def _succeeded(
-        self, transaction: RemoteTransaction, statement: Statement, sqls: Sequence[bytes], status_message: str | None
-    ) -> None:
-        """Keep settings and savepoints in step with a statement that the primary has executed."""
-        if statement.kind is Kind.SET:
-            transaction.settings.append(SettingChange(sql=sqls[-1], statement=statement))
-            return
-        # Postgres answers COMMIT of a failed transaction with the command tag ROLLBACK.
-        settings = transaction.settings if statement.kind is Kind.COMMIT and status_message == "COMMIT" else []
-        transaction.note(statement)
-        for setting in settings:
-            self._connection.apply_setting(setting.sql, setting.statement)

@@ -11,7 +11,7 @@ from ..forwarding.copying import CopyData
 from ..protocol.messages import Record, Run, Settle, Watch
 from .recording import record_of
 from .router import Router
-from .session_following import watch
+from .session_following import ask_here, watch
 from .session_settings import SessionSettings
 from .transaction import RemoteTransaction
 
@@ -57,7 +57,7 @@ class Requests:
             commits=statement.kind is Kind.COMMIT,
             ends_transaction=statement.ends_transaction,
             wants_position=self._router.freshness.wants_position(),
-            may_change_role=statement.changes.anything or statement.changes.sticks,
+            may_change_role=statement.changes.may_change_role,
             watch=self._watch(statement, transaction),
             record=record,
         )
@@ -71,6 +71,8 @@ class Requests:
 
     def _opening(self, connection: Any) -> dict[str, Any]:
         """The fields of a request that opens a lease."""
+        if self._settings.is_stale:
+            ask_here(connection)
         return {
             **self._settings.start_fields(connection),
             "session_settings": self._settings.profile(connection, self._router.local.unreported(connection)),
@@ -78,5 +80,5 @@ class Requests:
         }
 
     def _watch(self, statement: Statement, transaction: RemoteTransaction | None) -> Watch | None:
-        changes = statement.changes if transaction is None else statement.changes | transaction.changes
-        return watch(changes, self._settings)
+        changes = statement.session_changes
+        return watch(changes if transaction is None else changes | transaction.changes, self._settings)

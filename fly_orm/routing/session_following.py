@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
+import psycopg2
+from psycopg2 import errors
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, SessionChange, Statement
+from ..classify.session_change import may_change_anything
 from ..classify.session_settings import breaks_reads
+from ..local.starting import ISOLATION, SERIALIZABLE, lower_isolation
 from ..postgres.cursors import text_cursor
-from ..postgres.session_report import read_settings, release_locks
+from ..postgres.session_report import assignment, decoded, read_settings, release_locks
 from ..protocol.messages import SessionReport, Watch
-from .session_settings import SessionSettings
+from .session_settings import SessionSettings, quoted_name
 
-WHY = "a setting that a function has changed"
+log = logging.getLogger("fly_orm")
+
 LOCKED = "a function that it calls takes locks"
-
-
-class Change(NamedTuple):
-    """A session setting that a function has changed, as the statement that gives it to another session."""
-
-    statement: Statement
-    sql: bytes
+_ANYTHING = may_change_anything("")
+#: A new session user has no role, so that the role has to be set after it.
+_USERS = ("session_authorization", "role")
 
 
 def examined(connection: Any, statement: Statement) -> Statement:
@@ -35,26 +38,73 @@ def examined(connection: Any, statement: Statement) -> Statement:
 
 def watch(changes: SessionChange, known: SessionSettings) -> Watch | None:
     """What a node has to look for after a request that may have made these changes; None if nothing."""
-    if not (changes.settings or changes.anything or changes.leaves_state):
+    everything = changes.anything or changes.resets
+    if not (changes.settings or everything or changes.leaves_state):
         return None
-    return Watch(settings=sorted(_names(changes, known)), anything=changes.anything, state=changes.leaves_state)
+    names = changes.settings | known.names if everything else changes.settings
+    return Watch(settings=sorted(names), anything=changes.anything, state=changes.leaves_state)
+
+
+def note_here(connection: Any, statement: Statement, sql: bytes | None, *, in_transaction: bool) -> None:
+    """Note what a statement may have changed in the session on the replica, which has executed it.
+
+    The session is asked about it before the primary executes something. In a transaction, that is after its end.
+    """
+    settings: SessionSettings = connection.remote.session_settings
+    changes = statement.session_changes
+    if statement.kind is Kind.WRITE:  # such as EXECUTE, which does not show what it executes
+        changes |= _ANYTHING
+    if changes:
+        settings.may_have_changed(changes)
+    if sql is not None and (changes or statement.kind is Kind.SET_LOCAL):
+        settings.note_made(statement, [sql], here=True)
+    if not in_transaction:
+        _ask_if_needed(connection)
+
+
+@contextmanager
+def on_one_server(connection: Any, statement: Statement, sql: bytes) -> Iterator[None]:
+    """A block that changes settings in the session on the replica, which are noted.
+
+    A pooler may choose another server's session for the next transaction, so that it has to be asked in the same one.
+    """
+    if not connection.pooled or statement.discards_all or not statement.session_changes:
+        yield
+        connection.settle(statement, sql)
+        return
+    with ext.cursor(connection) as cursor:
+        cursor.execute("BEGIN")
+        try:
+            yield
+            note_here(connection, statement, sql, in_transaction=True)
+            ask_here(connection)
+        except BaseException:
+            cursor.execute("ROLLBACK")
+            raise
+        cursor.execute("COMMIT")
 
 
 def follow_here(connection: Any, changes: SessionChange) -> bool:
-    """Have the sessions on the primary begin with what a statement has changed in the one on the replica.
+    """Note what a read may have changed in the session on the replica, outside of a transaction.
 
-    Not inside a transaction. False if it has taken locks, which count on the primary only; they are released here.
+    False if it has taken locks, which count on the primary only; they are released here.
     """
     if not changes:
         return True
-    known = connection.remote.session_settings
-    with text_cursor(connection) as cursor:
-        if changes.anything and release_locks(cursor):
-            return False
-        settings = read_settings(cursor, _names(changes, known), anything=changes.anything)
-    for statement, sql in _changes(connection, settings):
-        known.remember(statement, sql)
+    if changes.anything:
+        with text_cursor(connection) as cursor:
+            if release_locks(cursor):
+                return False
+    settings: SessionSettings = connection.remote.session_settings
+    settings.may_have_changed(changes)
+    _ask_if_needed(connection)
     return True
+
+
+def _ask_if_needed(connection: Any) -> None:
+    if connection.remote.session_settings.is_needed:
+        with suppress(psycopg2.Error):  # what was executed has succeeded; the next request asks again
+            ask_here(connection)
 
 
 def took_locks(connection: Any, changes: SessionChange) -> bool:
@@ -65,36 +115,83 @@ def took_locks(connection: Any, changes: SessionChange) -> bool:
         return release_locks(cursor)
 
 
+def ask_here(connection: Any) -> None:
+    """Learn what the session on the replica has, of what may have changed there. Not inside a transaction."""
+    settings: SessionSettings = connection.remote.session_settings
+    names, anything = settings.take_stale()
+    try:
+        found = _read_here(connection, names, anything=anything)
+    except BaseException:
+        settings.give_back(names, anything=anything)
+        raise
+    settings.take(dict(sorted(found.items(), key=lambda item: names.index(item[0]) if item[0] in names else -1)))
+
+
+def _read_here(connection: Any, names: Collection[str], *, anything: bool) -> dict[str, str | None]:
+    if anything:
+        names = [*names, *connection.router.session_functions.read_custom_settings(connection)]
+    lowered = False
+    try:
+        with text_cursor(connection) as cursor:
+            found = read_settings(cursor, names, anything=anything)
+    except errors.FeatureNotSupported:  # the session's transactions are SERIALIZABLE
+        lower_isolation(connection)
+        lowered = True
+        with text_cursor(connection) as cursor:
+            found = read_settings(cursor, names, anything=anything)
+    starts_lowered = connection.remote.session_settings.first(ISOLATION) == SERIALIZABLE and ISOLATION not in names
+    return {**found, ISOLATION: SERIALIZABLE} if lowered or (starts_lowered and ISOLATION in found) else found
+
+
 def follow_there(connection: Any, report: SessionReport) -> None:
     """Give the session on the replica, and those to come on the primary, what one on the primary has reported."""
-    encoding = ext.encodings[connection.encoding]
-    settings = {name: None if value is None else value.decode(encoding) for name, value in report.settings.items()}
-    for statement, sql in _changes(connection, settings):
-        connection.apply_setting(sql, statement)
+    settings: SessionSettings = connection.remote.session_settings
+    encoding = connection.get_parameter_status("server_encoding")
+    reported = {name: None if value is None else decoded(value, encoding) for name, value in report.settings.items()}
+    if settings.first("role") == "none" and reported.get("role") == settings.start.role:
+        reported["role"] = "none"  # a node acts as its caller's role by SET ROLE
+    initial = settings.initial(connection, connection.router.local.unreported(connection))
+    changed = {name: value for name, value in reported.items() if settings.differs(name, value, initial)}
+    if _USERS[0] in changed and _USERS[1] in reported:
+        changed[_USERS[1]] = reported[_USERS[1]]
+    for name in [*(name for name in changed if name not in _USERS), *(name for name in _USERS if name in changed)]:
+        settings.take({name: changed[name]}, here=_change_here(connection, name, changed[name]))
 
 
-def _names(changes: SessionChange, known: SessionSettings) -> frozenset[str]:
-    return changes.settings | known.names if changes.anything else changes.settings
-
-
-def _changes(connection: Any, settings: Mapping[str, str | None]) -> list[Change]:
-    """The settings that are not known yet."""
-    known = connection.remote.session_settings
-    initial = known.initial(connection, connection.router.local.unreported(connection))
-    changes = []
-    for name, value in settings.items():
-        if name in known.names or (value is not None and value != initial.get(name)):
-            change = _change(connection, name, value)
-            if not known.has(name, change.sql):
-                changes.append(change)
-    return changes
-
-
-def _change(connection: Any, name: str, value: str | None) -> Change:
+def make_here(connection: Any) -> None:
+    """Let customized settings that were made on the primary be empty on the replica, and not missing."""
+    settings: SessionSettings = connection.remote.session_settings
+    names, settings.made_there = settings.made_there, set()
     with ext.cursor(connection) as cursor:
-        if value is None:
-            sql = f"RESET {'.'.join(ext.quote_ident(part, cursor) for part in name.split('.'))}".encode()
-        else:
-            sql = cursor.mogrify("SELECT set_config(%s, %s, false)", (name, value))
-    made = Statement(kind=Kind.SET, why=WHY, name=name, primary_only=breaks_reads(name, value), resets=value is None)
-    return Change(made, sql)
+        cursor.execute(
+            "SELECT pg_catalog.set_config(name, '', false) FROM pg_catalog.unnest(%s) AS made (name) "
+            "WHERE pg_catalog.current_setting(name, true) IS NULL",
+            (list(names),),
+        )
+
+
+def _change_here(connection: Any, name: str, value: str | None) -> bool:
+    """Change a setting on the replica that was changed on the primary; False if the replica does not have it now.
+
+    Reads stay on the primary then: the COMMIT has succeeded, and must not seem to fail.
+    """
+    if value is not None and breaks_reads(name, value):
+        return False
+    encoding = connection.get_parameter_status("server_encoding")
+    try:
+        with ext.cursor(connection) as cursor:
+            if value is None:
+                cursor.execute(f"RESET {quoted_name(name)}")
+            else:
+                cursor.execute(f"SELECT {assignment(name, value, encoding)}")
+        if name == ISOLATION and value is None:
+            connection.remote.session_settings.fit_replica(connection)
+    except psycopg2.Error as error:
+        log.warning(
+            "the replica did not accept %s, a setting that was made on the primary, so the connection's reads run "
+            "there: %s",
+            name,
+            str(error).strip(),
+        )
+        return False
+    return True

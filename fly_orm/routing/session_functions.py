@@ -48,12 +48,12 @@ class SessionFunctions:
         if statement.user_calls:
             changes |= self._change(statement.user_calls, connection)
         if changes.anything:
-            changes |= SessionChange(settings=self._read_custom_settings(connection))
+            changes |= SessionChange(settings=self.read_custom_settings(connection))
         if changes == NOTHING:
             return statement
         if not changes.needs_primary:
             return replace(statement, changes=changes)
-        reads = statement.kind is Kind.READ
+        reads = statement.kind in (Kind.READ, Kind.SET)
         return replace(
             statement,
             changes=changes,
@@ -94,7 +94,7 @@ class SessionFunctions:
         known.update(changes)
         return changes
 
-    def _read_custom_settings(self, connection: Any) -> frozenset[str]:
+    def read_custom_settings(self, connection: Any) -> frozenset[str]:
         if self._custom_settings is None:
             try:
                 with text_cursor(connection) as cursor:

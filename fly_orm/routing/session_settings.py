@@ -3,95 +3,150 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..classify import SETTING_CHANGES, Statement
+from ..classify import SETTING_CHANGES, SessionChange, Statement
+from ..classify.session_settings import breaks_reads
 from ..local.starting import ISOLATION, SERIALIZABLE, lower_isolation
+from ..postgres.session_report import assignment
 from ..postgres.starting import Start, requested
 
 #: Settings that change how Postgres reads and writes values, and that the server reports to libpq.
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
 #: The name of a setting that set_config() is called with.
-_SET_CONFIG = re.compile(rb"set_config\s*\(\s*E?'([\w.$]+)'", re.IGNORECASE)
+_SET_CONFIG = re.compile(rb"set_config\s*\(\s*E?'([\w$]+(?:\.[\w$]+)+)'\s*[,:]", re.IGNORECASE)
 #: That of one of several statements in a string.
 _SET_AMONG_OTHERS = re.compile(
     rb"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?([\w$]+(?:\.[\w$]+)+)\s*(?:=|TO\b)", re.IGNORECASE
 )
-#: RESET ALL does not reset these (Postgres manual, RESET and SET ROLE).
-_NOT_RESET = ("role", "session_authorization")
 _ONE_SNAPSHOT = frozenset({SERIALIZABLE, "repeatable read"})
-_NOT_ASKED = frozenset({*_NOT_RESET, "client_encoding"})
+#: They decide where transactions run, and so have to be known at once.
+_MODES = frozenset({ISOLATION, "default_transaction_read_only"})
+_NOT_ASKED = frozenset({"client_encoding"})
 _NAME = re.compile(r"(?!transaction_)[^\s(]+")
 
 
 class SessionSettings:
-    """What a session has begun with, and the statements that changed its settings, the last one for each setting."""
+    """What a session has begun with, and the settings that were changed in it.
+
+    The replica's session has them, and is asked for those that statements may have changed there when the primary needs
+    to know: only it can tell what an expression returned, what a savepoint undid, and what a function did.
+    """
 
     def __init__(self, start: Start) -> None:
         self.start = start
         self.made: set[str] = set()
         """The customized settings that have a value in this session, or have had one."""
-        self._changes: dict[str, bytes] = {}
-        self._not_here: dict[str, bytes] = {}
-        """Those of them that no replica accepts."""
+        self.made_there: set[str] = set()
+        """Those of them that are still missing on the replica."""
+        self._values: dict[str, str] = {}
+        """The changed settings in the order of their last changes, which can depend on one another."""
+        self._not_here: set[str] = set()
+        """Those of them that the session on the replica does not have: no replica accepts them, or it refused them."""
+        self._stale: dict[str, None] = {}
+        """The settings that the session on the replica has to be asked for."""
+        self._anything_stale = False
+        """Whether it has to be asked for all others, too."""
         self._cached: tuple[Any, list[bytes]] | None = None
-        """The profile, and what it depends on besides the changes."""
+        """The profile, and what it depends on besides the values."""
         self.start_is_old = False
         """Whether the server may have lacked what the session had seen, when the connection was opened."""
         self.is_ahead = False
         """Whether the start is the primary's, and differs from that of the session on the replica."""
-        self._starts_serializable = start.settings.get(ISOLATION) == SERIALIZABLE
-        self.primary_only = self._starts_serializable
-        """Whether the primary alone accepts some of them."""
-        self._starts_with_one_snapshot = start.settings.get(ISOLATION, "").lower() in _ONE_SNAPSHOT
-        self.one_snapshot = self._starts_with_one_snapshot
+        self._conclude()
+
+    def _conclude(self) -> None:
+        self._cached = None
+        level = self._values.get(ISOLATION, self.start.settings.get(ISOLATION, "")).lower()
+        self.one_snapshot = level in _ONE_SNAPSHOT
         """Whether a transaction reads one snapshot, unless its own isolation level says otherwise."""
+        refused = {name for name in self._not_here if not breaks_reads(name, self._values[name])}
+        self.pins_reads = self.is_ahead or bool(refused)
+        """Whether the session on the replica lacks a setting that reads may depend on."""
+        self.primary_only = self.pins_reads or bool(self._not_here) or level == SERIALIZABLE
+        """Whether the primary alone accepts some of them."""
 
     @property
     def names(self) -> frozenset[str]:
-        """The names, in lower case, of the settings that are known to have been changed and that can be asked for.
+        """The names, in lower case, of the settings that are known to have been changed."""
+        return frozenset(self._values)
 
-        The session on the primary may have a role and an encoding of its own, and a transaction's modes end with it.
+    # The session on the replica
+
+    def may_have_changed(self, changes: SessionChange) -> None:
+        """Note what a statement may have changed in the session on the replica."""
+        names = self.names | self._stale.keys() if changes.resets else frozenset()
+        for name in sorted(_asked(changes.settings | names), key=_depends):
+            self._stale.pop(name, None)
+            self._stale[name] = None
+        self._anything_stale |= changes.anything
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the session on the replica has to be asked before the primary executes something."""
+        return self._anything_stale or bool(self._stale)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it has to be asked as soon as no transaction is open there."""
+        return self._anything_stale or not _MODES.isdisjoint(self._stale)
+
+    def take_stale(self) -> tuple[list[str], bool]:
+        """The names of the settings that have to be asked for, and whether others do, which counts as done now."""
+        names = list(self._stale)
+        if self._anything_stale:
+            names = [*sorted(self.names - self._not_here - self._stale.keys(), key=_depends), *names]
+        taken = names, self._anything_stale
+        self._stale, self._anything_stale = {}, False
+        return taken
+
+    def give_back(self, names: Iterable[str], *, anything: bool) -> None:
+        """Note that the session on the replica could not be asked for these settings."""
+        self._stale = dict.fromkeys([*names, *self._stale])
+        self._anything_stale |= anything
+
+    # The values
+
+    def take(self, settings: Mapping[str, str | None], *, here: bool = True) -> None:
+        """Take over values, by name in lower case; None is a setting that is as the session has begun.
+
+        ``here`` says whether the session on the replica has them.
         """
-        changed = frozenset(name for key in self._changes for name in key.split(","))
-        return frozenset(name for name in changed - _NOT_ASKED if _NAME.fullmatch(name))
+        for name, value in settings.items():
+            self._values.pop(name, None)
+            self._not_here.discard(name)
+            if "." in name and value is not None:
+                self.made.add(name)
+            if value is None or value == self.first(name):
+                continue
+            self._values[name] = value
+            if not here:
+                self._not_here.add(name)
+        self._conclude()
 
-    def has(self, name: str, sql: bytes) -> bool:
-        """Whether this statement is known to have changed the setting last."""
-        return self._changes.get(name) == sql
+    def first(self, name: str) -> str | None:
+        """The value that the session has begun with, if that is known."""
+        value = self.start.settings.get(name)
+        if value is None:
+            value = {"role": "none", "session_authorization": self.start.role}.get(name)
+        return "" if value is None and "." in name else value
 
-    def initial(self, connection: Any, unreported: dict[str, str]) -> dict[str, str | None]:
-        """The settings, by name in lower case, that a session on the primary gets although nobody has changed them."""
-        reported = {name.lower(): connection.get_parameter_status(name) for name in _REPORTED}
-        return {**unreported, **reported, **self.start.settings}
+    def differs(self, name: str, value: str | None, initial: Mapping[str, str | None]) -> bool:
+        """Whether the value that a session on the primary has is another one than is known."""
+        if name in self._values:
+            return self._values[name] != value
+        if value is None or value == self.first(name):
+            return value is not None and "." in name and name not in self.made
+        return name in self.made or value != initial.get(name)
 
-    def remember(self, statement: Statement, sql: bytes) -> None:
-        """Note a SET, RESET or DISCARD that has taken effect."""
-        self._cached = None
-        self.primary_only = (self.primary_only or statement.primary_only) and not statement.resets_all
-        self.note_made(statement, [sql])
-        if statement.one_snapshot is not None:
-            self.one_snapshot = statement.one_snapshot
-        elif statement.resets and statement.name == ISOLATION:
-            self.one_snapshot = self._starts_with_one_snapshot
-        if statement.resets_all:
-            self._reset(keep=() if statement.discards_all else _NOT_RESET)
-            return
-        name = statement.name or sql.decode("latin-1")
-        self._changes.pop(name, None)
-        self._not_here.pop(name, None)
-        if not statement.resets:
-            self._changes[name] = sql
-            if statement.primary_only:
-                self._not_here[name] = sql
-
-    def note_made(self, statement: Statement, sqls: Iterable[bytes]) -> None:
+    def note_made(self, statement: Statement, sqls: Iterable[bytes], *, here: bool = False) -> None:
         """Note the customized settings to which statements give a value, for good or for a transaction.
 
-        From then on they have at least an empty value in the Postgres session, and are not missing.
+        From then on they have at least an empty value in the Postgres session, and are not missing. ``here`` says
+        whether it is the one on the replica.
         """
         names = (statement.name or "").split(",") if statement.kind in SETTING_CHANGES else []
         for sql in sqls:
@@ -99,19 +154,24 @@ class SessionSettings:
                 names += _names(_SET_CONFIG, sql)
             if b";" in sql:
                 names += _names(_SET_AMONG_OTHERS, sql)
-        self.made.update(name for name in names if "." in name)
+        new = {name for name in names if "." in name} - self.made
+        self.made |= new
+        if not here:
+            self.made_there |= new
 
     def reset_by(self, statement: Statement) -> list[str]:
         """The settings that a statement gives their first values, which another Postgres session does not know."""
         if statement.resets_all:
             return ["*"]
-        return [statement.name] if statement.resets and statement.name else []
+        return statement.name.split(",") if statement.resets and statement.name else []
 
-    def _reset(self, keep: Collection[str]) -> None:
-        self.primary_only = self._starts_serializable or self.is_ahead
-        self.one_snapshot = self._starts_with_one_snapshot
-        self._changes = {name: sql for name, sql in self._changes.items() if name in keep}
-        self._not_here.clear()
+    def forget(self) -> None:
+        """Note that the session has its initial settings again."""
+        self._values, self._not_here = {}, set()
+        self._stale = {name: None for name in self._stale if "." in name}  # they may be empty now, and not missing
+        self._conclude()
+
+    # The start
 
     def start_fields(self, connection: Any) -> dict[str, Any]:
         """What a request has to say of the start, to open a lease."""
@@ -129,24 +189,29 @@ class SessionSettings:
         """
         self.start_is_old = self.start_is_old and settings is None
         if settings is not None and settings != self.start.settings:
-            self.start, self.is_ahead, self.primary_only = Start(self.start.role, settings), True, True
+            self.start, self.is_ahead = Start(self.start.role, settings), True
+            self._conclude()
 
     def fit_replica(self, connection: Any) -> None:
         """Let a session on a replica, whose settings were reset, answer again."""
-        if self._starts_serializable:
+        if self.start.settings.get(ISOLATION) == SERIALIZABLE:
             lower_isolation(connection)
 
     def leave_replica(self, connection: Any) -> None:
         """Give the session, whose replica has been promoted, the settings that no replica accepts."""
-        lowered = self._starts_serializable and ISOLATION not in self._changes
+        lowered = self.start.settings.get(ISOLATION) == SERIALIZABLE and ISOLATION not in self._values
         with ext.cursor(connection) as cursor:  # not one that routes
-            for sql in [*([f"RESET {ISOLATION}".encode()] if lowered else []), *self._not_here.values()]:
+            if lowered:
+                cursor.execute(f"RESET {ISOLATION}")
+            for sql in self.statements(connection, [name for name in self._values if name in self._not_here]):
                 cursor.execute(sql)
 
-    def forget(self) -> None:
-        """Note that the session has its initial settings again."""
-        self._cached = None
-        self._reset(keep=())
+    # Sessions on the primary
+
+    def initial(self, connection: Any, unreported: dict[str, str]) -> dict[str, str | None]:
+        """The settings, by name in lower case, that a session on the primary gets although nobody has changed them."""
+        reported = {name.lower(): connection.get_parameter_status(name) for name in _REPORTED}
+        return {**unreported, **reported, **self.start.settings}
 
     def profile(self, connection: Any, unreported: dict[str, str]) -> list[bytes]:
         """The statements that give a Postgres session on the primary the settings of this connection."""
@@ -155,22 +220,40 @@ class SessionSettings:
         if self._cached is None or self._cached[0] != key:
             values = {**unreported, **dict(zip(_REPORTED, reported, strict=True))}
             assignments = "; ".join(f"SET {name} TO {_quote(value)}" for name, value in values.items() if value)
-            self._cached = key, [assignments.encode("ascii", "ignore"), *self._emptied(), *self._changes.values()]
+            changed = self.statements(connection, self._values)
+            self._cached = key, [assignments.encode("ascii", "ignore"), *self._emptied(), *changed]
         return self._cached[1]
+
+    def statements(self, connection: Any, names: Collection[str]) -> list[bytes]:
+        """The statements that give a Postgres session which has begun as this one these settings."""
+        encoding = connection.get_parameter_status("server_encoding")
+        values = [assignment(name, self._values[name], encoding) for name in names if name in self._values]
+        resets = [f"RESET {quoted_name(name)}" for name in names if name not in self._values]
+        return [sql.encode() for sql in (*resets, *([f"SELECT {', '.join(values)}"] if values else []))]
 
     def _emptied(self) -> list[bytes]:
         """The statements that make those customized settings empty, and not missing, which have had a value."""
-        valued = {name.lower() for name in (*self._changes, *self.start.settings)}
-        names = (name.split(".") for name in sorted(self.made - valued))
-        return [f"SET {'.'.join(map(_identifier, parts))} TO ''".encode() for parts in names]
+        valued = {name.lower() for name in (*self._values, *self.start.settings)}
+        return [f"SET {quoted_name(name)} TO ''".encode() for name in sorted(self.made - valued)]
+
+
+def _asked(names: Iterable[str]) -> list[str]:
+    """Those of these names that a session can be asked for: a transaction's modes end with it."""
+    return [name for name in names if name not in _NOT_ASKED and _NAME.fullmatch(name)]
+
+
+def _depends(name: str) -> tuple[int, str]:
+    """A key that sorts settings so that what decides which of them a session may change comes last."""
+    return {"session_authorization": 1, "role": 2}.get(name, 0), name
 
 
 def _names(pattern: re.Pattern[bytes], sql: bytes) -> list[str]:
     return [name.decode("latin-1").lower() for name in pattern.findall(sql)]
 
 
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def quoted_name(name: str) -> str:
+    """The name of a setting as an SQL command has to spell it."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
 def _quote(value: str) -> str:

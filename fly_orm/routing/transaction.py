@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
@@ -11,16 +9,8 @@ from ..classify.session_change import LEAVES_STATE, NOTHING
 from ..sessions.operation import Operation
 
 
-@dataclass(frozen=True, kw_only=True)
-class SettingChange:
-    """A statement that changed a session setting."""
-
-    sql: bytes
-    statement: Statement
-
-
 class RemoteTransaction:
-    """Statements not yet sent, open savepoints, and settings that take effect on the replica at COMMIT."""
+    """Statements not yet sent, open savepoints, and what the Postgres session may have that the replica's lacks."""
 
     def __init__(self, pending: list[bytes] | None = None) -> None:
         self.status: int = ext.TRANSACTION_STATUS_INTRANS
@@ -30,13 +20,12 @@ class RemoteTransaction:
         """Whether anything of the transaction was sent to the primary."""
         self.lost: BaseException | None = None
         """The error that lost its connection; the transaction is rolled back then. None while it has one."""
-        self.settings: list[SettingChange] = []
         self.changes = NOTHING
         """What its statements may have changed in the Postgres session, to be looked for at its end."""
         self.defines_functions = False
         self.operation: Operation | None = None
         """The operation of the application's that it is, if it has been sent as one."""
-        self._savepoints: list[tuple[str, int]] = []
+        self._savepoints: list[str] = []
 
     @property
     def failed(self) -> bool:
@@ -57,13 +46,13 @@ class RemoteTransaction:
         return True
 
     def note(self, statement: Statement) -> None:
-        """Keep the savepoints, and the settings since each, in step with a statement that succeeds."""
+        """Keep the savepoints in step with a statement that succeeds."""
         name = statement.name or ""
-        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):  # with AND CHAIN, another transaction begins
-            self._savepoints, self.settings = [], []
+        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK) or statement.ends_transaction:
+            self._savepoints = []  # with AND CHAIN, another transaction begins
             return
         if statement.kind is Kind.SAVEPOINT:
-            self._savepoints.append((name, len(self.settings)))
+            self._savepoints.append(name)
             return
         index = self._find(name)
         if index is None:
@@ -72,12 +61,11 @@ class RemoteTransaction:
             del self._savepoints[index:]
         elif statement.kind is Kind.ROLLBACK_TO:
             del self._savepoints[index + 1 :]
-            del self.settings[self._savepoints[index][1] :]
             self.status = ext.TRANSACTION_STATUS_INTRANS
 
     def note_changes(self, statement: Statement, *, failed: bool) -> None:
         """Note what a statement may have changed; a session-level lock outlives its failure, and that of the rest."""
-        self.changes |= statement.changes
+        self.changes |= statement.session_changes
         if failed and statement.leaves_state:
             self.changes |= LEAVES_STATE
         self.defines_functions |= statement.defines_functions
@@ -89,6 +77,6 @@ class RemoteTransaction:
     def _find(self, name: str | None) -> int | None:
         """The index of the innermost savepoint of that name; names shadow each other (Postgres manual, SAVEPOINT)."""
         for index in range(len(self._savepoints) - 1, -1, -1):
-            if self._savepoints[index][0] == name:
+            if self._savepoints[index] == name:
                 return index
         return None

@@ -24,7 +24,3 @@ COPIED_LOCKS = (
     "COPY called a function that takes advisory locks on the replica, where they keep nobody out; they were released. "
     "Execute it in a block of fly_orm.primary()"
 )
-UNKNOWN_END = (
-    "a string of several statements ends a transaction that has changed session settings, so it is not known whether "
-    "they were committed; execute COMMIT or ROLLBACK by itself"
-)

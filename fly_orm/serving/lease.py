@@ -81,9 +81,7 @@ class Lease:
         wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
         position = self._position(executed, transaction) if wanted else None
         watch = request.watch or (_STATE if executed.error is not None and request.keeps_lease else None)
-        session = None if watch is None or transaction != _IDLE else report(cursor, watch)
-        if session is not None:
-            self._connection.made.update(name for name, value in session.settings.items() if "." in name and value)
+        session = None if watch is None or transaction != _IDLE else report(self._connection, watch)
         keeps = request.keeps_lease or (session is not None and session.has_state)
         return Done(
             result=executed.result,
@@ -180,7 +178,7 @@ class Lease:
                         return recorded.commit(request.statements[0], commit)
                 undecided = undecided or request.commits or request.ends_transaction
                 result = execute(cursor, request, lambda number: self._check_time(deadline, number), pieces)
-                if request.keeps_lease or self._transaction == _IN_TRANSACTION:
+                if request.keeps_lease or request.watch is not None or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets)
                 return Executed(result, commit=commit)
         except psycopg2.Error as error:

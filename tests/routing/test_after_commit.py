@@ -92,7 +92,7 @@ def test_a_write_succeeds_when_the_applications_logging_fails(
 def test_a_setting_that_the_replica_cannot_take_over_does_not_fail_the_commit(
     regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SessionSettings, "remember", fails)
+    monkeypatch.setattr(SessionSettings, "take", fails)
     with db.atomic():
         db.execute_sql(INSERT, ("second",))
         db.execute_sql("SET application_name = 'x'")

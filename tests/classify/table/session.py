@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fly_orm.classify import Kind
+from fly_orm.classify.session_change import NOTHING, STICKS
 from tests.classify.table.row import ACCEPTED, OTHER_MEANING, other
 
+MODES = "default_transaction_isolation,default_transaction_read_only,default_transaction_deferrable"
 SETTINGS = [
     other(Kind.SET, "SET timezone = 'UTC'", OTHER_MEANING, name="timezone", primary_only=False, resets_all=False),
     other(Kind.SET, "SET SESSION Search_Path TO a, b", name="search_path", primary_only=False),
@@ -31,8 +33,8 @@ SETTINGS = [
     other(Kind.SET, "SET default_transaction_read_only = on", primary_only=False),
     other(Kind.SET, "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", primary_only=True),
     other(Kind.SET, "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", primary_only=True),
-    other(Kind.SET, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", primary_only=False, name=None),
-    other(Kind.SET, "SET", "42601", name=None),
+    other(Kind.SET, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", primary_only=False, name=MODES),
+    other(Kind.WRITE, "SET", "42601", leaves_state=True, asynchronous=True),
     # Before a dot, a keyword is the first part of a name.
     other(Kind.SET, "SET Role . x = 1", OTHER_MEANING, name="role.x"),
     other(Kind.SET, "SET SESSION seed.x = 1", OTHER_MEANING, name="seed.x"),
@@ -52,6 +54,9 @@ SETTINGS = [
     other(Kind.SET, "SELECT set_config('App.Tenant', 'x', false)", OTHER_MEANING, name="app.tenant"),
     other(Kind.SET, "SELECT pg_catalog.set_config('app.tenant', %s, %s)", name="app.tenant", primary_only=False),
     other(Kind.SET, "SELECT set_config(%s, %s, false)", name=None, primary_only=False, asynchronous=True),
+    other(Kind.SET, "SELECT set_config('a.' || current_user, 'c', false)", name=None, changes=STICKS),
+    other(Kind.SET, "SELECT set_config('a.' || 'b', 'c', 1 = 1)", OTHER_MEANING, name="a.b"),
+    other(Kind.SET, "SELECT set_config('a.b'::text, 'c', false)", OTHER_MEANING, name="a.b", changes=NOTHING),
     other(
         Kind.SET, "SELECT set_config('a.b', 'c', false), set_config('a.d', 'e', true)", OTHER_MEANING, name="a.b,a.d"
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fly_orm.classify.session_change import RESETS, changes_settings
 from tests.classify.table.row import NOT_RUN, OTHER_MEANING, write
 
+CHANGES_AB = changes_settings(["a.b"])
 WRITES = [
     write("INSERT INTO t VALUES (9)", why="INSERT"),
     write("INSERT INTO t (id) VALUES (9) RETURNING id"),
@@ -92,14 +94,16 @@ WRITES = [
     write("INSERT INTO t VALUES (9); SELECT 1", ends_transaction=False),
     write("BEGIN; SELECT 1; COMMIT", OTHER_MEANING, leaves_state=False, ends_transaction=True),
     write("COMMIT; SELECT 1", OTHER_MEANING, leaves_state=False, ends_transaction=True),
-    write("SELECT 1; SET search_path = x", NOT_RUN, leaves_state=True),
-    write("RESET ALL; SELECT 1", OTHER_MEANING, leaves_state=True),
+    write("SELECT 1; SET search_path = x", NOT_RUN, leaves_state=False, changes=changes_settings(["search_path"])),
+    write("RESET ALL; SELECT 1", OTHER_MEANING, resets_all=True, changes=RESETS),
+    write("RESET a.b; SET c.d TO DEFAULT; SET e.f TO 1", NOT_RUN, resets=True, name="a.b,c.d"),
     write("SET LOCAL search_path = x; SELECT 1", OTHER_MEANING, leaves_state=False),
-    write("SELECT 1; SELECT set_config('a.b', 'c', false)", NOT_RUN, leaves_state=True),
-    write("SELECT set_config('a.b', name, false) FROM t", NOT_RUN, leaves_state=True),
+    write("SELECT 1; SELECT set_config('a.b', 'c', false)", NOT_RUN, leaves_state=False, changes=CHANGES_AB),
+    write("SELECT set_config('a.b', name, false) FROM t", NOT_RUN, leaves_state=False, changes=CHANGES_AB),
+    write("SELECT set_config('a.' || name, 'c', false) FROM t", NOT_RUN, leaves_state=True, asynchronous=True),
     write("SELECT set_config('a.b', name, true) FROM t", OTHER_MEANING, leaves_state=False),
-    write("SELECT set_config('a.b', writes()::text, false)", leaves_state=True),
-    write("SELECT set_config('a.b', 'c', false), nextval('s')", leaves_state=True),
+    write("SELECT set_config('a.b', writes()::text, false)", leaves_state=False, changes=CHANGES_AB),
+    write("SELECT set_config('a.b', 'c', false), nextval('s')", leaves_state=False, changes=CHANGES_AB),
     write("CREATE TABLE x (id int)", leaves_state=False),
     write("CREATE TABLE IF NOT EXISTS t (id int)"),
     write("CREATE UNLOGGED TABLE x (id int)", leaves_state=False),
@@ -161,7 +165,7 @@ WRITES = [
     write("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)", OTHER_MEANING, leaves_state=True),
     write("EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1", NOT_RUN, leaves_state=False),
     write("EXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1", NOT_RUN, leaves_state=True),
-    write("EXPLAIN ANALYZE SELECT set_config('a.b', 'c', false)", NOT_RUN, leaves_state=True),
+    write("EXPLAIN ANALYZE SELECT set_config('a.b', 'c', false)", NOT_RUN, leaves_state=False, changes=CHANGES_AB),
     write("EXPLAIN FROBNICATE", "42601"),
     write("COPY t FROM STDIN", NOT_RUN, copy="in"),
     write("copy t (id, name) from stdin with csv", NOT_RUN, copy="in"),
