@@ -247,8 +247,8 @@ class RemoteConnection:
             self.router.freshness.prepare()
         ask = partial(self._requests.settle, self._connection, run.record) if run.record else None
         try:
-            ask_by = None if copy is None else self.router.deadline
-            return exchange(self.router.forwarder, run, partial(self._send, run, copy), ask, deadline, ask_by)
+            send = partial(self._send, run, copy)
+            return exchange(self.router.forwarder, run, send, ask, deadline, in_pieces=copy is not None)
         except NotSupported as error:
             raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
         except FlyOrmError as error:

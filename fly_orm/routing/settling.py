@@ -30,20 +30,23 @@ def exchange(
     send: Send,
     ask: Callable[[], Settle] | None,
     deadline: Deadline,
-    ask_by: Callable[[], Deadline] | None = None,
+    *,
+    in_pieces: bool = False,
 ) -> Response[Done]:
     """What ``send`` returns, or would have returned if the reply had arrived.
 
     ``ask`` makes the question to nodes of the primary region; None if no node could answer it. A part of the time is
     kept for it. If the answer is that nothing was committed, raises TransactionLost for a COMMIT and NotDelivered for
-    anything else. OutcomeUnknown if nobody answers by the deadline, or ``ask_by`` if a COPY may take longer.
+    anything else. OutcomeUnknown if nobody answers by the deadline; a request ``in_pieces`` may take longer than that,
+    and then some time is left for asking.
     """
     if ask is None:
         return send(deadline)
     try:
         return send(deadline.reserving(RESERVE))
     except OutcomeUnknown as unknown:
-        return _as_reply(run, settle(forwarder, ask(), unknown, deadline if ask_by is None else ask_by()), unknown)
+        limit = Deadline.after(RESERVE) if in_pieces and deadline.expired else deadline
+        return _as_reply(run, settle(forwarder, ask(), unknown, limit), unknown)
 
 
 def settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:

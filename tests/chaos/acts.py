@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +9,13 @@ from typing import Any
 
 import fly_orm
 
-from .app import LEDGER, PonyShop, look_there, write_there, write_there_with_pony
+from .app import RECORDS, PonyShop, look_there, write_there, write_there_with_pony
 from .keyed import until_known
 from .notes import Diary, Note
 
 MOST_ROWS = 3
-#: Whether a ledger records writes.
-RECORDS = LEDGER in os.environ
+#: A ledger records what the database object does that its nodes serve.
+FUNCTIONS = [write_there] if RECORDS else [write_there, write_there_with_pony]
 
 
 class Visit:
@@ -52,7 +51,7 @@ class Visit:
 
     def write(self, kind: str, what: str, rows: int, work: Callable[..., Any]) -> None:
         """Write outside of a transaction, in one call."""
-        with self.operation(kind, rows=rows, recorded=RECORDS) as note:
+        with self.operation(kind, rows=rows, recorded=bool(RECORDS)) as note:
 
             def attempt() -> None:
                 with note.call(what):
@@ -85,7 +84,7 @@ class Visit:
 
     def transact(self) -> None:
         rows, undo = self.some_rows(), self.dice.randrange(5) == 0
-        with self.operation("transaction", rows=rows, recorded=RECORDS) as note:
+        with self.operation("transaction", rows=rows, recorded=bool(RECORDS)) as note:
             self.attempt(note, lambda: self.shop.transact(note, self.key, rows, undo=undo))
 
     def put_off(self) -> None:
@@ -94,9 +93,14 @@ class Visit:
             self.read()
 
     def call(self) -> None:
-        function, rows = self.dice.choice([write_there, write_there_with_pony]), self.some_rows()
-        with self.operation("function", rows=rows) as note, note.call("call"), note.reading(primary=True) as shown:
-            shown.update(function(note.op, self.key, rows))
+        function, rows = self.dice.choice(FUNCTIONS), self.some_rows()
+        with self.operation("function", rows=rows, recorded=bool(RECORDS)) as note:
+
+            def attempt() -> None:
+                with note.call("call"), note.reading(primary=True) as shown:
+                    shown.update(function(note.op, self.key, rows))
+
+            self.attempt(note, attempt)
 
     def call_to_read(self) -> None:
         with self.operation("function that reads") as note, note.call("call"), note.reading(primary=True) as shown:

@@ -14,10 +14,14 @@ import fly_orm
 
 from .history import Rows
 
+#: The database.
+NAME = "chaos"
 #: The variable that says where a process finds the server of its region.
 URL = "CHAOS_URL"
 #: The variable that says, if it is there, that clients record their writes in a ledger.
 LEDGER = "CHAOS_LEDGER"
+#: Whether a ledger records writes: the name of the database, or False.
+RECORDS = NAME if LEDGER in os.environ else False
 TABLE = """
     CREATE TABLE entry (id serial PRIMARY KEY, op text NOT NULL, part int NOT NULL, key int NOT NULL);
     CREATE INDEX ON entry (key); CREATE INDEX ON entry (op);
@@ -146,7 +150,7 @@ class PonyShop:
 
 
 def _wrap(database: Any) -> Any:
-    return fly_orm.wrap(database, **({"exactly_once": True} if LEDGER in os.environ else {}))
+    return fly_orm.wrap(database, exactly_once=bool(RECORDS))
 
 
 url = os.environ.get(URL)
@@ -155,7 +159,7 @@ db: Any = _wrap(connect(url)) if url else None
 pony: Any = PonyShop(url) if url else None
 
 
-@fly_orm.on_primary
+@fly_orm.on_primary(exactly_once=RECORDS)
 def write_there(op: str, key: int, rows: int) -> Rows:
     """Insert in a transaction through peewee, and return what the key has now."""
     with db.atomic():
@@ -166,7 +170,7 @@ def write_there(op: str, key: int, rows: int) -> Rows:
 
 @fly_orm.on_primary
 def write_there_with_pony(op: str, key: int, rows: int) -> Rows:
-    """The same through Pony."""
+    """The same through Pony, with a database object that is not the one that the node serves."""
     with orm.db_session:
         for part in range(rows):
             pony.entry(op=op, part=part, key=key)

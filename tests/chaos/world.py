@@ -15,13 +15,13 @@ from tests.support.nodes import environment_in, url
 from tests.support.ports import free_ports
 from tests.support.servers import Servers
 
-from .app import LEDGER, TABLE, URL
+from .app import LEDGER, NAME, TABLE, URL
 from .children import Child
 from .history import Journal, Rows
 from .notes import REPLICATION_TIMEOUT, RPC_TIMEOUT
 from .plants import PLANT
 
-NAME, ROLE = "chaos", "app"
+ROLE = "app"
 GRANTS = f"""
     CREATE ROLE {ROLE} LOGIN;
     GRANT SELECT, INSERT ON entry TO {ROLE};

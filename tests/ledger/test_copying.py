@@ -7,6 +7,7 @@ import pytest
 from psycopg2 import errors
 
 import fly_orm
+from fly_orm.deadline import now
 from tests.support.copies import PIECES, Source, copy, make_pieces_small
 from tests.support.two_regions import TwoRegions
 
@@ -53,3 +54,13 @@ def test_one_that_cannot_be_recorded_is_not_sent_again_without_what_was_sent(reg
     with pytest.raises(errors.ActiveSqlTransaction):
         copy(db, Source())
     assert regions.query("SELECT count(*) FROM t") == 0
+
+
+def test_one_that_is_given_up_leaves_its_caller_waiting_no_longer_than_others(regions: TwoRegions) -> None:
+    impatient = regions.lax(options={"exactly_once": True, "rpc_timeout": 2})
+    impatient.execute_sql("INSERT INTO t (name) VALUES ('first')")
+    regions.wan.stall()
+    started = now()
+    with pytest.raises(fly_orm.OutcomeUnknown, match="Nobody could be asked"):
+        impatient.cursor().copy_expert("COPY t (name) FROM STDIN", io.StringIO("second\n"))
+    assert now() - started < 3
