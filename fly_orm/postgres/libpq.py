@@ -69,6 +69,13 @@ def has_hung_up(connection: Any) -> bool:
     return bool(poll.poll(0))
 
 
+def was_lost(connection: Any) -> bool:
+    """Whether an idle driver connection has lost its server, as far as this process has heard of it."""
+    if connection.closed:
+        return True
+    return has_hung_up(connection) if hasattr(select, "POLLRDHUP") else has_input(connection)
+
+
 def break_off(connection: Any) -> None:
     """End a driver connection, from any thread: a thread that waits for the server fails at once."""
     # To close the socket here would not wake a thread that waits in libpq, and another file could get its number while

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from pony import orm
 
@@ -35,6 +36,25 @@ if "PONY_URL" in os.environ:
 @orm.db_session
 def stock(*names):
     return [db.Item(name=name) for name in names]
+
+
+@fly_orm.on_primary
+@orm.db_session
+def stock_slowly(name):
+    db.Item(name=name)
+    orm.flush()
+    db.select("pg_sleep(0.3)")
+
+
+@fly_orm.on_primary
+@orm.db_session
+def stock_after_a_crash(name):
+    """Stock an item after another one, and a crash of the server in between."""
+    db.Item(name=f"before {name}")
+    orm.flush()
+    os.kill(db.get_connection().info.backend_pid, signal.SIGKILL)
+    db.Item(name=name)
+    orm.flush()
 
 
 @fly_orm.on_primary

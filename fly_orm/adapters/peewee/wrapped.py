@@ -11,7 +11,7 @@ import peewee
 from psycopg2 import extensions as ext
 
 from ...errors import ConfigurationError, NotSupported
-from ...postgres.libpq import has_input
+from ...postgres.libpq import was_lost
 from ...sessions.context import current_invocation
 from ..base import WrappedDatabase, unrouted
 from .routing import connect_unrouted, obstacle
@@ -53,7 +53,7 @@ class WrappedPeewee(WrappedDatabase):
     @contextmanager
     def function_scope(self) -> Iterator[None]:
         database = self._database
-        if self._is_open() and _was_lost(database.connection()):
+        if self._is_open() and was_lost(database.connection()):
             database.close()
         if not (database.deferred or database.autoconnect):
             database.connect(reuse_if_open=True)
@@ -101,8 +101,3 @@ class WrappedPeewee(WrappedDatabase):
 def _is_busy(connection: ext.connection) -> bool:
     """Whether a transaction is open. One that was open on a connection that is lost now has been rolled back."""
     return connection.get_transaction_status() not in (ext.TRANSACTION_STATUS_IDLE, ext.TRANSACTION_STATUS_UNKNOWN)
-
-
-def _was_lost(connection: ext.connection) -> bool:
-    """Whether a connection has lost its server while it was idle."""
-    return bool(connection.closed) or has_input(connection)

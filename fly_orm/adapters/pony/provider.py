@@ -14,6 +14,7 @@ from pony.orm.dbproviders.postgres import PGPool, PGProvider
 from ...driver.explaining import explain_refusals
 from ...driver.recording import RecordingConnection
 from ...errors import FlyOrmError
+from ...postgres.libpq import was_lost
 from ...postgres.subclasses import named_like
 from ...sessions.context import current
 from ...sessions.observing import unobserved
@@ -41,19 +42,21 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
         if self.con is not None and (
             not isinstance(self.con, RoutingConnection | RecordingConnection)  # it was opened before wrap()
             or self.connector.is_outdated(self.con)
+            or was_lost(self.con)  # or a db_session that begins with a write would fail
         ):
             self.disconnect()
         return super().connect()
 
     def release(self, con: Any) -> None:
+        if con.closed:
+            self.drop(con)
+            return
         try:
             with unobserved(current()):  # Pony's DISCARD ALL
                 super().release(con)
         except psycopg2.Error as error:
-            if not isinstance(con, RoutingConnection):
-                raise
             # The db_session is over and its writes are committed. The pool has dropped the connection.
-            log.warning("the connection to the replica was lost: %s", str(error).strip())
+            log.warning("the connection to %r was lost: %s", self.router.name, str(error).strip())
         _defer_transactions(con)  # a suspended generator continues with this connection after others have used it
 
 
@@ -112,6 +115,17 @@ class RoutingProvider(PGProvider):  # type: ignore[misc]
     def execute(self, cursor: Any, sql: Any, arguments: Any = None, returning_id: Any = False) -> Any:
         with _own_errors_unwrapped():
             return super().execute(cursor, sql, arguments, returning_id)
+
+    def rollback(self, connection: Any, cache: Any = None) -> None:
+        try:
+            super().rollback(connection, cache)
+        except dbapiprovider.DBException:
+            # The server has rolled back what was open on a connection that is lost. Pony would raise this error in
+            # place of the one that says so.
+            if not connection.closed:
+                raise
+            if cache is not None:
+                cache.in_transaction = False
 
     def commit(self, connection: Any, cache: Any = None) -> None:
         with _own_errors_unwrapped():

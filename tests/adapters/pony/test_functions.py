@@ -9,11 +9,13 @@ from pony import orm
 import fly_orm
 from fly_orm import Route
 from fly_orm.forwarding import sealed_channel
-from fly_orm.testing.contract.tools import until
+from fly_orm.testing.contract.tools import in_thread, until
 from fly_orm.topology import Node
 from tests.support import pony_shop
 from tests.support.nodes import node_process, url
+from tests.support.servers import crash_backend
 from tests.support.two_regions import named, settings
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.over_every_transport
 
@@ -139,6 +141,31 @@ def test_a_read_after_a_commit_is_no_transaction_to_a_call(lax):
         orm.commit()
         assert orm.count(item for item in lax.Item) == 1
         assert pony_shop.count() == 1
+
+
+def test_no_function_meets_a_connection_that_was_lost_while_it_was_idle(lax, cluster, database):
+    names = ["a", "b", "c", "d"]
+    for _ in range(2):
+        started = [in_thread(pony_shop.stock_slowly, name) for name in names]  # on as many connections
+        assert [each.exception(PATIENCE) for each in started] == [None] * 4
+        with orm.db_session:
+            lax.Item.select().delete(bulk=True)
+        crash_backend(cluster.primary)
+        until(lambda: accepts(cluster.primary))
+
+
+def accepts(server):
+    try:
+        return server.query("SELECT 1")
+    except psycopg2.Error:
+        return False
+
+
+def test_a_connection_that_is_lost_in_a_function_is_its_error_and_not_that_of_the_rollback(lax, cluster, database):
+    with pytest.raises(orm.OrmError, match="closed the connection") as caught:
+        pony_shop.stock_after_a_crash("a")
+    assert not isinstance(caught.value, orm.core.RollbackException)
+    assert pony_shop.count() == 0
 
 
 def test_time_that_is_over_cancels_what_runs(lax, cluster, database, monkeypatch):
