@@ -23,9 +23,11 @@ def with_settled_after(
 def _settled_after(request: Run | Copy | Call | Cancel, deadline: Deadline) -> float | None:
     """Seconds from now; None if there is no bound.
 
-    The node begins nothing after the deadline, and cancels what it is executing then, but for a COMMIT.
+    The node begins nothing after the deadline, and cancels what it is executing then, but for a COMMIT that may wait
+    for a standby.
     """
     left = deadline.remaining()
-    if request.begin_by is None or left is None or (isinstance(request, Run) and request.commits):
+    unlimited = isinstance(request, Run) and request.commits and not request.commit_limited
+    if request.begin_by is None or left is None or unlimited:
         return None
     return left + SETTLING_TIME

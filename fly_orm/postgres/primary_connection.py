@@ -19,6 +19,7 @@ from .pooling import is_pooled, server_pid
 from .role_guard import GuardedCursor, RoleGuard
 from .sequences import DISCARD, Sequences
 from .starting import Start
+from .transaction_ids import read_run
 from .volatility import reads_may_write
 from .write_ahead_log import WriteAheadLog
 
@@ -58,6 +59,8 @@ class PrimaryConnection:
         self.pooled = is_pooled(connection, pid)
         """Whether there is a pooler between this process and the server."""
         self.wal = WriteAheadLog(connection)
+        self.server_run = read_run(connection)
+        """Identifies the time in which its server gives no id to two transactions."""
         self.session = PooledSession(connection)
         self.has_ledger = False
         """Whether the database is known to have a ledger."""

@@ -14,7 +14,9 @@ from ..position import History, Position, Superseded
 from .copying import BrokenInput as BrokenInput
 from .recording import Record as Record
 from .results import Column as Column
+from .results import OpenTransaction as OpenTransaction
 from .results import Result as Result
+from .results import SessionReport as SessionReport
 from .results import SQLError as SQLError
 
 #: Seconds, 0 or more.
@@ -106,6 +108,10 @@ class Run(Message, frozen=True, tag="run"):
     """Whether the last statement is COMMIT. It has no time limit: cancelling its wait for standbys undoes nothing."""
     ends_transaction: bool = False
     """Whether the last of ``statements`` is itself several statements, one of which ends a transaction."""
+    commit_limited: bool = False
+    """Whether it has a time limit all the same: it waits for no standby, as the node has said."""
+    wants_id: bool = False
+    """Whether the caller needs to know the id of the open transaction, once it has one."""
     wants_position: bool = True
     """Whether the caller needs to know the primary's position, so that its later reads are at least as fresh."""
     newest: list[History] = []
@@ -152,8 +158,11 @@ class Settle(Message, frozen=True, tag="settle"):
 
     run: Run
     """What the request would need to open a lease, without its statements."""
-    id: str
-    """That of the request's :class:`Record`."""
+    id: str = ""
+    """That of the request's :class:`Record`; empty if it was the COMMIT of ``transaction``."""
+    transaction: OpenTransaction | None = None
+    lease: bytes = b""
+    """The lease of that transaction, which ends unless it is executing the COMMIT."""
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
@@ -239,15 +248,6 @@ class Described(Answer, frozen=True, kw_only=True, tag="described"):
     """Whether the node knows that this is the right system: its region is the primary one, or it has asked others."""
 
 
-class SessionReport(Message, frozen=True):
-    """What a Postgres session holds after a request."""
-
-    settings: dict[str, bytes | None] = {}
-    """Session settings, in the encoding of the database; None for one that the session has not changed."""
-    has_state: bool = False
-    """Whether it has locks, temporary objects or the like, so that the lease stays open."""
-
-
 class Done(Answer, frozen=True, kw_only=True, tag="done"):
     """The statements were executed: all of them, or those up to the one that raised ``error``."""
 
@@ -256,6 +256,8 @@ class Done(Answer, frozen=True, kw_only=True, tag="done"):
     notices: list[str] = []
     transaction: int = 0
     """libpq's transaction status after the request: 0 is idle, 2 in a transaction, 3 in a failed transaction."""
+    opened: OpenTransaction | None = None
+    """The transaction that is open, if the caller wants to know and it has an id."""
     lease_open: bool = False
     """Whether the lease is still open, so that later requests can continue it."""
     position: Position | None = None

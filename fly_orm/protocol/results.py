@@ -48,3 +48,23 @@ class SQLError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """psycopg2's ``pgerror``."""
     diagnostics: dict[str, str] = {}
     """Those fields of psycopg2's ``diag`` that are set."""
+
+
+class SessionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a Postgres session holds after a request."""
+
+    settings: dict[str, bytes | None] = {}
+    """Session settings, in the encoding of the database; None for one that the session has not changed."""
+    has_state: bool = False
+    """Whether it has locks, temporary objects or the like, so that the lease stays open."""
+
+
+class OpenTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A transaction that has written something, by which anybody can ask later what became of it."""
+
+    id: int
+    """What Postgres' ``pg_current_xact_id()`` returns."""
+    run: str
+    """Identifies the time in which the server gives this id to no other transaction."""
+    commit_waits: bool = True
+    """Whether its COMMIT waits for a synchronous standby."""

@@ -245,7 +245,7 @@ class RemoteConnection:
         deadline = self.router.deadline()
         if may_write and (run.commits or self.transaction is None):
             self.router.freshness.prepare()
-        ask = partial(self._requests.settle, self._connection, run.record) if run.record else None
+        ask = self._requests.question(self._connection, run, self.transaction, self._lease)
         try:
             send = partial(self._send, run, copy)
             return exchange(self.router.forwarder, run, send, ask, deadline, in_pieces=copy is not None)
@@ -333,7 +333,7 @@ class RemoteConnection:
             self.transaction = None
         else:
             self.transaction = self.transaction or RemoteTransaction()
-            self.transaction.reached(done.transaction)
+            self.transaction.reached(done.transaction, done.opened)
             self.transaction.note_changes(statement, failed=done.error is not None)
         if self._lease is not None:
             heartbeats.keep(self)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..classify import Kind, Statement
 from ..forwarding.copying import CopyData
-from ..protocol.messages import Record, Run, Settle, Watch
+from ..forwarding.remote_lease import RemoteLease
+from ..protocol.messages import Run, Settle, Watch
 from .recording import record_of
 from .router import Router
 from .session_following import ask_here, watch
@@ -55,6 +57,8 @@ class Requests:
             **({} if copy is None else copy.fields),
             keeps_lease=has_state or statement.leaves_state,
             commits=statement.kind is Kind.COMMIT,
+            commit_limited=_is_limited(statement, transaction),
+            wants_id=not self._router.exactly_once and _wants_id(statement, transaction),
             ends_transaction=statement.ends_transaction,
             wants_position=self._router.freshness.wants_position(),
             may_change_role=statement.changes.may_change_role,
@@ -62,12 +66,25 @@ class Requests:
             record=record,
         )
 
-    def settle(self, connection: Any, record: Record) -> Settle:
-        """The question what became of a request that was recorded in this way."""
+    def question(
+        self, connection: Any, run: Run, transaction: RemoteTransaction | None, lease: RemoteLease | None
+    ) -> Callable[[], Settle] | None:
+        """Makes the question what became of a request; None if nobody could tell.
+
+        The ledger tells it of what it records. Of a COMMIT the primary does, by the transaction's id; but not whether a
+        synchronous standby has it, nor which session settings the transaction has changed.
+        """
+        if run.record is not None:
+            return partial(self._question, connection, id=run.record.id)
+        if not run.commit_limited or run.watch is not None or transaction is None or lease is None:
+            return None
+        return partial(self._question, connection, transaction=transaction.opened, lease=lease.id)
+
+    def _question(self, connection: Any, **about: Any) -> Settle:
         encoding = connection.get_parameter_status("client_encoding") or "UTF8"
         lease = os.urandom(16)
         run = Run(database=self._router.name, lease=lease, encoding=encoding, **self._opening(connection))
-        return Settle(run=run, id=record.id)
+        return Settle(run=run, **about)
 
     def _opening(self, connection: Any) -> dict[str, Any]:
         """The fields of a request that opens a lease."""
@@ -82,3 +99,17 @@ class Requests:
     def _watch(self, statement: Statement, transaction: RemoteTransaction | None) -> Watch | None:
         changes = statement.session_changes
         return watch(changes if transaction is None else changes | transaction.changes, self._settings)
+
+
+def _is_limited(statement: Statement, transaction: RemoteTransaction | None) -> bool:
+    """Whether a statement is a COMMIT that waits for no standby, as far as is known."""
+    if statement.kind is not Kind.COMMIT or not statement.simple or transaction is None or transaction.failed:
+        return False
+    return transaction.opened is not None and not transaction.opened.commit_waits
+
+
+def _wants_id(statement: Statement, transaction: RemoteTransaction | None) -> bool:
+    """Whether a transaction may get its id by this statement."""
+    if transaction is None or transaction.opened is not None:
+        return False
+    return statement.kind is Kind.WRITE or bool(statement.function_names)

@@ -6,6 +6,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..classify.session_change import LEAVES_STATE, NOTHING
+from ..protocol.messages import OpenTransaction
 from ..sessions.operation import Operation
 
 
@@ -23,6 +24,8 @@ class RemoteTransaction:
         self.changes = NOTHING
         """What its statements may have changed in the Postgres session, to be looked for at its end."""
         self.defines_functions = False
+        self.opened: OpenTransaction | None = None
+        """What it is called on the primary, once it has written something and that is known."""
         self.operation: Operation | None = None
         """The operation of the application's that it is, if it has been sent as one."""
         self._savepoints: list[str] = []
@@ -66,13 +69,16 @@ class RemoteTransaction:
     def note_changes(self, statement: Statement, *, failed: bool) -> None:
         """Note what a statement may have changed; a session-level lock outlives its failure, and that of the rest."""
         self.changes |= statement.session_changes
+        if statement.ends_transaction or statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
+            self.opened = None  # another one is open
         if failed and statement.leaves_state:
             self.changes |= LEAVES_STATE
         self.defines_functions |= statement.defines_functions
 
-    def reached(self, status: int) -> None:
-        """Note that the primary has executed what was pending, and what state it is in."""
+    def reached(self, status: int, opened: OpenTransaction | None) -> None:
+        """Note that the primary has executed what was pending, what state it is in, and what it is called there."""
         self.pending, self.sent, self.status = [], True, status
+        self.opened = opened or self.opened
 
     def _find(self, name: str | None) -> int | None:
         """The index of the innermost savepoint of that name; names shadow each other (Postgres manual, SAVEPOINT)."""

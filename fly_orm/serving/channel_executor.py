@@ -173,6 +173,7 @@ class ChannelExecutor:
             self._end_lease()
             try:
                 self._lease = self._executor.open_lease(request, deadline)
+                self._lease.give_up = self._end_if_idle
             except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
                 return not_opened(error)
         if self._lease is None or self._lease.id != request.lease:

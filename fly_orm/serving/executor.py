@@ -110,10 +110,12 @@ class Executor:
     def settle(self, question: Settle) -> Settled | Declined:
         """What became of a request whose caller got no reply, or why that is not known."""
         deadline = Deadline.after(question.run.timeout)
+        if (held := self._leases.get(question.lease)) is not None:
+            held.give_up()  # its caller has, and the transaction must end to be decided
         try:
             lease = self.open_lease(question.run, deadline)
             try:
-                return lease.settle(question.id, deadline)
+                return lease.settle(question, deadline)
             finally:
                 self.end_lease(lease)
         except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:

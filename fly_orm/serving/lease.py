@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,6 @@ from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
-from ..ledger import entries, table
 from ..position import UNKNOWN, Position
 from ..postgres.cursors import recent_notices
 from ..postgres.libpq import has_hung_up
@@ -22,12 +21,14 @@ from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe, query_cancelled
+from ..postgres.transaction_ids import read_open
 from ..postgres.write_ahead_log import Commit
-from ..protocol.messages import Done, Run, Settled, SQLError, Watch
+from ..protocol.messages import Done, Run, Settle, Settled, SQLError, Watch
 from .copy_files import CopyInput, CopyOutput
 from .recorded import Executed, RecordedRequest
 from .reports import report
 from .results import execute
+from .settled import settled
 
 log = logging.getLogger("fly_orm")
 
@@ -64,6 +65,8 @@ class Lease:
         self._connection = connection
         self._raw = connection.raw
         self._timer = timer
+        self.give_up: Callable[[], None] = lambda: None
+        """Ends it, unless a request is being handled. Any thread may call."""
         self._running: RunningStatement | None = None
         self._timed_out = False
 
@@ -89,6 +92,7 @@ class Lease:
             notices=notices if executed.notices is None else executed.notices,
             position=position,
             transaction=transaction,
+            opened=executed.opened,
             lease_open=not self._raw.closed and (keeps or transaction != _IDLE),
             start_settings=None if request.requested_settings is None else self._connection.start_settings,
             may_have_written=executed.commit.wrote,
@@ -96,16 +100,13 @@ class Lease:
             unrecorded=executed.unrecorded,
         )
 
-    def settle(self, id: str, deadline: Deadline) -> Settled:  # noqa: A002
+    def settle(self, question: Settle, deadline: Deadline) -> Settled:
         """What became of a request of another lease, perhaps on another node. It can commit nothing from now on.
 
-        Refused if the database has no ledger; psycopg2's error if there is no answer by the deadline.
+        Refused if that cannot be told; psycopg2's error if there is no answer by the deadline.
         """
         with self._cancellable(deadline.remaining()):
-            table.check_exists(self._raw)
-            entry = entries.settle(self._raw, id)
-            position = self._connection.wal.commit_position() if entry.executed else None
-        return Settled(executed=entry.executed, reply=entry.reply, position=position)
+            return settled(self._connection, question)
 
     def cancel(self) -> None:
         """Cancel the statement that is running, if there is one. Any thread may call."""
@@ -161,9 +162,10 @@ class Lease:
         undecided = alone and recorded is None
         commit = Commit()
         try:
-            # A COMMIT has no time limit. One that waits for a synchronous standby has already committed locally, and a
+            # A COMMIT that waits for a synchronous standby has no time limit. It has already committed locally, and a
             # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
-            with self._cancellable(None if request.commits or pieces is not None else deadline.remaining()):
+            unlimited = pieces is not None or (request.commits and not request.commit_limited)
+            with self._cancellable(None if unlimited else deadline.remaining()):
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.statements)
                 self._check_time(deadline)
@@ -180,7 +182,9 @@ class Lease:
                 result = execute(cursor, request, lambda number: self._check_time(deadline, number), pieces)
                 if request.keeps_lease or request.watch is not None or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets)
-                return Executed(result, commit=commit)
+                wants_id = request.wants_id and self._transaction == _IN_TRANSACTION
+                opened = read_open(self._raw, self._connection.server_run) if wants_id else None
+                return Executed(result, commit=commit, opened=opened)
         except psycopg2.Error as error:
             # With an SQLSTATE the server itself has said that it gives up, and that the statement failed. But that may
             # have been the question for the position, in the same string as a COMMIT.

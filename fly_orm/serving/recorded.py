@@ -18,7 +18,7 @@ from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.sql_error import describe
 from ..postgres.write_ahead_log import STATE, Commit
 from ..protocol.encoding import decode_reply, encode
-from ..protocol.messages import Done, Record, Result, Run, SQLError
+from ..protocol.messages import Done, OpenTransaction, Record, Result, Run, SQLError
 from .copy_files import CopyInput, CopyOutput
 from .results import execute
 
@@ -33,6 +33,8 @@ class Executed(NamedTuple):
     result: Result | None = None
     error: SQLError | None = None
     commit: Commit = Commit()
+    opened: OpenTransaction | None = None
+    """The transaction that is open, if its caller wants to know."""
     notices: list[str] | None = None
     """The notices, if they are not the last ones of the connection."""
     state: Sequence[bytes] | None = None

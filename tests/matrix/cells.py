@@ -79,7 +79,7 @@ _TABLES = {
         before    lost         unknown-0    unknown-0    lost         lost        lost        done
         sending   unknown-0    unknown-0    unknown-0    unknown-0    lost        lost        done
         sent      unknown-0    unknown-0    unknown-0    unknown-0    lost        lost        done
-        executing unknown-0    unknown-1    unknown-1    unknown-0    unknown-0   unknown-0   done
+        executing unknown-0    unknown-0    unknown-0    unknown-0    lost        lost        done
         executed  unknown-1    unknown-1    unknown-1    unknown-1    done        done        done
         replying  unknown-1    unknown-1    unknown-1    unknown-1    done        done        done
         waiting   done         done         done         done         done        done        done

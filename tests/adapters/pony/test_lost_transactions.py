@@ -11,6 +11,7 @@ from pony import orm
 from pony.orm.dbapiprovider import OperationalError
 
 import fly_orm
+from fly_orm.routing import requests
 from tests.support.pony_regions import next_works, owners, shop
 from tests.support.two_regions import TwoRegions, named
 
@@ -170,7 +171,23 @@ def test_a_function_that_writes_outside_of_a_transaction_is_not_executed_twice(
     assert owners(regions) == ["x"]
 
 
-def test_a_commit_without_an_answer_has_an_unknown_outcome(regions: TwoRegions, lax: SimpleNamespace) -> None:
+def test_a_commit_without_an_answer_is_found_out(regions: TwoRegions, lax: SimpleNamespace) -> None:
+    with orm.db_session:
+        lax.Owner(name="1")
+        orm.flush()
+        regions.wan.cut_before_reply()
+    assert owners(regions) == ["1"]
+    next_works(regions, lax, "1")
+
+
+@pytest.fixture
+def nobody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a synchronous standby, nobody asks what became of a COMMIT."""
+    monkeypatch.setattr(requests, "_is_limited", lambda statement, transaction: False)
+
+
+@pytest.mark.usefixtures("nobody_tells")
+def test_a_commit_that_nobody_can_tell_of_has_an_unknown_outcome(regions: TwoRegions, lax: SimpleNamespace) -> None:
     with pytest.raises(orm.core.CommitException, match="may have been executed") as raised, orm.db_session:
         lax.Owner(name="1")
         orm.flush()
@@ -180,6 +197,7 @@ def test_a_commit_without_an_answer_has_an_unknown_outcome(regions: TwoRegions, 
     next_works(regions, lax, "1")
 
 
+@pytest.mark.usefixtures("nobody_tells")
 def test_a_commit_of_unknown_outcome_can_be_kept_from_being_tried_again(
     regions: TwoRegions, lax: SimpleNamespace
 ) -> None:
