@@ -7,16 +7,24 @@ import msgspec
 from ..deadline import Deadline, now
 from ..errors import NotDelivered, OutcomeUnknown
 from ..protocol.messages import Declined, Settle, Settled
-from .channels import NodeChannels, OldChannelLost
+from .channels import AllInUse, NodeChannels, OldChannelLost
 from .response import Response, refused
 
-#: Seconds that one node may take, so that there is time to ask another one.
+#: The most seconds that one node may take, so that there is time to ask another one.
 ATTEMPT_TIMEOUT = 1.0
+#: The share of the time left that it may take.
+_SHARE = 2 / 3
 
 
-def ask(channels: NodeChannels, question: Settle, deadline: Deadline) -> Response[Settled]:
-    """What this node answers. NotDelivered or Refused if it does not, since the question can be repeated."""
-    limit, started = deadline.within(ATTEMPT_TIMEOUT), now()
+def ask(channels: NodeChannels, question: Settle, deadline: Deadline, avoid: str = "") -> Response[Settled]:
+    """What this node answers. NotDelivered or Refused if it does not, since the question can be repeated.
+
+    The node that ``avoid`` names is not asked.
+    """
+    if str(channels.node) == avoid:
+        raise AllInUse(f"{avoid} has not replied before", node=avoid)
+    left = deadline.remaining()
+    limit, started = deadline.within(ATTEMPT_TIMEOUT if left is None else min(ATTEMPT_TIMEOUT, left * _SHARE)), now()
     channel = channels.acquire(limit)
     try:
         run = msgspec.structs.replace(question.run, timeout=channel.node_timeout(limit))
@@ -24,7 +32,7 @@ def ask(channels: NodeChannels, question: Settle, deadline: Deadline) -> Respons
     except BaseException as error:
         channels.discard(channel)
         if isinstance(error, NotDelivered | OutcomeUnknown):
-            failure = OldChannelLost if channel.reused else NotDelivered
+            failure = OldChannelLost if channel.reused and not limit.expired else NotDelivered
             raise failure(str(error)) from NotDelivered(str(error))
         raise
     channels.release(channel)

@@ -130,17 +130,17 @@ class Forwarder:
                 if not busy or (left is not None and left < RETRY_MIN_TIME):
                     raise
 
-    def settle(self, question: Settle, deadline: Deadline) -> Response[Settled]:
-        """What became of a request that got no reply, as any node with the primary tells.
+    def settle(self, question: Settle, deadline: Deadline, *, avoid: str = "") -> Response[Settled]:
+        """What became of a request that got no reply, as any node with the primary tells that can be reached.
 
-        NotDelivered or Refused if none does by the deadline; nothing is known then.
+        The node that ``avoid`` names is not asked. NotDelivered or Refused if none tells; nothing is known then.
         """
 
         def attempt(channels: NodeChannels) -> Response[Settled]:
-            return ask(channels, question, deadline)
+            return ask(channels, question, deadline, avoid)
 
         action = "could tell what became of the request"
-        return self.try_primary(question.run.database, deadline, attempt, action=action)
+        return self.try_primary(question.run.database, deadline, attempt, action=action, last_resort=not avoid)
 
     def try_primary(
         self,

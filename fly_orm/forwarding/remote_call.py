@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..deadline import Deadline, now
-from ..errors import NotDelivered, NotSupported, OutcomeUnknown
+from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, TransactionLost
 from ..protocol.messages import EXPIRED, Call, Declined, Reply, Returned
+from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
 
@@ -19,12 +20,8 @@ def send(channels: NodeChannels, call: Call, deadline: Deadline) -> Response[Ret
         reply = _exchange(channels, call, deadline)
     if isinstance(reply, Returned):
         return Response(reply=reply, node=channels.node, elapsed=now() - started)
-    if isinstance(reply, Declined) and reply.reason == "unknown":
-        raise OutcomeUnknown(
-            f"{call.function} may have run on {channels.node}: {reply.message}", node=str(channels.node)
-        )
     if isinstance(reply, Declined):
-        raise refused(reply, channels.node)
+        raise _declined(call, reply, channels.node)
     raise OutcomeUnknown(
         f"{channels.node} replied to the call of {call.function} with an unexpected {type(reply).__name__}",
         node=str(channels.node),
@@ -53,3 +50,14 @@ def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
         raise OldChannelLost(reply.message) from refused(reply, channels.node)
     channels.release(channel)
     return reply
+
+
+def _declined(call: Call, reply: Declined, node: Node) -> FlyOrmError:
+    """The exception for a call that has no result. Those that are recorded run in a transaction, which may be lost."""
+    match reply.reason:
+        case "unknown":
+            return OutcomeUnknown(f"{call.function} may have run on {node}: {reply.message}", node=str(node))
+        case "lost":
+            return TransactionLost(f"{call.function} has committed nothing on {node}: {reply.message}", node=str(node))
+        case _:
+            return refused(reply, node)

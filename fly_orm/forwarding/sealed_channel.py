@@ -79,6 +79,7 @@ class SealedChannel:
         try:
             return self._exchange(message, deadline)
         except OutcomeUnknown as error:
+            error.node = str(self.node)
             raise with_settled_after(error, message, deadline) from error
 
     def node_timeout(self, deadline: Deadline) -> float | None:

@@ -11,7 +11,15 @@ import psycopg2
 
 from .. import codec
 from ..deadline import Deadline
-from ..errors import ConfigurationError, FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, ResultLost
+from ..errors import (
+    ConfigurationError,
+    FlyOrmError,
+    NotDelivered,
+    NotSupported,
+    OutcomeUnknown,
+    ResultLost,
+    TransactionLost,
+)
 from ..ledger import entries
 from ..ledger.entries import Entry
 from ..protocol.messages import Returned, Run, Settle
@@ -41,6 +49,8 @@ def run_here(
         outcome = recorded.run(router, once.record, lambda: function.code(*args, **kwargs))
     except recorded.LedgerRefused as error:
         raise router.driver_error(error.refused) from None
+    except recorded.TransactionBroken as error:
+        raise router.driver_error(TransactionLost(f"{function.name} has committed nothing: {error}")) from error
     except recorded.CommitLost as error:
         return _decoded(function, _settled(router, once, error, deadline))
     once.done()

@@ -40,6 +40,10 @@ class CommitLost(Exception):
     """The connection to the primary was lost at the COMMIT, so that nobody knows here what became of it."""
 
 
+class TransactionBroken(Exception):
+    """The connection to the primary was lost before the COMMIT, so that nothing was committed."""
+
+
 class LedgerRefused(Exception):
     """The function cannot be recorded, and nothing is committed."""
 
@@ -65,7 +69,8 @@ def is_recorded() -> bool:
 def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
     """The outcome of ``work``, all of whose statements on this database run in one transaction with its row.
 
-    Raises what ``work`` raises, and then nothing is committed; NotSupported if it ends the transaction itself.
+    Raises what ``work`` raises, and then nothing is committed; NotSupported if it ends the transaction itself. What is
+    raised after the connection was lost becomes CommitLost or TransactionBroken.
     """
     block, token = _Block(router, record), _inside.set(True)
     try:
@@ -74,9 +79,11 @@ def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
     except _KeyTaken:
         return _earlier(router, record)
     except Exception as error:
-        if block.committing and block.connection.closed:
+        if block.connection is None or not block.connection.closed:
+            raise
+        if block.committing:
             raise CommitLost(f"the connection to the primary was lost at the COMMIT: {error}") from error
-        raise
+        raise TransactionBroken(f"the connection to the primary was lost: {error}") from error
     finally:
         _inside.reset(token)
     return outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -52,12 +53,13 @@ def exchange(
 def settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:
     """The answer to the question; OutcomeUnknown if there is none by the deadline."""
     limit, pause = deadline.within(NO_LIMIT), threading.Event()
+    with suppress(NotDelivered, Refused):  # of the others, one will answer sooner than the one that did not reply
+        return forwarder.settle(question, limit, avoid=unknown.node or "")
     while True:
         try:
             return forwarder.settle(question, limit)
         except (NotDelivered, Refused) as error:
-            left = limit.remaining() or 0.0
-            if left <= INTERVAL:
+            if (limit.remaining() or 0.0) <= INTERVAL:
                 message = f"{unknown}. Nobody could be asked what became of it: {error}"
                 raise OutcomeUnknown(message, **unknown.__dict__) from error
             pause.wait(INTERVAL)

@@ -40,6 +40,8 @@ def invoke(
         return too_late(function)
     except recorded.LedgerRefused as error:
         return declined(error.refused)
+    except recorded.TransactionBroken as error:
+        return Declined(reason="lost", message=str(error))
     except recorded.CommitLost as error:
         return Declined(reason="unknown", message=str(error))
     except BaseException as error:  # noqa: BLE001  # the node's edge: the caller gets whatever the function raises
