@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..deadline import SETTLING_TIME, Deadline
+from ..deadline import Deadline
 from ..errors import NotDelivered, OutcomeUnknown, Refused, TransactionLost
 from ..protocol.messages import Copy, Copying, Done, Run
 from ..topology import Node
@@ -60,7 +60,7 @@ def exchange(channel: SealedChannel, run: Run, deadline: Deadline, data: CopyDat
             if data.is_input:
                 raise _lost(channel.node, error) from error
             message = f"the COPY on {channel.node} may have been executed before it was lost: {error}"
-            raise OutcomeUnknown(message, node=str(channel.node), settled_after=SETTLING_TIME) from error
+            raise OutcomeUnknown(message, node=str(channel.node)) from error
     return reply
 
 

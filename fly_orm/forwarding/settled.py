@@ -23,11 +23,19 @@ def with_settled_after(
 def _settled_after(request: Run | Copy | Call | Cancel, deadline: Deadline) -> float | None:
     """Seconds from now; None if there is no bound.
 
-    The node begins nothing after the deadline, and cancels what it is executing then, but for a COMMIT that may wait
-    for a standby.
+    The node begins nothing after the deadline, and cancels what it is executing then. But it does not cancel a COMMIT
+    that may wait for a standby, nor a COPY that waits for its caller.
     """
     left = deadline.remaining()
-    unlimited = isinstance(request, Run) and request.commits and not request.commit_limited
-    if request.begin_by is None or left is None or unlimited:
+    if request.begin_by is None or left is None or _is_unlimited(request):
         return None
     return left + SETTLING_TIME
+
+
+def _is_unlimited(request: Run | Copy | Call | Cancel) -> bool:
+    """Whether the node may go on with what it executes after the deadline."""
+    if isinstance(request, Copy):
+        return not request.last
+    if not isinstance(request, Run):
+        return False
+    return request.copy_out_in_pieces or (request.commits and not request.commit_limited)
