@@ -74,6 +74,16 @@ class Progress:
         history = self.history
         return bool(position.system) and history is not None and history.timeline > position.timeline
 
+    def why_behind(self, position: Position) -> str:
+        """A clause, if the server may have missed a failover, as far as is known; empty otherwise."""
+        history = self.history
+        if history is None or self.includes(position) or self.is_elsewhere(position):
+            return ""
+        return (
+            f", and is not known to have left timeline {history.timeline}, while the primary is on timeline "
+            f"{position.timeline}: let it follow the new primary (primary_conninfo)"
+        )
+
     def elsewhere(self, position: Position) -> ReplicationTimeout:
         """The error for a position that the server will not show however long anybody waits; its fact is ``final``."""
         history = self.history

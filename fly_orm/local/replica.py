@@ -145,7 +145,8 @@ class LocalReplica:
             # A wait that its caller's deadline has cut short says nothing about the server.
             whole = deadline.timeout is None or now() - started >= 0.9 * deadline.timeout
             if deadline.timeout != 0 and not vars(late).get("final") and (whole or not answers):
-                server.lateness.begin(position, deadline.timeout, late, self._measure(server) if answers else None)
+                why = f"{late}{server.why_behind(position)}"
+                server.lateness.begin(position, deadline.timeout, why, self._measure(server) if answers else None)
             raise
 
     def _looked(self, server: Progress, position: Position, wait: _Wait) -> bool:
