@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from . import session_settings, transactions
@@ -28,7 +29,7 @@ def _prepare(reader: TokenReader) -> Statement:
 
 def _declare(reader: TokenReader) -> Statement:
     hold = any(pair == ("with", "hold") for pair in pairwise(reader.tokens))
-    return write("DECLARE", leaves_state=hold)
+    return replace(write("DECLARE", leaves_state=hold), opens_cursor=True)
 
 
 def _plain(

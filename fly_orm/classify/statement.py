@@ -78,6 +78,8 @@ class Statement:
     """The functions, in lower case, that it may call and that may be the user's own."""
     changes: SessionChange = NOTHING
     """What it may change in the Postgres session besides the settings of its name."""
+    opens_cursor: bool = False
+    """Whether what it calls runs later, when rows are fetched."""
     defines_functions: bool = False
     """Whether it defines a function or a procedure, or replaces one."""
     is_plain_read: bool = field(init=False, default=False)

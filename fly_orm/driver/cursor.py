@@ -207,8 +207,9 @@ class RoutingCursor(ext.cursor):
         self._check_open()
         if vars_ and statement.name is None and (statement.kind in SETTING_CHANGES or statement.changes.sticks):
             statement = self.connection.statement(self._bind(query, vars_))  # a parameter may hold the name
-        statement = examined(self.connection, statement)
-        if self.name is not None:
+        named = self.name is not None
+        statement = examined(self.connection, replace(statement, opens_cursor=True) if named else statement)
+        if named:
             self._check_declares()
             # DECLARE runs, whatever the statement is, and in a transaction.
             if statement.kind is not _READ or self.connection.defers_reads:
@@ -216,7 +217,7 @@ class RoutingCursor(ext.cursor):
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.route(statement)
-        if self.name is not None:
+        if named:
             decision = unchecked(decision)
         action = decision.action
         if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:

@@ -74,7 +74,8 @@ class RemoteNamedCursor(RemoteCursor):
         command = (
             self._bind(f"DECLARE {self._identifier} {_SCROLL[self.scrollable]}CURSOR {hold} HOLD FOR ", None) + sql
         )
-        statement = replace(statement, kind=Kind.WRITE, leaves_state=statement.leaves_state or bool(self.withhold))
+        leaves_state = bool(self.withhold) or statement.leaves_state
+        statement = replace(statement, kind=Kind.WRITE, leaves_state=leaves_state, opens_cursor=True)
         result = self._forward([command], statement, why)
         self._declared = True
         self._show(result, command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Collection
@@ -17,10 +18,14 @@ from ..errors import NotPrimary, Refused
 from ..position import History, Superseded
 from .libpq import break_off
 from .making_way import occupy
+from .pooled_session import PooledSession
 from .pooling import SessionCheck, is_pooled, server_pid
 from .primary_connection import PrimaryConnection, Profile
 from .recovery import is_replica
 from .sequences import Sequences
+from .starting import Start
+
+log = logging.getLogger("fly_orm")
 
 #: Seconds within which a connection must be set up, or cleaned. One that is not is closed, because a server that does
 #: not answer must not hold up the cleaning of the others.
@@ -72,6 +77,7 @@ class PrimaryPool:
         occupy(self)
         self._timer = Timer(f"the timer of {name}")
         self._sequences = Sequences()
+        self._has_warned = False
         self._sessions = SessionCheck(name, connect, self._timer) if keeps_sessions else None
 
     def acquire(
@@ -135,10 +141,25 @@ class PrimaryPool:
                         return False
                     raise self._refused(error) from error
                 connection.is_new = False
+                self._warn_of_superuser(connection.session, profile.start)
                 return True
         except BaseException:
             self._pool.discard(connection)
             raise
+
+    def _warn_of_superuser(self, session: PooledSession, start: Start | None) -> None:
+        """Say once that callers of other roles are served by a superuser's session."""
+        if start is None or self._has_warned or not (session.is_superuser and session.acts_as_another(start)):
+            return
+        self._has_warned = True
+        log.warning(
+            "this node connects to %r as %r, a superuser, and executes statements of the role %r: a function or a DO "
+            "block of a caller could act as any role. Connect the node as a role without privileges of its own that is "
+            "a member of its callers' roles",
+            self.name,
+            session.own.role,
+            start.role,
+        )
 
     def _refused(self, error: psycopg2.Error) -> Refused:
         return Refused(

@@ -33,10 +33,13 @@ _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 #: From this version on, a membership may exclude SET ROLE (Postgres manual, GRANT, "SET option").
 _SET_OPTION_VERSION = 160000
+# Everything is qualified: the search_path is the caller's, who may have made operators and types.
 _MAY_TAKE = """
-    SELECT pg_catalog.pg_has_role(own.oid, taken.oid, '{mode}')::text
+    SELECT pg_catalog.pg_has_role(own.oid, taken.oid, '{mode}')::pg_catalog.text
     FROM pg_catalog.pg_roles own, pg_catalog.pg_roles taken
-    WHERE own.rolname = {own} AND taken.rolname = {taken}"""
+    WHERE own.rolname OPERATOR(pg_catalog.=) {own} AND taken.rolname OPERATOR(pg_catalog.=) {taken}"""
+_IS_SUPERUSER = """
+    SELECT rolsuper::pg_catalog.text FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) {own}"""
 _CURRENT = "SELECT pg_catalog.current_setting('role')"
 
 
@@ -117,8 +120,7 @@ class RoleGuard:
         return None if found is None else found == "true"
 
     def _is_superuser(self) -> bool:
-        own = literal(self._start.role)
-        return self._ask(f"SELECT rolsuper::text FROM pg_catalog.pg_roles WHERE rolname = {own}") == "true"  # noqa: S608
+        return self._ask(_IS_SUPERUSER.format(own=literal(self._start.role))) == "true"
 
     def _run_in_transaction(self, run: Callable[[], None], changes: RoleChanges) -> None:
         """Run the statement in a transaction, which commits if the role is still one that the caller may take."""

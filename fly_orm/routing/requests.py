@@ -61,7 +61,7 @@ class Requests:
             wants_id=not self._router.exactly_once and _wants_id(statement, transaction),
             ends_transaction=statement.ends_transaction,
             wants_position=self._router.freshness.wants_position(),
-            may_change_role=statement.changes.may_change_role,
+            may_change_role=_may_change_role(statement, transaction),
             watch=self._watch(statement, transaction),
             record=record,
         )
@@ -113,3 +113,9 @@ def _wants_id(statement: Statement, transaction: RemoteTransaction | None) -> bo
     if transaction is None or transaction.opened is not None:
         return False
     return statement.kind is Kind.WRITE or bool(statement.function_names)
+
+
+def _may_change_role(statement: Statement, transaction: RemoteTransaction | None) -> bool:
+    """Whether the request may change the role by more than its text shows."""
+    fetches = transaction is not None and transaction.fetches_may_change_role
+    return fetches or statement.changes.may_change_role

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 
 from ..classify import Kind, SessionChange, Statement
-from ..classify.session_change import NOTHING, STICKS, may_change_anything
+from ..classify.session_change import LOCKS, NOTHING, STICKS, may_change_anything
 from ..deadline import now
 from ..local.primary import DEFINITIONS_TTL
 from ..postgres.cursors import text_cursor
@@ -49,6 +49,8 @@ class SessionFunctions:
             changes |= self._change(statement.user_calls, connection)
         if changes.anything:
             changes |= SessionChange(settings=self.read_custom_settings(connection))
+        if changes.anything and statement.opens_cursor:
+            changes |= LOCKS  # nobody looks for locks on the replica when rows are fetched
         if changes == NOTHING:
             return statement
         if not changes.needs_primary:

@@ -23,6 +23,8 @@ class RemoteTransaction:
         """The error that lost its connection; the transaction is rolled back then. None while it has one."""
         self.changes = NOTHING
         """What its statements may have changed in the Postgres session, to be looked for at its end."""
+        self.fetches_may_change_role = False
+        """Whether a cursor is open whose functions may change the role when rows are fetched."""
         self.defines_functions = False
         self.opened: OpenTransaction | None = None
         """What it is called on the primary, once it has written something and that is known."""
@@ -71,6 +73,7 @@ class RemoteTransaction:
         self.changes |= statement.session_changes
         if statement.ends_transaction or statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
             self.opened = None  # another one is open
+        self.fetches_may_change_role |= statement.opens_cursor and statement.changes.may_change_role
         if failed and statement.leaves_state:
             self.changes |= LEAVES_STATE
         self.defines_functions |= statement.defines_functions

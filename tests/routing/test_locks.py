@@ -55,6 +55,15 @@ SCENARIOS = {
     "read only by default": f"SET default_transaction_read_only TO on\nBEGIN\nSELECT grab(7)\nCOMMIT\n{HELD}",
     "in a failed transaction": f"BEGIN READ ONLY\nSELECT 1/0\nSELECT pg_advisory_lock(7)\nROLLBACK\n{HELD}",
     "prepared": "BEGIN READ ONLY\nPREPARE p AS SELECT name FROM t\nCOMMIT\nEXECUTE p",
+    "by a cursor": f"BEGIN\nDECLARE c CURSOR FOR SELECT grab(7)\nFETCH c\nCOMMIT\n{HELD}",
+    "by a cursor, read only": f"BEGIN READ ONLY\nDECLARE c CURSOR FOR SELECT grab(7)\nFETCH c\nCOMMIT\n{HELD}",
+    "by a cursor, in dynamic SQL": f"""
+        BEGIN READ ONLY
+        DECLARE c CURSOR FOR SELECT grab_any('advisory')
+        FETCH c
+        COMMIT
+        {HELD}
+    """,
     "unlocked": f"SELECT pg_advisory_lock(7)\nBEGIN READ ONLY\nSELECT pg_advisory_unlock(7)\nCOMMIT\n{HELD}",
     # A session-level lock is held although its statement, or its transaction, fails.
     "statement fails": f"SELECT pg_advisory_lock(7), 1/(id - 1) FROM t\n{HELD}",
@@ -85,6 +94,25 @@ def test_is_the_same_in_a_connection_that_reads_only(beside: SideBySide, sql: st
         ["SELECT name FROM t", "SAVEPOINT a", sql, "SELECT count(*) FROM t", commit, HELD],
         autocommit=False,
         prepare=lambda connection: connection.set_session(readonly=True),
+        setup=SETUP,
+    )
+    assert in_lax == on_primary
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+@pytest.mark.parametrize("sql", ["SELECT pg_advisory_lock(7)", "SELECT grab(7)", "SELECT grab_any('advisory')"])
+def test_is_the_same_in_a_named_cursor(beside: SideBySide, sql: str, *, readonly: bool) -> None:
+    def fetch(probe: Probe) -> Any:
+        with probe.connection.cursor(name="c") as cursor:
+            cursor.execute(sql)
+            rows = cursor.fetchall()
+        probe.connection.commit()
+        return rows
+
+    on_primary, in_lax = beside.traces(
+        ["SELECT name FROM t", fetch, HELD],
+        autocommit=False,
+        prepare=lambda connection: connection.set_session(readonly=readonly),
         setup=SETUP,
     )
     assert in_lax == on_primary
@@ -164,6 +192,19 @@ class TestOtherWaysToExecute:
     def test_executemany_takes_them_on_the_primary(self, regions: TwoRegions, db: Any) -> None:
         db.connection().cursor().executemany("SELECT grab_any(%s)", [("advisory",)])
         assert regions.query("SELECT pg_try_advisory_lock(7)") is False
+
+    def test_copy_takes_them_on_the_primary(self, db: Any) -> None:
+        for sql in ("SELECT pg_advisory_lock(7)", "SELECT grab(7)"):
+            db.connection().cursor().copy_expert(f"COPY ({sql}) TO STDOUT", io.StringIO())
+            assert db.execute_sql(HELD).fetchone() == (True, False)
+
+    def test_atomic_takes_them_on_the_primary(self, regions: TwoRegions, db: Any) -> None:
+        with db.atomic("READ COMMITTED READ ONLY"), db.atomic():
+            assert db.execute_sql("SELECT count(*) FROM t").fetchone() == (2,)
+            with db.atomic():
+                db.execute_sql("SELECT pg_advisory_xact_lock(7)")
+            assert regions.query("SELECT pg_try_advisory_lock(7)") is False
+        assert regions.query("SELECT pg_try_advisory_lock(7)") is True
 
     def test_copy_says_that_it_took_them_on_the_replica(self, db: Any) -> None:
         cursor = db.connection().cursor()

@@ -49,6 +49,7 @@ SCENARIOS = {
     "in a function of a write": "INSERT INTO log SELECT 'x' FROM become('{bob}')\nDELETE FROM doc",
     "in a procedure": "CALL call_become('{bob}')\nDELETE FROM doc",
     "in a function in a transaction": f"BEGIN\n{WRITE}\nSELECT become('{{bob}}')\nDELETE FROM doc\nCOMMIT",
+    "by a cursor": "BEGIN\nDECLARE c CURSOR FOR SELECT become('{bob}')\nFETCH c\nDELETE FROM doc\nCOMMIT",
     "user in a function": "SELECT become_user('{bob}')\nDELETE FROM doc",
     "to a superuser in a function": "SELECT become_user('postgres')\nDELETE FROM secret",
     "in DO": "DO $$BEGIN INSERT INTO log VALUES ('1'); SET ROLE {bob}; DELETE FROM doc; END$$\nDELETE FROM doc",

@@ -148,6 +148,21 @@ class TestARoleThatTheNodeMayNotTake:
             ann.execute_sql("UPDATE doc SET body = 'x'")
 
 
+def test_a_superuser_that_serves_other_roles_says_so_once(cast, caplog):
+    regions = cast.regions()
+    with caplog.at_level("WARNING", "fly_orm"):
+        for user in (cast.ann, cast.bob, cast.ann):
+            regions.lax(user=user).execute_sql("UPDATE doc SET body = 'x'")
+    assert len([text for text in caplog.messages if "a superuser" in text]) == 1
+
+
+def test_a_member_that_serves_other_roles_says_nothing(cast, caplog):
+    cast.sql(f'GRANT "{cast.ann}" TO "{cast.node}"')
+    with caplog.at_level("WARNING", "fly_orm"):
+        cast.regions(user=cast.node).lax(user=cast.ann).execute_sql("UPDATE doc SET body = 'x'")
+    assert caplog.messages == []
+
+
 def test_the_role_of_a_caller_and_the_node_may_have_any_name(cast):
     odd = f"Ödd\\ \"{cast.database}' role"
     quoted = '"' + odd.replace('"', '""') + '"'
