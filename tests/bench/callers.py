@@ -108,6 +108,8 @@ def _work(database: Any, dice: random.Random, pause: float, over: Any) -> Counte
     while not over.is_set():
         with fly_orm.session(), database.connection_context():
             for _ in range(20):
+                if over.is_set():
+                    break
                 started = perf_counter()
                 try:
                     counted.missed += not dice.choice(_STEPS)(database)

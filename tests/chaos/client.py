@@ -28,11 +28,15 @@ from .notes import Diary, origins
 from .plants import plant
 
 THREADS = 4
+#: How often a session tries to look what became of a write.
+LOOKS = 3
 #: A thread that does not come to its end within so many seconds hangs.
 PATIENCE = 20.0
 TICK, LATE = 0.05, 0.1
-SLOTS = 16
-THINKING = 0.03
+#: Few, so that what a token tells is recent.
+SLOTS = 6
+#: Seconds between two operations at most, and after one that has failed.
+THINKING, DISMAY = 0.03, 0.2
 
 
 class Client:
@@ -69,6 +73,7 @@ class Client:
                 error = visit.act()
                 if error is not None:
                     self._leave(shop)
+                    self.over.wait(DISMAY)
                 for origin in origins(error):
                     if isinstance(origin, fly_orm.OutcomeUnknown):
                         self._look(visit, getattr(origin, "settled_after", None))
@@ -84,10 +89,14 @@ class Client:
 
     def _look(self, visit: Visit, settled_after: float | None) -> None:
         """Do what the documentation advises: look for the write once that is conclusive."""
-        if settled_after is None or self.over.wait(settled_after):
+        op = visit.diary.last
+        if not op or settled_after is None or self.over.wait(settled_after):
             return
-        with suppress(Exception):
-            visit.look(visit.diary.last)
+        for _ in range(LOOKS):
+            with suppress(Exception):
+                visit.look(op)
+                break
+            self._leave(visit.shop)
 
     def _resume(self, diary: Diary, dice: random.Random) -> int:
         """Go on with a key, and with what the session has seen that left it; sometimes begin a new one."""

@@ -11,21 +11,26 @@ from fly_orm.testing import Wan
 from .faults import Hand, Kind
 from .world import HOMES, REGIONS
 
-#: How long a network fails (seconds): for longer than a request may take. One that stalls does so until after the
-#: outcomes of the requests that it holds back are settled.
+#: How long a network fails at most (seconds): longer than a request may take.
 LONGEST = 4.0
+#: How long one stalls whose requests arrive after their outcomes were settled.
+UNTIL_SETTLED = 6.0, 9.0
 
 
 @contextmanager
 def _a_link(hand: Hand, what: str) -> Iterator[Wan]:
     """A network, which works again after the block."""
-    region = hand.dice.choice([*HOMES, *REGIONS])  # mostly where clients are
-    number, wan = hand.dice.choice(list(enumerate(hand.world.links[region].all)))
-    hand.note(what, f"{region} {number}")
+    region = hand.dice.choice([*HOMES, *REGIONS])  # mostly where clients are, and mostly on the way to the primary
+    links, primary = hand.world.links[region], hand.world.primary_region
+    likely = [*links.to_nodes[primary], links.to_nats] * 2 + links.all
+    wan = hand.dice.choice([wan for wan in likely if wan not in hand.world.failing] or likely)
+    hand.world.failing.add(wan)
+    hand.note(what, f"from {region} to {links.end_of(wan)}")
     try:
         yield wan
     finally:
         wan.heal()
+        hand.world.failing.discard(wan)
 
 
 def cut(hand: Hand) -> None:
@@ -37,7 +42,14 @@ def cut(hand: Hand) -> None:
 def stall(hand: Hand) -> None:
     with _a_link(hand, "network stalled") as wan:
         wan.stall()
-        hand.wait(2 * LONGEST)
+        hand.wait(LONGEST)
+
+
+def stall_for_long(hand: Hand) -> None:
+    with _a_link(hand, "network stalled for long") as wan:
+        wan.stall()
+        least, most = UNTIL_SETTLED
+        hand.wait(most, least)
 
 
 def deaf(hand: Hand) -> None:
@@ -66,6 +78,7 @@ def _one_request(what: str, order: Callable[[Wan], threading.Event]) -> Kind:
 KINDS = [
     Kind("network cut", cut),
     Kind("network stalled", stall),
+    Kind("network stalled for long", stall_for_long),
     Kind("network deaf", deaf),
     Kind("network slow", slow),
     _one_request("request cut", Wan.cut_before_request),

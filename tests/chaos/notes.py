@@ -94,7 +94,7 @@ class Diary:
         self._process = process
         self._numbers = itertools.count(1)
         self.last = ""
-        """The latest operation that writes."""
+        """The latest operation, if it writes."""
         self.error: Exception | None = None
         """What the latest operation has raised."""
 
@@ -105,7 +105,7 @@ class Diary:
         The facts are fields of :class:`Began`.
         """
         note = Note(f"{self.session}.{next(self._numbers)}")
-        self.last = note.op if facts.get("rows") else self.last
+        self.last = note.op if facts.get("rows") else ""
         self.journal.write(Began(op=note.op, process=self._process, session=self.session, kind=kind, **facts))
         self.error = None
         try:

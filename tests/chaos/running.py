@@ -30,6 +30,7 @@ def run(world: World, *, seconds: float, seed: int) -> Report:
     """Make faults for so many seconds while the clients work, and report."""
     hands = [
         Hand(world, network_faults.KINDS, seed=f"{seed} network", idle=0.5),
+        Hand(world, network_faults.KINDS, seed=f"{seed} another network", idle=0.5),
         Hand(world, process_faults.KINDS, seed=f"{seed} processes", idle=1.5),
         Hand(world, server_faults.KINDS, seed=f"{seed} servers", idle=1.5),
     ]

@@ -8,9 +8,9 @@ import psycopg2
 
 from fly_orm.deadline import now
 from fly_orm.testing import Server
+from tests.support.servers import apply_delay, follow_at_once
 from tests.support.servers import crash_backend as crash_one_backend
 from tests.support.servers import crash_replica as crash_one_replica
-from tests.support.servers import follow_at_once
 
 from .app import ALL_ROWS
 from .faults import Hand, Kind
@@ -51,6 +51,13 @@ def pause_replica(hand: Hand) -> None:
     server.query("SELECT pg_wal_replay_pause()")
     hand.wait(3.0)
     server.query("SELECT pg_wal_replay_resume()")
+
+
+def slow_replica(hand: Hand) -> None:
+    """Let it replay each commit some time after it happened."""
+    server = _note(hand, "replica late", hand.dice.choice(hand.world.replicas))
+    with apply_delay(server, hand.dice.uniform(0.1, 1.5)):
+        hand.wait(4.0, 2.0)
 
 
 def restart_replica(hand: Hand) -> None:
@@ -127,6 +134,7 @@ KINDS = [
         Kind("backend crashed", crash_backend),
         Kind("backends terminated", terminate_backends),
         Kind("replica paused", pause_replica),
+        Kind("replica late", slow_replica),
         Kind("replica restarted", restart_replica),
         Kind("replica crashed", crash_replica),
         Kind("promoted", switch_over),

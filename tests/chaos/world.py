@@ -50,6 +50,15 @@ class Links:
     def all(self) -> list[Wan]:
         return [*itertools.chain.from_iterable(self.to_nodes.values()), self.to_nats]
 
+    def end_of(self, wan: Wan) -> str:
+        """Where one of them leads."""
+        nodes = {
+            other: f"node {number} of {region}"
+            for region, wans in self.to_nodes.items()
+            for number, other in enumerate(wans)
+        }
+        return nodes.get(wan, "NATS")
+
     def variables(self, transport: str) -> Mapping[str, str]:
         """What tells a process of this region where the nodes are."""
         if transport == "nats":
@@ -73,6 +82,8 @@ class World(Servers):
     journal: Journal
     nodes: list[Child] = field(default_factory=list)
     clients: list[Child] = field(default_factory=list)
+    failing: set[Wan] = field(default_factory=set)
+    """The networks that fail just now."""
     plants: Sequence[str] = ()
     ledger: bool = False
     _incarnations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -80,6 +91,11 @@ class World(Servers):
     @property
     def wans(self) -> list[Wan]:
         return [wan for links in self.links.values() for wan in links.all]
+
+    @property
+    def primary_region(self) -> str:
+        """The region whose server is the primary now."""
+        return REGIONS[self.servers.index(self.primary)]
 
     def server_of(self, region: str) -> Server:
         return self.servers[REGIONS.index(region)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,18 @@ def follow_at_once(server: Server, source: Server | None) -> None:
     conninfo = source.dsn() if source else ""
     server.query("ALTER SYSTEM SET primary_conninfo = %s", conninfo)
     server.query("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def apply_delay(server: Server, seconds: float) -> Iterator[None]:
+    """A block in which a replica replays each commit so many seconds after it happened."""
+    server.query("ALTER SYSTEM SET recovery_min_apply_delay = %s", f"{round(seconds * 1000)}ms")
+    server.query("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        server.query("ALTER SYSTEM RESET recovery_min_apply_delay")
+        server.query("SELECT pg_reload_conf()")
 
 
 def crash_replica(server: Server, seconds: Any) -> None:
