@@ -43,9 +43,11 @@ class Target:
 
     def __init__(self, at_third: Any = lambda: None) -> None:
         self.rows: list[Any] = []
+        self.calls = 0
         self.at_third = at_third
 
     def write(self, row: bytes) -> None:
+        self.calls += 1
         if len(self.rows) == 2:
             self.at_third()
         self.rows.append(row.decode())
@@ -104,6 +106,7 @@ def test_a_file_that_raises_does_not_undo_what_the_statement_has_done(regions: T
     with pytest.raises(OSError, match="disk full"):
         copy(db, target, WRITES)
     assert target.rows == ROWS[:2]
+    assert target.calls == 3
     assert count(db) == 1 + len(ROWS)
     with db.atomic():
         with pytest.raises(OSError, match="disk full"):
@@ -121,7 +124,10 @@ def test_an_interrupted_caller_ends_the_statement(regions: TwoRegions, db: Any) 
 
 
 @pytest.mark.usefixtures("time_to_answer")
-def test_a_slow_query_may_take_longer_than_a_request(regions: TwoRegions, db: Any) -> None:
+def test_a_slow_query_may_take_longer_than_a_request(
+    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pieces_small(monkeypatch, 1_000_000)  # longer than all that it returns
     slow = regions.lax(options={"rpc_timeout": 1})
     target = Target()
     # The server itself sends 8 KiB at once.

@@ -1,5 +1,7 @@
 """The files between a COPY on a node and its caller."""
 
+import threading
+
 from fly_orm.protocol.copying import PIECE_BYTES
 from fly_orm.protocol.messages import Copy, Copying
 from fly_orm.serving.copy_files import CopyInput, CopyOutput
@@ -21,6 +23,21 @@ def test_a_row_longer_than_a_piece_is_sent_in_several():
         assert output.reply() == Copying(data=b"a" + b"x" * (PIECE_BYTES - 1), sizes=[1, 2 * PIECE_BYTES])
         assert output.reply() == Copying(data=b"x" * PIECE_BYTES)
     assert output.rest() == (b"x", [])
+
+
+def test_output_waits_for_the_caller_to_take_it():
+    output = CopyOutput()
+    writer = threading.Thread(target=lambda: [output.write(b"x" * PIECE_BYTES) for _ in range(3)], daemon=True)
+    writer.start()
+    for _ in range(2):
+        with output.changed:
+            assert output.changed.wait_for(lambda: output.ready, 10)
+        writer.join(0.1)
+        assert writer.is_alive()
+        with output.changed:
+            output.reply()
+    writer.join(10)
+    assert not writer.is_alive()
 
 
 def test_a_slow_query_sends_what_there_is():
