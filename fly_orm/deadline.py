@@ -90,4 +90,4 @@ class Deadline:
         return self.at <= now()
 
     def __str__(self) -> str:
-        return "no time limit" if self.timeout is None else f"{self.timeout:g} s"
+        return "no time limit" if self.timeout is None else f"{round(self.timeout, 3):g} s"

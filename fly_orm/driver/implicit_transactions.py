@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -223,3 +225,15 @@ def _c_autocommit(connection: ext.connection) -> bool:
 def set_c_autocommit(connection: ext.connection, value: bool) -> None:
     """Switch autocommit of the C half."""
     ext.connection.autocommit.__set__(connection, value)  # type: ignore[attr-defined]  # a C descriptor
+
+
+@contextmanager
+def in_autocommit(connection: ext.connection) -> Iterator[None]:
+    """A block in which the C half of a connection, which is not in a transaction, begins none by itself."""
+    autocommit = connection.autocommit
+    set_c_autocommit(connection, True)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            set_c_autocommit(connection, autocommit)

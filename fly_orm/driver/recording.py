@@ -13,12 +13,13 @@ from psycopg2 import extensions as ext
 from ..classify.statement import Kind
 from ..errors import FlyOrmError
 from ..local.instance import Instance
+from ..postgres.client_check import watch_client
 from ..postgres.making_way import make_way_for
 from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
 from .holding import Hold
-from .implicit_transactions import set_c_autocommit
+from .implicit_transactions import in_autocommit
 from .mixing import mix
 from .text import text_of
 
@@ -59,6 +60,8 @@ class RecordingCursor(ext.cursor):
     def _recorded(self, query: Any) -> AbstractContextManager[None]:
         connection, session = self.connection, current()
         connection.check_current()
+        if session.invocation is not None:
+            connection.end_with_process(session.invocation)
         session.note_primary(connection.database, connection.router.primary_source)
         if connection.served is not None:
             observe(session, connection.served)
@@ -117,6 +120,8 @@ class RecordingConnection(ext.connection):
     """The version of the fence by which the server was last found to be current."""
     served: Served | None = None
     """What :func:`fly_orm.why` shows of its statements; None in the primary region."""
+    watched_for: Any = None
+    """The invocation for which the server watches whether this process is alive."""
     hold: Hold | None = None
     """What keeps its transaction open, while an exactly-once function runs in it."""
 
@@ -154,17 +159,21 @@ class RecordingConnection(ext.connection):
             return
         if self.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             return
-        autocommit = self.autocommit
-        set_c_autocommit(self, True)
         try:
-            check.allows(self, seen=seen)
+            with in_autocommit(self):
+                check.allows(self, seen=seen)
         except FlyOrmError as error:
             self.moved = True  # the address may lead to the new primary by now
             raise self.router.driver_error(error) from None
-        finally:
-            if not self.closed:
-                set_c_autocommit(self, autocommit)
         self.fence_version = version
+
+    def end_with_process(self, invocation: Any) -> None:
+        """Let what runs for a function end if this process dies, so that its caller need not fear a late write."""
+        if invocation is self.watched_for or self.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+            return
+        self.watched_for = invocation  # after it, the session is reset
+        with in_autocommit(self):
+            watch_client(self)
 
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None

@@ -19,12 +19,10 @@ class Expected:
     """How often the write was executed in the end."""
     text: str
     """What the page says."""
-    settles: bool = True
-    """Whether what became of it is final when ``settled_after`` says so."""
 
 
-def _expected(seen: str, stored: int, text: str = "", *, settles: bool = True) -> Expected:
-    return Expected(seen=seen, stored=stored, text=text or f"`{seen}`", settles=settles)
+def _expected(seen: str, stored: int, text: str = "") -> Expected:
+    return Expected(seen=seen, stored=stored, text=text or f"`{seen}`")
 
 
 CODES = {
@@ -35,8 +33,6 @@ CODES = {
     "lost": _expected("TransactionLost", 0),
     "unknown-0": _expected("OutcomeUnknown", 0, "`OutcomeUnknown` (no)"),
     "unknown-1": _expected("OutcomeUnknown", 1, "`OutcomeUnknown` (yes)"),
-    # Nobody tells the primary that the client of a function's connection is gone.
-    "goes-on": _expected("OutcomeUnknown", 1, "`OutcomeUnknown` (yes, later)", settles=False),
     "its-own": _expected("OperationalError", 0, "`OperationalError`"),
 }
 
@@ -88,7 +84,7 @@ _TABLES = {
         before    undelivered  unknown-0    unknown-0    undelivered  done        done        refused
         sending   undelivered  undelivered  undelivered  undelivered  done        done        refused
         sent      unknown-0    unknown-0    unknown-0    unknown-0    done        done        refused
-        executing unknown-0    unknown-0    unknown-0    goes-on      its-own     its-own     done
+        executing unknown-0    unknown-0    unknown-0    unknown-0    its-own     its-own     done
         executed  unknown-1    unknown-1    unknown-1    unknown-1    done        done        done
         replying  unknown-1    unknown-1    unknown-1    unknown-1    done        done        done
         waiting   done         done         done         done         done        done        done

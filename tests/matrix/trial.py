@@ -44,8 +44,7 @@ def check(world: World, cell: Cell) -> None:
     assert outcome.seen == expected.seen, error
     assert outcome.stored == expected.stored, error
     assert outcome.stored in PROMISED[outcome.seen], error
-    if expected.settles:
-        assert outcome.settled in (None, outcome.stored), f"it was not final when the error said so: {error}"
+    assert outcome.settled in (None, outcome.stored), f"it was not final when the error said so: {error}"
     limit = FAULTS[cell.fault].rpc_timeout + (REPLICATION_TIMEOUT if outcome.error is None else 0)
     assert outcome.seconds <= limit + GRACE
 
