@@ -234,7 +234,7 @@ class RoutingConnection(ImplicitTransactions):
         if self.router.settings.topology.is_primary and not is_replica(self):
             self.instance = None  # nobody needs it
             return False
-        self.instance, self._start = self.router.local.starts.begin(self)
+        self.instance, self._start = self.router.local.begin(self)
         self.pooled = self.instance is None
         return is_replica(self, pooled=self.pooled)
 

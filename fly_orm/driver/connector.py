@@ -8,7 +8,9 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as ext
 
+from ..deadline import now
 from ..errors import FlyOrmError, NotSupported
+from ..postgres.libpq import was_lost
 from ..routing.router import Router
 from .connection import RoutingConnection
 from .explaining import explain_refusals
@@ -27,6 +29,8 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
 }
+#: Seconds between two attempts to open a connection in place of one that is lost.
+RETRY_INTERVAL = 5.0
 
 
 def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,6 +44,7 @@ class Connector:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._classes: dict[Any, type[ext.connection]] = {}
+        self._connect_at = 0.0
 
     def open(self, connect: Callable[..., Any], *args: Any, **parameters: Any) -> Any:
         """What ``connect`` returns, given the class of a routing connection as ``connection_factory``.
@@ -74,6 +79,25 @@ class Connector:
         if isinstance(connection, UncheckedConnection) and self._router.primary_check.confirms_soon(connection.run):
             return True
         return self._router.local.detour.is_over(getattr(connection, "detour", None))
+
+    def is_past_use(self, connection: Any) -> bool:
+        """Whether an idle connection has lost its server, and another one can be opened in its place.
+
+        As long as none can, because the region's replica is down, a routing connection still serves writes and whatever
+        else runs on the primary. That is found out by connecting, but not more often than every few seconds.
+        """
+        if not was_lost(connection):
+            return False
+        if connection.closed or not isinstance(connection, RoutingConnection):
+            return True
+        if now() < self._connect_at:
+            return False
+        try:
+            self._router.connect().close()
+        except psycopg2.OperationalError:
+            self._connect_at = now() + RETRY_INTERVAL
+            return False
+        return True
 
     def _class(self, own: Any) -> type[ext.connection]:
         if not isinstance(own, type):

@@ -16,7 +16,7 @@ from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
 from ..position import History, Position
 from ..postgres.cursors import text_cursor
-from ..postgres.libpq import break_off
+from ..postgres.libpq import break_off, was_lost
 from ..waiters.polling import PollingStrategy
 from ..waiters.replica_connection import ANSWER_TIMEOUT
 from .lateness import Lag
@@ -90,14 +90,22 @@ def poll(connection: Any, server: Progress, position: Position, deadline: Deadli
         # The question would wait for another thread's statement, and the time limit would end that.
         message = f"committed at {position}, but the connection to this region's replica is in use by another thread"
         raise ReplicationTimeout(message, lsn=position.lsn, final=True)
+    if was_lost(connection):
+        # To ask over it would close it, and writes over it do not need the replica.
+        lost = psycopg2.OperationalError("the server closed the connection")
+        raise _cannot_be_asked(position, lost) from lost
     left = deadline.remaining()
     limit = None if left is None else left + ANSWER_TIMEOUT
     try:
         with timer.limit(limit, lambda: break_off(connection)):
             _poll(connection, server, position, deadline)
     except (psycopg2.Error, TimerClosed) as error:
-        message = f"committed at {position}, but this region's replica cannot be asked what it has replayed: {error}"
-        raise ReplicationTimeout(message, lsn=position.lsn) from error
+        raise _cannot_be_asked(position, error) from error
+
+
+def _cannot_be_asked(position: Position, why: Exception) -> ReplicationTimeout:
+    message = f"committed at {position}, but this region's replica cannot be asked what it has replayed: {why}"
+    return ReplicationTimeout(message, lsn=position.lsn)
 
 
 def _poll(connection: Any, server: Progress, position: Position, deadline: Deadline) -> None:

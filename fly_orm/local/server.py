@@ -12,6 +12,7 @@ import psycopg2
 from ..concurrency.timer import Timer, TimerClosed
 from ..errors import NotAReplica, NotPrimary
 from ..position import UNKNOWN, History, Position, later
+from ..postgres.starting import Start
 from ..sessions.activity import Activity
 from .detour import Detour
 from .instance import THE_PRIMARY, Instance
@@ -57,6 +58,15 @@ class LocalServer:
             if self._primary is None:
                 self._primary = LocalPrimary(self._connect, self._timer, self._newest)
             return self._primary
+
+    def begin(self, connection: Any) -> tuple[Instance | None, Start]:
+        """The server that a new connection in autocommit has reached, and what its session has begun with.
+
+        What writes over it need besides is asked for, too: by then, a replica may be gone.
+        """
+        begun = self.starts.begin(connection)
+        self.unreported(connection)
+        return begun
 
     def unreported(self, connection: Any) -> dict[str, str]:
         """The server's settings that it does not report to libpq; read once, over this connection."""

@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ...errors import NotSupported
+from ...postgres.libpq import was_lost
 from ...postgres.subclasses import named_like
 from ...sessions.context import current_invocation
 from ..base import Connector, Router
@@ -78,6 +79,11 @@ class _RoutedAdapter(_ConnectingAdapter):
         if self.connector.is_outdated(conn):
             conn.close()
             return True
+        if was_lost(conn):
+            past_use = self.connector.is_past_use(conn)
+            if past_use:
+                conn.close()
+            return past_use
         if conn.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             return bool(super().is_connection_closed(conn))  # type: ignore[misc]
         try:

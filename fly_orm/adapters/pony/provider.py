@@ -42,14 +42,26 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
         if self.con is not None and (
             not isinstance(self.con, RoutingConnection | RecordingConnection)  # it was opened before wrap()
             or self.connector.is_outdated(self.con)
-            or was_lost(self.con)  # or a db_session that begins with a write would fail
+            or self.connector.is_past_use(self.con)  # or a db_session that begins with a write would fail
         ):
             self.disconnect()
         return super().connect()
 
+    def _clean_there(self, con: RoutingConnection) -> None:
+        """Remove what the db_session left on the primary. The replica, which is gone, has nothing of it any more."""
+        con.rollback()
+        with con.remote.lock:
+            con.remote.end()
+            con.remote.session_settings.forget()
+        con.autocommit = False  # as Pony leaves it
+        _defer_transactions(con)
+
     def release(self, con: Any) -> None:
         if con.closed:
             self.drop(con)
+            return
+        if isinstance(con, RoutingConnection) and was_lost(con):
+            self._clean_there(con)
             return
         try:
             with unobserved(current()):  # Pony's DISCARD ALL
