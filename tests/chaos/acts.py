@@ -9,13 +9,13 @@ from typing import Any
 
 import fly_orm
 
-from .app import RECORDS, PonyShop, look_there, write_there, write_there_with_pony
+from .app import RECORDS, SINGLE, PonyShop, look_there, write_there, write_there_with_pony
 from .keyed import until_known
 from .notes import Diary, Note
 
 MOST_ROWS = 3
 #: A ledger records what the database object does that its nodes serve.
-FUNCTIONS = [write_there] if RECORDS else [write_there, write_there_with_pony]
+FUNCTIONS = [write_there, write_there_with_pony] if not RECORDS else [write_there] if SINGLE else []
 
 
 class Visit:
@@ -93,6 +93,8 @@ class Visit:
             self.read()
 
     def call(self) -> None:
+        if not FUNCTIONS:
+            return self.call_to_read()
         function, rows = self.dice.choice(FUNCTIONS), self.some_rows()
         with self.operation("function", rows=rows, recorded=bool(RECORDS)) as note:
 
@@ -101,6 +103,7 @@ class Visit:
                     shown.update(function(note.op, self.key, rows))
 
             self.attempt(note, attempt)
+        return None
 
     def call_to_read(self) -> None:
         with self.operation("function that reads") as note, note.call("call"), note.reading(primary=True) as shown:

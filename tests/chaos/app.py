@@ -22,6 +22,9 @@ URL = "CHAOS_URL"
 LEDGER = "CHAOS_LEDGER"
 #: Whether a ledger records writes: the name of the database, or False.
 RECORDS = NAME if LEDGER in os.environ else False
+#: Whether the process has a single database object, as one must whose recorded functions may run in itself: the ledger
+#: tells databases apart by their names, and would take another object for that of the function.
+SINGLE = bool(RECORDS) and os.environ["FLY_ORM_TRANSPORT"] == "pyro5"
 TABLE = """
     CREATE TABLE entry (id serial PRIMARY KEY, op text NOT NULL, part int NOT NULL, key int NOT NULL);
     CREATE INDEX ON entry (key); CREATE INDEX ON entry (op);
@@ -156,7 +159,7 @@ def _wrap(database: Any) -> Any:
 url = os.environ.get(URL)
 #: What a node serves.
 db: Any = _wrap(connect(url)) if url else None
-pony: Any = PonyShop(url) if url else None
+pony: Any = PonyShop(url) if url and not SINGLE else None
 
 
 @fly_orm.on_primary(exactly_once=RECORDS)
@@ -186,5 +189,7 @@ def look_there(key: int) -> Rows:
 def shops() -> list[Any]:
     """One for each way in which a client process uses the database."""
     assert url is not None
+    if SINGLE:
+        return [PeeweeShop(db)]
     pooled = _wrap(connect(url.replace("://", "+pool://", 1), max_connections=100))
     return [PeeweeShop(db), PeeweeShop(pooled), pony]

@@ -74,7 +74,7 @@ class Child:
             self.send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once, if it has not ended yet."""
         self.send(signal.SIGKILL)
         self._reap()
 

@@ -37,8 +37,8 @@ def main() -> None:
         print("serving", flush=True)
         while not stopping.wait(0.2):
             pass
-    for router in (app.db._fly_orm, app.pony.db._fly_orm):
-        router.close()
+    for database in filter(None, (app.db, app.pony and app.pony.db)):
+        database._fly_orm.close()
     journal = Journal(Path(folder) / f"{name}.jsonl")
     for what in left_here():
         journal.write(Left(process=name, what=what))

@@ -131,8 +131,14 @@ def _leave_a_thread() -> None:
 
 
 def _leave_transactions() -> None:
-    """A node forgets a lease, and what is open in it, instead of ending it."""
-    _around(ChannelExecutor, "_end_lease", lambda run, self: setattr(self, "_lease", None))
+    """A node forgets a transaction instead of rolling it back when its caller is gone."""
+
+    def forget(run: Any, self: ChannelExecutor) -> Any:
+        if self._lease is not None and self._lease._transaction:
+            self._lease = None
+        return run()
+
+    _around(ChannelExecutor, "_end_lease", forget)
 
 
 def _is_autocommit_insert(lease: Lease, request: Any) -> bool:

@@ -8,9 +8,9 @@ from fly_orm.deadline import Deadline
 
 from . import network_faults, process_faults, server_faults
 from .app import ALL_ROWS
-from .checker import check
+from .checker import CLIENT_KILLED, check
 from .faults import Hand
-from .history import Final, Left, read
+from .history import Fault, Final, Left, read
 from .report import Report
 from .world import ROLE, World
 
@@ -46,10 +46,13 @@ def run(world: World, *, seconds: float, seed: int) -> Report:
 
 
 def _end(world: World) -> None:
-    """End the clients, and then the nodes, and note what is left of either."""
-    for client in world.clients:
+    """End the clients, half of them by force, and then the nodes, and note what is left of either."""
+    for client in world.clients[::2]:
+        world.journal.write(Fault(kind=CLIENT_KILLED, target=client.name))
+        client.kill()
+    for client in world.clients[1::2]:
         client.ask_to_end()
-    for client in world.clients:
+    for client in world.clients[1::2]:
         _note(world, client.name, client.end())
     for wan in world.wans:
         wan.cut()
