@@ -18,7 +18,7 @@ from ..protocol.encoding import MessageError, decode_reply
 from ..protocol.messages import Call, Record, Returned, Run, Settle, Settled
 from ..routing.recording import new_id
 from ..routing.router import Router
-from ..routing.settling import RESERVE, settle
+from ..routing.settling import RESERVE, original, settle
 from ..sessions.operation import Operation, current_operation
 from .registering import Function
 
@@ -88,7 +88,7 @@ def _as_reply(call: Call, answer: Response[Settled], unknown: OutcomeUnknown) ->
     settled = answer.reply
     if not settled.executed:
         raise NotDelivered(
-            f"{call.function} has committed nothing, and will not, as {answer.node} says: {unknown}"
+            f"{call.function} has committed nothing, and will not, as {answer.node} says: {original(unknown)}"
         ) from unknown
     return msgspec.structs.replace(stored(settled.reply), written={call.database: settled.position or UNKNOWN})
 

@@ -22,7 +22,11 @@ STATE = (
     f" current_setting('synchronous_commit') = 'off', {_TIMELINE}"
 )
 # A transaction gets its xid when it first writes.
-_TO_COMMIT = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off'"
+_TO_COMMIT = (
+    "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off',"
+    " current_setting('synchronous_standby_names') <> ''"
+    " AND current_setting('synchronous_commit') NOT IN ('off', 'local')"
+)
 #: From this version on, a WAL sender that is about to sleep can miss a flush: it looks for something to send, and only
 #: then registers to be woken (WalSndWait in Postgres' walsender.c). Of commits that came in pairs, 7 % were therefore
 #: sent a round trip late, with the next message from the replica.
@@ -42,6 +46,8 @@ class Commit:
     """False if the transaction has written nothing."""
     asynchronous: bool = False
     """Whether it returns before its record is flushed (``synchronous_commit = off``)."""
+    waits: bool = True
+    """Whether it may wait for a synchronous standby."""
 
 
 class _State(NamedTuple):
@@ -80,8 +86,8 @@ class WriteAheadLog:
         """What the commit of the open transaction will be like."""
         with bytes_cursor(self._connection) as cursor:
             cursor.execute(_TO_COMMIT)
-            wrote, asynchronous = cursor.fetchone()
-            return Commit(wrote=wrote == b"t", asynchronous=asynchronous == b"t")
+            wrote, asynchronous, waits = cursor.fetchone()
+            return Commit(wrote=wrote == b"t", asynchronous=asynchronous == b"t", waits=waits == b"t")
 
     def read_position(self) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has read."""

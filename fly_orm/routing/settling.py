@@ -76,9 +76,18 @@ def _as_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> R
 
 
 def _not_executed(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> FlyOrmError:
+    why = original(unknown)
     if run.commits:
-        return TransactionLost(f"the transaction was not committed, and will not be, as {answer.node} says: {unknown}")
-    return NotDelivered(f"the statement was not executed, and will not be, as {answer.node} says: {unknown}")
+        return TransactionLost(f"the transaction was not committed, and will not be, as {answer.node} says: {why}")
+    return NotDelivered(f"the statement was not executed, and will not be, as {answer.node} says: {why}")
+
+
+def original(unknown: OutcomeUnknown) -> BaseException:
+    """The error without the advice to look what became of the request, which is known now."""
+    error: BaseException = unknown
+    while isinstance(error.__cause__, OutcomeUnknown):
+        error = error.__cause__
+    return error
 
 
 def _stored(reply: bytes | None, unknown: OutcomeUnknown) -> Done:

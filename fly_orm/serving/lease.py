@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import msgspec
@@ -177,7 +177,8 @@ class Lease:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
                     if recorded is not None and commit.wrote:
                         self._check_time(deadline)
-                        return recorded.commit(request.statements[0], commit)
+                        with self._limit(None if commit.waits else deadline.remaining()):
+                            return recorded.commit(request.statements[0], commit)
                 undecided = undecided or request.commits or request.ends_transaction
                 result = execute(cursor, request, lambda number: self._check_time(deadline, number), pieces)
                 if request.keeps_lease or request.watch is not None or self._transaction == _IN_TRANSACTION:
@@ -218,14 +219,20 @@ class Lease:
         """A block whose statements any thread can cancel, and which are cancelled after ``timeout`` seconds."""
         running = self._running = RunningStatement(self._raw)
         try:
-            with self._timer.limit(timeout, lambda: self._time_out(running)):
+            with self._limit(timeout):
                 yield
         finally:
             self._running = None
             running.end()
 
-    def _time_out(self, running: RunningStatement) -> None:
-        if running is self._running:  # otherwise the timer came too late, and another request may be running
+    def _limit(self, timeout: float | None) -> AbstractContextManager[None]:
+        running = self._running
+        return self._timer.limit(timeout, lambda: self._time_out(running))
+
+    def _time_out(self, running: RunningStatement | None) -> None:
+        if (
+            running is not None and running is self._running
+        ):  # otherwise the timer came too late, and another request may be running
             self._timed_out = True
             running.cancel_soon()
             self._timer.call_later(CANCEL_TIMEOUT, running.break_off)

@@ -93,9 +93,10 @@ class RecordedRequest:
                 error, request = describe(failure), msgspec.structs.replace(request, statements=before)
             else:
                 notices = recent_notices(self._raw)
-                reply = encode(Done(result=None if error else result, error=error, notices=notices))
+                result = None if error else result
+                reply = None if _is_long(result) else encode(Done(result=result, error=error, notices=notices))
                 state = self._commit(entries.note(self._record, reply), b"COMMIT")
-                return Executed(None if error else result, error, notices=notices, state=state)
+                return Executed(result, error, notices=notices, state=state)
         return self._earlier()
 
     def _next(self, number: int, check: Callable[[int], None]) -> None:
@@ -150,3 +151,9 @@ class RecordedRequest:
         if not isinstance(done, Done):
             raise Refused("the operation was executed before, and its result was not stored", reason="result lost")
         return Executed(done.result, done.error, notices=done.notices)
+
+
+def _is_long(result: Result | None) -> bool:
+    """Whether a result is certainly too long for the ledger, so that it need not be encoded."""
+    columns = () if result is None else result.data
+    return sum(len(value) for column in columns for value in column if value) > entries.MOST_STORED_BYTES
