@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from . import session_settings, transactions
 from .statement import Kind, Statement, write
@@ -29,13 +30,11 @@ def _prepare(reader: TokenReader) -> Statement:
 
 def _declare(reader: TokenReader) -> Statement:
     hold = any(pair == ("with", "hold") for pair in pairwise(reader.tokens))
-    return replace(write("DECLARE", leaves_state=hold), opens_cursor=True)
+    return replace(write("DECLARE", leaves_state=hold, needs_transaction=not hold), opens_cursor=True)
 
 
-def _plain(
-    kind: Kind, why: str, *, leaves_state: bool = False, locks: bool = False, shows_setting: bool = False
-) -> Callable[[TokenReader], Statement]:
-    statement = Statement(kind=kind, why=why, leaves_state=leaves_state, locks=locks, shows_setting=shows_setting)
+def _plain(kind: Kind, why: str, **facts: Any) -> Callable[[TokenReader], Statement]:
+    statement = Statement(kind=kind, why=why, **facts)
     return lambda reader: statement
 
 
@@ -49,7 +48,7 @@ _COMMANDS: dict[str, Callable[[TokenReader], Statement]] = {
     "end": transactions.end(Kind.COMMIT),
     "listen": _plain(Kind.LISTEN, "LISTEN"),
     "load": _plain(Kind.WRITE, "LOAD leaves a library in the Postgres session", leaves_state=True),
-    "lock": _plain(Kind.WRITE, "LOCK", locks=True),
+    "lock": _plain(Kind.WRITE, "LOCK", locks=True, needs_transaction=True),
     "prepare": _prepare,
     "release": _plain(Kind.RELEASE, "RELEASE"),
     "reset": session_settings.reset,

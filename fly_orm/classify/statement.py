@@ -68,6 +68,8 @@ class Statement:
     """For a change of session settings: whether a replica refuses it, or would refuse reads after it."""
     copy: Literal["in", "out"] | None = None
     """For a COPY between client and server: the direction of the data, as the server sees it."""
+    needs_transaction: bool = False
+    """Whether Postgres executes it only inside of a transaction block."""
     begins_transaction: bool = False
     """Whether one of several statements begins a transaction."""
     ends_transaction: bool = False
@@ -102,6 +104,6 @@ class Statement:
         return self.changes | own | (RESETS if self.resets_all else NOTHING)
 
 
-def write(why: str, *, leaves_state: bool = False) -> Statement:
+def write(why: str, *, leaves_state: bool = False, needs_transaction: bool = False) -> Statement:
     """The classification of a statement that needs the primary."""
-    return Statement(kind=Kind.WRITE, why=why, leaves_state=leaves_state)
+    return Statement(kind=Kind.WRITE, why=why, leaves_state=leaves_state, needs_transaction=needs_transaction)

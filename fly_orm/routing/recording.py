@@ -74,7 +74,10 @@ def _alone(statement: Statement, *, exactly_once: bool, writes: bool) -> Record 
     if not may_write or not (exactly_once or operation):
         return None
     recordable = statement.kind in (Kind.WRITE, Kind.READ) and not (
-        statement.leaves_state or statement.begins_transaction or statement.ends_transaction
+        statement.leaves_state
+        or statement.needs_transaction
+        or statement.begins_transaction
+        or statement.ends_transaction
     )
     if not recordable:
         if operation is None:
