@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import msgspec
 
 from ..deadline import Deadline
-from ..errors import NotDelivered, OutcomeUnknown, Refused, TransactionLost
+from ..errors import FlyOrmError, NotDelivered, OutcomeUnknown, Refused, TransactionLost
 from ..protocol.messages import Copy, Copying, Done, Run
 from ..topology import Node
 from .response import done
 from .sealed_channel import SealedChannel
+from .settled import problem
 
 
 class CopyData(Protocol):
@@ -69,8 +70,6 @@ def _reply(channel: SealedChannel, request: Run | Copy, deadline: Deadline) -> C
     return reply if isinstance(reply, Copying) else done(reply, channel.node)
 
 
-def _lost(node: Node, problem: object) -> TransactionLost:
-    message = (
-        f"the COPY on {node} was lost before all of its input was sent, and nothing of it was committed: {problem}"
-    )
-    return TransactionLost(message, node=str(node))
+def _lost(node: Node, cause: FlyOrmError) -> TransactionLost:
+    message = f"the COPY on {node} was lost before it had all of its input, and nothing of it was committed"
+    return TransactionLost(f"{message}: {problem(cause)}", node=str(node))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ..errors import AlreadyCommitted, NotPrimary, OutcomeUnknown, Refused, ResultLost, TransactionLost
+from ..errors import AlreadyCommitted, FlyOrmError, NotPrimary, OutcomeUnknown, Refused, ResultLost, TransactionLost
 from ..protocol.messages import Declined, Done, Reply
 from ..topology import Node
+from .settled import problem
 
 R = TypeVar("R")
 
@@ -54,7 +55,8 @@ def done(reply: Reply, node: Node) -> Done:
             raise refused(reply, node)
 
 
-def lost(node: Node, problem: object) -> TransactionLost:
+def lost(node: Node, cause: FlyOrmError | str) -> TransactionLost:
     """The exception for a lease that is gone, with the transaction in it."""
-    message = f"the transaction on {node} was lost, and nothing of it was committed: {problem}"
+    why = cause if isinstance(cause, str) else problem(cause)
+    message = f"the transaction on {node} was lost, and nothing of it was committed: {why}"
     return TransactionLost(message, node=str(node))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..deadline import SETTLING_TIME, Deadline
-from ..errors import OutcomeUnknown
+from ..errors import FlyOrmError, OutcomeUnknown
 from ..protocol.messages import Call, Cancel, Copy, Run
 
 
@@ -18,6 +18,12 @@ def with_settled_after(
         advice = f"it can take effect for another {settled_after:.1f} s: look for it then, before you repeat it"
     facts = {**error.__dict__, "settled_after": settled_after}
     return OutcomeUnknown(f"{error}; {advice}", **facts)
+
+
+def problem(error: FlyOrmError) -> str:
+    """The message of an error without the advice that the outcome is unknown, where it is known after all."""
+    cause = error.__cause__
+    return str(cause if isinstance(error, OutcomeUnknown) and isinstance(cause, OutcomeUnknown) else error)
 
 
 def _settled_after(request: Run | Copy | Call | Cancel, deadline: Deadline) -> float | None:

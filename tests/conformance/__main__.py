@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fly_orm.testing import Cluster
-from tests.bench.report import Table
 from tests.support.pgbouncer import find_executable
+from tests.support.tables import Table
 
 from . import log, peewee_suite
 from .modes import CONTROL, WRAPPED, Mode, baseline

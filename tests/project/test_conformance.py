@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.conformance.__main__ import main
 from tests.conformance.log import selects
 from tests.conformance.modes import CONTROL, PLAIN, WRAPPED, baseline
 from tests.conformance.outcomes import worse, worst
@@ -113,3 +114,10 @@ def test_only_a_suites_selects_that_were_served_in_the_database_are_counted(tmp_
     )
     assert selects(log, "mine") == 2
     assert selects(log, "mine", log.read_bytes().index(b"<mine> LOG:  duration: 0.1 ms  statement: select")) == 1
+
+
+def test_the_command_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["conformance", "no such mode"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "before_bind" in capsys.readouterr().err
