@@ -166,6 +166,18 @@ def copying_to_a_file_that_raises(p: Probe) -> Any:
 
 
 @case
+def copying_with_a_wrong_row_in_the_middle(p: Probe) -> Any:
+    found: list[Any] = []
+    for wrong in ("x\ty", "43", "44\ta\t1\tb", "45\ta\t5000", "1\ta\t1", "46\t\\N\t1\\"):
+        source = Chunks("40\ta\t1\n41\tb\t1\n", f"{wrong}\n", *(f"{n}\tx{n}\t1\n" for n in range(50, 60)))
+        with pytest.raises(psycopg2.Error) as raised:
+            p.connection.cursor().copy_from(source, "t", size=9)
+        found += [seen_error(raised.value), source.sizes, p.connection.get_transaction_status()]
+        p.connection.cursor().execute("ROLLBACK")
+    return found
+
+
+@case
 def copying_in_another_encoding(p: Probe) -> Any:
     p.connection.set_client_encoding("LATIN1")
     cursor, found = p.connection.cursor(), []
