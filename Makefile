@@ -49,7 +49,7 @@ hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt 
 	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(SILENT:%=--silent)
 
 chaos: $(READY) ## Check every promise while everything fails at random: make chaos SECONDS=600 SEED=1
-	@PATH="$$PATH:/usr/sbin" $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(LEDGER:%=--ledger)
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(LEDGER:%=--ledger)
 
 conformance: $(READY) ## Run Pony's own tests (with PEEWEE=folder, those of a checkout of peewee) wrapped and unwrapped
 	@$(BIN)/python -m tests.conformance $(if $(PEEWEE),--peewee $(PEEWEE))

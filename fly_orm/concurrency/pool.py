@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,8 @@ class _WaitingCaller(Generic[T]):
     def __init__(self) -> None:
         self.served = threading.Event()
         self.item: T | None = None
+        self.error: Exception | None = None
+        """What kept others from opening an item, which it would meet as well."""
         self.pool_closed = False
 
 
@@ -34,17 +37,30 @@ class Pool(Generic[T]):
     open: opens an item by the deadline, which is that of the caller that needs it. It is called without the pool's
     lock, by several threads at once, and may raise anything.
     close: closes an item; it must not raise.
+    max_opening: the most items that are opened at a time, by default any number. The other callers wait for their turn
+    or for an item that is released before; if an attempt fails, they get a copy of its error.
     """
 
-    def __init__(self, open: Callable[[Deadline], T], close: Callable[[T], None], *, max_size: int) -> None:  # noqa: A002
+    def __init__(
+        self,
+        open: Callable[[Deadline], T],  # noqa: A002
+        close: Callable[[T], None],
+        *,
+        max_size: int,
+        max_opening: int | None = None,
+    ) -> None:
         self._open, self._close = open, close
         self._max_size = max_size
+        self._max_opening = max_size if max_opening is None else max_opening
+        self._shares_errors = max_opening is not None
         self._lock = threading.Lock()
         self._idle: list[tuple[float, T]] = []
         """The idle items, and since when they are; the one that has been idle for longest is the first."""
         self._waiting: deque[_WaitingCaller[T]] = deque()
         self._size = 0
         """How many items are open or being opened."""
+        self._opening = 0
+        """How many of them are being opened."""
         self._closed = False
 
     def acquire(self, deadline: Deadline, suits: Callable[[T], int] = lambda _item: 1) -> T:
@@ -65,6 +81,8 @@ class Pool(Generic[T]):
             self._wait(caller, deadline)
             if caller.pool_closed:
                 raise PoolTimeout("the pool was closed")
+            if caller.error is not None:
+                raise copy.copy(caller.error) from caller.error
             if caller.item is not None:
                 return caller.item
         # Without the lock: to connect may take as long as the deadline allows, and others can go on meanwhile.
@@ -83,22 +101,24 @@ class Pool(Generic[T]):
 
     def discard(self, item: T) -> None:
         """Close an item that is no longer usable, so that another can be opened in its place."""
-        self._free_place()  # first: to close it may take a while, and a waiting caller can open another meanwhile
+        with self._lock:  # first: to close it may take a while, and a waiting caller can open another meanwhile
+            self._size -= 1
+            self._let_open()
         self._close(item)
 
     def warm(self, count: int, deadline: Deadline) -> None:
         """Open items until ``count`` are idle or the pool is full; raises what ``open`` raises."""
         while True:
             with self._lock:
-                if self._closed or len(self._idle) >= count or self._size >= self._max_size:
+                if self._closed or len(self._idle) >= count or not self._may_open:
                     return
-                self._size += 1
+                self._reserve()
             self.release(self._open_one(deadline))
 
     def lacks(self, count: int) -> bool:
         """Whether fewer than ``count`` items are idle, and there is room for more."""
         with self._lock:
-            return not self._closed and len(self._idle) < count and self._size < self._max_size
+            return not self._closed and len(self._idle) < count and self._may_open
 
     @property
     def size(self) -> int:
@@ -138,9 +158,9 @@ class Pool(Generic[T]):
             self._close(item)
 
     def _reserve_or_queue(self) -> _WaitingCaller[T] | None:
-        """Reserve a place for a new item and return None; if all places are taken, put the caller into the queue."""
-        if self._size < self._max_size:
-            self._size += 1
+        """Reserve a place for a new item and return None; if the caller cannot open one now, put it into the queue."""
+        if self._may_open:
+            self._reserve()
             return None
         caller: _WaitingCaller[T] = _WaitingCaller()
         self._waiting.append(caller)
@@ -160,10 +180,10 @@ class Pool(Generic[T]):
         raise PoolTimeout(f"all {self._max_size} stayed in use for {deadline}")
 
     def _give_back(self, caller: _WaitingCaller[T]) -> None:
-        if caller.item is None:
-            self._free_place()
-        else:
+        if caller.item is not None:
             self.release(caller.item)
+        elif caller.error is None and not caller.pool_closed:
+            self._opened(failed=True)
 
     def _withdraw(self, caller: _WaitingCaller[T]) -> bool:
         """Take the caller out of the queue; False if it has been served already."""
@@ -173,21 +193,41 @@ class Pool(Generic[T]):
                 return True
             return False
 
+    @property
+    def _may_open(self) -> bool:
+        return self._size < self._max_size and self._opening < self._max_opening
+
+    def _reserve(self) -> None:
+        """Take a place, in which an item is opened."""
+        self._size += 1
+        self._opening += 1
+
     def _open_one(self, deadline: Deadline) -> T:
         """Open an item in a place that was reserved."""
         try:
-            return self._open(deadline)
-        except BaseException:
-            self._free_place()
+            item = self._open(deadline)
+        except BaseException as error:
+            self._opened(failed=True, error=error)
             raise
+        self._opened()
+        return item
 
-    def _free_place(self) -> None:
-        """Pass the place of an item that is gone to the next caller, who opens another one in it."""
+    def _opened(self, *, failed: bool = False, error: BaseException | None = None) -> None:
+        """Note that an attempt to open an item is over, and let callers in the queue make the next one."""
         with self._lock:
-            if self._waiting:
-                self._serve(None)
-            else:
-                self._size -= 1
+            self._opening -= 1
+            self._size -= failed
+            if self._shares_errors and isinstance(error, Exception):
+                while self._waiting:
+                    self._waiting[0].error = error
+                    self._serve(None)
+            self._let_open()
+
+    def _let_open(self) -> None:
+        """Let as many callers in the queue open an item as may."""
+        while self._waiting and self._may_open:
+            self._reserve()
+            self._serve(None)
 
     def _serve(self, item: T | None) -> None:
         """Hand an item, or None for a place, to the first caller in the queue."""

@@ -20,6 +20,9 @@ from .sealed_channel import SealedChannel, open_channel
 CONNECT_TIMEOUT = 2.0
 #: The longest (seconds) that a node may take to answer whether it is there, after it has left a request unanswered.
 CHECK_TIMEOUT = 1.0
+#: The most channels to a node that are opened at a time. If all threads of an application that starts opened theirs at
+#: once, their handshakes would delay each other until they time out, and the node has places for few strangers.
+MAX_OPENING = 8
 #: Idle channels that are kept open, so that a write need not wait for a connection to be made.
 READY_CHANNELS = 2
 #: The share of the channels to a node that calls of functions may use. Calls take long: without this limit, a burst of
@@ -57,7 +60,9 @@ class NodeChannels:
         self.node = node
         self._on_welcome = on_welcome
         self._transport, self._secret, self._region = transport, secret, region
-        self._pool: Pool[SealedChannel] = Pool(self._open, SealedChannel.close, max_size=max_size)
+        self._pool: Pool[SealedChannel] = Pool(
+            self._open, SealedChannel.close, max_size=max_size, max_opening=MAX_OPENING
+        )
         self._suspected_at = -math.inf
         """When a request was last given up without a reply (monotonic). Channels that were silent since may be dead."""
         self._warm_up = BackgroundTask("fly_orm channel opener", self._open_ready)

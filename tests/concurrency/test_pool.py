@@ -185,3 +185,78 @@ def test_what_has_been_idle_for_long_is_closed_and_the_one_used_last_can_stay_lo
     assert [pool.acquire(SOON) for _ in range(2)] == [3, 4]  # in their places
     with pytest.raises(PoolTimeout):
         pool.acquire(Deadline.after(0))
+
+
+class SlowFactory(Factory):
+    """Opens an item only when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.turns = threading.Semaphore(0)
+        self.opening = 0
+
+    def open(self, deadline):
+        self.opening += 1
+        self.turns.acquire()
+        self.opening -= 1
+        return super().open(deadline)
+
+
+@pytest.fixture
+def slow():
+    factory = SlowFactory()
+    return Pool(factory.open, factory.closed.append, max_size=5, max_opening=2), factory
+
+
+def test_no_more_are_opened_at_a_time_than_may_be(slow):
+    pool, factory = slow
+    got = []
+    threads = [acquire_later(pool, got) for _ in range(5)]
+    waiting(pool, 3)
+    assert factory.opening == 2
+    assert not pool.lacks(1)
+    factory.turns.release()
+    waiting(pool, 2)
+    for _ in range(4):
+        factory.turns.release()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == [0, 1, 2, 3, 4]
+
+
+def test_who_waits_for_a_turn_to_open_takes_what_is_released_before(slow):
+    pool, factory = slow
+    factory.turns.release()
+    first, got = pool.acquire(SOON), []
+    threads = [acquire_later(pool, got) for _ in range(3)]
+    waiting(pool, 1)
+    pool.release(first)
+    while first not in got:
+        threading.Event().wait(0.001)
+    factory.turns.release(2)
+    for thread in threads:
+        thread.join()
+    assert pool.size == 3
+
+
+def test_who_waits_for_a_turn_to_open_is_told_of_an_error(slow):
+    pool, factory = slow
+    errors = []
+
+    def acquire():
+        try:
+            pool.acquire(Deadline.after(30))
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=acquire) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    waiting(pool, 2)
+    factory.fails = True
+    factory.turns.release(2)
+    for thread in threads:
+        thread.join()
+    assert [str(error) for error in errors] == ["cannot open"] * 4
+    assert len(set(map(id, errors))) == 4
+    assert pool.size == 0

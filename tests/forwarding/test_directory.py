@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import dns.rcode
@@ -14,10 +15,12 @@ from fly_orm.deadline import now
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
+from fly_orm.forwarding.channels import MAX_OPENING
 from fly_orm.protocol.encoding import encode
 from fly_orm.protocol.handshake import GuardedResponder
 from fly_orm.protocol.messages import Welcome
 from fly_orm.settings import Settings
+from fly_orm.testing import Wan
 from fly_orm.testing.contract.tools import soon, until
 from fly_orm_transports.inprocess import InProcessTransport
 from fly_orm_transports.pyro5 import Pyro5Transport
@@ -305,6 +308,21 @@ class TestChannels:
         with lent(directory, address):
             until(lambda: len(place.callers[address]) == 1)
         until(lambda: not place.callers[address])
+
+    def test_are_opened_a_few_at_a_time(self, make, ipv6):
+        """Or the threads of an application that starts would keep each other from being answered in time."""
+        address = ipv6.start("[::1]:0")
+        with Wan(address, rtt=0.2) as wan, ThreadPoolExecutor(3 * MAX_OPENING) as pool:
+            directory = make(Listed(wan.address), ipv6.transport)
+            channels = directory.channels_to(node(wan.address))
+            futures = [pool.submit(channels.acquire, soon()) for _ in range(3 * MAX_OPENING)]
+            until(lambda: wan.connections)
+            assert not any(future.done() for future in futures)
+            assert wan.connections <= MAX_OPENING
+            opened = {future.result() for future in futures}
+            assert len(opened) == 3 * MAX_OPENING
+            for channel in opened:
+                channels.discard(channel)
 
     def test_are_opened_ahead_as_soon_as_the_dns_has_answered(self, make, ipv6):
         with DnsServer() as server:
