@@ -10,17 +10,19 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import extensions as ext
 
-from ..classify.statement import Kind
+from ..classify.statement import Kind, Statement
 from ..errors import FlyOrmError
 from ..local.instance import Instance
 from ..postgres.client_check import watch_client
 from ..postgres.making_way import make_way_for
 from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
+from ..sessions.operation import Operation, current_operation
 from ..sessions.served import Route, Served
 from .holding import Hold
 from .implicit_transactions import in_autocommit
 from .mixing import mix
+from .operating import ended, operating
 from .text import text_of
 
 #: Recorded in place of the FETCH of a named cursor.
@@ -77,7 +79,9 @@ class RecordingCursor(ext.cursor):
         if activity is not None and connection.asynchronous:
             activity.of(connection.router).asynchronous = True
         block = activity.statement(connection.router, connection, statement) if activity is not None else _NOTHING
-        return connection.noticing_moves(block) if connection.pooled else block
+        block = connection.noticing_moves(block) if connection.pooled else block
+        operation = current_operation()
+        return block if operation is None else connection.operating(statement, operation, block)
 
 
 class RecordingNamedCursor(RecordingCursor):
@@ -122,6 +126,8 @@ class RecordingConnection(ext.connection):
     """What :func:`fly_orm.why` shows of its statements; None in the primary region."""
     watched_for: Any = None
     """The invocation for which the server watches whether this process is alive."""
+    operation: Operation | None = None
+    """The operation that its transaction is, if it has taken the key of one."""
     hold: Hold | None = None
     """What keeps its transaction open, while an exactly-once function runs in it."""
 
@@ -136,6 +142,15 @@ class RecordingConnection(ext.connection):
             server = None if instance is None else str(instance)
             self.served = Served(route=Route.PRIMARY, why="the connection leads to the primary itself", server=server)
             self.detour = router.local.detour.primary_reached(self, instance, self.database, topology.region)
+
+    @contextmanager
+    def operating(
+        self, statement: Statement, operation: Operation, block: AbstractContextManager[None]
+    ) -> Iterator[None]:
+        """The block, in which a statement runs that belongs to an operation of the application's."""
+        outer = _NOTHING if self.hold is not None else operating(self, statement, operation)
+        with outer, block:
+            yield
 
     @contextmanager
     def noticing_moves(self, block: AbstractContextManager[None]) -> Iterator[None]:
@@ -200,12 +215,15 @@ class RecordingConnection(ext.connection):
         session.note_primary(self.database, self.router.primary_source)
         if session.activity is not None:
             session.activity.check()
+        committed = self.get_transaction_status() == ext.TRANSACTION_STATUS_INTRANS
         super().commit()
+        ended(self, committed=committed)
 
     def rollback(self) -> None:
         if self.hold is not None:
             self.hold.ended = True
         super().rollback()
+        self.operation = None
 
     def _note_anything(self) -> None:
         """Note in the session that it may do anything with the primary."""

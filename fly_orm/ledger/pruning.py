@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from ..postgres.cursors import text_cursor
@@ -19,13 +20,15 @@ _DELETE = f"""DELETE FROM {TABLE} WHERE key IN (
     LIMIT {_BATCH} FOR UPDATE SKIP LOCKED)"""  # noqa: S608  # constants
 
 
-def prune(connection: Any, keep: float = KEEP) -> int:
+def prune(connection: Any, keep: float = KEEP, *, batches: int | None = None) -> int:
     """Delete the rows that are older than ``keep`` seconds, and return how many there were.
 
-    In short transactions, over a driver connection in autocommit. Does nothing while another process prunes.
+    In short transactions, over a driver connection in autocommit; at most so many ``batches``. Does nothing while
+    another process prunes.
     """
     deleted = 0
-    while (count := _prune_some(connection, keep)) > 0:
+    for _ in itertools.count() if batches is None else range(batches):
+        count = _prune_some(connection, keep)
         deleted += count
         if count < _BATCH:
             break

@@ -204,6 +204,8 @@ class ChannelExecutor:
     def _run_in(self, lease: Lease, request: Run, deadline: Deadline) -> Reply:
         if request.statements:
             make_way_for(request.statements[0])
+        if request.record is not None:
+            self._executor.note_recorded(request.database)
         self._renews = request.renews
         if (file := in_pieces(request, lease.has_hung_up)) is None:
             return self._ran(lambda: lease.run(request, deadline), opens_lease=request.opens_lease)

@@ -19,6 +19,7 @@ from ..protocol.messages import EXPIRED, Call, Declined, Described, Returned, Ru
 from ..routing.router import Router
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
+from .ledger_pruner import LedgerPruner
 from .replies import not_opened
 from .servers import describe
 from .time_limits import renewal_interval
@@ -50,6 +51,7 @@ class Executor:
         """Whether new leases and calls are declined."""
         self._runner = runner
         self._routers = {router.name: router for router in routers}
+        self._pruner = LedgerPruner()
         self._leases: dict[bytes, Lease] = {}
         self._lease_ended = threading.Condition()
 
@@ -128,6 +130,11 @@ class Executor:
             self._lease_ended.notify_all()
         lease.end()
 
+    def note_recorded(self, database: str) -> None:
+        """Note that a request was recorded in the ledger of a database, which may have to be pruned."""
+        if (pool := self.pools.get(database)) is not None:
+            self._pruner.used(pool)
+
     def cancel(self, lease: bytes) -> None:
         """Cancel the statement that runs in a lease, if there is one."""
         if (found := self._leases.get(lease)) is not None:
@@ -137,6 +144,8 @@ class Executor:
         """The outcome of a call; see :meth:`FunctionRunner.run`."""
         if self.draining:
             return Declined(reason="draining", message=SHUTTING_DOWN)
+        if call.record is not None:
+            self.note_recorded(call.database)
         return self._runner.run(call, on_start)
 
     def drain(self, timeout: float = 0) -> None:

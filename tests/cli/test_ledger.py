@@ -1,0 +1,93 @@
+"""``fly-orm ledger`` makes the table, and deletes old rows of it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from fly_orm.cli import main
+from fly_orm.ledger.pruning import prune
+from fly_orm.ledger.table import create_sql
+from tests.support.waiting import until
+
+APP = """
+from peewee import PostgresqlDatabase
+
+db = fly_orm.wrap(PostgresqlDatabase("{name}", host="{host}", port={port}, user="{user}"))
+"""
+
+
+@pytest.fixture
+def app(regions, tmp_path, monkeypatch):
+    """Makes the module of an application on a server; returns the command's name for its database."""
+    monkeypatch.chdir(tmp_path)
+
+    def app(server):
+        (tmp_path / "ledger_app.py").write_text(APP.format(name=regions.name, **server.params(regions.name)))
+        monkeypatch.delitem(sys.modules, "ledger_app", raising=False)
+        return "ledger_app:db"
+
+    yield app
+    sys.modules.pop("ledger_app", None)
+
+
+def test_it_makes_a_ledger_that_works_and_does_so_once(regions, app, capsys):
+    for _ in range(2):
+        assert main(["ledger", "create", app(regions.cluster.primary)]) == 0
+        assert capsys.readouterr().out == f"fly-orm: {regions.name} has a ledger\n"
+    regions.query("CREATE TABLE t (a int)")
+    regions.lax(options={"exactly_once": True}).execute_sql("INSERT INTO t VALUES (1)")
+    assert regions.query("SELECT count(*) FROM fly_orm_ledger") == 1
+
+
+def test_it_prints_the_sql_for_a_migration(capsys):
+    assert main(["ledger", "sql", "--role", 'a"b']) == 0
+    assert capsys.readouterr().out == create_sql(['a"b'])
+    assert 'TO "a""b";' in create_sql(['a"b'])
+
+
+def test_on_a_replica_it_says_where_to_run_it(regions, app, capsys):
+    assert main(["ledger", "create", app(regions.cluster.replica)]) == 2
+    assert "run this command in the primary region" in capsys.readouterr().err
+
+
+def test_it_prunes_old_rows(regions, app, capsys):
+    regions.query(create_sql())
+    regions.query(
+        "INSERT INTO fly_orm_ledger (key, executed_at) SELECT n::text, now() - n * interval '1 hour'"
+        " FROM generate_series(0, 2999) n"
+    )
+    assert main(["ledger", "prune", app(regions.cluster.primary), "--older-than", "7201"]) == 0
+    assert capsys.readouterr().out == f"fly-orm: deleted 2997 rows from the ledger of {regions.name}\n"
+    with pytest.raises(SystemExit):
+        main(["ledger", "prune", "app:db", "--older-than", "60"])
+    assert "at least 3600 seconds" in capsys.readouterr().err
+
+
+def test_only_one_prunes_at_a_time(regions):
+    regions.query(create_sql())
+    regions.query("INSERT INTO fly_orm_ledger (key, executed_at) VALUES ('old', '2000-01-01')")
+    first, second = (regions.cluster.primary.connect(regions.name) for _ in range(2))
+    first.autocommit = second.autocommit = True
+    with first.cursor() as cursor:
+        cursor.execute("BEGIN; SELECT pg_advisory_xact_lock(7146352061848)")
+        assert prune(second) == 0
+        cursor.execute("COMMIT")
+    assert prune(second) == 1
+    first.close()
+    second.close()
+
+
+def test_a_node_prunes_while_the_ledger_is_in_use(regions, monkeypatch):
+    monkeypatch.setattr("fly_orm.serving.ledger_pruner.INTERVAL", 0.0)
+    regions.query(create_sql() + "; CREATE TABLE t (a int)")
+    regions.query("INSERT INTO fly_orm_ledger (key, executed_at) VALUES ('old', '2000-01-01')")
+    regions.cluster.wait_for_replica()
+    db = regions.lax(options={"exactly_once": True})
+
+    def is_gone():
+        db.execute_sql("INSERT INTO t VALUES (1)")
+        return regions.query("SELECT count(*) FROM fly_orm_ledger WHERE key = 'old'") == 0
+
+    until(is_gone)

@@ -1,0 +1,105 @@
+"""In the primary region, where nothing is forwarded, an operation is executed once, too."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pony import orm
+
+import fly_orm
+from tests.support.pony_regions import pony_in_lax
+from tests.support.two_regions import TwoRegions, settings
+
+INSERT = "INSERT INTO t (name) VALUES (%s) RETURNING id"
+
+
+def names(regions: TwoRegions) -> list[str]:
+    return list(regions.query("SELECT coalesce(array_agg(name ORDER BY id), '{}') FROM t"))
+
+
+@pytest.fixture
+def syd(regions: TwoRegions) -> Any:
+    return regions.syd()
+
+
+def in_transaction(db: Any, name: str, key: str) -> None:
+    with fly_orm.operation(key), db.atomic():
+        db.execute_sql(INSERT, (name,))
+
+
+def test_a_transaction(regions: TwoRegions, syd: Any) -> None:
+    in_transaction(syd, "once", "order-42")
+    for db in syd, regions.lax():
+        with pytest.raises(fly_orm.AlreadyCommitted):
+            in_transaction(db, "twice", "order-42")
+        assert not db.in_transaction()
+    in_transaction(regions.lax(), "far", "order-43")
+    with pytest.raises(fly_orm.AlreadyCommitted):
+        in_transaction(syd, "near", "order-43")
+    with fly_orm.operation("order-44"):
+        with pytest.raises(ZeroDivisionError), syd.atomic():
+            syd.execute_sql(INSERT, ("failed",))
+            raise ZeroDivisionError
+        with syd.atomic():
+            syd.execute_sql(INSERT, ("then",))
+        with pytest.raises(fly_orm.NotSupported, match="is done"), syd.atomic():
+            syd.execute_sql(INSERT, ("more",))
+    assert names(regions) == ["once", "far", "then"]
+
+
+def test_a_write_outside_of_a_transaction(regions: TwoRegions, syd: Any) -> None:
+    with fly_orm.operation("order-42"):
+        assert syd.execute_sql("SELECT count(*) FROM t").fetchone() == (0,)
+        assert syd.execute_sql(INSERT, ("once",)).fetchall() == [(1,)]
+    for db, error in (syd, fly_orm.AlreadyCommitted), (regions.lax(), fly_orm.ResultLost):
+        with pytest.raises(error), fly_orm.operation("order-42"):
+            db.execute_sql(INSERT, ("twice",))
+    with pytest.raises(Exception, match="duplicate key"), fly_orm.operation("order-43"):
+        syd.execute_sql(INSERT, ("once",))
+    with fly_orm.operation("order-43"):
+        syd.execute_sql(INSERT, ("free",))
+    with fly_orm.operation("order-43"), pytest.raises(fly_orm.Refused, match="choose another key"):
+        syd.execute_sql("DELETE FROM t")
+    assert names(regions) == ["once", "free"]
+
+
+def test_a_block_does_not_begin_inside_a_transaction(regions: TwoRegions, syd: Any) -> None:
+    with syd.atomic():
+        syd.execute_sql(INSERT, ("one",))
+        with fly_orm.operation("order-42"), pytest.raises(fly_orm.NotSupported, match="before the transaction"):
+            syd.execute_sql(INSERT, ("two",))
+    assert names(regions) == ["one"]
+
+
+def test_without_a_ledger_nothing_is_executed(regions: TwoRegions, syd: Any) -> None:
+    regions.query("DROP TABLE fly_orm_ledger")
+    with pytest.raises(fly_orm.Refused, match="fly-orm ledger create"):
+        in_transaction(syd, "once", "order-42")
+    with pytest.raises(fly_orm.Refused, match="fly-orm ledger create"), fly_orm.operation("order-42"):
+        syd.execute_sql(INSERT, ("once",))
+    assert names(regions) == []
+
+
+@pytest.fixture
+def pony(regions: TwoRegions) -> Iterator[Any]:
+    with pony_in_lax(regions, server=regions.cluster.primary, settings=settings("syd")) as database:
+
+        class T(database.Entity):  # type: ignore[misc, name-defined]
+            _table_ = "t"
+            name = orm.Required(str, unique=True)
+
+        database.generate_mapping(check_tables=False)
+        yield T
+
+
+def test_a_db_session(regions: TwoRegions, pony: Any) -> None:
+    with fly_orm.operation("order-42"), orm.db_session:
+        assert orm.count(t for t in pony) == 0
+        pony(name="0")
+    with pytest.raises(orm.core.UnexpectedError) as raised, fly_orm.operation("order-42"), orm.db_session:
+        assert orm.count(t for t in pony) == 1
+        pony(name="1")
+    assert isinstance(raised.value.original_exc, fly_orm.AlreadyCommitted)
+    with fly_orm.operation("order-43"), orm.db_session:
+        pony(name="next")
+    assert names(regions) == ["0", "next"]
