@@ -13,9 +13,9 @@ from .token_reader import TokenReader
 
 #: A text in which this is not found changes no role, unless by functions that it calls.
 MENTION = re.compile(rb"role|authorization|set_config|u&", re.IGNORECASE)
-#: A text that is one transaction command, which changes no role.
-TRANSACTION_COMMAND = re.compile(
-    rb"\s*(?:begin|start|savepoint|release|rollback|commit|end)\b[^;]*;?\s*", re.IGNORECASE
+#: A text that is one transaction command or DECLARE, which execute nothing that changes the role.
+PASSIVE = re.compile(
+    rb"\s*(?:declare(?![^;]*\bhold\b)|begin|start|savepoint|release|rollback|commit|end)\b[^;]*;?\s*", re.IGNORECASE
 )
 #: What precedes the first word of a statement in SQL and in PL/pgSQL.
 _BEFORE_STATEMENTS = frozenset({";", "begin", "then", "else", "loop", ">", END})
@@ -33,6 +33,8 @@ class RoleChange(NamedTuple):
     """The name of the role; None for the one that the session has begun with."""
     is_last: bool
     """Whether nothing runs after it in its text."""
+    is_local: bool = False
+    """Whether it lasts until the end of the transaction."""
 
 
 class RoleChanges(NamedTuple):
@@ -114,9 +116,9 @@ def _of_text(text: str) -> list[RoleChange | None]:
 def _set(tokens: list[str], lowered: list[str], at: int) -> Iterator[RoleChange | None]:
     reader = TokenReader(lowered)
     reader.at = at + 1
-    resets = lowered[at] == "reset"
-    if not resets and lowered[at + 1 : at + 3] != ["session", "authorization"]:
-        reader.accept_any("local", "session")
+    resets, is_local = lowered[at] == "reset", reader.accept("local")
+    if not (resets or is_local) and lowered[at + 1 : at + 3] != ["session", "authorization"]:
+        reader.accept("session")
     setting = _setting(reader)
     if setting is None:
         return
@@ -124,20 +126,21 @@ def _set(tokens: list[str], lowered: list[str], at: int) -> Iterator[RoleChange 
     if resets:
         yield RoleChange(setting, None, _is_closed(tokens, reader.at))
     else:
-        yield _change(setting, tokens[reader.at], is_last=_is_closed(tokens, reader.at + 1))
+        yield _change(setting, tokens[reader.at], is_last=_is_closed(tokens, reader.at + 1), is_local=is_local)
 
 
 def _set_config(tokens: list[str], lowered: list[str], at: int) -> Iterator[RoleChange | None]:
     reader = TokenReader(tokens)
     reader.at = at + 1
-    name, value = (_only(argument) for argument in [*reader.arguments(), [END], [END]][:2])
+    name, value, local = (_only(argument) for argument in [*reader.arguments(), [END], [END], [END]][:3])
     setting = literal(name)
     if setting is None:
         yield None
     elif setting.lower() in AUTHORIZATION:
         start = at - 2 if lowered[at - 2 : at] == ["pg_catalog", "."] else at
         alone = lowered[start - 1] in {"select", "perform"} and lowered[start - 2] in _BEFORE_STATEMENTS
-        yield _change(setting.lower(), value, is_last=alone and _is_closed(tokens, reader.at))
+        is_last, is_local = alone and _is_closed(tokens, reader.at), local.lower() == "true"
+        yield _change(setting.lower(), value, is_last=is_last, is_local=is_local)
 
 
 def _setting(reader: TokenReader) -> str | None:
@@ -151,14 +154,14 @@ def _setting(reader: TokenReader) -> str | None:
     return name
 
 
-def _change(setting: str, value: str, *, is_last: bool) -> RoleChange | None:
+def _change(setting: str, value: str, *, is_last: bool, is_local: bool) -> RoleChange | None:
     """The change to what a token names; None if it does not name a role."""
     quoted = literal(value)
     name = identifier(value) if quoted is None else quoted
     if not name:
         return None
     is_own = (name == "none" and setting == "role") or value.lower() == "default"
-    return RoleChange(setting, None if is_own else name, is_last)
+    return RoleChange(setting, None if is_own else name, is_last, is_local)
 
 
 def _only(argument: list[str]) -> str:

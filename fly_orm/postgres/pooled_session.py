@@ -83,13 +83,13 @@ class PooledSession:
         own = {name: start.settings[name] for name in requested if name in start.settings}
         return Start(start.role, {**read_assigned(self._connection, start.role), **own})
 
-    def statements(self, start: Start | None, names: Collection[str] = ("*",)) -> list[bytes]:
+    def statements(self, start: Start | None, names: Collection[str] = ("*",), *, local: bool = False) -> list[bytes]:
         """What gives the session the start of a caller's, or only these settings of it; nothing if that is its own."""
         if start is None or start == self.own:
             return []
         wanted = changes(self.own, start, superuser=self.is_superuser)
         assignments = [
-            f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)"
+            f"pg_catalog.set_config({literal(name)}, {literal(value)}, {str(local).lower()})"
             for name, value in map(self._with_value, wanted)
             if value is not None and ("*" in names or name in names)
         ]

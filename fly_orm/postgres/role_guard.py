@@ -15,7 +15,7 @@ from psycopg2.errorcodes import FEATURE_NOT_SUPPORTED, INSUFFICIENT_PRIVILEGE
 
 from ..classify.role_changes import (
     MENTION,
-    TRANSACTION_COMMAND,
+    PASSIVE,
     RoleChange,
     RoleChanges,
     controls_transactions,
@@ -59,7 +59,7 @@ class RoleGuard:
         ``may_change_role`` says that functions or code that it calls may do so. The role is then looked at before the
         statement's transaction commits; what the code has done in between cannot be found out.
         """
-        if TRANSACTION_COMMAND.fullmatch(sql) or not (may_change_role or MENTION.search(sql)):
+        if PASSIVE.fullmatch(sql) or not (may_change_role or MENTION.search(sql)):
             return run()
         text = self._text(sql)
         changes = role_changes(text)
@@ -78,7 +78,7 @@ class RoleGuard:
         changes = [role_changes(self._text(sql)) for sql in sqls if MENTION.search(sql)]
         if not any(changes):
             return
-        if any(change.to is None for found in changes for change in found.found):
+        if any(change.to is None and not self._is_native(change) for found in changes for change in found.found):
             self._restore()
         if (refused := self._refused()) is not None:
             raise Refused(f"the caller's session settings: {refused}. Nothing was executed", reason="no role")
@@ -141,8 +141,9 @@ class RoleGuard:
 
     def _settle(self, changes: RoleChanges, *, hidden: bool) -> None:
         """Give the session the caller's role again if a statement has reset it; refuse one that it may not take."""
-        if any(change.to is None for change in changes.found):
-            self._restore()
+        resets = [change for change in changes.found if change.to is None and not self._is_native(change)]
+        if resets:
+            self._restore(local=resets[-1].is_local)
         if not hidden or (refused := self._refused()) is None:
             return
         if self._transaction != _IDLE:
@@ -165,8 +166,8 @@ class RoleGuard:
             return None
         return f'permission denied to set role "{role}"'
 
-    def _restore(self) -> None:
-        for statement in self._session.statements(self._start, ("role", "session_authorization")):
+    def _restore(self, *, local: bool = False) -> None:
+        for statement in self._session.statements(self._start, ("role", "session_authorization"), local=local):
             execute(self._connection, statement.decode("ascii"))
 
     def _own_role_in_between(self, change: RoleChange) -> tuple[str, str, str]:

@@ -50,6 +50,7 @@ SCENARIOS = {
     "in a procedure": "CALL call_become('{bob}')\nDELETE FROM doc",
     "in a function in a transaction": f"BEGIN\n{WRITE}\nSELECT become('{{bob}}')\nDELETE FROM doc\nCOMMIT",
     "by a cursor": "BEGIN\nDECLARE c CURSOR FOR SELECT become('{bob}')\nFETCH c\nDELETE FROM doc\nCOMMIT",
+    "by a cursor outside a transaction": "DECLARE c CURSOR FOR SELECT become('{bob}')",
     "user in a function": "SELECT become_user('{bob}')\nDELETE FROM doc",
     "to a superuser in a function": "SELECT become_user('postgres')\nDELETE FROM secret",
     "in DO": "DO $$BEGIN INSERT INTO log VALUES ('1'); SET ROLE {bob}; DELETE FROM doc; END$$\nDELETE FROM doc",
@@ -65,6 +66,8 @@ SCENARIOS = {
 }
 #: Each line is a statement of ann's, who is a member of bob.
 AS_A_MEMBER = {
+    "reset for a transaction": "BEGIN\nSET ROLE {bob}\nSET LOCAL ROLE NONE\nCOMMIT\nDELETE FROM doc",
+    "reset by set_config": "BEGIN\nSET ROLE {bob}\nSELECT set_config('role', 'none', true)\nCOMMIT\nDELETE FROM doc",
     "in several statements": "SET ROLE {bob}; DELETE FROM doc\nSELECT current_user",
     "in a function": "SELECT become('{bob}')",
     "in a transaction": "BEGIN\nSELECT become('{bob}')\nDELETE FROM doc\nRESET ROLE\nDELETE FROM doc\nCOMMIT",
