@@ -1,0 +1,116 @@
+"""An application in gunicorn: workers that are forked, reloaded and recycled under load, and nothing that stays."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.nodes import environment_in, url
+from tests.support.two_regions import TwoRegions
+from tests.support.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.slow
+
+NAME = "unicorn"
+
+
+class Gunicorn:
+    """A running gunicorn, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=lambda: self.lines.extend(iter(process.stderr.readline, "")))  # type: ignore[union-attr]
+        self._reader.start()
+        until(lambda: self._said(r"Listening at: (\S+)") or process.poll() is not None)
+        self.address = str(self._said(r"Listening at: (\S+)"))
+
+    def _said(self, pattern: str) -> str | None:
+        return next((found[1] for line in list(self.lines) if (found := re.search(pattern, line))), None)
+
+    def post(self, title: str) -> tuple[int, int, str]:
+        """The process that has written, how many posts with this title it has then seen, and where it has read."""
+        in_transaction = "&transaction=yes" if title.endswith("0") else ""
+        with urlopen(f"{self.address}/?title={title}{in_transaction}", timeout=PATIENCE) as response:
+            pid, stored, route = response.read().decode().split()
+        return int(pid), int(stored), route
+
+    def stop(self) -> None:
+        """End it as a deploy does, and check that it ends in order."""
+        self.process.terminate()
+        assert self.process.wait(PATIENCE) == 0
+
+    def close(self) -> None:
+        """End it at once, if it has not ended."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        self.process.stderr.close()  # type: ignore[union-attr]
+
+
+@contextmanager
+def gunicorn(regions: TwoRegions, *options: str, **variables: str) -> Iterator[Gunicorn]:
+    nodes = f"syd={regions.wan.address}"
+    given = {
+        **environment_in("lax"),
+        "FLY_ORM_NODES": nodes,
+        "DATABASE_URL": "postgresql+pool"
+        + url(regions.cluster.replica, regions.name).removeprefix("postgresql")
+        + f"&application_name={NAME}",
+        **variables,
+    }
+    command = [sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:0", "-w", "2", "-k", "gthread", "--threads", "2"]
+    process = subprocess.Popen(
+        [*command, *options, "tests.support.gunicorn_app:application"],
+        cwd=ROOT,
+        env=given,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    running = Gunicorn(process)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def connections(server: Any) -> int:
+    return int(server.query(f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{NAME}'"))
+
+
+def channels() -> int:
+    """How many channels the node in this process has at the moment."""
+    return sum(re.match(r"fly-orm-pyro5 \d+\.", thread.name) is not None for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_workers_come_and_go_under_load_and_leave_nothing(regions: TwoRegions, preload: bool) -> None:
+    regions.query("CREATE TABLE post (id serial PRIMARY KEY, title text)")
+    regions.cluster.wait_for_replica()
+    options = ["--preload"] if preload else []
+    variables = {"USE_BEFORE_FORK": "yes"} if preload else {}
+    titles = [f"post-{number}" for number in range(60)]
+    with gunicorn(regions, "--max-requests", "15", *options, **variables) as running:
+        with ThreadPoolExecutor(4) as clients:
+            first = list(clients.map(running.post, titles[:20]))
+            running.process.send_signal(signal.SIGHUP)  # replaces the workers, each once it has answered
+            answers = first + list(clients.map(running.post, titles[20:]))
+        running.stop()
+    assert {(stored, route) for _, stored, route in answers} == {(1, "LOCAL")}
+    assert len({pid for pid, _, _ in answers}) > 2
+    assert not [line for line in running.lines if "Traceback" in line or "rror" in line]
+    before = int(preload)
+    assert regions.query("SELECT count(*) FROM post") == len(titles) + before
+    until(lambda: connections(regions.cluster.replica) == 0)
+    until(lambda: channels() == 0 and not regions.serving._executor._leases)
