@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import fly_orm
-from tests.ledger.test_matrix import Once, here  # noqa: F401  # a fixture
+from tests.matrix.conftest import here  # noqa: F401  # a fixture
 from tests.matrix.operations import OPERATIONS
 from tests.support.processes import stopped
 from tests.support.waiting import PATIENCE, until
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("operation", [OPERATIONS["write"], Once(title="")], ids=["write", "function"])
+@pytest.mark.parametrize("operation", [OPERATIONS["write"], OPERATIONS["function"]], ids=["write", "function"])
 def test_a_node_that_was_stopped_just_after_it_had_checked_the_time(here, operation):  # noqa: F811
     """The statement is executed while the node is stopped, and the node, once it goes on, tries to commit it."""
-    with here.caller(rpc_timeout=4) as db, ThreadPoolExecutor(1) as thread:
+    with here.caller(ledger=True, rpc_timeout=4) as db, ThreadPoolExecutor(1) as thread:
         db.execute_sql("INSERT INTO item (name) VALUES ('warm')")
         here.hold(operation.lock)
         call = thread.submit(operation.run, db, "row-late", "")

@@ -126,6 +126,23 @@ def cells(operation: str) -> list[Cell]:
     return [cell for cell in EXPECTED if cell.operation == operation]
 
 
+def unknown(operation: str) -> list[Cell]:
+    """The cells of an operation in which the outcome is unknown. Of a deaf peer, one stands for all of them."""
+    found = [cell for cell in cells(operation) if EXPECTED[cell].seen == "OutcomeUnknown"]
+    return [cell for cell in found if cell.fault != "deaf" or cell.moment == "before"]
+
+
+def with_ledger(cell: Cell) -> Expected:
+    """What the caller sees where the outcome would be unknown, but there is a ledger, and a node that can be asked."""
+    if EXPECTED[cell].stored:
+        return CODES["done"]
+    if cell.operation == "commit":
+        return CODES["lost"]
+    if cell.moment == "executing" and cell.fault in ("restarted", "terminated"):
+        return CODES["lost"]  # its node knows that the COMMIT was not sent
+    return CODES["undelivered"]
+
+
 def page() -> str:
     """The tables for the documentation, one for all operations of which the same is true."""
     titles: dict[str, list[str]] = {}

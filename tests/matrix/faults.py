@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.matrix.link import Weather
-from tests.matrix.operations import Operation
 from tests.matrix.world import World
 
 
@@ -22,18 +21,10 @@ class Fault:
     """Whether what has left the node and has not arrived is lost."""
     lets_go: bool = False
     """Whether what waits on the primary is to go on once it has struck, and not only when the call has ended."""
-    cancels: bool = False
-    """Whether the node cancels what runs as soon as the fault has struck."""
-    kills: bool = False
-    """Whether the node is gone, so that its statements end with it."""
     delays: bool = False
     """Whether a request reaches the node when the link is mended, after its caller has given up."""
-    times_out: bool = False
-    """Whether the node hears nothing of the fault, but of the deadline. It lets a COMMIT run on."""
-
-    def is_cancelled(self, operation: Operation) -> bool:
-        """Whether the node cancels what this operation runs on the primary."""
-        return self.cancels or (self.times_out and operation.has_limit) or (self.kills and operation.ends_with_node)
+    cancels: bool = False
+    """Whether the node cancels what runs, as it hears of the fault or of the deadline, or its end does so."""
 
 
 def _weather(weather: Weather) -> Callable[[World], object]:
@@ -42,11 +33,9 @@ def _weather(weather: Weather) -> Callable[[World], object]:
 
 FAULTS = {
     "cut": Fault(title="link cut", strike=_weather(Weather.CUT), rpc_timeout=1.0, drops=True, cancels=True),
-    "stall": Fault(
-        title="link stalled", strike=_weather(Weather.STALLED), rpc_timeout=1.0, delays=True, times_out=True
-    ),
-    "deaf": Fault(title="peer deaf", strike=_weather(Weather.DEAF), rpc_timeout=1.0, times_out=True),
-    "killed": Fault(title="node killed", strike=World.kill_node, rpc_timeout=1.0, drops=True, kills=True),
+    "stall": Fault(title="link stalled", strike=_weather(Weather.STALLED), rpc_timeout=1.0, delays=True, cancels=True),
+    "deaf": Fault(title="peer deaf", strike=_weather(Weather.DEAF), rpc_timeout=1.0, cancels=True),
+    "killed": Fault(title="node killed", strike=World.kill_node, rpc_timeout=1.0, drops=True, cancels=True),
     "restarted": Fault(title="primary restarted", strike=World.restart_primary),
     "terminated": Fault(title="backend terminated", strike=World.terminate_backends),
     "draining": Fault(title="node draining", strike=World.drain_node, rpc_timeout=2.0, lets_go=True),

@@ -24,7 +24,7 @@ class Moment(ABC):
     """Whether the primary goes on when the caller may have given up."""
 
     @abstractmethod
-    def arm(self, world: World, operation: Operation, name: str) -> None:
+    def arm(self, world: World, operation: Operation, name: str, *, ledger: bool) -> None:
         """Make everything stop at the moment."""
 
     @abstractmethod
@@ -35,14 +35,14 @@ class Moment(ABC):
     def go_on(self, world: World, fault: Fault) -> None:
         """Let everything go on, as far as it can after the fault."""
 
-    def settle(self, world: World, operation: Operation, fault: Fault) -> None:  # noqa: B027  # most have nothing to do
+    def settle(self, world: World, fault: Fault) -> None:  # noqa: B027  # most have nothing to do
         """Return when the node has done what it does by itself after the call has ended."""
 
 
 class BeforeSend(Moment):
     title = "before it is sent"
 
-    def arm(self, world: World, operation: Operation, name: str) -> None:
+    def arm(self, world: World, operation: Operation, name: str, *, ledger: bool) -> None:
         pass
 
     def wait(self, world: World) -> None:
@@ -62,7 +62,7 @@ class Stopped(Moment):
     def __init__(self) -> None:
         self.trap = Trap(mark=b"", stop=self.stop)
 
-    def arm(self, world: World, operation: Operation, name: str) -> None:
+    def arm(self, world: World, operation: Operation, name: str, *, ledger: bool) -> None:
         self.trap.mark = operation.mark(name)
         getattr(world, self.on_link).stop_at(self.trap)
 
@@ -85,7 +85,7 @@ class AfterSend(Stopped):
 class DuringExecution(Moment):
     title, delays = "while it executes", True
 
-    def arm(self, world: World, operation: Operation, name: str) -> None:
+    def arm(self, world: World, operation: Operation, name: str, *, ledger: bool) -> None:
         world.hold(operation.lock)
 
     def wait(self, world: World) -> None:
@@ -95,8 +95,8 @@ class DuringExecution(Moment):
         if fault.lets_go:
             world.let_go()
 
-    def settle(self, world: World, operation: Operation, fault: Fault) -> None:
-        if fault.is_cancelled(operation):
+    def settle(self, world: World, fault: Fault) -> None:
+        if fault.cancels:
             until(lambda: not world.waits(), "the node has not cancelled it")
 
 
@@ -116,8 +116,13 @@ class AfterCommit(Replying):
 
     title, stop, on_link = "after it was executed", Stop.UNSENT, "to_primary"
 
+    def arm(self, world: World, operation: Operation, name: str, *, ledger: bool) -> None:
+        super().arm(world, operation, name, ledger=ledger)
+        if ledger:  # then everything ends with a COMMIT
+            self.trap.mark = b"COMMIT"
+
     def is_reply(self, message: bytes) -> bool:
-        return message[:1] == b"C"
+        return message[:1] == b"C" and (self.trap.mark != b"COMMIT" or b"COMMIT" in message[:12])
 
 
 class WhileReplying(Replying):
@@ -127,9 +132,9 @@ class WhileReplying(Replying):
 class DuringWait(Replying):
     title, stop = "while it waits for the replica", Stop.ARRIVED
 
-    def arm(self, world: World, operation: Operation, name: str) -> None:
+    def arm(self, world: World, operation: Operation, name: str, *, ledger: bool) -> None:
         world.cluster.pause_replay()
-        super().arm(world, operation, name)
+        super().arm(world, operation, name, ledger=ledger)
 
     def go_on(self, world: World, fault: Fault) -> None:
         world.cluster.resume_replay()

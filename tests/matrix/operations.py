@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import fly_orm
 from fly_orm.runtime.runtime import use_runtime
 from tests.matrix import app
 from tests.matrix.world import COMMITTING, INSERTING
@@ -21,10 +22,6 @@ class Operation:
     lock: int = INSERTING
     """What it waits for on the primary if that is held."""
     in_transaction: bool = False
-    has_limit: bool = True
-    """Whether the node cancels it on the primary at its deadline."""
-    ends_with_node: bool = True
-    """Whether the primary ends it if the node is lost."""
 
     def prepare(self, db: Any, name: str) -> None:
         """What has succeeded before."""
@@ -72,7 +69,8 @@ class Commit(Operation):
 class Function(Operation):
     def run(self, db: Any, name: str, padding: str) -> None:
         with use_runtime(db._fly_orm._options.runtime):
-            assert app.store(name, padding) == name
+            once = db._fly_orm.exactly_once and db._fly_orm.name
+            assert fly_orm.call(fly_orm.PRIMARY, app.store, name, padding, exactly_once=once) == name
 
 
 class Copy(Operation):
@@ -86,7 +84,7 @@ class Copy(Operation):
 OPERATIONS = {
     "write": Write(title="A write in autocommit"),
     "statement": Statement(title="A statement in a transaction", in_transaction=True),
-    "commit": Commit(title="COMMIT", lock=COMMITTING, in_transaction=True, has_limit=False),
-    "function": Function(title="A function (`@on_primary`)", ends_with_node=False),
+    "commit": Commit(title="COMMIT", lock=COMMITTING, in_transaction=True),
+    "function": Function(title="A function (`@on_primary`)"),
     "copy": Copy(title="COPY … FROM"),
 }

@@ -6,6 +6,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import psycopg2
 import fly_orm
 from fly_orm.deadline import Deadline
 from fly_orm.forwarding.sealed_channel import open_channel
+from fly_orm.ledger.table import create_sql
 from fly_orm.protocol.messages import Call, Declined
 from fly_orm.registry import make_transport
 from fly_orm.testing import Cluster
@@ -56,10 +58,11 @@ class World:
             "MATRIX_URL": f"postgresql://postgres@/{name}?host={folder}&port={cluster.primary.port}",
             "FLY_ORM_LISTEN": "127.0.0.1:0",
         }
+        self._witness: NodeProcess | None = None
         self._control: Any = None
         self._bystander: Any = None
         """A caller whose transaction keeps a node that drains from ending."""
-        self.control(SCHEMA)
+        self.control(SCHEMA + create_sql())
         self._spare = self._start_node()
         self.node: NodeProcess
         self.to_node = Link(None, ("127.0.0.1", 0), up=framing.pyro5, down=framing.pyro5)
@@ -72,9 +75,15 @@ class World:
 
     def _take_spare(self) -> None:
         self.node, self._node_is_lost = self._spare, False
-        host, _, port = self.node.address().rpartition(":")
-        self.to_node.target = (host, int(port))
+        self.to_node.target = _parsed(self.node.address())
         self._spare = self._start_node()  # while others are tried, so that nobody waits for it
+
+    @cached_property
+    def _witness_address(self) -> str:
+        """A second node, which no fault hits, and which callers use only if the first one fails them."""
+        url = f"postgresql://postgres@/{self.name}?host={self.cluster.primary.host}&port={self.cluster.primary.port}"
+        self._witness = NodeProcess("tests.matrix.app:db", **{**self._variables, "MATRIX_URL": url})
+        return self._witness.address()
 
     @property
     def node_address(self) -> str:
@@ -166,25 +175,35 @@ class World:
         self._take_spare()
 
     def close(self) -> None:
-        for each in (self.node, self._spare):
-            each.kill()
+        for node in (self.node, self._spare, self._witness):
+            if node is not None:
+                node.kill()
         self.to_node.close()
         self.to_primary.close()
         if self._control is not None:
             self._control.close()
 
     @contextmanager
-    def caller(self, **options: Any) -> Iterator[Any]:
-        """A database in lax, on the replica."""
-        db = self._database("{}:{}".format(*self.to_node.address), **options)
+    def caller(self, *, ledger: bool, **options: Any) -> Iterator[Any]:
+        """A database in lax, on the replica. With a ledger, it knows the second node as well."""
+        addresses = ["{}:{}".format(*self.to_node.address)]
+        if ledger:
+            addresses.append(self._witness_address)
+        db = self._database(*addresses, exactly_once=ledger, **options)
         try:
             yield db
         finally:
             close(db)
 
-    def _database(self, address: str, **options: Any) -> Any:
+    def _database(self, *addresses: str, exactly_once: bool = False, **options: Any) -> Any:
         plain = peewee.PostgresqlDatabase(**named(self.cluster.replica, self.name))
-        return fly_orm.wrap(plain, settings=settings("lax", address, **options))
+        nodes = {"syd": tuple(Node(region="syd", address=address) for address in addresses)}
+        return fly_orm.wrap(plain, settings=settings("lax", nodes=nodes, **options), exactly_once=exactly_once)
+
+
+def _parsed(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 @contextmanager
