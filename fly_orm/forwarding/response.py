@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ..deadline import SETTLING_TIME
 from ..errors import AlreadyCommitted, FlyOrmError, NotPrimary, OutcomeUnknown, Refused, ResultLost, TransactionLost
 from ..protocol.messages import Declined, Done, Reply
 from ..topology import Node
@@ -39,7 +40,9 @@ def done(reply: Reply, node: Node) -> Done:
     match reply.reason:
         case "unknown":
             raise OutcomeUnknown(
-                f"{node} lost its connection to the primary while it executed: {reply.message}", node=str(node)
+                f"{node} lost its connection to the primary while it executed: {reply.message}",
+                node=str(node),
+                settled_after=SETTLING_TIME if reply.ended else None,
             )
         case "lost":
             raise lost(node, reply.message)

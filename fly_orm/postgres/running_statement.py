@@ -25,6 +25,8 @@ class RunningStatement:
         self._connection = connection
         self._lock = threading.Lock()
         self._over = False
+        self.broken_off = False
+        """Whether its connection was ended from here, so that the server may not have heard of it yet."""
 
     def cancel(self) -> None:
         """Cancel the statement; returns when the server has received that, or cannot be reached."""
@@ -40,6 +42,7 @@ class RunningStatement:
     def break_off(self) -> None:
         """End the connection, from any thread: what waits for the server fails at once, even if it is out of reach."""
         if not self._over:
+            self.broken_off = True
             break_off(self._connection)
 
     def end(self) -> None:
@@ -48,4 +51,5 @@ class RunningStatement:
         if self._lock.acquire(timeout=CANCEL_TIMEOUT):
             self._lock.release()
         else:
+            self.broken_off = True
             break_off(self._connection)

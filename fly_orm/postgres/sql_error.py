@@ -58,6 +58,14 @@ def query_cancelled(message: str) -> psycopg2.Error:
     return made
 
 
+def is_end_of_session(error: psycopg2.Error) -> bool:
+    """Whether an error that broke a connection certainly came of the end of the Postgres session.
+
+    If the network has broken, or libpq does not speak English, the session may go on for all that is known.
+    """
+    return (error.pgcode or "").startswith("57P") or "server closed the connection" in str(error)
+
+
 def describe(error: psycopg2.Error) -> SQLError:
     """Everything that the driver and the server reported about an error."""
     fields = {name: getattr(error.diag, name) for name in DIAGNOSTICS}

@@ -332,6 +332,8 @@ class Declined(Answer, frozen=True, kw_only=True, tag="declined"):
     have happened."""
     message: str
     """An explanation for the caller's error message."""
+    ended: bool = False
+    """With ``unknown``: whether the server ended the connection, and with it what it was executing."""
     superseded: dict[str, Superseded] = {}
     """By database, the node's primary, if the node declined because the caller has seen a newer timeline."""
 

@@ -222,7 +222,8 @@ class ChannelExecutor:
             reply = run()
             self._executed_at = now()
         except ConnectionBroken as error:
-            declines = Declined(reason="unknown" if error.undecided else "lost", message=str(error))
+            reason = "unknown" if error.undecided else "lost"
+            declines = Declined(reason=reason, message=str(error), ended=error.ended)
         except TooLate as error:
             declines = Declined(reason=EXPIRED if opens_lease else "lost", message=str(error))
         except Refused as error:

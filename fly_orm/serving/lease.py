@@ -20,7 +20,7 @@ from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
-from ..postgres.sql_error import describe, query_cancelled
+from ..postgres.sql_error import describe, is_end_of_session, query_cancelled
 from ..postgres.transaction_ids import read_open
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Run, Settle, Settled, SQLError, Watch
@@ -45,11 +45,15 @@ _TIMED_OUT = (
 
 
 class ConnectionBroken(Exception):
-    """The connection to the primary broke. ``undecided`` says whether something may have been committed just then."""
+    """The connection to the primary broke. ``undecided`` says whether something may have been committed just then.
 
-    def __init__(self, message: str, *, undecided: bool) -> None:
+    ``ended`` says that nothing goes on there: it was the server that ended the connection.
+    """
+
+    def __init__(self, message: str, *, undecided: bool, ended: bool = False) -> None:
         super().__init__(message)
         self.undecided = undecided
+        self.ended = ended
 
 
 class TooLate(Exception):
@@ -69,6 +73,8 @@ class Lease:
         """Ends it, unless a request is being handled. Any thread may call."""
         self._running: RunningStatement | None = None
         self._timed_out = False
+        self._broken_off = False
+        """Whether this process has ended the connection under what ran last."""
 
     def run(self, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None = None) -> Done:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile.
@@ -192,7 +198,9 @@ class Lease:
             committing = recorded is not None and recorded.committing
             if self._raw.closed and (error.pgcode is None or committing):
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
-                raise ConnectionBroken(str(error), undecided=(undecided and may_have_ended) or committing) from error
+                undecided = (undecided and may_have_ended) or committing
+                ended = not self._broken_off and is_end_of_session(error)
+                raise ConnectionBroken(str(error), undecided=undecided, ended=ended) from error
             return Executed(None, self._describe(error), commit)
 
     @staticmethod
@@ -224,6 +232,7 @@ class Lease:
         finally:
             self._running = None
             running.end()
+            self._broken_off = running.broken_off
 
     def _limit(self, timeout: float | None) -> AbstractContextManager[None]:
         running = self._running

@@ -17,6 +17,7 @@ from fly_orm.protocol.encoding import decode_reply, encode
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import IDLE_TIMEOUT, Executor
+from fly_orm.testing.contract.tools import in_thread
 from fly_orm.waiters import PollingWaiter
 from tests.support.processes import stopped
 from tests.support.waiting import until
@@ -281,8 +282,17 @@ class TestAnExecutor:
         assert ask(b"SELECT 1", opens_lease=False).reason == "lost"
 
     def test_does_not_know_what_became_of_a_statement_that_broke_its_connection(self, ask):
-        assert ask(b"SELECT pg_terminate_backend(pg_backend_pid(), 10000)").reason == "unknown"
+        reply = ask(b"SELECT pg_terminate_backend(pg_backend_pid(), 10000)")
+        assert (reply.reason, reply.ended) == ("unknown", True)
         assert rows(ask(b"SELECT 1")) == [(b"1",)]
+
+    def test_does_not_know_either_whether_a_statement_goes_on_whose_connection_it_had_to_end(self, ask, executor):
+        sleeping = in_thread(ask, b"SELECT pg_sleep(60)")
+        until(lambda: executor._leases and next(iter(executor._leases.values()))._running)
+        for lease in executor._leases.values():
+            lease.break_off()
+        reply = sleeping.result(10)
+        assert (reply.reason, reply.ended) == ("unknown", False)
 
     def test_says_that_the_primary_cannot_be_reached(self, database):
         def connect():
