@@ -12,6 +12,11 @@ from .writes import Writes
 
 #: The kind of the fault that kills a client process; its target is the process.
 CLIENT_KILLED = "client killed"
+#: The kinds of faults that promote the server of a region, which is their target.
+PROMOTED, PROMOTED_WITH_A_LOSS = "promoted", "promoted with a loss"
+#: Seconds for which a connection to a server that was promoted may ask nodes what it is, besides the deadline, and
+#: seconds after the promotion in which connections do that.
+CHECK, NEW = 5.0, 10.0
 #: The roots of the exceptions that a caller expects.
 KNOWN = frozenset({"FlyOrmError", "psycopg2.Error", "peewee.PeeweeException", "pony.orm.core.OrmError"})
 #: Seconds by which a call may exceed its deadline.
@@ -35,15 +40,22 @@ def check(events: Sequence[AnyEvent]) -> list[Violation]:
 
 def _late_calls(found: dict[str, Operation], events: Sequence[AnyEvent]) -> Iterator[Violation]:
     pauses: dict[str, list[Paused]] = {}
+    promotions: list[Fault] = []
     for event in events:
         if isinstance(event, Paused):
             pauses.setdefault(event.process, []).append(event)
+        elif isinstance(event, Fault) and event.kind in (PROMOTED, PROMOTED_WITH_A_LOSS):
+            promotions.append(event)
     for event in events:
         for call in event.calls if isinstance(event, Ended) else ():
             operation = found[event.op]
             ended = call.began + call.seconds
-            paused = sum(_overlap(pause, call.began, ended) for pause in pauses.get(operation.began.process, ()))
-            over = call.seconds - paused - call.limit
+            process = operation.began.process
+            paused = sum(_overlap(pause, call.began, ended) for pause in pauses.get(process, ()))
+            checked = CHECK * any(
+                process.startswith(each.target) and call.began - NEW < each.at < ended for each in promotions
+            )
+            over = call.seconds - paused - checked - call.limit
             if over > GRACE:
                 what = (
                     f"{call.what} took {call.seconds:.3f} s ({paused:.3f} s of it paused) instead of {call.limit:g} s"

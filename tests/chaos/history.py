@@ -139,7 +139,7 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def write(self, event: AnyEvent) -> None:
-        """Append an event, in one write, so that a process that is killed leaves no half of it but at the end."""
+        """Append an event, in one write, so that a process that is killed cuts short the last one at most."""
         os.write(self._file, msgspec.json.encode(event) + b"\n")
 
     def close(self) -> None:
@@ -153,6 +153,6 @@ def read(folder: Path) -> list[AnyEvent]:
 
 
 def _events(path: Path) -> Iterator[AnyEvent]:
-    for line in path.read_bytes().split(b"\n"):
-        if line:
-            yield _decoder.decode(line)
+    *lines, _cut_short = path.read_bytes().split(b"\n")
+    for line in lines:
+        yield _decoder.decode(line)

@@ -13,6 +13,7 @@ from tests.support.servers import crash_backend as crash_one_backend
 from tests.support.servers import crash_replica as crash_one_replica
 
 from .app import ALL_ROWS
+from .checker import PROMOTED, PROMOTED_WITH_A_LOSS
 from .faults import Hand, Kind
 from .history import Lost, Rows
 from .world import ROLE, rows_of
@@ -74,7 +75,7 @@ def switch_over(hand: Hand) -> None:
     """Stop the primary in order, which sends everything to its replicas before, and promote one of them."""
     world, old = hand.world, hand.world.primary
     new, other = hand.dice.sample(world.replicas, 2)
-    _note(hand, "promoted", new)
+    hand.note(PROMOTED, world.region_of(new))
     old.stop()
     world.promote(new)
     follow_at_once(other, new)
@@ -86,7 +87,7 @@ def fail_over(hand: Hand) -> None:
     """Promote a replica that lacks the last writes of a primary that has crashed."""
     world, old = hand.world, hand.world.primary
     new, other = hand.dice.sample(world.replicas, 2)
-    _note(hand, "promoted with a loss", new)
+    hand.note(PROMOTED_WITH_A_LOSS, world.region_of(new))
     follow_at_once(new, None)
     hand.wait(0.4)
     since = now()
@@ -137,7 +138,7 @@ KINDS = [
         Kind("replica late", slow_replica),
         Kind("replica restarted", restart_replica),
         Kind("replica crashed", crash_replica),
-        Kind("promoted", switch_over),
-        Kind("promoted with a loss", fail_over),
+        Kind(PROMOTED, switch_over),
+        Kind(PROMOTED_WITH_A_LOSS, fail_over),
     )
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .checker import CLIENT_KILLED, check
+from .checker import CLIENT_KILLED, PROMOTED, check
 from .history import (
     AnyEvent,
     Began,
@@ -243,6 +243,18 @@ def test_a_pause_of_another_process_excuses_nothing(story: Story) -> None:
     assert story.kinds() == [Kind.LATE_CALL]
 
 
+@pytest.mark.parametrize(
+    ("region", "at", "found"), [("lax", 0.5, []), ("ams", 0.5, [Kind.LATE_CALL]), ("lax", -20.0, [Kind.LATE_CALL])]
+)
+def test_a_call_may_take_longer_where_a_server_was_just_promoted(
+    story: Story, region: str, at: float, found: list[Kind]
+) -> None:
+    story.begin("a.1", process="lax-pyro5-1")
+    story.events.insert(0, Fault(at=at, kind=PROMOTED, target=region))
+    story.events.append(Ended(at=9.0, op="a.1", calls=[Call("SELECT", 1.0, 6.0, 4.0)]))
+    assert story.kinds() == found
+
+
 def test_a_call_returns_unless_its_process_was_killed(story: Story) -> None:
     story.begin("a.1", process="p")
     assert story.kinds() == [Kind.HUNG]
@@ -282,4 +294,6 @@ def test_journals_of_several_processes_make_one_history(tmp_path: Any) -> None:
         journal.write(event)
     first.close()
     second.close()
+    with (tmp_path / "b.jsonl").open("ab") as killed:
+        killed.write(b'{"type":"Fau')
     assert read(tmp_path) == told

@@ -95,7 +95,10 @@ class World(Servers):
     @property
     def primary_region(self) -> str:
         """The region whose server is the primary now."""
-        return REGIONS[self.servers.index(self.primary)]
+        return self.region_of(self.primary)
+
+    def region_of(self, server: Server) -> str:
+        return REGIONS[self.servers.index(server)]
 
     def server_of(self, region: str) -> Server:
         return self.servers[REGIONS.index(region)]
