@@ -91,6 +91,7 @@ def test_the_outcome_is_unknown_if_the_reply_to_the_last_piece_is_lost(regions: 
     assert count(db) == 1 + PIECES  # the session reads on the primary until it is known
 
 
+@pytest.mark.slow
 def test_a_last_piece_that_comes_too_late_commits_nothing(regions: TwoRegions, db: Any) -> None:
     impatient = regions.lax(options={"rpc_timeout": 1})
     error = fails(fly_orm.OutcomeUnknown, impatient, at_5=regions.wan.stall)
@@ -182,6 +183,7 @@ def test_one_that_stands_still_is_cancelled(regions: TwoRegions, db: Any) -> Non
     assert regions.query("SELECT count(*) FROM t") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("time_to_answer")
 def test_the_end_may_take_as_long_as_what_came_before(regions: TwoRegions, db: Any) -> None:
     slow = regions.lax(options={"rpc_timeout": 1.0})

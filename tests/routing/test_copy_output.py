@@ -123,6 +123,7 @@ def test_an_interrupted_caller_ends_the_statement(regions: TwoRegions, db: Any) 
         copy(db, Target(interrupt), "COPY (SELECT generate_series(1, 100000000)) TO STDOUT")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("time_to_answer")
 def test_a_slow_query_may_take_longer_than_a_request(
     regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
