@@ -11,8 +11,6 @@ from .lexer import END, UnterminatedError, identifier, literal, split_statements
 from .session_change import AUTHORIZATION
 from .token_reader import TokenReader
 
-#: A text in which this is not found changes no role, unless by functions that it calls.
-MENTION = re.compile(rb"role|authorization|set_config|u&", re.IGNORECASE)
 #: A text that is one transaction command or DECLARE, which execute nothing that changes the role.
 PASSIVE = re.compile(
     rb"\s*(?:declare(?![^;]*\bhold\b)|begin|start|savepoint|release|rollback|commit|end)\b[^;]*;?\s*", re.IGNORECASE
@@ -22,6 +20,10 @@ _BEFORE_STATEMENTS = frozenset({";", "begin", "then", "else", "loop", ">", END})
 #: What may follow the last statement that does anything, in a string or in a block.
 _CLOSING = frozenset({";", "end", "if", "case", "language", "plpgsql", END})
 _TRANSACTION_COMMANDS = frozenset({"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"})
+
+
+#: What a text begins with whose only command may change the role.
+_FIRST = (b"set", b"reset", b"do", b"--", b"/*")
 
 
 class RoleChange(NamedTuple):
@@ -49,6 +51,14 @@ class RoleChanges(NamedTuple):
 
 
 _UNCLEAR = RoleChanges(is_unclear=True)
+
+
+def may_show_any(sql: bytes) -> bool:
+    """Whether :func:`role_changes` may find something in a text, which may be long."""
+    text = sql.lower()
+    if b"set_config" in text or b"u&" in text:
+        return True
+    return (b"role" in text or b"authorization" in text) and (b";" in text or text.lstrip().startswith(_FIRST))
 
 
 def role_changes(sql: str) -> RoleChanges:

@@ -14,11 +14,11 @@ from psycopg2 import extensions as ext
 from psycopg2.errorcodes import FEATURE_NOT_SUPPORTED, INSUFFICIENT_PRIVILEGE
 
 from ..classify.role_changes import (
-    MENTION,
     PASSIVE,
     RoleChange,
     RoleChanges,
     controls_transactions,
+    may_show_any,
     role_changes,
 )
 from ..errors import Refused
@@ -59,7 +59,7 @@ class RoleGuard:
         ``may_change_role`` says that functions or code that it calls may do so. The role is then looked at before the
         statement's transaction commits; what the code has done in between cannot be found out.
         """
-        if PASSIVE.fullmatch(sql) or not (may_change_role or MENTION.search(sql)):
+        if PASSIVE.fullmatch(sql) or not (may_change_role or may_show_any(sql)):
             return run()
         text = self._text(sql)
         changes = role_changes(text)
@@ -75,7 +75,7 @@ class RoleGuard:
 
     def check_settings(self, sqls: Collection[bytes]) -> None:
         """Raise Refused if these session settings, which were made, have changed to a role that may not be taken."""
-        changes = [role_changes(self._text(sql)) for sql in sqls if MENTION.search(sql)]
+        changes = [role_changes(self._text(sql)) for sql in sqls if may_show_any(sql)]
         if not any(changes):
             return
         if any(change.to is None and not self._is_native(change) for found in changes for change in found.found):

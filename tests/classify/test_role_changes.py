@@ -2,7 +2,7 @@
 
 import pytest
 
-from fly_orm.classify.role_changes import RoleChange, controls_transactions, role_changes
+from fly_orm.classify.role_changes import RoleChange, controls_transactions, may_show_any, role_changes
 
 ROLE, USER = "role", "session_authorization"
 
@@ -41,6 +41,7 @@ ROLE, USER = "role", "session_authorization"
 )
 def test_shows(sql: str, found: list[RoleChange]) -> None:
     changes = role_changes(sql)
+    assert may_show_any(sql.encode()) or not found
     assert list(changes.found) == found
     assert not changes.is_unclear
 
@@ -58,6 +59,7 @@ def test_shows(sql: str, found: list[RoleChange]) -> None:
     ],
 )
 def test_does_not_show_the_role(sql: str) -> None:
+    assert may_show_any(sql.encode())
     assert role_changes(sql).is_unclear
 
 
@@ -67,3 +69,8 @@ def test_does_not_show_the_role(sql: str) -> None:
 )
 def test_tells_whether_a_string_begins_or_ends_a_transaction(sql: str, *, controls: bool) -> None:
     assert controls_transactions(sql) is controls
+
+
+@pytest.mark.parametrize("sql", ["UPDATE t SET role = 'admin'", "INSERT INTO t VALUES ('a role', 'an authorization')"])
+def test_an_ordinary_statement_is_not_looked_at(sql: str) -> None:
+    assert not may_show_any(sql.encode())
