@@ -29,8 +29,10 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
 }
-#: Seconds between two attempts to open a connection in place of one that is lost.
+#: Seconds after an attempt to open a connection in place of one that is lost until the next one, if it fails…
 RETRY_INTERVAL = 5.0
+#: …and if it succeeds. A pool may have many connections to replace.
+CONNECTS_FOR = 1.0
 
 
 def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +46,7 @@ class Connector:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._classes: dict[Any, type[ext.connection]] = {}
-        self._connect_at = 0.0
+        self._connect_at, self._connects = 0.0, False
 
     def open(self, connect: Callable[..., Any], *args: Any, **parameters: Any) -> Any:
         """What ``connect`` returns, given the class of a routing connection as ``connection_factory``.
@@ -90,14 +92,14 @@ class Connector:
             return False
         if connection.closed or not isinstance(connection, RoutingConnection):
             return True
-        if now() < self._connect_at:
-            return False
-        try:
-            self._router.connect().close()
-        except psycopg2.OperationalError:
-            self._connect_at = now() + RETRY_INTERVAL
-            return False
-        return True
+        if now() >= self._connect_at:
+            try:
+                self._router.connect().close()
+                self._connects = True
+            except psycopg2.OperationalError:
+                self._connects = False
+            self._connect_at = now() + (CONNECTS_FOR if self._connects else RETRY_INTERVAL)
+        return self._connects
 
     def _class(self, own: Any) -> type[ext.connection]:
         if not isinstance(own, type):

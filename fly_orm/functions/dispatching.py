@@ -130,7 +130,7 @@ def _ask(
         return exchange(forwarder, region, message, deadline, last_resort=not seem_primary(ours))
     except (NotDelivered, Refused) as error:
         here = region is None and leave_it_open(error.failures or [error]) and not deadline.expired
-        if here and are_primary(ours):
+        if here and are_primary(ours, deadline):
             forwarder.primary_of(None).is_here(error)
             return None
         raise _as_caught_here(_with_release(error, runtime), ours) from error

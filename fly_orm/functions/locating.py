@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import psycopg2
 
+from ..deadline import Deadline
 from ..errors import FlyOrmError
 from ..postgres.recovery import is_replica
 from ..routing.router import Router, routers
@@ -40,16 +41,16 @@ def seem_primary(databases: Collection[Router]) -> bool:
     return found == {True}
 
 
-def are_primary(databases: Collection[Router]) -> bool:
-    """Whether those of the databases that are in use are all primaries now; False if one cannot be asked.
+def are_primary(databases: Collection[Router], deadline: Deadline) -> bool:
+    """Whether those of the databases that are in use are all primaries now; False if one cannot be asked in time.
 
     If none is in use yet, all have to be.
     """
     used = [router for router in databases if router.local.at_primary is not None] or databases
-    return bool(used) and all(map(_is_primary, used))
+    return bool(used) and all(_is_primary(router, deadline) for router in used)
 
 
-def _is_primary(router: Router) -> bool:
+def _is_primary(router: Router, deadline: Deadline) -> bool:
     if router.settings.read_only and not router.settings.topology.is_primary:
         return False
     try:
@@ -57,7 +58,7 @@ def _is_primary(router: Router) -> bool:
             return False
         connection = router.connect()
         try:
-            return not is_replica(connection) and router.primary_check.allows(connection)
+            return not is_replica(connection) and router.primary_check.allows(connection, deadline=deadline)
         finally:
             connection.close()
     except (psycopg2.Error, FlyOrmError):

@@ -23,7 +23,7 @@ class Echo:
         return request[::-1]
 
     def last_reply(self):
-        return None
+        return b"declined"
 
     def gone(self):
         self.was_told += 1
@@ -42,6 +42,16 @@ def test_a_sealed_request_gets_a_sealed_reply():
     for message in (b"one", b"", b"three"):
         assert seal.open(server.respond(seal.close(message))) == message[::-1]
     assert inner.heard == [b"one", b"", b"three"]
+
+
+def test_the_last_reply_is_the_next_sealed_one_and_nothing_for_a_stranger():
+    seal, server, inner = connect()
+    assert server.last_reply() is None
+    assert seal.open(server.respond(seal.close(b"one"))) == b"eno"
+    last = server.last_reply()
+    seal.close(b"on its way")
+    assert seal.open(last) == b"declined"
+    assert inner.heard == [b"one"]
 
 
 def test_a_peer_is_trusted_only_after_its_first_sealed_request():

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from fly_orm_nats import NatsTransport
+from fly_orm_nats.frames import Kind
 
 from fly_orm.errors import NotDelivered
 from fly_orm.testing.contract.tools import ask, in_thread, node_of, result, soon, until
@@ -47,6 +48,24 @@ def test_a_process_that_ends_once_its_server_is_closed_has_sent_its_last_reply(n
             closing.stdin.flush()
             assert result(pending, 20) == bytes(size)
             assert closing.wait(10) == 0
+
+
+def test_a_request_that_was_sent_while_its_idle_channel_was_closed_is_not_delivered(node, monkeypatch):
+    channel = node.serve().connect()
+    ask(channel, b"before")
+    end, held, hear = channel._end, [], channel._end.receive
+
+    def receive(frame):
+        """Hear of the close late, and of nothing that the node says after that."""
+        held.append(frame) if frame.kind in (Kind.CLOSED_BY_NODE, Kind.NO_CHANNEL) else hear(frame)
+
+    monkeypatch.setattr(end, "receive", receive)
+    node.server.close(0)
+    until(lambda: held)
+    pending = in_thread(channel.exchange, b"after", soon())
+    until(lambda: channel._exchange is not None and channel._exchange.may_be_executed)
+    channel._connection.call_soon(hear, held[0])
+    assert isinstance(pending.exception(10), NotDelivered)
 
 
 def test_whoever_is_declined_by_a_closing_server_finds_idle_channels_ended(node, monkeypatch):
