@@ -11,17 +11,15 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from .. import codec
-from ..classify import Kind, Statement
 from ..driver.holding import held
 from ..errors import NotPortable, NotSupported, Refused
 from ..ledger import entries, table
 from ..protocol.encoding import encode
 from ..protocol.messages import Record, Returned
 from ..routing.router import Router, routers
-from ..sessions.context import current_activity
+from ..sessions.operation import no_operation
 from .once import stored
 
-_LEDGER = Statement(kind=Kind.WRITE, why="the ledger")
 _TRANSACTION = "SELECT pg_catalog.pg_current_xact_id()::text"
 
 
@@ -72,9 +70,9 @@ def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
     Raises what ``work`` raises, and then nothing is committed; NotSupported if it ends the transaction itself. What is
     raised after the connection was lost becomes CommitLost or TransactionBroken.
     """
-    block, token = _Block(router, record), _inside.set(True)
+    block, token = _Block(record), _inside.set(True)
     try:
-        with router.wrapped.transaction() as connection:
+        with no_operation(), router.wrapped.transaction() as connection:
             outcome = block.run(connection, work)
     except _KeyTaken:
         return _earlier(router, record)
@@ -92,8 +90,8 @@ def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
 class _Block:
     """What happens inside of the transaction."""
 
-    def __init__(self, router: Router, record: Record) -> None:
-        self._router, self._record = router, record
+    def __init__(self, record: Record) -> None:
+        self._record = record
         self.connection: Any = None
         self.committing = False
         """Whether everything is done but the COMMIT."""
@@ -126,16 +124,12 @@ class _Block:
             raise
 
     def _execute(self, sql: str) -> str:
-        """The only value that a statement of fly_orm's own returns, if any. It can be cancelled as the function's."""
-        activity, connection = current_activity(), self.connection
+        """The only value that a statement of fly_orm's own returns, if any."""
         try:
-            with ext.cursor(connection) as cursor:
+            # As the function's own statements run: they are recorded, can be cancelled, and may be routed.
+            with self.connection.cursor(cursor_factory=ext.cursor) as cursor:
                 ext.register_type(ext.UNICODE, cursor)
-                if activity is None:
-                    cursor.execute(sql)
-                else:
-                    with activity.statement(self._router, connection, _LEDGER):
-                        cursor.execute(sql)
+                cursor.execute(sql)
                 return str(cursor.fetchall()[0][0]) if cursor.description else ""
         except psycopg2.Error as error:
             with _refusing():

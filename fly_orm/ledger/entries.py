@@ -67,13 +67,11 @@ def has(connection: Any, record: Record) -> bool:
 
 
 def of_operation(connection: Any, record: Record) -> Entry:
-    """What became of an operation whose key is taken.
-
-    Refused if the key is that of another operation. If another role has written it, its reply cannot be read.
-    """
+    """What became of an operation whose key is taken. Refused if the key is that of another operation, or role."""
     with text_cursor(connection) as cursor:
         cursor.execute(f"SELECT what, {_HEX} FROM {TABLE} WHERE key = {_text(record.operation)}")  # noqa: S608
-        what, reply = cursor.fetchone() or (record.what, None)
+        # A row that cannot be seen is another role's. Nothing says that it is this operation.
+        what, reply = cursor.fetchone() or ("something that another role has done", None)
     if what != record.what:
         raise Refused(
             f"the operation key {record.operation!r} was used for {what}, and not for {record.what}: choose another "
@@ -91,9 +89,12 @@ def settle(connection: Any, id: str) -> Entry:  # noqa: A002
                 f"{_BEGIN}INSERT INTO {TABLE} (key, voided) VALUES (%s, true) ON CONFLICT DO NOTHING",  # noqa: S608
                 (id,),
             )
-            cursor.execute(_ANSWER, (id,))
-            # A row that exists and cannot be seen is another role's: the request has changed its role.
-            voided, reply = cursor.fetchone() or ("false", None)
+            if cursor.rowcount == 1:
+                voided, reply = "true", None
+            else:
+                cursor.execute(_ANSWER, (id,))
+                # A row that exists and cannot be seen is another role's: the request has changed its role.
+                voided, reply = cursor.fetchone() or ("false", None)
             cursor.execute("COMMIT")
     except psycopg2.Error:
         if not connection.closed:

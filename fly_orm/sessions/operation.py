@@ -55,6 +55,16 @@ def operation(operation_key: str) -> Iterator[None]:
         _current.reset(token)
 
 
+@contextmanager
+def no_operation() -> Iterator[None]:
+    """A block that belongs to no operation: what runs in it is a part of one that is recorded as a whole."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def current_operation() -> Operation | None:
     """The operation of the block that this code is in; None outside of such blocks."""
     return _current.get()

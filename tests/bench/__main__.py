@@ -8,6 +8,7 @@ import sys
 
 from . import (
     eager,
+    exactly_once,
     functions,
     idle_channels,
     late_replica,
@@ -29,6 +30,7 @@ MODULES = (
     local_reads,
     write_latency,
     transactions,
+    exactly_once,
     functions,
     read_your_writes,
     throughput,

@@ -156,3 +156,13 @@ def test_a_copy_with_a_key_is_executed_once(regions: TwoRegions) -> None:
             cursor.copy_expert("COPY t (name) FROM STDIN", io.StringIO("a\nb\n"))
             assert cursor.rowcount == 2
     assert names(regions) == ["a", "b"]
+
+
+def test_a_node_that_does_not_know_the_ledger_gets_nothing(
+    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During a deploy: it would ignore that the request is to be recorded."""
+    monkeypatch.setattr("fly_orm.protocol.messages.Welcome.records", False)
+    with pytest.raises(fly_orm.Refused, match="update it"):
+        db.execute_sql(INSERT, ("x",))
+    assert names(regions) == []

@@ -30,7 +30,7 @@ def test_each_sees_its_own_rows(cast: Cast) -> None:
         ann.execute_sql(INSERT, ("x",))
     assert ann.execute_sql("SELECT count(*) FROM fly_orm_ledger").fetchone() == (2,)
     assert bob.execute_sql("SELECT count(*) FROM fly_orm_ledger").fetchone() == (0,)
-    with fly_orm.operation("of ann"), pytest.raises(fly_orm.ResultLost):
+    with fly_orm.operation("of ann"), pytest.raises(fly_orm.Refused, match="another role"):
         bob.execute_sql(INSERT, ("y",))
     with pytest.raises(Exception, match="row-level security"):
         bob.execute_sql(f"INSERT INTO fly_orm_ledger (key, role) VALUES ('forged', '{cast.ann}')")
