@@ -90,9 +90,9 @@ def serve(
     Only nodes that hold the same ``FLY_ORM_SECRET`` are served. ``listen`` is an address of the transport, by default
     ``FLY_ORM_LISTEN``. ``pool_size`` limits how many statements or transactions run at a time in each database, and how
     many functions do; each database may see up to ``2 * pool_size + 2`` connections. After ``idle_timeout`` seconds
-    without a statement, the transaction of a caller is rolled back. A caller that is not in a transaction keeps its
-    locks and temporary tables for as long as its process runs. None is no limit. ``settings`` take the place of
-    those of :func:`fly_orm.configure`.
+    without a statement, the transaction of a caller is rolled back; that of a caller which hangs or cannot be reached,
+    after 15. A caller that is not in a transaction keeps its locks and temporary tables for as long as its process
+    runs. None is no limit. ``settings`` take the place of those of :func:`fly_orm.configure`.
 
     Returns the running node. It does not run on in a forked child: call this in each process that is to serve.
 

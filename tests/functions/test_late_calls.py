@@ -72,6 +72,7 @@ def test_a_statement_that_waits_ends_with_its_node(here):
     assert here.stored() == ["a"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [-1e6, 1e6])
 def test_the_node_may_have_another_clock(bare, tmp_path, ahead):
     (tmp_path / "sitecustomize.py").write_text(OTHER_CLOCK.format(ahead=ahead))
