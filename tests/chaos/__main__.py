@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -34,6 +35,8 @@ def main() -> None:
     with world(folder, plants=given.plant, ledger=given.ledger) as made:
         report = run(made, seconds=given.seconds, seed=given.seed)
     print(report)
+    if not report.violations:
+        shutil.rmtree(folder)  # otherwise it is needed to find out why
     sys.exit(bool(report.violations) != bool(given.plant))
 
 
