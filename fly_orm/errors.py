@@ -136,7 +136,10 @@ class OutcomeUnknown(FlyOrmError):
 
 
 class TransactionLost(FlyOrmError):
-    """The connection that held the transaction is gone. The transaction was rolled back, so it is safe to repeat."""
+    """The connection that held the transaction is gone. The transaction was rolled back, so it is safe to repeat.
+
+    The same goes for a COPY outside of a transaction that was lost before it had all of its input.
+    """
 
 
 class AlreadyCommitted(FlyOrmError):
