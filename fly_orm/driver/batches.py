@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from ..sessions.operation import current_operation
+
 T = TypeVar("T")
 
 #: The most that one request carries, unless a single statement is longer.
@@ -23,7 +25,10 @@ def taken(items: Iterable[T]) -> tuple[list[T], Exception | None]:
 
 
 def batches(sqls: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The statements in order, as lists that each fit in one request."""
+    """The statements in order, as lists that each fit in one request; as one list if they are one operation."""
+    if sqls and current_operation() is not None:
+        yield list(sqls)
+        return
     batch: list[bytes] = []
     size = 0
     for sql in sqls:

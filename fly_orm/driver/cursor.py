@@ -223,7 +223,8 @@ class RoutingCursor(ext.cursor):
         if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:
             return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
-            self._run_here(decision, "execute", query, vars_)
+            with self.connection.operating_here(statement):
+                self._run_here(decision, "execute", query, vars_)
             if self.connection.executed_here(statement, self, begins=action is Action.BEGIN_HERE):
                 return None
             return self._run_there(self._bind(query, vars_), statement, LOCKED)
@@ -311,7 +312,8 @@ class RoutingCursor(ext.cursor):
         self._super_here(method, *args)
 
     def _run_settling(self, statement: Statement, *args: Any) -> None:
-        self._run_here(*args)
+        with self.connection.operating_here(statement):
+            self._run_here(*args)
         self.connection.settle(statement)
 
     def _super_here(self, method: str, *args: Any) -> None:

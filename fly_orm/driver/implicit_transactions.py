@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,9 @@ from ..routing.decide import Action, Decision, State, decide
 from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
 from ..routing.session_following import follow_here, note_here, took_locks
+from ..sessions.operation import Operation, current_operation
 from .modes import ConnectionModes
+from .operating import operating
 from .transaction_here import TransactionHere, move_to_primary
 
 _COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
@@ -37,6 +39,8 @@ class ImplicitTransactions(ConnectionModes):
     remote: RemoteConnection
     defers_transactions = False
     """Whether an implicit transaction begins only with the first statement that needs the primary."""
+    operation: Operation | None = None
+    """The operation that the transaction on a promoted server is, if it has taken the key of one."""
     _entered: bool
     """Whether the connection is inside ``with connection:``, where autocommit does not count."""
     _was_here: bool
@@ -63,6 +67,13 @@ class ImplicitTransactions(ConnectionModes):
     def in_transaction(self) -> bool:
         """Whether a transaction is open, here or on the primary."""
         return self._begun or self.remote.transaction is not None or self._transaction_here
+
+    def operating_here(self, statement: Statement) -> AbstractContextManager[None]:
+        """A block in which a statement runs on the local server, which may have been promoted and take operations."""
+        operation = current_operation()
+        if operation is None or not self.promoted:
+            return nullcontext()
+        return operating(self, statement, operation)
 
     def commit(self) -> None:
         self._check_open()

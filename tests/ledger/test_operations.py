@@ -94,6 +94,17 @@ def test_a_block_holds_one_write(regions: TwoRegions) -> None:
     db.execute_sql(INSERT, ("four",))
 
 
+def test_many_rows_are_one_operation(regions: TwoRegions) -> None:
+    db = regions.lax()
+    rows = [(str(number),) for number in range(1100)]  # more than one request carries otherwise
+    for _ in range(2):
+        with fly_orm.operation("order-42"):
+            cursor = db.connection().cursor()
+            cursor.executemany("INSERT INTO t (name) VALUES (%s)", rows)
+            assert cursor.rowcount == len(rows)
+    assert regions.query("SELECT count(*) FROM t") == len(rows)
+
+
 def test_a_block_does_not_begin_inside_a_transaction(regions: TwoRegions) -> None:
     db = regions.lax()
     with db.atomic():

@@ -1,5 +1,6 @@
 """In the primary region, where nothing is forwarded, an operation is executed once, too."""
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,8 +8,11 @@ import pytest
 from pony import orm
 
 import fly_orm
+from fly_orm.ledger.table import create_sql
+from fly_orm.testing import Cluster
 from tests.support.pony_regions import pony_in_lax
-from tests.support.two_regions import TwoRegions, settings
+from tests.support.two_regions import TwoRegions, settings, two_regions
+from tests.support.waiting import until
 
 INSERT = "INSERT INTO t (name) VALUES (%s) RETURNING id"
 
@@ -103,3 +107,46 @@ def test_a_db_session(regions: TwoRegions, pony: Any) -> None:
     with fly_orm.operation("order-43"), orm.db_session:
         pony(name="next")
     assert names(regions) == ["0", "next"]
+
+
+@pytest.mark.slow
+def test_a_connection_whose_replica_was_promoted() -> None:
+    """It has been open since before, so that it still routes, and executes statements where they are."""
+    kinds = ["write", "many", "copy", "transaction", "implicit transaction"]
+    with Cluster.start() as cluster:
+        cluster.create_database("app")
+        cluster.wait_for_replica()
+        with two_regions(cluster, "app") as regions:
+            regions.query(create_sql() + "; CREATE TABLE t (id serial PRIMARY KEY, name text)")
+            cluster.wait_for_replica()
+            db = regions.lax()
+            db.execute_sql("SELECT 1")
+            cluster.promote()
+            until(lambda: db.execute_sql("SELECT 1") and db.connection().promoted)
+            for kind in kinds:
+                attempt(db, kind)
+                with pytest.raises(fly_orm.AlreadyCommitted):
+                    attempt(db, kind)
+            db.close()
+            for kind in kinds:
+                with pytest.raises(fly_orm.AlreadyCommitted):
+                    attempt(db, kind)
+            assert db.execute_sql("SELECT array_agg(name ORDER BY id) FROM t").fetchone() == (kinds,)
+
+
+def attempt(db: Any, kind: str) -> None:
+    connection = db.connection()
+    cursor = connection.cursor()
+    with fly_orm.operation(kind):
+        if kind == "write":
+            db.execute_sql(INSERT, (kind,))
+        elif kind == "many":
+            cursor.executemany("INSERT INTO t (name) VALUES (%s)", [(kind,)])
+        elif kind == "copy":
+            cursor.copy_expert("COPY t (name) FROM STDIN", io.StringIO(f"{kind}\n"))
+        elif kind == "transaction":
+            with db.atomic():
+                db.execute_sql(INSERT, (kind,))
+        else:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(INSERT, (kind,))
