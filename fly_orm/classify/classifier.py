@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import reduce
 from operator import or_
 
+from .called_functions import calls_in_rows
 from .do_blocks import with_block
 from .grammar import Grammar
 from .lexer import UnterminatedError, split_statements
@@ -48,7 +49,7 @@ class Classifier:
 
     def _classify(self, sql: str) -> Statement:
         if len(sql) > _LONGEST_CACHED_CHARS and _is_bulk_insert(sql):
-            return write("bulk INSERT")
+            return replace(write("bulk INSERT"), user_calls=calls_in_rows(sql))
         try:
             parts = split_statements(sql)
             found = [self._grammar.statement(tokens) for tokens in parts]

@@ -10,7 +10,16 @@ from . import session_settings
 from .called_functions import user_calls
 from .known_functions import KnownFunctions
 from .lexer import END, UnterminatedError, is_word, literal, lowered
-from .session_change import LEAVES_STATE, LOCKS, NOTHING, STICKS, SessionChange, changes_setting, may_change_anything
+from .session_change import (
+    LEAVES_STATE,
+    LOCKS,
+    NOTHING,
+    STICKS,
+    SessionChange,
+    changes_for_now,
+    changes_setting,
+    may_change_anything,
+)
 from .set_config import calls_of_set_config, is_local
 from .statement import Kind
 from .temporary import create
@@ -56,10 +65,10 @@ def _calls(tokens: list[str], source: str) -> SessionChange:
     """What the functions of Postgres that are called may change."""
     change = NOTHING
     for arguments in calls_of_set_config(tokens):
-        if not is_local([arguments]):
-            # Postgres shows the standard's function bodies with casts: 'app.tenant'::text.
-            name = literal(arguments[0][0]) if arguments[0][1:] in ([END], [":", ":", "text", END]) else None
-            change |= changes_setting(name and name.lower(), source)
+        # Postgres shows the standard's function bodies with casts: 'app.tenant'::text.
+        name = literal(arguments[0][0]) if arguments[0][1:] in ([END], [":", ":", "text", END]) else None
+        name = name and name.lower()
+        change |= changes_for_now([name or ""]) if is_local([arguments]) else changes_setting(name, source)
     effects = _KNOWN.effects(tokens)
     if "leaves_state" in effects:
         change |= STICKS if _has_call(tokens, "setseed") else LEAVES_STATE
@@ -88,8 +97,8 @@ def _statement(tokens: list[str], source: str) -> Examined:
     match tokens[0]:
         case "set":
             found = session_settings.change(reader)
-            if found.kind is not Kind.SET_LOCAL:
-                change = changes_setting(found.name, source)
+            local = found.kind is Kind.SET_LOCAL
+            change = changes_for_now([found.name or ""]) if local else changes_setting(found.name, source)
         case "reset":
             change = changes_setting(session_settings.reset(reader).name, source)
         case "create":

@@ -42,7 +42,7 @@ class Grammar:
     def _with_effects(self, statement: Statement, tokens: list[str]) -> Statement:
         effects = self._functions.effects(tokens)
         changes = session_change(tokens) if "session_settings" in effects else NOTHING
-        if not (changes or "leaves_state" in effects or "locks" in effects):
+        if changes == NOTHING and effects.keys().isdisjoint({"leaves_state", "locks"}):
             return statement
         return replace(
             statement,

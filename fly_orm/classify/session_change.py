@@ -20,6 +20,8 @@ class SessionChange:
 
     settings: frozenset[str] = frozenset()
     """The names of session settings, in lower case."""
+    for_now: frozenset[str] = frozenset()
+    """Customized settings that have a value until the transaction ends, and then are empty, and not missing."""
     anything: bool = False
     """Whether other session settings may have changed too, and session-level locks may have been taken."""
     resets: bool = False
@@ -34,6 +36,7 @@ class SessionChange:
     def __or__(self, other: SessionChange) -> SessionChange:
         return SessionChange(
             settings=self.settings | other.settings,
+            for_now=self.for_now | other.for_now,
             anything=self.anything or other.anything,
             resets=self.resets or other.resets,
             leaves_state=self.leaves_state or other.leaves_state,
@@ -42,7 +45,13 @@ class SessionChange:
         )
 
     def __bool__(self) -> bool:
+        """Whether it may outlast the transaction."""
         return bool(self.settings) or self.anything or self.resets or self.needs_primary
+
+    @property
+    def customized(self) -> frozenset[str]:
+        """The customized settings that may be missing no longer."""
+        return frozenset(name for name in self.settings | self.for_now if "." in name)
 
     @property
     def may_change_role(self) -> bool:
@@ -78,3 +87,8 @@ def changes_settings(names: Collection[str]) -> SessionChange:
     if "seed" in names:
         return STICKS
     return SessionChange(settings=frozenset(names).union(*(_ALSO.get(name, ()) for name in names)))
+
+
+def changes_for_now(names: Collection[str]) -> SessionChange:
+    """The change of a statement that changes the session settings of these names until the end of the transaction."""
+    return SessionChange(for_now=frozenset(name for name in names if "." in name))

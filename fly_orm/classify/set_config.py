@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from .lexer import END, is_name, literal
-from .session_change import NOTHING, STICKS, SessionChange, changes_settings
+from .session_change import NOTHING, STICKS, SessionChange, changes_for_now, changes_settings
 from .session_settings import breaks_reads
 from .statement import Kind, Statement, write
 from .token_reader import TokenReader
@@ -31,16 +31,22 @@ def set_config(tokens: list[str]) -> Statement:
     name = None if None in names else ",".join(filter(None, names))
     if is_local(calls):
         return Statement(kind=Kind.SET_LOCAL, why="set_config()", name=name, primary_only=breaks)
-    changes = NOTHING if name else STICKS
+    changes = STICKS if name is None else NOTHING
+    if name and not {"case", "where", "coalesce"}.isdisjoint(tokens):
+        changes = changes_settings(name.split(","))
     return Statement(kind=Kind.SET, why="set_config()", name=name, primary_only=breaks, changes=changes)
 
 
 def session_change(tokens: list[str]) -> SessionChange:
-    """What calls of set_config() in a statement may change for longer than a transaction."""
-    lasting = [call for call in calls_of_set_config(tokens) if not is_local([call])]
-    names = [_value(call, 0) for call in lasting]
-    known = [name for name in names if name is not None]
-    return changes_settings(known) if len(known) == len(names) else STICKS
+    """What calls of set_config() in a statement may change."""
+    change = NOTHING
+    for call in calls_of_set_config(tokens):
+        name = _value(call, 0)
+        if is_local([call]):
+            change |= changes_for_now([name or ""])
+        else:
+            change |= STICKS if name is None else changes_settings([name])
+    return change
 
 
 def calls_of_set_config(tokens: list[str]) -> list[list[list[str]]]:

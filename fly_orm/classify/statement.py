@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .session_change import NOTHING, RESETS, SessionChange, changes_settings
+from .session_change import NOTHING, RESETS, SessionChange, changes_for_now, changes_settings
 
 
 class Kind(enum.Enum):
@@ -96,11 +96,18 @@ class Statement:
         object.__setattr__(self, "is_plain_read", self.kind is Kind.READ and not self.user_calls and not self.changes)
 
     @property
+    def makes(self) -> frozenset[str]:
+        """The customized settings that exist after it, whatever the session held before."""
+        known = not self.changes if self.kind in SETTING_CHANGES else not (self.user_calls or self.changes.anything)
+        return self.session_changes.customized if known else frozenset()
+
+    @property
     def session_changes(self) -> SessionChange:
-        """All that it may change in the Postgres session for longer than a transaction."""
-        if self.kind is not Kind.SET:
+        """All that it may change in the Postgres session."""
+        if self.kind not in SETTING_CHANGES:
             return self.changes
-        own = changes_settings(self.name.split(",")) if self.name else NOTHING
+        change = changes_settings if self.kind is Kind.SET else changes_for_now
+        own = change(self.name.split(",")) if self.name else NOTHING
         return self.changes | own | (RESETS if self.resets_all else NOTHING)
 
 

@@ -294,7 +294,7 @@ class RoutingCursor(ext.cursor):
         if statement.primary_only:
             self._run_there(sql, statement, why)
         else:
-            with on_one_server(self.connection, statement, sql):
+            with on_one_server(self.connection, statement):
                 self._super_here("execute", query, vars_)
             self.connection.changed_setting(sql, statement, why)
             observe(current(), self.connection.served_here[why])  # after what was forwarded for it

@@ -108,7 +108,7 @@ class ImplicitTransactions(ConnectionModes):
             if took_locks(self, statement.changes) and move_to_primary(self):
                 return False
             here.executed(statement, None if cursor.name else cursor.query)
-        self.settle(statement, cursor.query)
+        self.settle(statement)
         return True
 
     def route_untracked(self, statement: Statement) -> Decision:
@@ -148,10 +148,10 @@ class ImplicitTransactions(ConnectionModes):
         else:
             self._end_c(_ROLLBACK)
 
-    def settle(self, statement: Statement, sql: bytes | None = None) -> None:
+    def settle(self, statement: Statement) -> None:
         """Note what a statement that the replica has executed may have changed in the session there."""
         if not self.promoted:
-            note_here(self, statement, sql, in_transaction=self._transaction_here)
+            note_here(self, statement, in_transaction=self._transaction_here)
 
     @property
     def _transaction_here(self) -> bool:

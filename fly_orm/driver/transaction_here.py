@@ -85,5 +85,4 @@ def _begin_again(remote: Any, here: TransactionHere) -> None:
     for statement, sql in here.commands:
         remote.transaction.pending.append(sql)
         remote.transaction.note(statement)
-        remote.session_settings.note_made(statement, [sql])
         remote.transaction.changes |= statement.session_changes

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 from psycopg2.errorcodes import INSUFFICIENT_PRIVILEGE
 
+from ..classify.session_change import AUTHORIZATION
 from ..errors import Refused
 from .cursors import text_cursor
 from .starting import Start, read_assigned, read_start
@@ -83,15 +84,20 @@ class PooledSession:
         own = {name: start.settings[name] for name in requested if name in start.settings}
         return Start(start.role, {**read_assigned(self._connection, start.role), **own})
 
-    def statements(self, start: Start | None, names: Collection[str] = ("*",), *, local: bool = False) -> list[bytes]:
-        """What gives the session the start of a caller's, or only these settings of it; nothing if that is its own."""
+    def statements(
+        self, start: Start | None, names: Collection[str] = ("*", *AUTHORIZATION), *, local: bool = False
+    ) -> list[bytes]:
+        """What gives the session the start of a caller's, or only these settings of it; nothing if that is its own.
+
+        ``*`` stands for all but the role and the session's user, as in RESET ALL.
+        """
         if start is None or start == self.own:
             return []
         wanted = changes(self.own, start, superuser=self.is_superuser)
         assignments = [
             f"pg_catalog.set_config({literal(name)}, {literal(value)}, {str(local).lower()})"
             for name, value in map(self._with_value, wanted)
-            if value is not None and ("*" in names or name in names)
+            if value is not None and (name in names or ("*" in names and name not in AUTHORIZATION))
         ]
         return [f"SELECT {', '.join(assignments)}".encode()] if assignments else []
 

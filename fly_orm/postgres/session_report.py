@@ -95,9 +95,12 @@ def encoded(value: str, server_encoding: str) -> bytes:
 
 
 def assignment(name: str, value: str, server_encoding: str) -> str:
-    """An expression in ASCII that gives a session setting a value, whatever the settings of the session."""
+    """An expression in ASCII that gives a session setting a value, whatever the settings of the session are.
+
+    It does not return the value, for which the client encoding may lack characters.
+    """
     literals = ", ".join(f"E'{_escaped(encoded(text, server_encoding))}'" for text in (name, value))
-    return f"pg_catalog.set_config({literals}, false)"
+    return f"pg_catalog.set_config({literals}, false) IS NULL"
 
 
 def _escaped(value: bytes) -> str:

@@ -50,6 +50,11 @@ class Watch(Message, frozen=True):
     state: bool = False
     """Whether locks or temporary objects may be left."""
 
+    @property
+    def customized(self) -> set[str]:
+        """Those of the settings that are customized."""
+        return {name for name in self.settings if "." in name}
+
 
 class Run(Message, frozen=True, tag="run"):
     """Execute statements on the primary.

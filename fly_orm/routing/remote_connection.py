@@ -33,7 +33,7 @@ from .notices import keep_notices
 from .recording import note_done, unrecorded
 from .requests import Requests
 from .router import Router
-from .session_following import ask_here, follow_there, make_here
+from .session_following import ask_here, follow_there
 from .session_settings import SessionSettings
 from .settling import exchange
 from .transaction import RemoteTransaction
@@ -145,9 +145,6 @@ class RemoteConnection:
             self.router.session_functions.forget()
         if transaction is not None:
             transaction.note(statement)
-        if self.session_settings.made_there:
-            with after_reply("make the settings in the replica's session that were made in the primary's"):
-                make_here(self._connection)
         return Forwarded(response.reply.result or Result(), replica)
 
     def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:

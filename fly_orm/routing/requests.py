@@ -10,7 +10,7 @@ from typing import Any
 from ..classify import Kind, Statement
 from ..forwarding.copying import CopyData
 from ..forwarding.remote_lease import RemoteLease
-from ..protocol.messages import Run, Settle, Watch
+from ..protocol.messages import Run, Settle
 from .recording import record_of
 from .router import Router
 from .session_following import ask_here, watch
@@ -44,13 +44,13 @@ class Requests:
         """
         record = record_of(statement, transaction, exactly_once=self._router.exactly_once, writes=writes)
         opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
-        self._settings.note_made(statement, sqls)
+        changes = statement.session_changes if transaction is None else statement.session_changes | transaction.changes
         return Run(
             database=self._router.name,
             lease=b"",
             encoding=connection.get_parameter_status("client_encoding") or "UTF8",
             **opening,
-            made_settings=list(self._settings.made),
+            made_settings=[*self._settings.made, *statement.makes],
             resets=self._settings.reset_by(statement),
             preamble=[] if transaction is None else transaction.pending,
             statements=list(sqls),
@@ -62,7 +62,7 @@ class Requests:
             ends_transaction=statement.ends_transaction,
             wants_position=self._router.freshness.wants_position(),
             may_change_role=_may_change_role(statement, transaction),
-            watch=self._watch(statement, transaction),
+            watch=watch(changes, self._settings),
             record=record,
         )
 
@@ -95,10 +95,6 @@ class Requests:
             "session_settings": self._settings.profile(connection, self._router.local.unreported(connection)),
             "newest": self._router.newest_timelines(connection),
         }
-
-    def _watch(self, statement: Statement, transaction: RemoteTransaction | None) -> Watch | None:
-        changes = statement.session_changes
-        return watch(changes if transaction is None else changes | transaction.changes, self._settings)
 
 
 def _is_limited(statement: Statement, transaction: RemoteTransaction | None) -> bool:

@@ -12,7 +12,7 @@ from psycopg2 import errors
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, SessionChange, Statement
-from ..classify.session_change import may_change_anything
+from ..classify.session_change import NOTHING, may_change_anything
 from ..classify.session_settings import breaks_reads
 from ..local.starting import ISOLATION, SERIALIZABLE, lower_isolation
 from ..postgres.cursors import text_cursor
@@ -30,22 +30,25 @@ _USERS = ("session_authorization", "role")
 
 def examined(connection: Any, statement: Statement) -> Statement:
     """The statement with what its functions may change, where the connection has a session on either server."""
-    if not (statement.user_calls or statement.changes) or connection.promoted:
+    if connection.promoted:
         return statement
-    examined: Statement = connection.router.session_functions.examined(statement, connection)
-    return examined
+    if statement.user_calls or statement.changes:
+        statement = connection.router.session_functions.examined(statement, connection)
+    if statement.kind is not Kind.READ or statement.changes != NOTHING:
+        connection.remote.session_settings.will_run(statement.session_changes)
+    return statement
 
 
 def watch(changes: SessionChange, known: SessionSettings) -> Watch | None:
     """What a node has to look for after a request that may have made these changes; None if nothing."""
     everything = changes.anything or changes.resets
-    if not (changes.settings or everything or changes.leaves_state):
+    names = changes.settings | known.may_make(changes) | (known.names if everything else frozenset())
+    if not (names or changes.anything or changes.leaves_state):
         return None
-    names = changes.settings | known.names if everything else changes.settings
     return Watch(settings=sorted(names), anything=changes.anything, state=changes.leaves_state)
 
 
-def note_here(connection: Any, statement: Statement, sql: bytes | None, *, in_transaction: bool) -> None:
+def note_here(connection: Any, statement: Statement, *, in_transaction: bool) -> None:
     """Note what a statement may have changed in the session on the replica, which has executed it.
 
     The session is asked about it before the primary executes something. In a transaction, that is after its end.
@@ -56,27 +59,25 @@ def note_here(connection: Any, statement: Statement, sql: bytes | None, *, in_tr
         changes |= _ANYTHING
     if changes:
         settings.may_have_changed(changes)
-    if sql is not None and (changes or statement.kind is Kind.SET_LOCAL):
-        settings.note_made(statement, [sql], here=True)
     if not in_transaction:
         _ask_if_needed(connection)
 
 
 @contextmanager
-def on_one_server(connection: Any, statement: Statement, sql: bytes) -> Iterator[None]:
+def on_one_server(connection: Any, statement: Statement) -> Iterator[None]:
     """A block that changes settings in the session on the replica, which are noted.
 
     A pooler may choose another server's session for the next transaction, so that it has to be asked in the same one.
     """
     if not connection.pooled or statement.discards_all or not statement.session_changes:
         yield
-        connection.settle(statement, sql)
+        connection.settle(statement)
         return
     with ext.cursor(connection) as cursor:
         cursor.execute("BEGIN")
         try:
             yield
-            note_here(connection, statement, sql, in_transaction=True)
+            note_here(connection, statement, in_transaction=True)
             ask_here(connection)
         except BaseException:
             cursor.execute("ROLLBACK")
@@ -156,18 +157,6 @@ def follow_there(connection: Any, report: SessionReport) -> None:
         changed[_USERS[1]] = reported[_USERS[1]]
     for name in [*(name for name in changed if name not in _USERS), *(name for name in _USERS if name in changed)]:
         settings.take({name: changed[name]}, here=_change_here(connection, name, changed[name]))
-
-
-def make_here(connection: Any) -> None:
-    """Let customized settings that were made on the primary be empty on the replica, and not missing."""
-    settings: SessionSettings = connection.remote.session_settings
-    names, settings.made_there = settings.made_there, set()
-    with ext.cursor(connection) as cursor:
-        cursor.execute(
-            "SELECT pg_catalog.set_config(name, '', false) FROM pg_catalog.unnest(%s) AS made (name) "
-            "WHERE pg_catalog.current_setting(name, true) IS NULL",
-            (list(names),),
-        )
 
 
 def _change_here(connection: Any, name: str, value: str | None) -> bool:

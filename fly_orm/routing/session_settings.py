@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..classify import SETTING_CHANGES, SessionChange, Statement
+from ..classify import SessionChange, Statement
 from ..classify.session_settings import breaks_reads
 from ..local.starting import ISOLATION, SERIALIZABLE, lower_isolation
 from ..postgres.session_report import assignment
@@ -16,12 +16,6 @@ from ..postgres.starting import Start, requested
 
 #: Settings that change how Postgres reads and writes values, and that the server reports to libpq.
 _REPORTED = ("TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings")
-#: The name of a setting that set_config() is called with.
-_SET_CONFIG = re.compile(rb"set_config\s*\(\s*E?'([\w$]+(?:\.[\w$]+)+)'\s*[,:]", re.IGNORECASE)
-#: That of one of several statements in a string.
-_SET_AMONG_OTHERS = re.compile(
-    rb"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?([\w$]+(?:\.[\w$]+)+)\s*(?:=|TO\b)", re.IGNORECASE
-)
 _ONE_SNAPSHOT = frozenset({SERIALIZABLE, "repeatable read"})
 #: They decide where transactions run, and so have to be known at once.
 _MODES = frozenset({ISOLATION, "default_transaction_read_only"})
@@ -40,8 +34,6 @@ class SessionSettings:
         self.start = start
         self.made: set[str] = set()
         """The customized settings that have a value in this session, or have had one."""
-        self.made_there: set[str] = set()
-        """Those of them that are still missing on the replica."""
         self._values: dict[str, str] = {}
         """The changed settings in the order of their last changes, which can depend on one another."""
         self._not_here: set[str] = set()
@@ -83,6 +75,14 @@ class SessionSettings:
             self._stale.pop(name, None)
             self._stale[name] = None
         self._anything_stale |= changes.anything
+
+    def may_make(self, changes: SessionChange) -> frozenset[str]:
+        """The customized settings that are missing as far as is known, and may be no longer after such changes."""
+        return changes.customized - self.made
+
+    def will_run(self, changes: SessionChange) -> None:
+        """Note what a statement that is about to run may change: a setting may exist afterwards even if it fails."""
+        self._stale.update(dict.fromkeys(sorted(self.may_make(changes) - self._stale.keys())))
 
     @property
     def is_stale(self) -> bool:
@@ -141,23 +141,6 @@ class SessionSettings:
         if value is None or value == self.first(name):
             return value is not None and "." in name and name not in self.made
         return name in self.made or value != initial.get(name)
-
-    def note_made(self, statement: Statement, sqls: Iterable[bytes], *, here: bool = False) -> None:
-        """Note the customized settings to which statements give a value, for good or for a transaction.
-
-        From then on they have at least an empty value in the Postgres session, and are not missing. ``here`` says
-        whether it is the one on the replica.
-        """
-        names = (statement.name or "").split(",") if statement.kind in SETTING_CHANGES else []
-        for sql in sqls:
-            if b"set_config" in sql or b"SET_CONFIG" in sql:
-                names += _names(_SET_CONFIG, sql)
-            if b";" in sql:
-                names += _names(_SET_AMONG_OTHERS, sql)
-        new = {name for name in names if "." in name} - self.made
-        self.made |= new
-        if not here:
-            self.made_there |= new
 
     def reset_by(self, statement: Statement) -> list[str]:
         """The settings that a statement gives their first values, which another Postgres session does not know."""
@@ -245,10 +228,6 @@ def _asked(names: Iterable[str]) -> list[str]:
 def _depends(name: str) -> tuple[int, str]:
     """A key that sorts settings so that what decides which of them a session may change comes last."""
     return {"session_authorization": 1, "role": 2}.get(name, 0), name
-
-
-def _names(pattern: re.Pattern[bytes], sql: bytes) -> list[str]:
-    return [name.decode("latin-1").lower() for name in pattern.findall(sql)]
 
 
 def quoted_name(name: str) -> str:

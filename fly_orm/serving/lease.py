@@ -75,6 +75,8 @@ class Lease:
         self._timed_out = False
         self._broken_off = False
         """Whether this process has ended the connection under what ran last."""
+        self._may_make: set[str] = set()
+        """The customized settings that its statements may have made, and that nobody has looked for yet."""
 
     def run(self, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None = None) -> Done:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile.
@@ -84,6 +86,8 @@ class Lease:
         """
         self._timed_out = False
         self._connection.made.update(request.made_settings)
+        if request.watch is not None:
+            self._may_make |= request.watch.customized
         cursor = self._connection.callers_cursor(may_change_role=request.may_change_role)
         executed = self._execute(cursor, request, deadline, pieces)
         notices, transaction = recent_notices(self._raw), self._transaction
@@ -91,6 +95,8 @@ class Lease:
         position = self._position(executed, transaction) if wanted else None
         watch = request.watch or (_STATE if executed.error is not None and request.keeps_lease else None)
         session = None if watch is None or transaction != _IDLE else report(self._connection, watch)
+        if session is not None and not request.keeps_lease:  # otherwise, EXECUTE may still make it
+            self._may_make.clear()
         keeps = request.keeps_lease or (session is not None and session.has_state)
         return Done(
             result=executed.result,
@@ -150,6 +156,7 @@ class Lease:
 
     def end(self) -> None:
         """Give the connection back to the pool, which rolls back what is open on it."""
+        self._connection.made |= self._may_make
         self._pool.release(self._connection)
 
     @property

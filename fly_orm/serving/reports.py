@@ -18,16 +18,15 @@ def report(connection: PrimaryConnection, watch: Watch) -> SessionReport:
 
     If that cannot be found out, it counts as having state, so that its caller stays in it.
     """
-    custom = {name for name in watch.settings if "." in name}
     cursor = connection.cursor()
     try:
         settings = read_settings(cursor, watch.settings, anything=watch.anything)
         state = (watch.anything or watch.state) and has_state(cursor)
     except psycopg2.Error as error:  # what was asked for has been executed
-        connection.made.update(custom)
+        connection.made |= watch.customized
         log.warning("could not find out what a statement has changed in its session: %s", str(error).strip())
         return SessionReport(has_state=True)
-    connection.made.update(name for name in custom if settings[name] is not None)
+    connection.made.update(name for name in watch.customized if settings[name] is not None)
     if settings.get("session_authorization") == connection.session.own.role:
         settings["session_authorization"] = None  # of this node; its callers' sessions begin with another one
     encoding = connection.raw.get_parameter_status("server_encoding")

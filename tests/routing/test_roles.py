@@ -81,6 +81,14 @@ class TestTheCallersRole:
         ann.execute_sql("RESET ROLE")
         assert ann.execute_sql("UPDATE doc SET body = 'x'").rowcount == 1
 
+    def test_outlasts_a_reset_of_all_settings_if_it_was_taken(self, cast, regions):
+        cast.sql(f'GRANT "{cast.bob}" TO "{cast.ann}"')
+        db = regions.lax(user=cast.ann)
+        db.execute_sql(f'SET ROLE "{cast.bob}"')
+        with db.atomic():
+            db.execute_sql("RESET ALL")
+            assert db.execute_sql("SELECT current_user::text FROM doc FOR UPDATE").fetchall() == [(cast.bob,)] * 2
+
     def test_is_not_left_to_the_next_caller(self, cast, regions):
         for user in (cast.ann, cast.bob, cast.ann):
             db = regions.lax(user=user)

@@ -8,13 +8,14 @@ from tests.support.side_by_side import SideBySide
 TENANT = "SET app.tenant TO 'a'\n"
 READ = (
     "SELECT current_user::text, session_user::text, current_setting('app.tenant', true), "
-    "current_setting('search_path'), current_setting('role'), count(*) FROM doc"
+    "current_setting('app.other', true), current_setting('search_path'), current_setting('role'), count(*) FROM doc"
 )
 WRITE = (
     "INSERT INTO doc (tenant, body) VALUES (coalesce(nullif(current_setting('app.tenant', true), ''), 'none'), 'x') "
     "RETURNING current_user::text, session_user::text, tenant, current_setting('app.tenant', true), "
-    "current_setting('search_path'), current_setting('role')"
+    "current_setting('app.other', true), current_setting('search_path'), current_setting('role')"
 )
+ROWS = ", ".join(["('c', 'some (text) of a row')"] * 400)
 #: Each line is a statement.
 SCENARIOS = {
     # A transaction on the replica
@@ -63,12 +64,17 @@ SCENARIOS = {
     "on the primary, chained": "BEGIN\nSET app.tenant TO 'b'\nCOMMIT AND CHAIN\nSET app.tenant TO 'c'\nROLLBACK",
     "on the primary, reset": "BEGIN\nRESET app.tenant\nSET ROLE tenant_user\nCOMMIT",
     "on the primary, reset all": "SET search_path TO acme\nBEGIN\nRESET ALL\nCOMMIT",
-    "on the primary, a local setting": """
-        BEGIN
-        SET LOCAL app.other TO 'x'
-        COMMIT
-        SELECT current_setting('app.other', true)
-    """,
+    # Empty, or missing
+    "a local setting": "BEGIN READ ONLY\nSET LOCAL app.other TO 'x'\nCOMMIT",
+    "on the primary, a local setting": "BEGIN\nSET LOCAL app.other TO 'x'\nCOMMIT",
+    "a local setting of a function": "SELECT other_for_now()",
+    "a setting of a function's own": "SELECT with_other()",
+    "a setting that is reset": "RESET app.other",
+    "a statement that fails": "SELECT set_config('app.other', 'x', false), 1/0",
+    "a function that fails": "SELECT set_any('app.other', 'x'), 1/0",
+    "on the primary, a failed transaction": "BEGIN\nSELECT 1/0\nSET app.other TO 'x'\nROLLBACK",
+    "a setting that is not made": "SELECT set_config('app.other', 'x', false) WHERE false",
+    "on the primary, one that is not made": "BEGIN\nSELECT set_config('app.other', 'x', false) WHERE false\nCOMMIT",
     "on the primary, ended within a string": "BEGIN\nSET app.tenant TO 'b'\nCOMMIT; SELECT 1",
     # What an expression returns
     "unless it is set": """
@@ -106,6 +112,7 @@ SCENARIOS = {
     "EXPLAIN ANALYZE": """
         EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) CREATE TABLE made AS SELECT FROM enter('b')
     """,
+    "a long INSERT": f"INSERT INTO doc (tenant, body) VALUES {ROWS}, (atomic('b'), 'x')",
     "EXECUTE": "PREPARE p AS SELECT set_tenant('b')\nEXECUTE p",
     # State on the primary
     "with a lock": """
@@ -119,7 +126,6 @@ SCENARIOS = {
     """,
     "RESET among others": "SET search_path TO acme\nRESET search_path; SET app.tenant TO 'b'",
     # What the question itself must not depend on
-    "a short timeout": "SELECT set_any('statement_timeout', '1ms')\nSET statement_timeout TO 0\nSET app.tenant TO 'b'",
     "other tables": "SET search_path TO evil, pg_catalog, public\nSELECT set_any('app.tenant', 'b')",
 }
 
@@ -131,6 +137,8 @@ def test_is_the_same_in_lax(beside: SideBySide, name: str, mode: str) -> None:
         DROP SCHEMA IF EXISTS evil CASCADE; CREATE SCHEMA evil;
         CREATE TABLE evil.pg_settings (i int); CREATE TABLE evil.pg_locks (i int);
         CREATE FUNCTION as_tenant() RETURNS void LANGUAGE plpgsql AS 'BEGIN SET ROLE tenant_user; END';
+        CREATE FUNCTION with_other() RETURNS int LANGUAGE sql SET app.other TO 'x' AS 'SELECT 1';
+        CREATE FUNCTION other_for_now() RETURNS text LANGUAGE sql AS $$SELECT set_config('app.other', 'x', true)$$;
     """
     steps = [line.strip() for line in (TENANT + SCENARIOS[name]).strip().splitlines()]
     on_primary, in_lax = beside.in_mode(mode, [*steps, READ, WRITE, READ, WRITE], setup=setup)
