@@ -8,7 +8,7 @@ PLUGINS := $(dir $(wildcard plugins/*/setup.cfg))
 TESTS := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check bench load hunt chaos conformance clean
+.PHONY: help install demo test test-all lint types check bench load hunt chaos fuzz conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,10 @@ hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt 
 
 chaos: $(READY) ## Check every promise while everything fails at random: make chaos SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(LEDGER:%=--ledger)
+
+fuzz: $(READY) ## Look for bytes, text and values of others that break a property: make fuzz SECONDS=300
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' 2>/dev/null || true
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ONLY:%=--only %)
 
 conformance: $(READY) ## Run Pony's own tests (with PEEWEE=folder, those of a checkout of peewee) wrapped and unwrapped
 	@$(BIN)/python -m tests.conformance $(if $(PEEWEE),--peewee $(PEEWEE))

@@ -34,4 +34,14 @@ def test_the_tests_of_a_folder_are_in_a_folder_of_that_name():
     code = {path.parent.name for path in (ROOT / "fly_orm").glob("*/__init__.py")}
     tests = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
     assert code <= tests
-    assert tests - code == {"bench", "chaos", "conformance", "hunt", "matrix", "project", "support", "transports"}
+    assert tests - code == {
+        "bench",
+        "chaos",
+        "conformance",
+        "fuzz",
+        "hunt",
+        "matrix",
+        "project",
+        "support",
+        "transports",
+    }

@@ -1,0 +1,1 @@
+"""Runs the properties of what reads bytes of others for long."""
