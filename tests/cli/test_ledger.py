@@ -13,6 +13,7 @@ from tests.support.waiting import until
 
 APP = """
 from peewee import PostgresqlDatabase
+import fly_orm
 
 db = fly_orm.wrap(PostgresqlDatabase("{name}", host="{host}", port={port}, user="{user}"))
 """
