@@ -128,9 +128,8 @@ class NodeChannels:
         self._pool.release(channel)
 
     def check_records(self, channel: SealedChannel) -> None:
-        """Release the channel and raise Refused if its node is too old to record a request, which it would execute."""
+        """Raise Refused if the node of the channel is too old to record a request, which it would execute."""
         if not channel.welcome.records:
-            self.release(channel)
             raise Refused(
                 f"{self.node} runs a release of fly_orm that does not know the ledger; update it",
                 node=str(self.node),

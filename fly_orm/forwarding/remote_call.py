@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..deadline import Deadline, now
-from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, TransactionLost
+from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
 from ..protocol.messages import EXPIRED, Call, Declined, Reply, Returned
 from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
@@ -30,11 +30,11 @@ def send(channels: NodeChannels, call: Call, deadline: Deadline) -> Response[Ret
 
 def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
     channel = channels.acquire(deadline)
-    if call.record is not None:
-        channels.check_records(channel)
     try:
+        if call.record is not None:
+            channels.check_records(channel)
         reply = channel.request(call, deadline)
-    except NotSupported:
+    except (NotSupported, Refused):
         channels.release(channel)  # nothing was sent, so the channel is as good as before
         raise
     except BaseException as error:

@@ -58,8 +58,6 @@ class RemoteLease:
         the node took it for expired before the deadline.
         """
         reused = self._channel is not None and self._channel.reused
-        if run.record is not None and self._channel is not None:
-            self._channels.check_records(self._channel)
         try:
             response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline, copy)
         except (NotDelivered, Refused) as error:
@@ -138,6 +136,8 @@ class RemoteLease:
             request = msgspec.structs.replace(request, lease=self.id, renews=renews)
         started, self._used = now(), math.inf
         try:
+            if isinstance(request, Run) and request.record is not None:
+                self._channels.check_records(channel)
             if copy is None or not isinstance(request, Run):
                 reply = done(channel.request(request, deadline), self.node)
             else:

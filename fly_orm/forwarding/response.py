@@ -22,6 +22,8 @@ class Response(Generic[R]):
     node: Node
     elapsed: float
     """Seconds between sending the request and receiving the reply."""
+    settled: bool = False
+    """Whether the reply was lost, and this is what could be found out of it."""
 
 
 def refused(declined: Declined, node: Node) -> Refused:

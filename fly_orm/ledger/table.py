@@ -23,19 +23,21 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
     result bytea,
     voided boolean NOT NULL DEFAULT false,
     role name NOT NULL DEFAULT current_user,
-    executed_at timestamptz NOT NULL DEFAULT now()
+    executed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS fly_orm_ledger_executed_at ON {TABLE} (executed_at);
 ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS own_rows ON {TABLE};
 CREATE POLICY own_rows ON {TABLE} USING (role = current_user) WITH CHECK (role = current_user);
+DROP POLICY IF EXISTS voided_rows ON {TABLE};
+CREATE POLICY voided_rows ON {TABLE} FOR SELECT USING (voided);
 """
 
 
 def create_sql(roles: Iterable[str] = ()) -> str:
     """The SQL that makes the table, unless it exists, and lets these roles use it besides its owner.
 
-    Each of them sees only its own rows.
+    Each of them sees its own rows, and which requests were voided by others.
     """
     grants = (f'GRANT SELECT, INSERT, UPDATE ON {TABLE} TO "{role.replace(chr(34), chr(34) * 2)}";\n' for role in roles)
     return _CREATE + "".join(grants)

@@ -25,7 +25,8 @@ STATE = (
 _TO_COMMIT = (
     "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('synchronous_commit') = 'off',"
     " current_setting('synchronous_standby_names') <> ''"
-    " AND current_setting('synchronous_commit') NOT IN ('off', 'local')"
+    " AND current_setting('synchronous_commit') NOT IN ('off', 'local'),"
+    " current_setting('transaction_read_only') = 'on'"
 )
 #: From this version on, a WAL sender that is about to sleep can miss a flush: it looks for something to send, and only
 #: then registers to be woken (WalSndWait in Postgres' walsender.c). Of commits that came in pairs, 7 % were therefore
@@ -48,6 +49,8 @@ class Commit:
     """Whether it returns before its record is flushed (``synchronous_commit = off``)."""
     waits: bool = True
     """Whether it may wait for a synchronous standby."""
+    read_only: bool = False
+    """Whether the transaction may not write to tables."""
 
 
 class _State(NamedTuple):
@@ -86,8 +89,8 @@ class WriteAheadLog:
         """What the commit of the open transaction will be like."""
         with bytes_cursor(self._connection) as cursor:
             cursor.execute(_TO_COMMIT)
-            wrote, asynchronous, waits = cursor.fetchone()
-            return Commit(wrote=wrote == b"t", asynchronous=asynchronous == b"t", waits=waits == b"t")
+            wrote, asynchronous, waits, read_only = (value == b"t" for value in cursor.fetchone())
+            return Commit(wrote=wrote, asynchronous=asynchronous, waits=waits, read_only=read_only)
 
     def read_position(self) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has read."""

@@ -14,3 +14,5 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The application's key for the operation that the request is, or belongs to; empty if there is none."""
     what: str = ""
     """What kind of operation that is: it has to be the same whenever the key is used."""
+    writes: bool = False
+    """Whether it certainly writes. Postgres does not show it for all: a notification needs no transaction id."""

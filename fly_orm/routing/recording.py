@@ -23,13 +23,23 @@ def record_of(
     """
     if transaction is None:
         return _alone(statement, exactly_once=exactly_once, writes=writes)
-    if statement.kind is Kind.COMMIT:
-        operation = transaction.operation
-        recorded = (exactly_once or operation is not None) and statement.simple and not transaction.failed
-        return _record(operation, "a transaction") if recorded else None
-    if transaction.operation is None and (operation := current_operation()) is not None:
-        return _claim(operation, transaction)
-    return None
+    if statement.kind is Kind.COMMIT or statement.ends_transaction:
+        return _committing(statement, transaction, exactly_once=exactly_once)
+    operation = current_operation()
+    if operation is None or operation is transaction.operation or statement.kind is Kind.ROLLBACK:
+        return None
+    return _claim(operation, transaction)
+
+
+def _committing(statement: Statement, transaction: RemoteTransaction, *, exactly_once: bool) -> Record | None:
+    """The record of a request that ends a transaction. What else it does could not be part of the operation."""
+    operation = transaction.operation
+    if not statement.simple:
+        if (named := operation or current_operation()) is not None:
+            raise NotSupported(_unrecordable(statement, named.key))
+        return None
+    recorded = (exactly_once or operation is not None) and not transaction.failed
+    return _record(operation, "a transaction", writes=transaction.writes) if recorded else None
 
 
 def unrecorded(run: Run, statement: Statement) -> Run:
@@ -85,11 +95,12 @@ def _alone(statement: Statement, *, exactly_once: bool, writes: bool) -> Record 
         raise NotSupported(_unrecordable(statement, operation.key))
     if operation is not None:
         operation.begin()
-    return _record(operation, statement.why)
+    return _record(operation, statement.why, writes=writes)
 
 
-def _record(operation: Operation | None, what: str) -> Record:
-    return Record(id=new_id()) if operation is None else Record(id=new_id(), operation=operation.key, what=what)
+def _record(operation: Operation | None, what: str, *, writes: bool = False) -> Record:
+    named = {} if operation is None else {"operation": operation.key, "what": what}
+    return Record(id=new_id(), writes=writes, **named)
 
 
 def new_id() -> str:

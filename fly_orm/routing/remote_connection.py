@@ -136,7 +136,8 @@ class RemoteConnection:
         if response.reply.session is not None:
             with after_reply("give the replica's session what has changed in the primary's"):
                 follow_there(self._connection, response.reply.session)
-        if run.keeps_lease and not response.reply.lease_open:
+        unreported = response.settled and run.watch is not None  # it may have changed settings, and nobody knows which
+        if (run.keeps_lease or unreported) and not response.reply.lease_open:
             with after_reply("close the connection, whose session on the primary is lost"):
                 self._connection.close()  # as the driver does when it loses its server
         if response.reply.error is not None:

@@ -72,7 +72,7 @@ def _as_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> R
         raise _not_executed(run, answer, unknown)
     done = Done(result=Result(status_message="COMMIT")) if run.commits else _stored(settled.reply, unknown)
     reply = msgspec.structs.replace(done, position=settled.position)
-    return Response(reply=reply, node=answer.node, elapsed=answer.elapsed)
+    return Response(reply=reply, node=answer.node, elapsed=answer.elapsed, settled=True)
 
 
 def _not_executed(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> FlyOrmError:

@@ -28,6 +28,8 @@ class RemoteTransaction:
         self.defines_functions = False
         self.opened: OpenTransaction | None = None
         """What it is called on the primary, once it has written something and that is known."""
+        self.writes = False
+        """Whether one of its statements writes."""
         self.operation: Operation | None = None
         """The operation of the application's that it is, if it has been sent as one."""
         self._savepoints: list[str] = []
@@ -73,6 +75,7 @@ class RemoteTransaction:
         self.changes |= statement.session_changes
         if statement.ends_transaction or statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
             self.opened = None  # another one is open
+        self.writes |= statement.kind is Kind.WRITE
         self.fetches_may_change_role |= statement.opens_cursor and statement.changes.may_change_role
         if failed and statement.leaves_state:
             self.changes |= LEAVES_STATE

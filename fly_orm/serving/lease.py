@@ -188,7 +188,7 @@ class Lease:
                 wants_commit = request.wants_position or recorded is not None
                 if request.commits and wants_commit and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
-                    if recorded is not None and commit.wrote:
+                    if recorded is not None and recorded.records(commit):
                         self._check_time(deadline)
                         with self._limit(None if commit.waits else deadline.remaining()):
                             return recorded.commit(request.statements[0], commit)
@@ -203,7 +203,7 @@ class Lease:
             # With an SQLSTATE the server itself has said that it gives up, and that the statement failed. But that may
             # have been the question for the position, in the same string as a COMMIT.
             committing = recorded is not None and recorded.committing
-            if self._raw.closed and (error.pgcode is None or committing):
+            if committing or (self._raw.closed and error.pgcode is None):
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
                 undecided = (undecided and may_have_ended) or committing
                 ended = not self._broken_off and is_end_of_session(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -65,10 +66,14 @@ class RecordedRequest:
             entries.of_operation(self._raw, self._record)
             raise Refused("the operation was committed before", reason="committed before")
 
+    def records(self, commit: Commit) -> bool:
+        """Whether the COMMIT of the caller's transaction is recorded, as it may have written something."""
+        return commit.wrote or (self._record.writes and not commit.read_only)
+
     def commit(self, sql: bytes, commit: Commit) -> Executed:
-        """Commit the caller's transaction, which has written something, with this statement."""
+        """Commit the caller's transaction with this statement."""
         state = self._commit(entries.note(self._record, wrote=True), sql)
-        return Executed(_COMMITTED, commit=commit, state=state)
+        return Executed(_COMMITTED, commit=replace(commit, wrote=True), state=state)
 
     def run(self, cursor: Any, check: Callable[[int], None], pieces: CopyInput | CopyOutput | None = None) -> Executed:
         """Execute the statements outside of the caller's transactions, and so in one of their own.
@@ -95,7 +100,7 @@ class RecordedRequest:
                 notices = recent_notices(self._raw)
                 result = None if error else result
                 reply = None if _is_long(result) else encode(Done(result=result, error=error, notices=notices))
-                state = self._commit(entries.note(self._record, reply), b"COMMIT")
+                state = self._commit(entries.note(self._record, reply, wrote=self._record.writes), b"COMMIT")
                 return Executed(result, error, notices=notices, state=state)
         return self._earlier()
 

@@ -146,3 +146,26 @@ def test_what_cannot_be_recorded_is_no_operation(regions: TwoRegions, sql: str) 
     db = regions.lax()
     with fly_orm.operation("order-42"), pytest.raises(fly_orm.NotSupported, match="cannot be recorded"):
         db.execute_sql(sql)
+
+
+def test_an_operation_does_not_begin_inside_another(regions: TwoRegions) -> None:
+    db = regions.lax()
+    with fly_orm.operation("order-42"), db.atomic():
+        db.execute_sql(INSERT, ("outer",))
+        with fly_orm.operation("order-43"), pytest.raises(fly_orm.NotSupported, match="order-43"):
+            db.execute_sql(INSERT, ("inner",))
+    assert names(regions) == ["outer"]
+
+
+@pytest.mark.parametrize("sql", ["COMMIT AND CHAIN", "INSERT INTO t (name) VALUES ('b'); COMMIT"])
+def test_an_operation_is_one_transaction(regions: TwoRegions, sql: str) -> None:
+    db = regions.lax()
+    with fly_orm.operation("order-42"):
+        db.execute_sql("BEGIN")
+        with pytest.raises(fly_orm.NotSupported, match="order-42"):
+            db.execute_sql("INSERT INTO t (name) VALUES ('b'); COMMIT")
+        db.execute_sql(INSERT, ("a",))
+        with pytest.raises(fly_orm.NotSupported, match="order-42"):
+            db.execute_sql(sql)
+        db.execute_sql("COMMIT")
+    assert names(regions) == ["a"]

@@ -3,11 +3,13 @@
 import io
 from typing import Any
 
+import msgspec
 import psycopg2
 import pytest
 
 import fly_orm
 from fly_orm.ledger.table import create_sql
+from fly_orm.serving.executor import Executor
 from tests.support.two_regions import TwoRegions
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
@@ -88,7 +90,6 @@ def test_several_statements_may_begin_or_end_transactions(regions: TwoRegions, d
 def test_what_writes_nothing_leaves_no_row(regions: TwoRegions, db: Any) -> None:
     with fly_orm.primary():
         db.execute_sql("SELECT count(*) FROM t").fetchall()
-        db.execute_sql("UPDATE t SET name = 'x' WHERE id = 0")
         with db.atomic():
             db.execute_sql("SELECT count(*) FROM t").fetchall()
     assert regions.query("SELECT count(*) FROM fly_orm_ledger") == 0
@@ -167,4 +168,18 @@ def test_a_node_that_does_not_know_the_ledger_gets_nothing(
     monkeypatch.setattr("fly_orm.protocol.messages.Welcome.records", False)
     with pytest.raises(fly_orm.Refused, match="update it"):
         db.execute_sql(INSERT, ("x",))
+    assert names(regions) == []
+
+
+def test_an_old_node_that_would_record_nothing_commits_nothing(
+    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the transaction, whose first statement is not recorded, but not its COMMIT."""
+    welcome = Executor.welcome
+    monkeypatch.setattr(Executor, "welcome", lambda node: msgspec.structs.replace(welcome(node), records=False))
+    for name in ("first", "second"):
+        with pytest.raises(fly_orm.Refused, match="does not know the ledger"), db.atomic():
+            db.execute_sql(INSERT, (name,))
+    with pytest.raises(fly_orm.Refused, match="does not know the ledger"):
+        db.execute_sql(INSERT, ("alone",))
     assert names(regions) == []

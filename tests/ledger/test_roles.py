@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import psycopg2
 import pytest
 
 import fly_orm
+from fly_orm.ledger import entries
 from fly_orm.ledger.table import create_sql
 from fly_orm.testing import Cluster
 from tests.support.roles import Cast
@@ -53,6 +55,15 @@ def test_a_transaction_that_has_changed_its_role_is_settled(cast: Cast) -> None:
         db.execute_sql(INSERT, ("x",))
         regions.wan.cut_before_reply()
     assert cast.sql("SELECT count(*) FROM doc WHERE body = 'x'") == [(1,)]
+
+
+def test_each_node_sees_what_another_has_voided(cast: Cast) -> None:
+    """Nodes may have roles of their own. One that could not see the row would take the request for executed."""
+    for user in (cast.ann, cast.bob):
+        connection = psycopg2.connect(**cast.cluster.primary.params(cast.database) | {"user": user})
+        connection.autocommit = True
+        assert not entries.settle(connection, "fly_orm:1").executed
+        connection.close()
 
 
 def test_one_without_privileges_is_told_what_to_grant(cast: Cast) -> None:

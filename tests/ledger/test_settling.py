@@ -40,3 +40,24 @@ def test_a_write_that_was_given_up_while_it_was_under_way_never_happens(regions:
     regions.wan.stall()
     with pytest.raises(fly_orm.OutcomeUnknown, match="Nobody could be asked"):
         impatient.execute_sql(INSERT, ("second",))
+
+
+def test_a_notification_whose_reply_is_lost_was_sent(regions: TwoRegions, db: Any) -> None:
+    """Nor does a transaction have an id for it, by which the ledger would know that it has written something."""
+    db.execute_sql(INSERT, ("first",))
+    regions.wan.cut_before_reply()
+    db.execute_sql("NOTIFY alone")
+    with db.atomic():
+        db.execute_sql("NOTIFY together")
+        regions.wan.cut_before_reply()
+
+
+def test_settings_whose_change_is_unknown_end_the_connection(regions: TwoRegions, db: Any) -> None:
+    db.execute_sql(INSERT, ("first",))
+    connection = db.connection()
+    with db.atomic():
+        db.execute_sql("SET application_name = 'changed'")
+        db.execute_sql(INSERT, ("second",))
+        regions.wan.cut_before_reply()
+    assert names(regions) == ["first", "second"]
+    assert connection.closed
