@@ -32,11 +32,11 @@ def _weather(weather: Weather) -> Callable[[World], object]:
 
 
 FAULTS = {
-    "cut": Fault(title="link cut", strike=_weather(Weather.CUT), rpc_timeout=1.0, drops=True, cancels=True),
-    "stall": Fault(title="link stalled", strike=_weather(Weather.STALLED), rpc_timeout=1.0, delays=True, cancels=True),
-    "deaf": Fault(title="peer deaf", strike=_weather(Weather.DEAF), rpc_timeout=1.0, cancels=True),
-    "killed": Fault(title="node killed", strike=World.kill_node, rpc_timeout=1.0, drops=True, cancels=True),
+    "cut": Fault(title="link cut", strike=_weather(Weather.CUT), rpc_timeout=1.5, drops=True, cancels=True),
+    "stall": Fault(title="link stalled", strike=_weather(Weather.STALLED), rpc_timeout=1.5, delays=True, cancels=True),
+    "deaf": Fault(title="peer deaf", strike=_weather(Weather.DEAF), rpc_timeout=1.5, cancels=True),
+    "killed": Fault(title="node killed", strike=World.kill_node, rpc_timeout=1.5, drops=True, cancels=True),
     "restarted": Fault(title="primary restarted", strike=World.restart_primary),
     "terminated": Fault(title="backend terminated", strike=World.terminate_backends),
-    "draining": Fault(title="node draining", strike=World.drain_node, rpc_timeout=2.0, lets_go=True),
+    "draining": Fault(title="node draining", strike=World.drain_node, rpc_timeout=3.0, lets_go=True),
 }

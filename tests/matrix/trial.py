@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from fly_orm import FlyOrmError, OutcomeUnknown
+from fly_orm import FlyOrmError, NotDelivered, OutcomeUnknown, Refused
 from tests.matrix.cells import EXPECTED, PROMISED, Cell, with_ledger
 from tests.matrix.faults import FAULTS, Fault
 from tests.matrix.link import Weather
@@ -52,7 +52,7 @@ def check(world: World, cell: Cell, *, ledger: bool = False) -> None:
 
 def _rpc_timeout(cell: Cell, ledger: bool) -> float:
     """Seconds that the call may take. With a ledger, a quarter of them is for asking what has happened."""
-    return max(2.0, FAULTS[cell.fault].rpc_timeout) if ledger else FAULTS[cell.fault].rpc_timeout
+    return max(3.0, FAULTS[cell.fault].rpc_timeout) if ledger else FAULTS[cell.fault].rpc_timeout
 
 
 def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:
@@ -96,10 +96,16 @@ def _hit(
     if isinstance(moment, BeforeSend):
         fault.strike(world)
     padding = "x" * moment.padding
-    started = time.monotonic()
-    call = thread.submit(operation.run, db, name, padding)
-    ended: list[float] = []
-    call.add_done_callback(lambda _: ended.append(time.monotonic() - started))
+    ended = started = time.monotonic()
+
+    def run() -> None:
+        nonlocal ended
+        try:
+            operation.run(db, name, padding)
+        finally:
+            ended = time.monotonic()
+
+    call = thread.submit(run)
     if not isinstance(moment, BeforeSend):
         moment.wait(world)
         if moment.padding:
@@ -107,7 +113,7 @@ def _hit(
         fault.strike(world)
     moment.go_on(world, fault)
     error = _error(call)
-    return error, ended[0]
+    return error, ended - started
 
 
 def _look_when_settled(world: World, name: str, error: BaseException | None) -> int | None:
@@ -136,7 +142,7 @@ def _works(db: Any, operation: Operation) -> bool:
         db.rollback()
     try:
         db.execute_sql("INSERT INTO item (name) VALUES ('next')")
-    except OutcomeUnknown:
+    except (NotDelivered, Refused, OutcomeUnknown):
         return False
     return bool(db.execute_sql("SELECT count(*) FROM item WHERE name = 'next'").fetchone()[0])
 
