@@ -10,7 +10,9 @@ from typing import Any
 import fly_orm
 from fly_orm.deadline import Deadline
 
-from .notes import Note, origins
+from .history import Ended
+from .notes import Note, origins, told
+from .operations import Fate, fate
 
 #: Seconds in which an outcome becomes known, as no fault lasts for longer.
 PATIENCE = 30.0
@@ -26,9 +28,9 @@ def until_known(note: Note, work: Callable[[], None], shop: Any) -> None:
             with fly_orm.operation(note.op):
                 return work()
         except Exception as error:
-            if unknown is not None and _is(error, fly_orm.AlreadyCommitted):
+            if unknown is not None and (_is(error, fly_orm.AlreadyCommitted) or _is(error, fly_orm.ResultLost)):
                 return None
-            unknown = error if _is(error, fly_orm.OutcomeUnknown) else unknown
+            unknown = error if _is_unknown(error, note) else unknown
             if unknown is None or deadline.expired:
                 # What a later attempt was told says nothing of the first one.
                 raise unknown or error from None
@@ -36,6 +38,10 @@ def until_known(note: Note, work: Callable[[], None], shop: Any) -> None:
             shop.leave()
         note.over()
         sleep(INTERVAL)
+
+
+def _is_unknown(error: Exception, note: Note) -> bool:
+    return fate(Ended(op=note.op, committing=note.committing, **told(error))) is Fate.UNKNOWN
 
 
 def _is(error: Exception, cls: type[Exception]) -> bool:

@@ -66,7 +66,7 @@ class Note:
     def ended(self, error: Exception | None) -> Ended:
         """The event of its end."""
         self.over()
-        facts: dict[str, Any] = {} if error is None else _told(error)
+        facts: dict[str, Any] = {} if error is None else told(error)
         return Ended(
             op=self.op,
             committing=self.committing,
@@ -125,7 +125,7 @@ def origins(error: BaseException | None) -> Iterator[BaseException]:
         error = several[0][1] if several else getattr(error, "original_exc", None) or getattr(error, "orig", None)
 
 
-def _told(error: Exception) -> dict[str, Any]:
+def told(error: Exception) -> dict[str, Any]:
     """What an exception tells, as the fields of :class:`Ended`."""
     each = list(origins(error))
     return {
