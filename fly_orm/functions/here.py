@@ -81,7 +81,8 @@ def _ask(router: Router, once: Once, limit: Deadline) -> Entry:
         with closing(router.connect()) as connection:
             return entries.settle(connection, once.record.id)
     except psycopg2.Error:
-        question = Settle(run=Run(database=once.database, lease=os.urandom(16)), id=once.record.id)
+        run = Run(database=once.database, lease=os.urandom(16), newest=router.newest_timelines())
+        question = Settle(run=run, id=once.record.id)
         settled = router.forwarder.settle(question, limit.within(1)).reply
         return Entry(settled.executed, settled.reply)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from contextlib import suppress
 from typing import Protocol
 
 from ..concurrency.forks import abandon_in_children
@@ -57,17 +58,19 @@ class Heartbeats:
         with self._changed:
             if (reference := weakref.ref(connection)) in self._not_before:
                 return
-            self._not_before[reference] = 0.0
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="fly_orm heartbeat", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="fly_orm heartbeat", daemon=True)
+                thread.start()  # if there is no room for it, the next request of the lease tries again
+                self._thread = thread
+            self._not_before[reference] = 0.0
             self._changed.notify()
 
     def _run(self) -> None:
         while (due := self._take_due()) is not None:
             for connection in due:
                 # Each on a thread of its own, since a node out of reach must not hold up the others.
-                threading.Thread(target=connection.renew, name="fly_orm renewal", daemon=True).start()
+                with suppress(RuntimeError):  # no more threads can be started just now; it stays due
+                    threading.Thread(target=connection.renew, name="fly_orm renewal", daemon=True).start()
             del due
             with self._changed:
                 self._changed.wait(self._pause())

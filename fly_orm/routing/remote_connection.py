@@ -334,5 +334,6 @@ class RemoteConnection:
             self.transaction.reached(done.transaction, done.opened)
             self.transaction.note_changes(statement, failed=done.error is not None)
         if self._lease is not None:
-            heartbeats.keep(self)
+            with after_reply("start to renew its lease"):
+                heartbeats.keep(self)
         return before

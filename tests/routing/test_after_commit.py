@@ -1,6 +1,7 @@
 """Nothing that happens after a commit raises out of the write, whatever goes wrong then."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from fly_orm.forwarding.primary_region import PrimaryRegion
 from fly_orm.local.replica import LocalReplica
 from fly_orm.postgres.write_ahead_log import WriteAheadLog
 from fly_orm.routing.freshness import Freshness
+from fly_orm.routing.heartbeats import Heartbeats
 from fly_orm.routing.session_settings import SessionSettings
 from fly_orm.sessions.pins import Pins
 from tests.support.one_table import INSERT, count, one_table
@@ -139,6 +141,26 @@ def test_but_state_that_was_lost_with_that_connection_closes_the_callers_as_psyc
     with pytest.raises(psycopg2.InterfaceError, match="already closed"):
         db.connection().cursor()
     assert regions.query("SELECT count(*) FROM t") == 2
+
+
+def test_a_lease_is_renewed_once_there_is_a_thread_for_it_again(
+    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heartbeats, start = Heartbeats(), threading.Thread.start
+
+    def start_no_heartbeat(thread: threading.Thread) -> None:
+        if thread.name == "fly_orm heartbeat":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr("fly_orm.routing.remote_connection.heartbeats", heartbeats)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_no_heartbeat)
+        db.execute_sql("CREATE TEMP TABLE mine (n int)")
+        db.execute_sql(INSERT, ("second",))
+    db.execute_sql(INSERT, ("third",))
+    assert heartbeats._thread is not None
+    assert heartbeats._not_before
 
 
 def test_what_a_result_holds_is_cast_when_it_is_fetched(regions: TwoRegions, db: Any) -> None:
