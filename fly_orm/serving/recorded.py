@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import psycopg2
+from psycopg2 import errors
 from psycopg2 import extensions as ext
 from psycopg2.errorcodes import ACTIVE_SQL_TRANSACTION, INVALID_TRANSACTION_TERMINATION, QUERY_CANCELED
 
@@ -82,6 +83,7 @@ class RecordedRequest:
         the number of each before it begins. ``pieces`` is the file of a COPY whose data travels in pieces.
         """
         request, error = self._request, None
+        is_single = len(request.statements) == 1 and pieces is None
         while self._begin(b"BEGIN"):
             self._number = 0
             try:
@@ -90,7 +92,7 @@ class RecordedRequest:
                 if self._raw.closed:
                     raise
                 run(self._raw, "ROLLBACK")
-                if failure.pgcode in _ALONE and len(request.statements) == 1 and pieces is None:
+                if failure.pgcode in _ALONE and is_single:
                     return Executed(unrecorded=True)
                 if not self._number or failure.pgcode == QUERY_CANCELED:
                     raise
@@ -100,7 +102,12 @@ class RecordedRequest:
                 notices = recent_notices(self._raw)
                 result = None if error else result
                 reply = None if _is_long(result) else encode(Done(result=result, error=error, notices=notices))
-                state = self._commit(entries.note(self._record, reply, wrote=self._record.writes), b"COMMIT")
+                try:
+                    state = self._commit(entries.note(self._record, reply, wrote=self._record.writes), b"COMMIT")
+                except errors.ReadOnlySqlTransaction:  # the session's transactions are READ ONLY
+                    if not is_single:
+                        raise
+                    return Executed(unrecorded=True)
                 return Executed(result, error, notices=notices, state=state)
         return self._earlier()
 

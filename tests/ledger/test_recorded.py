@@ -95,6 +95,15 @@ def test_what_writes_nothing_leaves_no_row(regions: TwoRegions, db: Any) -> None
     assert regions.query("SELECT count(*) FROM fly_orm_ledger") == 0
 
 
+def test_a_session_whose_transactions_are_read_only_reads_on_the_primary(db: Any) -> None:
+    db.execute_sql(INSERT, ("first",))
+    db.execute_sql("SET default_transaction_read_only = on")
+    with fly_orm.primary():
+        assert db.execute_sql("SELECT count(*) FROM t").fetchall() == [(1,)]
+        with pytest.raises(Exception, match="cannot execute INSERT in a read-only transaction"):
+            db.execute_sql(INSERT, ("second",))
+
+
 @pytest.mark.parametrize("kind", ["statement", "transaction", "copy", "many"])
 def test_each_kind_of_write_is_settled(regions: TwoRegions, db: Any, kind: str) -> None:
     db.execute_sql(INSERT, ("first",))
