@@ -97,7 +97,7 @@ def dispatch(
     answer = _ask(runtime, region, message, deadline, ours)
     if answer is None:
         if recorded is not None:
-            return run_here(function, args, kwargs, recorded, ours, deadline)
+            return run_here(function, args, kwargs, recorded.as_another_request(), ours, deadline)
         return function.code(*args, **kwargs)
     if recorded is not None and answer.reply.error is None:
         recorded.done()

@@ -42,9 +42,7 @@ def run_here(
 
     A lost reply to its COMMIT is settled: then raises NotDelivered if nothing was committed.
     """
-    router = next((router for router in ours if router.is_named(once.database)), None)
-    if router is None:
-        raise ConfigurationError(f"{function.name} needs the database {once.database!r}, which this process has not")
+    router = _router(function, once, ours)
     try:
         outcome = recorded.run(router, once.record, lambda: function.code(*args, **kwargs))
     except recorded.LedgerRefused as error:
@@ -55,6 +53,20 @@ def run_here(
         return _decoded(function, _settled(router, once, error, deadline))
     once.done()
     return _decoded(function, outcome.reply) if outcome.earlier else outcome.result
+
+
+def _router(function: Function, once: Once, ours: list[Router]) -> Router:
+    """The database in whose transaction the function runs. ConfigurationError if it is not clear which one that is."""
+    named = [router for router in ours if router.is_named(once.database)]
+    if len(named) == 1:
+        return named[0]
+    if not named:
+        raise ConfigurationError(f"{function.name} needs the database {once.database!r}, which this process has not")
+    raise ConfigurationError(
+        f"{function.name} is to be executed exactly once, in a transaction of one database, but {len(named)} database "
+        f"objects of this process are named {once.database!r}, and it may use any of them. Nothing was executed. Give "
+        "each a name of its own: wrap(db, name=…)"
+    )
 
 
 def _settled(router: Router, once: Once, lost: Exception, deadline: Deadline) -> Returned:

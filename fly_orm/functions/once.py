@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -30,6 +30,10 @@ class Once:
     record: Record
     database: str
     operation: Operation | None
+
+    def as_another_request(self) -> Once:
+        """The same for a request of its own: the ledger may have voided this one, which was not executed."""
+        return replace(self, record=msgspec.structs.replace(self.record, id=new_id()))
 
     def done(self) -> None:
         """Note that the call was executed."""

@@ -70,6 +70,19 @@ class TestACall:
         assert once(shop.stock_all, "a", "b") == 2
         assert lax.names() == ["a", "b"]
 
+    def test_that_was_voided_may_run_here(self, lax, monkeypatch):
+        lax.leave()
+        lax.db = lax.database(lax.cluster.primary)  # as after a promotion that no node knows of yet
+        lax.db.bind(shop.MODELS)
+        forwarder = lax.db._fly_orm.forwarder
+
+        def lose(*_args, **_options):
+            raise fly_orm.OutcomeUnknown("the request was lost on its way")
+
+        monkeypatch.setattr(forwarder, "call", lose)
+        assert once(shop.stock, ["a"]).name == "a"
+        assert lax.stored() == ["a"]
+
     def test_runs_only_next_to_a_primary_that_has_a_ledger(self, lax):
         with pytest.raises(fly_orm.NotSupported, match=r"fly_orm\.PRIMARY"):
             fly_orm.call("ams", shop.region, exactly_once=lax.name)
@@ -105,6 +118,13 @@ class TestInThePrimaryRegion:
     def test_it_does_not_join_another_transaction(self, syd):
         with syd.db.atomic(), pytest.raises(fly_orm.NotSupported, match="before or after"):
             once(shop.stock, ["a"])
+
+    def test_it_needs_to_know_its_database_object(self, syd):
+        another = syd.database(syd.cluster.primary, exactly_once=True)
+        with pytest.raises(fly_orm.ConfigurationError, match="2 database objects"):
+            once(shop.stock, ["a"])
+        another._fly_orm.close()
+        assert syd.stored() == []
 
     @pytest.mark.parametrize("committed", [True, False])
     def test_a_commit_whose_reply_is_lost_is_settled(self, syd, monkeypatch, committed):
