@@ -1,0 +1,71 @@
+"""What the pages tell their readers to copy does what the pages say of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from types import SimpleNamespace
+
+import peewee
+import pytest
+
+import fly_orm
+from tests.support import ROOT
+from tests.support.roles import roles
+from tests.support.two_regions import two_regions
+
+
+def snippet(page, language, beginning):
+    """The code block of a page that begins like this."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
+    [found] = [block for block in blocks if block.startswith(beginning)]
+    return found
+
+
+@pytest.fixture
+def orders(regions, no_spare_channels, impatient):
+    """The model of the page about reliability and its two functions, which sleep for a tenth of a second at most."""
+
+    class Order(peewee.Model):
+        number = peewee.IntegerField()
+        total = peewee.IntegerField()
+
+        class Meta:
+            database = regions.lax(options={"rpc_timeout": 2})
+            table_name = "orders"
+
+    Order.create_table()
+    patient = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.1)))
+    namespace = {"Order": Order, "fly_orm": fly_orm, "time": patient}
+    exec(snippet("reliability.md", "python", "def create_order"), namespace)
+    return SimpleNamespace(**namespace)
+
+
+def stored(regions):
+    return regions.query("SELECT count(*) FROM orders")
+
+
+def test_the_error_of_a_look_is_not_taken_for_the_outcome_of_the_order(orders, regions):
+    orders.time.sleep = lambda seconds: regions.wan.cut()  # and it stays cut
+    regions.wan.cut_before_reply()
+    with pytest.raises(fly_orm.FlyOrmError) as raised:
+        orders.create_order(1, 100)
+    assert isinstance(raised.value, fly_orm.OutcomeUnknown)
+    assert stored(regions) == 1
+
+
+def test_an_order_whose_reply_was_lost_is_found(orders, regions):
+    regions.wan.cut_before_reply()
+    assert orders.create_order(1, 100).number == 1
+    assert stored(regions) == 1
+
+
+def test_the_tenants_of_the_page_about_session_state_are_isolated(cluster, database):
+    with roles(cluster, database, "web") as [web], two_regions(cluster, database) as both:
+        both.query(f'GRANT CREATE ON SCHEMA public TO "{web}"')
+        lax = both.lax(user=web)
+        lax.execute_sql(snippet("session-state.md", "sql", "CREATE TABLE doc"))
+        for tenant in ("a", "b"):
+            lax.execute_sql("SELECT set_tenant(%s)", (tenant,))
+            lax.execute_sql("INSERT INTO doc (body) VALUES (%s)", (f"of {tenant}",))
+            assert lax.execute_sql("SELECT tenant, body FROM doc").fetchall() == [(tenant, f"of {tenant}")]
