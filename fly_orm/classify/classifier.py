@@ -7,16 +7,25 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 from operator import or_
+from typing import Protocol
 
 from .called_functions import calls_in_rows
 from .do_blocks import with_block
 from .grammar import Grammar
-from .lexer import UnterminatedError, split_statements
+from .lexer import UnterminatedError, split_statements, with_escapes_marked
 from .savepoints import with_name
+from .session_change import may_change_anything
 from .statement import SETTING_CHANGES, Kind, Statement, write
+from .unreadable import unreadable
 
 _CACHED_TEXTS = 4096
 _LONGEST_CACHED_CHARS = 8192
+
+
+class Session(Protocol):
+    """A driver connection, as far as the meaning of a text depends on it."""
+
+    def get_parameter_status(self, parameter: str, /) -> str | None: ...
 
 
 class Classifier:
@@ -27,27 +36,39 @@ class Classifier:
 
     def __init__(self, primary_functions: Iterable[str] = ()) -> None:
         self._grammar = Grammar(primary_functions)
+        # Texts with a backslash, which may mean something else to a session with other settings, are apart.
         self._cache: dict[str, Statement] = {}
+        self._standard: dict[str, Statement] = {}
+        self._escaping: dict[str, Statement] = {}
 
-    def __call__(self, sql: str) -> Statement:
+    def __call__(self, sql: str, session: Session | None = None) -> Statement:
         """The classification of ``sql``: one statement or several, as psycopg2 accepts them, placeholders included.
 
-        Never raises: a text that cannot be parsed needs the primary.
+        ``session`` is the connection whose ``standard_conforming_strings`` counts; without one, it is on. Never raises:
+        a text that cannot be parsed needs the primary and may do anything.
         """
         # Without a lock: at worst, two threads classify the same text, with the same result.
-        return self._cache.get(sql) or self._classify_and_cache(sql)
+        return self._cache.get(sql) or self._uncached(sql, session)
 
-    def _classify_and_cache(self, sql: str) -> Statement:
-        statement = self._classify(sql)
+    def _uncached(self, sql: str, session: Session | None) -> Statement:
+        if "\\" not in sql:
+            return self._classify_and_cache(sql, self._cache)
+        if session is None or session.get_parameter_status("standard_conforming_strings") != "off":
+            return self._standard.get(sql) or self._classify_and_cache(sql, self._standard)
+        return self._escaping.get(sql) or self._classify_and_cache(sql, self._escaping)
+
+    def _classify_and_cache(self, sql: str, cache: dict[str, Statement]) -> Statement:
+        escaping = cache is self._escaping
+        statement = self._classify(with_escapes_marked(sql) if escaping else sql, escaping=escaping)
         if _may_set_synchronous_commit(statement, sql):
             statement = replace(statement, asynchronous=True)
         if len(sql) <= _LONGEST_CACHED_CHARS:
-            if len(self._cache) >= _CACHED_TEXTS:
-                self._cache.clear()  # evicting the oldest text would cost bookkeeping on every hit
-            self._cache[sql] = statement
+            if len(cache) >= _CACHED_TEXTS:
+                cache.clear()  # evicting the oldest text would cost bookkeeping on every hit
+            cache[sql] = statement
         return statement
 
-    def _classify(self, sql: str) -> Statement:
+    def _classify(self, sql: str, *, escaping: bool) -> Statement:
         if len(sql) > _LONGEST_CACHED_CHARS and _is_bulk_insert(sql):
             return replace(write("bulk INSERT"), user_calls=calls_in_rows(sql))
         try:
@@ -55,10 +76,12 @@ class Classifier:
             found = [self._grammar.statement(tokens) for tokens in parts]
             blocks = any(tokens[0] == "do" for tokens in parts)
         except UnterminatedError as error:
-            return write(str(error))
+            return unreadable(sql, str(error))
         if not found:
             return Statement(kind=Kind.READ, why="nothing to run")
         statement = with_name(found[0], sql) if len(found) == 1 else _several(found)
+        if blocks and escaping:  # the code, too, has escapes in its literals
+            statement = replace(statement, changes=statement.changes | may_change_anything(sql))
         return with_block(statement, sql) if blocks else statement
 
 

@@ -26,6 +26,6 @@ def _examine(tokens: list[str], sql: str) -> Examined:
     codes = [text[1:-1].replace("''", "'") for text in tokens if text.startswith("'")]
     at = next((at for at, text in enumerate(tokens) if text.lower() == "language"), None)
     language = "plpgsql" if at is None or at + 1 >= len(tokens) else identifier(tokens[at + 1])
-    if not codes or language is None:
+    if not codes or "&" in tokens or language is None:
         return Examined(may_change_anything(sql), frozenset())
     return examine(codes[0], language)

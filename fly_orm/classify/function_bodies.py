@@ -50,8 +50,7 @@ def examine(source: str, language: str) -> Examined:
     if language not in ("sql", "plpgsql"):
         return Examined(may_change_anything(source), frozenset())
     try:
-        # The code holds patterns rather than escapes of quotes, as a rule; one that has both cannot be told apart.
-        tokens = lowered(source.replace("\\", "/"))
+        tokens = lowered(source)
     except UnterminatedError:
         return Examined(may_change_anything(source), frozenset())
     change, calls = _calls(tokens, source), user_calls(tokens)
@@ -123,10 +122,10 @@ def _dynamic(tokens: list[str], source: str) -> Examined:
     """What an EXECUTE may change: its command is an expression, of which literals alone can be read."""
     end = next((at for at, text in enumerate(tokens) if text in {"into", "using", "loop", END}), len(tokens))
     literals = [value for value in map(literal, tokens[1:end]) if value]
-    if not literals:
+    if not literals or "&" in tokens[1:end]:  # U&'…' is an expression that is not read
         return Examined(may_change_anything(source), frozenset())
     try:
-        parts = [lowered(text.replace("\\", "/")) for text in literals]
+        parts = [lowered(text) for text in literals]
     except UnterminatedError:
         return Examined(may_change_anything(source), frozenset())
     change, calls = NOTHING, frozenset[str]()

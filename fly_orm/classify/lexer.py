@@ -18,15 +18,16 @@ _SPACE = r"[ \t\n\r\f\v]"
 _START = r"[^\0-@[-^`{-\x7f]"
 _LETTER = r"[^\0-#%-/:-@[-^`{-\x7f]"
 _TAG_LETTER = r"[^\0-/:-@[-^`{-\x7f]"
-# Whether a quote after a backslash ends the literal depends on standard_conforming_strings, which is not known here. So
-# such a literal matches neither way, and the statement counts as unterminated.
-_LITERAL = r"'[^'\\]*(?:(?:''|\\[^'])[^'\\]*)*'(?!')"
-_ESCAPED = r"[eE]'[^'\\]*(?:(?:''|\\[\s\S])[^'\\]*)*'(?!')"
+# With standard_conforming_strings = on; without it, see with_escapes_marked().
+_LITERAL = r"'[^']*(?:''[^']*)*'(?!')"
+_WITH_ESCAPES = r"'[^'\\]*(?:(?:''|\\[\s\S])[^'\\]*)*'(?!')"
+_ESCAPED = f"[eE]{_WITH_ESCAPES}"
 _QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 _NAMED = r"""%\((?:[^()'"$;%/-]|-(?!-)|/(?!\*))*\)s"""
 _DOLLAR = rf"\$(?:{_START}{_TAG_LETTER}*)?\$"
 # What is not closed matches the rest of the text. To try again after each quote would take quadratic time.
 _OPEN = r"""(?:['"]|%\([^)]*\)s)[\s\S]*"""
+_OPEN_ESCAPED = r"[eE]'[\s\S]*"
 
 # Long lists of constants and placeholders, such as those after IN and VALUES, say nothing about a statement. They are
 # skipped but for their first item and a few others, which takes a quarter of the time. The number is limited because
@@ -39,16 +40,20 @@ _ITEM = rf"{_SPACE}*(?:{_CONSTANT}|\({_SPACE}*{_CONSTANT}(?:{_SPACE}*,{_SPACE}*{
 _LIST = f"(?<=,)(?:{_ITEM},){{16,1000}}"
 
 _TOKEN = re.compile(
-    rf"(?:{_LIST})?{_SPACE}*({_QUOTED}|[,.()=;]|{_ESCAPED}|[uU]&{_QUOTED}|{_START}{_LETTER}*|{_LITERAL}|[0-9][0-9.]*"
-    rf"|%s(?!{_LETTER})|{_NAMED}|{_OPEN}|--|/\*|{_DOLLAR}|[\s\S]|\Z)"
+    rf"(?:{_LIST})?{_SPACE}*({_QUOTED}|[,.()=;]|{_ESCAPED}|{_OPEN_ESCAPED}|[uU]&{_QUOTED}|{_START}{_LETTER}*|{_LITERAL}"
+    rf"|[0-9][0-9.]*|%s(?!{_LETTER})|{_NAMED}|{_OPEN}|--|/\*|{_DOLLAR}|[\s\S]|\Z)"
 )
-_CLOSED = re.compile(f"{_QUOTED}|{_LITERAL}|{_NAMED}")
+_CLOSED = re.compile(f"{_QUOTED}|{_LITERAL}|{_ESCAPED}|{_NAMED}")
+#: What can hold a quote, and the plain literals themselves.
+_MARKED = re.compile(
+    rf"--[^\n\r]*|/\*|{_QUOTED}|{_ESCAPED}|{_DOLLAR}|{_START}{_LETTER}*|(?P<plain>{_WITH_ESCAPES}|'[\s\S]*)"
+)
 _LINE_END = re.compile(r"[\n\r]|\Z")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
 class UnterminatedError(ValueError):
-    """A literal, quoted identifier or comment does not end, or its end depends on a session setting."""
+    """A literal, quoted identifier or comment does not end."""
 
     def __init__(self) -> None:
         super().__init__("a literal, quoted name or comment has no certain end")
@@ -63,7 +68,7 @@ def tokens(sql: str) -> list[str]:
         if len(found) > 1 and found[-2] == END:
             found.pop()
     last = found[-2] if len(found) > 1 else END
-    if last.startswith(("'", '"', "%(")) and not _CLOSED.fullmatch(last):
+    if last.startswith(("'", '"', "%(", "e'", "E'")) and not _CLOSED.fullmatch(last):
         raise UnterminatedError
     return found
 
@@ -95,6 +100,26 @@ def split_statements(sql: str) -> list[list[str]]:
 def with_dollar_quoted(sql: str) -> list[str]:
     """The tokens of ``sql`` as :func:`tokens` returns them, but with dollar-quoted literals as plain ones."""
     return _careful(sql, keeps_dollar_quoted=True)
+
+
+def with_escapes_marked(sql: str) -> str:
+    """The text with E before each plain literal that holds a backslash.
+
+    With ``standard_conforming_strings`` off, the server reads them so (Postgres manual, section 4.1.2.2). An
+    unterminated text stays one.
+    """
+    pieces, done, at = [], 0, 0
+    while match := _MARKED.search(sql, at):
+        text, at = match[0], match.end()
+        if text == "/*" or text[0] == "$":
+            try:
+                at = _comment_end(sql, at) if text == "/*" else _after(sql, text, at)
+            except UnterminatedError:
+                break
+        elif match["plain"] and "\\" in text:
+            pieces.append(f"{sql[done : match.start()]} E")
+            done = match.start()
+    return "".join(pieces) + sql[done:]
 
 
 def _careful(sql: str, *, keeps_dollar_quoted: bool = False) -> list[str]:
@@ -156,7 +181,7 @@ def is_word(text: str) -> bool:
 
 
 def literal(text: str) -> str | None:
-    """The value of a plain literal without backslashes; None for other tokens."""
-    if text[:1] == "'" and text != "'$'" and "\\" not in text:
+    """The value of a plain literal; None for other tokens."""
+    if text[:1] == "'" and text != "'$'":
         return text[1:-1].replace("''", "'")
     return None

@@ -45,12 +45,14 @@ class RoleChanges(NamedTuple):
     found: tuple[RoleChange, ...] = ()
     is_unclear: bool = False
     """Whether it may make others, to roles that it does not name."""
+    is_unreadable: bool = False
+    """Whether the text cannot be split into its commands."""
 
     def __bool__(self) -> bool:
         return bool(self.found) or self.is_unclear
 
 
-_UNCLEAR = RoleChanges(is_unclear=True)
+_UNREADABLE = RoleChanges(is_unclear=True, is_unreadable=True)
 
 
 def may_show_any(sql: bytes) -> bool:
@@ -68,7 +70,7 @@ def role_changes(sql: str) -> RoleChanges:
         tokens = [END, *with_dollar_quoted(sql)]
         blocks = [block for at, token in enumerate(tokens) if token.lower() == "do" for block in _block(tokens, at)]
     except UnterminatedError:
-        return _UNCLEAR
+        return _UNREADABLE
     found = [*_statements(tokens), *blocks]
     return RoleChanges(
         found=tuple(change for change in found if change is not None),
@@ -81,7 +83,7 @@ def controls_transactions(sql: str) -> bool:
     try:
         commands = split_statements(sql)
     except UnterminatedError:
-        return ";" in sql
+        return False
     return len(commands) > 1 and any(tokens[0] in _TRANSACTION_COMMANDS for tokens in commands)
 
 
@@ -102,11 +104,10 @@ def _block(tokens: list[str], at: int) -> Iterator[RoleChange | None]:
     if tokens[at - 1] not in {";", END}:
         return
     codes = [token[1:-1].replace("''", "'") for token in tokens[at + 1 : at + 4] if token.startswith("'")]
-    if not codes:
+    if not codes or "&" in tokens[at + 1 : at + 4]:  # U&'…', whose escapes are not read
         yield None
     for code in codes:
-        # The code holds patterns rather than escapes of quotes, as a rule.
-        body = [END, *with_dollar_quoted(code.replace("\\", "/"))]
+        body = [END, *with_dollar_quoted(code)]
         executed = (
             change and change._replace(is_last=change.is_last and _is_closed(body, index + 1))
             for index, token in enumerate(body)

@@ -108,8 +108,8 @@ class RoutingConnection(ImplicitTransactions):
     def statement(self, query: Any, cursor: Any = None) -> Statement:
         """The classification of a statement, which is given in any form that psycopg2 accepts."""
         if type(query) is str:
-            return self.router.classify(query)
-        return self.router.classify(text_of(query, cursor or self))
+            return self.router.classify(query, self)
+        return self.router.classify(text_of(query, cursor or self), self)
 
     def route(self, statement: Statement) -> Decision:
         """Do what has to precede a statement, and decide what to do with it.

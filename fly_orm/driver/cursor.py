@@ -55,7 +55,7 @@ class RoutingCursor(ext.cursor):
         # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice.
         connection = self.connection
         router = connection.router
-        statement = router.classify(query) if type(query) is str else connection.statement(query, self)
+        statement = router.classify(query, connection) if type(query) is str else connection.statement(query, self)
         if statement.is_plain_read and connection.may_read_here:
             session = current()
             if (session.activity is None or not connection.promoted) and session.may_read_over(connection):

@@ -69,7 +69,7 @@ class RecordingCursor(ext.cursor):
             observe(session, connection.served)
             connection.router.local.detour.used(connection.detour)
         activity = session.activity
-        statement = connection.router.classify(text := text_of(query, self))
+        statement = connection.router.classify(text := text_of(query, self), connection)
         if connection.hold is not None:
             connection.hold.check(statement)
         if statement.kind is Kind.WRITE:

@@ -11,8 +11,9 @@ from typing import Any
 import psycopg2
 from psycopg2 import errors
 from psycopg2 import extensions as ext
-from psycopg2.errorcodes import FEATURE_NOT_SUPPORTED, INSUFFICIENT_PRIVILEGE
+from psycopg2.errorcodes import FEATURE_NOT_SUPPORTED, INSUFFICIENT_PRIVILEGE, SYNTAX_ERROR
 
+from ..classify.lexer import with_escapes_marked
 from ..classify.role_changes import (
     PASSIVE,
     RoleChange,
@@ -40,6 +41,7 @@ _MAY_TAKE = """
     WHERE own.rolname OPERATOR(pg_catalog.=) {own} AND taken.rolname OPERATOR(pg_catalog.=) {taken}"""
 _IS_SUPERUSER = """
     SELECT rolsuper::pg_catalog.text FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) {own}"""
+_UNREADABLE = "unterminated quoted string, quoted identifier or comment, so the node cannot check changes of the role"
 _CURRENT = "SELECT pg_catalog.current_setting('role')"
 
 
@@ -67,6 +69,8 @@ class RoleGuard:
         if not (changes or hidden) or self._transaction == _IN_ERROR:
             return run()
         self._check(changes)
+        if changes.is_unreadable and ";" in text:
+            self._refuse(SYNTAX_ERROR, _UNREADABLE, "Nothing was executed. Execute the statements one by one.")
         if hidden and self._transaction == _IDLE and not controls_transactions(text):
             return self._run_in_transaction(run, changes)
         run()
@@ -84,7 +88,10 @@ class RoleGuard:
             raise Refused(f"the caller's session settings: {refused}. Nothing was executed", reason="no role")
 
     def _text(self, sql: bytes) -> str:
-        return sql.decode(ext.encodings.get(self._connection.encoding, "utf-8"), "replace")
+        text = sql.decode(ext.encodings.get(self._connection.encoding, "utf-8"), "replace")
+        if "\\" in text and self._connection.get_parameter_status("standard_conforming_strings") == "off":
+            return with_escapes_marked(text)
+        return text
 
     @property
     def _transaction(self) -> int:

@@ -57,6 +57,40 @@ class TestFunctionsNamedByTheUser:
         assert CLASSIFY("SELECT swallows()").kind is Kind.READ
 
 
+class Session:
+    def __init__(self, conforming: str) -> None:
+        self.conforming = conforming
+
+    def get_parameter_status(self, parameter: str) -> str:
+        return {"standard_conforming_strings": self.conforming}[parameter]
+
+
+class TestBackslashes:
+    def test_are_ordinary_characters(self):
+        assert CLASSIFY(r"SELECT pg_advisory_lock(1), 'x\'").leaves_state
+        assert CLASSIFY(r"SELECT enter('x\')").user_calls == {"enter"}
+        assert CLASSIFY(r"SET app.a TO 'b\'").name == "app.a"
+        assert CLASSIFY(r"COPY t FROM STDIN WITH (FORMAT csv, ESCAPE '\')").copy == "in"
+        assert CLASSIFY(r"COPY (SELECT 1) TO STDOUT (FORMAT csv, ESCAPE '\')").copy == "out"
+
+    def test_escape_if_the_session_says_so(self):
+        classify = Classifier()
+        hidden = r"SELECT 'x\''; SET app.a TO '1' -- '"
+        for _ in range(2):
+            assert classify(hidden, Session("on")).kind is Kind.READ
+            assert classify(hidden, Session("off")).changes.settings == {"app.a"}
+        assert classify(r"DO 'BEGIN PERFORM 1; END' -- \ ", Session("off")).changes.anything
+
+    @pytest.mark.parametrize("sql", ["SELECT f(), 'x", "SET a.b = 1; SELECT /*", "COPY t FROM STDIN (ESCAPE 'x)"])
+    def test_a_text_without_an_end_may_do_anything(self, sql):
+        statement = CLASSIFY(sql)
+        assert statement.kind is Kind.WRITE
+        assert statement.changes.anything
+        assert statement.counts_on_primary
+        assert statement.copy == ("in" if sql.startswith("COPY") else None)
+        assert statement.ends_transaction == (";" in sql)
+
+
 class TestMemo:
     def test_gives_the_same_statement_again(self):
         classify = Classifier()

@@ -19,6 +19,7 @@ from fly_orm.classify.lexer import (
     lowered,
     split_statements,
     tokens,
+    with_escapes_marked,
 )
 from fly_orm.classify.token_reader import TokenReader
 
@@ -35,6 +36,7 @@ TOKENS = [
     ("escaped literal", r"E'a\'b' e'\\'", [r"E'a\'b'", r"e'\\'"]),
     ("word that ends in e before a literal", "type'x'", ["type", "'x'"]),
     ("harmless backslashes", r"'a\b' 'c\\'", [r"'a\b'", r"'c\\'"]),
+    ("backslash before the end", r"'\' 'a\'", [r"'\'", r"'a\'"]),
     ("unicode name", 'U&"d\\0061" u&"x"', ['U&"d\\0061"', 'u&"x"']),
     ("unicode literal", "U&'x'", ["U", "&", "'x'"]),
     ("line comment to a line feed", "a--'\nb", ["a", "b"]),
@@ -113,7 +115,7 @@ def test_tokens(sql, expected):
         "$$ a",
         "$a$ $A$",
         r"'a\' b'",
-        r"'\'",
+        r"'a\''",
         r"E'a\'",
         'U&"a',
         "'",
@@ -134,6 +136,21 @@ def test_time_is_linear(sql):
     with suppress(UnterminatedError):
         tokens(sql)
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "marked"),
+    [
+        (r"SELECT 'x\''; SET a = '1'", r"SELECT  E'x\''; SET a = '1'"),
+        (r"SELECT E'x\'', 'y\\'", r"SELECT E'x\'',  E'y\\'"),
+        (r"""-- it's '\'""", r"""-- it's '\'"""),
+        (r"""/* ' /* */ ' */ "\'" $a$'\'$a$, '\''""", r"""/* ' /* */ ' */ "\'" $a$'\'$a$,  E'\''"""),
+        (r"type'a\b', 'it''s'", r"type E'a\b', 'it''s'"),
+        (r"SELECT 'x\'", r"SELECT  E'x\'"),
+    ],
+)
+def test_literals_with_escapes_are_marked(sql, marked):
+    assert with_escapes_marked(sql) == marked
 
 
 @given(st.text())
@@ -186,7 +203,9 @@ def test_words_and_names():
     assert not is_name(END)
 
 
-@pytest.mark.parametrize(("text", "value"), [("'it''s'", "it's"), (r"'a\b'", None), ("'$'", None), ("a", None)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("'it''s'", "it's"), (r"'a\b'", r"a\b"), (r"E'a\b'", None), ("'$'", None), ("a", None)]
+)
 def test_literal_values(text, value):
     assert literal(text) == value
 

@@ -31,6 +31,8 @@ ROLE, USER = "role", "session_authorization"
         ("DO $$BEGIN LOOP RESET ROLE; END LOOP; END$$", [RoleChange(ROLE, None, False)]),
         ("DO $$BEGIN RESET ROLE; END$$; SELECT 1", [RoleChange(ROLE, None, False)]),
         ("DO 'BEGIN EXECUTE ''SET ROLE ann''; DELETE FROM t; END'", [RoleChange(ROLE, "ann", False)]),
+        (r"SET ROLE ann; SELECT 'x\'", [RoleChange(ROLE, "ann", False)]),
+        (r"DO $$BEGIN SET ROLE ann; PERFORM 'x\'; END$$", [RoleChange(ROLE, "ann", False)]),
         ("UPDATE t SET role = 'admin'", []),
         ("DO $$BEGIN UPDATE t SET role = 'admin'; END$$", []),
         ("INSERT INTO t VALUES ('SET ROLE ann')", []),
@@ -56,6 +58,7 @@ def test_shows(sql: str, found: list[RoleChange]) -> None:
         "DO E'BEGIN RESET ROLE; END'",
         r'SET U&"\0072ole" TO ann',
         "SET ROLE ann; SELECT 'role",
+        r"DO U&'BEGIN SET \0052OLE ann; END'",
     ],
 )
 def test_does_not_show_the_role(sql: str) -> None:
@@ -65,7 +68,13 @@ def test_does_not_show_the_role(sql: str) -> None:
 
 @pytest.mark.parametrize(
     ("sql", "controls"),
-    [("BEGIN; SELECT 1", True), ("SELECT 1; COMMIT", True), ("COMMIT", False), ("SELECT 1; SELECT 2", False)],
+    [
+        ("BEGIN; SELECT 1", True),
+        ("SELECT 1; COMMIT", True),
+        ("COMMIT", False),
+        ("SELECT 1; SELECT 2", False),
+        (r"SELECT 'x\'; END", True),
+    ],
 )
 def test_tells_whether_a_string_begins_or_ends_a_transaction(sql: str, *, controls: bool) -> None:
     assert controls_transactions(sql) is controls

@@ -58,6 +58,8 @@ GONE = """
         SELECT nullif(current_setting('app.tenant', true), '')
         UPDATE doc SET body = body || '!' RETURNING id
 """
+RELEASED = "SELECT pg_advisory_unlock(42)"
+ROWS = ", ".join([f"('a', '{'y' * 40}')"] * 250)
 #: Each line is a statement.
 SCENARIOS = {
     "function": "SELECT set_tenant('a')" + SEEN + "SELECT set_tenant('b')" + SEEN,
@@ -71,6 +73,12 @@ SCENARIOS = {
     "DO": "DO $$BEGIN PERFORM set_config('app.tenant', 'a', false); END$$" + SEEN,
     "CALL": "CALL use_tenant('a')" + SEEN,
     "in an INSERT": "INSERT INTO doc (tenant, body) SELECT 'a', 'x' FROM set_tenant('a')" + SEEN,
+    "after many rows": f"INSERT INTO doc (tenant, body) VALUES {ROWS} RETURNING set_tenant('b')" + SEEN,
+    "beside many rows": f"INSERT INTO doc SELECT 5, 'a' FROM (VALUES {ROWS}) x, set_tenant('b') LIMIT 1" + SEEN,
+    "lock after many rows": f"INSERT INTO doc (tenant, body) VALUES {ROWS} RETURNING grab(42)\n{RELEASED}",
+    "beside a backslash": "SELECT set_tenant('a'), '\\'" + SEEN,
+    "lock beside a backslash": "SELECT grab(42) WHERE 'a' LIKE 'a' ESCAPE '\\'\nSELECT pg_advisory_unlock(42)",
+    "set beside a backslash": "SET app.tenant TO 'a'\nSELECT set_config('app.tenant', 'b\\', false)" + SEEN,
     "reset": "SELECT set_tenant('a')\nSELECT leave()" + SEEN,
     "search path": """
         SELECT use_path('pg_catalog')

@@ -27,6 +27,7 @@ READS = [
     read("SELECT 'it''s FOR UPDATE'"),
     read("SELECT E'it\\'s; DELETE FROM t'"),
     read("SELECT 'C:\\dir', 'a\\\\'"),
+    read("SELECT 'a\\', 'b'"),
     read("SELECT U&'d\\0061t; ', B'101', X'1F', N'n'"),
     read("SELECT $$ ; DELETE FROM t $$"),
     read("SELECT $a$ ; $A$ ; $$ nextval('s') $a$"),
