@@ -133,6 +133,8 @@ class OutcomeUnknown(FlyOrmError):
     """Seconds, from when this was raised, for which the request may still take effect. What the primary shows then is
     final; docs/reliability.md says what that relies on. None if there is no bound: the request had no timeout, it was a
     COMMIT that may wait for a synchronous standby, or the node runs a release that does not bound it."""
+    problem: str = ""
+    """Why no reply came, such as ``"the connection was closed"``; empty if the transport did not say."""
 
 
 class TransactionLost(FlyOrmError):

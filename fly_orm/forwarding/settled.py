@@ -12,12 +12,27 @@ def with_settled_after(
 ) -> OutcomeUnknown:
     """The error for a request that was sent and got no reply, which says how long its outcome may still change."""
     settled_after = _settled_after(request, deadline)
-    if settled_after is None:
-        advice = "how long it may still take effect is not known, so look for it more than once before you repeat it"
-    else:
-        advice = f"it can take effect for another {settled_after:.1f} s: look for it then, before you repeat it"
     facts = {**error.__dict__, "settled_after": settled_after}
-    return OutcomeUnknown(f"{error}; {advice}", **facts)
+    return OutcomeUnknown(f"{error}; {advice(settled_after)}", **facts)
+
+
+def advice(settled_after: float | None) -> str:
+    """What to do about a request that may take effect for so many seconds from now; None if there is no bound."""
+    if settled_after is None:
+        return "how long it may still take effect is not known, so look for it more than once before you repeat it"
+    if settled_after <= 0:
+        return "it cannot take effect any more: look for it before you repeat it"
+    return f"it can take effect for another {settled_after:.1f} s: look for it then, before you repeat it"
+
+
+def without_reply(error: OutcomeUnknown) -> str:
+    """Why a request got no reply, without the advice for an unknown outcome."""
+    if error.problem:
+        return f"no reply came from {error.node or 'the node'}: {error.problem}"
+    cause: BaseException = error
+    while isinstance(cause.__cause__, OutcomeUnknown):
+        cause = cause.__cause__
+    return str(cause)
 
 
 def problem(error: FlyOrmError) -> str:

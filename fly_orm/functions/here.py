@@ -76,12 +76,12 @@ def _settled(router: Router, once: Once, lost: Exception, deadline: Deadline) ->
             entry = _ask(router, once, limit)
         except (psycopg2.Error, FlyOrmError) as error:
             if (limit.remaining() or 0.0) <= INTERVAL:
-                message = f"{lost}. Nobody could be asked what became of it: {error}"
+                message = f"{lost}. It may have been executed, and nobody could be asked whether it was: {error}"
                 raise router.driver_error(OutcomeUnknown(message)) from error
             pause.wait(INTERVAL)
             continue
         if not entry.executed:
-            message = f"{once.record.what} has committed nothing, and will not: {lost}"
+            message = f"{once.record.what} has committed nothing, and will not ({lost}). You can call it again"
             raise router.driver_error(NotDelivered(message)) from lost
         once.done()
         return stored(entry.reply)

@@ -13,12 +13,13 @@ from ..deadline import Deadline
 from ..errors import ConfigurationError, NotDelivered, NotSupported, OutcomeUnknown
 from ..forwarding.forwarder import Forwarder
 from ..forwarding.response import Response
+from ..forwarding.settled import without_reply
 from ..position import UNKNOWN
 from ..protocol.encoding import MessageError, decode_reply
 from ..protocol.messages import Call, Record, Returned, Run, Settle, Settled
 from ..routing.recording import new_id
 from ..routing.router import Router
-from ..routing.settling import RESERVE, original, settle
+from ..routing.settling import RESERVE, settle
 from ..sessions.operation import Operation, current_operation
 from .registering import Function
 
@@ -92,7 +93,8 @@ def _as_reply(call: Call, answer: Response[Settled], unknown: OutcomeUnknown) ->
     settled = answer.reply
     if not settled.executed:
         raise NotDelivered(
-            f"{call.function} has committed nothing, and will not, as {answer.node} says: {original(unknown)}"
+            f"{call.function} has committed nothing, and will not, as {answer.node} says ({without_reply(unknown)}). "
+            "You can call it again"
         ) from unknown
     return msgspec.structs.replace(stored(settled.reply), written={call.database: settled.position or UNKNOWN})
 

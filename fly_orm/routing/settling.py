@@ -8,10 +8,11 @@ from contextlib import suppress
 
 import msgspec
 
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, OutcomeUnknown, Refused, ResultLost, TransactionLost
 from ..forwarding.forwarder import Forwarder
 from ..forwarding.response import Response
+from ..forwarding.settled import advice, without_reply
 from ..protocol.encoding import MessageError, decode_reply
 from ..protocol.messages import Done, Result, Run, Settle, Settled
 
@@ -52,7 +53,7 @@ def exchange(
 
 def settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:
     """The answer to the question; OutcomeUnknown if there is none by the deadline."""
-    limit, pause = deadline.within(NO_LIMIT), threading.Event()
+    began, limit, pause = now(), deadline.within(NO_LIMIT), threading.Event()
     with suppress(NotDelivered, Refused):  # of the others, one will answer sooner than the one that did not reply
         return forwarder.settle(question, limit, avoid=unknown.node or "")
     while True:
@@ -60,9 +61,19 @@ def settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, dead
             return forwarder.settle(question, limit)
         except (NotDelivered, Refused) as error:
             if (limit.remaining() or 0.0) <= INTERVAL:
-                message = f"{unknown}. Nobody could be asked what became of it: {error}"
-                raise OutcomeUnknown(message, **unknown.__dict__) from error
+                raise _still_unknown(unknown, error, now() - began) from error
             pause.wait(INTERVAL)
+
+
+def _still_unknown(unknown: OutcomeUnknown, error: FlyOrmError, spent: float) -> OutcomeUnknown:
+    """The error if nobody could tell, after so many seconds of asking, during which the request was settling."""
+    after = None if unknown.settled_after is None else max(0.0, unknown.settled_after - spent)
+    why = getattr(error, "failures", ())[-1:] or (error,)  # the last attempt; all of them are in the error's cause
+    message = (
+        f"{without_reply(unknown)}. The request may have been executed, and nobody could be asked whether it was "
+        f"({why[0]}); {advice(after)}"
+    )
+    return OutcomeUnknown(message, **{**unknown.__dict__, "settled_after": after})
 
 
 def _as_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> Response[Done]:
@@ -76,18 +87,10 @@ def _as_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> R
 
 
 def _not_executed(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> FlyOrmError:
-    why = original(unknown)
+    why = f"as {answer.node} says ({without_reply(unknown)}). You can repeat it"
     if run.commits:
-        return TransactionLost(f"the transaction was not committed, and will not be, as {answer.node} says: {why}")
-    return NotDelivered(f"the statement was not executed, and will not be, as {answer.node} says: {why}")
-
-
-def original(unknown: OutcomeUnknown) -> BaseException:
-    """The error without the advice to look what became of the request, which is known now."""
-    error: BaseException = unknown
-    while isinstance(error.__cause__, OutcomeUnknown):
-        error = error.__cause__
-    return error
+        return TransactionLost(f"the transaction was not committed, and will not be, {why}")
+    return NotDelivered(f"the statement was not executed, and will not be, {why}")
 
 
 def _stored(reply: bytes | None, unknown: OutcomeUnknown) -> Done:

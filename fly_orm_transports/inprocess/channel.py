@@ -128,6 +128,7 @@ class InProcessChannel:
         return OutcomeUnknown(
             f"the request was sent to {self._name!r} and may have been executed, but no reply came: {problem}",
             address=self._name,
+            problem=problem,
         )
 
     def close(self) -> None:

@@ -102,6 +102,7 @@ class Pyro5Channel:
         return OutcomeUnknown(
             f"the request was sent to {self._address} and may have been executed, but no reply came: {problem}",
             address=self._address,
+            problem=problem,
         )
 
     def close(self) -> None:

@@ -136,7 +136,9 @@ class PigeonChannel:
             return receive(self._sock, MAX_MESSAGE_BYTES, deadline)
         except OSError as error:
             raise OutcomeUnknown(
-                f"the request was sent to {self._address}, but no reply came: {error}", address=self._address
+                f"the request was sent to {self._address}, but no reply came: {error}",
+                address=self._address,
+                problem=str(error),
             ) from error
 
     def close(self) -> None:

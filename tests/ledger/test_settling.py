@@ -1,10 +1,12 @@
 """A reply that does not arrive no longer leaves open what became of the request."""
 
+import re
 from typing import Any
 
 import pytest
 
 import fly_orm
+from fly_orm.deadline import SETTLING_TIME
 from tests.support.two_regions import TwoRegions
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
@@ -38,8 +40,26 @@ def test_a_write_that_was_given_up_while_it_was_under_way_never_happens(regions:
     impatient = regions.lax(options={"exactly_once": True, "rpc_timeout": 1})
     impatient.execute_sql(INSERT, ("first",))
     regions.wan.stall()
-    with pytest.raises(fly_orm.OutcomeUnknown, match="Nobody could be asked"):
+    with pytest.raises(fly_orm.OutcomeUnknown, match="nobody could be asked") as caught:
         impatient.execute_sql(INSERT, ("second",))
+    error = caught.value
+    assert error.settled_after is not None
+    assert 0 < error.settled_after <= SETTLING_TIME + 0.1  # from now: the deadline is over
+    assert f"for another {error.settled_after:.1f} s" in str(error)
+    assert str(error).count("take effect") == str(error).count("may have been executed") == 1
+
+
+def test_a_write_that_did_not_arrive_says_so_without_contradiction(regions: TwoRegions, db: Any) -> None:
+    db.execute_sql(INSERT, ("first",))
+    regions.wan.cut_before_request()
+    with pytest.raises(fly_orm.NotDelivered) as caught:
+        db.execute_sql(INSERT, ("second",))
+    node = r"syd=[\d.:]+"
+    assert re.fullmatch(
+        rf"the statement was not executed, and will not be, as {node} says \(no reply came from {node}: .*\)\. You can"
+        " repeat it",
+        str(caught.value),
+    )
 
 
 def test_a_notification_whose_reply_is_lost_was_sent(regions: TwoRegions, db: Any) -> None:

@@ -69,6 +69,7 @@ class NatsChannel:
         return OutcomeUnknown(
             f"the request was sent to {self._address} and may have been executed, but no reply came: {problem}",
             address=self._address,
+            problem=problem,
         )
 
     def close(self) -> None:
