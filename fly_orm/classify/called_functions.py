@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from .lexer import is_name
 from .queries import QUERY_WORDS
@@ -52,12 +51,6 @@ _FAMILIES = re.compile(
 )
 #: What precedes a name that is followed by a list of columns, or a type by its length: a table, an alias.
 _NOT_BEFORE_CALLS = frozenset({"into", "as", ")", "with", "recursive", ":", "copy", "collate"})
-#: What precedes the rows of an INSERT.
-_TABLE = re.compile(r"""\s*insert\s+into\s+(?:[\w$]+|"[^"]+")(?:\s*\.\s*(?:[\w$]+|"[^"]+"))*\s*\(""", re.IGNORECASE)
-_LAST_WORD = re.compile(r"""(?:[^\W\d][\w$]*|"[^"]+")\Z""")
-_LONGEST_NAME = 100
-#: What precedes nearly all parentheses of a long INSERT. The empty text is in it.
-_NO_NAMES_END = "),("
 #: The first words of statements that may call functions when they run.
 _CALLERS = QUERY_WORDS | {"(", "insert", "update", "delete", "merge", "call", "explain", "copy", "declare"}
 
@@ -68,25 +61,6 @@ def calls_when_executed(tokens: list[str]) -> frozenset[str]:
         return user_calls(tokens)
     queries = tokens[0] == "prepare" or not {"table", "materialized"}.isdisjoint(tokens[1:5])
     return user_calls(tokens[tokens.index("as") :]) if queries and "as" in tokens else frozenset()
-
-
-def calls_in_rows(sql: str) -> frozenset[str]:
-    """As :func:`user_calls`, of a long INSERT, in which few parentheses follow a word."""
-    rows = sql[match.end() :] if (match := _TABLE.match(sql)) else sql
-    if not any(_before_parentheses(rows)):
-        return frozenset()
-    texts = set(_before_parentheses("".join(rows.split("'")[::2])))  # without the contents of literals
-    names = {match[0].strip('"').lower() for text in texts if (match := _LAST_WORD.search(text))}
-    return frozenset(name for name in names if name not in _HARMLESS and not _FAMILIES.fullmatch(name))
-
-
-def _before_parentheses(sql: str) -> Iterator[str]:
-    """What precedes each parenthesis that may follow a name, apart from VALUES."""
-    for text in sql.split("(")[:-1]:
-        if text[-1:] not in _NO_NAMES_END:
-            end = text[-_LONGEST_NAME:].rstrip()
-            if end[-1:] not in _NO_NAMES_END and end[-6:].lower() != "values":
-                yield end
 
 
 def user_calls(tokens: list[str]) -> frozenset[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import Protocol
 
-from .called_functions import calls_in_rows
 from .do_blocks import with_block
 from .grammar import Grammar
 from .lexer import UnterminatedError, split_statements, with_escapes_marked
 from .savepoints import with_name
 from .session_change import may_change_anything
-from .statement import SETTING_CHANGES, Kind, Statement, write
+from .statement import SETTING_CHANGES, Kind, Statement
 from .unreadable import unreadable
 
 _CACHED_TEXTS = 4096
@@ -69,8 +67,6 @@ class Classifier:
         return statement
 
     def _classify(self, sql: str, *, escaping: bool) -> Statement:
-        if len(sql) > _LONGEST_CACHED_CHARS and _is_bulk_insert(sql):
-            return replace(write("bulk INSERT"), user_calls=calls_in_rows(sql))
         try:
             parts = split_statements(sql)
             found = [self._grammar.statement(tokens) for tokens in parts]
@@ -83,20 +79,6 @@ class Classifier:
         if blocks and escaping:  # the code, too, has escapes in its literals
             statement = replace(statement, changes=statement.changes | may_change_anything(sql))
         return with_block(statement, sql) if blocks else statement
-
-
-_INSERT = re.compile(r"[ \t\n\r\f]*insert[ \t\n\r\f]", re.IGNORECASE)
-
-
-def _is_bulk_insert(sql: str) -> bool:
-    """Whether ``sql`` is a long INSERT that need not be lexed, which would take long for megabytes of rows.
-
-    It must not hold a second statement, nor a call that may leave state in the Postgres session.
-    """
-    if not _INSERT.match(sql):
-        return False
-    text = sql.lower()
-    return not any(mark in text for mark in (";", "set_config", "_lock", "dblink", "_setup"))
 
 
 def _may_set_synchronous_commit(statement: Statement, sql: str) -> bool:

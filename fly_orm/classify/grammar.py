@@ -10,7 +10,7 @@ from .commands import command
 from .explain_copy import copy, explain
 from .known_functions import KnownFunctions
 from .queries import QUERY_WORDS, query
-from .session_change import NOTHING
+from .session_change import LEAVES_STATE, LOCKS, NOTHING, may_change_anything
 from .set_config import session_change
 from .statement import Kind, Statement
 from .token_reader import TokenReader
@@ -42,11 +42,16 @@ class Grammar:
     def _with_effects(self, statement: Statement, tokens: list[str]) -> Statement:
         effects = self._functions.effects(tokens)
         changes = session_change(tokens) if "session_settings" in effects else NOTHING
+        if "unreadable" in effects:
+            changes |= may_change_anything("") | LEAVES_STATE | LOCKS
         if changes == NOTHING and effects.keys().isdisjoint({"leaves_state", "locks"}):
             return statement
         return replace(
             statement,
             changes=statement.changes | changes,
-            leaves_state=statement.leaves_state or changes.sticks or "leaves_state" in effects,
-            locks=statement.locks or "locks" in effects,
+            leaves_state=statement.leaves_state
+            or changes.sticks
+            or "leaves_state" in effects
+            or "unreadable" in effects,
+            locks=statement.locks or "locks" in effects or "unreadable" in effects,
         )

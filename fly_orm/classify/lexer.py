@@ -33,7 +33,7 @@ _OPEN_ESCAPED = r"[eE]'[\s\S]*"
 # skipped but for their first item and a few others, which takes a quarter of the time. The number is limited because
 # the regular expression engine remembers each repetition.
 _CONSTANT = (
-    rf"(?:-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?|{_LITERAL}|%s|%\([A-Za-z0-9_]*\)s|[nN][uU][lL][lL]|[tT][rR][uU][eE]"
+    rf"(?:-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?|{_LITERAL}|{_ESCAPED}|%s|%\([A-Za-z0-9_]*\)s|[nN][uU][lL][lL]|[tT][rR][uU][eE]"
     r"|[fF][aA][lL][sS][eE])(?:::[A-Za-z0-9_]+)?"
 )
 _ITEM = rf"{_SPACE}*(?:{_CONSTANT}|\({_SPACE}*{_CONSTANT}(?:{_SPACE}*,{_SPACE}*{_CONSTANT})*{_SPACE}*\)){_SPACE}*"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from hypothesis import assume, given
@@ -136,6 +137,35 @@ class TestBulkInsert:
         assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}; SET a.b = 1").changes.settings == {"a.b"}
         assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}; LISTEN c").kind is Kind.LISTEN
         assert CLASSIFY(f"INSERT INTO t VALUES {self.rows}, (pg_advisory_lock(1), '')").leaves_state
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows} RETURNING setseed(1)").leaves_state
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            "RETURNING enter('b')",
+            "RETURNING (SELECT 1 FROM s.enter('b'))",
+            "RETURNING enter/**/('b')",
+            "RETURNING enter -- x\n('b')",
+            "-- it's\n RETURNING enter('b'), 'x'",
+            "RETURNING E'\\'', enter('b'), 'x'",
+            "RETURNING $$'$$, enter('b'), 'x'",
+            "RETURNING \"it's\", enter('b'), 'x'",
+            f"RETURNING enter{' ' * 200}('b')",
+            "ON CONFLICT (a) DO UPDATE SET b = \"enter\"('b')",
+        ],
+    )
+    def test_calls_functions_after_its_rows(self, end):
+        assert CLASSIFY(f"INSERT INTO t VALUES {self.rows} {end}").user_calls == {"enter"}
+
+    @pytest.mark.parametrize("text", ["'a; it''s'", "E'it\\'s'"])
+    def test_of_literals_is_fast(self, text):
+        sql = f"INSERT INTO t VALUES {', '.join([f'(1, {text})'] * 100_000)}"
+        start = time.perf_counter()
+        assert CLASSIFY(sql).user_calls == frozenset()
+        assert time.perf_counter() - start < 1
+
+    def test_may_do_anything_if_it_calls_what_cannot_be_told(self):
+        assert CLASSIFY(f'INSERT INTO t VALUES {self.rows} RETURNING U&"\\0065nter"(1)').changes.anything
 
 
 class TestProperties:
