@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from .errors import CannotEncode, CodecError
 from .nodes import ENCODERS, PLAIN, Decoder, Encoder, from_node, next_depth
 from .tags import DICT, FROZENSET, LIST, SET, TUPLE
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def _items_encoder(tag: int) -> Encoder:
@@ -23,6 +27,8 @@ def _items_encoder(tag: int) -> Encoder:
         except CannotEncode as error:
             error.add_step(f"[{len(node) - 1}]" if indexed else " (an item)", values)
             raise
+        if not indexed:  # their order may be another one in each process
+            node[1:] = sorted(node[1:], key=_encode)
         return node
 
     return encode_items

@@ -26,7 +26,7 @@ from ..forwarding.replied import after_reply
 from ..forwarding.response import Response
 from ..position import UNKNOWN, History
 from ..protocol.messages import Call, Returned
-from ..routing.errors import as_driver_error
+from ..routing.errors import as_driver_error, informative_cause
 from ..routing.freshness import Waited
 from ..routing.router import Router
 from ..runtime.runtime import Runtime
@@ -133,13 +133,13 @@ def _ask(
         if here and are_primary(ours, deadline):
             forwarder.primary_of(None).is_here(error)
             return None
-        raise _as_caught_here(_with_release(error, runtime), ours) from error
+        raise _as_caught_here(_with_release(error, runtime), ours) from informative_cause(error)
     except BaseException as error:
         if not isinstance(error, NotSupported):
             for router in ours:  # it may have written, so whoever looks for that has to look on the primary
                 router.freshness.expect(UNKNOWN)
         if isinstance(error, FlyOrmError):
-            raise _as_caught_here(error, ours) from error
+            raise _as_caught_here(error, ours) from informative_cause(error)
         raise
 
 

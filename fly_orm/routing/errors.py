@@ -55,6 +55,17 @@ def as_driver_error(error: FlyOrmError, *orms: Any) -> FlyOrmError:
     return made
 
 
+def informative_cause(error: BaseException) -> BaseException | None:
+    """The first cause of an error, direct or not, that says more than the error does; None if there is none.
+
+    An error of fly_orm sums up those of fly_orm that led to it. Any other cause is left out if the error quotes it.
+    """
+    cause = error.__cause__
+    while cause is not None and (isinstance(cause, FlyOrmError) or (str(cause) and str(cause) in str(error))):
+        cause = cause.__cause__
+    return cause
+
+
 def _make(own: Any, driver: Any, others: tuple[Any, ...], text: str, facts: dict[str, Any]) -> FlyOrmError:
     error: Any = _driver_error_class(own, driver, others)(text)
     if driver is ConnectionFailure:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm.protocol.messages import Declined
+from fly_orm.routing.errors import informative_cause
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.testing import Cluster
 from tests.support.one_table import INSERT, TABLE, count, one_table, open_transactions
@@ -353,3 +355,29 @@ def test_a_terminated_connection_to_the_replica_is_as_psycopg2_has_it(regions: T
     assert db.connection().closed
     db.close()
     assert count(db) == 1
+
+
+# What is printed of an error
+
+
+@pytest.mark.usefixtures("no_spare_channels", "impatient")
+@pytest.mark.parametrize(
+    ("fault", "error"), [("cut", fly_orm.NotDelivered), ("cut_before_reply", fly_orm.OutcomeUnknown)]
+)
+def test_the_error_of_a_write_prints_one_traceback(
+    regions: TwoRegions, db: Any, fault: str, error: type[fly_orm.FlyOrmError]
+) -> None:
+    db.execute_sql(INSERT, ("before",))
+    getattr(regions.wan, fault)()
+    with pytest.raises(error) as raised:
+        db.execute_sql(INSERT, ("lost",))
+    printed = "".join(traceback.format_exception(raised.value))
+    assert printed.count("Traceback (most recent call last)") == 1
+    assert not isinstance(raised.value, fly_orm.NotDelivered) or raised.value.failures
+
+
+def test_a_cause_that_an_error_does_not_quote_is_kept() -> None:
+    bug = ZeroDivisionError("division by zero")
+    error, between = fly_orm.NotDelivered("the node answered nonsense"), fly_orm.NotDelivered("nonsense")
+    error.__cause__, between.__cause__ = between, bug
+    assert informative_cause(error) is bug
