@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import psycopg2
 
 from ..errors import ConfigurationError
 from ..ledger.pruning import KEEP, KEEP_AT_LEAST, prune
-from ..ledger.table import create_sql
-from ..parsing import parse_timeout
+from ..ledger.table import TABLE, create_sql
 from ..postgres.recovery import is_replica
 from ..wrapping import router_of
 from .loading import load
 
 NAME = "ledger"
+#: Seconds, about 300 years: the longest age that Postgres can subtract from any date it is likely to have.
+_MOST = 1e10
 HELP = "make the table of exactly-once writes, print its SQL for a migration, or delete old rows"
 
 
@@ -48,11 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _age(text: str) -> float:
     try:
-        seconds = parse_timeout("--older-than", text)
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if seconds is None or seconds < KEEP_AT_LEAST:
-        raise argparse.ArgumentTypeError(f"must be at least {KEEP_AT_LEAST:g} seconds, not {text}")
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not KEEP_AT_LEAST <= seconds <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r}: write seconds, at least {KEEP_AT_LEAST:g}, such as 7200")
     return seconds
 
 
@@ -70,10 +72,24 @@ def run(options: argparse.Namespace) -> int:
         finally:
             connection.close()
     except psycopg2.Error as error:
-        raise ConfigurationError(
-            f"cannot {options.action} the ledger of {router.name!r}: {str(error).strip()}"
-        ) from error
+        raise ConfigurationError(_problem(error, router.name, options)) from error
     return 0
+
+
+def _problem(error: psycopg2.Error, name: str, options: argparse.Namespace) -> str:
+    """What is wrong, and what to do."""
+    if isinstance(error, psycopg2.errors.UndefinedTable) and options.action == "prune":
+        return f"{name!r} has no ledger; `fly-orm ledger create {options.database}` makes one"
+    problem = f"cannot {options.action} the ledger of {name!r}: {error.diag.message_primary or str(error).strip()}"
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        return f"{problem}. {_WHO[options.action]}"
+    return problem
+
+
+_WHO = {
+    "create": "Connect as the owner of the table, or as a role that has CREATE on the schema public",
+    "prune": f"Connect as the owner of {TABLE}; row security hides the rows of other roles",
+}
 
 
 def _act(connection: Any, name: str, options: argparse.Namespace) -> str:
@@ -83,5 +99,8 @@ def _act(connection: Any, name: str, options: argparse.Namespace) -> str:
     if options.action == "prune":
         return f"fly-orm: deleted {prune(connection, options.older_than)} rows from the ledger of {name}"
     with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_catalog.to_regclass('{TABLE}') IS NULL")
+        [is_new] = cursor.fetchone()
         cursor.execute(create_sql(options.roles))
-    return f"fly-orm: {name} has a ledger"
+    done = f"created the ledger of {name}" if is_new else f"{name} already has a ledger"
+    return f"fly-orm: {done}" + (f"; granted {', '.join(options.roles)}" if options.roles else "")

@@ -24,8 +24,10 @@ def app(regions, tmp_path, monkeypatch):
     """Makes the module of an application on a server; returns the command's name for its database."""
     monkeypatch.chdir(tmp_path)
 
-    def app(server):
-        (tmp_path / "ledger_app.py").write_text(APP.format(name=regions.name, **server.params(regions.name)))
+    def app(server, user=None):
+        params = server.params(regions.name)
+        params["user"] = user or params["user"]
+        (tmp_path / "ledger_app.py").write_text(APP.format(name=regions.name, **params))
         monkeypatch.delitem(sys.modules, "ledger_app", raising=False)
         return "ledger_app:db"
 
@@ -34,9 +36,12 @@ def app(regions, tmp_path, monkeypatch):
 
 
 def test_it_makes_a_ledger_that_works_and_does_so_once(regions, app, capsys):
-    for _ in range(2):
+    for done in f"created the ledger of {regions.name}", f"{regions.name} already has a ledger":
         assert main(["ledger", "create", app(regions.cluster.primary)]) == 0
-        assert capsys.readouterr().out == f"fly-orm: {regions.name} has a ledger\n"
+        assert capsys.readouterr().out == f"fly-orm: {done}\n"
+    roles = ["--role", "pg_monitor", "--role", "pg_read_all_data"]
+    assert main(["ledger", "create", app(regions.cluster.primary), *roles]) == 0
+    assert capsys.readouterr().out.endswith("already has a ledger; granted pg_monitor, pg_read_all_data\n")
     regions.query("CREATE TABLE t (a int)")
     regions.lax(options={"exactly_once": True}).execute_sql("INSERT INTO t VALUES (1)")
     assert regions.query("SELECT count(*) FROM fly_orm_ledger") == 1
@@ -61,9 +66,32 @@ def test_it_prunes_old_rows(regions, app, capsys):
     )
     assert main(["ledger", "prune", app(regions.cluster.primary), "--older-than", "7201"]) == 0
     assert capsys.readouterr().out == f"fly-orm: deleted 2997 rows from the ledger of {regions.name}\n"
-    with pytest.raises(SystemExit):
-        main(["ledger", "prune", "app:db", "--older-than", "60"])
-    assert "at least 3600 seconds" in capsys.readouterr().err
+    for wrong in "60", "2h", "none", "inf", "nan", "1e300":
+        with pytest.raises(SystemExit):
+            main(["ledger", "prune", "app:db", "--older-than", wrong])
+        assert f"'{wrong}': write seconds, at least 3600, such as 7200" in capsys.readouterr().err
+
+
+def test_without_a_ledger_or_its_owner_it_says_what_to_do(regions, app, capsys):
+    server = regions.cluster.primary
+    assert main(["ledger", "prune", app(server)]) == 2
+    error = f"fly-orm: {regions.name!r} has no ledger; `fly-orm ledger create ledger_app:db` makes one\n"
+    assert capsys.readouterr().err == error
+    role = f"other_{regions.name}"
+    regions.query(f"CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    try:
+        assert main(["ledger", "create", app(server, role)]) == 2
+        assert capsys.readouterr().err.endswith(
+            "permission denied for schema public. Connect as the owner of the table, or as a role that has CREATE on"
+            " the schema public\n"
+        )
+        regions.query(create_sql())
+        assert main(["ledger", "prune", app(server, role)]) == 2
+        assert "Connect as the owner of public.fly_orm_ledger" in capsys.readouterr().err
+        assert main(["ledger", "create", app(server, role)]) == 2
+        assert "Connect as the owner" in capsys.readouterr().err
+    finally:
+        regions.query(f"DROP ROLE {role}")
 
 
 def test_only_one_prunes_at_a_time(regions):
