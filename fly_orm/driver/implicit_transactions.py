@@ -240,11 +240,16 @@ def set_c_autocommit(connection: ext.connection, value: bool) -> None:
 
 @contextmanager
 def in_autocommit(connection: ext.connection) -> Iterator[None]:
-    """A block in which the C half of a connection, which is not in a transaction, begins none by itself."""
+    """A block after which the C half of a connection, which is not in a transaction, is in none either.
+
+    It is for queries: what the block changes may be rolled back.
+    """
     autocommit = connection.autocommit
     set_c_autocommit(connection, True)
     try:
         yield
     finally:
         if not connection.closed:
+            if connection.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+                ext.connection.rollback(connection)  # in ``with connection:``, psycopg2 has begun one all the same
             set_c_autocommit(connection, autocommit)

@@ -13,7 +13,8 @@ from psycopg2 import extensions as ext
 from ..classify.statement import Kind, Statement
 from ..errors import FlyOrmError
 from ..local.instance import Instance
-from ..postgres.client_check import watch_client
+from ..postgres.client_check import WATCH
+from ..postgres.libpq import execute_unnoticed
 from ..postgres.making_way import make_way_for
 from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
@@ -187,8 +188,7 @@ class RecordingConnection(ext.connection):
         if invocation is self.watched_for or self.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             return
         self.watched_for = invocation  # after it, the session is reset
-        with in_autocommit(self):
-            watch_client(self)
+        execute_unnoticed(self, WATCH)
 
     def cursor(
         self, name: Any = None, cursor_factory: Any = None, withhold: bool = False, scrollable: bool | None = None

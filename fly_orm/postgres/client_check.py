@@ -10,7 +10,8 @@ from .cursors import text_cursor
 
 #: Seconds between two looks of the server, while it executes a statement, whether its client is still there.
 INTERVAL = 0.5
-_WATCH = (
+#: Has the session do so, unless it has an interval of its own.
+WATCH = (
     f"SELECT pg_catalog.set_config('client_connection_check_interval', '{INTERVAL * 1000:.0f}ms', false)"
     " WHERE pg_catalog.current_setting('client_connection_check_interval') = '0'"
 )
@@ -26,7 +27,7 @@ def watch_client(connection: Any) -> bytes:
     """
     try:
         with text_cursor(connection) as cursor:
-            cursor.execute(_WATCH)
-            return _WATCH.encode() if cursor.rowcount else b""
+            cursor.execute(WATCH)
+            return WATCH.encode() if cursor.rowcount else b""
     except psycopg2.DataError:
         return b""

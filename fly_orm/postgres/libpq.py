@@ -26,6 +26,9 @@ def _libpq() -> Any:
         library.PQgetCancel.argtypes = [ctypes.c_void_p]
         library.PQcancel.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
         library.PQfreeCancel.argtypes = [ctypes.c_void_p]
+        library.PQexec.restype = ctypes.c_void_p
+        library.PQexec.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        library.PQclear.argtypes = [ctypes.c_void_p]
     except (OSError, AttributeError):
         return None
     return library
@@ -47,6 +50,17 @@ def cancel(connection: Any) -> None:
             library.PQcancel(request, ctypes.create_string_buffer(_MESSAGE_BYTES), _MESSAGE_BYTES)
         finally:
             library.PQfreeCancel(request)
+
+
+def execute_unnoticed(connection: Any, sql: str) -> None:
+    """Execute a statement on an idle driver connection, for which the driver begins no transaction.
+
+    psycopg2 would, in a ``with connection:`` block even in autocommit. Errors are ignored: if the connection is lost,
+    the next statement fails. Does nothing where libpq cannot be called from here.
+    """
+    library = _libpq()
+    if library is not None:
+        library.PQclear(library.PQexec(connection.pgconn_ptr, sql.encode()))
 
 
 def has_input(connection: Any) -> bool:

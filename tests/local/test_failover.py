@@ -13,7 +13,7 @@ from psycopg2 import extensions as ext
 import fly_orm
 from fly_orm import LSN, NotPrimary, Route, resume, session, token
 from fly_orm.deadline import now
-from fly_orm.protocol import messages
+from fly_orm.protocol.encoding import encode
 from fly_orm.sessions.context import current
 from fly_orm.testing import Cluster
 from fly_orm.tokens.signing import sign
@@ -229,7 +229,7 @@ class TestAnotherTimeline:
             insert(db, "kept")
             kept = token(reads=False)
             ((database, position),) = current().watermarks.positions().items()
-        lost = sign(messages.encode([{database: replace(position, lsn=LSN(position.lsn + 2**40))}]), SECRET)
+        lost = sign(encode([{database: replace(position, lsn=LSN(position.lsn + 2**40))}]), SECRET)
         failing_over.wait_for_replica()
         swap_roles(failing_over)
         with (

@@ -9,7 +9,7 @@ from fly_orm import InvalidToken, NotPrimary, Route, resume, session, token
 from fly_orm.deadline import Deadline, now
 from fly_orm.lsn import LSN
 from fly_orm.position import Position
-from fly_orm.protocol import messages
+from fly_orm.protocol.encoding import encode
 from fly_orm.sessions.context import current
 from fly_orm.tokens.signing import sign
 from tests.support.two_regions import SECRET
@@ -37,8 +37,8 @@ class TestATokenThatIsNotValid:
             (lambda told: "..", "forged"),
             (lambda told: told * 1000, "malformed"),
             (lambda told: sign(b"\x93\xc1", SECRET), "malformed"),
-            (lambda told: sign(messages.encode([{"shop": Position(LSN(-1))}]), SECRET), "malformed"),
-            (lambda told: sign(messages.encode([{"shop": "soon"}]), SECRET), "malformed"),
+            (lambda told: sign(encode([{"shop": Position(LSN(-1))}]), SECRET), "malformed"),
+            (lambda told: sign(encode([{"shop": "soon"}]), SECRET), "malformed"),
             (lambda told: sign(b"\x90", "the secret of somebody else"), "forged"),
         ],
     )

@@ -19,7 +19,7 @@ from fly_orm.deadline import Deadline
 from fly_orm.lsn import LSN
 from fly_orm.position import UNKNOWN, Position
 from fly_orm.postgres.primary_connection import PrimaryConnection
-from fly_orm.protocol import messages
+from fly_orm.protocol.encoding import encode
 from fly_orm.sessions.context import current
 from fly_orm.testing.processes import children
 from fly_orm.tokens.signing import sign
@@ -271,7 +271,7 @@ class TestAToken:
             assert names(quick) == ["a"]
 
     def test_of_an_unknown_outcome_is_believed_for_half_a_minute_in_all(self, table, lax):
-        doubtful = sign(messages.encode([{}, {table.name: 20.0}]), SECRET)
+        doubtful = sign(encode([{}, {table.name: 20.0}]), SECRET)
         with session():
             resume(doubtful)
             assert (names(lax), fly_orm.why().route) == ([], Route.PRIMARY)
@@ -285,7 +285,7 @@ class TestAToken:
             assert current().watermarks.doubts()[table.name] <= left
 
     def test_of_an_unknown_outcome_is_not_believed_when_it_is_old(self, table, lax, monkeypatch):
-        doubtful = sign(messages.encode([{}, {table.name: 20.0}]), SECRET)
+        doubtful = sign(encode([{}, {table.name: 20.0}]), SECRET)
         later = itsdangerous.TimestampSigner.get_timestamp(None) + 60
         monkeypatch.setattr("itsdangerous.TimestampSigner.get_timestamp", lambda self: later)
         with session():
@@ -293,7 +293,7 @@ class TestAToken:
             assert (names(lax), fly_orm.why().route) == ([], Route.LOCAL)
 
     def test_that_is_older_does_not_end_the_doubt_of_another(self, table, lax):
-        doubtful, older = sign(messages.encode([{}, {table.name: 20.0}]), SECRET), made(table.name, Position(LSN(8192)))
+        doubtful, older = sign(encode([{}, {table.name: 20.0}]), SECRET), made(table.name, Position(LSN(8192)))
         for tokens in ((doubtful, older), (older, doubtful)):
             with session():
                 for each in tokens:
