@@ -26,7 +26,7 @@ from ..protocol.messages import Done, Result, Run
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.served import Route, Served
-from .errors import explain, session_lost
+from .errors import explain, informative_cause, session_lost
 from .freshness import Waited
 from .heartbeats import heartbeats
 from .notices import keep_notices
@@ -237,7 +237,7 @@ class RemoteConnection:
         try:
             return make(*arguments)
         except NotSupported as error:
-            raise self.router.driver_error(error) from error
+            raise self.router.driver_error(error) from informative_cause(error)
 
     def _ask(self, run: Run, copy: CopyData | None, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
@@ -248,15 +248,15 @@ class RemoteConnection:
             send = partial(self._send, run, copy)
             return exchange(self.router.forwarder, run, send, ask, deadline, in_pieces=copy is not None)
         except NotSupported as error:
-            raise self.router.driver_error(error) from error  # nothing was sent, so nothing is lost
+            raise self.router.driver_error(error) from informative_cause(error)  # nothing was sent, so nothing is lost
         except FlyOrmError as error:
             lost_state = self.has_state and self.transaction is None and isinstance(error, TransactionLost)
             self._lost(run, error, may_write=may_write)
             if lost_state:
-                raise self.router.driver_error(session_lost(error)) from error
+                raise self.router.driver_error(session_lost(error)) from informative_cause(error)
             if self._connection.pooled and not self._connection.closed:
                 look_for_move(self._connection)  # the primary that no node has may be behind the pooler by now
-            raise self.router.driver_error(error) from error
+            raise self.router.driver_error(error) from informative_cause(error)
         except BaseException as error:
             # A signal handler has interrupted the caller: the request may be executed, and nobody reads its reply.
             self._lost(run, error, may_write=may_write)
