@@ -223,7 +223,7 @@ class RoutingCursor(ext.cursor):
         if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:
             return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
-            with self.connection.operating_here(statement):
+            with self.connection.operating_here(statement, self, query, (vars_,)):
                 self._run_here(decision, "execute", query, vars_)
             if self.connection.executed_here(statement, self, begins=action is Action.BEGIN_HERE):
                 return None
@@ -311,9 +311,9 @@ class RoutingCursor(ext.cursor):
         observe(current(), replace(event, wait=decision.waited) if decision.waited else event)
         self._super_here(method, *args)
 
-    def _run_settling(self, statement: Statement, *args: Any) -> None:
-        with self.connection.operating_here(statement):
-            self._run_here(*args)
+    def _run_settling(self, statement: Statement, decision: Decision, method: str, query: Any, *args: Any) -> None:
+        with self.connection.operating_here(statement, self, query, args[0] if method == "executemany" else (None,)):
+            self._run_here(decision, method, query, *args)
         self.connection.settle(statement)
 
     def _super_here(self, method: str, *args: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -68,12 +68,17 @@ class ImplicitTransactions(ConnectionModes):
         """Whether a transaction is open, here or on the primary."""
         return self._begun or self.remote.transaction is not None or self._transaction_here
 
-    def operating_here(self, statement: Statement) -> AbstractContextManager[None]:
-        """A block in which a statement runs on the local server, which may have been promoted and take operations."""
+    def operating_here(
+        self, statement: Statement, cursor: Any, query: Any, rows: Iterable[Any]
+    ) -> AbstractContextManager[None]:
+        """A block in which a statement runs on the local server, which may have been promoted and take operations.
+
+        It runs once for each of the ``rows``, which are its parameters.
+        """
         operation = current_operation()
         if operation is None or not self.promoted:
             return nullcontext()
-        return operating(self, statement, operation)
+        return operating(self, statement, operation, lambda: [cursor.mogrify(query, row) for row in rows])
 
     def commit(self) -> None:
         self._check_open()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..errors import AlreadyCommitted, NotSupported, Refused
 from ..ledger import entries, table
-from ..protocol.messages import Record
+from ..protocol.messages import Record, digest
 from ..sessions.operation import Operation
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
@@ -22,8 +22,10 @@ _NOTHING = frozenset({Kind.READ, Kind.SET, Kind.SET_LOCAL, Kind.SERVER, Kind.LIS
 
 
 @contextmanager
-def operating(connection: Any, statement: Statement, operation: Operation) -> Iterator[None]:
-    """A block in which a statement runs that belongs to an operation.
+def operating(
+    connection: Any, statement: Statement, operation: Operation, sqls: Callable[[], Sequence[bytes]]
+) -> Iterator[None]:
+    """A block in which a statement runs that belongs to an operation; ``sqls`` makes its texts, with parameters.
 
     The transaction that begins with it takes the operation's key, and a write outside of a transaction gets one of its
     own. Raises AlreadyCommitted, and nothing is executed, if the operation was committed before; NotSupported if it
@@ -45,7 +47,7 @@ def operating(connection: Any, statement: Statement, operation: Operation) -> It
     elif statement.kind in _NOTHING or statement.kind in _ENDS:
         yield
     else:
-        with _alone(connection, statement, operation):
+        with _alone(connection, statement, operation, digest(sqls())):
             yield
 
 
@@ -60,10 +62,10 @@ def _check_same(connection: Any, statement: Statement, operation: Operation) -> 
 
 
 @contextmanager
-def _alone(connection: Any, statement: Statement, operation: Operation) -> Iterator[None]:
+def _alone(connection: Any, statement: Statement, operation: Operation, asked: str) -> Iterator[None]:
     operation.begin()
     _execute(connection, "BEGIN")
-    _claim(connection, operation, statement.why)
+    _claim(connection, operation, statement.why, asked)
     try:
         yield
     except BaseException:
@@ -82,9 +84,9 @@ def ended(connection: Any, *, committed: bool) -> None:
         operation.done = True
 
 
-def _claim(connection: Any, operation: Operation, what: str) -> None:
+def _claim(connection: Any, operation: Operation, what: str, asked: str = "") -> None:
     """Take the operation's key in the open transaction, which begins now if the driver begins it."""
-    record = Record(id="", operation=operation.key, what=what)
+    record = Record(id="", operation=operation.key, what=what, asked=asked)
     try:
         _execute(connection, entries.claim(record))
     except psycopg2.Error as error:

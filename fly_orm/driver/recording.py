@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..sessions.context import current, current_activity
 from ..sessions.observing import observe
 from ..sessions.operation import Operation, current_operation
 from ..sessions.served import Route, Served
+from . import copying
 from .holding import Hold
 from .implicit_transactions import in_autocommit
 from .mixing import mix
@@ -37,11 +38,13 @@ class RecordingCursor(ext.cursor):
     connection: Any  # a RecordingConnection
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
-        with self._recorded(query):
+        with self._recorded(query, lambda: [self.mogrify(query, vars)]):
             return super().execute(query, vars)
 
     def executemany(self, query: Any, vars_list: Any) -> None:
-        with self._recorded(query):
+        if current_operation() is not None:
+            vars_list = list(vars_list)  # they are read twice
+        with self._recorded(query, lambda: [self.mogrify(query, row) for row in vars_list]):
             return super().executemany(query, vars_list)
 
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
@@ -49,18 +52,25 @@ class RecordingCursor(ext.cursor):
             return super().callproc(procname, parameters)
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-        with self._recorded(sql):
+        with self._recorded(sql, lambda: [self.mogrify(sql)]):
             return super().copy_expert(sql, file, size)
 
-    def copy_from(self, file: Any, table: Any, *args: Any, **options: Any) -> None:
-        with self._recorded("COPY t FROM stdin"):
-            return super().copy_from(file, table, *args, **options)
+    def copy_from(
+        self, file: Any, table: Any, sep: Any = "\t", null: Any = "\\N", size: int = 8192, columns: Any = None
+    ) -> None:
+        def sqls() -> list[bytes]:
+            return [self.mogrify(copying.statement("FROM stdin", table, sep, null, columns, self))]
+
+        if current_operation() is not None and columns is not None:
+            columns = list(columns)  # they are read twice
+        with self._recorded("COPY t FROM stdin", sqls):
+            return super().copy_from(file, table, sep, null, size, columns)
 
     def copy_to(self, file: Any, table: Any, *args: Any, **options: Any) -> None:
         with self._recorded("COPY t TO stdout"):
             return super().copy_to(file, table, *args, **options)
 
-    def _recorded(self, query: Any) -> AbstractContextManager[None]:
+    def _recorded(self, query: Any, sqls: Callable[[], Sequence[bytes]] = list) -> AbstractContextManager[None]:
         connection, session = self.connection, current()
         connection.check_current()
         if session.invocation is not None:
@@ -82,7 +92,7 @@ class RecordingCursor(ext.cursor):
         block = activity.statement(connection.router, connection, statement) if activity is not None else _NOTHING
         block = connection.noticing_moves(block) if connection.pooled else block
         operation = current_operation()
-        return block if operation is None else connection.operating(statement, operation, block)
+        return block if operation is None else connection.operating(statement, operation, sqls, block)
 
 
 class RecordingNamedCursor(RecordingCursor):
@@ -146,10 +156,14 @@ class RecordingConnection(ext.connection):
 
     @contextmanager
     def operating(
-        self, statement: Statement, operation: Operation, block: AbstractContextManager[None]
+        self,
+        statement: Statement,
+        operation: Operation,
+        sqls: Callable[[], Sequence[bytes]],
+        block: AbstractContextManager[None],
     ) -> Iterator[None]:
         """The block, in which a statement runs that belongs to an operation of the application's."""
-        outer = _NOTHING if self.hold is not None else operating(self, statement, operation)
+        outer = _NOTHING if self.hold is not None else operating(self, statement, operation, sqls)
         with outer, block:
             yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ from ..sessions.wait import WAITS, Wait
 from ..topology import Node
 from .here import check_no_transaction, run_here
 from .locating import are_primary, direct_here, routed_here, seem_primary
-from .once import check_on_primary, exchange, once
+from .once import asked_of, check_on_primary, exchange, once
 from .recorded import is_recorded
 from .registering import Function
 
@@ -87,8 +88,9 @@ def dispatch(
     deadline, ours = options.deadline(runtime), routed_here(runtime)
     _refuse_in_transaction(function, ours)
     on_primary = region in (None, runtime.settings.topology.primary_region)
-    recorded = once(function, options.exactly_once, options.operation_key, ours)
     message = _message(function, args, kwargs, on_primary=on_primary)
+    asked = partial(asked_of, function, args, kwargs)
+    recorded = once(function, options.exactly_once, options.operation_key, ours, asked)
     if recorded is not None:
         check_on_primary(function, message)
         message = msgspec.structs.replace(message, record=recorded.record, database=recorded.database)
@@ -151,7 +153,8 @@ def call_here(
     if not wanted or is_recorded():  # or it is part of another call's transaction
         return function.code(*args, **kwargs)
     ours = direct_here(runtime)
-    recorded = once(function, options.exactly_once, options.operation_key, ours)
+    asked = partial(asked_of, function, args, kwargs)
+    recorded = once(function, options.exactly_once, options.operation_key, ours, asked)
     if recorded is None:
         return function.code(*args, **kwargs)
     check_no_transaction(function, ours)

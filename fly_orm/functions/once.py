@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
+from .. import codec
 from ..deadline import Deadline
 from ..errors import ConfigurationError, NotDelivered, NotSupported, OutcomeUnknown
 from ..forwarding.forwarder import Forwarder
@@ -16,7 +18,7 @@ from ..forwarding.response import Response
 from ..forwarding.settled import without_reply
 from ..position import UNKNOWN
 from ..protocol.encoding import MessageError, decode_reply
-from ..protocol.messages import Call, Record, Returned, Run, Settle, Settled
+from ..protocol.messages import Call, Record, Returned, Run, Settle, Settled, digest
 from ..routing.recording import new_id
 from ..routing.router import Router
 from ..routing.settling import RESERVE, settle
@@ -42,20 +44,36 @@ class Once:
             self.operation.done = True
 
 
-def once(function: Function, exactly_once: bool | str, key: str | None, databases: Collection[Router]) -> Once | None:
+def once(
+    function: Function,
+    exactly_once: bool | str,
+    key: str | None,
+    databases: Collection[Router],
+    asked: Callable[[], str],
+) -> Once | None:
     """How to record a call; None if it is not to be executed exactly once. ConfigurationError if that is not clear.
 
-    ``databases`` are those of this region, of which the function uses one.
+    ``databases`` are those of this region, of which the function uses one. ``asked`` makes what :func:`asked_of`
+    returns.
     """
     operation = current_operation() if key is None else Operation(key)
     if not exactly_once and operation is None:
         return None
     if operation is not None:
         operation.begin()
-    record = Record(
-        id=new_id(), operation="" if operation is None else operation.key, what=f"a call of {function.name}"
-    )
+    record = Record(id=new_id(), what=f"a call of {function.name}")
+    if operation is not None:
+        record = msgspec.structs.replace(record, operation=operation.key, asked=asked())
     return Once(record=record, database=_database(function, exactly_once, databases), operation=operation)
+
+
+def asked_of(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """A digest of a call's arguments, however they are passed. NotPortable if one of them could not travel."""
+    bound = function.signature.bind(*args, **kwargs)
+    label = f"an argument of {function.name}, which is called with an operation key"
+    positional = [codec.encode(value, label) for value in bound.args]
+    named = [part for name in sorted(bound.kwargs) for part in (name.encode(), codec.encode(bound.kwargs[name], label))]
+    return digest([str(len(positional)).encode(), *positional, *named])
 
 
 def check_on_primary(function: Function, call: Call) -> None:

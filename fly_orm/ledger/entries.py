@@ -41,7 +41,9 @@ class Entry(NamedTuple):
 
 def claim(record: Record) -> bytes:
     """The SQL that takes an operation's key. It waits for another transaction that has taken it, if one is open."""
-    return f"INSERT INTO {TABLE} (key, what) VALUES ({_text(record.operation)}, {_text(record.what)})".encode()  # noqa: S608
+    session = "NULL" if record.session is None else _text(record.session)
+    values = f"{_text(record.operation)}, {_text(record.what)}, {_text(record.asked)}, {session}"
+    return f"INSERT INTO {TABLE} (key, what, asked, session) VALUES ({values})".encode()  # noqa: S608
 
 
 def note(record: Record, reply: bytes | None = None, *, wrote: bool = False) -> bytes:
@@ -69,16 +71,32 @@ def has(connection: Any, record: Record) -> bool:
 def of_operation(connection: Any, record: Record) -> Entry:
     """What became of an operation whose key is taken. Refused if the key is that of another operation, or role."""
     with text_cursor(connection) as cursor:
-        cursor.execute(f"SELECT what, {_HEX} FROM {TABLE} WHERE key = {_text(record.operation)}")  # noqa: S608
-        # A row that cannot be seen is another role's. Nothing says that it is this operation.
-        what, reply = cursor.fetchone() or ("something that another role has done", None)
-    if what != record.what:
+        cursor.execute(
+            f"SELECT what, asked, session, {_HEX} FROM {TABLE}"  # noqa: S608
+            f" WHERE key = {_text(record.operation)}"
+        )
+        row = cursor.fetchone()
+    if (other := _other_use(record, row)) is not None:
         raise Refused(
-            f"the operation key {record.operation!r} was used for {what}, and not for {record.what}: choose another "
+            f"the operation key {record.operation!r} was used for {other}: repeat that unchanged, or choose another "
             "key. Nothing was executed",
             reason="other operation",
         )
-    return Entry(True, _decoded(reply))
+    return Entry(True, _decoded(row[-1]))
+
+
+def _other_use(record: Record, row: tuple[str | None, ...] | None) -> str | None:
+    """What an operation's key was used for, if not for this very operation."""
+    if row is None:  # nothing says that what another role has done is this operation
+        return f"something that another role has done, and not for {record.what}"
+    what, asked, session, _ = row
+    if what != record.what:
+        return f"{what}, and not for {record.what}"
+    if asked != record.asked:
+        return f"{what} with another text, or with other parameters or arguments"
+    if None not in (session, record.session) and session != record.session:
+        return f"{what} in a session with other customized settings, such as another tenant's"
+    return None
 
 
 def settle(connection: Any, id: str) -> Entry:  # noqa: A002

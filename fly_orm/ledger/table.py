@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
     key text PRIMARY KEY,
     operation text,
     what text,
+    asked text,
+    session text,
     result bytea,
     voided boolean NOT NULL DEFAULT false,
     role name NOT NULL DEFAULT current_user,

@@ -13,6 +13,7 @@ import msgspec
 from ..position import History, Position, Superseded
 from .copying import BrokenInput as BrokenInput
 from .recording import Record as Record
+from .recording import digest as digest
 from .results import Column as Column
 from .results import OpenTransaction as OpenTransaction
 from .results import Result as Result

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -14,5 +17,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The application's key for the operation that the request is, or belongs to; empty if there is none."""
     what: str = ""
     """What kind of operation that is: it has to be the same whenever the key is used."""
+    asked: str = ""
+    """A digest of the statements with their parameters, or of the function's arguments, which has to be the same, too;
+    empty for a transaction, whose statements are not known when it takes its key."""
+    session: str | None = None
+    """A digest of the customized settings of the caller's session, if they are known, which has to be the same, too."""
     writes: bool = False
     """Whether it certainly writes. Postgres does not show it for all: a notification needs no transaction id."""
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """A text that is the same for the same parts, in every process and release."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big"))
+        hashed.update(part)
+    return hashed.hexdigest()

@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from ..classify import Kind, Statement
 from ..errors import NotSupported
-from ..protocol.messages import Done, Record, Run
+from ..protocol.messages import Done, Record, Run, digest
 from ..sessions.operation import Operation, current_operation
 from .transaction import RemoteTransaction
 
 
 def record_of(
-    statement: Statement, transaction: RemoteTransaction | None, *, exactly_once: bool, writes: bool
+    statement: Statement,
+    transaction: RemoteTransaction | None,
+    *,
+    exactly_once: bool,
+    writes: bool,
+    asked: Callable[[], dict[str, str]],
 ) -> Record | None:
     """How to record a request; None if the ledger does not record it.
 
     ``exactly_once`` says that every write of the database is recorded, and not only operations of the application's.
-    NotSupported if an operation cannot be recorded.
+    ``asked`` makes what an operation has besides, with :func:`asked_of`. NotSupported if it cannot be recorded.
     """
     if transaction is None:
-        return _alone(statement, exactly_once=exactly_once, writes=writes)
+        record = _alone(statement, exactly_once=exactly_once, writes=writes)
+        if record is None or not record.operation:
+            return record
+        return msgspec.structs.replace(record, **asked())
     if statement.kind is Kind.COMMIT or statement.ends_transaction:
         return _committing(statement, transaction, exactly_once=exactly_once)
     operation = current_operation()
     if operation is None or operation is transaction.operation or statement.kind is Kind.ROLLBACK:
         return None
     return _claim(operation, transaction)
+
+
+def asked_of(sqls: Sequence[bytes], customized: Mapping[str, str]) -> dict[str, str]:
+    """The digests by which a record tells a write from another one, and from the same of another tenant."""
+    parts = [text.encode() for item in sorted(customized.items()) for text in item]
+    return {"asked": digest(sqls), "session": digest(parts)}
 
 
 def _committing(statement: Statement, transaction: RemoteTransaction, *, exactly_once: bool) -> Record | None:

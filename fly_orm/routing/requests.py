@@ -11,7 +11,7 @@ from ..classify import Kind, Statement
 from ..forwarding.copying import CopyData
 from ..forwarding.remote_lease import RemoteLease
 from ..protocol.messages import Run, Settle
-from .recording import record_of
+from .recording import asked_of, record_of
 from .router import Router
 from .session_following import ask_here, watch
 from .session_settings import SessionSettings
@@ -42,7 +42,8 @@ class Requests:
         ``writes`` says that the statement certainly writes. ``copy`` is the data of a COPY. NotSupported if it cannot
         be the operation that it is in.
         """
-        record = record_of(statement, transaction, exactly_once=self._router.exactly_once, writes=writes)
+        exactly_once, asked = self._router.exactly_once, partial(self._asked, connection, sqls)
+        record = record_of(statement, transaction, exactly_once=exactly_once, writes=writes, asked=asked)
         opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
         changes = statement.session_changes if transaction is None else statement.session_changes | transaction.changes
         return Run(
@@ -80,6 +81,10 @@ class Requests:
             return None
         return partial(self._question, connection, transaction=transaction.opened, lease=lease.id)
 
+    def _asked(self, connection: Any, sqls: Sequence[bytes]) -> dict[str, str]:
+        self._ask_here(connection)
+        return asked_of(sqls, self._settings.customized)
+
     def _question(self, connection: Any, **about: Any) -> Settle:
         encoding = connection.get_parameter_status("client_encoding") or "UTF8"
         lease = os.urandom(16)
@@ -88,13 +93,17 @@ class Requests:
 
     def _opening(self, connection: Any) -> dict[str, Any]:
         """The fields of a request that opens a lease."""
-        if self._settings.is_stale:
-            ask_here(connection)
+        self._ask_here(connection)
         return {
             **self._settings.start_fields(connection),
             "session_settings": self._settings.profile(connection, self._router.local.unreported(connection)),
             "newest": self._router.newest_timelines(connection),
         }
+
+    def _ask_here(self, connection: Any) -> None:
+        """Ask the session on the replica for the settings that may have changed there."""
+        if self._settings.is_stale:
+            ask_here(connection)
 
 
 def _is_limited(statement: Statement, transaction: RemoteTransaction | None) -> bool:

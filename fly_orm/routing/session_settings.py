@@ -66,6 +66,12 @@ class SessionSettings:
         """The names, in lower case, of the settings that are known to have been changed."""
         return frozenset(self._values)
 
+    @property
+    def customized(self) -> dict[str, str]:
+        """The customized settings that are not empty, by name in lower case."""
+        known = {name.lower(): value for name, value in self.start.settings.items()} | self._values
+        return {name: value for name, value in known.items() if "." in name and value}
+
     # The session on the replica
 
     def may_have_changed(self, changes: SessionChange) -> None:

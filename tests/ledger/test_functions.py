@@ -52,7 +52,10 @@ class TestACall:
         ids = {once(shop.stock, ["a"], operation_key="order-42").id for _ in range(3)}
         with fly_orm.operation("order-42"):
             ids.add(once(shop.stock, ["a"]).id)
+            ids.add(once(shop.stock, names=["a"], operation_key="order-42").id)
         assert ids == {1}
+        with pytest.raises(fly_orm.Refused, match="other parameters or arguments"):
+            once(shop.stock, ["b"], operation_key="order-42")
         with pytest.raises(fly_orm.Refused, match="choose another key"):
             once(shop.count, operation_key="order-42")
         for _ in range(2):
@@ -105,6 +108,8 @@ class TestInThePrimaryRegion:
         for _ in range(2):
             with fly_orm.operation("order-42"):
                 assert once(shop.stock, ["a"]).id == 1
+            with fly_orm.operation("order-42"), pytest.raises(fly_orm.Refused, match="other parameters or arguments"):
+                once(shop.stock, ["b"])
         assert syd.stored() == ["a"]
 
     def test_it_is_one_transaction(self, syd):

@@ -126,6 +126,23 @@ def test_a_key_stands_for_one_kind_of_operation(regions: TwoRegions) -> None:
     assert names(regions) == ["one"]
 
 
+def test_a_key_stands_for_one_write(regions: TwoRegions) -> None:
+    """The same statement about another row, or for another tenant, must not get the first one's result."""
+    db = regions.lax()
+    db.execute_sql("SET app.tenant TO 'a'")
+    with fly_orm.operation("order-42"):
+        assert db.execute_sql(INSERT, ("one",)).fetchall() == [(1,)]
+    with fly_orm.operation("order-42"), pytest.raises(fly_orm.Refused, match="other parameters"):
+        db.execute_sql(INSERT, ("two",))
+    db.execute_sql("SET app.tenant TO 'b'")
+    with fly_orm.operation("order-42"), pytest.raises(fly_orm.Refused, match="another tenant"):
+        db.execute_sql(INSERT, ("one",))
+    db.execute_sql("SET app.tenant TO 'a'")
+    with fly_orm.operation("order-42"):
+        assert db.execute_sql(INSERT, ("one",)).fetchall() == [(1,)]
+    assert names(regions) == ["one"]
+
+
 @pytest.mark.parametrize("key", ["", "x" * 251, "two\nlines", 42, None])
 def test_an_impossible_key_is_an_error(key: Any) -> None:
     with pytest.raises(fly_orm.ConfigurationError, match="operation key"), fly_orm.operation(key):

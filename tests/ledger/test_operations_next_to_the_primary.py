@@ -57,6 +57,8 @@ def test_a_write_outside_of_a_transaction(regions: TwoRegions, syd: Any) -> None
         assert syd.execute_sql(INSERT, ("once",)).fetchall() == [(1,)]
     for db, error in (syd, fly_orm.AlreadyCommitted), (regions.lax(), fly_orm.ResultLost):
         with pytest.raises(error), fly_orm.operation("order-42"):
+            db.execute_sql(INSERT, ("once",))
+        with pytest.raises(fly_orm.Refused, match="other parameters"), fly_orm.operation("order-42"):
             db.execute_sql(INSERT, ("twice",))
     with pytest.raises(Exception, match="duplicate key"), fly_orm.operation("order-43"):
         syd.execute_sql(INSERT, ("once",))
@@ -65,6 +67,26 @@ def test_a_write_outside_of_a_transaction(regions: TwoRegions, syd: Any) -> None
     with fly_orm.operation("order-43"), pytest.raises(fly_orm.Refused, match="choose another key"):
         syd.execute_sql("DELETE FROM t")
     assert names(regions) == ["once", "free"]
+
+
+@pytest.mark.parametrize("kind", ["many", "copy", "copy_from"])
+def test_an_attempt_is_the_same_in_both_regions(regions: TwoRegions, syd: Any, kind: str) -> None:
+    def attempt(db: Any, name: str) -> None:
+        cursor = db.connection().cursor()
+        with fly_orm.operation("order-42"):
+            if kind == "many":
+                cursor.executemany("INSERT INTO t (name) VALUES (%s)", ((value,) for value in (name, f"{name}2")))
+            elif kind == "copy":
+                cursor.copy_expert("COPY t (name) FROM STDIN", io.StringIO(f"{name}\n"))
+            else:
+                cursor.copy_from(io.StringIO(f"{name}\n"), "t", columns=["name"])
+
+    attempt(syd, "once")
+    with pytest.raises(fly_orm.ResultLost):
+        attempt(regions.lax(), "once")
+    with pytest.raises(fly_orm.AlreadyCommitted):
+        attempt(syd, "once")
+    assert names(regions) == (["once", "once2"] if kind == "many" else ["once"])
 
 
 def test_a_block_does_not_begin_inside_a_transaction(regions: TwoRegions, syd: Any) -> None:
