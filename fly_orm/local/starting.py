@@ -24,20 +24,24 @@ class Starts:
     def begin(self, connection: Any) -> tuple[Instance | None, Start]:
         """The server that a new connection in autocommit has reached, and what its session has begun with."""
         lowered = False
-        columns = "session_user::text", ASSIGNED_VERSION
+        columns = "session_user::text", ASSIGNED_VERSION, "pg_catalog.current_setting('role')"
         try:
-            instance, (role, version) = read_instance_and(connection, *columns)
+            instance, (role, version, current) = read_instance_and(connection, *columns)
         except psycopg2.errors.FeatureNotSupported:
             lower_isolation(connection)
             lowered = True
-            instance, (role, version) = read_instance_and(connection, *columns)
-        settings = self._read_assigned(connection, str(role), str(version)) | requested(connection.info.dsn_parameters)
+            instance, (role, version, current) = read_instance_and(connection, *columns)
+        # A membership can have changed since: the role that the session has tells whether Postgres has accepted it.
+        assigned = self._read_assigned(connection, str(role), str(version), str(current))
+        settings = assigned | requested(connection.info.dsn_parameters)
+        if settings.get("role") != current:
+            settings.pop("role", None)
         if lowered:
             settings[ISOLATION] = SERIALIZABLE
         return instance, Start(str(role), settings)
 
-    def _read_assigned(self, connection: Any, role: str, version: str) -> dict[str, str]:
-        key = connection.info.dbname, role, version
+    def _read_assigned(self, connection: Any, role: str, *state: str) -> dict[str, str]:
+        key = connection.info.dbname, role, *state
         known = self._assigned.get(key)
         if known is None:
             known = read_assigned(connection)

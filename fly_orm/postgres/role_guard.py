@@ -26,14 +26,12 @@ from ..errors import Refused
 from .cursors import execute, text_cursor
 from .pooled_session import PooledSession, literal, quoted
 from .sql_error import made_error
-from .starting import Start
+from .starting import Start, set_role_privilege
 
 log = logging.getLogger("fly_orm")
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
-#: From this version on, a membership may exclude SET ROLE (Postgres manual, GRANT, "SET option").
-_SET_OPTION_VERSION = 160000
 # Everything is qualified: the search_path is the caller's, who may have made operators and types.
 _MAY_TAKE = """
     SELECT pg_catalog.pg_has_role(own.oid, taken.oid, '{mode}')::pg_catalog.text
@@ -122,7 +120,7 @@ class RoleGuard:
 
     def _may_take(self, role: str) -> bool | None:
         """Whether the caller's role may SET ROLE to another one; None if one of them does not exist."""
-        mode = "SET" if self._connection.server_version >= _SET_OPTION_VERSION else "MEMBER"
+        mode = set_role_privilege(self._connection)
         found = self._ask(_MAY_TAKE.format(mode=mode, own=literal(self._start.role), taken=literal(role)))
         return None if found is None else found == "true"
 

@@ -8,12 +8,21 @@ from typing import Any, NamedTuple
 
 from .cursors import text_cursor
 
-# The first to name a setting wins (process_settings in Postgres' postinit.c).
+# The first to name a setting wins (process_settings in Postgres' postinit.c). Everybody may assign any role to
+# themselves; Postgres ignores it at login, with a warning, unless the role may SET ROLE to it.
 _ASSIGNED = """
-    SELECT unnest(setconfig) FROM pg_catalog.pg_db_role_setting
-    WHERE setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
-        AND setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = coalesce(%s, session_user)))
+    SELECT assignment FROM (
+        SELECT pg_catalog.unnest(setconfig) AS assignment, own.oid AS own, setrole, setdatabase
+        FROM pg_catalog.pg_db_role_setting, pg_catalog.pg_roles own
+        WHERE own.rolname = coalesce(%(role)s, session_user) AND setrole IN (0, own.oid)
+            AND setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+    ) assigned
+    WHERE assignment NOT ILIKE 'role=%%' OR assignment = 'role=none' OR EXISTS (
+        SELECT FROM pg_catalog.pg_roles taken
+        WHERE 'role=' || taken.rolname = assignment AND pg_has_role(own, taken.oid, %(mode)s))
     ORDER BY setrole = 0, setdatabase = 0"""
+#: From this version on, a membership may exclude SET ROLE (Postgres manual, GRANT, "SET option").
+_SET_OPTION_VERSION = 160000
 #: One column that changes when ALTER ROLE or ALTER DATABASE … SET does.
 ASSIGNED_VERSION = (
     "(SELECT pg_catalog.hashtextextended(pg_catalog.string_agg(xmin::text, ' '), 0)::text"
@@ -52,12 +61,17 @@ def read_assigned(connection: Any, role: str | None = None) -> dict[str, str]:
     The role is by default the connection's own.
     """
     with text_cursor(connection) as cursor:
-        cursor.execute(_ASSIGNED, (role,))
+        cursor.execute(_ASSIGNED, {"role": role, "mode": set_role_privilege(connection)})
         settings: dict[str, str] = {}
         for (assignment,) in cursor.fetchall():
             name, _, value = assignment.partition("=")
             settings.setdefault(name.lower(), value)
     return settings
+
+
+def set_role_privilege(connection: Any) -> str:
+    """What ``pg_has_role()`` of this server calls the right to SET ROLE."""
+    return "SET" if connection.server_version >= _SET_OPTION_VERSION else "MEMBER"
 
 
 def requested(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -124,6 +124,14 @@ class TestTheCallersRole:
             ann.execute_sql("RESET ROLE")
             assert ann.execute_sql("UPDATE doc SET body = 'x'").rowcount == 2
 
+    def test_given_by_alter_role_is_ignored_if_postgres_ignores_it(self, cast, regions):
+        cast.sql(f'ALTER ROLE "{cast.ann}" SET role TO "{cast.bob}"')
+        for change, visible in (("SELECT", 1), ('GRANT "{0}" TO "{1}"', 2), ('REVOKE "{0}" FROM "{1}"', 1)):
+            cast.sql(change.format(cast.bob, cast.ann))
+            for db in (regions.plain(user=cast.ann), regions.lax(user=cast.ann)):
+                assert db.execute_sql("UPDATE doc SET body = 'x'").rowcount == visible
+                db.close()
+
 
 class TestARoleThatTheNodeMayNotTake:
     def test_is_refused_before_anything_runs_with_what_to_grant(self, cast):
