@@ -115,6 +115,9 @@ def _explained(connection: Any, error: psycopg2.Error, record: Record) -> Except
         if not connection.autocommit:
             _execute(connection, "ROLLBACK")
     made: Exception = connection.router.driver_error(
-        AlreadyCommitted(f"{record.what} with the operation key {record.operation!r} was committed before")
+        AlreadyCommitted(
+            f"{record.what} with the operation key {record.operation!r} was committed before. The work is done; do not "
+            "repeat it"
+        )
     )
     return made

@@ -38,8 +38,8 @@ _current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default
 def operation(operation_key: str) -> Iterator[None]:
     """A block whose write is executed once, however often, and in however many processes, the block is repeated.
 
-    The block holds one write outside of a transaction, one transaction, or one call of an ``exactly_once`` function;
-    reads do not count. If one with the same key was committed before, a write or a call returns what it returned then,
+    The block holds one write outside of a transaction, one transaction, or one call of a registered function,
+    whether or not it is ``exactly_once``; reads do not count. If one with the same key was committed before, a write or a call returns what it returned then,
     and a transaction raises :class:`~fly_orm.AlreadyCommitted` with its first statement. If another process is just
     executing it, this one waits for the outcome.
 

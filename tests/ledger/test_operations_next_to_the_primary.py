@@ -34,7 +34,7 @@ def in_transaction(db: Any, name: str, key: str) -> None:
 def test_a_transaction(regions: TwoRegions, syd: Any) -> None:
     in_transaction(syd, "once", "order-42")
     for db in syd, regions.lax():
-        with pytest.raises(fly_orm.AlreadyCommitted):
+        with pytest.raises(fly_orm.AlreadyCommitted, match="The work is done; do not repeat it"):
             in_transaction(db, "twice", "order-42")
         assert not db.in_transaction()
     in_transaction(regions.lax(), "far", "order-43")
