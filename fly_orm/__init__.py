@@ -31,12 +31,12 @@ from .errors import (
 from .functions.calling import call, on_primary
 from .functions.registering import remote
 from .lsn import LSN
+from .routing.operation_block import operation
 from .runtime.database_url import database_url
 from .runtime.regions import PRIMARY, is_primary, my_region, nodes, primary_region, regions
 from .runtime.runtime import configure
 from .serving.node import Serving, serve
 from .sessions.blocks import primary, replica, session, wait_for, why
-from .sessions.operation import operation
 from .sessions.served import Route, Served
 from .settings import Settings
 from .tokens.jobs import carried, carry

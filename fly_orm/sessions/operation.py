@@ -36,19 +36,7 @@ _current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default
 
 @contextmanager
 def operation(operation_key: str) -> Iterator[None]:
-    """A block whose write is executed once, however often, and in however many processes, the block is repeated.
-
-    The block holds one write outside of a transaction, one transaction, or one call of a registered function,
-    whether or not it is ``exactly_once``; reads do not count. If one with the same key was committed before, a write or a call returns what it returned then,
-    and a transaction raises :class:`~fly_orm.AlreadyCommitted` with its first statement. If another process is just
-    executing it, this one waits for the outcome.
-
-    ``operation_key`` is unique in the database, such as ``"order-42"``, and has up to 250 characters. It is kept for as
-    long as the ledger, by default a day. See ``docs/exactly-once.md``.
-
-    Raises ConfigurationError for an impossible key. Any thread may call, but the code of one block must not write from
-    two threads or tasks at the same time: under one key, the second write would be taken for a repetition of the first.
-    """
+    """A block that belongs to an operation; see :func:`fly_orm.operation`. ConfigurationError for a bad key."""
     token = _current.set(Operation(check_key(operation_key)))
     try:
         yield
