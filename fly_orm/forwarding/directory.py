@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 from ..deadline import Deadline, now
 from ..discovery import Discovery, discovery_name
-from ..errors import NoNode, NotDelivered, Refused
+from ..errors import AuthenticationFailed, NoNode, NotDelivered, Refused
 from ..registry import make_discovery
 from ..settings import Settings
 from ..topology import Node
@@ -134,8 +134,11 @@ class Directory:
     def quarantine(self, node: Node, error: NotDelivered | Refused) -> None:
         """Try a node that could not be reached, or is shutting down, after all others, until it has been reached."""
         if self._quarantine.add(node):
-            problem = "is shutting down" if isinstance(error, Refused) else "could not be reached"
-            log.warning("%s %s, and is tried last until it can be reached: %s", node, problem, error)
+            if isinstance(error, AuthenticationFailed):
+                log.warning("%s could not be authenticated, and is tried last until it can be: %s", node, error)
+            else:
+                problem = "is shutting down" if isinstance(error, Refused) else "could not be reached"
+                log.warning("%s %s, and is tried last until it can be reached: %s", node, problem, error)
             self._discovery.refresh(node.region, Deadline.after(0))
 
     def mark_reached(self, node: Node, asked_at: float) -> None:

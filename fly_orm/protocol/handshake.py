@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import os
 import struct
+from collections.abc import Callable
 
 from ..errors import AuthenticationFailed, NotDelivered
 from ..transport import Responder
@@ -93,11 +94,16 @@ class ClientHandshake:
 
 
 class GuardedResponder:
-    """The server's side: a responder that passes on to another one only what a client that holds the secret sealed."""
+    """The server's side: a responder that passes on to another one only what a client that holds the secret sealed.
 
-    def __init__(self, secret: str, inner: Responder) -> None:
+    ``on_no_proof`` is called if the client leaves, or is dropped, after its hello and before its proof. A client that
+    holds another secret leaves at that point, because the server's proof tells it so.
+    """
+
+    def __init__(self, secret: str, inner: Responder, on_no_proof: Callable[[], None] = lambda: None) -> None:
         self._secret = secret.encode()
         self._inner = inner
+        self._on_no_proof = on_no_proof
         self._seal: Seal | None = None
         self.trusted = False
         """Whether the client has proven that it holds the secret."""
@@ -127,4 +133,6 @@ class GuardedResponder:
         return None if reply is None or self._seal is None else self._seal.close(reply)
 
     def gone(self) -> None:
+        if self._seal is not None and not self.trusted:
+            self._on_no_proof()
         self._inner.gone()

@@ -20,6 +20,7 @@ from ..transport import Responder, Server, Transport
 from ..wrapping import router_of
 from .channel_executor import ChannelExecutor
 from .executor import IDLE_TIMEOUT, Executor
+from .failed_proofs import FailedProofs
 from .function_runner import FunctionRunner
 from .primaries import check_primaries
 from .servers import note_replica, verify
@@ -127,8 +128,10 @@ def serve(
         routers=routers,
     )
 
-    def accept(_peer: str) -> Responder:
-        return GuardedResponder(settings.secret, ChannelExecutor(executor))
+    failed = FailedProofs()
+
+    def accept(peer: str) -> Responder:
+        return GuardedResponder(settings.secret, ChannelExecutor(executor), partial(failed.note, peer))
 
     try:
         server = transport.serve(address, accept)
