@@ -18,7 +18,7 @@ from ..routing.session_following import follow_here, note_here, took_locks
 from ..sessions.operation import Operation, current_operation
 from .modes import ConnectionModes
 from .operating import operating
-from .transaction_here import TransactionHere, move_to_primary
+from .transaction_here import TransactionHere, chained, move_to_primary
 
 _COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
@@ -110,9 +110,12 @@ class ImplicitTransactions(ConnectionModes):
             self.transaction_here = TransactionHere(cursor.query, statement.command_tag)
             return True
         if (here := self.transaction_here) is not None and self._transaction_here:
-            if took_locks(self, statement.changes) and move_to_primary(self):
-                return False
-            here.executed(statement, None if cursor.name else cursor.query)
+            if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
+                self.transaction_here = chained(self)
+            else:
+                if took_locks(self, statement.changes) and move_to_primary(self):
+                    return False
+                here.executed(statement, None if cursor.name else cursor.query)
         self.settle(statement)
         return True
 

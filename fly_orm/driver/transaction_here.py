@@ -36,6 +36,17 @@ class TransactionHere:
             self.is_fixed = True
 
 
+def chained(connection: Any) -> TransactionHere:
+    """The transaction that AND CHAIN has begun on the replica, which has the characteristics of the last one."""
+    begin = "BEGIN READ ONLY"
+    with ext.cursor(connection) as cursor:
+        cursor.execute("SHOW transaction_isolation")  # SHOW takes no snapshot
+        begin += f", ISOLATION LEVEL {cursor.fetchone()[0]}"  # type: ignore[index]
+        cursor.execute("SHOW transaction_deferrable")
+        begin += ", DEFERRABLE" if cursor.fetchone()[0] == "on" else ""  # type: ignore[index]
+    return TransactionHere(begin.encode())
+
+
 def move_to_primary(connection: Any) -> bool:
     """End the transaction on the replica and begin it on the primary, with the same savepoints and settings.
 

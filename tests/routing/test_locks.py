@@ -48,6 +48,34 @@ SCENARIOS = {
         SELECT current_setting('app.name')
         {HELD}
     """,
+    "after AND CHAIN": f"""
+        BEGIN READ ONLY
+        SET LOCAL app.name TO 'ann'
+        SAVEPOINT a
+        SET TIME ZONE 'Asia/Tokyo'
+        SELECT set_name('bob')
+        COMMIT AND CHAIN
+        SET LOCAL lock_timeout TO '5s'
+        SELECT pg_advisory_lock(7)
+        SELECT current_setting('lock_timeout'), current_setting('app.name'), current_setting('TimeZone')
+        SHOW transaction_read_only
+        ROLLBACK
+        SELECT current_setting('app.name'), current_setting('TimeZone')
+        {HELD}
+    """,
+    "after ROLLBACK AND CHAIN": f"""
+        SET app.name TO 'ann'
+        BEGIN READ ONLY
+        SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
+        SET app.name TO 'bob'
+        SELECT 1/0
+        ROLLBACK AND CHAIN
+        SELECT grab(7)
+        SELECT current_setting('app.name')
+        SHOW transaction_isolation
+        COMMIT
+        {HELD}
+    """,
     "in a function": f"BEGIN READ ONLY\nSELECT grab(7)\nCOMMIT\n{HELD}",
     "in dynamic SQL": f"BEGIN READ ONLY\nSELECT grab_any('advisory')\nSELECT count(*) FROM t\nCOMMIT\n{HELD}",
     "in DO": f"BEGIN READ ONLY\nDO $$BEGIN PERFORM pg_advisory_lock_shared(7); END$$\nCOMMIT\n{HELD}",
