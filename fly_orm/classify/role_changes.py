@@ -108,10 +108,12 @@ def _block(tokens: list[str], at: int) -> Iterator[RoleChange | None]:
         yield None
     for code in codes:
         body = [END, *with_dollar_quoted(code)]
+        # What EXECUTE gets may be put together beforehand, so all literals count in a block that has one.
+        executes = any(token.lower() == "execute" for token in body)
         executed = (
             change and change._replace(is_last=change.is_last and _is_closed(body, index + 1))
             for index, token in enumerate(body)
-            if (text := literal(token))
+            if executes and (text := literal(token))
             for change in _of_text(text)
         )
         is_last = _is_closed([token for token in tokens if not token.startswith("'")], at + 1)
