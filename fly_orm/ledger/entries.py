@@ -71,9 +71,10 @@ def has(connection: Any, record: Record) -> bool:
 def of_operation(connection: Any, record: Record) -> Entry:
     """What became of an operation whose key is taken. Refused if the key is that of another operation, or role."""
     with text_cursor(connection) as cursor:
+        # The policies do not hide the rows of other roles from the table's owner, nor from a superuser.
         cursor.execute(
             f"SELECT what, asked, session, {_HEX} FROM {TABLE}"  # noqa: S608
-            f" WHERE key = {_text(record.operation)}"
+            f" WHERE key = {_text(record.operation)} AND role = current_user"
         )
         row = cursor.fetchone()
     if (other := _other_use(record, row)) is not None:

@@ -34,6 +34,9 @@ def test_each_sees_its_own_rows(cast: Cast) -> None:
     assert bob.execute_sql("SELECT count(*) FROM fly_orm_ledger").fetchone() == (0,)
     with fly_orm.operation("of ann"), pytest.raises(fly_orm.Refused, match="another role"):
         bob.execute_sql(INSERT, ("y",))
+    owner = regions.lax()  # which row-level security does not hold back
+    with fly_orm.operation("of ann"), pytest.raises(fly_orm.Refused, match="another role"):
+        owner.execute_sql(INSERT, ("x",))
     with pytest.raises(Exception, match="row-level security"):
         bob.execute_sql(f"INSERT INTO fly_orm_ledger (key, role) VALUES ('forged', '{cast.ann}')")
 
