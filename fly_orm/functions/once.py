@@ -22,7 +22,7 @@ from ..protocol.messages import Call, Record, Returned, Run, Settle, Settled, di
 from ..routing.recording import new_id
 from ..routing.router import Router
 from ..routing.settling import RESERVE, settle
-from ..sessions.operation import Operation, current_operation
+from ..sessions.operation import Operation, current_operation, new_operation
 from .registering import Function
 
 
@@ -56,7 +56,7 @@ def once(
     ``databases`` are those of this region, of which the function uses one. ``asked`` makes what :func:`asked_of`
     returns.
     """
-    operation = current_operation() if key is None else Operation(key)
+    operation = current_operation() if key is None else new_operation(key)
     if not exactly_once and operation is None:
         return None
     if operation is not None:

@@ -37,11 +37,22 @@ _current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default
 @contextmanager
 def operation(operation_key: str) -> Iterator[None]:
     """A block that belongs to an operation; see :func:`fly_orm.operation`. ConfigurationError for a bad key."""
-    token = _current.set(Operation(check_key(operation_key)))
+    token = _current.set(new_operation(operation_key))
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def new_operation(key: str) -> Operation:
+    """An operation; NotSupported inside of another one, whose key would not stand for it."""
+    operation, outer = Operation(check_key(key)), _current.get()
+    if outer is not None:
+        raise NotSupported(
+            f"the operation {key!r} begins inside of another, {outer.key!r}. Nothing was sent. End that block first, "
+            "or make both one operation with one key"
+        )
+    return operation
 
 
 @contextmanager

@@ -52,12 +52,14 @@ class TestACall:
         ids = {once(shop.stock, ["a"], operation_key="order-42").id for _ in range(3)}
         with fly_orm.operation("order-42"):
             ids.add(once(shop.stock, ["a"]).id)
-            ids.add(once(shop.stock, names=["a"], operation_key="order-42").id)
+        ids.add(once(shop.stock, names=["a"], operation_key="order-42").id)
         assert ids == {1}
         with pytest.raises(fly_orm.Refused, match="other parameters or arguments"):
             once(shop.stock, ["b"], operation_key="order-42")
         with pytest.raises(fly_orm.Refused, match="choose another key"):
             once(shop.count, operation_key="order-42")
+        with fly_orm.operation("order-44"), pytest.raises(fly_orm.NotSupported, match="inside of another, 'order-44'"):
+            once(shop.stock, ["c"], operation_key="order-45")
         for _ in range(2):
             with pytest.raises(fly_orm.ResultLost):
                 once(shop.cannot_come_back, "b", operation_key="order-43")

@@ -167,10 +167,13 @@ def test_what_cannot_be_recorded_is_no_operation(regions: TwoRegions, sql: str) 
 
 def test_an_operation_does_not_begin_inside_another(regions: TwoRegions) -> None:
     db = regions.lax()
-    with fly_orm.operation("order-42"), db.atomic():
-        db.execute_sql(INSERT, ("outer",))
-        with fly_orm.operation("order-43"), pytest.raises(fly_orm.NotSupported, match="order-43"):
+    with fly_orm.operation("order-42"):
+        with pytest.raises(fly_orm.NotSupported, match="inside of another, 'order-42'"), fly_orm.operation("order-43"):
             db.execute_sql(INSERT, ("inner",))
+        with db.atomic():
+            db.execute_sql(INSERT, ("outer",))
+            with pytest.raises(fly_orm.NotSupported, match="order-43"), fly_orm.operation("order-43"):
+                db.execute_sql(INSERT, ("inner",))
     assert names(regions) == ["outer"]
 
 
