@@ -133,7 +133,7 @@ class _Block:
                 return str(cursor.fetchall()[0][0]) if cursor.description else ""
         except psycopg2.Error as error:
             with _refusing():
-                table.check_usable(error)
+                table.check_usable(error, self.connection.info.user)
             raise
 
 

@@ -53,10 +53,14 @@ def check_exists(connection: Any) -> None:
             raise Refused(_refusal(f"there is no table {TABLE}"), reason="no ledger")
 
 
-def check_usable(error: Exception) -> None:
-    """Raise Refused if an error of a transaction, which was rolled back, means that the ledger cannot be written."""
+def check_usable(error: Exception, role: str = "") -> None:
+    """Raise Refused if an error of a transaction, which was rolled back, means that the ledger cannot be written.
+
+    ``role`` is the one that the transaction's connection has logged in as, if that is known.
+    """
     if isinstance(error, _UNUSABLE) and _NAME in str(error):
-        raise Refused(_refusal(str(error).strip()), reason="no ledger") from error
+        lacking = role if isinstance(error, errors.InsufficientPrivilege) else ""
+        raise Refused(_refusal(str(error).strip(), lacking), reason="no ledger") from error
 
 
 def concerns(error: Exception) -> bool:
@@ -64,9 +68,13 @@ def concerns(error: Exception) -> bool:
     return isinstance(error, errors.UniqueViolation) and error.diag.table_name == _NAME
 
 
-def _refusal(problem: str) -> str:
+def _refusal(problem: str, lacking: str = "") -> str:
+    """The message; ``lacking`` is a role without privileges on the table."""
+    if lacking:
+        what = f"--role {lacking}: it was executed as this role, as functions are executed as the role of their node"
+    else:
+        what = "--role ROLE for each role that writes and does not own the table"
     return (
         f"the ledger of this database, which exactly-once writes need, cannot be used: {problem}. Nothing was "
-        "executed. Run `fly-orm ledger create MODULE:ATTRIBUTE` in the primary region, with --role ROLE for each role "
-        "that writes and does not own the table"
+        f"executed. Run `fly-orm ledger create MODULE:ATTRIBUTE` in the primary region, with {what}"
     )

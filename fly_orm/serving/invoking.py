@@ -19,6 +19,7 @@ from ..sessions.activity import Activity
 from ..sessions.context import current
 from ..sessions.invocation import Invocation
 from ..sessions.session import Session
+from .privileges import note_role
 from .replies import declined
 
 log = logging.getLogger("fly_orm")
@@ -95,6 +96,7 @@ class _Execution:
 
     def fail(self, error: BaseException) -> None:
         """Take over what the function raised, or what a commit raised after it had returned."""
+        note_role(error)
         self.outcome = {"error": codec.encode_error(error)}
 
 
