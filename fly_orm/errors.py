@@ -83,7 +83,10 @@ class NotSupported(FlyOrmError):
 
 
 class NotPortable(FlyOrmError, TypeError):
-    """A value is of a type that cannot be sent to another node. Nothing was sent."""
+    """A value is of a type that cannot be sent to another node.
+
+    Nothing was sent; or it was the result of an exactly-once function, which was rolled back.
+    """
 
 
 class NotDelivered(FlyOrmError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..deadline import Deadline, now
-from ..errors import FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown, Refused, TransactionLost
+from ..errors import FlyOrmError, NotDelivered, NotPortable, NotSupported, OutcomeUnknown, Refused, TransactionLost
 from ..protocol.messages import EXPIRED, Call, Declined, Reply, Returned
 from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
@@ -59,5 +59,7 @@ def _declined(call: Call, reply: Declined, node: Node) -> FlyOrmError:
             return OutcomeUnknown(f"{call.function} may have run on {node}: {reply.message}", node=str(node))
         case "lost":
             return TransactionLost(f"{call.function} has committed nothing on {node}: {reply.message}", node=str(node))
+        case "not portable":
+            return NotPortable(f"{call.function} on {node}: {reply.message}")
         case _:
             return refused(reply, node)

@@ -94,8 +94,9 @@ def on_primary(
 
     A call raises what the function raises. Besides, it raises NotPortable if an argument cannot travel, NotDelivered or
     Refused if the function certainly did not run, OutcomeUnknown if it may have run (fly_orm never repeats it), and
-    ResultLost if it ran but its result cannot travel. Decorating raises ConfigurationError for a lambda, a closure, a
-    coroutine or a generator, and for a name that is taken.
+    ResultLost if it ran but its result cannot travel (with ``exactly_once`` it is rolled back, and that is NotPortable,
+    too). Decorating raises ConfigurationError for a lambda, a closure, a coroutine or a generator, and for a name that
+    is taken.
     """
     options = CallOptions(wait=wait, timeout=timeout, exactly_once=exactly_once)
 

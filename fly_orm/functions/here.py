@@ -15,6 +15,7 @@ from ..errors import (
     ConfigurationError,
     FlyOrmError,
     NotDelivered,
+    NotPortable,
     NotSupported,
     OutcomeUnknown,
     ResultLost,
@@ -47,6 +48,8 @@ def run_here(
         outcome = recorded.run(router, once.record, lambda: function.code(*args, **kwargs))
     except recorded.LedgerRefused as error:
         raise router.driver_error(error.refused) from None
+    except recorded.ResultNotPortable as error:
+        raise NotPortable(f"{function.name}: {error}") from error.__cause__
     except recorded.TransactionBroken as error:
         raise router.driver_error(TransactionLost(f"{function.name} has committed nothing: {error}")) from error
     except recorded.CommitLost as error:

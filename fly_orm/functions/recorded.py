@@ -51,6 +51,10 @@ class LedgerRefused(Exception):
         """Says why."""
 
 
+class ResultNotPortable(Exception):
+    """The function returned what cannot travel, so that it is rolled back: no repetition could return it."""
+
+
 class _KeyTaken(Exception):
     """The operation was committed before."""
 
@@ -68,7 +72,8 @@ def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
     """The outcome of ``work``, all of whose statements on this database run in one transaction with its row.
 
     Raises what ``work`` raises, and then nothing is committed; NotSupported if it ends the transaction itself. What is
-    raised after the connection was lost becomes CommitLost or TransactionBroken.
+    raised after the connection was lost becomes CommitLost or TransactionBroken. ResultNotPortable if its result cannot
+    travel.
     """
     block, token = _Block(record), _inside.set(True)
     try:
@@ -105,7 +110,10 @@ class _Block:
                 router.wrapped.flush()
         if self._execute(_TRANSACTION) != transaction:
             raise NotSupported(f"{self._record.what} has ended its transaction, so that it could not be recorded")
-        reply = returned(result)
+        try:
+            reply = Returned(value=codec.encode(result, "the result"))
+        except NotPortable as error:
+            raise ResultNotPortable(f"{error}. Nothing was committed") from error
         self._execute(entries.note(self._record, encode(reply), wrote=True).decode())
         self.committing = True
         return Outcome(reply, result)

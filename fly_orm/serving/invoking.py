@@ -41,6 +41,8 @@ def invoke(
         return too_late(function)
     except recorded.LedgerRefused as error:
         return declined(error.refused)
+    except recorded.ResultNotPortable as error:
+        return Declined(reason="not portable", message=str(error))
     except recorded.TransactionBroken as error:
         return Declined(reason="lost", message=str(error))
     except recorded.CommitLost as error:
