@@ -42,6 +42,11 @@ SETTINGS: Mapping[str, object] = {
 class Cluster:
     """A running primary and its streaming replica, which disappear with the process that started them.
 
+    :attr:`primary` and :attr:`replica` are the two servers. Connect with ``cluster.replica.connect("orders")``, or give
+    ``params("orders")`` or ``dsn("orders")`` to another library. An ORM takes the server's ``host``, the folder of its
+    Unix socket, and its ``port``. The user is ``postgres``, a superuser whom row-level security does not restrict.
+    ``docs/testing.md`` has examples.
+
     Only one thread may call the methods of a cluster at a time. Any number of threads may use its servers.
     """
 
@@ -167,7 +172,10 @@ class Cluster:
             con.close()
 
     def promote(self) -> None:
-        """Promote the replica. The old primary goes on, and both servers keep their attribute names."""
+        """Promote the replica. The old primary goes on.
+
+        The names stay with the servers: :attr:`replica` is the new primary, and :attr:`primary` the old one.
+        """
         if not self.replica.query("SELECT pg_promote(true, %s)", PROMOTE_TIMEOUT):
             raise TimeoutError(f"the replica was not promoted within {PROMOTE_TIMEOUT} s; see {self.replica.log}")
 

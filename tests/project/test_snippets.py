@@ -69,3 +69,12 @@ def test_the_tenants_of_the_page_about_session_state_are_isolated(cluster, datab
             lax.execute_sql("SELECT set_tenant(%s)", (tenant,))
             lax.execute_sql("INSERT INTO doc (body) VALUES (%s)", (f"of {tenant}",))
             assert lax.execute_sql("SELECT tenant, body FROM doc").fetchall() == [(tenant, f"of {tenant}")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beginning", ["import fly_orm", "from fly_orm.testing import Cluster\n"])
+def test_the_tests_of_the_page_about_testing_pass(beginning):
+    namespace = {}
+    exec(snippet("testing.md", "python", beginning), namespace)
+    [test] = [value for name, value in namespace.items() if name.startswith("test_")]
+    test()
