@@ -49,6 +49,8 @@ _FAMILIES = re.compile(
     r"pg_\w+|jsonb?_\w+|has_\w+_privilege|to_(?:ascii|char|date|hex|jsonb?|number|reg\w+|timestamp|tsquery|tsvector)"
     r"|lo_\w+|loread|lowrite|regr_\w+|array_to_\w+"
 )
+#: Functions of Postgres that execute SQL which they get as text.
+EXECUTE_TEXT = frozenset({"query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema", "ts_rewrite", "ts_stat"})
 #: What precedes a name that is followed by a list of columns, or a type by its length: a table, an alias.
 _NOT_BEFORE_CALLS = frozenset({"into", "as", ")", "with", "recursive", ":", "copy", "collate"})
 #: The first words of statements that may call functions when they run.
@@ -76,6 +78,8 @@ def _may_be_the_users(tokens: list[str], at: int) -> bool:
     first = at
     while first > 1 and tokens[first - 1] == ".":
         first -= 2
+    if name.strip('"') in EXECUTE_TEXT:
+        return True
     if first == at and (name in _HARMLESS or _FAMILIES.fullmatch(name)):
         return False
     if tokens[first].strip('"') == "pg_catalog" or (first > 0 and tokens[first - 1] in _NOT_BEFORE_CALLS):

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg2
 
 from ..classify import Kind, SessionChange, Statement
+from ..classify.called_functions import EXECUTE_TEXT
 from ..classify.session_change import LOCKS, NOTHING, STICKS, may_change_anything
 from ..deadline import now
 from ..local.primary import DEFINITIONS_TTL
@@ -32,7 +33,8 @@ class SessionFunctions:
     """
 
     def __init__(self, named: Mapping[str, Iterable[str] | None]) -> None:
-        self._named = _OF_EXTENSIONS | {_base(name): _named_change(settings) for name, settings in named.items()}
+        self._named = _OF_EXTENSIONS | dict.fromkeys(EXECUTE_TEXT, _UNKNOWN)
+        self._named |= {_base(name): _named_change(settings) for name, settings in named.items()}
         self._lock = threading.Lock()
         self._known: dict[str, SessionChange] = {}
         self._custom_settings: frozenset[str] | None = None

@@ -58,6 +58,10 @@ SCENARIOS = {
     "put together in DO": "DO $$BEGIN EXECUTE 'SET R' || 'OLE {bob}'; DELETE FROM doc; END$$\nDELETE FROM doc",
     "beside a backslash": "SET ROLE {bob}; DELETE FROM doc; SELECT 'x\\'\nDELETE FROM doc",
     "in a function beside a backslash": f"BEGIN\n{WRITE}\nSELECT become('{{bob}}'), '\\'\nDELETE FROM doc\nCOMMIT",
+    "in text that is executed": (
+        f"BEGIN\n{WRITE}\nSELECT word FROM ts_stat('SELECT to_tsvector(set_config(''role'', ''{{bob}}'', false))')\n"
+        "DELETE FROM doc\nCOMMIT"
+    ),
     "unterminated": "SELECT become('{bob}'), 'x\nDELETE FROM doc",
     "after an escape": "SET standard_conforming_strings TO off\nSELECT '\\''; SET ROLE {bob}; DELETE FROM doc -- '",
     "its own": "BEGIN\nSET ROLE {ann}\nDELETE FROM doc\nCOMMIT",

@@ -76,6 +76,8 @@ SCENARIOS = {
     "after many rows": f"INSERT INTO doc (tenant, body) VALUES {ROWS} RETURNING set_tenant('b')" + SEEN,
     "beside many rows": f"INSERT INTO doc SELECT 5, 'a' FROM (VALUES {ROWS}) x, set_tenant('b') LIMIT 1" + SEEN,
     "lock after many rows": f"INSERT INTO doc (tenant, body) VALUES {ROWS} RETURNING grab(42)\n{RELEASED}",
+    "in text that is executed": "SELECT pg_catalog.ts_stat('SELECT to_tsvector(set_tenant(''a'')::text)')" + SEEN,
+    "lock in text that is executed": f"SELECT ts_stat('SELECT to_tsvector(grab(42)::text)')\n{RELEASED}",
     "beside a backslash": "SELECT set_tenant('a'), '\\'" + SEEN,
     "lock beside a backslash": "SELECT grab(42) WHERE 'a' LIKE 'a' ESCAPE '\\'\nSELECT pg_advisory_unlock(42)",
     "set beside a backslash": "SET app.tenant TO 'a'\nSELECT set_config('app.tenant', 'b\\', false)" + SEEN,
