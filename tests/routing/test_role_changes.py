@@ -116,6 +116,12 @@ def trace(cast: Cast, database: Any, statements: str) -> list[Any]:
     return [*seen, cast.sql("SELECT what, who FROM log"), cast.sql("SELECT tenant FROM doc"), cast.sql("TABLE secret")]
 
 
+def test_statements_that_cannot_be_told_apart_are_declined(cast: Cast, regions: Any) -> None:
+    db = regions.lax(user=cast.ann)
+    with pytest.raises(peewee.ProgrammingError, match="cannot check changes of the role"):
+        db.execute_sql(f"SET ROLE {cast.ann}; SELECT 'x")
+
+
 @pytest.mark.slow
 class TestIsTheSameInLax:
     def test_for_a_role_that_the_caller_may_not_take(self, cast: Cast, regions: Any) -> None:
