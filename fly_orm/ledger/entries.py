@@ -61,13 +61,6 @@ def note(record: Record, reply: bytes | None = None, *, wrote: bool = False) -> 
     return f"INSERT INTO {TABLE} (key, result) SELECT {key}, {result}{condition}".encode()
 
 
-def has(connection: Any, record: Record) -> bool:
-    """Whether a request has a row, which is its own as it is being executed."""
-    with text_cursor(connection) as cursor:
-        cursor.execute(f"SELECT FROM {TABLE} WHERE key = %s", (record.id,))
-        return bool(cursor.rowcount)
-
-
 def of_operation(connection: Any, record: Record) -> Entry:
     """What became of an operation whose key is taken. Refused if the key is that of another operation, or role."""
     with text_cursor(connection) as cursor:

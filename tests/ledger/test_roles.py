@@ -60,6 +60,19 @@ def test_a_transaction_that_has_changed_its_role_is_settled(cast: Cast) -> None:
     assert cast.sql("SELECT count(*) FROM doc WHERE body = 'x'") == [(1,)]
 
 
+def test_a_transaction_that_has_changed_its_role_is_committed_although_the_question_fails(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question for the position, in the same string as the COMMIT. Its role cannot see the row any more."""
+    cast.sql(f'GRANT "{cast.bob}" TO "{cast.ann}"')
+    monkeypatch.setattr("fly_orm.serving.recorded.STATE", "DO $$ BEGIN RAISE query_canceled; END $$")
+    ann = cast.regions().lax(user=cast.ann, options={"exactly_once": True})
+    with ann.atomic():
+        ann.execute_sql(f'SET LOCAL ROLE "{cast.bob}"')
+        ann.execute_sql(INSERT, ("x",))
+    assert cast.sql("SELECT count(*) FROM doc WHERE body = 'x'") == [(1,)]
+
+
 def test_each_node_sees_what_another_has_voided(cast: Cast) -> None:
     """Nodes may have roles of their own. One that could not see the row would take the request for executed."""
     for user in (cast.ann, cast.bob):
