@@ -39,6 +39,9 @@ class Responder:
     def trusted(self):
         return self.inner.trusted
 
+    def last_reply(self):
+        return self.inner.last_reply()
+
     def respond(self, request):
         return self.inner.respond(request)
 
