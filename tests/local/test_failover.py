@@ -170,7 +170,7 @@ class TestAReplicaThatRestarts:
             insert(db, "a")
             failing_over.replica.stop("immediate")
             cursor = db.execute_sql("INSERT INTO item (name) VALUES ('b'), ('c') RETURNING name")
-            with pytest.raises(psycopg2.OperationalError):
+            with pytest.raises(psycopg2.DatabaseError):
                 ext.cursor(db.connection()).execute("SELECT 1")
             assert db.connection().closed
             assert cursor.fetchone() == ("b",)
