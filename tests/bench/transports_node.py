@@ -29,6 +29,9 @@ class Echo:
     def respond(self, request: bytes) -> bytes:
         return request
 
+    def last_reply(self) -> None:
+        return None
+
     def gone(self) -> None:
         pass
 

@@ -21,6 +21,8 @@ class Responder:
     def respond(self, request):
         self.request = request
         return request
+    def last_reply(self):
+        return None
     def gone(self):
         print(self.request.decode(), "is gone", flush=True)
 server = NatsTransport().serve("nats:syd", lambda peer: Responder())
