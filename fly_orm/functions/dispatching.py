@@ -86,7 +86,12 @@ def dispatch(
     function runs here. :func:`fly_orm.on_primary` describes the other errors.
     """
     deadline, ours = options.deadline(runtime), routed_here(runtime)
-    _refuse_in_transaction(function, ours)
+    check_no_transaction(
+        f"{function.name} runs in a transaction of its own",
+        ours,
+        "call it before or after, move the whole transaction into the function, or run its code here, inside the "
+        "transaction, with .local(…)",
+    )
     on_primary = region in (None, runtime.settings.topology.primary_region)
     message = _message(function, args, kwargs, on_primary=on_primary)
     asked = partial(asked_of, function, args, kwargs)
@@ -157,7 +162,9 @@ def call_here(
     recorded = once(function, options.exactly_once, options.operation_key, ours, asked)
     if recorded is None:
         return function.code(*args, **kwargs)
-    check_no_transaction(function, ours)
+    check_no_transaction(
+        f"{function.name} is executed exactly once, in a transaction of its own,", ours, "call it before or after"
+    )
     return run_here(function, args, kwargs, recorded, ours, options.deadline(runtime))
 
 
@@ -168,18 +175,6 @@ def _newest_timelines(ours: list[Router]) -> dict[str, list[History]]:
         with suppress(ConfigurationError):  # a deferred database, which has no name yet
             newest[router.name] = router.newest_timelines()
     return newest
-
-
-def _refuse_in_transaction(function: Function, ours: list[Router]) -> None:
-    for router in ours:
-        if router.wrapped.in_transaction():
-            raise router.driver_error(
-                NotSupported(
-                    f"{function.name} runs in a transaction of its own and cannot join the one that is open on "
-                    f"{router.name!r}; call it before or after, move the whole transaction into the function, or run "
-                    "its code here, inside the transaction, with .local(…)"
-                )
-            )
 
 
 def _message(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, on_primary: bool) -> Call:

@@ -110,13 +110,13 @@ def _decoded(function: Function, reply: Returned) -> Any:
     return codec.decode(reply.value)
 
 
-def check_no_transaction(function: Function, ours: list[Router]) -> None:
-    """Raise NotSupported if a transaction is open, to which the function's own could not belong."""
+def check_no_transaction(subject: str, ours: list[Router], advice: str) -> None:
+    """Raise NotSupported if a transaction is open here, which a function's own could not be a part of.
+
+    ``subject`` and ``advice`` begin and end the message.
+    """
     for router in ours:
         if router.wrapped.in_transaction():
             raise router.driver_error(
-                NotSupported(
-                    f"{function.name} is executed exactly once, in a transaction of its own, and cannot join "
-                    f"the one that is open on {router.name!r}; call it before or after"
-                )
+                NotSupported(f"{subject} and cannot join the one that is open on {router.name!r}; {advice}")
             )
