@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tracemalloc
 from datetime import datetime
 
 import msgspec
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from fly_orm.codec import CodecError, decode, decode_error, encode, encode_error
 from tests.codec import sample
 from tests.codec.sample import SAMPLE, utc
+from tests.support.memory import takes_little_memory
 
 
 def harmless(data: bytes) -> None:
@@ -108,12 +108,7 @@ HUGE = {
 
 @pytest.mark.parametrize("case", HUGE)
 def test_few_bytes_do_not_take_much_memory(case):
-    tracemalloc.start()
-    try:
-        harmless(HUGE[case])
-        assert tracemalloc.get_traced_memory()[1] < 50 * len(HUGE[case]) + 200_000
-    finally:
-        tracemalloc.stop()
+    assert takes_little_memory(harmless, HUGE[case])
 
 
 @settings(max_examples=300)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -18,6 +17,7 @@ from fly_orm.serving.executor import Executor
 from fly_orm.serving.function_runner import FunctionRunner
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
+from tests.support.memory import takes_little_memory
 from tests.support.structs import values_of
 
 requests, replies = values_of(Request), values_of(Reply)
@@ -67,12 +67,7 @@ HUGE = {
 
 @pytest.mark.parametrize("case", HUGE)
 def test_few_bytes_do_not_take_much_memory(case):
-    tracemalloc.start()
-    try:
-        harmless(HUGE[case])
-        assert tracemalloc.get_traced_memory()[1] < 50 * len(HUGE[case]) + 200_000
-    finally:
-        tracemalloc.stop()
+    assert takes_little_memory(harmless, HUGE[case])
 
 
 @contextmanager
