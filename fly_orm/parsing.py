@@ -67,19 +67,26 @@ def parse_pairs(name: str, text: str) -> Mapping[str, str]:
 
     An error message does not repeat a value, which may be a secret.
     """
+    pairs = _pairs(text)
+    del text  # which a traceback with local variables would show
+    if isinstance(pairs, str):
+        raise ConfigurationError(f"{name}{pairs}")
+    return pairs
+
+
+def _pairs(text: str) -> dict[str, str] | str:
+    """The pairs, or the end of a sentence that says what is wrong with the text."""
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise ConfigurationError(f"{name} is not a list of key=value pairs: {error}") from None
+        return f" is not a list of key=value pairs: {error}"
     pairs: dict[str, str] = {}
     for number, word in enumerate(words, start=1):
         key, equals, value = word.partition("=")
         if not key or not equals:
-            raise ConfigurationError(
-                f"{name}: item {number} is not key=value; separate the pairs by spaces, and quote a value that has some"
-            )
+            return f": item {number} is not key=value; separate the pairs by spaces, and quote a value that has some"
         if key in pairs:
-            raise ConfigurationError(f"{name} sets {key} twice")
+            return f" sets {key} twice"
         pairs[key] = value
     return pairs
 

@@ -10,10 +10,8 @@ from typing import Any
 from .deadline import check_timeout
 from .errors import ConfigurationError
 from .parsing import parse_pairs, parse_switch, parse_text, parse_timeout, suggestion
+from .protocol.secret import Secrets
 from .topology import Node, Topology, parse_nodes
-
-#: Shorter secrets could be guessed from a recorded handshake.
-SECRET_MIN_LENGTH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +39,21 @@ class Settings:
     """The release of the application that this process runs, for messages."""
     read_only: bool = False
     """Whether connections in a secondary region behave as if connected to a replica, whatever their server is."""
-    secret: str = field(default="", repr=False)
-    """What nodes prove to each other that they know; at least 16 characters, or empty on one machine only."""
+    secret: str | Secrets = field(default="", repr=False)
+    """What nodes prove to each other that they know; at least 16 characters, or empty on one machine only. Commas or
+    whitespace separate several values, of which the first signs and all verify."""
     rpc_timeout: float | None = 5.0
     """Seconds that a request to another node may take, 0 or more; None is no limit."""
     replication_timeout: float | None = 5.0
     """Seconds to wait until the replica has replayed a write, 0 or more; None is no limit."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secret", self.secrets)
+
+    @property
+    def secrets(self) -> Secrets:
+        """The secrets, as values that show nothing of themselves."""
+        return self.secret if isinstance(self.secret, Secrets) else Secrets(self.secret)
 
     def with_timeouts(self, **timeouts: float | None) -> Settings:
         """These settings with other timeouts, in seconds; ValueError for a negative one."""
@@ -60,7 +67,7 @@ class Settings:
 
         A variable that is empty counts as not set.
         """
-        environ = os.environ if environ is None else environ
+        environ = _Environment(os.environ if environ is None else environ)
         _refuse_unknown(environ)
         values: dict[str, Any] = {
             field_name: parse(name, environ[name])
@@ -78,14 +85,17 @@ def database_url_from_environment() -> str | None:
     return os.environ.get("DATABASE_URL") or None
 
 
-def check_secret(value: str) -> str:
-    """The secret itself; ConfigurationError if it is shorter than SECRET_MIN_LENGTH, unless it is empty."""
-    if 0 < len(value) < SECRET_MIN_LENGTH:
-        raise ConfigurationError(
-            f"FLY_ORM_SECRET is {len(value)} characters long and could be guessed; use at least {SECRET_MIN_LENGTH}, "
-            "for instance from `openssl rand -hex 32`"
-        )
-    return value
+class _Environment(dict[str, str]):
+    """The variables, some of which are secret: a traceback with local variables shows the names alone."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
+
+
+def _parse_secrets(_name: str, text: str) -> Secrets:
+    secrets = Secrets(text)
+    del text  # which a traceback with local variables would show
+    return secrets.check()
 
 
 _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
@@ -97,7 +107,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_WAITER": ("waiter", parse_text),
     "FLY_ORM_RELEASE": ("release", parse_text),
     "FLY_ORM_READ_ONLY": ("read_only", parse_switch),
-    "FLY_ORM_SECRET": ("secret", lambda _name, value: check_secret(value)),
+    "FLY_ORM_SECRET": ("secret", _parse_secrets),
     "FLY_ORM_RPC_TIMEOUT": ("rpc_timeout", parse_timeout),
     "FLY_ORM_REPLICATION_TIMEOUT": ("replication_timeout", parse_timeout),
 }

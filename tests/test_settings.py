@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traceback import TracebackException
+
 import pytest
 
 from fly_orm.errors import ConfigurationError
@@ -34,7 +36,8 @@ def test_every_variable_is_read():
         }
     )
     assert (settings.topology.region, settings.topology.primary_region) == ("lax", "syd")
-    assert (settings.transport, settings.listen, settings.secret) == ("carrier-pigeon", "[::]:7654", SECRET)
+    assert (settings.transport, settings.listen) == ("carrier-pigeon", "[::]:7654")
+    assert [secret.reveal() for secret in settings.secrets] == [SECRET]
     assert settings.nodes["syd"][0].address == "a:1"
     assert (settings.rpc_timeout, settings.replication_timeout) == (2.5, None)
 
@@ -59,10 +62,39 @@ def test_a_timeout_that_is_no_number_of_seconds_is_an_error(value):
 
 
 def test_a_short_secret_is_refused_and_none_is_shown():
-    with pytest.raises(ConfigurationError, match="openssl rand") as caught:
+    with pytest.raises(ConfigurationError, match="fly-orm secret") as caught:
         Settings.from_environment({"FLY_ORM_SECRET": "hunter2"})
     assert "hunter2" not in str(caught.value)
     assert SECRET not in repr(Settings.from_environment({"FLY_ORM_SECRET": SECRET}))
+
+
+def test_several_secrets_are_separated_by_whitespace_or_commas():
+    one, two, three = (letter * 16 for letter in "abc")
+    settings = Settings.from_environment({"FLY_ORM_SECRET": f" {one}, {two}\n{three},{one}"})
+    assert [secret.reveal() for secret in settings.secrets] == [one, two, three]
+    assert Settings(secret=f"{one} {two} {three}") == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"{SECRET} hunter2", "value 2 of FLY_ORM_SECRET is 7 characters long"),
+        (" ".join(f"{number}{SECRET}" for number in range(5)), "has 5 values, and may have 4"),
+    ],
+)
+def test_each_secret_is_checked(text, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        Settings.from_environment({"FLY_ORM_SECRET": text})
+
+
+@pytest.mark.parametrize("variables", [{"FLY_ORM_SECRET": "hunter2"}, {"FLY_ORM_SECRET": SECRET, "FLY_ORM_NODES": "?"}])
+def test_a_traceback_with_local_variables_shows_no_secret(variables):
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_environment(variables)
+    shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
+    within = shown[shown.index("fly_orm/settings.py") :]  # the frame above is this one
+    assert not [secret for secret in ("hunter2", SECRET) if secret in within]
+    assert SECRET not in str(vars(Settings(secret=SECRET)))
 
 
 def test_other_timeouts_are_checked_as_well():

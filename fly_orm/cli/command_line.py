@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import FlyOrmError
-from . import ledger, serve, transports
+from . import ledger, secret, serve, transports
 from .command import Command
 
 #: The subcommands, in the order in which help lists them.
-COMMANDS: tuple[Command, ...] = (transports, serve, ledger)
+COMMANDS: tuple[Command, ...] = (transports, serve, ledger, secret)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from ..concurrency.pool import Pool, PoolTimeout
 from ..deadline import Deadline, now
 from ..errors import NotDelivered, Refused
 from ..protocol.messages import Welcome
+from ..protocol.secret import Secrets
 from ..topology import Node
 from ..transport import Transport
 from .background import BackgroundTask
@@ -51,7 +52,7 @@ class NodeChannels:
         transport: Transport,
         node: Node,
         *,
-        secret: str,
+        secrets: Secrets,
         region: str,
         max_size: int,
         on_welcome: Callable[[Node, Welcome], None] = lambda _node, _welcome: None,
@@ -59,7 +60,7 @@ class NodeChannels:
         """``on_welcome`` is called with what the node says about itself, whenever a channel is opened."""
         self.node = node
         self._on_welcome = on_welcome
-        self._transport, self._secret, self._region = transport, secret, region
+        self._transport, self._secrets, self._region = transport, secrets, region
         self._pool: Pool[SealedChannel] = Pool(
             self._open, SealedChannel.close, max_size=max_size, max_opening=MAX_OPENING
         )
@@ -160,6 +161,6 @@ class NodeChannels:
 
     def _open(self, deadline: Deadline) -> SealedChannel:
         limit = deadline.within(CONNECT_TIMEOUT)
-        channel = open_channel(self._transport, self.node, secret=self._secret, region=self._region, deadline=limit)
+        channel = open_channel(self._transport, self.node, secrets=self._secrets, region=self._region, deadline=limit)
         self._on_welcome(self.node, channel.welcome)
         return channel

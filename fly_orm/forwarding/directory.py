@@ -120,7 +120,7 @@ class Directory:
                 channels = NodeChannels(
                     self._transport,
                     node,
-                    secret=self._settings.secret,
+                    secrets=self._settings.secrets,
                     region=self._settings.topology.region,
                     max_size=MAX_CHANNELS,
                     on_welcome=self._mismatches.check,
@@ -189,9 +189,9 @@ class Directory:
         with suppress(NotDelivered):
             self.nodes(node.region, Deadline.after(0))  # which ends the quarantine of a node that is gone
         if node in self._quarantine:
-            secret, region = self._settings.secret, self._settings.topology.region
+            secrets, region = self._settings.secrets, self._settings.topology.region
             limit = Deadline.after(CONNECT_TIMEOUT)
-            open_channel(self._transport, node, secret=secret, region=region, deadline=limit).close()
+            open_channel(self._transport, node, secrets=secrets, region=region, deadline=limit).close()
 
     def _recovered(self, node: Node) -> None:
         self.mark_reached(node, now())

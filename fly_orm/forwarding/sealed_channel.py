@@ -11,6 +11,8 @@ from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUn
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
 from ..protocol.messages import Call, Cancel, Copy, Greet, Reply, Request, Run, Welcome
+from ..protocol.secret import Secrets
+from ..protocol.strength import weakness
 from ..topology import Node
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
 from .node_clock import NodeClock
@@ -122,19 +124,20 @@ class SealedChannel:
         return reply
 
 
-def open_channel(transport: Transport, node: Node, *, secret: str, region: str, deadline: Deadline) -> SealedChannel:
+def open_channel(
+    transport: Transport, node: Node, *, secrets: Secrets, region: str, deadline: Deadline
+) -> SealedChannel:
     """A new channel to the node, from a process in ``region``. NotDelivered if it cannot be opened by the deadline.
 
-    AuthenticationFailed if the node holds another secret, or is on another machine and there is no secret.
+    AuthenticationFailed if the node holds another secret, or is on another machine and the secret is missing or weak.
     """
-    if not secret and not transport.is_local(node.address):
-        raise AuthenticationFailed(
-            f"{node} is on another machine, so FLY_ORM_SECRET must be set, to the same value here and there",
-            node=str(node),
-        )
+    problem = weakness(secrets)
+    if problem is not None and not transport.is_local(node.address):
+        raise AuthenticationFailed(f"{node} is on another machine, {problem}", node=str(node))
+    handshake = ClientHandshake(secrets)  # first: the keys may take a while, for which the node would have to wait
     channel = transport.connect(node.address, deadline)
     try:
-        return _shake_hands(channel, node, secret, region, deadline)
+        return _shake_hands(channel, node, handshake, region, deadline)
     except OutcomeUnknown as error:
         channel.close()
         raise NotDelivered(f"the handshake with {node} failed: {error}", node=str(node)) from error
@@ -143,8 +146,9 @@ def open_channel(transport: Transport, node: Node, *, secret: str, region: str, 
         raise
 
 
-def _shake_hands(channel: Channel, node: Node, secret: str, region: str, deadline: Deadline) -> SealedChannel:
-    handshake = ClientHandshake(secret)
+def _shake_hands(
+    channel: Channel, node: Node, handshake: ClientHandshake, region: str, deadline: Deadline
+) -> SealedChannel:
     seal = handshake.accept(channel.exchange(handshake.hello, deadline), str(node))
     sealed = SealedChannel(channel, seal, node, region)
     sealed.greet(deadline)

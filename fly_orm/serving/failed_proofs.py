@@ -1,11 +1,14 @@
-"""Logs the peers that did not prove that they hold the secret, without letting strangers fill the log."""
+"""Counts, logs and slows down the peers that do not prove that they hold the secret, within bounds."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
+from functools import partial
 
 from ..deadline import now
+from ..protocol.handshake import OnFailure
 
 log = logging.getLogger("fly_orm")
 
@@ -13,31 +16,81 @@ log = logging.getLogger("fly_orm")
 INTERVAL = 60.0
 #: The most addresses that are remembered, so that strangers with many of them cost no more memory.
 MAX_ADDRESSES = 1000
+#: Seconds after which the first failure of an address is answered. Each further one within the interval doubles them,
+#: up to the longest delay: less than a caller waits for a channel, so that its error says what is wrong.
+DELAY, LONGEST_DELAY = 0.05, 1.0
+
+
+@dataclass(kw_only=True)
+class _Failures:
+    """The failures of one address within an interval."""
+
+    logged_at: float
+    """When they were last logged, on the monotonic clock."""
+    count: int = 0
+    unlogged: int = 0
 
 
 class FailedProofs:
-    """Logs a warning for each failed handshake, once per address and minute. Thread-safe."""
+    """What a node knows of failed handshakes: one warning per address and minute. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._logged: dict[str, float] = {}
-        """When the last line for an address was logged, on the monotonic clock; the oldest is the first."""
+        self._by_address: dict[str, _Failures] = {}
+        """The address that was logged first is the first."""
+        self._total = 0
 
-    def note(self, peer: str) -> None:
-        """Log that a peer left without a proof. ``peer`` is the transport's description of it, such as its address."""
-        if self._is_due(peer.rpartition(":")[0] or peer):  # each connection has another port
+    @property
+    def total(self) -> int:
+        """How many handshakes have failed since the node started."""
+        return self._total
+
+    def reactions(self, peer: str) -> OnFailure:
+        """What to do if a handshake fails. ``peer`` is the transport's description of the peer, such as its address."""
+        return OnFailure(
+            wrong_secret=partial(self._wrong_secret, peer), wrong_version=partial(self._wrong_version, peer)
+        )
+
+    def _wrong_secret(self, peer: str) -> float:
+        """Log that a peer has none of the secrets, and return the seconds after which it is to be told so."""
+        failures, is_due = self._count(peer)
+        if is_due:
             log.warning(
-                "%s disconnected without proving that it holds the FLY_ORM_SECRET of this node. If it is one of your "
+                "%s does not hold the FLY_ORM_SECRET of this node, and was turned away. If it is one of your "
                 "processes, set the same secret on both. (This is logged once a minute for each address.)",
                 peer,
             )
+        return float(min(DELAY * 2.0 ** min(failures - 1, 30), LONGEST_DELAY))
 
-    def _is_due(self, address: str) -> bool:
-        time = now()
+    def _wrong_version(self, peer: str, version: int) -> None:
+        """Log that a peer speaks another version of the protocol."""
+        _, is_due = self._count(peer)
+        if is_due:
+            log.warning(
+                "%s speaks version %d of fly_orm's protocol, and was turned away. Deploy the same fly_orm on both. "
+                "(This is logged once a minute for each address.)",
+                peer,
+                version,
+            )
+
+    def _count(self, peer: str) -> tuple[int, bool]:
+        """Count a failure: how many the address has had in its interval, and whether to log this one."""
+        address, time = peer.rpartition(":")[0] or peer, now()  # each connection has another port
         with self._lock:
-            for old in [each for each, logged in self._logged.items() if logged <= time - INTERVAL]:
-                del self._logged[old]
-            if address in self._logged or len(self._logged) >= MAX_ADDRESSES:
-                return False
-            self._logged[address] = time
-            return True
+            self._total += 1
+            over = [(name, each) for name, each in self._by_address.items() if each.logged_at <= time - INTERVAL]
+            for name, _ in over:
+                del self._by_address[name]
+            failures = self._by_address.get(address)
+            is_due = failures is None and len(self._by_address) < MAX_ADDRESSES
+            if is_due:
+                failures = self._by_address[address] = _Failures(logged_at=time)
+            if failures is None:
+                return 1, False
+            failures.count += 1
+            failures.unlogged += not is_due
+            counted = failures.count
+        for name, each in over:
+            if each.unlogged:
+                log.warning("%s failed %d more handshakes in the minute after that was logged", name, each.unlogged)
+        return counted, is_due

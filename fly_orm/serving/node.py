@@ -12,6 +12,8 @@ from ..errors import ConfigurationError, FlyOrmError
 from ..forwarding.background import BackgroundTask
 from ..postgres.primary_pool import PrimaryPool
 from ..protocol.handshake import GuardedResponder
+from ..protocol.keys import keys_of
+from ..protocol.strength import weakness
 from ..registry import make_transport
 from ..routing.router import Router
 from ..runtime.runtime import Runtime, default_runtime
@@ -36,10 +38,11 @@ DRAIN_TIMEOUT = 5.0
 class Serving:
     """A node that is serving; made by :func:`serve`. To stop it, close it, or use it as a context manager."""
 
-    def __init__(self, server: Server, executor: Executor, runner: FunctionRunner) -> None:
+    def __init__(self, server: Server, executor: Executor, runner: FunctionRunner, failed: FailedProofs) -> None:
         self._server = server
         self._executor = executor
         self._runner = runner
+        self._failed = failed
 
     @property
     def address(self) -> str:
@@ -50,6 +53,11 @@ class Serving:
     def databases(self) -> list[str]:
         """The names of the databases that are served, sorted."""
         return self._executor.databases
+
+    @property
+    def failed_handshakes(self) -> int:
+        """How many peers this node has turned away, as they hold another secret or speak another version."""
+        return self._failed.total
 
     def warn_unless_primary(self) -> None:
         """Log a warning for each database that is a replica, so that writes will be declined, or cannot be reached."""
@@ -98,13 +106,13 @@ def serve(
     Returns the running node. It does not run on in a forked child: call this in each process that is to serve.
 
     Raises ConfigurationError if the transport cannot listen at the address, if other machines can reach the address and
-    there is no secret, and if there is no database or two have the same name.
+    there is no secret or a weak one, and if there is no database or two have the same name.
     """
     runtime = default_runtime() if settings is None else Runtime(settings)
     settings = runtime.settings
     transport = make_transport(settings.transport, settings)
     address = listen or settings.listen
-    _require_secret(transport, address, settings)
+    _check_secrets(transport, address, settings)
     routers = _routers(databases)
     pools = [
         PrimaryPool(
@@ -131,7 +139,7 @@ def serve(
     failed = FailedProofs()
 
     def accept(peer: str) -> Responder:
-        return GuardedResponder(settings.secret, ChannelExecutor(executor), partial(failed.note, peer))
+        return GuardedResponder(settings.secrets, ChannelExecutor(executor), failed.reactions(peer))
 
     try:
         server = transport.serve(address, accept)
@@ -141,15 +149,15 @@ def serve(
         raise
     if not topology.is_primary:
         BackgroundTask("fly_orm node start", executor.meet_servers).start()
-    return Serving(server, executor, runner)
+    return Serving(server, executor, runner, failed)
 
 
-def _require_secret(transport: Transport, address: str, settings: Settings) -> None:
-    if not settings.secret and not transport.is_local(address):
-        raise ConfigurationError(
-            f"{address} can be reached from other machines, so FLY_ORM_SECRET must be set, to the same value here and "
-            "in every other region, for instance to the output of `openssl rand -hex 32`"
-        )
+def _check_secrets(transport: Transport, address: str, settings: Settings) -> None:
+    """Raise ConfigurationError if other machines can reach the address, and a secret is missing or weak."""
+    problem = weakness(settings.secrets.check())
+    if problem is not None and not transport.is_local(address):
+        raise ConfigurationError(f"{address} can be reached from other machines, {problem}")
+    keys_of(settings.secrets)  # now, and not while the first caller waits
 
 
 def _routers(databases: tuple[Any, ...]) -> list[Router]:

@@ -1,4 +1,4 @@
-"""Texts that are signed with the application's secret, and the time at which they were signed."""
+"""Texts that are signed with a key made from the application's secret, and the time at which they were signed."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import hashlib
 from typing import Any
 
 from ..errors import ConfigurationError, InvalidToken
+from ..protocol.keys import keys_of
+from ..protocol.secret import MAKE_ONE, Secrets
 
 #: Longer texts are refused before their signature is computed.
 MAX_LENGTH = 65536
 _SALT = "fly_orm.token"
 
 
-def check_can_sign(secret: str) -> None:
+def check_can_sign(secrets: Secrets) -> None:
     """Raise ConfigurationError if this process cannot sign anything."""
-    _signer(secret)
+    _signer_class(secrets)
 
 
-def sign(payload: bytes, secret: str) -> str:
+def sign(payload: bytes, secrets: Secrets) -> str:
     """A URL-safe text with the payload, the time and a signature. ConfigurationError if it cannot be signed."""
-    signer = _signer(secret)
+    signer = _signer(secrets)
     from itsdangerous.encoding import base64_encode
 
     signed: bytes = signer.sign(base64_encode(payload))
     return signed.decode()
 
 
-def unsign(text: str, secret: str, max_age: float | None) -> tuple[bytes, float]:
+def unsign(text: str, secrets: Secrets, max_age: float | None) -> tuple[bytes, float]:
     """The payload of a text, and its age in seconds.
 
-    InvalidToken if the text was not signed with this secret, or is older than ``max_age`` seconds (None is no limit).
+    InvalidToken if the text was not signed with one of the secrets, or is older than ``max_age`` seconds (None is no
+    limit).
     """
-    signer = _signer(secret)
+    signer = _signer(secrets)
     from itsdangerous import BadData
     from itsdangerous.encoding import base64_decode
 
@@ -52,16 +55,19 @@ def unsign(text: str, secret: str, max_age: float | None) -> tuple[bytes, float]
     return payload, age
 
 
-def _signer(secret: str) -> Any:
-    if not secret:
-        raise ConfigurationError(
-            "tokens are signed: set FLY_ORM_SECRET to the same value everywhere, for instance to the output of "
-            "`openssl rand -hex 32`"
-        )
+def _signer(secrets: Secrets) -> Any:
+    signer_class = _signer_class(secrets)
+    oldest_first = [keys.token for keys in reversed(keys_of(secrets))]  # the last one signs, and all verify
+    return signer_class(oldest_first, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+
+
+def _signer_class(secrets: Secrets) -> Any:
+    if not secrets:
+        raise ConfigurationError(f"tokens are signed: set FLY_ORM_SECRET to the same value everywhere; {MAKE_ONE}")
     try:
         from itsdangerous import TimestampSigner
     except ImportError:
         raise ConfigurationError(
             "tokens are signed with itsdangerous, which is not installed: pip install 'fly-orm[tokens]'"
         ) from None
-    return TimestampSigner(secret, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+    return TimestampSigner

@@ -61,7 +61,7 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
     """
     if not text:
         return
-    payload, age = unsign(text, current_runtime().settings.secret, max_age)
+    payload, age = unsign(text, current_runtime().settings.secrets, max_age)
     told, session = _decode(payload), current()
     for database, position in told.known.items():
         session.resume(database, position)
@@ -76,7 +76,7 @@ def check_can_carry() -> None:
     """Raise ConfigurationError if there are other regions to send tokens to, and tokens cannot be signed here."""
     settings = current_runtime().settings
     if settings.topology.primary_region is not None:
-        check_can_sign(settings.secret)
+        check_can_sign(settings.secrets)
 
 
 def questions(session: Session, *, reads: bool) -> list[tuple[Router, Activity]]:
@@ -100,7 +100,7 @@ def ask(session: Session, questions: Iterable[tuple[Router, Activity]]) -> None:
 def text_of(session: Session) -> str:
     """The token of what a session is known to have seen, without asking any server."""
     told = _Told(session.watermarks.positions(), session.watermarks.doubts())
-    return sign(encoding.encode(told), current_runtime().settings.secret) if told.known or told.doubts else ""
+    return sign(encoding.encode(told), current_runtime().settings.secrets) if told.known or told.doubts else ""
 
 
 def _decode(payload: bytes) -> _Told:

@@ -11,6 +11,7 @@ import psutil
 
 from fly_orm.deadline import Deadline
 from fly_orm.forwarding.channels import NodeChannels
+from fly_orm.protocol.secret import Secrets
 from fly_orm.registry import make_transport
 from fly_orm.settings import Settings
 from fly_orm.topology import Node
@@ -30,7 +31,9 @@ def run(world: World) -> Table:
     """Held for a minute, unless SECONDS says otherwise."""
     duration, node = seconds(60), psutil.Process(world.reach["node pid"])
     place = Node(region="syd", address=world.reach["rpc"])
-    channels = NodeChannels(make_transport("pyro5", Settings()), place, secret=SECRET, region="lax", max_size=CHANNELS)
+    channels = NodeChannels(
+        make_transport("pyro5", Settings()), place, secrets=Secrets(SECRET), region="lax", max_size=CHANNELS
+    )
     with world.lax() as lax, closing(channels):
         row, before = model(lax), (*_size(node), 0.0)
         before = (*_size(node), _write(row))

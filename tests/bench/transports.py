@@ -20,6 +20,7 @@ from fly_orm.forwarding.channels import NodeChannels
 from fly_orm.forwarding.remote_lease import RemoteLease
 from fly_orm.protocol.handshake import ClientHandshake
 from fly_orm.protocol.messages import Run
+from fly_orm.protocol.secret import Secrets
 from fly_orm.registry import TRANSPORTS, make_transport, registry
 from fly_orm.settings import Settings
 from fly_orm.topology import Node
@@ -61,7 +62,7 @@ class Side:
     def _exchange(self, undo: ExitStack) -> Work:
         channel = self.transport.connect(self.echo, _soon())
         undo.callback(channel.close)
-        handshake = ClientHandshake(SECRET)
+        handshake = ClientHandshake(Secrets(SECRET))
         seal = handshake.accept(channel.exchange(handshake.hello, _soon()), self.echo)
 
         def exchange() -> None:
@@ -75,7 +76,7 @@ class Side:
     def inserts(self, callers: int) -> Iterator[list[Work]]:
         """For each caller an insert that the node executes and commits; there are as many channels as callers."""
         node = Node(region="syd", address=self.node)
-        channels = NodeChannels(self.transport, node, secret=SECRET, region="lax", max_size=callers)
+        channels = NodeChannels(self.transport, node, secrets=Secrets(SECRET), region="lax", max_size=callers)
         try:
             for channel in [channels.acquire(_soon()) for _ in range(callers)]:
                 channels.release(channel)

@@ -12,11 +12,12 @@ import peewee
 
 import fly_orm
 from fly_orm.protocol.handshake import GuardedResponder
+from fly_orm.protocol.secret import Secrets
 from fly_orm.registry import make_transport
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
 
-SECRET = "a secret for benchmarks, long enough"
+SECRET = "kT2v8Qw1nZ0yLr7Jm4HcXb6PdEs9GfUaVi3OoKqNtRw"
 #: Where to listen, by transport, if not at a port of this machine.
 _NAMES = {"inprocess": "{}", "nats": "nats:bench.{}"}
 
@@ -44,7 +45,7 @@ def served(transport: str, server: Mapping[str, Any]) -> Iterator[tuple[str, str
     database = fly_orm.wrap(peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters), settings=settings)
     listen = _NAMES.get(transport, "127.0.0.1:0")
     echo = make_transport(transport, settings).serve(
-        listen.format("echo"), lambda _peer: GuardedResponder(SECRET, Echo())
+        listen.format("echo"), lambda _peer: GuardedResponder(Secrets(SECRET), Echo())
     )
     try:
         with fly_orm.serve(database, listen=listen.format("node"), settings=settings) as serving:

@@ -21,7 +21,7 @@ from tests.support.nodes import url
 from tests.support.two_regions import close
 
 NAME = "bench"
-SECRET = "a secret for benchmarks, long enough"
+SECRET = "kT2v8Qw1nZ0yLr7Jm4HcXb6PdEs9GfUaVi3OoKqNtRw"
 #: A server that has run for a while finds its next WAL segment made; filling one with zeros takes 50 ms here.
 SETTINGS = {"wal_init_zero": "off"}
 

@@ -19,6 +19,7 @@ from fly_orm.forwarding.channels import MAX_OPENING
 from fly_orm.protocol.encoding import encode
 from fly_orm.protocol.handshake import GuardedResponder
 from fly_orm.protocol.messages import Welcome
+from fly_orm.protocol.secret import Secrets
 from fly_orm.settings import Settings
 from fly_orm.testing import Wan
 from fly_orm.testing.contract.tools import soon, until
@@ -26,7 +27,7 @@ from fly_orm_transports.inprocess import InProcessTransport
 from fly_orm_transports.pyro5 import Pyro5Transport
 from tests.forwarding.nodes import AT_ONCE, Listed, Refusing, node
 from tests.support.dns_server import DnsServer
-from tests.support.two_regions import SECRET
+from tests.support.two_regions import OTHER_SECRET, SECRET
 
 
 class Welcoming:
@@ -60,7 +61,7 @@ class Place:
             inner = Welcoming()
             inner.gone = lambda: callers.remove(peer)
             callers.append(peer)
-            return GuardedResponder(secret, inner)
+            return GuardedResponder(Secrets(secret), inner)
 
         server = self.transport.serve(address, accept)
         address = server.address
@@ -201,7 +202,7 @@ class TestANodeInQuarantine:
         ]
 
     def test_stays_there_as_long_as_it_holds_another_secret(self, make, place):
-        address = place.start(place.vacant, secret="some other secret, as long")
+        address = place.start(place.vacant, secret=OTHER_SECRET)
         transport = Counting(place.transport)
         directory = make(Listed(address), transport, first_interval=0.01, longest_interval=0.01)
         directory.quarantine(node(address), AuthenticationFailed("no"))

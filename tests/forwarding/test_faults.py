@@ -12,7 +12,7 @@ import pytest
 import fly_orm
 from fly_orm import NotDelivered, NotPrimary, OutcomeUnknown, Refused, TransactionLost
 from fly_orm.testing.contract.tools import in_thread
-from tests.support.two_regions import settings, two_regions
+from tests.support.two_regions import OTHER_SECRET, settings, two_regions
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
@@ -232,7 +232,7 @@ class TestTheNodesOfThePrimaryRegion:
                 db.execute_sql("CREATE TABLE IF NOT EXISTS t ()")
 
     def test_one_with_another_secret_is_not_spoken_to(self, regions):
-        db = regions.lax(options={"settings": regions.lax_settings(secret="some other secret, as long")})
+        db = regions.lax(options={"settings": regions.lax_settings(secret=OTHER_SECRET)})
         with pytest.raises(fly_orm.AuthenticationFailed, match="does not hold the same FLY_ORM_SECRET"):
             db.execute_sql("CREATE TABLE t ()")
 
@@ -301,6 +301,14 @@ class TestTheNodesOfThePrimaryRegion:
         db = regions.lax(options={"settings": regions.lax_settings(transport="sparrow")})
         with pytest.raises(fly_orm.ConfigurationError, match="no installed distribution provides 'sparrow'"):
             db.connect()
+
+    def test_off_this_machine_a_secret_must_be_a_good_one_on_both_sides(self, regions):
+        weak = "changeme" * 5
+        with pytest.raises(fly_orm.ConfigurationError, match=r"FLY_ORM_SECRET could be guessed.*`fly-orm secret`"):
+            fly_orm.serve(regions.lax(), listen="0.0.0.0:0", settings=settings("syd", secret=weak))
+        db = regions.lax(options={"settings": settings("lax", "192.0.2.1:7654", secret=f"{OTHER_SECRET} {weak}")})
+        with pytest.raises(fly_orm.AuthenticationFailed, match="value 2 of FLY_ORM_SECRET could be guessed"):
+            db.execute_sql("CREATE TABLE t ()")
 
     def test_off_this_machine_a_secret_is_required_on_both_sides(self, regions):
         with pytest.raises(fly_orm.ConfigurationError, match="FLY_ORM_SECRET must be set"):

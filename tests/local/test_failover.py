@@ -18,7 +18,7 @@ from fly_orm.sessions.context import current
 from fly_orm.testing import Cluster
 from fly_orm.tokens.signing import sign
 from fly_orm.topology import Node
-from tests.support.two_regions import SECRET, close, named, settings, two_regions
+from tests.support.two_regions import SECRETS, close, named, settings, two_regions
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_spare_channels")]
@@ -229,7 +229,7 @@ class TestAnotherTimeline:
             insert(db, "kept")
             kept = token(reads=False)
             ((database, position),) = current().watermarks.positions().items()
-        lost = sign(encode([{database: replace(position, lsn=LSN(position.lsn + 2**40))}]), SECRET)
+        lost = sign(encode([{database: replace(position, lsn=LSN(position.lsn + 2**40))}]), SECRETS)
         failing_over.wait_for_replica()
         swap_roles(failing_over)
         with (

@@ -24,7 +24,7 @@ from fly_orm.topology import Node
 from tests.matrix import framing
 from tests.matrix.link import Link, Weather
 from tests.support.nodes import NodeProcess
-from tests.support.two_regions import SECRET, close, named, settings
+from tests.support.two_regions import SECRETS, close, named, settings
 from tests.support.waiting import PATIENCE, until
 
 #: What the triggers wait for: an insert, and the end of its transaction.
@@ -107,7 +107,7 @@ class World:
         given = settings("lax")
         node, deadline = Node(region="syd", address=self.node_address), Deadline.after(PATIENCE)
         transport = make_transport(given.transport, given)
-        channel = open_channel(transport, node, secret=SECRET, region="lax", deadline=deadline)
+        channel = open_channel(transport, node, secrets=SECRETS, region="lax", deadline=deadline)
         try:
             reply = channel.request(Call(function="none", on_primary=False), deadline)
             return isinstance(reply, Declined) and reply.reason == "draining"

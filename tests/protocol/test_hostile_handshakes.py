@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 
 from fly_orm.errors import AuthenticationFailed, NotDelivered
 from fly_orm.protocol.handshake import ClientHandshake, GuardedResponder
+from fly_orm.protocol.secret import Secrets
 from tests.protocol.test_handshake import SECRET, Echo, connect
 
 messages = st.lists(st.binary(max_size=100), max_size=4)
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=4))
-@example([ClientHandshake(SECRET).hello, b"x" * 40])
+@example([ClientHandshake(Secrets(SECRET)).hello, b"x" * 40])
 def test_nothing_that_a_stranger_sends_gets_through(said):
     inner = Echo()
-    server = GuardedResponder(SECRET, inner)
+    server = GuardedResponder(Secrets(SECRET), inner)
     for message in said:
         reply = server.respond(message)
         assert reply is None or len(reply) < 100
@@ -29,7 +30,7 @@ def test_nothing_that_a_stranger_sends_gets_through(said):
 @given(st.binary(max_size=200))
 def test_no_answer_but_the_right_one_is_accepted(answer):
     with suppress(NotDelivered, AuthenticationFailed):
-        raise AssertionError(ClientHandshake(SECRET).accept(answer, "syd=a:1"))
+        raise AssertionError(ClientHandshake(Secrets(SECRET)).accept(answer, "syd=a:1"))
 
 
 @given(messages)

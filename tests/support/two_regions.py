@@ -10,11 +10,14 @@ from typing import Any
 import peewee
 
 import fly_orm
+from fly_orm.protocol.secret import Secrets
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster, Wan
 from fly_orm.topology import Node, Topology
 
-SECRET = "a secret for tests, long enough"
+SECRET = "xIxjGWi3hd8PWpVySFBVgBbaIAnl2sjNuEfUFlq0oTs"
+SECRETS = Secrets(SECRET)
+OTHER_SECRET = "f2yU7nQ0bV4xJ9kL1mZ6tR8wC3sD5gH0aPqEoIuYtNs"
 
 
 @dataclass(frozen=True, kw_only=True)

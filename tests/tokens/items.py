@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fly_orm.protocol.encoding import encode
 from fly_orm.tokens.signing import sign
-from tests.support.two_regions import SECRET
+from tests.support.two_regions import SECRETS
 
 
 def insert(db, name):
@@ -17,4 +17,4 @@ def names(db):
 
 def made(database, position):
     """A token that was never given."""
-    return sign(encode([{database: position}]), SECRET)
+    return sign(encode([{database: position}]), SECRETS)

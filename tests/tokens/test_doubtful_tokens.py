@@ -10,9 +10,10 @@ from fly_orm.deadline import Deadline, now
 from fly_orm.lsn import LSN
 from fly_orm.position import Position
 from fly_orm.protocol.encoding import encode
+from fly_orm.protocol.secret import Secrets
 from fly_orm.sessions.context import current
 from fly_orm.tokens.signing import sign
-from tests.support.two_regions import SECRET
+from tests.support.two_regions import SECRETS
 from tests.tokens.items import insert, made, names
 
 pytestmark = pytest.mark.usefixtures("configured")
@@ -36,10 +37,10 @@ class TestATokenThatIsNotValid:
             (lambda told: "\udcff", "forged"),
             (lambda told: "..", "forged"),
             (lambda told: told * 1000, "malformed"),
-            (lambda told: sign(b"\x93\xc1", SECRET), "malformed"),
-            (lambda told: sign(encode([{"shop": Position(LSN(-1))}]), SECRET), "malformed"),
-            (lambda told: sign(encode([{"shop": "soon"}]), SECRET), "malformed"),
-            (lambda told: sign(b"\x90", "the secret of somebody else"), "forged"),
+            (lambda told: sign(b"\x93\xc1", SECRETS), "malformed"),
+            (lambda told: sign(encode([{"shop": Position(LSN(-1))}]), SECRETS), "malformed"),
+            (lambda told: sign(encode([{"shop": "soon"}]), SECRETS), "malformed"),
+            (lambda told: sign(b"\x90", Secrets("the-secret-of-somebody-else")), "forged"),
         ],
     )
     def test_is_refused_and_leaves_the_session_as_it_was(self, told, lax, change, reason):

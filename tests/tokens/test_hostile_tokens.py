@@ -15,7 +15,7 @@ from fly_orm.sessions.context import current
 from fly_orm.tokens.signing import sign
 from fly_orm.tokens.token import text_of
 from tests.support.structs import values_of
-from tests.support.two_regions import SECRET
+from tests.support.two_regions import SECRETS
 
 pytestmark = pytest.mark.usefixtures("configured")
 shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -34,7 +34,7 @@ def test_any_text_is_refused(text):
 @given(st.binary(max_size=60))
 def test_anything_that_was_signed_is_read_or_refused(payload):
     with fly_orm.session(), suppress(InvalidToken):
-        fly_orm.resume(sign(payload, SECRET))
+        fly_orm.resume(sign(payload, SECRETS))
 
 
 @shared_fixture
@@ -52,7 +52,7 @@ def test_a_session_resumes_exactly_what_another_one_has_seen(told):
 @shared_fixture
 @given(st.integers(0, 10**6), st.sampled_from("abcXYZ019-_."))
 def test_an_altered_token_is_refused(place, letter):
-    text = sign(b"\x92\x80\x80", SECRET)
+    text = sign(b"\x92\x80\x80", SECRETS)
     altered = text[: place % len(text)] + letter + text[place % len(text) + 1 :]
     with fly_orm.session():
         if altered != text:

@@ -24,7 +24,7 @@ from fly_orm.sessions.context import current
 from fly_orm.testing.processes import children
 from fly_orm.tokens.signing import sign
 from tests.support.processes import stopped
-from tests.support.two_regions import SECRET, close, named, settings
+from tests.support.two_regions import SECRETS, close, named, settings
 from tests.tokens.items import insert, made, names
 
 pytestmark = pytest.mark.usefixtures("configured")
@@ -271,7 +271,7 @@ class TestAToken:
             assert names(quick) == ["a"]
 
     def test_of_an_unknown_outcome_is_believed_for_half_a_minute_in_all(self, table, lax):
-        doubtful = sign(encode([{}, {table.name: 20.0}]), SECRET)
+        doubtful = sign(encode([{}, {table.name: 20.0}]), SECRETS)
         with session():
             resume(doubtful)
             assert (names(lax), fly_orm.why().route) == ([], Route.PRIMARY)
@@ -285,7 +285,7 @@ class TestAToken:
             assert current().watermarks.doubts()[table.name] <= left
 
     def test_of_an_unknown_outcome_is_not_believed_when_it_is_old(self, table, lax, monkeypatch):
-        doubtful = sign(encode([{}, {table.name: 20.0}]), SECRET)
+        doubtful = sign(encode([{}, {table.name: 20.0}]), SECRETS)
         later = itsdangerous.TimestampSigner.get_timestamp(None) + 60
         monkeypatch.setattr("itsdangerous.TimestampSigner.get_timestamp", lambda self: later)
         with session():
@@ -293,7 +293,7 @@ class TestAToken:
             assert (names(lax), fly_orm.why().route) == ([], Route.LOCAL)
 
     def test_that_is_older_does_not_end_the_doubt_of_another(self, table, lax):
-        doubtful, older = sign(encode([{}, {table.name: 20.0}]), SECRET), made(table.name, Position(LSN(8192)))
+        doubtful, older = sign(encode([{}, {table.name: 20.0}]), SECRETS), made(table.name, Position(LSN(8192)))
         for tokens in ((doubtful, older), (older, doubtful)):
             with session():
                 for each in tokens:
@@ -323,7 +323,8 @@ class TestAToken:
         code = (
             "import sys; sys.modules['itsdangerous'] = None\n"
             "from fly_orm.tokens.signing import sign\n"
-            "try: sign(b'', 'a secret of enough characters')\n"
+            "from fly_orm.protocol.secret import Secrets\n"
+            "try: sign(b'', Secrets('a-secret-of-enough-characters'))\n"
             "except ValueError as error: print(error)"
         )
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -13,13 +13,14 @@ from fly_orm import ConfigurationError, Settings
 from fly_orm.lsn import LSN
 from fly_orm.position import Position
 from fly_orm.protocol.encoding import encode
+from fly_orm.protocol.secret import Secrets
 from fly_orm.sessions.context import current
 from fly_orm.tokens.signing import sign
 from fly_orm.topology import Topology
 from fly_orm.web import WSGIMiddleware
 from fly_orm.web.carrier import is_https
 from tests.support.nodes import environment_in, url
-from tests.support.two_regions import SECRET, settings
+from tests.support.two_regions import SECRETS, settings
 
 HEADER, COOKIE = "Fly-Orm-Token", "fly_orm_token"
 
@@ -149,8 +150,8 @@ def test_by_a_cookie_that_scripts_cannot_read(start):
 
 def test_with_a_token_that_is_not_valid_is_served_all_the_same(start, regions):
     _, lax = start()
-    foreign = sign(encode([{regions.name: Position(LSN(2**50), 1234, 1)}]), SECRET)
-    forged = sign(encode([{regions.name: Position(LSN(2**50), 1234, 1)}]), "another secret, long enough")
+    foreign = sign(encode([{regions.name: Position(LSN(2**50), 1234, 1)}]), SECRETS)
+    forged = sign(encode([{regions.name: Position(LSN(2**50), 1234, 1)}]), Secrets("another-secret-long-enough"))
     for token in ("nonsense", forged, foreign, "x" * 5000, ""):
         assert lax.get(Cookie=f"{COOKIE}={token}").body == ""
         assert lax.get(**{HEADER: token}).body == ""

@@ -182,7 +182,7 @@ def test_a_node_that_is_stopped_finishes_what_it_is_doing(regions, stock):
 
 def test_the_handshake_still_applies(regions, stock):
     regions.node()
-    database = regions.lax(secret="another secret, as long as the other")
+    database = regions.lax(secret="another-secret-as-long-as-the-other")
     with pytest.raises(AuthenticationFailed):
         database.execute_sql("UPDATE stock SET n = 1")
     with pytest.raises(fly_orm.ConfigurationError, match="FLY_ORM_SECRET must be set"):
