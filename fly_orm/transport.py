@@ -94,9 +94,10 @@ class Responder(Protocol):
     def last_reply(self) -> bytes | None:
         """A reply which says that the next request is not executed; None if the peer is a stranger.
 
-        A server that closes an idle channel may send it ahead of that request, as the last thing on the channel. A
-        request that is already on its way is answered with it; otherwise, the caller could not know what became of it.
-        Called instead of ``respond``, and not while that runs. Nothing may be given to ``respond`` afterwards.
+        A server that is closed sends it ahead of that request, as the last thing on the channel, unless it tells the
+        caller in another way. A request that is already on its way is answered with it; otherwise, the caller could not
+        know what became of it. Called instead of ``respond``, and not while that runs. Nothing may be given to
+        ``respond`` afterwards.
         """
         ...
 
@@ -123,7 +124,8 @@ class Server(Protocol):
     def close(self, drain_timeout: float) -> None:
         """Stop accepting, let requests in progress finish for up to ``drain_timeout`` seconds, then disconnect.
 
-        When this returns, every responder's ``gone`` has been called. May be called twice.
+        Unless that time is over, a request that crosses the end of its channel is NotDelivered, or answered with the
+        responder's ``last_reply``. When this returns, every responder's ``gone`` has been called. May be called twice.
         """
         ...
 

@@ -33,6 +33,8 @@ log = logging.getLogger("fly_orm")
 POOL_SIZE = 10
 #: Seconds in which requests that are in progress may finish when a node stops.
 DRAIN_TIMEOUT = 5.0
+#: How many of them (seconds), at most, transactions may not use, so that the last replies reach their callers.
+REPLY_TIME = 1.0
 
 
 class Serving:
@@ -73,7 +75,8 @@ class Serving:
         Then transactions that are still open are rolled back, and functions that still run are stopped.
         """
         deadline = Deadline.after(drain_timeout)
-        self._executor.drain(drain_timeout)  # first, while the open leases can still be reached, to be committed
+        # Leases first, while they can still be reached, to be committed.
+        self._executor.drain(deadline.reserving(REPLY_TIME).remaining() or 0.0)
         self._server.close(deadline.remaining() or 0.0)
         self._executor.close()
         self._runner.close()

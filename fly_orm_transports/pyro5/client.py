@@ -74,6 +74,8 @@ class Pyro5Channel:
         try:
             self._stream.send(INVOKE, self._seq, request, deadline)
         except FAILURES as error:
+            if self._stream.may_be_sent and isinstance(error, ConnectionError):
+                return  # a node that has closed the connection may have said before that it does not execute this
             problem = f"sending failed: {error} (time limit: {deadline})"
             raise (self._outcome_unknown if self._stream.may_be_sent else self._not_delivered)(problem) from error
 

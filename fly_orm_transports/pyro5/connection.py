@@ -16,6 +16,7 @@ from fly_orm.transport import (
 )
 
 from .connection_table import ConnectionTable
+from .linger import Linger
 from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, MessageStream
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ class Connection:
         self._gone_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._busy = self._responding = self._draining = False
+        self._linger = Linger()
+        self._finished = threading.Event()
+        """Set once no request is being answered, and none will be."""
         self._seq = 0
         """The number of the last request that was answered, or is being answered."""
         self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 {peer}", daemon=True)
@@ -52,11 +56,14 @@ class Connection:
             self._greet()
             while self._answer_one():
                 pass
+            if self._linger.deadline is not None:
+                self._stream.discard()
         except FAILURES as error:
             log.debug("the connection of %s ended: %s", self._peer, error)
         except BaseException:  # nothing above this thread would report it
             log.exception("the connection of %s failed", self._peer)
         finally:
+            self._finished.set()
             self.report_gone()
             self._stream.close()
             self._table.remove(self)
@@ -68,10 +75,12 @@ class Connection:
         self._responder = self._accept(self._peer)
         self._update_trust()
         self._stream.send(CONNECTED, 0, HELLO, self._stranger_deadline)
+        self._linger.note_sent()
 
     def _answer_one(self) -> bool:
         """Answer one request; whether the connection stays open for another."""
         seq, request = self._receive()
+        self._linger.note_received()
         if not self._begin(seq):
             return False
         reply = self._respond(request)
@@ -81,6 +90,7 @@ class Connection:
             return False
         self._update_trust()
         self._stream.send(RESULT, seq, reply, self._message_deadline())
+        self._linger.note_sent()
         return self._finish()
 
     def _receive(self) -> tuple[int, bytes]:
@@ -120,24 +130,47 @@ class Connection:
     def _finish(self) -> bool:
         with self._state_lock:
             self._busy = False
-            if self._draining:
-                self._decline_next()
-            return not self._draining
-
-    def _decline_next(self) -> None:
-        """Answer the request that may be on its way, before the connection ends."""
-        reply = None if self._responder is None else self._responder.last_reply()
-        if reply is not None:
-            self._stream.send_at_once(RESULT, (self._seq + 1) & 0xFFFF, reply)
+            if not self._draining:
+                return True
+        if (reply := self._last_reply()) is not None:
+            self._stream.send(RESULT, self._next_seq, reply, self._message_deadline())
+        self._end(reply)
+        return False
 
     def drain(self) -> None:
-        """End the connection: at once if it is idle, else when the request being answered has its reply."""
+        """Let no further request begin, and tell the peer so: at once, or after the reply to the present one."""
         with self._state_lock:
             before, self._draining = self._draining, True
-            if not self._busy:
-                if not before:
-                    self._decline_next()
-                self._stream.shutdown()
+            if not before and not self._busy:
+                if (reply := self._last_reply()) is not None:
+                    self._stream.send_at_once(RESULT, self._next_seq, reply)
+                self._end(reply)
+
+    def _last_reply(self) -> bytes | None:
+        """The answer to the request that may be on its way; None for a stranger."""
+        return None if self._responder is None else self._responder.last_reply()
+
+    @property
+    def _next_seq(self) -> int:
+        return (self._seq + 1) & 0xFFFF
+
+    def _end(self, last_reply: bytes | None) -> None:
+        """Send no more; and receive no more either, if there was no last reply to be read."""
+        if last_reply is None:
+            self._stream.shutdown()
+        else:
+            self._stream.finish()
+            self._linger.begin()
+        self._finished.set()
+
+    def wait_until_ended(self, deadline: Deadline) -> None:
+        """Wait until the request being answered has its reply, and then until the peer has hung up or had the time to.
+
+        Returns by the deadline. :meth:`drain` comes first.
+        """
+        self._finished.wait(deadline.remaining())
+        if (lingers := self._linger.deadline) is not None:
+            self._thread.join(lingers.or_earlier(deadline).remaining())
 
     def disconnect(self) -> None:
         """End the connection now. A request being answered loses its reply."""

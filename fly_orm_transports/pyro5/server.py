@@ -122,7 +122,7 @@ class Pyro5Server:
         for connection in connections:
             connection.drain()
         for connection in connections:
-            connection.join(deadline)
+            connection.wait_until_ended(deadline)
         for connection in connections:
             connection.disconnect()
             connection.report_gone()

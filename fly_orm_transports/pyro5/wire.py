@@ -100,6 +100,17 @@ class MessageStream:
         with self._closing, suppress(OSError):
             self._sock.send(frame(kind, seq, payload), _AT_ONCE)
 
+    def finish(self) -> None:
+        """Tell the peer that nothing more will be sent. A thread that is receiving goes on."""
+        with self._closing, suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def discard(self) -> None:
+        """Read, and ignore, what arrives until the peer ends the connection, or :meth:`shutdown` is called."""
+        self._sock.settimeout(None)
+        while self._sock.recv(_CHUNK_BYTES):
+            pass
+
     def _send_all(self, rest: memoryview, deadline: Deadline, flags: int) -> None:
         while rest:
             limit(self._sock, deadline)

@@ -28,6 +28,8 @@ LENGTH = struct.Struct("!I")
 MORE = getattr(socket, "MSG_MORE", 0)
 #: How often to check, in seconds, whether a peer whose request is being answered is still there.
 WATCH_INTERVAL = 0.1
+#: Seconds for which the connections of a server that was closed stay open, so that requests on their way are answered.
+LINGER = 0.5
 #: Seconds: longer than anybody waits, and as long a timeout as every system accepts.
 FOREVER = 1e6
 #: With these, a peer that answers no probes, or acknowledges nothing that was sent, is given up within seconds.
@@ -132,7 +134,8 @@ class PigeonChannel:
     def _finish(self, message: bytes, deadline: Deadline) -> bytes:
         """Send the last byte, and return the reply."""
         try:
-            send_bytes(self._sock, message[-1:], deadline)
+            with suppress(ConnectionError):  # a node that has closed the connection may have sent its last reply before
+                send_bytes(self._sock, message[-1:], deadline)
             return receive(self._sock, MAX_MESSAGE_BYTES, deadline)
         except OSError as error:
             raise OutcomeUnknown(
@@ -162,15 +165,20 @@ class Connection(threading.Thread):
         self._stranger_deadline = Deadline.after(STRANGER_TIMEOUT)
         self._lock = threading.Lock()
         self._busy = self._draining = False
+        self.finished = threading.Event()
+        """Set once no request is being answered, and none will be."""
 
     def run(self) -> None:
         try:
             tune(self._sock)
             while self._answer_one():
                 pass
+            if self.finished.is_set():
+                self._discard()
         except OSError:
             pass  # the peer has hung up, or broken the rules
         finally:
+            self.finished.set()
             self._responder.gone()
             self._sock.close()
 
@@ -187,6 +195,8 @@ class Connection(threading.Thread):
         send(self._sock, reply, Deadline.after(self._options.message_timeout))
         with self._lock:
             self._busy = False
+            if self._draining:
+                self._finish()
             return not self._draining
 
     def _receive(self) -> bytes:
@@ -208,11 +218,25 @@ class Connection(threading.Thread):
                     return None
 
     def drain(self) -> None:
-        """End the connection: at once if it is idle, else when the request being answered has its reply."""
+        """Answer no further request, and say so: at once, or after the reply to the request being answered."""
         with self._lock:
             self._draining = True
             if not self._busy:
-                self.disconnect()
+                self._finish()
+
+    def _finish(self) -> None:
+        """Answer the request that may be on its way, and send no more."""
+        with suppress(OSError):
+            if (reply := self._responder.last_reply()) is not None:
+                self._sock.sendall(LENGTH.pack(len(reply)) + reply)
+            self._sock.shutdown(socket.SHUT_WR if reply is not None else socket.SHUT_RDWR)
+        self.finished.set()
+
+    def _discard(self) -> None:
+        """Read, and ignore, what arrives until the peer hangs up, or the server disconnects it."""
+        self._sock.settimeout(None)
+        while self._sock.recv(256 * 1024):
+            pass
 
     def disconnect(self) -> None:
         """End the connection now."""
@@ -255,7 +279,10 @@ class PigeonServer:
         for connection in self._connections:
             connection.drain()
         for connection in self._connections:
-            connection.join(deadline.remaining())
+            connection.finished.wait(deadline.remaining())
+        lingering = deadline.within(LINGER)
+        for connection in self._connections:
+            connection.join(lingering.remaining())
         for connection in self._connections:
             connection.disconnect()
         for connection in self._connections:

@@ -58,3 +58,13 @@ def test_a_transaction_was_certainly_rolled_back(regions: TwoRegions, db: Any, e
     assert isinstance(error, TransactionLost), error
     assert "this node is shutting down" in str(error)
     assert regions.query("SELECT count(*) FROM item") == 0
+
+
+def test_open_transactions_leave_time_for_the_last_replies(
+    regions: TwoRegions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, what is answered at the end of that time would lose its reply, even one that declines it."""
+    given: list[float] = []
+    monkeypatch.setattr(regions.serving._executor, "drain", given.append)
+    regions.serving.close(40)
+    assert 30 < given[0] <= 39

@@ -276,6 +276,12 @@ class AcceptsWhileClosing(Transport):
             self.inner.close(drain_timeout)
 
 
+class SaysNothingLast(Transport):
+    class responder(Responder):  # noqa: N801
+        def last_reply(self):
+            return None
+
+
 class TellsNobody(Transport):
     """Its responders are told that their peers are gone some time after close has returned."""
 

@@ -58,6 +58,11 @@ CASES = [
     ),
     (broken.ClosesWhenItLikes, "close_waits_no_longer_than_the_drain_timeout", "did not return"),
     (broken.AcceptsWhileClosing, "a_server_that_is_closing_takes_no_further_request", "did not happen"),
+    (
+        broken.SaysNothingLast,
+        "a_request_that_crosses_the_end_of_its_channel_is_known_not_to_be_executed",
+        "no reply came",
+    ),
     (broken.TellsNobody, "every_responder_has_been_told_when_close_returns", r"\[0, 0"),
     (broken.TakesAnyAddress, "a_malformed_address_is_a_configuration_error", "is not an address"),
     (broken.ThinksItIsAlone, "an_address_that_others_can_connect_to_is_not_local", "192"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 
 from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.transport import Channel
 
 from .setting import Setting
-from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, goes_on, in_thread, result, soon, until, within
+from .tools import HELD_TIMEOUT, LAST_REPLY, SOON, Held, Node, ask, goes_on, in_thread, result, soon, until, within
 
 
 class Endings(Setting):
@@ -115,7 +117,27 @@ class Endings(Setting):
             ask(channel, b"next")
         assert node.requests == [b"hello"]
 
+    def test_a_request_that_crosses_the_end_of_its_channel_is_known_not_to_be_executed(self, node: Node) -> None:
+        node.serve()
+        channels = [node.connect() for _ in range(30)]
+        for channel in channels:
+            ask(channel, b"hello")
+        callers = [in_thread(_ask_until_declined, channel) for channel in channels]
+        until(lambda: len(node.requests) > 300)
+        within(HELD_TIMEOUT, node.server.close, HELD_TIMEOUT)
+        assert sum(result(each) for each in callers) + len(channels) == len(node.requests)
+
     @staticmethod
     def _until_nobody_can_connect(node: Node) -> None:
         with pytest.raises(NotDelivered):
             until(lambda: node.connect().close())
+
+
+def _ask_until_declined(channel: Channel) -> int:
+    """How many requests were answered before one was not executed."""
+    answered = 0
+    with suppress(NotDelivered):
+        while channel.exchange(b"write", soon(HELD_TIMEOUT)) != LAST_REPLY:
+            answered += 1
+    channel.close()
+    return answered
