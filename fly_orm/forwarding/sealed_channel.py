@@ -28,12 +28,10 @@ _MARGIN = 0.05
 class SealedChannel:
     """A channel whose two ends have proven to each other that they hold the secret. Used by one caller at a time."""
 
-    def __init__(self, channel: Channel, seal: Seal, node: Node, region: str) -> None:
+    def __init__(self, channel: Channel, seal: Seal, node: Node, region: str, clock: NodeClock) -> None:
         self.node = node
         self.welcome: Welcome
         """What the node has said about itself."""
-        self.round_trip = 0.0
-        """Seconds that the greeting took, there and back."""
         self.opened_at = now()
         """When it was opened, on the monotonic clock."""
         self.reused = False
@@ -45,14 +43,13 @@ class SealedChannel:
         self._channel = channel
         self._seal = seal
         self._region = region
-        self._clock = NodeClock()
+        self._clock = clock
 
     def greet(self, deadline: Deadline) -> None:
         """Exchange greetings, from which this end learns the node's clock. NotDelivered if there is no reply in time.
 
         The channel must be closed then.
         """
-        started = now()
         try:
             welcome = self._exchange(Greet(region=self._region), deadline)
         except OutcomeUnknown as error:
@@ -60,8 +57,12 @@ class SealedChannel:
             raise NotDelivered(f"the handshake with {self.node} failed: {error}", node=str(self.node)) from error
         if not isinstance(welcome, Welcome):
             raise NotDelivered(f"{self.node} replied to the greeting with {welcome}", node=str(self.node))
-        self.round_trip = now() - started
         self.welcome = welcome
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds that a message takes, there and back, at most."""
+        return self._clock.round_trip
 
     def request(self, message: Request, deadline: Deadline) -> Reply:
         """Send a request and return the reply. NotDelivered or OutcomeUnknown if there is none by the deadline.
@@ -149,9 +150,13 @@ def open_channel(
 def _shake_hands(
     channel: Channel, node: Node, handshake: ClientHandshake, region: str, deadline: Deadline
 ) -> SealedChannel:
-    seal = handshake.accept(channel.exchange(handshake.hello, deadline), str(node))
-    sealed = SealedChannel(channel, seal, node, region)
+    clock, asked = NodeClock(), now()
+    answer = channel.exchange(handshake.hello, deadline)
+    clock.note(None, asked=asked, answered=now())
+    sealed = SealedChannel(channel, handshake.accept(answer, str(node)), node, region, clock)
     sealed.greet(deadline)
+    if clock.is_vague:  # a stall has just ended, and the first request must not suffer from it
+        sealed.greet(deadline)
     welcome = sealed.welcome
     log.debug("opened a channel to %s: region %r, databases %s", node, welcome.region, ", ".join(welcome.databases))
     return sealed

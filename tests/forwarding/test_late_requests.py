@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 
 import pytest
 
 import fly_orm
 from fly_orm import OutcomeUnknown, TransactionLost
-from fly_orm.deadline import SETTLING_TIME
+from fly_orm.deadline import SETTLING_TIME, Deadline
 from fly_orm.forwarding import node_clock, sealed_channel
 from fly_orm.serving import replies
+from fly_orm.topology import Node
+from fly_orm_transports.pyro5 import Pyro5Transport
 from tests.support.two_regions import settings
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
@@ -184,3 +187,28 @@ def test_the_clock_is_asked_again_after_a_long_silence(regions, db, monkeypatch)
     insert(db, "after")
     assert regions.wan.round_trips - before == 2
     assert names(regions) == "after warm"
+
+
+def test_a_channel_that_was_opened_during_a_stall_does_not_shorten_what_follows(regions, monkeypatch):
+    greet, stall = sealed_channel.SealedChannel.greet, 1.5
+
+    def held_up(channel, deadline):
+        monkeypatch.setattr(sealed_channel.SealedChannel, "greet", greet)
+        regions.wan.stall()
+        healing = threading.Timer(stall, regions.wan.heal)
+        healing.start()
+        greet(channel, deadline)
+        healing.join()
+
+    monkeypatch.setattr(sealed_channel.SealedChannel, "greet", held_up)
+    channel = sealed_channel.open_channel(
+        Pyro5Transport(),
+        Node(region="syd", address=regions.wan.address),
+        secrets=settings("lax").secrets,
+        region="lax",
+        deadline=Deadline.after(30),
+    )
+    deadline = Deadline.after(10)
+    assert channel.node_timeout(deadline) > 10 - stall
+    assert channel._clock.earliest(deadline.at) > deadline.at - stall  # both ends have the same clock here
+    channel.close()

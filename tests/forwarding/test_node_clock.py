@@ -55,6 +55,30 @@ def test_grows_old_and_is_new_again_with_a_reply(clock):
     assert not clock.is_old(410.2)
 
 
+def test_knows_the_round_trip_from_the_shortest_exchange(clock):
+    clock.note(None, asked=0.0, answered=0.1)
+    clock.note(500.0, asked=0.1, answered=2.1)
+    assert clock.round_trip == pytest.approx(0.1 + 2 * DRIFT)
+    clock.note(502.0, asked=3.0, answered=3.08)
+    assert clock.round_trip == pytest.approx(0.08)
+
+
+def test_believes_in_the_end_that_the_network_has_become_slower(clock):
+    clock.note(None, asked=0.0, answered=0.1)
+    for at in range(1000):
+        clock.note(None, asked=at, answered=at + 0.3)
+    assert clock.round_trip == pytest.approx(0.3)
+
+
+def test_is_vague_while_all_replies_with_it_were_held_up(clock):
+    clock.note(None, asked=0.0, answered=0.1)
+    assert not clock.is_vague
+    clock.note(500.0, asked=0.1, answered=2.1)
+    assert clock.is_vague
+    clock.note(502.2, asked=2.1, answered=2.2)
+    assert not clock.is_vague
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_is_never_said_to_show_more_than_it_does(clock, seed):
     chance = random.Random(seed)
