@@ -21,7 +21,9 @@ _TAG_LETTER = r"[^\0-/:-@[-^`{-\x7f]"
 # With standard_conforming_strings = on; without it, see with_escapes_marked().
 _LITERAL = r"'[^']*(?:''[^']*)*'(?!')"
 _WITH_ESCAPES = r"'[^'\\]*(?:(?:''|\\[\s\S])[^'\\]*)*'(?!')"
-_ESCAPED = f"[eE]{_WITH_ESCAPES}"
+# A literal goes on after a line break, with the same escapes (Postgres manual, section 4.1.2.1 "String Constants").
+_CONTINUED = r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*"
+_ESCAPED = f"[eE]{_WITH_ESCAPES}(?:{_CONTINUED}{_WITH_ESCAPES})*"
 _QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 _NAMED = r"""%\((?:[^()'"$;%/-]|-(?!-)|/(?!\*))*\)s"""
 _DOLLAR = rf"\$(?:{_START}{_TAG_LETTER}*)?\$"
@@ -98,8 +100,17 @@ def split_statements(sql: str) -> list[list[str]]:
 
 
 def with_dollar_quoted(sql: str) -> list[str]:
-    """The tokens of ``sql`` as :func:`tokens` returns them, but with dollar-quoted literals as plain ones."""
-    return _careful(sql, keeps_dollar_quoted=True)
+    """The tokens of ``sql`` as :func:`tokens` returns them, but with dollar-quoted literals as plain ones.
+
+    A plain literal that goes on after a line break is one token.
+    """
+    found: list[str] = []
+    for text in _careful(sql, keeps_dollar_quoted=True):
+        if text[:1] == "'" and found and found[-1][0] == "'":
+            found[-1] = found[-1][:-1] + text[1:]
+        else:
+            found.append(text)
+    return found
 
 
 def with_escapes_marked(sql: str) -> str:

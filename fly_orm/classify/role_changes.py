@@ -23,7 +23,7 @@ _TRANSACTION_COMMANDS = frozenset({"begin", "start", "commit", "end", "rollback"
 
 
 #: What a text begins with whose only command may change the role.
-_FIRST = (b"set", b"reset", b"do", b"--", b"/*")
+_FIRST = (b"set", b"reset", b"do", b"execute", b"--", b"/*")
 
 
 class RoleChange(NamedTuple):
@@ -60,18 +60,21 @@ def may_show_any(sql: bytes) -> bool:
     text = sql.lower()
     if b"set_config" in text or b"u&" in text:
         return True
-    return (b"role" in text or b"authorization" in text) and (b";" in text or text.lstrip().startswith(_FIRST))
+    if b"role" not in text and b"authorization" not in text and b"execute" not in text:
+        return False
+    return b";" in text or text.lstrip().startswith(_FIRST)
 
 
 def role_changes(sql: str) -> RoleChanges:
     """What a text of one or several commands, DO blocks among them, shows of changes of the role. Never raises."""
     try:
-        split_statements(sql)  # which raises if a literal is open, and hides the rest
+        commands = split_statements(sql)  # which raises if a literal is open, and hides the rest
         tokens = [END, *with_dollar_quoted(sql)]
         blocks = [block for at, token in enumerate(tokens) if token.lower() == "do" for block in _block(tokens, at)]
     except UnterminatedError:
         return _UNREADABLE
-    found = [*_statements(tokens), *blocks]
+    prepared = [None for command in commands if command[0] == "execute"]  # which may do anything
+    found = [*_statements(tokens), *blocks, *prepared]
     return RoleChanges(
         found=tuple(change for change in found if change is not None),
         is_unclear=None in found,
@@ -139,7 +142,9 @@ def _set(tokens: list[str], lowered: list[str], at: int) -> Iterator[RoleChange 
     if resets:
         yield RoleChange(setting, None, _is_closed(tokens, reader.at))
     else:
-        yield _change(setting, tokens[reader.at], is_last=_is_closed(tokens, reader.at + 1), is_local=is_local)
+        # What else follows belongs to the name, as in U&'…'.
+        value = tokens[reader.at] if tokens[reader.at + 1 : reader.at + 2] in ([";"], [END]) else END
+        yield _change(setting, value, is_last=_is_closed(tokens, reader.at + 1), is_local=is_local)
 
 
 def _set_config(tokens: list[str], lowered: list[str], at: int) -> Iterator[RoleChange | None]:

@@ -19,6 +19,7 @@ from fly_orm.classify.lexer import (
     lowered,
     split_statements,
     tokens,
+    with_dollar_quoted,
     with_escapes_marked,
 )
 from fly_orm.classify.token_reader import TokenReader
@@ -34,6 +35,9 @@ TOKENS = [
     ("doubled quotes", "'a''b' \"c\"\"d\"", ["'a''b'", '"c""d"']),
     ("adjacent literals", "'a' 'b'", ["'a'", "'b'"]),
     ("escaped literal", r"E'a\'b' e'\\'", [r"E'a\'b'", r"e'\\'"]),
+    ("escaped literal on two lines", "E'a' \n '\\'' b", ["E'a' \n '\\''", "b"]),
+    ("escaped literal with comments", "e'a'--'\n-- '\n'\\';'b", ["e'a'--'\n-- '\n'\\';'", "b"]),
+    ("escaped literal beside a plain one", r"E'a' '\' b", ["E'a'", r"'\'", "b"]),
     ("word that ends in e before a literal", "type'x'", ["type", "'x'"]),
     ("harmless backslashes", r"'a\b' 'c\\'", [r"'a\b'", r"'c\\'"]),
     ("backslash before the end", r"'\' 'a\'", [r"'\'", r"'a\'"]),
@@ -131,12 +135,27 @@ def test_no_certain_end(sql):
             tokens(text)
 
 
-@pytest.mark.parametrize("sql", ["'" * 20_001, r"\'" * 20_000, "'" + "''" * 20_000 + r"\'", " " * 50_000, '"' * 20_001])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "'" * 20_001,
+        r"\'" * 20_000,
+        "'" + "''" * 20_000 + r"\'",
+        " " * 50_000,
+        '"' * 20_001,
+        "E'a'" + "\n--" * 20_000,
+        "E'a'\n" * 20_000 + "'",
+    ],
+)
 def test_time_is_linear(sql):
     start = time.perf_counter()
     with suppress(UnterminatedError):
         tokens(sql)
     assert time.perf_counter() - start < 1
+
+
+def test_a_plain_literal_that_goes_on_is_one_with_dollar_quoted_ones():
+    assert with_dollar_quoted("DO 'a'\n'b''c'; DO $$d'e$$") == ["DO", "'ab''c'", ";", "DO", "'d''e'", END]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ ROLE, USER = "role", "session_authorization"
         ("DO $$BEGIN RESET ROLE; END$$; SELECT 1", [RoleChange(ROLE, None, False)]),
         ("DO 'BEGIN EXECUTE ''SET ROLE ann''; DELETE FROM t; END'", [RoleChange(ROLE, "ann", False)]),
         (r"SET ROLE ann; SELECT 'x\'", [RoleChange(ROLE, "ann", False)]),
+        ("SELECT E'x'\n'\\''; SET ROLE ann; SELECT 1 -- '", [RoleChange(ROLE, "ann", False)]),
+        ("DO 'BEGIN SET '\n'ROLE ann; END'", [RoleChange(ROLE, "ann", True)]),
+        ("SELECT set_config('ro'\n'le', 'ann', false)", [RoleChange(ROLE, "ann", True)]),
         (r"DO $$BEGIN SET ROLE ann; PERFORM 'x\'; END$$", [RoleChange(ROLE, "ann", False)]),
         ("DO $$BEGIN INSERT INTO t VALUES ('SET ROLE ann'); END$$", []),
         ("DO $$BEGIN RAISE NOTICE 'RESET ROLE'; DELETE FROM t; END$$", []),
@@ -62,6 +65,10 @@ def test_shows(sql: str, found: list[RoleChange]) -> None:
         r'SET U&"\0072ole" TO ann',
         "SET ROLE ann; SELECT 'role",
         r"DO U&'BEGIN SET \0052OLE ann; END'",
+        r"SET ROLE U&'\0061nn'",
+        "SET SESSION AUTHORIZATION U&'ann'; SELECT 1",
+        "EXECUTE p('role')",
+        "SELECT 1; EXECUTE p",
     ],
 )
 def test_does_not_show_the_role(sql: str) -> None:

@@ -33,7 +33,7 @@ SETUP = """
         $$BEGIN EXECUTE format('INSERT INTO %I VALUES (1)', $1); COMMIT; INSERT INTO log VALUES ('2'); END$$;
 """
 WRITE = "INSERT INTO log VALUES ('first')"
-#: Each line is a statement of ann's, who is no member of bob.
+#: Each line is a statement of ann's, who is no member of bob; ¶ is a line break within one.
 SCENARIOS = {
     "SET ROLE in a transaction": f"BEGIN\n{WRITE}\nSET ROLE {{bob}}\nDELETE FROM doc\nCOMMIT",
     "SET LOCAL ROLE": f"BEGIN\n{WRITE}\nSET LOCAL ROLE '{{bob}}'\nDELETE FROM doc\nCOMMIT",
@@ -61,6 +61,13 @@ SCENARIOS = {
     "in text that is executed": (
         f"BEGIN\n{WRITE}\nSELECT word FROM ts_stat('SELECT to_tsvector(set_config(''role'', ''{{bob}}'', false))')\n"
         "DELETE FROM doc\nCOMMIT"
+    ),
+    "on two lines": f"BEGIN\n{WRITE}\nSET ROLE '{{bob}}'¶''\nDELETE FROM doc\nCOMMIT",
+    "by a name with escapes": f"BEGIN\n{WRITE}\nSET ROLE U&'{{bob}}'\nDELETE FROM doc\nCOMMIT",
+    "after a literal on two lines": "SELECT E'x'¶'\\''; SET ROLE {bob}; DELETE FROM doc -- '\nDELETE FROM doc",
+    "prepared": "PREPARE p AS SELECT set_config($1, '{bob}', false)\nEXECUTE p('role')\nDELETE FROM doc",
+    "prepared in a transaction": (
+        "BEGIN\nPREPARE p AS SELECT set_config($1, '{bob}', false)\nEXECUTE p('role')\nDELETE FROM doc\nCOMMIT"
     ),
     "unterminated": "SELECT become('{bob}'), 'x\nDELETE FROM doc",
     "after an escape": "SET standard_conforming_strings TO off\nSELECT '\\''; SET ROLE {bob}; DELETE FROM doc -- '",
@@ -108,7 +115,7 @@ def trace(cast: Cast, database: Any, statements: str) -> list[Any]:
     cursor = database.connection().cursor()
     for sql in statements.format(ann=cast.ann, bob=cast.bob, node=cast.node).splitlines():
         try:
-            cursor.execute(sql)
+            cursor.execute(sql.replace("¶", "\n"))
             seen.append((sql, cursor.statusmessage, cursor.rowcount, cursor.fetchall() if cursor.description else None))
         except psycopg2.Error as error:
             seen.append((sql, type(error).__name__, error.pgcode, error.diag.message_primary, error.diag.severity))
