@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .lexer import END, identifier, literal
-from .session_change import STICKS
+from .session_change import STICKS, changes_for_now, changes_settings
 from .statement import Kind, Statement, write
+from .temporary import creates_in_pg_temp
 from .token_reader import TokenReader
 from .transactions import Modes, modes
 
@@ -52,10 +53,18 @@ def change(reader: TokenReader) -> Statement:
         return replace(write("the seed belongs to one Postgres session", leaves_state=True), name=name)
     if name is None:
         return replace(write(_HIDDEN, leaves_state=True), changes=STICKS)
+    if name == "search_path" and creates_in_pg_temp(_first_value(reader)):
+        return creating_in_pg_temp(name, local=kind is Kind.SET_LOCAL)
     primary_only = breaks_reads(name, _value(reader))
     value = reader.tokens[-2:-1]
     resets = value == ["default"] or (name == "timezone" and value == ["local"])
     return Statement(kind=kind, why=why, name=name, primary_only=primary_only, resets=resets)
+
+
+def creating_in_pg_temp(names: str, *, local: bool) -> Statement:
+    """The classification of a change of settings, the search_path among them, after which objects are temporary."""
+    changes = changes_for_now(names.split(",")) if local else changes_settings(names.split(","))
+    return replace(write("what is created from now on is temporary", leaves_state=True), name=names, changes=changes)
 
 
 def reset(reader: TokenReader) -> Statement:
@@ -95,6 +104,12 @@ def _name(reader: TokenReader) -> str | None:
     while reader.accept("."):
         parts.append(identifier(reader.next()))
     return ".".join(part.lower() for part in parts if part) if all(parts) else None
+
+
+def _first_value(reader: TokenReader) -> str:
+    """The first of the values, which are not consumed."""
+    at = reader.at + (reader.peek() in {"to", "="})
+    return literal(reader.tokens[at]) or reader.tokens[at]
 
 
 def _value(reader: TokenReader) -> str | None:

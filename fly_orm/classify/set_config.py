@@ -6,8 +6,9 @@ from itertools import pairwise
 
 from .lexer import END, is_name, literal
 from .session_change import NOTHING, STICKS, SessionChange, changes_for_now, changes_settings
-from .session_settings import breaks_reads
+from .session_settings import breaks_reads, creating_in_pg_temp
 from .statement import Kind, Statement, write
+from .temporary import creates_in_pg_temp
 from .token_reader import TokenReader
 
 #: Names before a parenthesis that do not prevent a query with set_config() from running in two sessions.
@@ -27,7 +28,10 @@ def set_config(tokens: list[str]) -> Statement:
     names = [_value(call, 0) for call in calls]
     if "seed" in names:
         return write("the seed belongs to one Postgres session", leaves_state=True)
-    breaks = any(breaks_reads(name, _value(call, 1)) for name, call in zip(names, calls, strict=True))
+    values = [(name, _value(call, 1)) for name, call in zip(names, calls, strict=True)]
+    if any(name == "search_path" and creates_in_pg_temp(value) for name, value in values):
+        return creating_in_pg_temp(",".join(filter(None, names)), local=is_local(calls))
+    breaks = any(breaks_reads(name, value) for name, value in values)
     name = None if None in names else ",".join(filter(None, names))
     if is_local(calls):
         return Statement(kind=Kind.SET_LOCAL, why="set_config()", name=name, primary_only=breaks)

@@ -31,7 +31,9 @@ _ATTEMPTS = 5
 _HAS_STATE = """
     SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
             WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid())
-        OR EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema())
+        OR EXISTS (SELECT FROM pg_catalog.pg_depend
+            WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+            AND refobjid = pg_catalog.pg_my_temp_schema())
         OR EXISTS (SELECT FROM pg_catalog.pg_prepared_statements)
         OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"""
 _HAS_LOCKS = "SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()"

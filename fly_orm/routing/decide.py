@@ -79,7 +79,7 @@ def decide(statement: Statement, state: State) -> Decision:
         return Decision(action=Action.MOVE, why="a lock, or state of the Postgres session, counts on the primary")
     if state.here:
         return Decision(action=Action.HERE, why="in a read-only transaction")
-    if statement.kind in (Kind.SERVER, Kind.UNLISTEN):
+    if statement.kind in (Kind.SERVER, Kind.UNLISTEN) and not state.failed:
         return Decision(action=Action.HERE, why=statement.why)
     if state.remote:
         return _in_transaction(statement, state)
@@ -114,7 +114,8 @@ def _outside(statement: Statement, state: State) -> Decision:
         return _begin(statement, pinned or (_PRIMARY_SETTINGS if state.primary_settings else None))
     if kind is Kind.SET:
         return Decision(action=Action.SET, why=statement.why)
-    if kind in _SAME_ANYWHERE and not statement.primary_only:
+    makes = stays and kind is Kind.SET_LOCAL  # a customized setting exists from then on, even outside a transaction
+    if kind in _SAME_ANYWHERE and not (statement.primary_only or makes):
         return Decision(action=Action.HERE, why=f"{statement.why} outside a transaction")
     return Decision(action=Action.FORWARD, why=stays or statement.why)
 

@@ -180,6 +180,40 @@ SCENARIOS = {
         COMMIT
         SELECT * FROM tmp3
     """,
+    "temp by its schema": """
+        CREATE FUNCTION pg_temp.five() RETURNS int LANGUAGE sql RETURN 5
+        SELECT pg_temp.five()
+        INSERT INTO t (name) VALUES ('x')
+        SELECT pg_temp.five()
+    """,
+    "temp type in DO": """
+        DO $$BEGIN CREATE TYPE pg_temp.pair AS (a int); END$$
+        SELECT ROW(1)::pg_temp.pair::text
+        INSERT INTO t (name) VALUES (ROW(1)::pg_temp.pair::text) RETURNING name
+    """,
+    "temp by search path": """
+        SET search_path TO pg_temp, public
+        CREATE TABLE tmp (a int)
+        SELECT count(*) FROM tmp
+        RESET search_path
+        SELECT count(*) FROM tmp
+        INSERT INTO t (name) VALUES (current_setting('search_path')) RETURNING name
+        SHOW search_path
+    """,
+    "custom setting beside temp": """
+        CREATE TEMP TABLE tmp (a int)
+        SELECT current_setting('app.name', true)
+        SET LOCAL app.name TO 'x'
+        SELECT current_setting('app.name', true)
+    """,
+    "no longer listening in a failed transaction": """
+        BEGIN
+        UPDATE t SET n = 1/0
+        UNLISTEN *
+        SELECT pg_cancel_backend(-1)
+        ROLLBACK
+        UNLISTEN *
+    """,
     "advisory": """
         SELECT pg_advisory_lock(1)
         SELECT pg_try_advisory_lock(1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fly_orm.classify import Kind
-from fly_orm.classify.session_change import NOTHING, STICKS
+from fly_orm.classify.session_change import NOTHING, STICKS, changes_settings
 from tests.classify.table.row import ACCEPTED, OTHER_MEANING, other
 
 MODES = "default_transaction_isolation,default_transaction_read_only,default_transaction_deferrable"
+PATH = changes_settings(["search_path"])
 SETTINGS = [
     other(Kind.SET, "SET timezone = 'UTC'", OTHER_MEANING, name="timezone", primary_only=False, resets_all=False),
     other(Kind.SET, "SET SESSION Search_Path TO a, b", name="search_path", primary_only=False),
@@ -16,6 +17,12 @@ SETTINGS = [
     other(Kind.SET, "SET TIME ZONE 'UTC'", OTHER_MEANING, name="timezone"),
     other(Kind.SET, "SET NAMES 'UTF8'", OTHER_MEANING, name="client_encoding"),
     other(Kind.SET, "SET SCHEMA 'public'", OTHER_MEANING, name="search_path"),
+    other(Kind.SET, "SET search_path TO public, pg_temp", name="search_path", leaves_state=False),
+    other(Kind.WRITE, 'SET search_path TO "pg_temp", public', OTHER_MEANING, leaves_state=True, changes=PATH),
+    other(Kind.WRITE, "SET SCHEMA 'pg_temp'", OTHER_MEANING, leaves_state=True, changes=PATH),
+    other(Kind.WRITE, "SET LOCAL search_path = 'pg_temp'", OTHER_MEANING, leaves_state=True, changes=NOTHING),
+    other(Kind.WRITE, "SELECT set_config('search_path', 'pg_temp, a', false)", leaves_state=True, changes=PATH),
+    other(Kind.SET, "SELECT set_config('search_path', 'a, pg_temp', false)", name="search_path", leaves_state=False),
     other(Kind.WRITE, "SET SEED TO 0.5", OTHER_MEANING, leaves_state=True),
     other(Kind.WRITE, "SELECT set_config('seed', '0.5', false)", OTHER_MEANING, leaves_state=True),
     other(Kind.WRITE, "SELECT setseed(0.5)", OTHER_MEANING, leaves_state=True),
