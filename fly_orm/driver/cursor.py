@@ -5,6 +5,7 @@ A cursor changes its class between the two, so that psycopg2's C code fetches th
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -130,6 +131,7 @@ class RoutingCursor(ext.cursor):
         self._copy(sql, file, size)
 
     def _copy(self, sql: Any, file: Any, size: int) -> None:
+        size = operator.index(size)  # raises what psycopg2 raises, before a transaction begins
         statement, decision = self._decide(sql)
         why, out, wrote, waited = decision.why, statement.copy == "out", False, decision.waited
         if decision.action is Action.READ_HERE and out:

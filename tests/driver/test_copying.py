@@ -122,6 +122,17 @@ def copying_what_is_not_a_file(p: Probe) -> Any:
 
 
 @case
+def copying_with_a_wrong_size(p: Probe) -> Any:
+    found: list[Any] = []
+    for size in (None, "7", 7.5, True):
+        try:
+            p.connection.cursor().copy_expert("COPY t (name) FROM STDIN", io.StringIO(f"{size}\n"), size)
+        except TypeError as error:
+            found.append((seen_error(error), p.connection.get_transaction_status()))
+    return found
+
+
+@case
 def copying_what_is_wrong(p: Probe) -> Any:
     cursor = p.connection.cursor()
     try:
