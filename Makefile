@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PLUGINS := $(dir $(wildcard plugins/*/setup.cfg))
-# Each process has a cluster of its own; the tests of one file stay together.
-TESTS := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+# Tests wait more than they compute, so more of them run at a time than there are cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4 + (os.cpu_count() or 1), 12))')
+# Each process has a cluster of its own; the tests of one file stay together. Tests start many Python processes, each of
+# which would compile fly_orm anew if none could store what it has compiled.
+TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all lint types check bench load hunt chaos fuzz conformance clean
@@ -27,8 +30,8 @@ demo: $(READY) ## Show two regions at work: a primary in syd, a replica in lax, 
 test: $(READY) ## Run the quick tests, on a real primary and replica, and those of the plug-ins
 	$(TESTS) -m "not slow"
 
-test-all: test ## Run all tests: the quick ones, and then the others
-	$(TESTS) -m slow
+test-all: $(READY) ## Run all tests; those that wait leave the cores to the others
+	$(TESTS)
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .

@@ -160,9 +160,9 @@ class TestBulkInsert:
     @pytest.mark.parametrize("text", ["'a; it''s'", "E'it\\'s'"])
     def test_of_literals_is_fast(self, text):
         sql = f"INSERT INTO t VALUES {', '.join([f'(1, {text})'] * 100_000)}"
-        start = time.perf_counter()
+        start = time.thread_time()
         assert CLASSIFY(sql).user_calls == frozenset()
-        assert time.perf_counter() - start < 1
+        assert time.thread_time() - start < 1
 
     def test_may_do_anything_if_it_calls_what_cannot_be_told(self):
         assert CLASSIFY(f'INSERT INTO t VALUES {self.rows} RETURNING U&"\\0065nter"(1)').changes.anything

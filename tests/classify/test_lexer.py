@@ -148,10 +148,10 @@ def test_no_certain_end(sql):
     ],
 )
 def test_time_is_linear(sql):
-    start = time.perf_counter()
+    start = time.thread_time()
     with suppress(UnterminatedError):
         tokens(sql)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_a_plain_literal_that_goes_on_is_one_with_dollar_quoted_ones():

@@ -84,19 +84,18 @@ def test_a_request_waits_while_what_accepted_requests_is_away(world, error, regi
 def test_what_a_restart_does_not_explain_is_an_error_at_once(world, error):
     world.request()
     world.error = error
-    started = now()
+    attempts = world.attempts
     with pytest.raises(type(error)):
         world.request()
-    assert now() - started < 1
+    assert world.attempts == attempts + 1
 
 
 @pytest.mark.parametrize("region", [None, "syd"])
 def test_nobody_waits_for_nodes_that_have_never_accepted_anything(world, region):
     world.error = GONE
-    started = now()
     with pytest.raises(NotDelivered):
         world.request(region)
-    assert now() - started < 1
+    assert world.attempts == 1
 
 
 def test_requests_stop_waiting_when_an_outage_lasts(world, monkeypatch):
@@ -105,8 +104,8 @@ def test_requests_stop_waiting_when_an_outage_lasts(world, monkeypatch):
     world.error = GONE
     started = now()
     with pytest.raises(NotDelivered, match="no node of the primary region 'syd' executed the statement: gone"):
-        world.request()
-    assert 0.2 < now() - started < 4
+        world.request(None, 60.0)
+    assert 0.2 < now() - started < 30
     until(lambda: now() - started > 0.5)
     attempts = world.attempts
     with pytest.raises(NotDelivered):
@@ -121,13 +120,14 @@ def test_requests_stop_waiting_when_an_outage_lasts(world, monkeypatch):
     assert result(waiting) == "accepted"
 
 
-def test_no_attempt_comes_so_late_that_its_outcome_could_be_unknown(world):
+def test_no_attempt_comes_so_late_that_its_outcome_could_be_unknown(world, monkeypatch):
+    monkeypatch.setattr(interruption, "FIRST_PAUSE", 0.9)
+    monkeypatch.setattr("random.uniform", lambda _least, most: most)
     world.request()
     world.error = GONE
-    started = now()
     with pytest.raises(NotDelivered):
-        world.request(None, 1.0)
-    assert now() - started < 0.8
+        world.request(None, 1.0)  # a quarter of which is for the reply
+    assert world.attempts == 2
 
 
 def test_attempts_become_rare(world, monkeypatch):
@@ -143,13 +143,12 @@ def test_the_first_success_ends_the_pauses_of_all(world, monkeypatch):
     world.request()
     world.error = GONE
     with monkeypatch.context() as patch:
-        patch.setattr(interruption, "FIRST_PAUSE", 4.0)
-        waiting = [world.begins(None, 30.0) for _ in range(3)]
-    world.error = None
-    world.request()
-    started = now()
-    assert [result(each) for each in waiting] == ["accepted"] * 3
-    assert now() - started < 1
+        patch.setattr(interruption, "FIRST_PAUSE", 100.0)
+        patch.setattr(interruption, "PATIENCE", 1000.0)
+        waiting = [world.begins(None, 1000.0) for _ in range(3)]
+        world.error = None
+        world.request()
+        assert [result(each, 20) for each in waiting] == ["accepted"] * 3
 
 
 def test_the_success_of_others_says_nothing_about_a_request_of_its_own_kind(world, monkeypatch):

