@@ -52,7 +52,7 @@ hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt 
 	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(SILENT:%=--silent)
 
 chaos: $(READY) ## Check every promise while everything fails at random: make chaos SECONDS=600 SEED=1
-	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(LEDGER:%=--ledger)
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(LEDGER:%=--ledger) $(ONLY:%=--only %)
 
 fuzz: $(READY) ## Look for bytes, text and values of others that break a property: make fuzz SECONDS=300
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' 2>/dev/null || true

@@ -27,17 +27,19 @@ def main() -> None:
     parser.add_argument(
         "--ledger", action="store_true", help="clients record writes, and repeat those of unknown outcome"
     )
+    parser.add_argument("--only", action="append", default=[], help="a part of the names of the faults to make")
     given = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
     folder = Path(tempfile.mkdtemp(prefix="fly_orm_chaos."))
     print(f"seed {given.seed}, load {os.getloadavg()[0]:.1f}, journals in {folder}", flush=True)
     with world(folder, plants=given.plant, ledger=given.ledger) as made:
-        report = run(made, seconds=given.seconds, seed=given.seed)
+        report = run(made, seconds=given.seconds, seed=given.seed, only=given.only)
     print(report)
-    if not report.violations:
+    failed = bool(report.violations) != bool(given.plant)
+    if not failed:
         shutil.rmtree(folder)  # otherwise it is needed to find out why
-    sys.exit(bool(report.violations) != bool(given.plant))
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import fly_orm
 
+from .advised import until_done
 from .app import RECORDS, SINGLE, PonyShop, look_there, write_there, write_there_with_pony
 from .keyed import until_known
 from .notes import Diary, Note
@@ -21,18 +23,19 @@ FUNCTIONS = [write_there, write_there_with_pony] if not RECORDS else [write_ther
 class Visit:
     """A session at one of the shops, about one key."""
 
-    def __init__(self, diary: Diary, shop: Any, key: int, dice: random.Random) -> None:
+    def __init__(self, diary: Diary, shop: Any, key: int, dice: random.Random, over: threading.Event) -> None:
+        """``over`` is set when the process is to end."""
         self.diary = diary
         self.shop = shop
         self.key = key
         self.dice = dice
+        self.over = over
 
-    def act(self) -> Exception | None:
-        """Do one thing; returns the error that its last operation raised, if it did."""
-        does_sql = not isinstance(self.shop, PonyShop)
-        act = self.dice.choice(ACTS if does_sql else PONY_ACTS)
+    def act(self, act: Act | None = None) -> Exception | None:
+        """Do one thing, at random unless it is given; returns the error that its last operation raised, if it did."""
+        choice = self.dice.choice(PONY_ACTS if isinstance(self.shop, PonyShop) else ACTS)
         try:
-            act(self)
+            (act or choice)(self)
         except Exception as error:
             if error is not self.diary.error:
                 raise
@@ -60,11 +63,19 @@ class Visit:
             self.attempt(note, attempt)
 
     def attempt(self, note: Note, work: Callable[[], None]) -> None:
-        """Do the work of an operation; with a ledger, repeat it until its outcome is known."""
+        """Do the work of an operation; repeat it if its outcome is unknown, and a ledger or a look makes that safe."""
         if RECORDS:
             until_known(note, work, self.shop)
+        elif self.dice.randrange(2):
+            until_done(note, work, lambda: self._finds(note), self.shop.leave, self.over)
         else:
             work()
+
+    def _finds(self, note: Note) -> bool:
+        """Whether an operation has written something, for the primary."""
+        with fly_orm.primary(), note.call("look"), note.reading() as shown:
+            shown.update(self.shop.rows(self.key))
+        return note.op in shown
 
     def insert(self) -> None:
         self.write("insert", "INSERT", 1, lambda op, key, _: self.shop.insert(op, key))

@@ -26,10 +26,15 @@ RECORDS = NAME if LEDGER in os.environ else False
 #: tells databases apart by their names, and would take another object for that of the function.
 SINGLE = bool(RECORDS) and os.environ["FLY_ORM_TRANSPORT"] == "pyro5"
 TABLE = """
-    CREATE TABLE entry (id serial PRIMARY KEY, op text NOT NULL, part int NOT NULL, key int NOT NULL);
+    CREATE TABLE entry (
+        id serial PRIMARY KEY, op text NOT NULL, part int NOT NULL, key int NOT NULL,
+        written timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
     CREATE INDEX ON entry (key); CREATE INDEX ON entry (op);
 """
 ALL_ROWS = "SELECT op, count(*) FROM entry GROUP BY op"
+#: For how many seconds each write has been there.
+AGES = "SELECT op, extract(epoch FROM clock_timestamp() - max(written))::float FROM entry GROUP BY op"
 _ROWS = "SELECT op, count(*) FROM entry WHERE key = %s GROUP BY op"
 _INSERT = "INSERT INTO entry (op, part, key) VALUES (%s, %s, %s)"
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .history import AnyEvent, Ended, Fault, Left, Paused
-from .operations import Operation, operations
+from .history import AnyEvent, Ended, Fault, Left, Paused, Took
+from .operations import Fate, Operation, operations
 from .reads import Reads
 from .violations import Kind, Violation
 from .writes import Writes
 
 #: The kind of the fault that kills a client process; its target is the process.
 CLIENT_KILLED = "client killed"
-#: The kinds of faults that promote the server of a region, which is their target.
-PROMOTED, PROMOTED_WITH_A_LOSS = "promoted", "promoted with a loss"
-#: Seconds for which a connection to a server that was promoted may ask nodes what it is, besides the deadline, and
-#: seconds after the promotion in which connections do that.
+#: Seconds for which a connection to a server that has begun to take writes may ask nodes what it is, besides the
+#: deadline, and seconds after that in which connections do so.
 CHECK, NEW = 5.0, 10.0
 #: The roots of the exceptions that a caller expects.
 KNOWN = frozenset({"FlyOrmError", "psycopg2.Error", "peewee.PeeweeException", "pony.orm.core.OrmError"})
@@ -40,12 +38,12 @@ def check(events: Sequence[AnyEvent]) -> list[Violation]:
 
 def _late_calls(found: dict[str, Operation], events: Sequence[AnyEvent]) -> Iterator[Violation]:
     pauses: dict[str, list[Paused]] = {}
-    promotions: list[Fault] = []
+    taking: list[Took] = []
     for event in events:
         if isinstance(event, Paused):
             pauses.setdefault(event.process, []).append(event)
-        elif isinstance(event, Fault) and event.kind in (PROMOTED, PROMOTED_WITH_A_LOSS):
-            promotions.append(event)
+        elif isinstance(event, Took):
+            taking.append(event)
     for event in events:
         for call in event.calls if isinstance(event, Ended) else ():
             operation = found[event.op]
@@ -53,7 +51,7 @@ def _late_calls(found: dict[str, Operation], events: Sequence[AnyEvent]) -> Iter
             process = operation.began.process
             paused = sum(_overlap(pause, call.began, ended) for pause in pauses.get(process, ()))
             checked = CHECK * any(
-                process.startswith(each.target) and call.began - NEW < each.at < ended for each in promotions
+                process.startswith(each.region) and call.began - NEW < each.at < ended for each in taking
             )
             over = call.seconds - paused - checked - call.limit
             if over > GRACE:
@@ -91,6 +89,7 @@ def _left(events: Sequence[AnyEvent]) -> Iterator[Violation]:
 def _unsettled(found: dict[str, Operation]) -> Iterator[Violation]:
     for operation in found.values():
         ended = operation.ended
-        # A statement that went to the primary directly has no row in the ledger.
-        if operation.began.recorded and ended is not None and "OutcomeUnknown" in ended.bases:
+        if ended is None or not operation.began.recorded or operation.fate is not Fate.UNKNOWN:
+            continue
+        if "OutcomeUnknown" in ended.bases:  # a statement that went to the primary directly has no row in the ledger
             yield Violation(kind=Kind.UNSETTLED, at=ended.at, what=str(operation))

@@ -65,12 +65,14 @@ class Client:
     def _session(self, name: str, dice: random.Random) -> None:
         diary = Diary(self.journal, process=self.name, session=name)
         shop = dice.choice(self.shops)
-        visit = Visit(diary, shop, self._resume(diary, dice), dice)
+        key = self._resume(diary, dice)
+        visit = Visit(diary, shop, next(self._keys) if key is None else key, dice, self.over)
+        first = [Visit.read] * dice.randrange(2) if key is not None else []  # at once, as after a redirect
         try:
-            for _ in range(dice.randrange(1, 10)):
+            for act in [*first, *[None] * dice.randrange(1, 10)]:
                 if self.over.wait(dice.uniform(0, THINKING)):
                     break
-                error = visit.act()
+                error = visit.act(act)
                 if error is not None:
                     self._leave(shop)
                     self.over.wait(DISMAY)
@@ -98,11 +100,11 @@ class Client:
                 break
             self._leave(visit.shop)
 
-    def _resume(self, diary: Diary, dice: random.Random) -> int:
-        """Go on with a key, and with what the session has seen that left it; sometimes begin a new one."""
+    def _resume(self, diary: Diary, dice: random.Random) -> int | None:
+        """Go on with a key, and with what the session has seen that left it; sometimes with none."""
         slot = self.folder / "letters" / str(dice.randrange(SLOTS))
         if dice.randrange(8) == 0 or not slot.exists():
-            return next(self._keys)
+            return None
         letter = json.loads(slot.read_text())
         fly_orm.resume(letter["token"])
         self.journal.write(Resumed(session=diary.session, letter=letter["letter"]))

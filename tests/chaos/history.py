@@ -71,8 +71,12 @@ class Ended(Event, frozen=True, kw_only=True, tag=True):
     """Whether what the operation writes may have been committed: False before the application has asked for that."""
     undone: bool = False
     """Whether the application rolled back what it had written."""
-    settled_after: float | None = None
-    """Seconds after which the outcome is settled, if the error says so."""
+    looked: int = 0
+    """How often the caller has looked for what it had written, as its outcome was unknown, and got an answer."""
+    repeated: int = 0
+    """How often it then repeated the write, as the look had not found it."""
+    settled_at: float | None = None
+    """When an outcome that was unknown is settled, if the error said so."""
     seen: list[Reading] = []
     """The reads of the operation's key, in order."""
     calls: list[Call] = []
@@ -108,6 +112,12 @@ class Fault(Event, frozen=True, kw_only=True, tag=True):
     target: str = ""
 
 
+class Took(Event, frozen=True, kw_only=True, tag=True):
+    """The server of a region takes writes now, in a run of which no process knows yet what it is."""
+
+    region: str
+
+
 class Lost(Event, frozen=True, kw_only=True, tag=True):
     """A failover to a replica that lacked these rows, which the old primary had; it began at ``since``."""
 
@@ -123,12 +133,13 @@ class Left(Event, frozen=True, kw_only=True, tag=True):
 
 
 class Final(Event, frozen=True, kw_only=True, tag=True):
-    """The rows on the primary at the end."""
+    """The rows on the primary at the end, and when the last of each write was inserted."""
 
     rows: Rows
+    written: dict[str, float] = {}
 
 
-AnyEvent = Union[Began, Ended, Sent, Resumed, Paused, Fault, Lost, Left, Final]  # noqa: UP007  # evaluated by msgspec
+AnyEvent = Union[Began, Ended, Sent, Resumed, Paused, Fault, Took, Lost, Left, Final]  # noqa: UP007  # evaluated by msgspec
 _decoder = msgspec.json.Decoder(AnyEvent)
 
 

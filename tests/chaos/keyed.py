@@ -22,6 +22,7 @@ INTERVAL = 0.5
 def until_known(note: Note, work: Callable[[], None], shop: Any) -> None:
     """Do the work; if its outcome is unknown, repeat it, as an application may that has named the operation."""
     unknown: Exception | None = None
+    committing = False
     deadline = Deadline.after(PATIENCE)
     while True:
         try:
@@ -30,10 +31,13 @@ def until_known(note: Note, work: Callable[[], None], shop: Any) -> None:
         except Exception as error:
             if unknown is not None and (_is(error, fly_orm.AlreadyCommitted) or _is(error, fly_orm.ResultLost)):
                 return None
-            unknown = error if _is_unknown(error, note) else unknown
-            if unknown is None or deadline.expired:
-                # What a later attempt was told says nothing of the first one.
-                raise unknown or error from None
+            if _is_unknown(error, note):
+                unknown, committing = error, committing or note.committing
+            if unknown is None:
+                raise
+            if deadline.expired:
+                note.committing = committing  # what a later attempt was told says nothing of the first one
+                raise unknown from None
         with suppress(Exception):
             shop.leave()
         note.over()
@@ -41,7 +45,9 @@ def until_known(note: Note, work: Callable[[], None], shop: Any) -> None:
 
 
 def _is_unknown(error: Exception, note: Note) -> bool:
-    return fate(Ended(op=note.op, committing=note.committing, **told(error))) is Fate.UNKNOWN
+    """Whether an outcome is unknown: of the write, or of a read before it, which is as harmless to repeat."""
+    ended = Ended(op=note.op, committing=note.committing, **told(error))
+    return fate(ended) is Fate.UNKNOWN or "OutcomeUnknown" in ended.bases
 
 
 def _is(error: Exception, cls: type[Exception]) -> bool:

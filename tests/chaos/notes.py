@@ -24,6 +24,10 @@ class Note:
         self.op = op
         self.committing = True
         self.undone = False
+        self.looked = self.repeated = 0
+        """How often the caller looked for what it had written, and did it again."""
+        self.settled_at: float | None = None
+        """When the outcome of the last attempt is settled, if it is unknown."""
         self._calls: list[Call] = []
         self._seen: list[Reading] = []
         self._ending: tuple[str, float] | None = None
@@ -67,10 +71,14 @@ class Note:
         """The event of its end."""
         self.over()
         facts: dict[str, Any] = {} if error is None else told(error)
+        if self.settled_at is not None:
+            facts["settled_at"] = self.settled_at  # the error may be older
         return Ended(
             op=self.op,
             committing=self.committing,
             undone=self.undone,
+            looked=self.looked,
+            repeated=self.repeated,
             calls=self._calls,
             seen=self._seen,
             served=str(fly_orm.why()),
@@ -128,12 +136,13 @@ def origins(error: BaseException | None) -> Iterator[BaseException]:
 def told(error: Exception) -> dict[str, Any]:
     """What an exception tells, as the fields of :class:`Ended`."""
     each = list(origins(error))
+    settled_after = next((one.settled_after for one in each if hasattr(one, "settled_after")), None)
     return {
         "error": type(each[-1]).__name__,
         "bases": list(dict.fromkeys(_name(base) for one in each for base in type(one).__mro__)),
         "message": str(error).strip()[:500],
         "sqlstate": next((one.pgcode for one in each if getattr(one, "pgcode", None)), ""),
-        "settled_after": next((one.settled_after for one in each if hasattr(one, "settled_after")), None),
+        "settled_at": None if settled_after is None else now() + settled_after,
     }
 
 

@@ -79,13 +79,19 @@ class Reads:
             if rows != operation.rows:
                 kind = Kind.HALF if rows < operation.rows else Kind.TWICE
                 yield kind, f"{when} shows {rows} of {operation.rows} rows\n{operation}"
-            if operation.fate is Fate.NEVER:
+            if operation.fate is Fate.NEVER and not self._was_lost_before(operation):
                 yield Kind.DECLINED, f"{when} shows it\n{operation}"
 
     def _may_lack(self, op: str, sight: Sight, ended: Ended, reading: Reading) -> bool:
         if any(op in loss.rows and ended.at >= loss.since for loss in self._losses):
             return True
         return reading.primary and sight.only_on_a_replica and reading.began < sight.at + HEAD_START
+
+    def _was_lost_before(self, operation: Operation) -> bool:
+        """Whether a failover had lost the write when its caller was told so: a read on the old primary may show it."""
+        assert operation.ended is not None
+        told = operation.ended.at
+        return any(operation.name in loss.rows and loss.since <= told for loss in self._losses)
 
     def _told(self, op: str) -> str:
         return str(self._operations.get(op, ""))

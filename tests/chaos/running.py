@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from time import sleep
+
+import psycopg2
 
 from fly_orm.deadline import Deadline
 
-from . import network_faults, process_faults, server_faults
-from .app import ALL_ROWS
+from . import network_faults, process_faults, server_faults, violations
 from .checker import CLIENT_KILLED, check
-from .faults import Hand
-from .history import Fault, Final, Left, read
+from .faults import Hand, Kind
+from .history import Fault, Left, read
+from .plants import PLANTS
 from .report import Report
 from .world import ROLE, World
 
@@ -18,6 +22,16 @@ from .world import ROLE, World
 REST = 2.0
 #: Seconds after which nodes have noticed that callers are gone.
 PATIENCE = 12.0
+#: How often a run looks whether what was planted shows (seconds).
+INTERVAL = 2.0
+#: What makes faults, side by side, each with the longest time (seconds) between two.
+HANDS = [
+    ("network", network_faults.KINDS, 0.5),
+    ("another network", network_faults.KINDS, 0.5),
+    ("long stalls", network_faults.LONG, 1.5),
+    ("processes", process_faults.KINDS, 1.5),
+    ("servers", server_faults.KINDS, 1.5),
+]
 
 _OPEN = """
     SELECT array_agg(format('%%s (%%s): %%s', state, application_name, left(query, 80))) FROM pg_stat_activity
@@ -26,23 +40,45 @@ _OPEN = """
 _CONNECTED = "SELECT array_agg(format('%%s: %%s', state, left(query, 80))) FROM pg_stat_activity WHERE usename = %s"
 
 
-def run(world: World, *, seconds: float, seed: int) -> Report:
-    """Make faults for so many seconds while the clients work, and report."""
-    hands = [
-        Hand(world, network_faults.KINDS, seed=f"{seed} network", idle=0.5),
-        Hand(world, network_faults.KINDS, seed=f"{seed} another network", idle=0.5),
-        Hand(world, process_faults.KINDS, seed=f"{seed} processes", idle=1.5),
-        Hand(world, server_faults.KINDS, seed=f"{seed} servers", idle=1.5),
-    ]
-    sleep(seconds)
+def run(world: World, *, seconds: float, seed: int, only: Sequence[str] = ()) -> Report:
+    """Make faults for so many seconds while the clients work, and report.
+
+    ``only`` holds parts of the names of the faults to make; all are made without it. With faults planted, the run is
+    over once they show.
+    """
+    hands = _hands(world, seed, only)
+    _let_fail(world, Deadline.after(seconds))
     for hand in hands:
         hand.stop()
     world.heal()
     sleep(REST)
     _end(world)
-    world.journal.write(Final(rows=world.rows(ALL_ROWS)))
+    world.journal.write(world.contents())
     events = read(world.folder)
     return Report(events=events, violations=check(events))
+
+
+def _hands(world: World, seed: int, only: Sequence[str]) -> Sequence[Hand]:
+    def is_chosen(kind: Kind) -> bool:
+        return not only or any(part in kind.name for part in only)
+
+    chosen = [(name, list(filter(is_chosen, kinds)), idle) for name, kinds, idle in HANDS]
+    return [Hand(world, kinds, seed=f"{seed} {name}", idle=idle) for name, kinds, idle in chosen if kinds]
+
+
+def _let_fail(world: World, deadline: Deadline) -> None:
+    """Wait; or until what is planted shows, if it shows before the end at all."""
+    planted = {PLANTS[name].breaks for name in world.plants} - {violations.Kind.LEFT}
+    while (left := deadline.remaining()) and not (planted and planted <= _shown(world)):
+        sleep(min(left, INTERVAL) if planted else left)
+
+
+def _shown(world: World) -> set[violations.Kind]:
+    """The promises that are seen to be broken by now."""
+    with suppress(psycopg2.OperationalError), world.losing:  # from a primary that is away just now
+        events = read(world.folder)
+        return {each.kind for each in check([*events, world.contents()])}
+    return set()
 
 
 def _end(world: World) -> None:

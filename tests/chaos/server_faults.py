@@ -13,11 +13,12 @@ from tests.support.servers import crash_backend as crash_one_backend
 from tests.support.servers import crash_replica as crash_one_replica
 
 from .app import ALL_ROWS
-from .checker import PROMOTED, PROMOTED_WITH_A_LOSS
 from .faults import Hand, Kind
-from .history import Lost, Rows
+from .history import Lost, Rows, Took
 from .world import ROLE, rows_of
 
+#: The kinds of faults that promote the server of a region, which is their target.
+PROMOTED, PROMOTED_WITH_A_LOSS = "promoted", "promoted with a loss"
 #: The port at which a primary that was superseded is looked into, where nobody else finds it.
 HIDDEN = 6000
 
@@ -25,6 +26,7 @@ HIDDEN = 6000
 def restart_primary(hand: Hand) -> None:
     server = _note(hand, "primary restarted", hand.world.primary)
     server.restart(hand.dice.choice(["fast", "immediate"]))
+    _takes_writes(hand, server)
 
 
 def crash_primary(hand: Hand) -> None:
@@ -32,6 +34,7 @@ def crash_primary(hand: Hand) -> None:
     server.kill()
     hand.wait(1.0)
     server.start()
+    _takes_writes(hand, server)
 
 
 def crash_backend(hand: Hand) -> None:
@@ -78,6 +81,7 @@ def switch_over(hand: Hand) -> None:
     hand.note(PROMOTED, world.region_of(new))
     old.stop()
     world.promote(new)
+    _takes_writes(hand, new)
     follow_at_once(other, new)
     hand.wait(0.5)
     world.cluster.follow(old, new)
@@ -90,13 +94,15 @@ def fail_over(hand: Hand) -> None:
     hand.note(PROMOTED_WITH_A_LOSS, world.region_of(new))
     follow_at_once(new, None)
     hand.wait(0.4)
-    since = now()
-    old.kill()
-    world.promote(new)
-    had = _look_into(old)
-    has = world.rows(ALL_ROWS)
-    lost = {op: rows - has.get(op, 0) for op, rows in had.items() if has.get(op, 0) < rows}
-    world.journal.write(Lost(since=since, rows=lost))
+    with world.losing:
+        since = now()
+        old.kill()
+        world.promote(new)
+        _takes_writes(hand, new)
+        had = _look_into(old)
+        has = world.rows(ALL_ROWS)
+        lost = {op: rows - has.get(op, 0) for op, rows in had.items() if has.get(op, 0) < rows}
+        world.journal.write(Lost(since=since, rows=lost))
     world.cluster.rebuild(other, new)
     world.cluster.rebuild(old, new)
 
@@ -112,8 +118,12 @@ def _look_into(server: Server) -> Rows:
 
 
 def _note(hand: Hand, what: str, server: Server) -> Server:
-    hand.note(what, server.name)
+    hand.note(what, hand.world.region_of(server))
     return server
+
+
+def _takes_writes(hand: Hand, server: Server) -> None:
+    hand.world.journal.write(Took(region=hand.world.region_of(server)))
 
 
 def _then_stream(kind: Kind) -> Kind:
@@ -134,8 +144,7 @@ KINDS = [
         Kind("primary crashed", crash_primary),
         Kind("backend crashed", crash_backend),
         Kind("backends terminated", terminate_backends),
-        Kind("replica paused", pause_replica),
-        Kind("replica late", slow_replica),
+        *[Kind("replica paused", pause_replica), Kind("replica late", slow_replica)] * 2,  # what old reads come from
         Kind("replica restarted", restart_replica),
         Kind("replica crashed", crash_replica),
         Kind(PROMOTED, switch_over),

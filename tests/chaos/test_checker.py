@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .checker import CLIENT_KILLED, PROMOTED, check
+from .checker import CLIENT_KILLED, check
 from .history import (
     AnyEvent,
     Began,
@@ -21,6 +21,7 @@ from .history import (
     Reading,
     Resumed,
     Sent,
+    Took,
     read,
 )
 from .violations import Kind
@@ -61,8 +62,9 @@ class Story:
         seen = [Reading(began, primary, {f"{session}.1": rows for session, rows in shown.items()})]
         self.events.append(Ended(at=began + 1, op=op, seen=seen))
 
-    def ends_with(self, **rows: int) -> None:
-        self._final = Final(at=1000.0, rows={f"{session}.1": number for session, number in rows.items()})
+    def ends_with(self, *, written: float = 0.0, **rows: int) -> None:
+        found = {f"{session}.1": number for session, number in rows.items()}
+        self._final = Final(at=1000.0, rows=found, written=dict.fromkeys(found, written))
 
     def kinds(self) -> list[Kind]:
         return [violation.kind for violation in check([*self.events, self._final])]
@@ -128,27 +130,45 @@ def test_what_was_declined_was_not_applied_before_a_failover_either(
 
 
 @pytest.mark.parametrize(
-    ("settled_after", "looked_after", "found_then", "at_the_end", "kinds"),
+    ("settled_at", "looked_after", "found_then", "at_the_end", "kinds"),
     [
-        (5.0, 6.0, 0, 0, []),
-        (5.0, 6.0, 1, 1, []),
-        (5.0, 6.0, 0, 1, [Kind.LATE_WRITE]),
-        (5.0, 6.0, 1, 0, [Kind.LOST]),
-        (5.0, 1.0, 0, 1, []),
+        (6.0, 6.0, 0, 0, []),
+        (6.0, 6.0, 1, 1, []),
+        (6.0, 6.0, 0, 1, [Kind.LATE_WRITE]),
+        (6.0, 6.0, 1, 0, [Kind.LOST]),
+        (6.0, 1.0, 0, 1, []),
         (None, 6.0, 0, 1, []),
     ],
 )
 def test_a_look_at_an_unknown_outcome_is_conclusive_once_it_is_settled(
-    story: Story, settled_after: float | None, looked_after: float, found_then: int, at_the_end: int, kinds: list[Kind]
+    story: Story, settled_at: float | None, looked_after: float, found_then: int, at_the_end: int, kinds: list[Kind]
 ) -> None:
-    story.write("a.1", settled_after=settled_after, **UNKNOWN)
+    story.write("a.1", settled_at=settled_at, **UNKNOWN)
     story.read("b.2", after=looked_after, primary=True, looks_for="a.1", **({"a": 1} if found_then else {}))
     story.ends_with(**({"a": 1} if at_the_end else {}))
     assert story.kinds() == kinds
 
 
+@pytest.mark.parametrize(
+    ("ending", "written", "found"),
+    [
+        ({"settled_at": 6.0, **UNKNOWN}, 6.0, []),
+        ({"settled_at": 6.0, **UNKNOWN}, 6.2, [Kind.LATE_WRITE]),
+        ({"settled_at": None, **UNKNOWN}, 60.0, []),
+        ({"settled_at": 6.0, "looked": 1}, 60.0, [Kind.LATE_WRITE]),
+        ({}, 60.0, []),
+    ],
+)
+def test_a_write_of_unknown_outcome_is_not_written_once_that_is_settled(
+    story: Story, ending: dict[str, Any], written: float, found: list[Kind]
+) -> None:
+    story.write("a.1", **ending)
+    story.ends_with(a=1, written=written)
+    assert story.kinds() == found
+
+
 def test_a_write_that_was_looked_for_in_vain_and_then_lost_was_late(story: Story) -> None:
-    story.write("a.1", settled_after=0.0, **UNKNOWN)
+    story.write("a.1", settled_at=1.0, **UNKNOWN)
     story.read("b.2", after=1.0, primary=True, looks_for="a.1")
     story.tell(Lost, since=10.0, rows={"a.1": 1})
     assert story.kinds() == [Kind.LATE_WRITE]
@@ -220,6 +240,15 @@ def test_nobody_sees_what_was_rolled_back(story: Story) -> None:
     assert story.kinds() == [Kind.DECLINED]
 
 
+@pytest.mark.parametrize(("since", "found"), [(1.0, []), (5.0, [Kind.DECLINED, Kind.DECLINED])])
+def test_a_primary_that_was_superseded_may_show_what_is_lost(story: Story, since: float, found: list[Kind]) -> None:
+    """As long as nobody was told before that it was not done."""
+    story.write("a.1", **REFUSED)
+    story.read("b.1", primary=True, a=1)
+    story.tell(Lost, since=since, rows={"a.1": 1})
+    assert story.kinds() == found
+
+
 def test_a_transaction_sees_its_own_rows_as_it_inserts_them(story: Story) -> None:
     story.begin("a.1", rows=2)
     story.tell(Ended, op="a.1", seen=[Reading(0.5, True, {"a.1": 1})])
@@ -246,11 +275,11 @@ def test_a_pause_of_another_process_excuses_nothing(story: Story) -> None:
 @pytest.mark.parametrize(
     ("region", "at", "found"), [("lax", 0.5, []), ("ams", 0.5, [Kind.LATE_CALL]), ("lax", -20.0, [Kind.LATE_CALL])]
 )
-def test_a_call_may_take_longer_where_a_server_was_just_promoted(
+def test_a_call_may_take_longer_where_a_server_has_begun_to_take_writes(
     story: Story, region: str, at: float, found: list[Kind]
 ) -> None:
     story.begin("a.1", process="lax-pyro5-1")
-    story.events.insert(0, Fault(at=at, kind=PROMOTED, target=region))
+    story.events.insert(0, Took(at=at, region=region))
     story.events.append(Ended(at=9.0, op="a.1", calls=[Call("SELECT", 1.0, 6.0, 4.0)]))
     assert story.kinds() == found
 

@@ -13,7 +13,7 @@ class Kind(enum.Enum):
     TWICE = "a write was applied twice"
     DECLINED = "a write was applied although it was certainly declined"
     HALF = "a transaction was applied by half"
-    LATE_WRITE = "a write of unknown outcome was applied after the moment from which looking is conclusive"
+    LATE_WRITE = "a write of unknown outcome was applied after its outcome was settled"
     STRANGE = "rows belong to no write"
     STALE = "a read was older than what its session had seen"
     LATE_CALL = "a call took longer than its deadline by more than a second"

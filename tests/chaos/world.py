@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fly_orm.deadline import now
 from fly_orm.ledger.table import create_sql
 from fly_orm.testing import Cluster, Server, Wan
 from tests.support.nats_server import NatsProcess, nats_server
@@ -15,9 +17,9 @@ from tests.support.nodes import environment_in, url
 from tests.support.ports import free_ports
 from tests.support.servers import Servers
 
-from .app import LEDGER, NAME, TABLE, URL
+from .app import AGES, ALL_ROWS, LEDGER, NAME, TABLE, URL
 from .children import Child
-from .history import Journal, Rows
+from .history import Final, Journal, Rows
 from .notes import REPLICATION_TIMEOUT, RPC_TIMEOUT
 from .plants import PLANT
 
@@ -84,6 +86,8 @@ class World(Servers):
     clients: list[Child] = field(default_factory=list)
     failing: set[Wan] = field(default_factory=set)
     """The networks that fail just now."""
+    losing: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the primary lacks rows of which the history does not say yet that a failover has lost them."""
     plants: Sequence[str] = ()
     ledger: bool = False
     _incarnations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -106,6 +110,12 @@ class World(Servers):
     def rows(self, sql: str) -> Rows:
         """What the primary returns to a query for writes and their numbers of rows."""
         return rows_of(self.primary, sql)
+
+    def contents(self) -> Final:
+        """What the primary has."""
+        began = now()
+        ages = self.rows(AGES)
+        return Final(rows=self.rows(ALL_ROWS), written={op: began - age for op, age in ages.items()})
 
     def new_client(self, region: str, transport: str) -> Child:
         """Another client process, to be started."""

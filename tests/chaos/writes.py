@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .history import AnyEvent, Ended, Final, Lost
+from .history import AnyEvent, Final, Lost
 from .operations import Fate, Operation
 from .violations import Kind, Violation
+
+#: By how many seconds a write may seem to be later than it was, as two clocks were read one after the other.
+CLOCKS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +64,20 @@ class Writes:
         lost_since = next((loss.since for loss in self._losses if operation.name in loss.rows), None)
         if operation.fate is Fate.NEVER and (found[0] or not self._was_lost_before(operation, lost_since)):
             yield Kind.DECLINED, told
+        yield from self._late(operation)
         yield from self._changed(operation, lost_since, present=found[0] > 0)
 
     def _was_lost_before(self, operation: Operation, lost_since: float | None) -> bool:
         """Whether there was nothing, not even on a primary that was superseded later, when its caller was told so."""
         assert operation.ended is not None
         return lost_since is None or lost_since <= operation.ended.at
+
+    def _late(self, operation: Operation) -> Iterator[tuple[Kind, str]]:
+        """Whether it was written after its outcome was settled."""
+        written = self._final.written.get(operation.name)
+        settled = operation.ended.settled_at if operation.ended else None
+        if written is not None and settled is not None and written > settled + CLOCKS:
+            yield Kind.LATE_WRITE, f"written at {written:.3f}, {written - settled:.3f} s after it was settled"
 
     def _changed(self, operation: Operation, lost_since: float | None, *, present: bool) -> Iterator[tuple[Kind, str]]:
         """What has changed since somebody looked for it."""
@@ -86,11 +97,7 @@ def _conclusive(look: Operation, operations: dict[str, Operation]) -> Iterator[L
     target = operations.get(look.began.looks_for)
     if target is None or target.ended is None or look.ended is None:
         return
-    settled = _settled_at(target.ended)
+    settled = target.ended.settled_at
     for reading in look.ended.seen:
         if settled is not None and reading.began >= settled:
             yield Look(at=reading.began, found=target.name in reading.rows)
-
-
-def _settled_at(ended: Ended) -> float | None:
-    return None if ended.settled_after is None else ended.at + ended.settled_after
