@@ -16,6 +16,7 @@ The core calls it with the :class:`~fly_orm.settings.Settings` of the process if
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from .concurrency.forks import Abandonable, abandon_in_children
@@ -29,6 +30,7 @@ __all__ = [
     "STRANGER_TIMEOUT",
     "Abandonable",
     "Accept",
+    "Answer",
     "Channel",
     "Deadline",
     "Responder",
@@ -73,6 +75,16 @@ class Channel(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What to do about the request of a stranger."""
+
+    reply: bytes | None = None
+    """What to reply, or None to send nothing and drop the connection."""
+    delay: float = 0.0
+    """Seconds after which to reply, so that guessing takes long. Requests of others must not wait for that."""
+
+
 class Responder(Protocol):
     """The core's end of one accepted channel."""
 
@@ -87,7 +99,17 @@ class Responder(Protocol):
     def respond(self, request: bytes) -> bytes | None:
         """The reply to send, or None to send nothing and drop the connection. Never raises.
 
-        Called for one request at a time, in the order in which they arrive.
+        Called for one request at a time, in the order in which they arrive. Takes as long as the request does, and for
+        that of a stranger as long as :attr:`Answer.delay` says.
+        """
+        ...
+
+    def authenticate(self, request: bytes) -> Answer:
+        """The answer to a stranger's request, which is not executed. Never raises, and returns in less than 1 ms.
+
+        If ``trusted`` is true afterwards, the request was the proof. Then disregard the answer, and give the same
+        request to ``respond``. A server that calls this needs no thread for a stranger. One that does not may give each
+        request of a stranger to ``respond`` at once.
         """
         ...
 

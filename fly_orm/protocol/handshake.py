@@ -17,9 +17,10 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import AuthenticationFailed, NotDelivered
-from ..transport import Responder
+from ..transport import Answer
 from .keys import Keys, keys_of
 from .secret import MAX_SECRETS, Secrets
 
@@ -141,58 +142,83 @@ class OnFailure:
     """Called for a peer that speaks another version of the protocol."""
 
 
+class Inner(Protocol):
+    """What a guarded responder passes requests on to. See :class:`fly_orm.transport.Responder`."""
+
+    def respond(self, request: bytes) -> bytes | None: ...
+    def last_reply(self) -> bytes | None: ...
+    def gone(self) -> None: ...
+
+
 class GuardedResponder:
     """The server's side: a responder that passes on to another one only what a client that holds a secret sealed."""
 
-    def __init__(self, secrets: Secrets, inner: Responder, on_failure: OnFailure = OnFailure()) -> None:
+    def __init__(self, secrets: Secrets, inner: Inner, on_failure: OnFailure = OnFailure()) -> None:
         self._keys = keys_of(secrets)
         self._inner = inner
         self._on_failure = on_failure
         self._seal: Seal | None = None
         self._refused = False
         self._gone = threading.Event()
+        self._first: bytes | None = None
+        """The proof without its seal, until it is executed."""
         self.trusted = False
         """Whether the client has proven that it holds the secret."""
 
-    def respond(self, request: bytes) -> bytes | None:
-        """The sealed reply to a sealed request; None for anything else, which makes the transport drop the peer."""
+    def authenticate(self, request: bytes) -> Answer:
+        """The answer to a hello, and none to anything else; see :class:`fly_orm.transport.Responder`."""
         if self._refused:
-            return None
+            return Answer()
         if self._seal is None:
             return self._answer(request)
-        message = self._seal.open(request)
-        if message is None:
-            if not self.trusted:  # it has replayed the hello of another client
-                self._on_failure.wrong_secret()
+        self._first = self._seal.open(request)
+        self.trusted = self._first is not None
+        if not self.trusted:  # it has replayed the hello of another client
+            self._on_failure.wrong_secret()
+        return Answer()
+
+    def respond(self, request: bytes) -> bytes | None:
+        """The sealed reply to a sealed request; None for anything else, which makes the transport drop the peer."""
+        if not self.trusted:
+            answer = self.authenticate(request)
+            if not self.trusted:
+                self._gone.wait(answer.delay)
+                return answer.reply
+        if (message := self._open(request)) is None or self._seal is None:
             return None
-        self.trusted = True
         reply = self._inner.respond(message)
         return None if reply is None else self._seal.close(reply)
 
-    def _answer(self, hello: bytes) -> bytes | None:
+    def _open(self, request: bytes) -> bytes | None:
+        """The message without its seal; None if it is not the next one. The first one was opened before."""
+        if (first := self._first) is not None:
+            self._first = None
+            return first
+        return None if self._seal is None else self._seal.open(request)
+
+    def _answer(self, hello: bytes) -> Answer:
         version = _version(hello)
         if version is None:
-            return None
+            return Answer()
         if version != PROTOCOL:
             self._refused = True
             self._on_failure.wrong_version(version)
-            return _header()
+            return Answer(reply=_header())
         return self._answer_hints(hello)
 
-    def _answer_hints(self, hello: bytes) -> bytes | None:
+    def _answer_hints(self, hello: bytes) -> Answer:
         nonce, hints = _split(hello)
         if not 0 < len(hints) <= MAX_SECRETS:
-            return None
+            return Answer()
         own = _header() + os.urandom(_NONCE_BYTES)
         for keys in self._keys:
             if (number := _position(_hint(keys, nonce), hints)) is not None:
                 own += bytes([number])
                 client, server = _seal_keys(keys, hello + own)
                 self._seal = Seal(server, client)
-                return own + _proof(keys, hello, own)
+                return Answer(reply=own + _proof(keys, hello, own))
         self._refused = True
-        self._gone.wait(self._on_failure.wrong_secret())
-        return own + bytes([_NO_HINT])
+        return Answer(reply=own + bytes([_NO_HINT]), delay=self._on_failure.wrong_secret())
 
     def last_reply(self) -> bytes | None:
         """The sealed reply that declines the next request; see :class:`fly_orm.transport.Responder`."""

@@ -58,8 +58,6 @@ class ChannelExecutor:
     its own, and if it is abandoned, the lease ends there.
     """
 
-    trusted = True  # messages from strangers are dropped before they get here
-
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._lock = threading.Lock()

@@ -15,6 +15,7 @@ from typing import Any
 from fly_orm.deadline import Deadline
 from fly_orm.registry import build_transport
 from fly_orm.settings import Settings
+from fly_orm.transport import Answer
 
 #: A request that is never answered.
 HOLD = b"hold"
@@ -30,6 +31,9 @@ class Responder:
             _say("holding")
             threading.Event().wait()
         return b"%d" % os.getpid()
+
+    def authenticate(self, request: bytes) -> Answer:
+        return Answer(reply=self.respond(request))
 
     def last_reply(self) -> bytes | None:
         return None

@@ -12,31 +12,28 @@ from .addresses import Address
 from .sockets import connect
 from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, MessageStream
 
+_NO_NODE = "accepted the connection but did not answer as a fly_orm node"
+_WHY = "it may be full, shutting down, another version of fly_orm, or another program"
+
 
 def open_channel(address: Address, deadline: Deadline) -> Pyro5Channel:
-    """A channel on which the server has answered the greeting; NotDelivered if it does not by the deadline."""
+    """A channel over which the greeting has been sent; NotDelivered if nothing accepts it by the deadline.
+
+    The first exchange waits for the answer to the greeting, so that the two take one round trip together.
+    """
     try:
         stream = MessageStream(connect(address, deadline))
     except FAILURES as error:
         raise NotDelivered(f"cannot connect to {address} within {deadline}: {error}", address=str(address)) from error
     try:
-        _greet(stream, deadline)
+        stream.send(CONNECT, 0, HELLO, deadline)
     except FAILURES as error:
         stream.close()
-        raise NotDelivered(
-            f"{address} accepted the connection but did not answer as a fly_orm node within {deadline}: {error};"
-            " it may be full, shutting down, another version of fly_orm, or another program",
-            address=str(address),
-        ) from error
+        raise NotDelivered(f"{address} {_NO_NODE} within {deadline}: {error}; {_WHY}", address=str(address)) from error
     except BaseException:
         stream.close()
         raise
     return Pyro5Channel(stream, str(address))
-
-
-def _greet(stream: MessageStream, deadline: Deadline) -> None:
-    stream.send(CONNECT, 0, HELLO, deadline)
-    stream.receive(CONNECTED, len(HELLO), deadline)
 
 
 class Pyro5Channel:
@@ -48,6 +45,8 @@ class Pyro5Channel:
         self._seq = 0
         self._pid = os.getpid()
         self._closed = False
+        self._is_greeted = False
+        """Whether the server has answered the greeting."""
         self._in_use = threading.Lock()
 
     def exchange(self, request: bytes, deadline: Deadline) -> bytes:
@@ -68,7 +67,7 @@ class Pyro5Channel:
                 self.close()
 
     def _send(self, request: bytes, deadline: Deadline) -> None:
-        if problem := self._problem(request):
+        if problem := self._problem(request, deadline):
             raise self._not_delivered(problem)
         self._seq = (self._seq + 1) & 0xFFFF
         try:
@@ -81,6 +80,7 @@ class Pyro5Channel:
 
     def _receive(self, deadline: Deadline) -> bytes:
         try:
+            self._receive_greeting(deadline)
             seq, reply = self._stream.receive(RESULT, MAX_MESSAGE_BYTES, deadline)
         except FAILURES as error:
             raise self._outcome_unknown(f"{error} (time limit: {deadline})") from error
@@ -88,14 +88,31 @@ class Pyro5Channel:
             raise self._outcome_unknown("the reply belongs to another request")
         return reply
 
-    def _problem(self, request: bytes) -> str | None:
+    def _receive_greeting(self, deadline: Deadline) -> None:
+        """Receive the answer to the greeting, unless that has been done; what ``FAILURES`` lists if there is none."""
+        if not self._is_greeted:
+            try:
+                self._stream.receive(CONNECTED, len(HELLO), deadline)
+            except FAILURES as error:
+                raise ConnectionAbortedError(f"it {_NO_NODE} within {deadline}: {error}; {_WHY}") from error
+            self._is_greeted = True
+
+    def _problem(self, request: bytes, deadline: Deadline) -> str | None:
         """Why the request cannot be sent, if so."""
         if self._closed:
             return "the channel is closed"
         if len(request) > MAX_MESSAGE_BYTES:
             return f"it is {len(request)} bytes long, and {MAX_MESSAGE_BYTES} are allowed"
         # A node that was restarted while the channel was idle is noticed here, and costs no unknown outcome.
-        return None if self._stream.is_idle() else "the node or the network has closed the connection"
+        if self._stream.is_idle():
+            return None
+        if self._is_greeted:
+            return "the node or the network has closed the connection"
+        try:
+            self._receive_greeting(deadline)  # since something has arrived
+        except FAILURES as error:
+            return str(error)
+        return self._problem(request, deadline)
 
     def _not_delivered(self, problem: str) -> NotDelivered:
         return NotDelivered(f"the request was not sent to {self._address}: {problem}", address=self._address)

@@ -6,18 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 
-from fly_orm.transport import (
-    MAX_MESSAGE_BYTES,
-    STRANGER_MAX_MESSAGE_BYTES,
-    STRANGER_TIMEOUT,
-    Accept,
-    Deadline,
-    Responder,
-)
+from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline, Responder
 
 from .connection_table import ConnectionTable
 from .linger import Linger
-from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, MessageStream
+from .wire import FAILURES, INVOKE, RESULT, MessageStream
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +19,22 @@ MESSAGE_TIMEOUT = 30.0
 
 
 class Connection:
-    """One accepted connection and its thread. Until the peer is trusted, the limits for strangers apply to it."""
+    """One connection whose peer is trusted, and its thread."""
 
-    def __init__(self, stream: MessageStream, peer: str, accept: Accept, table: ConnectionTable[Connection]) -> None:
+    def __init__(
+        self,
+        stream: MessageStream,
+        peer: str,
+        responder: Responder,
+        table: ConnectionTable[Connection],
+        first: tuple[int, bytes] | None = None,
+    ) -> None:
+        """``first`` is the number and content of a request that has been received already."""
         self._stream = stream
         self._peer = peer
-        self._accept = accept
+        self._responder = responder
         self._table = table
-        self._stranger_deadline = Deadline.after(STRANGER_TIMEOUT)
-        self._responder: Responder | None = None
-        self._trusted = False
+        self._first = first
         self._gone = False
         self._gone_lock = threading.Lock()
         self._state_lock = threading.Lock()
@@ -43,7 +42,7 @@ class Connection:
         self._linger = Linger()
         self._finished = threading.Event()
         """Set once no request is being answered, and none will be."""
-        self._seq = 0
+        self._seq = 0 if first is None else first[0] - 1
         """The number of the last request that was answered, or is being answered."""
         self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 {peer}", daemon=True)
 
@@ -53,7 +52,6 @@ class Connection:
 
     def _run(self) -> None:
         try:
-            self._greet()
             while self._answer_one():
                 pass
             if self._linger.deadline is not None:
@@ -68,15 +66,6 @@ class Connection:
             self._stream.close()
             self._table.remove(self)
 
-    def _greet(self) -> None:
-        _, hello = self._stream.receive(CONNECT, len(HELLO), self._stranger_deadline)
-        if hello != HELLO:
-            raise ConnectionAbortedError("the peer speaks another version of the protocol")
-        self._responder = self._accept(self._peer)
-        self._update_trust()
-        self._stream.send(CONNECTED, 0, HELLO, self._stranger_deadline)
-        self._linger.note_sent()
-
     def _answer_one(self) -> bool:
         """Answer one request; whether the connection stays open for another."""
         seq, request = self._receive()
@@ -88,22 +77,18 @@ class Connection:
             problem = "the request was refused" if reply is None else f"the reply is {len(reply)} bytes long"
             log.debug("dropping the connection of %s: %s", self._peer, problem)
             return False
-        self._update_trust()
-        self._stream.send(RESULT, seq, reply, self._message_deadline())
+        self._stream.send(RESULT, seq, reply, Deadline.after(MESSAGE_TIMEOUT))
         self._linger.note_sent()
         return self._finish()
 
     def _receive(self) -> tuple[int, bytes]:
-        if self._trusted:
-            self._stream.wait()
-        max_bytes = MAX_MESSAGE_BYTES if self._trusted else STRANGER_MAX_MESSAGE_BYTES
-        return self._stream.receive(INVOKE, max_bytes, self._message_deadline())
-
-    def _message_deadline(self) -> Deadline:
-        return Deadline.after(MESSAGE_TIMEOUT) if self._trusted else self._stranger_deadline
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        self._stream.wait()
+        return self._stream.receive(INVOKE, MAX_MESSAGE_BYTES, Deadline.after(MESSAGE_TIMEOUT))
 
     def _respond(self, request: bytes) -> bytes | None:
-        assert self._responder is not None  # noqa: S101 - _greet has set it
         try:
             return self._responder.respond(request)
         except Exception:  # a responder never raises, but one that does must not take the server down
@@ -112,11 +97,6 @@ class Connection:
         finally:
             with self._state_lock:
                 self._responding = False
-
-    def _update_trust(self) -> None:
-        if not self._trusted and self._responder is not None and self._responder.trusted:
-            self._trusted = True
-            self._table.trust(self)
 
     def _begin(self, seq: int) -> bool:
         """Whether the request may be answered. A server that is closing has declined it already."""
@@ -132,8 +112,8 @@ class Connection:
             self._busy = False
             if not self._draining:
                 return True
-        if (reply := self._last_reply()) is not None:
-            self._stream.send(RESULT, self._next_seq, reply, self._message_deadline())
+        if (reply := self._responder.last_reply()) is not None:
+            self._stream.send(RESULT, self._next_seq, reply, Deadline.after(MESSAGE_TIMEOUT))
         self._end(reply)
         return False
 
@@ -142,13 +122,9 @@ class Connection:
         with self._state_lock:
             before, self._draining = self._draining, True
             if not before and not self._busy:
-                if (reply := self._last_reply()) is not None:
+                if (reply := self._responder.last_reply()) is not None:
                     self._stream.send_at_once(RESULT, self._next_seq, reply)
                 self._end(reply)
-
-    def _last_reply(self) -> bytes | None:
-        """The answer to the request that may be on its way; None for a stranger."""
-        return None if self._responder is None else self._responder.last_reply()
 
     @property
     def _next_seq(self) -> int:
@@ -190,7 +166,7 @@ class Connection:
     def report_gone(self) -> None:
         """Tell the responder, once, that its peer is gone. Returns after that, whichever thread does it."""
         with self._gone_lock:
-            if self._gone or self._responder is None:
+            if self._gone:
                 return
             self._gone = True
             try:

@@ -1,10 +1,9 @@
-"""The accepting side: one thread accepts, and another watches the peers of requests that are being answered."""
+"""The accepting side: the lobby accepts, and a thread watches the peers of requests that are being answered."""
 
 from __future__ import annotations
 
 import logging
 import os
-import selectors
 import socket
 import threading
 
@@ -13,8 +12,10 @@ from fly_orm.transport import Accept, Deadline, abandon_in_children
 from .addresses import Address
 from .connection import Connection
 from .connection_table import ConnectionTable
+from .lobby import Lobby
 from .options import Pyro5Options
 from .sockets import tune
+from .stranger import Stranger
 from .wire import MessageStream
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,6 @@ log = logging.getLogger(__name__)
 WATCH_INTERVAL = 0.25
 #: Seconds to wait for the threads of connections that were ended, and whose responders know that the peer is gone.
 _JOIN_TIMEOUT = 2.0
-#: Seconds to pause after a failed accept, for instance when no file descriptor is left.
-_ACCEPT_PAUSE = 0.1
 
 
 class Pyro5Server:
@@ -32,66 +31,45 @@ class Pyro5Server:
 
     def __init__(self, host: str, listeners: list[socket.socket], accept: Accept, options: Pyro5Options) -> None:
         self._address = str(Address(host=host, port=listeners[0].getsockname()[1]))
-        self._listeners = listeners
-        self._accept = accept
         self._pid = os.getpid()
         self._full = False
         self._table: ConnectionTable[Connection] = ConnectionTable(options)
+        self._lobby = Lobby(self._address, listeners, accept, options, self._admit)
         self._closing = threading.Event()
         self._close_lock = threading.Lock()
-        self._wakeup_writer, self._wakeup_reader = socket.socketpair()
-        self._threads = [
-            threading.Thread(target=self._accept_all, name=f"fly-orm-pyro5 accept {self._address}", daemon=True),
-            threading.Thread(target=self._watch, name=f"fly-orm-pyro5 watch {self._address}", daemon=True),
-        ]
+        self._watcher = threading.Thread(target=self._watch, name=f"fly-orm-pyro5 watch {self._address}", daemon=True)
         abandon_in_children(self)
-        for thread in self._threads:
-            thread.start()
+        self._lobby.start()
+        self._watcher.start()
 
     @property
     def address(self) -> str:
         """The address as it was given, with the port that was actually bound."""
         return self._address
 
-    def _accept_all(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            for sock in [*self._listeners, self._wakeup_reader]:
-                selector.register(sock, selectors.EVENT_READ)
-            while not self._closing.is_set():
-                for key, _ in selector.select():
-                    if key.fileobj is not self._wakeup_reader:
-                        self._accept_one(key.fileobj)  # type: ignore[arg-type]  # a socket, as registered
+    def _admit(self, stranger: Stranger) -> None:
+        """Give a peer that has proven itself a place and a thread."""
+        assert stranger.responder is not None  # noqa: S101 - otherwise the peer could not have proven anything
+        stream = MessageStream(stranger.sock, stranger.take_unread())
+        connection = Connection(stream, stranger.peer, stranger.responder, self._table, stranger.first)
+        if problem := self._start(connection, stranger.sock):
+            if not self._full:  # logged once, or a crowd could fill the disk with it
+                log.warning("refusing %s and further peers at %s: %s", stranger.peer, self._address, problem)
+            stream.close()
+            connection.report_gone()
+        self._full = bool(problem)
 
-    def _accept_one(self, listener: socket.socket) -> None:
-        try:
-            sock, peer = listener.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            log.warning("cannot accept a connection at %s: %s", self._address, error)
-            self._closing.wait(_ACCEPT_PAUSE)
-            return
-        self._start(sock, str(Address(host=peer[0].removeprefix("::ffff:"), port=peer[1])))
-
-    def _start(self, sock: socket.socket, peer: str) -> None:
-        connection = Connection(MessageStream(sock), peer, self._accept, self._table)
-        if not self._admit(connection, peer):
-            sock.close()
-            return
+    def _start(self, connection: Connection, sock: socket.socket) -> str:
+        """Start the connection; returns what prevents that, or an empty text."""
+        if not self._table.admit(connection):
+            return "there are all the connections that there may be"
         try:
             tune(sock)
             connection.start()
-        except (OSError, RuntimeError) as error:
-            log.warning("refusing %s: %s", peer, error)
+        except (OSError, RuntimeError) as error:  # the peer has left, or the system grants no more threads
             self._table.remove(connection)
-            sock.close()
-
-    def _admit(self, connection: Connection, peer: str) -> bool:
-        admitted = self._table.admit(connection)
-        if not admitted and not self._full:  # logged once, or strangers could fill the disk with it
-            log.warning("refusing %s and further peers: %s has all the connections it may have", peer, self._address)
-        self._full = not admitted
-        return admitted
+            return str(error)
+        return ""
 
     def _watch(self) -> None:
         while not self._closing.wait(WATCH_INTERVAL):
@@ -112,10 +90,8 @@ class Pyro5Server:
 
     def _stop_accepting(self) -> None:
         self._closing.set()
-        self._wakeup_writer.send(b"x")
-        for thread in self._threads:
-            thread.join()
-        self._close_sockets()
+        self._lobby.close()
+        self._watcher.join()
 
     def _drain(self, deadline: Deadline) -> None:
         connections = self._table.snapshot()
@@ -130,13 +106,9 @@ class Pyro5Server:
         for connection in connections:
             connection.join(last)
 
-    def _close_sockets(self) -> None:
-        for sock in [*self._listeners, self._wakeup_writer, self._wakeup_reader]:
-            sock.close()
-
     def abandon(self) -> None:
         """Close the server's sockets in this forked process only, as streams close theirs; the parent goes on."""
-        self._close_sockets()
+        self._lobby.abandon()
 
 
 def _report_gone(connection: Connection) -> None:

@@ -23,7 +23,8 @@ _TCP_OPTIONS = {
     "TCP_KEEPCNT": KEEPALIVE_COUNT,
     "TCP_USER_TIMEOUT": int(UNACKNOWLEDGED_TIMEOUT * 1000),
 }
-_BACKLOG = 128
+#: Connections that may wait until they are accepted, as far as the system allows (net.core.somaxconn).
+_BACKLOG = 4096
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -98,6 +99,7 @@ def _listen(info: AddrInfo) -> socket.socket:
         if info[0] == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, info[4][0] != "::")
         sock.bind(info[4])
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the sockets that it accepts inherit this
         sock.listen(_BACKLOG)
         sock.setblocking(False)
         stack.pop_all()

@@ -29,7 +29,18 @@ from fly_orm.transport import Deadline, abandon_in_children
 
 from .sockets import limit
 
-__all__ = ["CONNECT", "CONNECTED", "FAILURES", "HELLO", "INVOKE", "RESULT", "SERIALIZER_ID", "MessageStream", "frame"]
+__all__ = [
+    "CONNECT",
+    "CONNECTED",
+    "FAILURES",
+    "HELLO",
+    "INVOKE",
+    "RESULT",
+    "SERIALIZER_ID",
+    "MessageStream",
+    "frame",
+    "next_message",
+]
 
 CONNECT, CONNECTED, INVOKE, RESULT = MSG_CONNECT, MSG_CONNECTOK, MSG_INVOKE, MSG_RESULT
 #: Marks a payload as bytes rather than an object. Pyro5's own serializers have the ids 1 to 4.
@@ -72,12 +83,32 @@ def _check(message: ReceivingMessage, kind: int, max_bytes: int) -> None:
         raise ProtocolError(f"the peer announced {message.data_size} bytes, and {max_bytes} are allowed")
 
 
+def next_message(data: bytearray, kind: int, max_bytes: int) -> tuple[int, bytes] | None:
+    """Remove the message that the data begins with, and return its sequence number and payload.
+
+    None if it is not complete. ProtocolError, as early as possible, unless it is of this kind and no longer than this.
+    """
+    if len(data) >= _TAG_BYTES:
+        ReceivingMessage.validate(bytes(data[:_TAG_BYTES]))
+    if len(data) < _HEADER_BYTES:
+        return None
+    message = ReceivingMessage(bytes(data[:_HEADER_BYTES]))
+    _check(message, kind, max_bytes)
+    end = _HEADER_BYTES + message.data_size
+    if len(data) < end:
+        return None
+    payload = bytes(data[_HEADER_BYTES:end])
+    del data[:end]
+    return cast(int, message.seq), payload
+
+
 class MessageStream:
     """Messages over a connected socket. One thread sends and receives; any may call ``shutdown`` or ``close``."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, unread: bytes = b"") -> None:
+        """``unread`` is what has been read from the socket already, and belongs to the next message."""
         self._sock = sock
-        self._unread = b""
+        self._unread = unread
         self.may_be_sent = False
         """Whether the peer may have the last message as a whole, and may therefore act on it."""
         self._closing = threading.Lock()

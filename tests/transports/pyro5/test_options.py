@@ -17,7 +17,7 @@ def make(**options):
 
 
 def test_the_defaults_are_these():
-    assert Pyro5Options() == Pyro5Options(max_connections=256, max_strangers=64)
+    assert Pyro5Options() == Pyro5Options(max_connections=256, max_strangers=1024, max_strangers_per_network=1024)
 
 
 def test_the_options_come_from_the_environment():
@@ -32,8 +32,8 @@ def test_the_options_come_from_the_environment():
     [
         ({"max_conections": "3"}, "no option 'max_conections'; did you mean 'max_connections'"),
         ({"max_connections": "0"}, "max_connections must be 1 or more, not 0"),
-        ({"max_strangers": "0"}, "max_strangers must be between 1 and max_connections, which is 256, not 0"),
-        ({"max_connections": "8"}, "max_strangers must be between 1 and max_connections, which is 8, not 64"),
+        ({"max_strangers": "0"}, "max_strangers must be 1 or more, not 0"),
+        ({"max_strangers_per_network": "-1"}, "max_strangers_per_network must be 1 or more, not -1"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options, problem):

@@ -28,6 +28,7 @@ def tuned(sock):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems lack some of the options")
 def test_both_ends_notice_a_cut_network_within_seconds(node):
     channel = node.serve().connect()
+    assert channel.exchange(b"hello", soon()) == b"hello"
     (served,) = node.server._table.snapshot()
     assert tuned(channel._stream._sock)
     assert tuned(served._stream._sock)

@@ -1,0 +1,199 @@
+"""Where strangers wait: one thread accepts all connections, and serves them until their peers have proven themselves.
+
+A stranger costs a file descriptor and a few hundred bytes, and no thread, so that many may wait at a time. As long as
+a network takes fewer places than another one, it loses none: a flood from one address displaces only itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from heapq import heappop, heappush
+
+from fly_orm.deadline import now
+from fly_orm.transport import Accept
+
+from .addresses import Address
+from .fair_queue import FairQueue
+from .networks import network_of
+from .options import Pyro5Options
+from .shortage import SHORTAGES, Shortage, descriptor_limit
+from .stranger import Stranger
+from .wire import FAILURES
+
+log = logging.getLogger(__name__)
+
+#: The most connections that are accepted in a row, before the strangers that are waiting get their turn.
+_BATCH = 64
+#: Seconds to pause if not even a stranger could make room for another connection.
+_ACCEPT_PAUSE = 0.1
+
+
+class Lobby:
+    """The strangers of one server, and the thread that serves them. Any thread may call ``close``."""
+
+    def __init__(
+        self,
+        address: str,
+        listeners: list[socket.socket],
+        accept: Accept,
+        options: Pyro5Options,
+        admit: Callable[[Stranger], None],
+    ) -> None:
+        """``admit`` is called for each peer that has proven itself, on the lobby's thread. It returns soon."""
+        self._listeners = listeners
+        self._accept = accept
+        self._admit = admit
+        places = int(min(options.max_strangers, max(1, descriptor_limit() // 4)))
+        self._strangers: FairQueue[Stranger] = FairQueue(places, options.max_strangers_per_network)
+        self._delayed: list[tuple[float, int, Stranger]] = []
+        """A heap of the strangers that get their replies later. Those that are gone meanwhile stay in it."""
+        self._shortage = Shortage(address)
+        self._resume_at: float | None = None
+        """When to accept again, on the monotonic clock, after a pause."""
+        self._closing = False
+        self._wakeup_writer, self._wakeup_reader = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wakeup_reader, selectors.EVENT_READ, lambda: None)
+        self._listen()
+        self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 lobby {address}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop accepting, and turn the strangers away. When this returns, nobody is admitted any more."""
+        self._closing = True
+        self._wakeup_writer.send(b"x")
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """Close the sockets in this forked process only; the parent goes on using them."""
+        self._close_sockets()
+        for stranger in self._strangers.snapshot():
+            stranger.sock.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                for key, _ in self._selector.select(self._patience()):
+                    key.data()
+                self._look_at_the_clock()
+        except BaseException:  # nothing above this thread would report it
+            log.exception("the lobby failed")
+        finally:
+            for stranger in self._strangers.snapshot():
+                self._dismiss(stranger)
+            self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        self._selector.close()
+        for sock in [*self._listeners, self._wakeup_writer, self._wakeup_reader]:
+            sock.close()
+        self._shortage.close()
+
+    def _listen(self) -> None:
+        for listener in self._listeners:
+            self._selector.register(listener, selectors.EVENT_READ, partial(self._accept_some, listener))
+
+    def _accept_some(self, listener: socket.socket) -> None:
+        try:
+            for _ in range(_BATCH):
+                sock, peer = listener.accept()
+                self._take_in(sock, peer)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._on_failure(error)
+
+    def _take_in(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        host = peer[0].removeprefix("::ffff:")
+        stranger = Stranger(sock, str(Address(host=host, port=peer[1])), self._accept)
+        displaced = self._strangers.add(stranger, network_of(host))
+        if displaced is not None:
+            self._dismiss(displaced)
+        sock.setblocking(False)
+        self._watch(stranger)
+
+    def _watch(self, stranger: Stranger) -> None:
+        self._selector.register(stranger.sock, selectors.EVENT_READ, partial(self._serve, stranger, stranger.read))
+
+    def _on_failure(self, error: OSError) -> None:
+        """If a descriptor is missing, a stranger makes room for the others. If there is none, all of them wait."""
+        if error.errno not in SHORTAGES:  # the peer has left, or its network is down (accept(2))
+            return
+        if (victim := self._strangers.next_to_go) is not None:
+            self._shortage.note(error, 1)
+            self._dismiss(victim)
+        else:
+            self._shortage.note(error, self._shortage.turn_away(self._listeners))
+            for listener in self._listeners:
+                self._selector.unregister(listener)
+            self._resume_at = now() + _ACCEPT_PAUSE
+
+    def _serve(self, stranger: Stranger, act: Callable[[], None]) -> None:
+        """Let a stranger read or reply, and admit or dismiss it after that, or let it wait."""
+        if stranger not in self._strangers:  # it was displaced in this round of the loop
+            return
+        try:
+            act()
+        except FAILURES as error:
+            log.debug("the connection of %s ended: %s", stranger.peer, error)
+            self._dismiss(stranger)
+        except Exception:
+            log.exception("the connection of %s failed", stranger.peer)
+            self._dismiss(stranger)
+        else:
+            self._note_progress(stranger)
+
+    def _note_progress(self, stranger: Stranger) -> None:
+        if stranger.is_trusted:
+            self._forget(stranger)
+            self._admit(stranger)
+        elif stranger.reply_at is not None:
+            self._selector.unregister(stranger.sock)
+            heappush(self._delayed, (stranger.reply_at, id(stranger), stranger))
+        elif stranger.responder is not None:
+            self._strangers.prefer(stranger)
+
+    def _look_at_the_clock(self) -> None:
+        time = now()
+        if self._resume_at is not None and self._resume_at <= time:
+            self._resume_at = None
+            self._listen()
+        while self._delayed and self._delayed[0][0] <= time:
+            _, _, stranger = heappop(self._delayed)
+            if stranger in self._strangers:
+                self._watch(stranger)
+                self._serve(stranger, stranger.reply)
+        while (oldest := self._strangers.oldest) is not None and oldest.expires_at <= time:
+            self._dismiss(oldest)
+
+    def _patience(self) -> float | None:
+        """Seconds until the clock matters; None if it does not."""
+        instants = [self._delayed[0][0]] if self._delayed else []
+        if self._resume_at is not None:
+            instants.append(self._resume_at)
+        if (oldest := self._strangers.oldest) is not None:
+            instants.append(oldest.expires_at)
+        return max(0.0, min(instants) - now()) if instants else None
+
+    def _forget(self, stranger: Stranger) -> None:
+        self._strangers.remove(stranger)
+        if stranger.reply_at is None:
+            self._selector.unregister(stranger.sock)
+
+    def _dismiss(self, stranger: Stranger) -> None:
+        """Close the connection of a stranger."""
+        self._forget(stranger)
+        stranger.sock.close()
+        if stranger.responder is not None:
+            try:
+                stranger.responder.gone()
+            except Exception:  # one responder must not take the server down
+                log.exception("the responder of %s failed to clean up", stranger.peer)
