@@ -15,6 +15,11 @@ def now() -> float:
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
+def thread_time() -> float:
+    """The time for which the calling thread has had the processor (seconds)."""
+    return time.thread_time()
+
+
 #: The longest wait (seconds) in one queue while another node might have room at once.
 QUEUE_TIMEOUT = 1.0
 #: Seconds after its caller's deadline, or after the loss of its node, within which what a request has begun ends: a

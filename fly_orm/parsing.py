@@ -13,6 +13,8 @@ from .errors import ConfigurationError
 
 T = TypeVar("T")
 
+#: What may follow a number, the largest first.
+UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _SWITCHES = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -40,6 +42,14 @@ def parse_integer(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise ConfigurationError(f"{name}={text!r} is not a whole number") from None
+
+
+def parse_size(name: str, text: str) -> int:
+    """The number of bytes that the text is, perhaps with a unit: ``64KiB``, ``32MiB``, ``1GiB``."""
+    for unit, size in UNITS.items():
+        if text.endswith(unit):
+            return parse_integer(name, text.removesuffix(unit)) * size
+    return parse_integer(name, text)
 
 
 def parse_number(name: str, text: str) -> float:

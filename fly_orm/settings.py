@@ -4,14 +4,74 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .deadline import check_timeout
 from .errors import ConfigurationError
-from .parsing import parse_pairs, parse_switch, parse_text, parse_timeout, suggestion
+from .parsing import UNITS, parse_integer, parse_pairs, parse_size, parse_switch, parse_text, parse_timeout, suggestion
+from .protocol.elements import MAX_ELEMENTS
 from .protocol.secret import Secrets
 from .topology import Node, Topology, parse_nodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What one setting limits, and what it may be set to. docs/limits.md has a table of all."""
+
+    meaning: str
+    """For the help of ``fly-orm serve`` and the documentation."""
+    unit: str = ""
+    """``seconds``, of which there may be any number or None, which is no limit; ``bytes``; empty for other counts."""
+    least: int = 0
+    most: int | None = None
+    default: str = ""
+    """What None stands for, in words, if it is allowed."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value itself; ConfigurationError, in which ``name`` names the setting, if it is out of bounds."""
+        if self.unit == "seconds":
+            try:
+                return check_timeout(name, value)
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from None
+        if value is None and self.default:
+            return value
+        if type(value) is not int or value < self.least or (self.most is not None and value > self.most):
+            raise ConfigurationError(f"{name} must be a whole number{self.of_unit}, {self.bounds}, not {value!r:.100}")
+        return value
+
+    def parse(self, name: str, text: str) -> Any:
+        """The value that a text gives; ConfigurationError if it gives none."""
+        if self.unit == "seconds":
+            return parse_timeout(name, text)
+        return self.check(name, parse_size(name, text) if self.unit else parse_integer(name, text))
+
+    @property
+    def of_unit(self) -> str:
+        """What is counted, for messages."""
+        return f" of {self.unit}" if self.unit else ""
+
+    @property
+    def bounds(self) -> str:
+        """What it may be set to."""
+        if self.unit == "seconds":
+            return "0 or more, or `none`"
+        least = self.text_of(self.least)
+        return f"{least} or more" if self.most is None else f"{least} to {self.text_of(self.most)}"
+
+    def text_of(self, value: Any) -> str:
+        """A value as one would write it."""
+        if value is None:
+            return self.default or "none"
+        for unit, size in UNITS.items() if self.unit == "bytes" else ():
+            if value >= size and value % size == 0:
+                return f"{value // size}{unit}"
+        return f"{value:g}" if self.unit == "seconds" else str(value)
+
+
+def _limit(default: Any, meaning: str, **options: Any) -> Any:
+    return field(default=default, metadata={"limit": Limit(meaning=meaning, **options)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +106,20 @@ class Settings:
     """Seconds that a request to another node may take, 0 or more; None is no limit."""
     replication_timeout: float | None = 5.0
     """Seconds to wait until the replica has replayed a write, 0 or more; None is no limit."""
+    pool_size: int = _limit(
+        10, "the most statements and transactions that run at a time in each database, and the most functions", least=1
+    )
+    idle_timeout: float | None = _limit(
+        60.0,
+        "seconds without a statement after which a transaction is rolled back; one whose caller hangs or cannot be "
+        "reached ends after 15",
+        unit="seconds",
+    )
+    max_elements: int = _limit(
+        MAX_ELEMENTS,
+        "the most values, containers included, in the arguments of a call, in its result, and in one request",
+        least=1024,
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "secret", self.secrets)
@@ -60,6 +134,14 @@ class Settings:
         for name, timeout in timeouts.items():
             check_timeout(name, timeout)
         return replace(self, **timeouts)  # type: ignore[arg-type]  # the names are checked by the dataclass
+
+    def with_limits(self, **values: Any) -> Settings:
+        """These settings with other limits, by name; ConfigurationError for one that is out of bounds."""
+        for name, value in values.items():
+            if name not in LIMITS:
+                raise ConfigurationError(f"there is no limit {name!r}; {suggestion(name, LIMITS)}")
+            LIMITS[name].check(name, value)
+        return replace(self, **values)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -78,6 +160,17 @@ class Settings:
         region = environ.get("FLY_REGION") or environ.get("MY_REGION") or "local"
         topology = Topology(region=region, primary_region=environ.get("PRIMARY_REGION") or None)
         return cls(topology=topology, app=environ.get("FLY_APP_NAME", ""), **values)
+
+
+#: The limits among the settings, by name.
+LIMITS: Mapping[str, Limit] = {
+    setting.name: setting.metadata["limit"] for setting in fields(Settings) if "limit" in setting.metadata
+}
+
+
+def variable_of(limit: str) -> str:
+    """The name of the variable that sets a limit."""
+    return f"FLY_ORM_{limit.upper()}"
 
 
 def database_url_from_environment() -> str | None:
@@ -110,6 +203,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_SECRET": ("secret", _parse_secrets),
     "FLY_ORM_RPC_TIMEOUT": ("rpc_timeout", parse_timeout),
     "FLY_ORM_REPLICATION_TIMEOUT": ("replication_timeout", parse_timeout),
+    **{variable_of(name): (name, limit.parse) for name, limit in LIMITS.items()},
 }
 
 

@@ -61,6 +61,20 @@ def test_a_timeout_that_is_no_number_of_seconds_is_an_error(value):
         Settings.from_environment({"FLY_ORM_RPC_TIMEOUT": value})
 
 
+@pytest.mark.parametrize("value", ["many", "100", "-1", "1.5", "none", "1MB"])
+def test_a_limit_out_of_bounds_is_an_error(value):
+    with pytest.raises(ConfigurationError, match="FLY_ORM_MAX_ELEMENTS"):
+        Settings.from_environment({"FLY_ORM_MAX_ELEMENTS": value})
+
+
+def test_other_limits_are_checked_as_well():
+    assert Settings().with_limits(max_elements=5000).max_elements == 5000
+    with pytest.raises(ConfigurationError, match="max_elements must be a whole number, 1024 or more, not 5"):
+        Settings().with_limits(max_elements=5)
+    with pytest.raises(ConfigurationError, match="there is no limit 'max_element'; did you mean 'max_elements'"):
+        Settings().with_limits(max_element=5000)
+
+
 def test_a_short_secret_is_refused_and_none_is_shown():
     with pytest.raises(ConfigurationError, match="fly-orm secret") as caught:
         Settings.from_environment({"FLY_ORM_SECRET": "hunter2"})

@@ -6,13 +6,14 @@ import argparse
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigurationError
-from ..parsing import parse_timeout
 from ..runtime.regions import is_primary
-from ..serving.executor import IDLE_TIMEOUT
-from ..serving.node import POOL_SIZE, serve
+from ..serving.node import serve
+from ..settings import LIMITS, Limit, Settings, variable_of
 from .loading import import_named, load
 
 NAME = "serve"
@@ -37,26 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a module that registers functions, if the modules of the databases do not import it; may be repeated",
     )
     parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen at (default: FLY_ORM_LISTEN)")
-    parser.add_argument(
-        "--pool-size",
-        type=int,
-        default=POOL_SIZE,
-        metavar="N",
-        help=f"the most statements per database, and functions, that run at a time (default: {POOL_SIZE})",
-    )
-    parser.add_argument(
-        "--idle-timeout",
-        type=_timeout,
-        default=IDLE_TIMEOUT,
-        metavar="SECONDS",
-        help="roll the transaction of a caller back after so long without a statement; none for no limit "
-        f"(default: {IDLE_TIMEOUT:g})",
-    )
+    for name, limit in LIMITS.items():
+        option = "--" + name.replace("_", "-")
+        default = limit.text_of(getattr(Settings, name))
+        parser.add_argument(
+            option,
+            type=partial(_parse, option, limit),
+            default=argparse.SUPPRESS,
+            dest=name,
+            metavar=(limit.unit or "n").upper(),
+            help=f"{limit.meaning} (default: {variable_of(name)}, else {default})",
+        )
 
 
-def _timeout(text: str) -> float | None:
+def _parse(option: str, limit: Limit, text: str) -> Any:
     try:
-        return parse_timeout("--idle-timeout", text)
+        return limit.parse(option, text)
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -70,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
     databases = [load(name) for name in options.database]
     for module in options.imports:
         import_named(module, module)
-    given = {"listen": options.listen, "pool_size": options.pool_size, "idle_timeout": options.idle_timeout}
-    with serve(*databases, **given) as serving:
+    limits = {name: value for name, value in vars(options).items() if name in LIMITS}
+    with serve(*databases, listen=options.listen, **limits) as serving:
         print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
         if is_primary():
             serving.warn_unless_primary()

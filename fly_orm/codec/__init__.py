@@ -14,7 +14,7 @@ from .exceptions.classes import trust_exceptions_of
 from .exceptions.raised import decode_error, encode_error
 from .registered_types import register_type
 from .type_handlers import EncodedInstance, TypeHandler, add_type_handler
-from .values import decode, encode
+from .values import decode, decode_all, encode
 
 __all__ = [
     "CodecError",
@@ -22,6 +22,7 @@ __all__ = [
     "TypeHandler",
     "add_type_handler",
     "decode",
+    "decode_all",
     "decode_error",
     "encode",
     "encode_error",

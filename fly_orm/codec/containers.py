@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from .errors import CannotEncode, CodecError
+from .keys import add_keys
 from .nodes import ENCODERS, PLAIN, Decoder, Encoder, from_node, next_depth
+from .packing import node_to_bytes
 from .tags import DICT, FROZENSET, LIST, SET, TUPLE
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def _items_encoder(tag: int) -> Encoder:
@@ -28,7 +26,7 @@ def _items_encoder(tag: int) -> Encoder:
             error.add_step(f"[{len(node) - 1}]" if indexed else " (an item)", values)
             raise
         if not indexed:  # their order may be another one in each process
-            node[1:] = sorted(node[1:], key=_encode)
+            node[1:] = sorted(node[1:], key=node_to_bytes)
         return node
 
     return encode_items
@@ -64,13 +62,15 @@ def _encode_dict(values: dict[Any, Any], depth: int) -> list[Any]:
 def _decode_dict(node: list[Any], depth: int) -> dict[Any, Any]:
     if len(node) % 2 == 0:
         raise CodecError("a dict contains a key without a value")
-    values: dict[Any, Any] = {}
+    pairs: list[tuple[Any, Any]] = []
     operands = iter(node)
     next(operands)
     for key, value in zip(operands, operands, strict=True):
         if type(key) not in PLAIN:
             key = from_node(key, depth)
-        values[key] = value if type(value) in PLAIN else from_node(value, depth)
+        pairs.append((key, value if type(value) in PLAIN else from_node(value, depth)))
+    values: dict[Any, Any] = {}
+    add_keys(pairs, values.update)
     return values
 
 
@@ -102,6 +102,12 @@ def _itself(items: list[Any]) -> list[Any]:
     return items
 
 
+def _set(items: list[Any]) -> set[Any]:
+    made: set[Any] = set()
+    add_keys(items, made.update)
+    return made
+
+
 CONTAINER_ENCODERS: dict[type, Encoder] = {
     list: _items_encoder(LIST),
     tuple: _items_encoder(TUPLE),
@@ -112,7 +118,7 @@ CONTAINER_ENCODERS: dict[type, Encoder] = {
 CONTAINER_DECODERS: dict[int, Decoder] = {
     LIST: _items_decoder(_itself),
     TUPLE: _items_decoder(tuple),
-    SET: _items_decoder(set),
-    FROZENSET: _items_decoder(frozenset),
+    SET: _items_decoder(_set),
+    FROZENSET: _items_decoder(lambda items: frozenset(_set(items))),
     DICT: _decode_dict,
 }

@@ -16,6 +16,12 @@ from .nodes import expect, from_node, next_depth, operands, to_node
 _HEAP_TYPE = 1 << 9
 
 
+#: The most bits that the value of a Flag may have.
+MAX_FLAG_BITS = 256
+#: Python keeps each combination of the members of a Flag for as long as the process runs: so many are let in.
+_MAX_KEPT = 2**16
+
+
 class Converter(Protocol):
     """Converts the instances of one class."""
 
@@ -49,7 +55,7 @@ class FieldsConverter:
     def decode(self, node: list[Any], depth: int) -> Any:
         if len(node) % 2 == 0:
             raise CodecError("an object has a field without a value")
-        names = node[1::2]
+        names = [expect(name, str) for name in node[1::2]]
         values = [from_node(part, depth) for part in node[2::2]]
         if names != self._names:
             values = self._in_order(names, values)
@@ -121,9 +127,25 @@ class FlagConverter:
 
     def decode(self, node: list[Any], depth: int) -> Any:
         value = expect(from_node(operands(node, 1)[0]), int)
-        flags = self._cls(value)
+        if value.bit_length() > MAX_FLAG_BITS:
+            raise CodecError(f"a {class_name(self._cls)} has more than {MAX_FLAG_BITS} bits")
+        flags = self._member(value)
         if flags._value_ != value:  # some versions of Python drop unknown bits
             raise CodecError(f"{value} is not a value of {self._cls.__name__}")
+        return flags
+
+    def _member(self, value: int) -> enum.Flag:
+        """The member of that value. An IntFlag does not keep it, or each number that arrives would stay in memory."""
+        kept = self._cls._value2member_map_
+        before = len(kept)
+        if value in kept:
+            return self._cls(value)
+        if not issubclass(self._cls, int) and before >= _MAX_KEPT:
+            raise CodecError(f"{class_name(self._cls)} has had more than {_MAX_KEPT} combinations in this process")
+        flags = self._cls(value)
+        if issubclass(self._cls, int):  # the members of other classes are equal only if they are the same
+            while len(kept) > before:
+                kept.popitem()
         return flags
 
 

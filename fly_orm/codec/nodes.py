@@ -88,6 +88,14 @@ def operand(node: list[Any], cls: type) -> Any:
     return expect(node[1], cls)
 
 
+def short_text(node: list[Any], most: int) -> str:
+    """The only operand of a node. CodecError unless it is a str of at most ``most`` characters."""
+    text: str = operand(node, str)
+    if len(text) > most:
+        raise CodecError(f"a node with tag {node[0]} has a text of {len(text)} characters, and {most} are allowed")
+    return text
+
+
 def expect(value: Any, cls: type) -> Any:
     """The value itself. CodecError unless it is an instance of exactly ``cls``."""
     if type(value) is not cls:

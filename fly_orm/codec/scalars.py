@@ -11,14 +11,21 @@ from typing import Any
 
 from . import tags
 from .errors import CannotEncode, CodecError
-from .nodes import Decoder, Encoder, expect, from_node, operand, operands
+from .nodes import Decoder, Encoder, expect, from_node, operand, operands, short_text
 
-#: Reducing a Fraction takes time quadratic in its length. Longer ones are refused.
-MAX_FRACTION_BITS = 32 * 1024
+#: To print an int, or to compare it with a Decimal, takes time quadratic in its length. Longer ones are refused.
+MAX_INT_BITS = 32 * 1024
+#: So does reducing a Fraction.
+MAX_FRACTION_BITS = 4 * 1024
+#: The most digits of a Decimal, which are those of Postgres' ``numeric`` (Postgres manual, "Numeric Types").
+MAX_DECIMAL_DIGITS = 131_072 + 16_383
+#: The largest exponent of a Decimal, which is that of Python's default context. To print one takes as many characters.
+MAX_DECIMAL_EXPONENT = 999_999
+#: No address, scope included, is longer.
+_MAX_ADDRESS = 100
 
 #: Types whose ``str()`` their constructor turns back into the same value.
 _TEXTS: dict[type, int] = {
-    Decimal: tags.DECIMAL,
     IPv4Address: tags.IPV4_ADDRESS,
     IPv6Address: tags.IPV6_ADDRESS,
     IPv4Interface: tags.IPV4_INTERFACE,
@@ -33,11 +40,36 @@ def _text_encoder(tag: int) -> Encoder:
 
 
 def _text_decoder(make: Callable[[str], Any]) -> Decoder:
-    return lambda node, depth: make(operand(node, str))
+    return lambda node, depth: make(short_text(node, _MAX_ADDRESS))
 
 
 def _bytes_decoder(make: Callable[[bytes], Any]) -> Decoder:
     return lambda node, depth: make(operand(node, bytes))
+
+
+def _fits(value: Decimal) -> bool:
+    """Whether a Decimal has few enough digits, and an exponent that Python can calculate with."""
+    return not value.is_finite() or abs(value.adjusted()) <= MAX_DECIMAL_EXPONENT
+
+
+def _encode_decimal(value: Decimal, _depth: int) -> list[Any]:
+    text = str(value)
+    if not _fits(value) or len(text) > MAX_DECIMAL_DIGITS:
+        raise CannotEncode(f"a Decimal of {len(text)} characters, {text:.20}, cannot travel; pass its str()")
+    return [tags.DECIMAL, text]
+
+
+def _decode_decimal(node: list[Any], _depth: int) -> Decimal:
+    value = Decimal(short_text(node, MAX_DECIMAL_DIGITS))
+    if not _fits(value):
+        raise CodecError(f"the exponent of a Decimal is {value.adjusted()}, and {MAX_DECIMAL_EXPONENT} is allowed")
+    return value
+
+
+def _decode_big_int(data: bytes) -> int:
+    if len(data) > MAX_INT_BITS // 8 + 1:
+        raise CodecError(f"an int has {len(data)} bytes, and {MAX_INT_BITS // 8} are allowed")
+    return int.from_bytes(data, "big", signed=True)
 
 
 def _encode_memoryview(value: memoryview, depth: int) -> list[Any]:
@@ -77,6 +109,8 @@ def escaped(node: Any) -> Any:
     if type(node) is list:
         return [escaped(item) for item in node]
     if type(node) is int and not -(2**63) <= node < 2**64:
+        if node.bit_length() > MAX_INT_BITS:
+            raise CannotEncode(f"an int of {node.bit_length()} bits cannot travel; pass its to_bytes()")
         return [tags.BIG_INT, node.to_bytes(node.bit_length() // 8 + 1, "big", signed=True)]
     if type(node) is str and not node.isascii():
         data = node.encode("utf-8", "surrogatepass")
@@ -86,6 +120,7 @@ def escaped(node: Any) -> Any:
 
 SCALAR_ENCODERS: dict[type, Encoder] = {
     **{cls: _text_encoder(tag) for cls, tag in _TEXTS.items()},
+    Decimal: _encode_decimal,
     bytearray: lambda value, depth: [tags.BYTEARRAY, bytes(value)],
     memoryview: _encode_memoryview,
     complex: lambda value, depth: [tags.COMPLEX, value.real, value.imag],
@@ -96,7 +131,8 @@ SCALAR_DECODERS: dict[int, Decoder] = {
     **{tag: _text_decoder(cls) for cls, tag in _TEXTS.items()},
     tags.BYTEARRAY: _bytes_decoder(bytearray),
     tags.MEMORYVIEW: _bytes_decoder(memoryview),
-    tags.BIG_INT: _bytes_decoder(lambda data: int.from_bytes(data, "big", signed=True)),
+    tags.DECIMAL: _decode_decimal,
+    tags.BIG_INT: _bytes_decoder(_decode_big_int),
     tags.SURROGATES: _bytes_decoder(_decode_surrogates),
     tags.COMPLEX: _decode_complex,
     tags.FRACTION: _decode_fraction,

@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 
 from .errors import CannotEncode, CodecError
 from .names import class_name
-from .nodes import ENCODERS, Decoder, Encoder, expect, from_node, operand, operands
+from .nodes import ENCODERS, Decoder, Encoder, expect, from_node, operands, short_text
 from .tags import DATE, DATETIME, TIME, TIMEDELTA, TIMEZONE, ZONE
 
 #: A key is a path below the directory of time zones, so one from another node is checked before it is opened.
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,3}")
+#: No ISO text is longer, nor the key of any time zone.
+_MAX_TEXT = 100
 _ZONE_ADVICE = "use a datetime.timezone, or a zoneinfo.ZoneInfo that has a key"
 
 
@@ -40,12 +42,13 @@ def _zone_to_node(value: Any, zone: tzinfo | None, depth: int) -> Any:
 def _time_decoder(parse: Any) -> Decoder:
     def decode_time(node: list[Any], depth: int) -> Any:
         if len(node) == 2:
-            return parse(operand(node, str))
+            return parse(short_text(node, _MAX_TEXT))
         text, zone, fold = operands(node, 3)
         zone = from_node(zone, depth)
         if zone is not None and not isinstance(zone, tzinfo):
             raise CodecError(f"expected a time zone, got a {type(zone).__name__}")
-        return parse(expect(text, str)).replace(tzinfo=zone, fold=expect(fold, int))
+        parsed = parse(short_text([node[0], text], _MAX_TEXT))
+        return parsed.replace(tzinfo=zone, fold=expect(fold, int))
 
     return decode_time
 
@@ -70,7 +73,7 @@ def _encode_zone(value: ZoneInfo, depth: int) -> list[Any]:
 
 
 def _decode_zone(node: list[Any], depth: int) -> ZoneInfo:
-    key = operand(node, str)
+    key = short_text(node, _MAX_TEXT)
     if not _ZONE_KEY.fullmatch(key):
         raise CodecError(f"{key!r:.60} is not a key of a time zone")
     try:
@@ -93,7 +96,7 @@ TIME_ENCODERS: dict[type, Encoder] = {
     ZoneInfo: _encode_zone,
 }
 TIME_DECODERS: dict[int, Decoder] = {
-    DATE: lambda node, depth: date.fromisoformat(operand(node, str)),
+    DATE: lambda node, depth: date.fromisoformat(short_text(node, _MAX_TEXT)),
     TIME: _time_decoder(time.fromisoformat),
     DATETIME: _time_decoder(datetime.fromisoformat),
     TIMEDELTA: _decode_timedelta,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
 from ..errors import NotPortable
-from . import type_handlers
+from ..protocol.elements import MAX_ELEMENTS, has_more_elements
+from . import keys, type_handlers
 from .containers import CONTAINER_DECODERS, CONTAINER_ENCODERS
 from .errors import CannotEncode, CodecError
 from .exceptions import encoding as exceptions
 from .names import describe_error
 from .nodes import DECODERS, ENCODER_FINDERS, ENCODERS, from_node, to_node
+from .packing import bytes_to_node, node_to_bytes
 from .registered_types import decode_registered
-from .scalars import SCALAR_DECODERS, SCALAR_ENCODERS, escaped
+from .scalars import SCALAR_DECODERS, SCALAR_ENCODERS
 from .tags import ERROR, HANDLED, REGISTERED
 from .times import TIME_DECODERS, TIME_ENCODERS
 
@@ -30,17 +30,15 @@ DECODERS[HANDLED] = type_handlers.decode_instance
 DECODERS[ERROR] = exceptions.decode_as_value
 ENCODER_FINDERS.extend((exceptions.find_encoder, type_handlers.find_encoder))
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
 
-
-def encode(value: Any, name: str) -> bytes:
+def encode(value: Any, name: str, max_elements: int = MAX_ELEMENTS) -> bytes:
     """The bytes that encode a value. ``name`` says what it is, such as "argument 'items'" or "the result".
 
-    Raises NotPortable, with the path to the culprit, if the value or something in it cannot travel.
+    Raises NotPortable, with the path to the culprit, if the value or something in it cannot travel, or if it has more
+    than ``max_elements``.
     """
     try:
-        return node_to_bytes(to_node(value))
+        data = node_to_bytes(to_node(value))
     except CannotEncode as error:
         raise error.as_not_portable(name) from error.__cause__
     except RecursionError as error:
@@ -49,24 +47,31 @@ def encode(value: Any, name: str) -> bytes:
         ) from error
     except (ValueError, RuntimeError) as error:  # more than 4 GiB of bytes, or another thread changed a dict meanwhile
         raise NotPortable(f"{name}: {describe_error(error)}; pass something else", path=name) from error
+    if has_more_elements([data], max_elements):
+        raise NotPortable(f"{name}: {_too_many(max_elements)}", path=name)
+    return data
 
 
-def decode(data: bytes) -> Any:
-    """The value that was encoded. CodecError for bytes that do not encode a value, or need a class unknown here."""
-    return with_codec_errors(lambda: from_node(_decode(data)))
+def decode(data: bytes, max_elements: int = MAX_ELEMENTS) -> Any:
+    """The value that was encoded. CodecError for bytes that do not encode a value, or need a class unknown here, and
+    for those of more than ``max_elements``, before they take memory.
+    """
+    return decode_all([data], max_elements)[0]
 
 
-def node_to_bytes(node: Any) -> bytes:
-    """The bytes of a node."""
-    try:
-        return _encode(node)
-    except (OverflowError, UnicodeEncodeError):
-        return _encode(escaped(node))
+def decode_all(parts: Sequence[bytes], max_elements: int = MAX_ELEMENTS) -> list[Any]:
+    """The values that were encoded, which may have so many elements together; see :func:`decode`."""
+    if has_more_elements(parts, max_elements):
+        raise CodecError(_too_many(max_elements))
+    keys.begin()
+    return with_codec_errors(lambda: [from_node(bytes_to_node(part)) for part in parts])
 
 
-def bytes_to_node(data: bytes) -> Any:
-    """The node in some bytes. msgspec's errors if there is none."""
-    return _decode(data)
+def _too_many(most: int) -> str:
+    return (
+        f"it has more than {most} elements (items, keys, and the containers themselves); pass less at once, or raise "
+        "FLY_ORM_MAX_ELEMENTS here and there"
+    )
 
 
 def with_codec_errors(decode: Callable[[], T]) -> T:

@@ -42,6 +42,7 @@ from .locating import are_primary, direct_here, routed_here, seem_primary
 from .once import asked_of, check_on_primary, exchange, once
 from .recorded import is_recorded
 from .registering import Function
+from .values import decoded, encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +183,8 @@ def _message(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], 
     function.signature.bind(*args, **kwargs)
     return Call(
         function=function.name,
-        positional=[codec.encode(value, label) for value, label in zip(args, _labels(function), strict=False)],
-        named={name: codec.encode(value, f"argument {name!r}") for name, value in kwargs.items()},
+        positional=[encoded(value, label) for value, label in zip(args, _labels(function), strict=False)],
+        named={name: encoded(value, f"argument {name!r}") for name, value in kwargs.items()},
         on_primary=on_primary,
     )
 
@@ -256,7 +257,7 @@ def _outcome(function: Function, answer: Response[Returned]) -> Any:
     if returned.value is None:
         raise _lost(function, answer, returned.result_lost or "the node did not send it")
     try:
-        return codec.decode(returned.value)
+        return decoded(returned.value)
     except codec.CodecError as problem:
         raise _lost(function, answer, str(problem)) from problem
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg2
 
-from .. import codec
 from ..deadline import Deadline
 from ..errors import (
     ConfigurationError,
@@ -29,6 +28,7 @@ from ..routing.settling import INTERVAL, NO_LIMIT
 from . import recorded
 from .once import Once, stored
 from .registering import Function
+from .values import decoded
 
 
 def run_here(
@@ -107,7 +107,7 @@ def _decoded(function: Function, reply: Returned) -> Any:
         raise ResultLost(
             f"{function.name} ran, and what it wrote is committed, but its result is lost: {reply.result_lost}"
         )
-    return codec.decode(reply.value)
+    return decoded(reply.value)
 
 
 def check_no_transaction(subject: str, ours: list[Router], advice: str) -> None:

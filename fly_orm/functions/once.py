@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from .. import codec
 from ..deadline import Deadline
 from ..errors import ConfigurationError, NotDelivered, NotSupported, OutcomeUnknown
 from ..forwarding.forwarder import Forwarder
@@ -24,6 +23,7 @@ from ..routing.router import Router
 from ..routing.settling import RESERVE, settle
 from ..sessions.operation import Operation, current_operation, new_operation
 from .registering import Function
+from .values import encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ def asked_of(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any])
     """A digest of a call's arguments, however they are passed. NotPortable if one of them could not travel."""
     bound = function.signature.bind(*args, **kwargs)
     label = f"an argument of {function.name}, which is called with an operation key"
-    positional = [codec.encode(value, label) for value in bound.args]
-    named = [part for name in sorted(bound.kwargs) for part in (name.encode(), codec.encode(bound.kwargs[name], label))]
+    positional = [encoded(value, label) for value in bound.args]
+    named = [part for name in sorted(bound.kwargs) for part in (name.encode(), encoded(bound.kwargs[name], label))]
     return digest([str(len(positional)).encode(), *positional, *named])
 
 

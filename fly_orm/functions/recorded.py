@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import psycopg2
 from psycopg2 import extensions as ext
 
-from .. import codec
 from ..driver.holding import held
 from ..errors import NotPortable, NotSupported, Refused
 from ..ledger import entries, table
@@ -19,6 +18,7 @@ from ..protocol.messages import Record, Returned
 from ..routing.router import Router, routers
 from ..sessions.operation import no_operation
 from .once import stored
+from .values import encoded
 
 _TRANSACTION = "SELECT pg_catalog.pg_current_xact_id()::text"
 
@@ -111,7 +111,7 @@ class _Block:
         if self._execute(_TRANSACTION) != transaction:
             raise NotSupported(f"{self._record.what} has ended its transaction, so that it could not be recorded")
         try:
-            reply = Returned(value=codec.encode(result, "the result"))
+            reply = Returned(value=encoded(result, "the result"))
         except NotPortable as error:
             raise ResultNotPortable(f"{error}. Nothing was committed") from error
         self._execute(entries.note(self._record, encode(reply), wrote=True).decode())
@@ -157,7 +157,7 @@ def _refusing() -> Iterator[None]:
 def returned(result: Any) -> Returned:
     """The reply with what a function returned."""
     try:
-        return Returned(value=codec.encode(result, "the result"))
+        return Returned(value=encoded(result, "the result"))
     except NotPortable as error:
         return Returned(result_lost=str(error))
 

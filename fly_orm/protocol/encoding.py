@@ -8,6 +8,7 @@ import msgspec
 
 from ..errors import FlyOrmError
 from ..lsn import LSN, UNKNOWN_LSN
+from .elements import MAX_CONTAINERS, MAX_ELEMENTS, has_more_containers, has_more_elements
 from .messages import Reply, Request
 
 
@@ -32,8 +33,13 @@ _requests: msgspec.msgpack.Decoder[Request] = decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = decoder(Reply)
 
 
-def decode_request(message: bytes) -> Request:
-    """The request that ``message`` encodes; MessageError if it encodes none."""
+def decode_request(message: bytes, max_elements: int = MAX_ELEMENTS) -> Request:
+    """The request that ``message`` encodes; MessageError if it encodes none, or has more than ``max_elements``."""
+    if has_more_elements([message], max_elements):
+        raise MessageError(
+            f"the request has more than {max_elements} elements, such as statements; send less at once, or raise "
+            "FLY_ORM_MAX_ELEMENTS on the node"
+        )
     try:
         return _requests.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -41,7 +47,9 @@ def decode_request(message: bytes) -> Request:
 
 
 def decode_reply(message: bytes) -> Reply:
-    """The reply that ``message`` encodes; MessageError if it encodes none."""
+    """The reply that ``message`` encodes; MessageError if it encodes none, or has more than MAX_CONTAINERS."""
+    if has_more_containers(message, MAX_CONTAINERS):
+        raise MessageError(f"the reply has more than {MAX_CONTAINERS} arrays and maps, and no result has so many")
     try:
         return _replies.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -105,7 +105,7 @@ class ChannelExecutor:
 
     def _silence_timeout(self, lease: Lease) -> float | None:
         """Seconds after which the lease ends if its caller says nothing; None is no limit."""
-        timeout = self._executor.idle_timeout
+        timeout = self._executor.limits.idle_timeout
         if not lease.in_transaction:
             return timeout
         return transaction_timeout(timeout, idle=now() - self._executed_at, renews=self._renews)
@@ -121,7 +121,7 @@ class ChannelExecutor:
 
     def _reply(self, request: bytes) -> Reply:
         try:
-            return self._handle(decode_request(request))
+            return self._handle(decode_request(request, self._executor.limits.max_elements))
         except MessageError as error:
             return Declined(reason="bad request", message=str(error))
 

@@ -17,16 +17,13 @@ from ..postgres.primary_pool import PrimaryPool
 from ..postgres.starting import Start
 from ..protocol.messages import EXPIRED, Call, Declined, Described, Returned, Run, Settle, Settled, Welcome
 from ..routing.router import Router
+from ..settings import Settings
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
 from .ledger_pruner import LedgerPruner
 from .replies import not_opened
 from .servers import describe
 from .time_limits import renewal_interval
-
-#: Seconds without a request after which a lease is ended and its transaction rolled back. Without a limit, a caller
-#: that hangs would hold its locks on the primary forever.
-IDLE_TIMEOUT = 60.0
 
 
 class Executor:
@@ -39,13 +36,13 @@ class Executor:
         runner: FunctionRunner,
         *,
         primary_region: str = "",
-        idle_timeout: float | None = IDLE_TIMEOUT,
+        limits: Settings | None = None,
         routers: Iterable[Router] = (),
     ) -> None:
         self.region = region
         self.primary_region = primary_region
         self.pools = {pool.name: pool for pool in pools}
-        self.idle_timeout = idle_timeout
+        self.limits = limits or Settings()
         self.timer = Timer("the timer of the executor")
         self.draining = False
         """Whether new leases and calls are declined."""
@@ -66,7 +63,7 @@ class Executor:
             region=self.region,
             databases=self.databases,
             primary_region=self.primary_region,
-            idle_timeout=self.idle_timeout,
+            idle_timeout=self.limits.idle_timeout,
             renewal_interval=renewal_interval(),
             records=True,
         )

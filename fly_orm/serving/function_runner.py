@@ -20,6 +20,7 @@ from ..runtime.runtime import Runtime, use_runtime
 from ..sessions.context import enter
 from ..sessions.invocation import TIMED_OUT, Invocation
 from ..sessions.session import Session
+from ..settings import Settings
 from .invoking import invoke, too_late
 from .primaries import check_primaries
 from .replies import declined
@@ -36,22 +37,28 @@ SHUTTING_DOWN = "this node is shutting down"
 
 
 class FunctionRunner:
-    """Runs at most ``max_size`` functions at a time, each on a thread of its own and in its own session. Thread-safe.
+    """Runs at most ``pool_size`` functions at a time, each on a thread of its own and in its own session. Thread-safe.
 
     An *invocation* is one run of a function on this node; a *call* is what its caller, elsewhere, is waiting for.
     """
 
     def __init__(
-        self, runtime: Runtime, pools: Iterable[PrimaryPool], *, max_size: int, databases: Iterable[Router] = ()
+        self,
+        runtime: Runtime,
+        pools: Iterable[PrimaryPool],
+        *,
+        limits: Settings | None = None,
+        databases: Iterable[Router] = (),
     ) -> None:
         """``databases`` are those that are served, whose ledgers can record calls."""
         self._runtime = runtime
+        self._limits = limits or runtime.settings
         self._release = f"release {runtime.settings.release or 'unnamed'!r}"
         self._pools = list(pools)
         self._routers = {router.name: router for router in databases}
         self._timer = Timer("the timer of the functions")
         self._workers: Workers[Returned | Declined] = Workers(
-            "fly_orm function", max_size=max_size, on_exit=_disconnect
+            "fly_orm function", max_size=self._limits.pool_size, on_exit=_disconnect
         )
         self._lock = threading.Lock()
         self._invocations: set[Invocation] = set()
@@ -128,7 +135,9 @@ class FunctionRunner:
         time_left = invocation.deadline.remaining()
         router = None if call.record is None else self._routers[call.database]
         with use_runtime(self._runtime), self._timer.limit(time_left, lambda: self._time_out(invocation)):
-            return invoke(function, call, invocation, router, release=self._release)
+            return invoke(
+                function, call, invocation, router, release=self._release, max_elements=self._limits.max_elements
+            )
 
     def _time_out(self, invocation: Invocation) -> None:
         invocation.stop(TIMED_OUT)

@@ -26,14 +26,20 @@ log = logging.getLogger("fly_orm")
 
 
 def invoke(
-    function: Function, call: Call, invocation: Invocation, router: Router | None, *, release: str
+    function: Function,
+    call: Call,
+    invocation: Invocation,
+    router: Router | None,
+    *,
+    release: str,
+    max_elements: int,
 ) -> Returned | Declined:
     """Run a function in the calling context and return the outcome: Declined if it was not started.
 
     ``router`` is that of the database whose ledger records the call; None if none does. ``release`` is what messages
-    call the release of the application that this process runs.
+    call the release of the application that this process runs. Arguments of more than ``max_elements`` are refused.
     """
-    execution = _Execution(function, router)
+    execution = _Execution(function, router, max_elements)
     try:
         with _prepared_databases():
             execution.run(call, invocation)
@@ -68,17 +74,20 @@ class _TooLate(Exception):
 class _Execution:
     """The execution of a function, and its outcome."""
 
-    def __init__(self, function: Function, router: Router | None) -> None:
+    def __init__(self, function: Function, router: Router | None, max_elements: int) -> None:
         self._function = function
         self._router = router
+        self._max_elements = max_elements
         self.started = False
         self.outcome: dict[str, Any] = {}
         """The fields of the reply that state the outcome."""
 
     def run(self, call: Call, invocation: Invocation) -> None:
         """Call the function; raises what it raises. CodecError or TypeError, before it starts, for bad arguments."""
-        positional = [codec.decode(value) for value in call.positional]  # an ORM may have to load some of them
-        named = {name: codec.decode(value) for name, value in call.named.items()}
+        # An ORM may have to load some of them.
+        values = codec.decode_all([*call.positional, *call.named.values()], self._max_elements)
+        positional = values[: len(call.positional)]
+        named = dict(zip(call.named, values[len(call.positional) :], strict=True))
         arguments = self._function.signature.bind(*positional, **named)
         if invocation.stopped:
             raise _TooLate

@@ -21,7 +21,7 @@ from ..settings import Settings
 from ..transport import Responder, Server, Transport
 from ..wrapping import router_of
 from .channel_executor import ChannelExecutor
-from .executor import IDLE_TIMEOUT, Executor
+from .executor import Executor
 from .failed_proofs import FailedProofs
 from .function_runner import FunctionRunner
 from .primaries import check_primaries
@@ -29,8 +29,6 @@ from .servers import note_replica, verify
 
 log = logging.getLogger("fly_orm")
 
-#: Connections to the primary, per database, on which the requests of other regions run.
-POOL_SIZE = 10
 #: Seconds in which requests that are in progress may finish when a node stops.
 DRAIN_TIMEOUT = 5.0
 #: How many of them (seconds), at most, transactions may not use, so that the last replies reach their callers.
@@ -93,26 +91,25 @@ class Serving:
 def serve(
     *databases: Any,
     listen: str | None = None,
-    pool_size: int = POOL_SIZE,
-    idle_timeout: float | None = IDLE_TIMEOUT,
     settings: Settings | None = None,
+    **limits: float | None,
 ) -> Serving:
     """Serve wrapped databases and registered functions to the nodes of other regions, in the background.
 
     Only nodes that hold the same ``FLY_ORM_SECRET`` are served. ``listen`` is an address of the transport, by default
-    ``FLY_ORM_LISTEN``. ``pool_size`` limits how many statements or transactions run at a time in each database, and how
-    many functions do; each database may see up to ``2 * pool_size + 2`` connections. After ``idle_timeout`` seconds
-    without a statement, the transaction of a caller is rolled back; that of a caller which hangs or cannot be reached,
-    after 15. A caller that is not in a transaction keeps its locks and temporary tables for as long as its process
-    runs. None is no limit. ``settings`` take the place of those of :func:`fly_orm.configure`.
+    ``FLY_ORM_LISTEN``. ``settings`` take the place of those of :func:`fly_orm.configure`. Each of the ``limits`` takes
+    the place of the setting of that name, such as ``pool_size`` and ``idle_timeout``; docs/limits.md lists them all.
+    Each database may see up to ``2 * pool_size + 2`` connections. A caller that is not in a transaction keeps its locks
+    and temporary tables for as long as its process runs.
 
     Returns the running node. It does not run on in a forked child: call this in each process that is to serve.
 
     Raises ConfigurationError if the transport cannot listen at the address, if other machines can reach the address and
-    there is no secret or a weak one, and if there is no database or two have the same name.
+    there is no secret or a weak one, if there is no database or two have the same name, and if a limit is unknown or
+    out of bounds.
     """
     runtime = default_runtime() if settings is None else Runtime(settings)
-    settings = runtime.settings
+    settings = runtime.settings.with_limits(**limits)
     transport = make_transport(settings.transport, settings)
     address = listen or settings.listen
     _check_secrets(transport, address, settings)
@@ -121,21 +118,21 @@ def serve(
         PrimaryPool(
             router.name,
             router.connect,
-            max_size=pool_size,
+            max_size=settings.pool_size,
             keeps_sessions=True,
             verify=partial(verify, router),
             on_replica=partial(note_replica, router),
         )
         for router in routers
     ]
-    runner = FunctionRunner(runtime, pools, max_size=pool_size, databases=routers)
+    runner = FunctionRunner(runtime, pools, limits=settings, databases=routers)
     topology = settings.topology
     executor = Executor(
         topology.region,
         pools,
         runner,
         primary_region=topology.primary_region or "",
-        idle_timeout=idle_timeout,
+        limits=settings,
         routers=routers,
     )
 

@@ -41,6 +41,11 @@ class Mode(enum.IntFlag):
 
 
 @register_type
+class Many(enum.Flag):
+    A, B, C, D, E, F = 1, 2, 4, 8, 16, 32
+
+
+@register_type
 @dataclasses.dataclass
 class Price:
     amount: Any

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fly_orm.codec import CodecError, decode, decode_error, encode, encode_error
+from fly_orm.codec import CodecError, converters, decode, decode_all, decode_error, encode, encode_error
+from fly_orm.deadline import thread_time
 from tests.codec import sample
 from tests.codec.sample import SAMPLE, utc
-from tests.support.memory import takes_little_memory
+from tests.support.memory import takes_at_most, takes_little_memory
 
 
 def harmless(data: bytes) -> None:
@@ -109,6 +110,102 @@ HUGE = {
 @pytest.mark.parametrize("case", HUGE)
 def test_few_bytes_do_not_take_much_memory(case):
     assert takes_little_memory(harmless, HUGE[case])
+
+
+PRIME = 2**61 - 1  # hash() of an int is the rest of its division by this
+
+
+def packed_array(items: list[bytes]) -> bytes:
+    return b"\xdd" + len(items).to_bytes(4, "big") + b"".join(items)
+
+
+def colliding(count: int) -> list[bytes]:
+    """Integers with one hash."""
+    return [pack([7, (number * PRIME).to_bytes(16, "big")]) for number in range(10, count + 10)]
+
+
+COLLIDING = {
+    "a set": packed_array([b"\x02", *colliding(60_000)]),
+    "a frozenset": packed_array([b"\x03", *colliding(60_000)]),
+    "a dict": packed_array([b"\x04", *(part for key in colliding(60_000) for part in (key, b"\xc0"))]),
+    "tuples": packed_array([b"\x02", *(packed_array([b"\x01", key]) for key in colliding(60_000))]),
+    "many sets": packed_array([b"\x00", *[packed_array([b"\x02", *colliding(3_000)])] * 20]),
+}
+
+
+@pytest.mark.parametrize("case", COLLIDING)
+def test_keys_that_collide_take_little_time(case):
+    before = thread_time()
+    with pytest.raises(CodecError, match="the keys of a dict or the items of a set collide"):
+        decode(COLLIDING[case])
+    assert thread_time() - before < 5  # seconds of the processor; without a bound, 60,000 keys take 30
+
+
+def test_keys_that_do_not_collide_are_as_many_as_may_be():
+    numbers = packed_array([b"\x02", *(pack(number) for number in range(300_000))])
+    assert decode(numbers) == set(range(300_000))
+
+
+ELEMENTS = {
+    "empty arrays": packed_array([b"\x00", *[b"\x90"] * 100_000]),
+    "lists": packed_array([b"\x00", *[b"\x91\x00"] * 100_000]),
+    "dicts": packed_array([b"\x00", *[b"\x91\x04"] * 100_000]),
+    "short texts": packed_array([b"\x00", *[b"\xa2ab"] * 100_000]),
+}
+
+
+@pytest.mark.parametrize("case", ELEMENTS)
+def test_more_elements_than_the_limit_take_no_memory(case):
+    assert takes_at_most(200_000, refused, ELEMENTS[case])  # those are up to 15 MB
+
+
+def refused(data: bytes) -> None:
+    with pytest.raises(CodecError, match=r"more than 10000 elements.*FLY_ORM_MAX_ELEMENTS"):
+        decode(data, 10_000)
+
+
+def test_the_arguments_of_a_call_share_the_limit():
+    parts = [packed_array([b"\x00", *[b"\x01"] * 600]) for _ in range(2)]
+    assert decode_all(parts, 1300) == [[1] * 600] * 2
+    with pytest.raises(CodecError, match="more than 1200 elements"):
+        decode_all(parts, 1200)
+
+
+DIGITS = {
+    "an int": pack([7, b"\x01" * 5000]),
+    "a flag": pack([25, f"{sample.__name__}:Mode", [7, b"\x01" * 40]]),
+    "a decimal": pack([10, "9" * 200_000]),
+    "an exponent": pack([10, "1E+1000000"]),
+    "an exponent of zero": pack([10, "0E+999999999"]),
+    "a fraction": pack([11, 1, [7, b"\x01" * 1000]]),
+    "a date": pack([13, "2" * 200]),
+    "an address": pack([20, ":" * 200]),
+    "a zone": pack([18, "a" * 200]),
+}
+
+
+@pytest.mark.parametrize("case", DIGITS)
+def test_a_value_of_too_many_digits_is_a_codec_error(case):
+    with pytest.raises(CodecError, match=r"allowed|more than 256 bits|too many digits"):
+        decode(DIGITS[case])
+
+
+def test_the_values_of_an_int_flag_that_arrive_do_not_stay_in_memory():
+    decode(pack([25, f"{sample.__name__}:Mode", 6]))
+    before = len(sample.Mode._value2member_map_)
+    for value in range(1000, 1100):
+        assert decode(pack([25, f"{sample.__name__}:Mode", value])) == value
+    assert len(sample.Mode._value2member_map_) == before
+
+
+def test_the_combinations_of_a_flag_that_stay_in_memory_are_bounded(monkeypatch):
+    monkeypatch.setattr(converters, "_MAX_KEPT", len(sample.Many._value2member_map_) + 10)
+    name = f"{sample.__name__}:Many"
+    for value in range(33, 43):
+        assert decode(pack([25, name, value])) is sample.Many(value)
+    with pytest.raises(CodecError, match=r"more than .* combinations in this process"):
+        decode(pack([25, name, 63]))
+    assert decode(pack([25, name, 32])) is sample.Many(32)
 
 
 @settings(max_examples=300)

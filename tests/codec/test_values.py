@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from ipaddress import ip_interface, ip_network
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fly_orm.codec import decode, encode, encode_error
+from fly_orm.errors import NotPortable
 from tests.codec.sample import SAMPLE, Color, Level, Mode, Money, Old, Pair, Point, Right, back, price, same, utc
 from tests.support import ROOT
 
@@ -98,6 +100,7 @@ def test_values_nested_in_any_way_arrive_as_they_were(value):
 ECHO = """
 import sys
 from fly_orm.codec import decode, encode
+from fly_orm.errors import NotPortable
 from tests.codec.sample import SAMPLE, same
 value = decode(bytes.fromhex(sys.stdin.read()))
 assert same(value, SAMPLE), "it has arrived as something else"
@@ -138,8 +141,34 @@ def test_a_memoryview_arrives_as_a_view_of_its_bytes():
 
 
 def test_a_huge_integer_takes_no_decimal_text():
-    number = 7**200_000
+    number = 7**10_000
     assert back(number) == number
+
+
+def test_integers_beyond_64_bits_travel_in_sets():
+    assert back({2**70, -(2**70), frozenset({2**80})}) == {2**70, -(2**70), frozenset({2**80})}
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (7**20_000, "an int of 56148 bits cannot travel; pass its to_bytes"),
+        (Decimal("1E+1000000"), r"a Decimal of 10 characters, 1E\+1000000, cannot travel; pass its str"),
+        (Decimal("0E-1000000"), "a Decimal of 10 characters"),
+        (Decimal("1" * 150_000), "a Decimal of 150000 characters, 11111111111111111111, cannot travel"),
+        (Fraction(1, 3**4_000), "a Fraction with so many digits"),
+    ],
+    ids=["an int", "an exponent", "an exponent of zero", "digits", "a fraction"],
+)
+def test_a_number_of_too_many_digits_is_refused_before_it_is_sent(value, advice):
+    with pytest.raises(NotPortable, match=advice):
+        encode([value], "the result")
+
+
+def test_a_value_of_too_many_elements_is_refused_before_it_is_sent():
+    assert encode([0] * 98, "the result", 100)
+    with pytest.raises(NotPortable, match=r"the result: it has more than 100 elements.*raise FLY_ORM_MAX_ELEMENTS"):
+        encode([["a" * 40]] * 50, "the result", 100)
 
 
 def test_every_array_on_the_wire_begins_with_its_kind():

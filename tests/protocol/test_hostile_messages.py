@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fly_orm.protocol.encoding import MessageError, decode_reply, decode_request, encode
-from fly_orm.protocol.messages import Reply, Request
+from fly_orm.protocol.messages import Done, Reply, Request, Result
 from fly_orm.runtime.runtime import Runtime
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import Executor
 from fly_orm.serving.function_runner import FunctionRunner
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
-from tests.support.memory import takes_little_memory
+from tests.support.memory import takes_at_most, takes_little_memory
 from tests.support.structs import values_of
 
 requests, replies = values_of(Request), values_of(Reply)
@@ -70,11 +70,43 @@ def test_few_bytes_do_not_take_much_memory(case):
     assert takes_little_memory(harmless, HUGE[case])
 
 
+def refused(message):
+    with pytest.raises(MessageError, match="the request has more than 10000 elements"):
+        decode_request(message, 10_000)
+
+
+MANY = {
+    "arguments": {"type": "call", "function": "f", "positional": [b""] * 100_000},
+    "statements": {"type": "run", "database": "d", "lease": b"", "statements": [b""] * 100_000},
+    "something unknown": {"type": "greet", "region": "lax", "new": [[]] * 100_000},
+}
+
+
+@pytest.mark.parametrize("case", MANY)
+def test_a_request_of_more_elements_than_the_limit_takes_no_memory(case):
+    assert takes_at_most(100_000, refused, pack(MANY[case]))
+
+
+def test_a_reply_of_many_arrays_takes_no_memory():
+    reply = pack({"type": "done", "result": {"columns": None, "data": [[]] * 4_500_000}})
+
+    def refused(message):
+        with pytest.raises(MessageError, match="arrays and maps"):
+            decode_reply(message)
+
+    assert takes_at_most(12 * 2**20, refused, reply)  # two copies of it, no more
+
+
+def test_a_long_result_of_any_text_arrives():
+    data = [["я".encode() * 400_000, None, *[b"\x90" * 1000] * 5000]]
+    assert decode_reply(encode(Done(result=Result(data=data)))).result.data == data
+
+
 @contextmanager
 def node():
     """A node that serves no database."""
     runtime = Runtime(Settings(topology=Topology(region="syd", primary_region="syd")))
-    runner = FunctionRunner(runtime, [], max_size=1)
+    runner = FunctionRunner(runtime, [])
     executor = Executor("syd", [], runner)
     yield executor
     executor.close()

@@ -16,7 +16,7 @@ from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.protocol.encoding import decode_reply, encode
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome
 from fly_orm.serving.channel_executor import ChannelExecutor
-from fly_orm.serving.executor import IDLE_TIMEOUT, Executor
+from fly_orm.serving.executor import Executor
 from fly_orm.testing.contract.tools import in_thread
 from fly_orm.waiters import PollingWaiter
 from tests.support.processes import stopped
@@ -154,7 +154,7 @@ class TestAnExecutor:
         before, welcome, after = now(), ask.raw(encode(Greet(region="lax"))), now()
         assert isinstance(welcome, Welcome)
         assert (welcome.region, welcome.databases, welcome.primary_region) == ("syd", [database], "")
-        assert welcome.idle_timeout == IDLE_TIMEOUT
+        assert welcome.idle_timeout == 60
         assert before <= welcome.clock <= after
 
     @pytest.mark.parametrize(

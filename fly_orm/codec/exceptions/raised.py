@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any
 
 from ...errors import RemoteError
+from .. import keys
 from ..errors import CannotEncode, CodecError
 from ..names import class_name, describe_error, error_text
 from ..nodes import check_depth, expect, operands
+from ..packing import bytes_to_node, node_to_bytes
 from ..tags import ERROR, LIST, REMOTE
-from ..values import bytes_to_node, node_to_bytes, with_codec_errors
+from ..values import with_codec_errors
 from .classes import reference_to
 from .encoding import complete, decode_notes, decode_state, decode_text, encode_exception
 from .portable import is_portable
@@ -45,6 +47,9 @@ def decode_error(data: bytes) -> Exception:
 
     Raises CodecError for bytes that do not encode an exception.
     """
+    if len(data) > MAX_BYTES:
+        raise CodecError(f"an exception was encoded in {len(data)} bytes, and {MAX_BYTES} are allowed")
+    keys.begin()
     return with_codec_errors(lambda: _decode(bytes_to_node(data), 0))
 
 

@@ -1,0 +1,20 @@
+"""The table of the limits in docs/limits.md is made from the settings."""
+
+from fly_orm.settings import LIMITS, Settings, variable_of
+from tests.support import ROOT
+
+
+def table():
+    """The table, as the page has it."""
+    rows = ["| setting and option | variable | default | allowed | meaning |", "|---|---|---|---|---|"]
+    for name, limit in LIMITS.items():
+        default = limit.text_of(getattr(Settings, name))
+        option = name.replace("_", "-")
+        rows.append(
+            f"| `{name}`, `--{option}` | `{variable_of(name)}` | {default} | {limit.bounds} | {limit.meaning} |"
+        )
+    return "\n".join(rows)
+
+
+def test_the_page_has_the_table_of_all_limits():
+    assert table() in (ROOT / "docs" / "limits.md").read_text(), table()
