@@ -38,6 +38,7 @@ also a ``psycopg2.OperationalError`` (or ``NotSupportedError``), and the class o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,6 +64,10 @@ __all__ = [
 ]
 
 
+#: The user and the password of a URL, which no message repeats. The password may contain anything but spaces.
+_CREDENTIALS = re.compile(r"//[^\s/@:]*:\S*@")
+
+
 class FlyOrmError(Exception):
     """Base of all exceptions that fly_orm defines. Keyword arguments become attributes. Every exception pickles."""
 
@@ -70,7 +75,7 @@ class FlyOrmError(Exception):
     """The node concerned, as ``region=address``; None if there is no such node, or more than one."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
-        super().__init__(message)
+        super().__init__(_CREDENTIALS.sub("//…@", message))
         self.__dict__.update(facts)
 
 

@@ -10,6 +10,7 @@ from psycopg2 import extensions as ext
 
 from ..deadline import now
 from ..errors import FlyOrmError, NotSupported
+from ..postgres.connecting import hiding_passwords
 from ..postgres.libpq import was_lost
 from ..routing.router import Router
 from .connection import RoutingConnection
@@ -63,7 +64,7 @@ class Connector:
             return connection
         own = parameters.pop("connection_factory", None) or ext.connection
         try:
-            return connect(*args, connection_factory=self._class(own), **parameters)
+            return hiding_passwords(lambda: connect(*args, connection_factory=self._class(own), **parameters))
         except psycopg2.OperationalError as error:
             if isinstance(error, FlyOrmError) or self._router.settings.topology.is_primary:
                 raise

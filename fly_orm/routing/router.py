@@ -15,6 +15,7 @@ from ..local.instance import THE_PRIMARY
 from ..local.server import LocalServer
 from ..local.starting import fit_for_replica
 from ..position import History, Position
+from ..postgres.connecting import hiding_passwords
 from ..sessions.activity import Activity
 from ..sessions.context import current, current_invocation
 from ..sessions.session import Session
@@ -59,7 +60,7 @@ class Router:
 
     def connect(self) -> Any:
         """A connection of fly_orm's own to this region's server, in autocommit."""
-        return fit_for_replica(self.wrapped.connect())
+        return fit_for_replica(hiding_passwords(self.wrapped.connect))
 
     def is_named(self, name: str) -> bool:
         """Whether the nodes know the database by this name."""

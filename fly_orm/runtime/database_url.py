@@ -45,6 +45,7 @@ def database_url(url: str | None = None, *, fallback: bool = False, settings: Se
 
     Raises ConfigurationError if there is no URL, or it is not valid.
     """
+    topology = (settings or Settings.from_environment()).topology
     url = database_url_from_environment() if url is None else url
     if not url:
         raise ConfigurationError(
@@ -52,10 +53,10 @@ def database_url(url: str | None = None, *, fallback: bool = False, settings: Se
         )
     match = _URL.fullmatch(url)
     if match is None:
+        del url  # which a traceback with local variables would show
         raise ConfigurationError(
             "the database URL is not valid: it must look like 'postgres://USER:PASSWORD@shop-db.internal:5432/shop'"
         )
-    topology = (settings or Settings.from_environment()).topology
     hosts = _rewritten(match["hosts"].split(","), topology)
     scheme, rest = match["scheme"], match["rest"]
     if fallback and not topology.is_primary:

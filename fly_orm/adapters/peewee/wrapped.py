@@ -11,6 +11,7 @@ import peewee
 from psycopg2 import extensions as ext
 
 from ...errors import ConfigurationError, NotSupported
+from ...postgres.connecting import parameters_in
 from ...postgres.libpq import was_lost
 from ...sessions.context import current_invocation
 from ..base import WrappedDatabase, unrouted
@@ -32,7 +33,11 @@ class WrappedPeewee(WrappedDatabase):
         if name is None:
             raise ConfigurationError("this database has no name yet; call its init() before using it")
         if "=" in name or "://" in name:
-            return ext.parse_dsn(name).get("dbname") or ""
+            return parameters_in(name).get("dbname") or ""
+        if "//" in name:  # a URL that lacks its colon, whose password would be in every message about the database
+            raise ConfigurationError(
+                "the database's name is not a valid URL; write postgresql://USER:PASSWORD@HOST/NAME"
+            )
         return str(name)
 
     def connect(self) -> Any:

@@ -11,6 +11,7 @@ from pony.orm.dbproviders.postgres import PGPool
 from psycopg2 import extensions as ext
 
 from ...errors import ConfigurationError, NotSupported
+from ...postgres.connecting import parameters_in
 from ..base import RoutingConnection, WrappedDatabase, unrouted
 from . import entities
 from .provider import obstacle
@@ -36,7 +37,7 @@ class WrappedPony(WrappedDatabase):
         named, name = self._named
         if named is not pool:
             address = {key: value for key, value in pool.kwargs.items() if key not in _FACTORIES}
-            name = ext.parse_dsn(ext.make_dsn(*pool.args[:1], **address)).get("dbname") or self._ask_for_name()
+            name = parameters_in(ext.make_dsn(*pool.args[:1], **address)).get("dbname") or self._ask_for_name()
             self._named = pool, name
         return name
 

@@ -1,0 +1,102 @@
+"""The secret is rotated in steps, while nodes and clients work, and no request or token fails."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+
+import pytest
+
+import fly_orm
+from fly_orm.errors import InvalidToken
+from fly_orm.protocol.secret import Secrets
+from fly_orm.tokens.signing import sign, unsign
+from fly_orm.topology import Node
+from tests.support.ports import free_ports
+from tests.support.two_regions import OTHER_SECRET, SECRET, settings
+
+OLD, BOTH, SWAPPED, NEW = SECRET, f"{SECRET} {OTHER_SECRET}", f"{OTHER_SECRET},{SECRET}", OTHER_SECRET
+#: What docs/security.md says to set, one after the other.
+STEPS = [OLD, BOTH, SWAPPED, NEW]
+
+
+@pytest.mark.parametrize(("before", "after"), list(pairwise(STEPS)), ids=["first", "second", "third"])
+def test_tokens_of_a_step_are_valid_in_the_next_one_and_the_other_way_round(before, after):
+    for signs, verifies in [(before, after), (after, before)]:
+        payload, _ = unsign(sign(b"seen", Secrets(signs)), Secrets(verifies), 60)
+        assert payload == b"seen"
+
+
+def test_tokens_of_a_secret_that_was_removed_are_forged():
+    with pytest.raises(InvalidToken, match="another FLY_ORM_SECRET") as caught:
+        unsign(sign(b"seen", Secrets(OLD)), Secrets(NEW), 60)
+    assert caught.value.reason == "forged"
+
+
+class Writer:
+    """A process in lax that writes all the time, as far as nodes can tell."""
+
+    def __init__(self, regions, nodes):
+        self._regions, self._nodes = regions, nodes
+        self.written, self.errors = 0, []
+        self._database, self._stopping = None, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def restart(self, secret):
+        """Replace the process by one that has these secrets."""
+        before, self._database = self._database, self._regions.lax(options={"settings": self._settings(secret)})
+        if before is None:
+            self._thread.start()
+        self.write_more()
+
+    def write_more(self):
+        """Wait until it has written a few rows more."""
+        enough = self.written + 5
+        while self.written < enough and not self.errors:
+            self._stopping.wait(0.001)
+
+    def stop(self):
+        self._stopping.set()
+        self._thread.join()
+
+    def _settings(self, secret):
+        return settings("lax", secret=secret, nodes={"syd": self._nodes})
+
+    def _run(self):
+        while not self._stopping.is_set() and not self.errors:
+            database = self._database
+            try:
+                database.execute_sql("INSERT INTO t VALUES (1)")
+                self.written += 1
+            except Exception as error:
+                self.errors.append(error)
+            finally:
+                if not database.is_closed():
+                    database.close()
+
+
+def test_nodes_and_clients_are_restarted_one_by_one_and_no_write_fails(regions):
+    regions.query("CREATE TABLE t (i int)")
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    served = [regions.syd(options={"settings": settings("syd")}) for _ in addresses]
+
+    def start(number, secret):
+        return fly_orm.serve(served[number], listen=addresses[number], settings=settings("syd", secret=secret))
+
+    serving = [start(number, OLD) for number in range(2)]
+    writer = Writer(regions, tuple(Node(region="syd", address=address) for address in addresses))
+    try:
+        writer.restart(OLD)
+        for secret in STEPS[1:]:
+            for number in range(2):
+                serving[number].close()
+                serving[number] = start(number, secret)
+                writer.write_more()
+            writer.restart(secret)
+        assert writer.errors == []
+    finally:
+        writer.stop()
+        for each in serving:
+            each.close()
+    assert regions.query("SELECT count(*) FROM t") == writer.written
+    assert [each.failed_handshakes for each in serving] == [0, 0]
