@@ -106,6 +106,16 @@ class Pool(Generic[T]):
             self._let_open()
         self._close(item)
 
+    def replace(self, item: T, deadline: Deadline) -> T:
+        """Close an item that is of no use to its caller, and open another in its place; raises what ``open`` raises.
+
+        The caller keeps its place. In the queue again, it would meet such an item each time while others wait.
+        """
+        self._close(item)
+        with self._lock:
+            self._opening += 1
+        return self._open_one(deadline)
+
     def warm(self, count: int, deadline: Deadline) -> None:
         """Open items until ``count`` are idle or the pool is full; raises what ``open`` raises."""
         while True:

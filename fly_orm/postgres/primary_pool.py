@@ -101,11 +101,9 @@ class PrimaryPool:
         has been executed then.
         """
         made = frozenset([*made, *(profile.start.customized if profile.start else ())])
-        while True:
-            connection = self._pool.acquire(deadline, lambda idle: idle.suits(profile, made))
-            if connection.suits(profile, made) and self._prepare(connection, profile, deadline, requested):
-                break
-            self._pool.discard(connection)
+        connection = self._pool.acquire(deadline, lambda idle: idle.suits(profile, made))
+        while not (connection.suits(profile, made) and self._prepare(connection, profile, deadline, requested)):
+            connection = self._pool.replace(connection, deadline)
         self._check_current(connection, newest)
         return connection
 

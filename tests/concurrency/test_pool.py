@@ -93,6 +93,29 @@ def test_a_discarded_item_makes_room_for_a_waiting_caller():
     assert factory.closed == [first]
 
 
+def test_who_replaces_an_item_does_not_queue_again():
+    pool, factory = make(max_size=1)
+    first = pool.acquire(SOON)
+    got = []
+    thread = acquire_later(pool, got)
+    waiting(pool, 1)
+    second = pool.replace(first, SOON)
+    assert (second, factory.closed, got) == (1, [first], [])
+    pool.release(second)
+    thread.join()
+    assert got == [second]
+
+
+def test_a_replacement_that_fails_gives_its_room_back():
+    pool, factory = make(max_size=1)
+    first = pool.acquire(SOON)
+    factory.fails = True
+    with pytest.raises(OSError, match="cannot open"):
+        pool.replace(first, SOON)
+    factory.fails = False
+    assert pool.acquire(SOON) == 1
+
+
 def test_a_failed_opening_gives_its_room_back():
     pool, factory = make(max_size=1)
     factory.fails = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -72,6 +73,26 @@ class TestAPooledConnection:
         second = self.lend(pool, starts[1])
         assert second is not first
         assert self.lend(pool, starts[0]) is second  # whose caller has an older one
+
+    def test_that_has_had_a_setting_which_a_caller_lacks_is_replaced_before_others_are_served(self, pool):
+        first, other = (pool.acquire(PROFILE, SOON, made=["app.tenant"]) for _ in range(2))
+        first.made.add("app.tenant")
+        served, threads = [], []
+        for name, made in (("without", []), ("with", ["app.tenant"])):
+
+            def serve(name=name, made=made):
+                connection = pool.acquire(PROFILE, SOON, made=made)
+                served.append(name)
+                pool.release(connection)
+
+            threads.append(threading.Thread(target=serve))
+            threads[-1].start()
+            until(lambda: len(pool._pool._waiting) == len(threads))
+        pool.release(first)
+        for thread in threads:
+            thread.join()
+        assert served == ["without", "with"]
+        pool.release(other)
 
     def lend(self, pool, start=None):
         """The connection that a caller gets, once it is clean."""
