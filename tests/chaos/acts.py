@@ -65,7 +65,7 @@ class Visit:
     def attempt(self, note: Note, work: Callable[[], None]) -> None:
         """Do the work of an operation; repeat it if its outcome is unknown, and a ledger or a look makes that safe."""
         if RECORDS:
-            until_known(note, work, self.shop)
+            until_known(note, work, self.shop, self.over)
         elif self.dice.randrange(2):
             until_done(note, work, lambda: self._finds(note), self.shop.leave, self.over)
         else:

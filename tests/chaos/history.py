@@ -74,7 +74,7 @@ class Ended(Event, frozen=True, kw_only=True, tag=True):
     looked: int = 0
     """How often the caller has looked for what it had written, as its outcome was unknown, and got an answer."""
     repeated: int = 0
-    """How often it then repeated the write, as the look had not found it."""
+    """How often it has repeated the write: as a look had not found it, or as a ledger makes that harmless."""
     settled_at: float | None = None
     """When an outcome that was unknown is settled, if the error said so."""
     seen: list[Reading] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Event
 from time import sleep
 from typing import Any
 
@@ -14,16 +15,20 @@ from .history import Ended
 from .notes import Note, origins, told
 from .operations import Fate, fate
 
-#: Seconds in which an outcome becomes known, as no fault lasts for longer.
-PATIENCE = 30.0
+#: Seconds in which an outcome becomes known once nothing fails any more. While much fails, nodes may be unable to find
+#: out which server is the primary for longer than any single fault lasts.
+PATIENCE = 8.0
 INTERVAL = 0.5
 
 
-def until_known(note: Note, work: Callable[[], None], shop: Any) -> None:
-    """Do the work; if its outcome is unknown, repeat it, as an application may that has named the operation."""
+def until_known(note: Note, work: Callable[[], None], shop: Any, over: Event) -> None:
+    """Do the work; if its outcome is unknown, repeat it, as an application may that has named the operation.
+
+    ``over`` is set when the process is to end, by when all faults have ended.
+    """
     unknown: Exception | None = None
     committing = False
-    deadline = Deadline.after(PATIENCE)
+    deadline: Deadline | None = None
     while True:
         try:
             with fly_orm.operation(note.op):
@@ -35,12 +40,15 @@ def until_known(note: Note, work: Callable[[], None], shop: Any) -> None:
                 unknown, committing = error, committing or note.committing
             if unknown is None:
                 raise
-            if deadline.expired:
+            if over.is_set() and deadline is None:
+                deadline = Deadline.after(PATIENCE)
+            if deadline is not None and deadline.expired:
                 note.committing = committing  # what a later attempt was told says nothing of the first one
                 raise unknown from None
         with suppress(Exception):
             shop.leave()
         note.over()
+        note.repeated += 1
         sleep(INTERVAL)
 
 

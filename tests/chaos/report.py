@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.support.tables import Table
 
-from .history import AnyEvent, Ended, Fault, Lost
+from .history import AnyEvent, Fault, Lost
 from .operations import Fate, operations
 from .violations import Violation
 from .writes import Writes
@@ -48,10 +48,14 @@ class Report:
         return Writes(operations(self.events), self.events).looked_for
 
     @property
-    def advised(self) -> tuple[int, int]:
-        """How often callers looked themselves, as is advised, and how often they then repeated the write."""
-        ends = [event for event in self.events if isinstance(event, Ended)]
-        return sum(event.looked for event in ends), sum(event.repeated for event in ends)
+    def advised(self) -> str:
+        """What callers did themselves about unknown outcomes, as is advised."""
+        each = [(each.began.at, each.ended) for each in operations(self.events).values() if each.ended is not None]
+        repeated = [ended.at - began for began, ended in each if ended.repeated]
+        return (
+            f"callers looked for what they had written {sum(ended.looked for _, ended in each)} times, and repeated "
+            f"{len(repeated)} writes, for {max(repeated, default=0.0):.0f} s at most"
+        )
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
@@ -70,9 +74,7 @@ class Report:
                 str(self._faults()),
                 f"writes lost by failovers to a replica that lacked them: {self.lost}",
                 f"writes of unknown outcome: {self.unknown}; looked for once that was conclusive: {self.looked_for}",
-                "writes that callers looked for, and repeated if they were not there: {}; repeated: {}".format(
-                    *self.advised
-                ),
+                self.advised,
                 *(f"{each}\n{self._before(each)}" for each in self.violations[:SHOWN]),
                 f"violations: {len(self.violations)}",
             ]
