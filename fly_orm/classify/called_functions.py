@@ -9,13 +9,14 @@ from .queries import QUERY_WORDS
 
 #: Words that precede a parenthesis and are not functions: keywords that cannot name one, as a rule, and types.
 _KEYWORDS = """
-    all analyse analyze and any array as asc between bit by case cast char character collate conflict constraint
-    copy create cross cube current_date current_time current_timestamp decimal default desc distinct do else end
-    except exists explain false fetch filter float for foreign from full group grouping having ilike in inner
-    intersect interval into is join lateral left like limit localtime localtimestamp not notnull null numeric offset
-    on only or order outer over precision primary references returning right rollup row rows select set sets similar
-    some table then time timestamp timestamptz timetz to true truncate union unique using values varbit varchar
-    varying when where while window with within
+    all analyse analyze and any array as asc between bit both by case cast char character collate conflict
+    constraint copy create cross cube current_date current_time current_timestamp decimal default desc distinct
+    do else end except exists explain false fetch filter float for foreign from full group grouping having ilike
+    in inner insert intersect interval into is join lateral left like limit localtime localtimestamp
+    materialized not notnull null numeric offset on only or order outer over precision primary references
+    returning right rollup row rows select set sets similar some stdin stdout symmetric table then time
+    timestamp timestamptz timetz to true truncate union unique using values varbit varchar varying when where
+    while window with within xmlattributes xmlnamespaces xmlpi xmlroot xmlserialize xmltable
 """
 #: Functions of Postgres that leave a session as it is. Those that are missing here are looked up once.
 _BUILT_IN = """
@@ -52,7 +53,9 @@ _FAMILIES = re.compile(
 #: Functions of Postgres that execute SQL which they get as text.
 EXECUTE_TEXT = frozenset({"query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema", "ts_rewrite", "ts_stat"})
 #: What precedes a name that is followed by a list of columns, or a type by its length: a table, an alias.
-_NOT_BEFORE_CALLS = frozenset({"into", "as", ")", "with", "recursive", ":", "copy", "collate"})
+_NOT_BEFORE_CALLS = frozenset({"into", "as", "with", "recursive", "copy", "collate"})
+#: The first words of a query in WITH, apart from parentheses.
+_IN_WITH = QUERY_WORDS | {"insert", "update", "delete", "merge"}
 #: The first words of statements that may call functions when they run.
 _CALLERS = QUERY_WORDS | {"(", "insert", "update", "delete", "merge", "call", "explain", "copy", "declare"}
 
@@ -82,16 +85,40 @@ def _may_be_the_users(tokens: list[str], at: int) -> bool:
         return True
     if first == at and (name in _HARMLESS or _FAMILIES.fullmatch(name)):
         return False
-    if tokens[first].strip('"') == "pg_catalog" or (first > 0 and tokens[first - 1] in _NOT_BEFORE_CALLS):
+    if tokens[first].strip('"') == "pg_catalog" or (first > 0 and _precludes_calls(tokens, first - 1)):
         return False
     return not _is_cte(tokens, at + 1)
 
 
-def _is_cte(tokens: list[str], at: int) -> bool:
-    """Whether the parenthesis encloses the columns of a query in WITH: ``name (columns) AS (query)``."""
+def _precludes_calls(tokens: list[str], at: int) -> bool:
+    """Whether a name after this token is that of a table or an alias, or of a type after ``::``."""
+    if tokens[at] == ":":  # one colon is that of a slice
+        return at > 0 and tokens[at - 1] == ":"
+    if tokens[at] == ")":
+        return not _ends_distinct_on(tokens, at)
+    return tokens[at] in _NOT_BEFORE_CALLS
+
+
+def _ends_distinct_on(tokens: list[str], at: int) -> bool:
+    """Whether the parenthesis that closes here is that of ``DISTINCT ON (…)``, which an expression follows."""
     depth = 0
-    for index in range(at, len(tokens) - 2):
+    for index in range(at, 1, -1):
+        depth += (tokens[index] == ")") - (tokens[index] == "(")
+        if depth == 0:
+            return tokens[index - 2 : index] == ["distinct", "on"]
+    return False
+
+
+def _is_cte(tokens: list[str], at: int) -> bool:
+    """Whether the parenthesis encloses the columns of a query in WITH: ``name (columns) AS (query)``.
+
+    After a call, AS precedes an alias, or a list of columns: ``FROM f() AS (name type)``.
+    """
+    depth = 0
+    for index in range(at, len(tokens) - 3):
         depth += (tokens[index] == "(") - (tokens[index] == ")")
         if depth == 0:
-            return tokens[index + 1] == "as" and tokens[index + 2] in {"(", "materialized", "not"}
+            after = tokens[index + 1 : index + 4]
+            begins = after[:2] == ["as", "("] and (after[2] == "(" or after[2] in _IN_WITH)
+            return begins or after[:2] == ["as", "materialized"] or after == ["as", "not", "materialized"]
     return False

@@ -168,6 +168,38 @@ class TestBulkInsert:
         assert CLASSIFY(f'INSERT INTO t VALUES {self.rows} RETURNING U&"\\0065nter"(1)').changes.anything
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT DISTINCT ON (a, (b)) enter(a) FROM t",
+        "SELECT a[1:enter(2)], a[:1] FROM t",
+        "SELECT * FROM enter('a') AS (name text)",
+        "SELECT * FROM t, enter('a') AS e(name text)",
+        "SELECT * FROM t JOIN LATERAL enter(t.a) AS (name text) ON true",
+        "WITH x (a) AS MATERIALIZED (SELECT enter(1)), y (b) AS (VALUES (1)) SELECT 1",
+        "WITH x (a) AS (((SELECT 1))), y (a) AS (DELETE FROM t RETURNING 1) SELECT enter(a) FROM x",
+    ],
+)
+def test_calls_are_told_from_names_and_types(sql):
+    assert CLASSIFY(sql).user_calls == {"enter"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH RECURSIVE x (a) AS (SELECT 1 UNION SELECT a FROM x), y (a) AS NOT MATERIALIZED (TABLE x) TABLE y",
+        "SELECT a::mine(3), b::numeric(5, 2) FROM (VALUES (1, 2)) v (a, b)",
+        "SELECT * FROM unnest(ARRAY[1]) AS u (a)",
+        "INSERT INTO mine (a) VALUES (1) ON CONFLICT (a) DO NOTHING",
+        "MERGE INTO t USING u ON t.a = u.a WHEN NOT MATCHED THEN INSERT (a) VALUES (1)",
+        "SELECT a, GROUPING(a) FROM t WHERE a BETWEEN SYMMETRIC (1) AND (3) GROUP BY ROLLUP (a)",
+        "COPY t TO STDOUT (FORMAT csv)",
+    ],
+)
+def test_names_and_types_are_told_from_calls(sql):
+    assert CLASSIFY(sql).user_calls == frozenset()
+
+
 class TestProperties:
     @given(st.text())
     def test_any_text_is_something(self, text):
