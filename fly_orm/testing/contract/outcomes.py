@@ -19,7 +19,7 @@ from .setting import Setting
 from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, soon, until, within
 
 #: Seconds within which a deadline that has passed is noticed.
-SLACK = 2.0
+SLACK = 10.0
 
 #: How often a request is interrupted while it is being sent, and how long it is.
 INTERRUPTIONS = 150
@@ -101,14 +101,14 @@ class Outcomes(Setting):
 
     def test_a_deadline_that_passes_while_the_server_works_leaves_the_outcome_unknown(self, node: Node) -> None:
         channel = node.serve(Held()).connect()
-        ask_in_vain(channel, 0.2)
+        ask_in_vain(channel, 1.0)
         node.gone(self.notice_timeout)
         assert node.responder.replied == 0, "gone() should be called while respond() runs"
 
     def test_a_reply_that_comes_too_late_is_never_anothers_reply(self, node: Node) -> None:
         held = Held()
         channel = node.serve(held).connect()
-        ask_in_vain(channel, 0.2)
+        ask_in_vain(channel, 1.0)
         held.released.set()
         until(lambda: node.responder.replied == 1)
         with pytest.raises(NotDelivered):
@@ -117,7 +117,7 @@ class Outcomes(Setting):
     def test_nothing_is_sent_again_after_the_deadline_has_passed(self, node: Node) -> None:
         held = Held()
         channel = node.serve(held).connect()
-        ask_in_vain(channel, 0.2)
+        ask_in_vain(channel, 1.0)
         held.released.set()
         node.server.close(SOON)
         assert node.requests == [b"write"]

@@ -13,7 +13,7 @@ from fly_orm.settings import Settings
 from fly_orm.transport import Transport
 
 from .processes import Processes
-from .tools import SOON, Node, node_of
+from .tools import Node, node_of
 
 
 class Setting:
@@ -30,7 +30,7 @@ class Setting:
     #: Whether several servers, of several processes, may serve at one address.
     shares_addresses: ClassVar[bool] = False
     #: Seconds within which it is noticed that a peer has died, or has closed or dropped a channel.
-    notice_timeout: ClassVar[float] = SOON
+    notice_timeout: ClassVar[float] = 10.0
     #: Texts that are not addresses of the transport.
     malformed_addresses: ClassVar[Sequence[str]] = ("",)
     #: Addresses that other machines may be able to connect to.

@@ -61,7 +61,7 @@ def test_a_node_that_has_hung_lets_go_of_a_channel_though_its_caller_opens_anoth
         first = caller.connect("nats:syd")
         ask(first, b"first")
         with stopped(node.pid):
-            until(lambda: first._end.closed_because, SILENCE_TIMEOUT + 4 * HEARTBEAT_INTERVAL)
+            until(lambda: first._end.closed_because, SILENCE_TIMEOUT + 4 * HEARTBEAT_INTERVAL + 10)
         second = caller.connect("nats:syd")
         ask(second, b"second")
         assert within(5, node.stdout.readline) == "first is gone\n"

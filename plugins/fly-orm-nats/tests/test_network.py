@@ -10,11 +10,11 @@ from stopwatch import Stopwatch
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.testing import Wan
-from fly_orm.testing.contract.tools import Held, ask, in_thread, node_of, result, soon, until
+from fly_orm.testing.contract.tools import SOON, Held, ask, in_thread, node_of, result, soon, until
 
 RTT = 0.2
 #: Enough for a busy machine.
-SLACK = 2.0
+SLACK = 10.0
 
 
 @pytest.fixture
@@ -30,23 +30,29 @@ def node(nats, wan):
         yield made
 
 
+def fastest(work):
+    """The seconds that the work takes when nothing else holds it up."""
+
+    def seconds():
+        watch = Stopwatch()
+        work()
+        return watch.seconds
+
+    return min(seconds() for _ in range(5))
+
+
 def test_an_exchange_takes_one_round_trip(node, wan):
     channel = node.serve().connect()
     ask(channel, b"first")
     wan.rtt = RTT
-    watch = Stopwatch()
-    for _ in range(5):
-        ask(channel, b"next")
-    assert 5 * RTT <= watch.seconds < 8 * RTT
+    assert RTT <= fastest(lambda: ask(channel, b"next")) < 2 * RTT
 
 
 def test_a_channel_is_opened_in_one_round_trip_more(node, wan):
     ask(node.serve().connect(), b"first")
     wan.rtt = RTT
-    watch = Stopwatch()
-    channel = node.connect()
-    assert RTT <= watch.seconds < 2 * RTT
-    assert ask(channel, b"hello") == b"hello"
+    assert RTT <= fastest(node.connect) < 2 * RTT
+    assert ask(node.connect(), b"hello") == b"hello"
 
 
 @pytest.mark.slow
@@ -72,11 +78,11 @@ def test_a_connection_that_is_cut_leaves_the_outcome_unknown_at_once(node, wan):
     held = Held()
     channel = node.serve(held).connect()
     pending = in_thread(channel.exchange, b"write", soon(30))
-    assert held.started.wait(5)
+    assert held.started.wait(SOON)
     watch = Stopwatch()
     wan.cut()
     with pytest.raises(OutcomeUnknown, match="connection to NATS was lost"):
-        result(pending, 10)
+        result(pending)
     assert watch.seconds < SLACK
     node.gone(2 * HEARTBEAT_INTERVAL + SLACK)
     with pytest.raises(NotDelivered):
@@ -93,7 +99,7 @@ def test_a_network_that_swallows_everything_is_noticed_by_both_ends(node, wan):
     held = Held()
     channel = node.serve(held).connect()
     pending = in_thread(channel.exchange, b"write", soon(60))
-    assert held.started.wait(5)
+    assert held.started.wait(SOON)
     wan.deaf()
     watch = Stopwatch()
     node.gone(SILENCE_TIMEOUT + 2 * HEARTBEAT_INTERVAL + SLACK)
@@ -150,7 +156,7 @@ def test_what_is_lost_with_the_connection_is_not_sent_again(node, wan, fault, ex
     fired = getattr(wan, fault)()
     with pytest.raises((OutcomeUnknown, NotDelivered)) as caught:
         ask(channel, b"write", 10)
-    assert fired.wait(5)
+    assert fired.wait(SOON)
     if executed:
         assert caught.type is OutcomeUnknown
         until(lambda: node.requests)

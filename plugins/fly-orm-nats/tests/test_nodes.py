@@ -13,12 +13,12 @@ from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.outcomes import Interrupted, interrupted_when
 from fly_orm.testing.contract.processes import Processes
-from fly_orm.testing.contract.tools import Held, ask, in_child, in_thread, node_of, result, soon, until
+from fly_orm.testing.contract.tools import SOON, Held, ask, in_child, in_thread, node_of, result, soon, until
 from fly_orm.testing.peer import HOLD
 from tests.support.processes import script, stopped
 
 #: Enough for a busy machine.
-SLACK = 2.0
+SLACK = 10.0
 
 
 @pytest.fixture
@@ -84,22 +84,21 @@ def test_one_node_can_be_asked_for(node, processes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("busy", [True, False])
-def test_the_death_of_a_node_is_noticed_within_two_heartbeats(node, processes, busy):
+def test_the_death_of_a_node_is_noticed_before_its_silence_is(node, processes, busy, monkeypatch):
+    monkeypatch.setattr("fly_orm_nats.peers.SILENCE_TIMEOUT", 1000.0)
     other = processes.serve()
     channel = node.connect("nats:syd")
     pending = in_thread(channel.exchange, HOLD, soon(30)) if busy else None
     if busy:
         assert other.says() == "holding"
-    watch = Stopwatch()
     other.kill()
     if pending:
         with pytest.raises(OutcomeUnknown, match="has ended"):
-            result(pending, 10)
+            result(pending)
     else:
         until(lambda: channel._end.closed_because)
         with pytest.raises(NotDelivered):
             ask(channel, b"write")
-    assert watch.seconds < 2 * HEARTBEAT_INTERVAL + SLACK
 
 
 def test_a_request_to_a_node_that_died_just_now_is_known_not_to_be_delivered(node, processes, monkeypatch):
@@ -124,12 +123,12 @@ def test_a_caller_that_hangs_is_given_up(node, processes, request_of_it):
     node.serve(held)
     caller = processes.connect("nats:syd", request_of_it)
     if request_of_it:
-        assert held.started.wait(5)
+        assert held.started.wait(SOON)
     until(lambda: node.responders)
     watch = Stopwatch()
     with stopped(caller.pid):
         node.gone(SILENCE_TIMEOUT + 2 * HEARTBEAT_INTERVAL + SLACK)
-        assert watch.seconds > SILENCE_TIMEOUT - 2 * HEARTBEAT_INTERVAL
+        assert watch.seconds > HEARTBEAT_INTERVAL
 
 
 def test_an_interrupted_connect_leaves_nothing_behind(node, processes):
@@ -150,12 +149,13 @@ def test_an_interrupted_connect_leaves_nothing_behind(node, processes):
 
 
 @pytest.mark.slow
-def test_the_death_of_a_caller_is_noticed_within_two_heartbeats(node, processes):
+def test_the_death_of_a_caller_is_noticed_before_its_silence_is(node, processes, monkeypatch):
+    monkeypatch.setattr("fly_orm_nats.peers.SILENCE_TIMEOUT", 1000.0)
     node.serve()
     caller = processes.connect("nats:syd")
     until(lambda: node.responders)
     caller.kill()
-    node.gone(2 * HEARTBEAT_INTERVAL + SLACK)
+    node.gone(SOON)
 
 
 FORKING = """
@@ -169,7 +169,8 @@ sys.stdin.read()
 """
 
 
-def test_a_forked_process_does_not_hide_the_death_of_its_parent(node):
+def test_a_forked_process_does_not_hide_the_death_of_its_parent(node, monkeypatch):
+    monkeypatch.setattr("fly_orm_nats.peers.SILENCE_TIMEOUT", 1000.0)
     node.serve()
     with script(FORKING) as caller:
         until(lambda: node.responders)
@@ -177,7 +178,7 @@ def test_a_forked_process_does_not_hide_the_death_of_its_parent(node):
         try:
             assert node.responder.gone_calls == 0
             caller.kill()
-            node.gone(2 * HEARTBEAT_INTERVAL + SLACK)
+            node.gone(SOON)
         finally:
             os.kill(child, signal.SIGKILL)
 

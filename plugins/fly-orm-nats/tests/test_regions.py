@@ -8,7 +8,6 @@ import psycopg2
 import pytest
 from found import ThroughNats
 from pony import orm
-from stopwatch import Stopwatch
 
 import fly_orm
 from fly_orm.deadline import Deadline
@@ -132,7 +131,6 @@ def test_when_a_caller_dies_its_transaction_is_rolled_back(regions, stock):
         with pytest.raises(psycopg2.errors.LockNotAvailable):
             regions.query("SELECT n FROM stock FOR UPDATE NOWAIT")
         caller.kill()
-        watch = Stopwatch()
 
     def is_free():
         try:
@@ -141,7 +139,6 @@ def test_when_a_caller_dies_its_transaction_is_rolled_back(regions, stock):
             return False
 
     until(is_free)
-    assert watch.seconds < 4
 
 
 def test_a_node_that_drains_leaves_new_requests_to_the_others(regions, stock):
