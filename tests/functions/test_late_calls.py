@@ -25,7 +25,7 @@ time.monotonic = lambda: 0.9995 * monotonic() + {ahead}
 @pytest.fixture
 def hasty(here):
     """The application in lax, whose calls give up soon, over a channel that is open."""
-    here.live_in_lax(here.wan.address, rpc_timeout=0.5)
+    here.live_in_lax(here.wan.address, rpc_timeout=1.2)
     shop.stock(["warm"])
     return here
 

@@ -15,7 +15,7 @@ class Fault:
 
     title: str
     strike: Callable[[World], object]
-    rpc_timeout: float = 5.0
+    rpc_timeout: float = 15.0
     """Seconds that the call may take; few where the fault uses them up."""
     drops: bool = False
     """Whether what has left the node and has not arrived is lost."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from tests.matrix.world import World
 from tests.support.waiting import PATIENCE, until
 
 #: Seconds by which a call may exceed its deadline.
-GRACE = 1.0
+GRACE = 10.0
 REPLICATION_TIMEOUT = 5.0
 _numbers = itertools.count(1)
 
@@ -60,9 +62,7 @@ def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:
     operation, fault, moment = OPERATIONS[cell.operation], FAULTS[cell.fault], MOMENTS[cell.moment]()
     name = f"row-{next(_numbers)}-{time.time_ns()}"
     with (
-        world.caller(
-            ledger=ledger, rpc_timeout=_rpc_timeout(cell, ledger), replication_timeout=REPLICATION_TIMEOUT
-        ) as db,
+        world.caller(ledger=ledger, rpc_timeout=PATIENCE, replication_timeout=REPLICATION_TIMEOUT) as db,
         ThreadPoolExecutor(1) as thread,
     ):
 
@@ -73,10 +73,11 @@ def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:
             on_thread(db.execute_sql, "INSERT INTO item (name) VALUES ('warm')")
             on_thread(operation.prepare, db, name)
             moment.arm(world, operation, name, ledger=ledger)
-            error, seconds = _hit(world, moment, operation, fault, thread, db, name)
-            settled = _look_when_settled(world, name, error) if fault.delays or moment.delays else None
-            moment.settle(world, fault)
-            later = None if error else _error(thread.submit(operation.finish, db))
+            with _hurried(db, _rpc_timeout(cell, ledger)):
+                error, seconds = _hit(world, moment, operation, fault, thread, db, name)
+                settled = _look_when_settled(world, name, error) if fault.delays or moment.delays else None
+                moment.settle(world, fault)
+                later = None if error else _error(thread.submit(operation.finish, db))
             world.mend()
             stored = world.stored(name)
             until(lambda: on_thread(_works, db, operation), "the connection does not work")
@@ -87,6 +88,18 @@ def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:
             thread.submit(db.close).result(PATIENCE)
             world.mend()
     return Outcome(seen=_seen(error, later), stored=stored, error=error, settled=settled, later=later, seconds=seconds)
+
+
+@contextmanager
+def _hurried(db: Any, timeout: float) -> Iterator[None]:
+    """A block in which a call may take this many seconds. What comes before and after it has time."""
+    router, runtime = db._fly_orm, db._fly_orm._options.runtime
+    before = router.settings, runtime.settings
+    router.settings, runtime.settings = (each.with_timeouts(rpc_timeout=timeout) for each in before)
+    try:
+        yield
+    finally:
+        router.settings, runtime.settings = before
 
 
 def _hit(

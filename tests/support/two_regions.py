@@ -18,6 +18,8 @@ from fly_orm.topology import Node, Topology
 SECRET = "xIxjGWi3hd8PWpVySFBVgBbaIAnl2sjNuEfUFlq0oTs"
 SECRETS = Secrets(SECRET)
 OTHER_SECRET = "f2yU7nQ0bV4xJ9kL1mZ6tR8wC3sD5gH0aPqEoIuYtNs"
+#: Seconds within which a busy machine does anything that no fault holds up.
+AMPLE = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,8 @@ way = Way()
 def settings(region: str, address: str | None = None, **changes: Any) -> Settings:
     """The settings of a node in a region, which knows one node in syd."""
     nodes = {"syd": (Node(region="syd", address=address),)} if address else {}
-    given = {"secret": SECRET, "nodes": nodes, **way.settings(), **changes}
+    timeouts = {"rpc_timeout": AMPLE, "replication_timeout": AMPLE}
+    given = {"secret": SECRET, "nodes": nodes, **timeouts, **way.settings(), **changes}
     return Settings(topology=Topology(region=region, primary_region="syd"), **given)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fly_orm.testing.contract import tools
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 
 def until(condition: Callable[[], object], complaint: str = "it did not happen") -> None:

@@ -278,7 +278,7 @@ class TestAToken:
         with session():
             resume(doubtful)
             ((_, left),) = current().watermarks.doubts().items()
-            assert 18 < left <= 20
+            assert 8 < left <= 20
             again = token(reads=False)
         with session():
             resume(again)
