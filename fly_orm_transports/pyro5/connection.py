@@ -27,9 +27,13 @@ class Connection:
         peer: str,
         responder: Responder,
         table: ConnectionTable[Connection],
+        linger: Linger,
         first: tuple[int, bytes] | None = None,
     ) -> None:
-        """``first`` is the number and content of a request that has been received already."""
+        """``first`` is the number and content of a request that has been received already.
+
+        ``linger`` knows of the messages before it.
+        """
         self._stream = stream
         self._peer = peer
         self._responder = responder
@@ -39,7 +43,7 @@ class Connection:
         self._gone_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._busy = self._responding = self._draining = False
-        self._linger = Linger()
+        self._linger = linger
         self._finished = threading.Event()
         """Set once no request is being answered, and none will be."""
         self._seq = 0 if first is None else first[0] - 1
@@ -69,7 +73,6 @@ class Connection:
     def _answer_one(self) -> bool:
         """Answer one request; whether the connection stays open for another."""
         seq, request = self._receive()
-        self._linger.note_received()
         if not self._begin(seq):
             return False
         reply = self._respond(request)
@@ -77,8 +80,8 @@ class Connection:
             problem = "the request was refused" if reply is None else f"the reply is {len(reply)} bytes long"
             log.debug("dropping the connection of %s: %s", self._peer, problem)
             return False
+        self._linger.note_sending()
         self._stream.send(RESULT, seq, reply, Deadline.after(MESSAGE_TIMEOUT))
-        self._linger.note_sent()
         return self._finish()
 
     def _receive(self) -> tuple[int, bytes]:
@@ -86,7 +89,9 @@ class Connection:
             first, self._first = self._first, None
             return first
         self._stream.wait()
-        return self._stream.receive(INVOKE, MAX_MESSAGE_BYTES, Deadline.after(MESSAGE_TIMEOUT))
+        received = self._stream.receive(INVOKE, MAX_MESSAGE_BYTES, Deadline.after(MESSAGE_TIMEOUT))
+        self._linger.note_received()
+        return received
 
     def _respond(self, request: bytes) -> bytes | None:
         try:

@@ -21,16 +21,17 @@ class Linger:
     def __init__(self) -> None:
         self.deadline: Deadline | None = None
         """When the connection may be closed; None before the last message."""
-        self._sent_at = now()
+        self._sent_at: float | None = None
         self._round_trip = MOST_LINGER
 
-    def note_sent(self) -> None:
-        """Note that a message has been sent, which the next one that arrives may answer."""
+    def note_sending(self) -> None:
+        """Note that a message is about to be sent, which the next one that arrives may answer."""
         self._sent_at = now()
 
     def note_received(self) -> None:
         """Note that a message has arrived. Its peer took part of that time, so the shortest is the closest."""
-        self._round_trip = min(self._round_trip, now() - self._sent_at)
+        if self._sent_at is not None:
+            self._round_trip = min(self._round_trip, now() - self._sent_at)
 
     def begin(self) -> None:
         """Note that the last message has been sent."""

@@ -11,6 +11,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
 
@@ -69,7 +70,8 @@ class Lobby:
     def close(self) -> None:
         """Stop accepting, and turn the strangers away. When this returns, nobody is admitted any more."""
         self._closing = True
-        self._wakeup_writer.send(b"x")
+        with suppress(OSError):  # the thread may have noticed by itself, and has closed its sockets then
+            self._wakeup_writer.send(b"x")
         self._thread.join()
 
     def abandon(self) -> None:

@@ -51,7 +51,7 @@ class Pyro5Server:
         """Give a peer that has proven itself a place and a thread."""
         assert stranger.responder is not None  # noqa: S101 - otherwise the peer could not have proven anything
         stream = MessageStream(stranger.sock, stranger.take_unread())
-        connection = Connection(stream, stranger.peer, stranger.responder, self._table, stranger.first)
+        connection = Connection(stream, stranger.peer, stranger.responder, self._table, stranger.linger, stranger.first)
         if problem := self._start(connection, stranger.sock):
             if not self._full:  # logged once, or a crowd could fill the disk with it
                 log.warning("refusing %s and further peers at %s: %s", stranger.peer, self._address, problem)

@@ -7,6 +7,7 @@ import socket
 from fly_orm.deadline import now
 from fly_orm.transport import STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept, Responder
 
+from .linger import Linger
 from .wire import CONNECT, CONNECTED, HELLO, INVOKE, RESULT, frame, next_message
 
 _CHUNK_BYTES = 2048
@@ -25,6 +26,7 @@ class Stranger:
         "expires_at",
         "first",
         "is_trusted",
+        "linger",
         "peer",
         "reply_at",
         "responder",
@@ -39,6 +41,7 @@ class Stranger:
         self.is_trusted = False
         self.first: tuple[int, bytes] | None = None
         """The number and content of the request that is the peer's proof. It has not been executed."""
+        self.linger = Linger()
         self.expires_at = now() + STRANGER_TIMEOUT
         self.reply_at: float | None = None
         """When to call :meth:`reply`, on the monotonic clock. Nothing is to be read until then."""
@@ -84,6 +87,7 @@ class Stranger:
         message = next_message(self._unread, INVOKE, STRANGER_MAX_MESSAGE_BYTES)
         if message is None:
             return False
+        self.linger.note_received()
         self._answer(*message, self.responder)
         return True
 
@@ -112,6 +116,7 @@ class Stranger:
             self._send(reply)
 
     def _send(self, data: bytes) -> None:
+        self.linger.note_sending()
         # What a stranger is told fits into any send buffer, unless it sends much and reads nothing.
         if self.sock.send(data) < len(data):
             raise ConnectionAbortedError("the peer does not read what it is sent")

@@ -76,11 +76,12 @@ def test_a_peer_that_never_hangs_up_does_not_hold_the_server(node, raw, linger):
 
 
 def test_a_connection_stays_as_long_as_its_round_trip_asks_for(monkeypatch):
-    monkeypatch.setattr("fly_orm_transports.pyro5.linger.now", iter([0, 1, 1.25, 2, 9]).__next__)
+    monkeypatch.setattr("fly_orm_transports.pyro5.linger.now", iter([1, 1.25, 2, 9]).__next__)
     linger = Linger()
-    linger.note_sent()
+    linger.note_received()  # nothing was sent before it
+    linger.note_sending()
     linger.note_received()
-    linger.note_sent()
+    linger.note_sending()
     linger.note_received()
     linger.begin()
     assert linger.deadline.timeout == 0.1 + 2 * 0.25
