@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import closing
 from typing import Any
 
@@ -24,7 +23,7 @@ from ..ledger import entries
 from ..ledger.entries import Entry
 from ..protocol.messages import Returned, Run, Settle
 from ..routing.router import Router
-from ..routing.settling import INTERVAL, NO_LIMIT
+from ..routing.settling import NO_LIMIT, until_answered
 from . import recorded
 from .once import Once, stored
 from .registering import Function
@@ -73,21 +72,17 @@ def _router(function: Function, once: Once, ours: list[Router]) -> Router:
 
 
 def _settled(router: Router, once: Once, lost: Exception, deadline: Deadline) -> Returned:
-    limit, pause = deadline.within(NO_LIMIT), threading.Event()
-    while True:
-        try:
-            entry = _ask(router, once, limit)
-        except (psycopg2.Error, FlyOrmError) as error:
-            if (limit.remaining() or 0.0) <= INTERVAL:
-                message = f"{lost}. It may have been executed, and nobody could be asked whether it was: {error}"
-                raise router.driver_error(OutcomeUnknown(message)) from error
-            pause.wait(INTERVAL)
-            continue
-        if not entry.executed:
-            message = f"{once.record.what} has committed nothing, and will not ({lost}). You can call it again"
-            raise router.driver_error(NotDelivered(message)) from lost
-        once.done()
-        return stored(entry.reply)
+    def unknown(error: Exception) -> Exception:
+        message = f"{lost}. It may have been executed, and nobody could be asked whether it was: {error}"
+        return router.driver_error(OutcomeUnknown(message))
+
+    limit = deadline.within(NO_LIMIT)
+    entry = until_answered(lambda: _ask(router, once, limit), limit, (psycopg2.Error, FlyOrmError), unknown)
+    if not entry.executed:
+        message = f"{once.record.what} has committed nothing, and will not ({lost}). You can call it again"
+        raise router.driver_error(NotDelivered(message)) from lost
+    once.done()
+    return stored(entry.reply)
 
 
 def _ask(router: Router, once: Once, limit: Deadline) -> Entry:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,9 +19,9 @@ from ..forwarding.settled import without_reply
 from ..position import UNKNOWN
 from ..protocol.encoding import MessageError, decode_reply
 from ..protocol.messages import Call, Record, Returned, Run, Settle, Settled, digest
+from ..routing import settling
 from ..routing.recording import new_id
 from ..routing.router import Router
-from ..routing.settling import RESERVE, settle
 from ..sessions.operation import Operation, current_operation, new_operation
 from .registering import Function
 from .values import encoded
@@ -97,14 +98,17 @@ def exchange(
 
     If the call is recorded, a lost reply is settled, and if it was not committed, raises NotDelivered.
     """
-    if call.record is None:
+    record = call.record
+    if record is None:
         return forwarder.call(region, call, deadline, last_resort=last_resort)
-    try:
-        return forwarder.call(region, call, deadline.reserving(RESERVE), last_resort=last_resort)
-    except OutcomeUnknown as unknown:
-        run = Run(database=call.database, lease=os.urandom(16), newest=call.newest.get(call.database, []))
-        answer = settle(forwarder, Settle(run=run, id=call.record.id), unknown, deadline)
-        return Response(reply=_as_reply(call, answer, unknown), node=answer.node, elapsed=answer.elapsed)
+    run = Run(database=call.database, lease=os.urandom(16), newest=call.newest.get(call.database, []))
+    return settling.exchange(
+        forwarder,
+        lambda limit: forwarder.call(region, call, limit, last_resort=last_resort),
+        lambda: Settle(run=run, id=record.id),
+        partial(_as_reply, call),
+        deadline,
+    )
 
 
 def _as_reply(call: Call, answer: Response[Settled], unknown: OutcomeUnknown) -> Returned:

@@ -35,7 +35,7 @@ from .requests import Requests
 from .router import Router
 from .session_following import ask_here, follow_there
 from .session_settings import SessionSettings
-from .settling import exchange
+from .settling import exchange, statements_reply
 from .transaction import RemoteTransaction
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
@@ -246,7 +246,8 @@ class RemoteConnection:
         ask = self._requests.question(self._connection, run, self.transaction, self._lease)
         try:
             send = partial(self._send, run, copy)
-            return exchange(self.router.forwarder, run, send, ask, deadline, in_pieces=copy is not None)
+            as_reply = partial(statements_reply, run)
+            return exchange(self.router.forwarder, send, ask, as_reply, deadline, in_pieces=copy is not None)
         except NotSupported as error:
             raise self.router.driver_error(error) from informative_cause(error)  # nothing was sent, so nothing is lost
         except FlyOrmError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
@@ -14,7 +15,7 @@ from ..forwarding.forwarder import Forwarder
 from ..forwarding.response import Response
 from ..forwarding.settled import advice, without_reply
 from ..protocol.encoding import MessageError, decode_reply
-from ..protocol.messages import Done, Result, Run, Settle, Settled
+from ..protocol.messages import Done, Reply, Result, Run, Settle, Settled
 
 #: Seconds of the caller's time that are kept for asking.
 RESERVE = 2.0
@@ -23,24 +24,25 @@ NO_LIMIT = 30.0
 #: Seconds between two attempts to ask.
 INTERVAL = 0.1
 
-Send = Callable[[Deadline], Response[Done]]
+T = TypeVar("T")
+R = TypeVar("R", bound=Reply)
 
 
 def exchange(
     forwarder: Forwarder,
-    run: Run,
-    send: Send,
+    send: Callable[[Deadline], Response[R]],
     ask: Callable[[], Settle] | None,
+    as_reply: Callable[[Response[Settled], OutcomeUnknown], R],
     deadline: Deadline,
     *,
     in_pieces: bool = False,
-) -> Response[Done]:
+) -> Response[R]:
     """What ``send`` returns, or would have returned if the reply had arrived.
 
     ``ask`` makes the question to nodes of the primary region; None if no node could answer it. A part of the time is
-    kept for it. If the answer is that nothing was committed, raises TransactionLost for a COMMIT and NotDelivered for
-    anything else. OutcomeUnknown if nobody answers by the deadline; a request ``in_pieces`` may take longer than that,
-    and then some time is left for asking.
+    kept for it. ``as_reply`` makes the reply of the answer, or raises an error which says that nothing was committed.
+    OutcomeUnknown if nobody answers by the deadline; a request ``in_pieces`` may take longer than that, and then some
+    time is left for asking.
     """
     if ask is None:
         return send(deadline)
@@ -48,24 +50,40 @@ def exchange(
         return send(deadline.reserving(RESERVE))
     except OutcomeUnknown as unknown:
         limit = Deadline.after(RESERVE) if in_pieces and deadline.expired else deadline
-        return _as_reply(run, settle(forwarder, ask(), unknown, limit), unknown)
+        answer = _settle(forwarder, ask(), unknown, limit)
+        return Response(reply=as_reply(answer, unknown), node=answer.node, elapsed=answer.elapsed, settled=True)
 
 
-def settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:
-    """The answer to the question; OutcomeUnknown if there is none by the deadline."""
-    began, limit, pause = now(), deadline.within(NO_LIMIT), threading.Event()
+def _settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:
+    began, limit = now(), deadline.within(NO_LIMIT)
     with suppress(NotDelivered, Refused):  # of the others, one will answer sooner than the one that did not reply
         return forwarder.settle(question, limit, avoid=unknown.node or "")
+    return until_answered(
+        lambda: forwarder.settle(question, limit),
+        limit,
+        (NotDelivered, Refused),
+        lambda error: _still_unknown(unknown, error, now() - began),
+    )
+
+
+def until_answered(
+    ask: Callable[[], T],
+    limit: Deadline,
+    unanswered: tuple[type[Exception], ...],
+    give_up: Callable[[Exception], Exception],
+) -> T:
+    """What ``ask`` returns, which is called until it does; what ``give_up`` makes of its last error after the limit."""
+    pause = threading.Event()
     while True:
         try:
-            return forwarder.settle(question, limit)
-        except (NotDelivered, Refused) as error:
+            return ask()
+        except unanswered as error:
             if (limit.remaining() or 0.0) <= INTERVAL:
-                raise _still_unknown(unknown, error, now() - began) from error
+                raise give_up(error) from error
             pause.wait(INTERVAL)
 
 
-def _still_unknown(unknown: OutcomeUnknown, error: FlyOrmError, spent: float) -> OutcomeUnknown:
+def _still_unknown(unknown: OutcomeUnknown, error: Exception, spent: float) -> OutcomeUnknown:
     """The error if nobody could tell, after so many seconds of asking, during which the request was settling."""
     after = None if unknown.settled_after is None else max(0.0, unknown.settled_after - spent)
     why = getattr(error, "failures", ())[-1:] or (error,)  # the last attempt; all of them are in the error's cause
@@ -76,14 +94,16 @@ def _still_unknown(unknown: OutcomeUnknown, error: FlyOrmError, spent: float) ->
     return OutcomeUnknown(message, **{**unknown.__dict__, "settled_after": after})
 
 
-def _as_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> Response[Done]:
-    """The response that did not arrive."""
+def statements_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> Done:
+    """The reply to a statement or a COMMIT that did not arrive.
+
+    If it was not executed, raises TransactionLost for a COMMIT, and NotDelivered for anything else.
+    """
     settled = answer.reply
     if not settled.executed:
         raise _not_executed(run, answer, unknown)
     done = Done(result=Result(status_message="COMMIT")) if run.commits else _stored(settled.reply, unknown)
-    reply = msgspec.structs.replace(done, position=settled.position)
-    return Response(reply=reply, node=answer.node, elapsed=answer.elapsed, settled=True)
+    return msgspec.structs.replace(done, position=settled.position)
 
 
 def _not_executed(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> FlyOrmError:
