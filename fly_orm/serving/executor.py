@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import psycopg2
 
@@ -50,6 +50,8 @@ class Executor:
         self._routers = {router.name: router for router in routers}
         self._pruner = LedgerPruner()
         self._leases: dict[bytes, Lease] = {}
+        self._openings = 0
+        """How many requests are about to open a lease."""
         self._lease_ended = threading.Condition()
 
     @property
@@ -80,8 +82,24 @@ class Executor:
         Refused if the node is draining, does not serve the database, or the deadline has passed; otherwise the errors
         of :meth:`PrimaryPool.acquire`.
         """
-        if self.draining:
-            raise Refused(SHUTTING_DOWN, reason="draining")
+        with self._opening():
+            return self._open_lease(request, deadline)
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """A block that may open a lease, for whose end :meth:`drain` waits. Refused if the node is draining already."""
+        with self._lease_ended:
+            if self.draining:
+                raise Refused(SHUTTING_DOWN, reason="draining")
+            self._openings += 1
+        try:
+            yield
+        finally:
+            with self._lease_ended:
+                self._openings -= 1
+                self._lease_ended.notify_all()
+
+    def _open_lease(self, request: Run, deadline: Deadline) -> Lease:
         pool = self.pools.get(request.database)
         if pool is None:
             served = ", ".join(self.databases)
@@ -147,9 +165,9 @@ class Executor:
 
     def drain(self, timeout: float = 0) -> None:
         """Decline new leases and calls from now on, and wait up to ``timeout`` seconds for the open leases to end."""
-        self.draining = True
         with self._lease_ended:
-            self._lease_ended.wait_for(lambda: not self._leases, timeout)
+            self.draining = True
+            self._lease_ended.wait_for(lambda: not self._leases and not self._openings, timeout)
 
     def close(self) -> None:
         """Close the connections to the primary, ending what still runs on them."""

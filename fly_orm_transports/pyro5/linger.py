@@ -5,8 +5,8 @@ from __future__ import annotations
 from fly_orm.deadline import now
 from fly_orm.transport import Deadline
 
-#: The least and the most that it may be (seconds).
-LEAST_LINGER, MOST_LINGER = 0.1, 2.0
+#: The least and the most that it may be (seconds). The least is for peers, and proxies on the way, that lack CPU time.
+LEAST_LINGER, MOST_LINGER = 0.5, 2.0
 #: The same in round trips. A request that crosses the last message on its way arrives within one.
 _ROUND_TRIPS = 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import closing, nullcontext
 
@@ -17,7 +18,7 @@ from fly_orm.protocol.encoding import decode_reply, encode
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import Executor
-from fly_orm.testing.contract.tools import in_thread
+from fly_orm.testing.contract.tools import HELD_TIMEOUT, goes_on, in_thread, result
 from fly_orm.waiters import PollingWaiter
 from tests.support.processes import stopped
 from tests.support.waiting import until
@@ -305,3 +306,24 @@ class TestAnExecutor:
         assert reply.reason == "unavailable"
         assert "connection refused" in reply.message
         executor.close()
+
+
+def test_a_node_that_stops_waits_for_a_transaction_that_it_has_just_accepted(executor, ask, pool, monkeypatch):
+    acquiring, going_on, acquire = threading.Event(), threading.Event(), pool.acquire
+
+    def slowly(*args, **options):
+        acquiring.set()
+        assert going_on.wait(HELD_TIMEOUT)
+        return acquire(*args, **options)
+
+    monkeypatch.setattr(pool, "acquire", slowly)
+    beginning = in_thread(ask, b"BEGIN", keeps_lease=True)
+    assert acquiring.wait(HELD_TIMEOUT)
+    draining = in_thread(executor.drain, 3 * HELD_TIMEOUT)
+    until(lambda: executor.draining)
+    assert goes_on(draining), "it has forgotten the request that was waiting for a connection"
+    going_on.set()
+    assert result(beginning, HELD_TIMEOUT).lease_open
+    assert goes_on(draining)
+    ask(b"COMMIT", opens_lease=False)
+    result(draining, HELD_TIMEOUT)

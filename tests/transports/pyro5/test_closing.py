@@ -84,7 +84,7 @@ def test_a_connection_stays_as_long_as_its_round_trip_asks_for(monkeypatch):
     linger.note_sending()
     linger.note_received()
     linger.begin()
-    assert linger.deadline.timeout == 0.1 + 2 * 0.25
+    assert linger.deadline.timeout == 0.5 + 2 * 0.25
 
 
 def test_a_last_reply_counts_though_the_rest_of_the_request_cannot_be_sent(node):
