@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import fly_orm
@@ -45,8 +45,7 @@ class Visit:
     def operation(self, kind: str, *, rows: int = 0, recorded: bool = False) -> Iterator[Note]:
         facts = {"orm": self.shop.name, "key": self.key, "rows": rows, "recorded": recorded}
         with self.diary.operation(kind, **facts) as note:
-            with note.connecting():
-                self.shop.connect()
+            self._connect(note)
             yield note
 
     def some_rows(self) -> int:
@@ -64,16 +63,26 @@ class Visit:
 
     def attempt(self, note: Note, work: Callable[[], None]) -> None:
         """Do the work of an operation; repeat it if its outcome is unknown, and a ledger or a look makes that safe."""
+
+        def connect_and_work() -> None:
+            self._connect(note)
+            work()
+
         if RECORDS:
-            until_known(note, work, self.shop, self.over)
+            until_known(note, connect_and_work, self.shop, self.over)
         elif self.dice.randrange(2):
-            until_done(note, work, lambda: self._finds(note), self.shop.leave, self.over)
+            until_done(note, connect_and_work, lambda: self._finds(note), self.shop.leave, self.over)
         else:
             work()
 
+    def _connect(self, note: Note) -> None:
+        with note.connecting():
+            self.shop.connect()
+
     def _finds(self, note: Note) -> bool:
         """Whether an operation has written something, for the primary."""
-        with fly_orm.primary(), note.call("look"), note.reading() as shown:
+        self._connect(note)
+        with fly_orm.primary(), self.shop.block(), note.call("look"), note.reading() as shown:
             shown.update(self.shop.rows(self.key))
         return note.op in shown
 
@@ -121,11 +130,11 @@ class Visit:
             shown.update(look_there(self.key))
 
     def read(self) -> None:
-        self._read("read", self.shop.rows)
+        self._read("read", self.shop.block)
 
     def read_on_the_primary(self) -> None:
         with fly_orm.primary():
-            self._read("read on the primary", self.shop.rows)
+            self._read("read on the primary", self.shop.block)
 
     def read_a_snapshot(self) -> None:
         self._read("read-only transaction", self.shop.snapshot)
@@ -135,14 +144,17 @@ class Visit:
         with (
             self.diary.operation("look", orm=self.shop.name, key=self.key, looks_for=op) as note,
             fly_orm.primary(),
+            self.shop.block(),
             note.call("SELECT"),
             note.reading() as shown,
         ):
             shown.update(self.shop.rows(self.key))
 
-    def _read(self, kind: str, rows: Callable[[int], Any]) -> None:
-        with self.operation(kind) as note, note.call("SELECT"), note.reading() as shown:
-            shown.update(rows(self.key))
+    def _read(self, kind: str, block: Callable[[], AbstractContextManager[object]]) -> None:
+        with self.operation(kind) as note, block():
+            with note.call("SELECT"), note.reading() as shown:
+                shown.update(self.shop.rows(self.key))
+            note.ends(commits=True)
 
 
 Act = Callable[[Visit], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import peewee
@@ -103,10 +104,13 @@ class PeeweeShop:
     def rows(self, key: int) -> Rows:
         return dict(self.db.execute_sql(_ROWS, (key,)).fetchall())
 
-    def snapshot(self, key: int) -> Rows:
-        """The rows, read in a read-only transaction."""
-        with self.db.atomic("REPEATABLE READ READ ONLY"):
-            return self.rows(key)
+    def block(self) -> AbstractContextManager[object]:
+        """A block to read in, whose end is a call of its own."""
+        return nullcontext()
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """The same, all of whose reads see one snapshot."""
+        return self.db.atomic("REPEATABLE READ READ ONLY")  # type: ignore[no-any-return]
 
 
 class PonyShop:
@@ -154,7 +158,10 @@ class PonyShop:
     def rows(self, key: int) -> Rows:
         return dict(orm.select((e.op, orm.count(e)) for e in self.entry if e.key == key))
 
-    snapshot = rows
+    def block(self) -> AbstractContextManager[object]:
+        return orm.db_session()  # type: ignore[no-any-return]
+
+    snapshot = block
 
 
 def _wrap(database: Any) -> Any:
