@@ -139,13 +139,21 @@ def make_transport(name: str, settings: Settings) -> Transport:
 def build_transport(factory: Callable[..., Any], settings: Settings) -> Any:
     """What the factory of a transport returns for the settings, or for no arguments if it does not take one.
 
-    ConfigurationError if it takes none although there are options that it would have to know.
+    ConfigurationError if it takes none although there are options that it would have to know, or does not offer TLS
+    although there are certificates for it.
     """
     if _takes_an_argument(factory):
-        return factory(settings)
-    if settings.transport_options:
+        made = factory(settings)
+    elif settings.transport_options:
         raise ConfigurationError("FLY_ORM_TRANSPORT_OPTIONS is set, but this transport has no options")
-    return factory()
+    else:
+        made = factory()
+    if (settings.tls_cert or settings.tls_key or settings.tls_ca) and not getattr(made, "uses_tls", False):
+        raise ConfigurationError(
+            "this transport does not offer TLS: unset FLY_ORM_TLS_CERT, FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA, or choose "
+            "another transport, such as pyro5"
+        )
+    return made
 
 
 def _takes_an_argument(factory: Callable[..., Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .deadline import check_timeout
 from .errors import ConfigurationError
@@ -13,6 +13,9 @@ from .parsing import UNITS, parse_integer, parse_pairs, parse_size, parse_switch
 from .protocol.elements import MAX_ELEMENTS
 from .protocol.secret import Secrets
 from .topology import Node, Topology, parse_nodes
+
+if TYPE_CHECKING:
+    from .protocol.tls import Tls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,12 @@ class Settings:
     secret: str | Secrets = field(default="", repr=False)
     """What nodes prove to each other that they know; at least 16 characters, or empty on one machine only. Commas or
     whitespace separate several values, of which the first signs and all verify."""
+    tls_cert: str = ""
+    """The PEM file with the certificate of this process; with ``tls_key`` and ``tls_ca``, channels are encrypted."""
+    tls_key: str = ""
+    """The PEM file with its private key, not encrypted."""
+    tls_ca: str = ""
+    """The PEM file with the certificates of the authorities that have issued those of all peers."""
     rpc_timeout: float | None = 5.0
     """Seconds that a request to another node may take, 0 or more; None is no limit."""
     replication_timeout: float | None = 5.0
@@ -128,6 +137,17 @@ class Settings:
     def secrets(self) -> Secrets:
         """The secrets, as values that show nothing of themselves."""
         return self.secret if isinstance(self.secret, Secrets) else Secrets(self.secret)
+
+    def tls(self) -> Tls | None:
+        """What encrypts channels, for a transport to keep; None if it is not to encrypt them.
+
+        ConfigurationError if only some of the files for it are named, or one of them cannot be used.
+        """
+        if not (self.tls_cert or self.tls_key or self.tls_ca):
+            return None
+        from .protocol.tls import Tls, TlsFiles  # most processes do not need it, and it takes a while to import
+
+        return Tls(TlsFiles(certificate=self.tls_cert, key=self.tls_key, authority=self.tls_ca).check())
 
     def with_timeouts(self, **timeouts: float | None) -> Settings:
         """These settings with other timeouts, in seconds; ValueError for a negative one."""
@@ -201,6 +221,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_RELEASE": ("release", parse_text),
     "FLY_ORM_READ_ONLY": ("read_only", parse_switch),
     "FLY_ORM_SECRET": ("secret", _parse_secrets),
+    "FLY_ORM_TLS_CERT": ("tls_cert", parse_text),
+    "FLY_ORM_TLS_KEY": ("tls_key", parse_text),
+    "FLY_ORM_TLS_CA": ("tls_ca", parse_text),
     "FLY_ORM_RPC_TIMEOUT": ("rpc_timeout", parse_timeout),
     "FLY_ORM_REPLICATION_TIMEOUT": ("replication_timeout", parse_timeout),
     **{variable_of(name): (name, limit.parse) for name, limit in LIMITS.items()},

@@ -155,7 +155,9 @@ class Server(Protocol):
 class Transport(Protocol):
     """Opens and accepts channels. Any thread may call.
 
-    Made from the settings: once per process for its requests, and once for each call of :func:`fly_orm.serve`.
+    Made from the settings: once per process for its requests, and once for each call of :func:`fly_orm.serve`. One that
+    encrypts its channels if ``Settings.tls()`` is not None has an attribute ``uses_tls``, which is true. Any other is
+    refused where TLS is asked for.
     """
 
     def connect(self, address: str, deadline: Deadline) -> Channel:

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import FlyOrmError
-from . import ledger, secret, serve, transports
+from . import certificates, ledger, secret, serve, transports
 from .command import Command
 
 #: The subcommands, in the order in which help lists them.
-COMMANDS: tuple[Command, ...] = (transports, serve, ledger, secret)
+COMMANDS: tuple[Command, ...] = (transports, serve, ledger, secret, certificates)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import os
 import threading
 
 from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.protocol.tls import Tls
 from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline
 
 from .addresses import Address
@@ -13,16 +14,20 @@ from .sockets import connect
 from .wire import CONNECT, CONNECTED, FAILURES, HELLO, INVOKE, RESULT, MessageStream
 
 _NO_NODE = "accepted the connection but did not answer as a fly_orm node"
-_WHY = "it may be full, shutting down, another version of fly_orm, or another program"
+_WHY = (
+    "it may be full, shutting down, another version of fly_orm, or another program, or it may use TLS, for which "
+    "FLY_ORM_TLS_CERT, FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA must be set"
+)
 
 
-def open_channel(address: Address, deadline: Deadline) -> Pyro5Channel:
+def open_channel(address: Address, deadline: Deadline, tls: Tls | None = None) -> Pyro5Channel:
     """A channel over which the greeting has been sent; NotDelivered if nothing accepts it by the deadline.
 
     The first exchange waits for the answer to the greeting, so that the two take one round trip together.
     """
     try:
-        stream = MessageStream(connect(address, deadline))
+        sock = connect(address, deadline)
+        stream = MessageStream(sock if tls is None else tls.connect(sock, deadline))
     except FAILURES as error:
         raise NotDelivered(f"cannot connect to {address} within {deadline}: {error}", address=str(address)) from error
     try:

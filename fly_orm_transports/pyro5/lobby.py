@@ -16,6 +16,7 @@ from functools import partial
 from heapq import heappop, heappush
 
 from fly_orm.deadline import now
+from fly_orm.protocol.tls import Tls
 from fly_orm.transport import Accept
 
 from .addresses import Address
@@ -43,11 +44,13 @@ class Lobby:
         listeners: list[socket.socket],
         accept: Accept,
         options: Pyro5Options,
+        tls: Tls | None,
         admit: Callable[[Stranger], None],
     ) -> None:
         """``admit`` is called for each peer that has proven itself, on the lobby's thread. It returns soon."""
         self._listeners = listeners
         self._accept = accept
+        self._tls = tls
         self._admit = admit
         places = int(min(options.max_strangers, max(1, descriptor_limit() // 4)))
         self._strangers: FairQueue[Stranger] = FairQueue(places, options.max_strangers_per_network)
@@ -115,6 +118,8 @@ class Lobby:
 
     def _take_in(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         host = peer[0].removeprefix("::ffff:")
+        if self._tls is not None:
+            sock = self._tls.accepted(sock)
         stranger = Stranger(sock, str(Address(host=host, port=peer[1])), self._accept)
         displaced = self._strangers.add(stranger, network_of(host))
         if displaced is not None:

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 
+from fly_orm.protocol.tls import Tls
 from fly_orm.transport import Accept, Deadline, abandon_in_children
 
 from .addresses import Address
@@ -29,12 +30,14 @@ _JOIN_TIMEOUT = 2.0
 class Pyro5Server:
     """A listening server. See :class:`fly_orm.transport.Server`."""
 
-    def __init__(self, host: str, listeners: list[socket.socket], accept: Accept, options: Pyro5Options) -> None:
+    def __init__(
+        self, host: str, listeners: list[socket.socket], accept: Accept, options: Pyro5Options, tls: Tls | None
+    ) -> None:
         self._address = str(Address(host=host, port=listeners[0].getsockname()[1]))
         self._pid = os.getpid()
         self._full = False
         self._table: ConnectionTable[Connection] = ConnectionTable(options)
-        self._lobby = Lobby(self._address, listeners, accept, options, self._admit)
+        self._lobby = Lobby(self._address, listeners, accept, options, tls, self._admit)
         self._closing = threading.Event()
         self._close_lock = threading.Lock()
         self._watcher = threading.Thread(target=self._watch, name=f"fly-orm-pyro5 watch {self._address}", daemon=True)

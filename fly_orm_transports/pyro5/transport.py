@@ -19,15 +19,18 @@ class Pyro5Transport:
     See :class:`.options.Pyro5Options` for the transport options; without settings they have their defaults.
     """
 
+    uses_tls = True
+
     def __init__(self, settings: Settings | None = None) -> None:
         self._options = parse_options(Pyro5Options, {} if settings is None else settings.transport_options)
+        self._tls = None if settings is None else settings.tls()
 
     def connect(self, address: str, deadline: Deadline) -> Pyro5Channel:
         """See :meth:`fly_orm.transport.Transport.connect`."""
         parsed = parse_address(address)
         if parsed.port == 0:
             raise ConfigurationError(f"cannot connect to port 0 of {address!r}: name the node's port", address=address)
-        return open_channel(parsed, deadline)
+        return open_channel(parsed, deadline, self._tls)
 
     def serve(self, listen: str, accept: Accept) -> Pyro5Server:
         """See :meth:`fly_orm.transport.Transport.serve`. Port 0 takes any free port."""
@@ -40,7 +43,7 @@ class Pyro5Transport:
                 " ('[::]:port' and '0.0.0.0:port' mean all of its addresses)",
                 address=listen,
             ) from error
-        return Pyro5Server(parsed.host, listeners, accept, self._options)
+        return Pyro5Server(parsed.host, listeners, accept, self._options, self._tls)
 
     def is_local(self, address: str) -> bool:
         """See :meth:`fly_orm.transport.Transport.is_local`. False unless the address can only be a loopback address."""

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
 from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
+from fly_orm.protocol.tls import Tls
 from fly_orm.settings import Settings
 from fly_orm.transport import (
     MAX_MESSAGE_BYTES,
@@ -124,7 +125,8 @@ class PigeonChannel:
                     f"it is {len(message) - LENGTH.size} bytes long, and {MAX_MESSAGE_BYTES} are allowed"
                 )
             if not is_idle(self._sock):
-                raise ConnectionResetError("the connection was closed")
+                read(self._sock, 1, deadline)  # raises why the connection has ended, if that is what has arrived
+                raise ConnectionAbortedError("something has arrived that was not asked for")
             send_bytes(self._sock, message[:-1], deadline, MORE)
         except OSError as error:
             raise NotDelivered(
@@ -247,11 +249,14 @@ class Connection(threading.Thread):
 class PigeonServer:
     """Accepts connections, each with a thread of its own."""
 
-    def __init__(self, listener: socket.socket, host: str, accept: Accept, options: PigeonOptions) -> None:
+    def __init__(
+        self, listener: socket.socket, host: str, accept: Accept, options: PigeonOptions, tls: Tls | None
+    ) -> None:
         self._listener = listener
         self.address = f"{host}:{listener.getsockname()[1]}"
         self._accept = accept
         self._options = options
+        self._tls = tls
         self._connections: set[Connection] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._accept_all, name=f"pigeon {self.address}", daemon=True)
@@ -267,6 +272,8 @@ class PigeonServer:
             except OSError:  # for instance when no file descriptor is left
                 self._closing.wait(WATCH_INTERVAL)
                 continue
+            if self._tls is not None:
+                sock = self._tls.accepted(sock)  # the handshake is part of the first recv, on the connection's thread
             connection = Connection(sock, f"{peer[0]}:{peer[1]}", self._accept, self._options)
             self._connections = {each for each in self._connections if each.is_alive()} | {connection}
             connection.start()
@@ -304,8 +311,11 @@ class PigeonOptions:
 class PigeonTransport:
     """Channels over TCP. An address is ``host:port``, with an IPv6 address in brackets."""
 
+    uses_tls = True
+
     def __init__(self, settings: Settings | None = None) -> None:
         self._options = parse_options(PigeonOptions, {} if settings is None else settings.transport_options)
+        self._tls = None if settings is None else settings.tls()
 
     def connect(self, address: str, deadline: Deadline) -> PigeonChannel:
         host, port = parse(address)
@@ -314,6 +324,8 @@ class PigeonTransport:
                 raise TimeoutError(f"no time was left of {deadline}")
             remaining = deadline.remaining()
             sock = socket.create_connection((host, port), FOREVER if remaining is None else min(remaining, FOREVER))
+            if self._tls is not None:
+                sock = self._tls.connect(sock, deadline)
         except OSError as error:
             raise NotDelivered(f"cannot connect to {address}: {error}", address=address) from error
         tune(sock)
@@ -325,7 +337,7 @@ class PigeonTransport:
             listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
             raise ConfigurationError(f"cannot listen at {listen}: {error}", address=listen) from error
-        return PigeonServer(listener, listen.rpartition(":")[0], accept, self._options)
+        return PigeonServer(listener, listen.rpartition(":")[0], accept, self._options, self._tls)
 
     def is_local(self, address: str) -> bool:
         with suppress(ValueError):

@@ -19,6 +19,7 @@ from . import (
     soak,
     stalls,
     throughput,
+    tls,
     transactions,
     transports,
     waiting,
@@ -39,6 +40,7 @@ MODULES = (
     eager,
     stalls,
     transports,
+    tls,
 )
 #: What takes minutes, and tells more about reliability than about speed: only by name.
 LOADS = (load, idle_channels, soak)

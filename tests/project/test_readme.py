@@ -50,9 +50,10 @@ def test_the_code_in_the_readme_runs(regions, in_lax):
 
 def test_the_settings_in_the_readme_are_all_and_have_these_defaults():
     rows = dict(re.findall(r"^\| `(FLY_ORM_\w+)` \| `?([^|`]*?)`? \|", README.split("## Settings")[1], re.MULTILINE))
-    assert set(rows) == set(settings._VARIABLES)
+    variables = {name: field for name, (field, _) in settings._VARIABLES.items() if field not in settings.LIMITS}
+    assert set(rows) == set(variables)
     defaults = settings.Settings()
-    for name, (field, _) in settings._VARIABLES.items():
+    for name, field in variables.items():
         value = getattr(defaults, field)
         shown = {False: "off", "": "none"}.get(value) if isinstance(value, bool | str) else None
         assert rows[name] == (shown or (f"{value:g}" if isinstance(value, float) else str(value or "none")))
@@ -67,7 +68,7 @@ def test_every_error_that_the_readme_names_exists():
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
 def test_the_names_in_the_code_of_the_other_pages_exist(page):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    assert blocks or page.stem in ("architecture", "security")
+    assert blocks or page.stem in ("architecture", "limits", "security")
     for block in blocks:
         for node in ast.parse(block, str(page)).body:
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("fly_orm"):
