@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from traceback import TracebackException
 
 import peewee
 import psycopg2
@@ -11,6 +12,8 @@ import pytest
 
 import fly_orm
 from fly_orm import NotDelivered, NotPrimary, OutcomeUnknown, Refused, TransactionLost
+from fly_orm.protocol.keys import keys_of
+from fly_orm.protocol.secret import Secrets
 from fly_orm.testing.contract.tools import in_thread
 from tests.support.two_regions import OTHER_SECRET, settings, two_regions
 from tests.support.waiting import PATIENCE, until
@@ -233,8 +236,11 @@ class TestTheNodesOfThePrimaryRegion:
 
     def test_one_with_another_secret_is_not_spoken_to(self, regions):
         db = regions.lax(options={"settings": regions.lax_settings(secret=OTHER_SECRET)})
-        with pytest.raises(fly_orm.AuthenticationFailed, match="does not hold the same FLY_ORM_SECRET"):
+        with pytest.raises(fly_orm.AuthenticationFailed, match="does not hold the same FLY_ORM_SECRET") as caught:
             db.execute_sql("CREATE TABLE t ()")
+        shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
+        assert OTHER_SECRET not in shown
+        assert not [keys for keys in keys_of(Secrets(OTHER_SECRET)) if repr(keys.channel) in shown]
 
     def test_one_that_does_not_serve_the_database_lists_what_it_serves(self, regions):
         db = regions.lax(options={"name": "warehouse"})

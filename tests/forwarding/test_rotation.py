@@ -1,4 +1,4 @@
-"""The secret is rotated in steps, while nodes and clients work, and no request or token fails."""
+"""Secrets and certificates are rotated in steps, while nodes and clients work, and no request or token fails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fly_orm.errors import InvalidToken
 from fly_orm.protocol.secret import Secrets
 from fly_orm.tokens.signing import sign, unsign
 from fly_orm.topology import Node
+from tests.support.certificates import Certificates, Installed
 from tests.support.ports import free_ports
 from tests.support.two_regions import OTHER_SECRET, SECRET, settings
 
@@ -36,14 +37,14 @@ def test_tokens_of_a_secret_that_was_removed_are_forged():
 class Writer:
     """A process in lax that writes all the time, as far as nodes can tell."""
 
-    def __init__(self, regions, nodes):
-        self._regions, self._nodes = regions, nodes
+    def __init__(self, regions, nodes, **given):
+        self._regions, self._nodes, self._given = regions, nodes, given
         self.written, self.errors = 0, []
         self._database, self._stopping = None, threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def restart(self, secret):
-        """Replace the process by one that has these secrets."""
+    def restart(self, secret=SECRET):
+        """Replace the process by one that has these secrets. The first time, start it."""
         before, self._database = self._database, self._regions.lax(options={"settings": self._settings(secret)})
         if before is None:
             self._thread.start()
@@ -60,7 +61,7 @@ class Writer:
         self._thread.join()
 
     def _settings(self, secret):
-        return settings("lax", secret=secret, nodes={"syd": self._nodes})
+        return settings("lax", secret=secret, nodes={"syd": self._nodes}, **self._given)
 
     def _run(self):
         while not self._stopping.is_set() and not self.errors:
@@ -100,3 +101,34 @@ def test_nodes_and_clients_are_restarted_one_by_one_and_no_write_fails(regions):
             each.close()
     assert regions.query("SELECT count(*) FROM t") == writer.written
     assert [each.failed_handshakes for each in serving] == [0, 0]
+
+
+def test_all_certificates_and_their_authority_are_replaced_and_no_write_fails(regions, tmp_path):
+    """A node and a client go on without a restart; others join them at each step."""
+    regions.query("CREATE TABLE t (i int)")
+    old, new, used = Certificates(tmp_path / "old"), Certificates(tmp_path / "new"), Installed(tmp_path / "used")
+    used.install(old, old)
+    given, addresses = used.settings(), [f"127.0.0.1:{port}" for port in free_ports(2)]
+    served = [regions.syd(options={"settings": settings("syd")}) for _ in addresses]
+
+    def start(number):
+        return fly_orm.serve(served[number], listen=addresses[number], settings=settings("syd", **given))
+
+    nodes = tuple(Node(region="syd", address=address) for address in addresses)
+    steady, joining = Writer(regions, nodes, **given), Writer(regions, nodes[:1], **given)
+    serving = [start(number) for number in range(2)]
+    try:
+        steady.restart()
+        for step in [(old, old, new), (new, old, new), (new, new)]:
+            used.install(*step)
+            joining.restart()  # which finds the node that goes on
+            serving[1].close()
+            serving[1] = start(1)
+            steady.write_more()
+        assert steady.errors + joining.errors == []
+    finally:
+        for each in (steady, joining):
+            each.stop()
+        for each in serving:
+            each.close()
+    assert regions.query("SELECT count(*) FROM t") == steady.written + joining.written

@@ -39,6 +39,26 @@ class Certificates:
         return settings_of(self.files(name, **given))
 
 
+class Installed(Certificates):
+    """The folder of a process, whose certificate and authorities are exchanged."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+
+    def install(self, certificate: Certificates, *trusted: Certificates) -> None:
+        """Replace the certificate, its key, and the authorities, one file after the other."""
+        for name in ("node.key", "node.pem"):
+            self.replace(name, (certificate.folder / name).read_bytes())
+        self.replace("ca.pem", b"".join((each.folder / "ca.pem").read_bytes() for each in trusted))
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Replace one file."""
+        made = self.folder / "new"
+        made.write_bytes(content)
+        made.replace(self.folder / name)
+
+
 def settings_of(files: TlsFiles) -> dict[str, str]:
     """The settings that name these files."""
     return {"tls_cert": files.certificate, "tls_key": files.key, "tls_ca": files.authority}

@@ -23,7 +23,7 @@ from fly_orm.testing import TransportContract
 from fly_orm.testing.contract.tools import soon
 from fly_orm_transports.inprocess import InProcessTransport
 from fly_orm_transports.pyro5 import Pyro5Transport
-from tests.support.certificates import Certificates, variables_of
+from tests.support.certificates import Certificates, Installed, variables_of
 
 TRANSPORTS = pytest.mark.parametrize("transport", [Pyro5Transport, PigeonTransport], ids=["pyro5", "pigeon"])
 
@@ -243,21 +243,13 @@ def test_certificates_are_loaded_again_when_they_have_changed(transport, tmp_pat
     """Both authorities are trusted for a while; then the old one is not, and its certificates no longer do."""
     caplog.set_level(logging.INFO, "fly_orm")
     old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
-    used = Certificates(tmp_path / "used")
-
-    def use(certificate, *trusted):
-        for suffix in ("key", "pem"):
-            replace(certificate.folder / f"node.{suffix}", used.folder / f"node.{suffix}")
-        both = tmp_path / "both.pem"
-        both.write_bytes(b"".join((each.folder / "ca.pem").read_bytes() for each in trusted))
-        replace(both, used.folder / "ca.pem")
-
-    use(old, old)
+    used = Installed(tmp_path / "used")
+    used.install(old, old)
     serving = serve(transport, **used.settings())
     client = transport(Settings(**used.settings()))
     with closing(client.connect(serving.address, soon())) as channel:
         for step in [(old, old, new), (new, old, new), (new, new)]:
-            use(*step)
+            used.install(*step)
             assert channel.exchange(b"over the same channel", soon()) == b"over the same channel"
             with closing(client.connect(serving.address, soon())) as another:
                 assert another.exchange(b"over another", soon()) == b"over another"
@@ -266,21 +258,15 @@ def test_certificates_are_loaded_again_when_they_have_changed(transport, tmp_pat
     assert "loaded the changed certificates" in caplog.text
 
 
-def replace(source, target):
-    copy = target.with_name("copy")
-    shutil.copy(source, copy)
-    copy.replace(target)
-
-
 def test_while_only_one_of_the_files_has_been_replaced_those_from_before_are_used(tmp_path, caplog):
-    certificates = Certificates(tmp_path)
-    tls = certificates.tls()
-    certificates.issue("another")
-    replace(tmp_path / "another.pem", tmp_path / "node.pem")
+    one, another, used = Certificates(tmp_path / "1"), Certificates(tmp_path / "2"), Installed(tmp_path / "used")
+    used.install(one, one, another)
+    tls = used.tls()
+    used.replace("node.pem", (another.folder / "node.pem").read_bytes())
     handshake(tls, tls)
     assert caplog.text.count("the certificates have changed, and those from before stay in use") == 1
-    replace(tmp_path / "another.key", tmp_path / "node.key")
     caplog.set_level(logging.INFO, "fly_orm")
+    used.replace("node.key", (another.folder / "node.key").read_bytes())
     handshake(tls, tls)
     assert "loaded the changed certificates" in caplog.text
 

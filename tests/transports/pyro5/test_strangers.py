@@ -146,7 +146,10 @@ def test_one_stranger_too_many_displaces_the_first(node, raw, monkeypatch):
     node.transport = with_options(max_strangers="3")
     monkeypatch.setattr(stranger, "STRANGER_TIMEOUT", 30)
     node.serve()
-    trusted = [node.connect() for _ in range(5)]
+    trusted = []
+    for _ in range(5):
+        trusted.append(node.connect())
+        trusted[-1].exchange(b"the greeting is answered", soon())  # until then it is a stranger, too
     silent = [raw() for _ in range(4)]
     assert ended(silent[0])
     assert node.connect().exchange(b"fine", soon()) == b"fine"
