@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .concurrency.forks import Abandonable, abandon_in_children
+from .concurrency.latch import Bell, Latch
+from .concurrency.threads import start_thread
 from .deadline import Deadline
 from .parsing import parse_options
 
@@ -31,13 +33,16 @@ __all__ = [
     "Abandonable",
     "Accept",
     "Answer",
+    "Bell",
     "Channel",
     "Deadline",
+    "Latch",
     "Responder",
     "Server",
     "Transport",
     "abandon_in_children",
     "parse_options",
+    "start_thread",
 ]
 
 #: The most that the core's seal and the transport may add to the size of a message.

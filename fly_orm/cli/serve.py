@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..concurrency.latch import Latch
 from ..errors import ConfigurationError
 from ..runtime.regions import is_primary
 from ..serving.node import serve
@@ -61,7 +61,7 @@ def _parse(option: str, limit: Limit, text: str) -> Any:
 def run(options: argparse.Namespace) -> int:
     """Serve until the process receives SIGTERM or SIGINT."""
     sys.path.insert(0, str(Path.cwd()))
-    stopping = threading.Event()
+    stopping = Latch()  # its set() takes no lock, which wait() could hold when the signal comes
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     databases = [load(name) for name in options.database]

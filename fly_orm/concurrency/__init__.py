@@ -1,1 +1,1 @@
-"""Pools, timers and forks: general tools that know nothing of databases. They import nothing but the deadline."""
+"""Pools, timers, latches and forks: general tools that know nothing of databases. They import only the deadline."""

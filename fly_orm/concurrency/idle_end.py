@@ -32,11 +32,15 @@ class IdleEnd:
     def used(self) -> None:
         """Note the end of a use. Never raises: without a thread for the timer, the next use tries again."""
         self._patience.used()
-        with self._lock:
-            if self._is_watched:
-                return
-            self._is_watched = True
-        self._look_later()
+        try:
+            with self._lock:
+                if self._is_watched:
+                    return
+                self._is_watched = True
+            self._look_later()
+        except BaseException:  # an interrupt: to be watched twice does no harm
+            self._is_watched = False
+            raise
 
     def _look_later(self) -> None:
         try:

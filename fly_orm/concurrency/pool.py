@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..deadline import Deadline, now
+from .pool_places import Caller, Place
 
 T = TypeVar("T")
+
+#: Seconds after which a caller in the queue looks whether an item was dropped, since nobody tells.
+LOOK_INTERVAL = 1.0
 
 
 class PoolTimeout(Exception):
     """No item became free before the deadline, or the pool was closed."""
-
-
-class _WaitingCaller(Generic[T]):
-    """A caller in the queue. Once served, it has an item, or may open one if ``item`` is None."""
-
-    def __init__(self) -> None:
-        self.served = threading.Event()
-        self.item: T | None = None
-        self.error: Exception | None = None
-        """What kept others from opening an item, which it would meet as well."""
-        self.pool_closed = False
 
 
 class Pool(Generic[T]):
@@ -34,11 +27,15 @@ class Pool(Generic[T]):
     Callers are served in the order in which they came (FIFO), so that none of them starves. Items are lent in the
     opposite order (LIFO): the one used last is the least likely to have been lost since, and spare ones stay idle.
 
+    A signal handler of the application may raise in any method. What the caller has asked for, or has given back, is
+    then there for others; and an item that its user has dropped without a word no longer counts.
+
     open: opens an item by the deadline, which is that of the caller that needs it. It is called without the pool's
-    lock, by several threads at once, and may raise anything.
+    lock, by several threads at once, and may raise anything. There can be weak references to an item.
     close: closes an item; it must not raise.
     max_opening: the most items that are opened at a time, by default any number. The other callers wait for their turn
-    or for an item that is released before; if an attempt fails, they get a copy of its error.
+    or for an item that is released before.
+    shared: the class of errors of ``open`` that each caller in the queue would meet as well, and gets a copy of.
     """
 
     def __init__(
@@ -48,19 +45,18 @@ class Pool(Generic[T]):
         *,
         max_size: int,
         max_opening: int | None = None,
+        shared: type[Exception] | tuple[()] = (),
     ) -> None:
         self._open, self._close = open, close
         self._max_size = max_size
         self._max_opening = max_size if max_opening is None else max_opening
-        self._shares_errors = max_opening is not None
+        self._shared = shared
         self._lock = threading.Lock()
-        self._idle: list[tuple[float, T]] = []
-        """The idle items, and since when they are; the one that has been idle for longest is the first."""
-        self._waiting: deque[_WaitingCaller[T]] = deque()
-        self._size = 0
-        """How many items are open or being opened."""
-        self._opening = 0
-        """How many of them are being opened."""
+        self._places: list[Place[T]] = []
+        self._order = itertools.count()
+        self._waiting: list[Caller[T]] = []
+        self._serving: Caller[T] | None = None
+        """The caller that was served last, until it has been told."""
         self._closed = False
 
     def acquire(self, deadline: Deadline, suits: Callable[[T], int] = lambda _item: 1) -> T:
@@ -71,59 +67,75 @@ class Pool(Generic[T]):
 
         PoolTimeout if none became free by the deadline, or what ``open`` raises.
         """
-        with self._lock:
-            best = max(reversed(self._idle), key=lambda idle: suits(idle[1]), default=None)  # of equals, the last
-            if best is not None and (suits(best[1]) or self._size >= self._max_size):
-                self._idle.remove(best)
-                return best[1]
-            caller = self._reserve_or_queue()
-        if caller is not None:
-            self._wait(caller, deadline)
-            if caller.pool_closed:
-                raise PoolTimeout("the pool was closed")
-            if caller.error is not None:
-                raise copy.copy(caller.error) from caller.error
-            if caller.item is not None:
-                return caller.item
-        # Without the lock: to connect may take as long as the deadline allows, and others can go on meanwhile.
-        return self._open_one(deadline)
+        caller: Caller[T] = Caller()
+        try:
+            self._lend_or_queue(caller, suits)
+            if caller.place is None:
+                self._wait(caller, deadline)
+            # Without the lock: to connect may take as long as the deadline allows, and others can go on meanwhile.
+            item = self._open_one(caller, deadline) if caller.item is None else caller.item
+        except BaseException:  # KeyboardInterrupt, for instance; what the caller was given must not be lost
+            try:
+                self._withdraw(caller)
+            except BaseException:  # it was a timeout, and an interrupt comes only now
+                self._withdraw(caller)
+                raise
+            raise
+        return item
 
     def release(self, item: T) -> None:
         """Take an item back, for the caller that has waited longest or to stay idle; close it if the pool is closed."""
-        with self._lock:
-            if not self._closed:
-                if self._waiting:
-                    self._serve(item)
-                else:
-                    self._idle.append((now(), item))
-                return
-        self._close(item)
+        use = None
+        try:
+            use = self._use_of(item)
+            self._take_back(item, use)
+        except BaseException:  # an interrupt; a second time does no harm
+            self._take_back(item, use or self._use_of(item))
+            raise
+        if self._closed:
+            self.close_idle(0)
 
     def discard(self, item: T) -> None:
         """Close an item that is no longer usable, so that another can be opened in its place."""
-        with self._lock:  # first: to close it may take a while, and a waiting caller can open another meanwhile
-            self._size -= 1
-            self._let_open()
-        self._close(item)
+        try:  # first: to close it may take a while, and a waiting caller can open another meanwhile
+            self._remove(item)
+        except BaseException:
+            self._remove(item)
+            raise
+        finally:
+            self._close(item)
 
     def replace(self, item: T, deadline: Deadline) -> T:
         """Close an item that is of no use to its caller, and open another in its place; raises what ``open`` raises.
 
         The caller keeps its place. In the queue again, it would meet such an item each time while others wait.
         """
-        self._close(item)
-        with self._lock:
-            self._opening += 1
-        return self._open_one(deadline)
+        caller: Caller[T] = Caller()
+        try:
+            with self._lock:
+                for place in self._places:
+                    if place.is_of(item):
+                        place.reopens(caller)
+            self._close(item)
+            return self._open_one(caller, deadline)
+        except BaseException:
+            self._withdraw(caller)
+            raise
 
     def warm(self, count: int, deadline: Deadline) -> None:
         """Open items until ``count`` are idle or the pool is full; raises what ``open`` raises."""
-        while True:
+        while self.lacks(count):
+            caller: Caller[T] = Caller()
             with self._lock:
-                if self._closed or len(self._idle) >= count or not self._may_open:
+                if not self._may_open:
                     return
-                self._reserve()
-            self.release(self._open_one(deadline))
+                self._reserve(caller)
+            try:
+                item = self._open_one(caller, deadline)
+            except BaseException:
+                self._withdraw(caller)
+                raise
+            self.release(item)
 
     def lacks(self, count: int) -> bool:
         """Whether fewer than ``count`` items are idle, and there is room for more."""
@@ -133,12 +145,14 @@ class Pool(Generic[T]):
     @property
     def size(self) -> int:
         """How many items are open or being opened."""
-        return self._size
+        with self._lock:
+            return self._count()
 
     @property
     def has_idle(self) -> bool:
         """Whether an item is idle."""
-        return bool(self._idle)
+        with self._lock:
+            return bool(self._idle)
 
     def close_idle(self, seconds: float, last: float | None = None) -> float | None:
         """Close the items that have been idle for this long; the one used last only after ``last`` seconds, if given.
@@ -146,102 +160,170 @@ class Pool(Generic[T]):
         Returns the seconds until another one has been; None if no item is idle any more.
         """
         with self._lock:
-            ends = [since + seconds - now() for since, _ in self._idle]
+            idle = sorted(self._idle, key=lambda place: place.order)
+            ends = [place.since + seconds - now() for place in idle]
             if ends and last is not None:
                 ends[-1] += last - seconds
-            old = [item for end, (_, item) in zip(ends, self._idle, strict=True) if end <= 0]
-            self._idle = [entry for end, entry in zip(ends, self._idle, strict=True) if end > 0]
-            self._size -= len(old)
-        for item in old:
-            self._close(item)
+            old = [place for end, place in zip(ends, idle, strict=True) if end <= 0]
+            self._places = [place for place in self._places if place not in old]
+        for place in old:
+            if place.item is not None:
+                self._close(place.item)
         return min((end for end in ends if end > 0), default=None)
 
     def close(self) -> None:
         """Close the idle items now and the others when they come back. Callers in the queue get PoolTimeout."""
+        try:
+            self._end_queue()
+        except BaseException:
+            self._end_queue()
+            raise
+        self.close_idle(0)
+
+    # Without the lock
+
+    def _lend_or_queue(self, caller: Caller[T], suits: Callable[[T], int]) -> None:
+        """Give the caller an idle item, or a place for a new one; if there is neither, put it into the queue."""
+        with self._lock:
+            self._tell()
+            found = [(suits(place.item), place.order, place) for place in self._places if place.item is not None]
+            suit, _, best = max(found, default=(0, 0, None))
+            if best is not None and (suit or self._count() >= self._max_size):
+                self._lend(best, caller)
+            elif self._may_open:
+                self._reserve(caller)
+            else:
+                self._waiting.append(caller)
+            self._tell()
+
+    def _wait(self, caller: Caller[T], deadline: Deadline) -> None:
+        while not caller.served.wait(deadline.within(LOOK_INTERVAL).remaining()):
+            # Between the timeout and the lock, another thread may have served this caller. Nobody else would use that.
+            with self._lock:
+                self._serve_queue()
+                late = caller in self._waiting and deadline.expired
+            if late:
+                raise PoolTimeout(f"all {self._max_size} stayed in use for {deadline}")
+        if caller.pool_closed:
+            raise PoolTimeout("the pool was closed")
+        if caller.error is not None:
+            raise copy.copy(caller.error) from caller.error
+
+    def _open_one(self, caller: Caller[T], deadline: Deadline) -> T:
+        """Open an item in the caller's place."""
+        try:
+            caller.item = item = self._open(deadline)
+        except self._shared as error:
+            self._share(error)
+            raise
+        with self._lock:
+            if caller.place is not None:
+                caller.place.opened(item)
+            self._serve_queue()
+        return item
+
+    def _share(self, error: Exception) -> None:
+        """Let all callers in the queue fail with an error."""
+        with self._lock:
+            self._tell()
+            while self._waiting:
+                self._waiting[0].error, self._serving = error, self._waiting[0]
+                self._tell()
+
+    def _end_queue(self) -> None:
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
+            self._tell()
             while self._waiting:
-                self._waiting[0].pool_closed = True
-                self._serve(None)
-        for _, item in idle:
-            self._close(item)
+                self._waiting[0].pool_closed, self._serving = True, self._waiting[0]
+                self._tell()
 
-    def _reserve_or_queue(self) -> _WaitingCaller[T] | None:
-        """Reserve a place for a new item and return None; if the caller cannot open one now, put it into the queue."""
-        if self._may_open:
-            self._reserve()
-            return None
-        caller: _WaitingCaller[T] = _WaitingCaller()
-        self._waiting.append(caller)
-        return caller
-
-    def _wait(self, caller: _WaitingCaller[T], deadline: Deadline) -> None:
-        try:
-            if caller.served.wait(deadline.remaining()):
-                return
-        except BaseException:  # KeyboardInterrupt, for instance; what the caller was given must not be lost
-            if not self._withdraw(caller):
-                self._give_back(caller)
-            raise
-        # Between the timeout and the lock, another thread may have served this caller. Nobody else would use that item.
-        if not self._withdraw(caller):
-            return
-        raise PoolTimeout(f"all {self._max_size} stayed in use for {deadline}")
-
-    def _give_back(self, caller: _WaitingCaller[T]) -> None:
-        if caller.item is not None:
-            self.release(caller.item)
-        elif caller.error is None and not caller.pool_closed:
-            self._opened(failed=True)
-
-    def _withdraw(self, caller: _WaitingCaller[T]) -> bool:
-        """Take the caller out of the queue; False if it has been served already."""
+    def _withdraw(self, caller: Caller[T]) -> None:
+        """Leave to others what a caller was given, or asks for."""
+        unfit = None
         with self._lock:
             if caller in self._waiting:
                 self._waiting.remove(caller)
-                return True
-            return False
+            if (place := caller.place) is not None and place.opening:
+                self._places = [other for other in self._places if other is not place]
+                unfit, caller.item = caller.item, None
+            elif place is not None and caller.item is not None:
+                self._let_idle(place, caller.item, caller.use)
+            self._serve_queue()
+        if unfit is not None:
+            self._close(unfit)
+        if self._closed:
+            self.close_idle(0)
+
+    def _use_of(self, item: T) -> object:
+        """What tells the present use of an item from later ones; None if the item is not of this pool any more."""
+        for place in self._places:
+            if place.is_of(item):
+                return place.use
+        return None
+
+    def _take_back(self, item: T, use: object) -> None:
+        """Lend an item to the next caller, or let it be idle, unless that was done since this use of it."""
+        with self._lock:
+            for place in self._places:
+                if place.is_of(item):
+                    self._let_idle(place, item, use)
+            self._serve_queue()
+
+    def _remove(self, item: T) -> None:
+        with self._lock:
+            self._places = [place for place in self._places if not place.is_of(item)]
+            self._serve_queue()
+
+    # Under the lock. An interrupt comes when a function begins, or when one in C has returned; so assignments in a row
+    # are made all or not at all.
+
+    @property
+    def _idle(self) -> list[Place[T]]:
+        return [place for place in self._places if place.item is not None]
+
+    def _count(self) -> int:
+        self._places = [place for place in self._places if place.exists]
+        return len(self._places)
 
     @property
     def _may_open(self) -> bool:
-        return self._size < self._max_size and self._opening < self._max_opening
+        return self._count() < self._max_size and sum(place.opening for place in self._places) < self._max_opening
 
-    def _reserve(self) -> None:
-        """Take a place, in which an item is opened."""
-        self._size += 1
-        self._opening += 1
+    def _reserve(self, caller: Caller[T]) -> None:
+        """Take a place, in which the caller opens an item."""
+        place = Place(caller)
+        caller.place, self._serving = place, caller
+        self._places.append(place)
 
-    def _open_one(self, deadline: Deadline) -> T:
-        """Open an item in a place that was reserved."""
-        try:
-            item = self._open(deadline)
-        except BaseException as error:
-            self._opened(failed=True, error=error)
-            raise
-        self._opened()
-        return item
+    def _lend(self, place: Place[T], caller: Caller[T]) -> None:
+        """Give an idle item to a caller."""
+        caller.place, caller.item, self._serving = place, place.item, caller
+        place.use, place.item = caller.use, None
 
-    def _opened(self, *, failed: bool = False, error: BaseException | None = None) -> None:
-        """Note that an attempt to open an item is over, and let callers in the queue make the next one."""
-        with self._lock:
-            self._opening -= 1
-            self._size -= failed
-            if self._shares_errors and isinstance(error, Exception):
-                while self._waiting:
-                    self._waiting[0].error = error
-                    self._serve(None)
-            self._let_open()
+    def _let_idle(self, place: Place[T], item: T, use: object) -> None:
+        if place.use is use and place.item is None:
+            since, order = now(), next(self._order)
+            place.use, place.since, place.order, place.item = None, since, order, item
 
-    def _let_open(self) -> None:
-        """Let as many callers in the queue open an item as may."""
-        while self._waiting and self._may_open:
-            self._reserve()
-            self._serve(None)
+    def _serve_queue(self) -> None:
+        """Let as many callers in the queue go on as can, each with an idle item, or a place in which to open one."""
+        self._tell()
+        while self._waiting:
+            idle = max(self._idle, key=lambda place: place.order, default=None)
+            if idle is not None:
+                self._lend(idle, self._waiting[0])
+            elif self._may_open:
+                self._reserve(self._waiting[0])
+            else:
+                return
+            self._tell()
 
-    def _serve(self, item: T | None) -> None:
-        """Hand an item, or None for a place, to the first caller in the queue."""
-        # Waking the caller to look for itself would let a newcomer take the item first.
-        caller = self._waiting.popleft()
-        caller.item = item
-        caller.served.set()
+    def _tell(self) -> None:
+        """Tell the caller that was served last, and was perhaps not told because of an interrupt."""
+        # Waking a caller to look for itself would let a newcomer take the item first.
+        if (caller := self._serving) is not None:
+            if caller in self._waiting:
+                self._waiting.remove(caller)
+            caller.served.set()
+            self._serving = None

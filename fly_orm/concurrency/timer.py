@@ -6,11 +6,13 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable
 
 from ..deadline import now
 from .forks import abandon_in_children
+from .latch import Bell, Latch
+from .threads import start_thread
 
 log = logging.getLogger("fly_orm")
 
@@ -30,8 +32,8 @@ class Timer:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._closed = False
+        self.name = name
+        self.closed = False
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
         """Call ``function`` after ``seconds``; returns a function that cancels the call, if it has not begun.
@@ -39,41 +41,22 @@ class Timer:
         TimerClosed after :meth:`close`.
         """
         call = _Call(self, function)
-        with _calls.changed:
-            if self._closed:
-                raise TimerClosed(f"{self._name} is closed")
-            _calls.add(now() + seconds, call)
+        _calls.add(now() + seconds, self, lambda: call)
+        return call.cancel
 
-        def cancel() -> None:
-            # The entry stays in the heap for a while: to remove it here would mean a search through all.
-            with _calls.changed:
-                call.function = None
-
-        return cancel
-
-    @contextmanager
-    def limit(self, seconds: float | None, function: Callable[[], None]) -> Iterator[None]:
-        """Call ``function`` if the block takes longer than ``seconds``; None is no limit.
+    def limit(self, seconds: float | None, function: Callable[[], None]) -> Limit:
+        """A context manager that calls ``function`` if its block takes longer than ``seconds``; None is no limit.
 
         A call that has just begun when the block ends is not waited for.
         """
-        if seconds is None:
-            yield
-            return
-        cancel = self.call_later(seconds, function)
-        try:
-            yield
-        finally:
-            cancel()
+        return Limit(self, seconds, function)
 
     def close(self) -> None:
         """Cancel all pending calls, and wait for the one that is being made, if there is one."""
-        with _calls.changed:
-            self._closed = True
-            _calls.drop(self)
+        _calls.drop(self)
 
     def __str__(self) -> str:
-        return self._name
+        return self.name
 
 
 class _Call:
@@ -83,6 +66,39 @@ class _Call:
         self.timer = timer
         self.function: Callable[[], None] | None = function
 
+    def cancel(self) -> None:
+        # The entry stays in the heap for a while: to remove it here would mean a search through all.
+        self.function = None
+
+
+class Limit(_Call):
+    """The time limit of a block; see :meth:`Timer.limit`."""
+
+    def __init__(self, timer: Timer, seconds: float | None, function: Callable[[], None]) -> None:
+        super().__init__(timer, function)
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        if self._seconds is not None:
+            # Weakly: an interrupt can keep __exit__ from being called, and the function must not be called then.
+            _calls.add(now() + self._seconds, self.timer, weakref.ref(self))
+
+    def __exit__(self, *_error: object) -> None:
+        self.function = None
+
+
+class _Running:
+    """The call that is being made."""
+
+    def __init__(self, timer: Timer) -> None:
+        self.timer = timer
+        self.thread = threading.get_ident()
+        self.ended = Latch()
+
+
+class _Thread:
+    """Stands for the thread that makes the calls."""
+
 
 class _Calls:
     """The pending calls of the process, and the thread that makes them, which ends when there are none."""
@@ -91,46 +107,57 @@ class _Calls:
         self._begin()
 
     def _begin(self) -> None:
-        self.changed = threading.Condition()
+        self._lock = threading.Lock()
         """Held while anything here is read or changed."""
-        self._pending: list[tuple[float, int, _Call]] = []
+        self._changed = Bell()
+        self._pending: list[tuple[float, int, Callable[[], _Call | None]]] = []
         self._order = itertools.count()
-        self._thread: threading.Thread | None = None
-        self._running: Timer | None = None
-        """The timer whose call is being made."""
+        self._thread: _Thread | None = None
+        self._running: _Running | None = None
         self._tidy_at = self._idle_since = 0.0
 
-    def add(self, at: float, call: _Call) -> None:
-        """Add a call, for the instant ``at``. RuntimeError if no thread can be started."""
-        if self._thread is None:
-            abandon_in_children(self)
-            thread = threading.Thread(target=self._run, name="fly_orm timer", daemon=True)
-            thread.start()
-            self._thread = thread
-        heapq.heappush(self._pending, (at, next(self._order), call))
-        if self._pending[0][2] is call:
-            self.changed.notify_all()
+    def add(self, at: float, timer: Timer, call: Callable[[], _Call | None]) -> None:
+        """Add a call of a timer, for the instant ``at``. RuntimeError if no thread can be started."""
+        with self._lock:
+            if timer.closed:
+                raise TimerClosed(f"{timer} is closed")
+            if self._thread is None:
+                abandon_in_children(self)
+                thread = _Thread()
+                start_thread(lambda: self._run(thread), "fly_orm timer")
+                self._thread = thread
+            heapq.heappush(self._pending, (at, next(self._order), call))
+            if self._pending[0][2] is call:
+                self._changed.ring()
 
     def drop(self, timer: Timer) -> None:
-        """Cancel the calls of a timer, and wait for the one that is being made."""
-        self._keep(lambda call: call.timer is not timer and call.function is not None)
-        if not self._pending:
-            self._idle_since = -LINGER  # the thread ends at once
-            self.changed.notify_all()
+        """Close a timer: cancel its calls, and wait for the one that is being made."""
+        with self._lock:
+            timer.closed = True
+            self._keep(lambda call: call.timer is not timer)
+            if not self._pending:
+                self._idle_since = -LINGER  # the thread ends at once
+                self._changed.ring()
+            running = self._running
         # A function that is called by a timer may close it, and cannot wait for its own thread.
-        if self._thread is not threading.current_thread():
-            self.changed.wait_for(lambda: self._running is not timer)
+        if running is not None and running.timer is timer and running.thread != threading.get_ident():
+            running.ended.wait()
 
     def abandon(self) -> None:
         """Begin anew in a forked child, where there is no such thread."""
         self._begin()
 
-    def _keep(self, wanted: Callable[[_Call], bool]) -> None:
-        self._pending = [entry for entry in self._pending if wanted(entry[2])]
+    def _keep(self, wanted: Callable[[_Call], bool] = lambda _call: True) -> None:
+        """Forget the calls that are not wanted, and those that were cancelled."""
+        self._pending = [
+            entry
+            for entry in self._pending
+            if (call := entry[2]()) is not None and call.function is not None and wanted(call)
+        ]
         heapq.heapify(self._pending)
 
-    def _run(self) -> None:
-        while (call := self._next()) is not None:
+    def _run(self, thread: _Thread) -> None:
+        while (call := self._next(thread)) is not None:
             timer, function = call
             try:
                 function()
@@ -138,15 +165,19 @@ class _Calls:
                 log.exception("%s: a call failed", timer)
             del call, timer, function  # while the thread waits, it must not keep them alive
 
-    def _next(self) -> tuple[Timer, Callable[[], None]] | None:
+    def _next(self, thread: _Thread) -> tuple[Timer, Callable[[], None]] | None:
         """The next call, once it is due; None if there has not been one to wait for, and the thread has to end."""
-        with self.changed:
-            self._running = None
-            self.changed.notify_all()
+        with self._lock:
+            if self._running is not None:
+                self._running.ended.set()
+                self._running = None
             self._idle_since = now()
-            while True:
+        while True:
+            with self._lock:
+                if self._thread is not thread:  # the caller that started it was interrupted, and another one has begun
+                    return None
                 if now() >= self._tidy_at:
-                    self._keep(lambda call: call.function is not None)
+                    self._keep()
                     self._tidy_at = now() + LINGER
                 if self._pending:
                     self._idle_since = now()
@@ -155,15 +186,21 @@ class _Calls:
                 elif now() >= self._idle_since + LINGER:
                     self._thread = None
                     return None
-                self.changed.wait(min(self._pending[0][0] - now(), LINGER) if self._pending else LINGER)
+                pause = min(self._pending[0][0] - now(), LINGER) if self._pending else LINGER
+            self._changed.wait(pause)
 
     def _pop_due(self) -> tuple[Timer, Callable[[], None]] | None:
         """Remove the calls that are due or cancelled, up to the first that has to be made."""
-        while self._pending and (self._pending[0][2].function is None or self._pending[0][0] <= now()):
-            _, _, call = heapq.heappop(self._pending)
-            if call.function is not None:
-                self._running = call.timer
-                return call.timer, call.function
+        while self._pending:
+            at, _, made = self._pending[0]
+            call = made()
+            function = None if call is None else call.function
+            if function is not None and at > now():
+                return None
+            heapq.heappop(self._pending)
+            if call is not None and function is not None:
+                self._running = _Running(call.timer)
+                return call.timer, function
         return None
 
 

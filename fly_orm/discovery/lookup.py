@@ -6,8 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
+from ..concurrency.latch import Latch
+from ..concurrency.threads import start_thread
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered
 
@@ -66,7 +69,7 @@ class Lookup(Generic[T]):
         self._lock = threading.Lock()
         self._good: _Answer[T] | None = None
         self._last: _Answer[T] | None = None
-        self._pending: threading.Event | None = None
+        self._pending: Latch | None = None
 
     def get(self, deadline: Deadline) -> T:
         """The last good answer; NotDelivered if there is none by the deadline.
@@ -104,22 +107,25 @@ class Lookup(Generic[T]):
             return False
         return self._good.age >= self._policy.max_age
 
-    def _start(self) -> threading.Event:
-        """Ask in the background, unless that is under way. Returns an event that is set when it has ended."""
+    def _start(self) -> Latch:
+        """Ask in the background, unless that is under way. Returns a latch that is set when it has ended."""
         if self._pending is not None:
             return self._pending
-        answered = threading.Event()
+        answered = Latch()
         try:
+            self._pending = answered
             # A daemon, because a server that does not answer must not hold up the end of the process.
-            threading.Thread(target=self._run, name="fly_orm lookup", daemon=True).start()
+            start_thread(partial(self._run, answered), "fly_orm lookup")
         except RuntimeError as error:  # the process cannot start another thread
             self._last = _Answer(value=None, summary=f"nothing ({error})", at=now())
+            self._pending = None
             answered.set()
-        else:
-            self._pending = answered
+        except BaseException:  # an interrupt: perhaps nobody asks
+            self._pending = None
+            raise
         return answered
 
-    def _run(self) -> None:
+    def _run(self, answered: Latch) -> None:
         answer: _Answer[T] = _Answer(value=None, summary="an error in fly_orm", at=now())
         try:
             value, summary = self._ask()
@@ -127,19 +133,19 @@ class Lookup(Generic[T]):
         except LookupFailed as error:
             answer = _Answer(value=None, summary=str(error), at=now())
         finally:
-            self._finish(answer)
+            self._finish(answer, answered)
 
-    def _finish(self, answer: _Answer[T]) -> None:
+    def _finish(self, answer: _Answer[T], answered: Latch) -> None:
         with self._lock:
             failed_before = self._last is not None and self._last.value is None
             self._last = answer
             if answer.value is not None:
                 self._good = answer
-            answered, self._pending = self._pending, None
+            if self._pending is answered:
+                self._pending = None
         if answer.value is None and not failed_before:
             earlier = "there is no earlier answer" if self._good is None else "the earlier answer stays in use"
             log.warning("%s; %s", self, earlier)
         elif answer.value is not None and failed_before:
             log.info("%s", self)
-        if answered is not None:
-            answered.set()
+        answered.set()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from ..concurrency.threads import start_thread
 from ..errors import FlyOrmError
 
 
@@ -20,19 +22,30 @@ class BackgroundTask:
     def __init__(self, name: str, function: Callable[..., None]) -> None:
         self._name = name
         self._function = function
-        self._running = threading.Lock()
+        self._lock = threading.Lock()
+        self._run_in_progress: object = None
 
     def start(self, *args: Any) -> None:
         """Start a run, unless one is in progress. Does nothing if no thread can be started."""
-        if self._running.acquire(blocking=False):
-            try:
-                threading.Thread(target=self._run, args=args, name=self._name, daemon=True).start()
-            except RuntimeError:
-                self._running.release()
+        run = object()
+        try:
+            with self._lock:
+                if self._run_in_progress is None:
+                    self._run_in_progress = run
+                    start_thread(partial(self._run, run, args), self._name)
+        except BaseException as error:
+            self._end(run)  # even after an interrupt, when a run may have been started: its end is not waited for
+            if not isinstance(error, RuntimeError):
+                raise
 
-    def _run(self, *args: Any) -> None:
+    def _run(self, run: object, args: tuple[Any, ...]) -> None:
         try:
             with suppress(FlyOrmError):
                 self._function(*args)
         finally:
-            self._running.release()
+            self._end(run)
+
+    def _end(self, run: object) -> None:
+        with self._lock:
+            if self._run_in_progress is run:
+                self._run_in_progress = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..concurrency.pool import Pool, PoolTimeout
+from ..concurrency.slots import Holder, Slots
 from ..deadline import Deadline, now
-from ..errors import NotDelivered, Refused
+from ..errors import FlyOrmError, NotDelivered, Refused
 from ..protocol.messages import Welcome
 from ..protocol.secret import Secrets
 from ..topology import Node
@@ -62,25 +62,26 @@ class NodeChannels:
         self._on_welcome = on_welcome
         self._transport, self._secrets, self._region = transport, secrets, region
         self._pool: Pool[SealedChannel] = Pool(
-            self._open, SealedChannel.close, max_size=max_size, max_opening=MAX_OPENING
+            self._open, SealedChannel.close, max_size=max_size, max_opening=MAX_OPENING, shared=FlyOrmError
         )
         self._suspected_at = -math.inf
         """When a request was last given up without a reply (monotonic). Channels that were silent since may be dead."""
         self._warm_up = BackgroundTask("fly_orm channel opener", self._open_ready)
-        self._call_slots = threading.BoundedSemaphore(max(1, int(max_size * CALL_SHARE)))
+        self._call_slots = Slots(max(1, int(max_size * CALL_SHARE)))
 
     @contextmanager
     def call_slot(self, deadline: Deadline) -> Iterator[None]:
         """A block in which a function may be called. AllInUse if too many other calls stay in progress."""
-        if not self._call_slots.acquire(timeout=deadline.for_queueing().remaining()):
-            raise AllInUse(
-                f"the calls that are in progress on {self.node} use all the channels that calls may use",
-                node=str(self.node),
-            )
+        holder = Holder()
         try:
+            if not self._call_slots.take(holder, deadline.for_queueing().remaining()):
+                raise AllInUse(
+                    f"the calls that are in progress on {self.node} use all the channels that calls may use",
+                    node=str(self.node),
+                )
             yield
         finally:
-            self._call_slots.release()
+            self._call_slots.leave(holder)
 
     def acquire(self, deadline: Deadline) -> SealedChannel:
         """A channel for the caller alone, to be released or discarded. NotDelivered if there is none in time."""
@@ -90,10 +91,14 @@ class NodeChannels:
                 channel = self._pool.acquire(deadline)
             except PoolTimeout as error:
                 raise AllInUse(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
-            channel.reused = channel.opened_at < asked_at
-            if channel.answered_at > self._suspected_at or self._answers(channel, deadline):
-                self.warm_up()
-                return channel
+            try:
+                channel.reused = channel.opened_at < asked_at
+                if channel.answered_at > self._suspected_at or self._answers(channel, deadline):
+                    self.warm_up()
+                    return channel
+            except BaseException:
+                self._pool.discard(channel)
+                raise
             self._pool.discard(channel)
             self._pool.close_idle(0)  # which would not answer either
 
@@ -108,9 +113,6 @@ class NodeChannels:
             channel.greet(deadline.within(limit))
         except NotDelivered:
             return False
-        except BaseException:
-            self._pool.discard(channel)
-            raise
         return True
 
     @contextmanager

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
+from ..concurrency.latch import Latch
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run, Settle, Settled
@@ -55,7 +56,7 @@ class Forwarder:
         self._unaccepted = Unaccepted(self.directory, settings.topology)
         self._lock = threading.Lock()
         self._primaries: dict[str | None, _Primary] = {}
-        self._knows_primary = threading.Event()
+        self._knows_primary = Latch()
         """Set once a request for a primary has been accepted."""
         self._interruptions: dict[str, Interruption] = {}
         """By region, for calls of functions in that region."""

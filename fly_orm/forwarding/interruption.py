@@ -7,6 +7,7 @@ import math
 import random
 import threading
 
+from ..concurrency.latch import Latch
 from ..deadline import Deadline, now
 
 log = logging.getLogger("fly_orm")
@@ -33,16 +34,16 @@ class Interruption:
     likely than not.
     """
 
-    def __init__(self, wanted: str, known: threading.Event | None = None) -> None:
+    def __init__(self, wanted: str, known: Latch | None = None) -> None:
         """``wanted`` says in the log what the requests are for.
 
         ``known`` is set once such a request, or one like it, has been accepted.
         """
-        self.over = threading.Event()
+        self.over = Latch()
         """Set at the end of the present interruption, and then replaced by another one."""
         self._wanted = wanted
         self._lock = threading.Lock()
-        self._known = known or threading.Event()
+        self._known = known or Latch()
         self._loud = False
         self._since: float | None = None
         self._quiet_until = -math.inf
@@ -54,7 +55,7 @@ class Interruption:
         with self._lock:
             self._known.set()
             since, self._since = self._since, None
-            over, self.over = self.over, threading.Event()
+            over, self.over = self.over, Latch()
             loud, self._loud = self._loud, False
             if loud:
                 self._quiet_until = now() + QUIET_SECONDS
@@ -98,7 +99,7 @@ class Attempts:
         if self._over.wait(pause):
             # Others are accepted. If this request is still not, that is because of something about itself, and another
             # success of theirs says nothing about it.
-            self._over = threading.Event()
+            self._over = Latch()
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         return True
 

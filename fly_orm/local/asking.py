@@ -10,6 +10,7 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import extensions as ext
 
+from ..concurrency.latch import Latch
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
@@ -132,7 +133,7 @@ def _poll(connection: Any, server: Progress, position: Position, deadline: Deadl
         over.wait(pause if left is None else min(pause, left))
 
 
-_warned = threading.Event()
+_warned = Latch()
 
 
 def _warn() -> None:

@@ -64,7 +64,8 @@ class Lateness:
         self._name = "this region's replica" if server is None else f"this region's replica ({server})"
         self._repetition = Repetition() if server is None else None
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
+        self._looker: object = None
+        """Stands for the caller that looks, if there is one."""
         self._since: float | None = None
         self._timeout: float | None = None
         self._newest: Position | None = None
@@ -99,17 +100,19 @@ class Lateness:
     @contextmanager
     def look(self) -> Iterator[bool]:
         """A block in which the caller alone may ask the server; False if it must not, and has to do without."""
-        allowed, started = False, now()
+        me, started = object(), now()
         try:
-            allowed = started >= self._retry_at and self._looking.acquire(blocking=False)
-            yield allowed
+            with self._lock:
+                if self._looker is None and started >= self._retry_at:
+                    self._looker = me
+            yield self._looker is me
         finally:
-            if not allowed:
+            if self._looker is not me:
                 self._crowded = True
             else:
                 pause = min(_LONGEST_PAUSE, _PAUSE_FACTOR * (now() - started)) if self._crowded else 0.0
                 self._retry_at, self._crowded = max(self._retry_at, now() + pause), False
-                self._looking.release()
+                self._looker = None
 
     def want(self, position: Position) -> Position | None:
         """Note what a caller wants; returns all that was wanted before."""

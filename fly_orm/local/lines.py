@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import psycopg2
 
 from ..concurrency.idle_end import IdleEnd
+from ..concurrency.slots import Holder, Slots
 from ..concurrency.timer import Timer
 from ..deadline import now
 from ..lsn import LSN
@@ -38,34 +39,37 @@ class _Line:
         self.connection = connection
         self.server = server
         self._timer = timer
-        self._lock = threading.Lock()
+        self._turns = Slots()
 
     @contextmanager
     def turn(self) -> Iterator[Any]:
         """A block in which only this thread asks, over the value; psycopg2's error if others take too long."""
-        if not self._lock.acquire(timeout=ASK_TIMEOUT):
-            raise psycopg2.OperationalError(f"the replica has not answered other threads for {ASK_TIMEOUT:g} s")
-        try:
+        with self._turn(ASK_TIMEOUT) as has_turn:
+            if not has_turn:
+                raise psycopg2.OperationalError(f"the replica has not answered other threads for {ASK_TIMEOUT:g} s")
             with self._timer.limit(ASK_TIMEOUT, lambda: break_off(self.connection)):
                 yield self.connection
-        finally:
-            self._lock.release()
 
     def close(self) -> None:
         """Close the connection; a question that is under way fails."""
         break_off(self.connection)  # or close() would wait for the answer
-        with self._lock:
+        with self._turn(None):
             self.connection.close()
 
     def rest(self) -> bool:
         """Close the connection, unless somebody asks; whether it is closed now."""
-        if not self._lock.acquire(blocking=False):
-            return False
+        with self._turn(0) as has_turn:
+            if has_turn:
+                self.connection.close()
+            return has_turn
+
+    @contextmanager
+    def _turn(self, timeout: float | None) -> Iterator[bool]:
+        holder = Holder()
         try:
-            self.connection.close()
-            return True
+            yield self._turns.take(holder, timeout)
         finally:
-            self._lock.release()
+            self._turns.leave(holder)
 
 
 class Lines:

@@ -11,7 +11,9 @@ from typing import Any
 import psycopg2
 
 from ..concurrency import patience
+from ..concurrency.latch import Latch
 from ..concurrency.pool import Pool, PoolTimeout
+from ..concurrency.threads import start_thread
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
@@ -73,7 +75,8 @@ class PrimaryPool:
         self._way_until = 0.0
         self._closing = threading.Lock()
         self._closed = False
-        self._cleaner: threading.Thread | None = None
+        self._cleaner: Latch | None = None
+        """Set when the thread that cleans has ended; None if there is none."""
         occupy(self)
         self._timer = Timer(f"the timer of {name}")
         self._sequences = Sequences()
@@ -214,7 +217,7 @@ class PrimaryPool:
             self._used.put(None)
             cleaner = self._cleaner
         if cleaner is not None:
-            cleaner.join()
+            cleaner.wait()
         self._timer.close()
 
     def _open(self, deadline: Deadline) -> PrimaryConnection:
@@ -253,14 +256,22 @@ class PrimaryPool:
     def _has_cleaner(self) -> bool:
         """Whether there is a thread that cleans, which is started if need be. Under the lock."""
         if self._cleaner is None:
-            name = self.name
-            cleaner = threading.Thread(target=self._clean_used, name=f"fly_orm cleaner of {name}", daemon=True)
+            ended, name = Latch(), self.name
             try:
-                cleaner.start()
+                start_thread(lambda: self._run_cleaner(ended), f"fly_orm cleaner of {name}")
             except RuntimeError:  # no thread can be started
                 return False
-            self._cleaner = cleaner
+            self._cleaner = ended
         return True
+
+    def _run_cleaner(self, ended: Latch) -> None:
+        with self._closing:
+            is_wanted = self._cleaner is ended  # unless the caller that started it was interrupted
+        if is_wanted:
+            try:
+                self._clean_used()
+            finally:
+                ended.set()
 
     def _close_idle(self) -> float | None:
         if now() < self._way_until:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import hmac
 import os
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..concurrency.latch import Latch
 from ..errors import AuthenticationFailed, NotDelivered
 from ..transport import Answer
 from .keys import Keys, keys_of
@@ -159,7 +159,7 @@ class GuardedResponder:
         self._on_failure = on_failure
         self._seal: Seal | None = None
         self._refused = False
-        self._gone = threading.Event()
+        self._gone = Latch()
         self._first: bytes | None = None
         """The proof without its seal, until it is executed."""
         self.trusted = False

@@ -16,6 +16,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from ..concurrency.forks import abandon_in_children
+from ..concurrency.latch import Bell
+from ..concurrency.threads import start_thread
 from ..deadline import now
 
 #: Seconds between two attempts to renew the same lease, at least.
@@ -47,37 +49,44 @@ class Heartbeats:
 
     def abandon(self) -> None:
         """Forget the leases, which are the parent's in a forked child."""
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = Bell()
         self._not_before: dict[weakref.ref[Renewable], float] = {}
         """The connections, and from when on each may be renewed."""
-        self._thread: threading.Thread | None = None
+        self._thread: object = None
+        """Stands for the thread, if there is one."""
         abandon_in_children(self)
 
     def keep(self, connection: Renewable) -> None:
         """Renew the lease of a connection for as long as it has one."""
-        with self._changed:
-            if (reference := weakref.ref(connection)) in self._not_before:
-                return
+        with self._lock:
+            if is_new := (reference := weakref.ref(connection)) not in self._not_before:
+                self._not_before[reference] = 0.0
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="fly_orm heartbeat", daemon=True)
-                thread.start()  # if there is no room for it, the next request of the lease tries again
+                thread = object()
+                start_thread(
+                    lambda: self._run(thread), "fly_orm heartbeat"
+                )  # if that fails, the next request tries again
                 self._thread = thread
-            self._not_before[reference] = 0.0
-            self._changed.notify()
+        if is_new:
+            self._changed.ring()
 
-    def _run(self) -> None:
-        while (due := self._take_due()) is not None:
+    def _run(self, thread: object) -> None:
+        while (due := self._take_due(thread)) is not None:
             for connection in due:
                 # Each on a thread of its own, since a node out of reach must not hold up the others.
                 with suppress(RuntimeError):  # no more threads can be started just now; it stays due
                     threading.Thread(target=connection.renew, name="fly_orm renewal", daemon=True).start()
             del due
-            with self._changed:
-                self._changed.wait(self._pause())
+            with self._lock:
+                pause = self._pause()
+            self._changed.wait(pause)
 
-    def _take_due(self) -> list[Renewable] | None:
+    def _take_due(self, thread: object) -> list[Renewable] | None:
         """The connections to renew now; None, and the thread ends, if there is none left."""
-        with self._changed:
+        with self._lock:
+            if self._thread is not thread:  # the caller that started it was interrupted, and another one has begun
+                return None
             due = []
             for reference, not_before in list(self._not_before.items()):
                 connection = reference()

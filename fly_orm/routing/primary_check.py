@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import psycopg2
 
 from ..concurrency.forks import abandon_in_children
+from ..concurrency.slots import Holder, Slots
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotPrimary
 from ..forwarding.background import BackgroundTask
@@ -86,7 +87,7 @@ class PrimaryCheck:
     def abandon(self) -> None:
         """Keep what is known in a forked process, with locks of its own."""
         self._lock = threading.Lock()
-        self._first = threading.Lock()
+        self._first = Slots()
         self._again = BackgroundTask("fly_orm primary check", self._ask_again)
         self._ask_at = 0.0
         abandon_in_children(self)
@@ -179,12 +180,13 @@ class PrimaryCheck:
         """Ask the nodes about a server that is new, one caller for all."""
         limit = Deadline.after(ASK_TIMEOUT)
         limit = limit if deadline is None else limit.or_earlier(deadline)
-        if not self._first.acquire(timeout=limit.remaining() or 0.0):
-            return Found(Verdict.UNDECIDED, "nodes are being asked")
+        holder = Holder()
         try:
+            if not self._first.take(holder, limit.remaining() or 0.0):
+                return Found(Verdict.UNDECIDED, "nodes are being asked")
             return self._found.get(own.run) or self._ask(own, limit)
         finally:
-            self._first.release()
+            self._first.leave(holder)
 
     def _ask_again(self) -> None:
         """Ask the nodes about the server that a new connection reaches."""

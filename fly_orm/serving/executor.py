@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg2
 
+from ..concurrency.latch import Latch
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline
@@ -52,7 +53,9 @@ class Executor:
         self._leases: dict[bytes, Lease] = {}
         self._openings = 0
         """How many requests are about to open a lease."""
-        self._lease_ended = threading.Condition()
+        self._lock = threading.Lock()
+        self._drained: Latch | None = None
+        """Set once no lease is open or about to open, if somebody waits for that."""
 
     @property
     def databases(self) -> list[str]:
@@ -88,16 +91,16 @@ class Executor:
     @contextmanager
     def _opening(self) -> Iterator[None]:
         """A block that may open a lease, for whose end :meth:`drain` waits. Refused if the node is draining already."""
-        with self._lease_ended:
+        with self._lock:
             if self.draining:
                 raise Refused(SHUTTING_DOWN, reason="draining")
             self._openings += 1
         try:
             yield
         finally:
-            with self._lease_ended:
+            with self._lock:
                 self._openings -= 1
-                self._lease_ended.notify_all()
+                self._note_drained()
 
     def _open_lease(self, request: Run, deadline: Deadline) -> Lease:
         pool = self.pools.get(request.database)
@@ -140,9 +143,9 @@ class Executor:
 
     def end_lease(self, lease: Lease) -> None:
         """End a lease; what is open in it is rolled back."""
-        with self._lease_ended:
+        with self._lock:
             self._leases.pop(lease.id, None)
-            self._lease_ended.notify_all()
+            self._note_drained()
         lease.end()
 
     def note_recorded(self, database: str) -> None:
@@ -165,9 +168,16 @@ class Executor:
 
     def drain(self, timeout: float = 0) -> None:
         """Decline new leases and calls from now on, and wait up to ``timeout`` seconds for the open leases to end."""
-        with self._lease_ended:
+        drained = Latch()
+        with self._lock:
             self.draining = True
-            self._lease_ended.wait_for(lambda: not self._leases and not self._openings, timeout)
+            self._drained = drained
+            self._note_drained()
+        drained.wait(timeout)
+
+    def _note_drained(self) -> None:
+        if self._drained is not None and not self._leases and not self._openings:
+            self._drained.set()
 
     def close(self) -> None:
         """Close the connections to the primary, ending what still runs on them."""

@@ -42,11 +42,15 @@ class SharedWaiter:
                     raise self._closed(me)
                 if self._queue.become_poller(me):
                     self._poll(me, deadline)
-                elif not me.woken.acquire(timeout=deadline.remaining()) and not me.reached:
+                elif not me.woken.wait(deadline.remaining()) and not me.reached:
                     raise self._late(me, deadline)
         finally:
             # Even after KeyboardInterrupt: the others may be waiting for this thread to query the replica.
-            self._queue.leave(me)
+            try:
+                self._queue.leave(me)
+            except BaseException:
+                self._queue.leave(me)
+                raise
         # Another thread may have reconnected since, which makes the replay LSN unknown; this one has seen it reached.
         return max(self._replica.replayed, lsn)
 
@@ -84,7 +88,7 @@ class SharedWaiter:
                 if not me.reached:
                     if deadline.expired:
                         raise self._late(me, deadline)
-                    self._queue.sleep(self._replica.pause, deadline)
+                    self._queue.sleep(me, self._replica.pause, deadline)
 
     def _late(self, me: WaitingThread, deadline: Deadline) -> ReplicationTimeout:
         replayed = self._replica.replayed

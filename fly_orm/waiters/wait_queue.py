@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
+from ..concurrency.latch import Bell
 from ..deadline import Deadline, now
 from ..lsn import LSN
 
@@ -21,8 +22,7 @@ class WaitingThread:
         """Whether the replica has replayed the LSN."""
         self.closed = False
         """Whether the queue was closed before that."""
-        # A semaphore keeps a wake-up that comes before the thread sleeps.
-        self.woken = threading.Semaphore(0)
+        self.woken = Bell()
 
 
 class WaitQueue:
@@ -33,7 +33,6 @@ class WaitQueue:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._joined = threading.Condition(self._lock)
         self._heap: list[tuple[LSN, int, WaitingThread]] = []
         self._order = itertools.count()  # threads do not compare, and may wait for the same LSN
         self._poller: WaitingThread | None = None
@@ -49,8 +48,8 @@ class WaitQueue:
                 thread.closed = True
                 return
             heapq.heappush(self._heap, (thread.lsn, next(self._order), thread))
-            # The poller may sleep for longer than this thread should wait.
-            self._joined.notify()
+            if self._poller is not None:  # which may sleep for longer than this thread should wait
+                self._poller.woken.ring()
 
     def become_poller(self, thread: WaitingThread) -> bool:
         """Whether this thread is the poller from now on, until it leaves."""
@@ -62,16 +61,19 @@ class WaitQueue:
     def leave(self, thread: WaitingThread) -> None:
         """Remove a thread for whatever reason, and let the first of the others become the poller if there is none.
 
-        Every thread does so, not only the poller: one that was woken to take over may have timed out instead.
+        Every thread does so, not only the poller: one that was woken to take over may have timed out instead. To do it
+        again makes no difference.
         """
         with self._lock:
             if not thread.reached:  # one that is has been removed already
                 self._heap = [entry for entry in self._heap if entry[2] is not thread]
                 heapq.heapify(self._heap)
+            while self._heap and self._heap[0][2].reached:  # unless a poller was interrupted before it did so
+                heapq.heappop(self._heap)
             if self._poller is thread:
                 self._poller = None
             if self._poller is None and self._heap:
-                self._heap[0][2].woken.release()
+                self._heap[0][2].woken.ring()
 
     def lowest(self, thread: WaitingThread) -> LSN:
         """The lowest LSN that any thread waits for, at most that of ``thread``."""
@@ -82,22 +84,23 @@ class WaitQueue:
         """Remove and wake the threads whose LSN the replica has replayed."""
         with self._lock:
             while self._heap and self._heap[0][0] <= replayed:
-                thread = heapq.heappop(self._heap)[2]
+                thread = self._heap[0][2]
                 thread.reached = True
-                thread.woken.release()
+                thread.woken.ring()  # before it is removed: a poller that is interrupted in between is not missed
+                heapq.heappop(self._heap)
 
-    def sleep(self, pause: Callable[[float], float], deadline: Deadline) -> None:
+    def sleep(self, poller: WaitingThread, pause: Callable[[float], float], deadline: Deadline) -> None:
         """Sleep until another thread joins or the deadline passes, at most for the seconds that ``pause`` returns.
 
         ``pause`` is called with the seconds that the latest thread to join has waited, since that one is the first to
         be delayed noticeably by a long sleep.
         """
         with self._lock:
-            if self._heap:
-                seconds = pause(now() - max(thread.since for _, _, thread in self._heap))
-                if seconds:
-                    left = deadline.remaining()
-                    self._joined.wait(seconds if left is None else min(seconds, left))
+            if not self._heap:
+                return
+            seconds = pause(now() - max(thread.since for _, _, thread in self._heap))
+        if seconds:
+            poller.woken.wait(deadline.within(seconds).remaining())
 
     def close(self) -> None:
         """Wake all threads and mark them as closed, and those that join later too."""
@@ -105,6 +108,5 @@ class WaitQueue:
             self._closed = True
             for _, _, thread in self._heap:
                 thread.closed = True
-                thread.woken.release()
+                thread.woken.ring()
             self._heap.clear()
-            self._joined.notify_all()

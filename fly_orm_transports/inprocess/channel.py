@@ -5,10 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from fly_orm.errors import NotDelivered, OutcomeUnknown
-from fly_orm.transport import MAX_MESSAGE_BYTES, STRANGER_MAX_MESSAGE_BYTES, Deadline, Responder, abandon_in_children
+from fly_orm.transport import (
+    MAX_MESSAGE_BYTES,
+    STRANGER_MAX_MESSAGE_BYTES,
+    Deadline,
+    Latch,
+    Responder,
+    abandon_in_children,
+    start_thread,
+)
 
 from .link import Fault, Link, Point
 
@@ -26,9 +35,10 @@ class InProcessChannel:
         self._name = link.name
         self._responder = responder
         self._on_close = on_close
-        self._state = threading.Condition()
-        self._closed = self._draining = self._busy = self._gone = False
-        self._in_use, self._gone_lock = threading.Lock(), threading.Lock()
+        self._state, self._in_use, self._gone_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._draining = self._gone = False
+        self._closed, self._answered = Latch(), Latch()
+        self._answered.set()  # until there is a request
         self._replies: SimpleQueue[bytes | None] = SimpleQueue()
         abandon_in_children(self)
 
@@ -49,40 +59,38 @@ class InProcessChannel:
         with self._state:
             if problem := self._problem(request, deadline):
                 raise self._not_delivered(problem)
-            worker = threading.Thread(
-                target=self._deliver,
-                args=(request, self._replies, self._link.take_fault()),
-                name=f"fly-orm {self._name}",
-                daemon=True,
-            )
-            self._busy = True
-            worker.start()
+            self._answered = answered = Latch()
+            try:
+                deliver = partial(self._deliver, request, self._replies, self._link.take_fault(), answered)
+                start_thread(deliver, f"fly-orm {self._name}")
+            except BaseException:
+                answered.set()
+                raise
 
     def _problem(self, request: bytes, deadline: Deadline) -> str | None:
-        if self._closed or self._draining:
+        if self._closed.is_set() or self._draining:
             return "the channel is closed"
         if len(request) > MAX_MESSAGE_BYTES:
             return f"it is {len(request)} bytes long, and {MAX_MESSAGE_BYTES} are allowed"
         return f"no time was left of {deadline}" if deadline.expired else None
 
-    def _deliver(self, request: bytes, replies: SimpleQueue[bytes | None], fault: Fault | None) -> None:
+    def _deliver(
+        self, request: bytes, replies: SimpleQueue[bytes | None], fault: Fault | None, answered: Latch
+    ) -> None:
         """Deliver the request to the responder, and its reply to the caller, unless one of them is lost on the way."""
         reply = None
         if self._travel(fault, Point.BEFORE_REQUEST):
             reply = self._respond(request, fault)
             if not self._travel(fault, Point.BEFORE_REPLY):
                 reply = None
-        with self._state:
-            replies.put(reply)
-            self._busy = False
-            self._state.notify_all()
+        replies.put(reply)
+        answered.set()
 
     def _travel(self, fault: Fault | None, point: Point) -> bool:
         """Let half a round trip pass; whether the message arrives after it."""
         if fault and fault.point is point:
             self._lose(fault)
-        with self._state:
-            return not self._state.wait_for(lambda: self._closed, self._link.rtt / 2)
+        return not self._closed.wait(self._link.rtt / 2)
 
     def _lose(self, fault: Fault) -> None:
         """Make the fault happen: drop the channel, with whatever is on its way."""
@@ -133,10 +141,8 @@ class InProcessChannel:
 
     def close(self) -> None:
         """See :meth:`fly_orm.transport.Channel.close`. An exchange in progress on another thread ends at once."""
-        with self._state:
-            self._closed = True
-            self._replies.put(None)
-            self._state.notify_all()
+        self._closed.set()
+        self._replies.put(None)
         self._report_gone()
         self._on_close(self)
         self._link.detach(self)
@@ -155,10 +161,12 @@ class InProcessChannel:
     def finish(self, deadline: Deadline) -> None:
         """Close the channel once the request being answered has its reply, or the deadline has passed."""
         with self._state:
-            self._state.wait_for(lambda: not self._busy, deadline.remaining())
+            answered = self._answered
+        answered.wait(deadline.remaining())
         self.close()
 
     def abandon(self) -> None:
         """Close the channel in this forked process only; its responder belongs to the parent."""
-        self._state, self._in_use, self._gone_lock = threading.Condition(), threading.Lock(), threading.Lock()
-        self._closed = self._gone = True
+        self._state, self._in_use, self._gone_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._closed.set()
+        self._gone = True

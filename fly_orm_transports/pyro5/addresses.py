@@ -5,13 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fly_orm.errors import ConfigurationError
-from fly_orm.transport import Deadline
+from fly_orm.transport import Deadline, Latch, start_thread
 
 #: An answer of getaddrinfo: family, type, protocol, canonical name, socket address.
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
@@ -92,24 +91,26 @@ def lookup_within(address: Address, deadline: Deadline) -> list[AddrInfo]:
         return _Lookup(address).result(deadline)
 
 
-class _Lookup(threading.Thread):
+class _Lookup:
     """A name lookup on a thread of its own, since the resolver has no timeout."""
 
     def __init__(self, address: Address) -> None:
-        super().__init__(name="fly-orm-pyro5 resolver", daemon=True)
         self._address = address
+        self._ended = Latch()
         self._found: list[AddrInfo] | OSError = TimeoutError("the name lookup took too long")
-        self.start()
+        start_thread(self._run, "fly-orm-pyro5 resolver")
 
-    def run(self) -> None:
+    def _run(self) -> None:
         try:
             self._found = lookup(self._address)
         except OSError as error:
             self._found = OSError(f"cannot look up {self._address.host!r}: {error}")
+        finally:
+            self._ended.set()
 
     def result(self, deadline: Deadline) -> list[AddrInfo]:
         """The answers; OSError if there are none, or none by the deadline."""
-        self.join(deadline.remaining())
+        self._ended.wait(deadline.remaining())
         if isinstance(self._found, OSError):
             raise self._found
         return self._found

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline, Responder
+from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline, Latch, Responder
 
 from .connection_table import ConnectionTable
 from .linger import Linger
@@ -44,7 +44,7 @@ class Connection:
         self._state_lock = threading.Lock()
         self._busy = self._responding = self._draining = False
         self._linger = linger
-        self._finished = threading.Event()
+        self._finished = Latch()
         """Set once no request is being answered, and none will be."""
         self._seq = 0 if first is None else first[0] - 1
         """The number of the last request that was answered, or is being answered."""

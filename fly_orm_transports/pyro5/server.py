@@ -8,7 +8,7 @@ import socket
 import threading
 
 from fly_orm.protocol.tls import Tls
-from fly_orm.transport import Accept, Deadline, abandon_in_children
+from fly_orm.transport import Accept, Deadline, Latch, abandon_in_children
 
 from .addresses import Address
 from .connection import Connection
@@ -38,7 +38,7 @@ class Pyro5Server:
         self._full = False
         self._table: ConnectionTable[Connection] = ConnectionTable(options)
         self._lobby = Lobby(self._address, listeners, accept, options, tls, self._admit)
-        self._closing = threading.Event()
+        self._closing = Latch()
         self._close_lock = threading.Lock()
         self._watcher = threading.Thread(target=self._watch, name=f"fly-orm-pyro5 watch {self._address}", daemon=True)
         abandon_in_children(self)

@@ -91,6 +91,7 @@ def test_many_timers_share_a_thread_that_ends_when_nothing_is_pending(monkeypatc
         timer.call_later(3600, lambda: None)
     cancelled = threading.Event()
     timers[0].call_later(7200, cancelled.set)()
+    until(threads)
     assert len(threads()) == 1
     for timer in timers:
         timer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from contextlib import closing
 
@@ -9,6 +10,7 @@ import pytest
 
 from fly_orm.deadline import Deadline, now
 from fly_orm.errors import ReplicationTimeout
+from fly_orm.testing.contract.interrupting import interrupted_at
 from fly_orm.waiters.strategy import REPLAY_QUERY
 from tests.support.waiting import until
 from tests.waiters.watching import FAR, Interrupted, blocking, in_thread, waiting, write
@@ -127,6 +129,19 @@ class TestLate:
         for thread, got in others:
             thread.join()
             assert got[0] >= lsn
+
+    # An interrupt just after the waiter's connection was opened leaves it to the garbage collector.
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    def test_one_that_is_interrupted_at_any_moment_holds_up_no_other(self, cluster, waiter):
+        for moment in itertools.count(1):
+            lsn = write(cluster)
+            other, got = in_thread(lambda lsn=lsn: waiter.wait(lsn, Deadline.after(30)))
+            was_interrupted = interrupted_at(moment, lambda lsn=lsn: waiter.wait(lsn, Deadline.after(30)))
+            other.join(5)
+            assert [replayed >= lsn for replayed in got] == [True], f"interrupted at moment {moment}"
+            assert len(waiter._queue) == 0
+            if not was_interrupted:
+                break
 
     def test_one_whose_connection_cannot_be_opened_hands_over(self, cluster, kind, connect):
         failing = [Interrupted()]

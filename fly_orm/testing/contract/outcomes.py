@@ -15,6 +15,7 @@ from fly_orm.deadline import Deadline
 from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.transport import Channel
 
+from .interrupting import Interrupted, at_every_moment
 from .setting import Setting
 from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, soon, until, within
 
@@ -24,10 +25,6 @@ SLACK = 10.0
 #: How often a request is interrupted while it is being sent, and how long it is.
 INTERRUPTIONS = 150
 LONG_BYTES = 2 * 1024 * 1024
-
-
-class Interrupted(BaseException):
-    """Stands for gevent.Timeout or KeyboardInterrupt."""
 
 
 @contextmanager
@@ -131,6 +128,24 @@ class Outcomes(Setting):
             ask(channel, b"next")
         node.gone(self.notice_timeout)
         assert node.requests == [b"write"]
+
+    # An interrupt just after the channel was opened leaves its socket to the garbage collector, and one in a destructor
+    # is ignored.
+    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+    def test_an_interrupt_at_any_moment_holds_up_no_other_caller(self, node: Node) -> None:
+        """No lock that others need stays locked, and no thread of the transport waits for ever."""
+        bystander = node.serve().connect()
+
+        def use_a_channel() -> None:
+            channel = node.transport.connect(node.server.address, soon())
+            try:
+                assert channel.exchange(b"?", soon()) == b"?"
+            finally:
+                channel.close()
+
+        for _ in at_every_moment(use_a_channel):
+            assert ask(bystander, b"!") == b"!"
+            node.connect().close()
 
     # An interrupt just after the channel was taken leaves its socket to the garbage collector.
     @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

@@ -82,6 +82,11 @@ class NatsChannel:
         with suppress(ConnectionLost):
             self._connection.call_soon(self._end.close, "the channel was closed")
 
+    def __del__(self) -> None:
+        """A channel is dropped without being closed if a signal handler interrupts its user at the wrong moment."""
+        if not self._closed and not self._forked:
+            self._connection.close_soon(self._end)
+
     @property
     def _forked(self) -> bool:
         return os.getpid() != self._pid

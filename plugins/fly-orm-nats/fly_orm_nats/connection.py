@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable, Coroutine
@@ -15,11 +14,12 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from fly_orm.errors import FlyOrmError
-from fly_orm.transport import Deadline, abandon_in_children
+from fly_orm.transport import Deadline, Latch, abandon_in_children, start_thread
 
 from .connector import FAILURES, Connector, Unreachable, abort, close_inherited
 from .frames import Frame
 from .incoming import Incoming, ReplyHandler
+from .job import Job
 from .peers import HEARTBEAT_INTERVAL, Peers
 from .subjects import inbox, new_id
 
@@ -52,6 +52,14 @@ class Listener(Protocol):
         ...
 
 
+class Closable(Protocol):
+    """A channel's end."""
+
+    def close(self, reason: str) -> None:
+        """Close it, in the connection's thread."""
+        ...
+
+
 class NatsConnection:
     """One connection to NATS, from its opening to its end. Methods are for its own thread unless stated otherwise."""
 
@@ -69,32 +77,34 @@ class NatsConnection:
         """Why it has ended, if so."""
         self._connector = connector
         self._loop = asyncio.SelectorEventLoop()
-        self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._ready = Latch()
+        """Set once the connection is open, or cannot be opened…"""
+        self._failure: FlyOrmError | None = None
+        """…for this reason."""
         self._lost = asyncio.Event()
         self._submit_lock = threading.Lock()
         self._finished = False
         """Whether the thread takes no more work."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._run, name="fly-orm nats", daemon=True)
 
     # For any thread
 
     def start(self) -> None:
         """Begin to open the connection; RuntimeError if the system grants no more threads."""
         abandon_in_children(self)
-        self._thread.start()
+        start_thread(self._run, "fly-orm nats")
 
     def wait_until_open(self, deadline: Deadline) -> None:
         """Return once the connection is open; Unreachable if it cannot be opened, or is not by the deadline."""
-        try:
-            self._ready.result(_seconds(deadline))
-        except concurrent.futures.TimeoutError:
-            raise Unreachable(f"no connection to NATS was made within {deadline}") from None
+        if not self._ready.wait(deadline.remaining()):
+            raise Unreachable(f"no connection to NATS was made within {deadline}")
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def lost(self) -> bool:
         """Whether it was open and no longer is, even if its users have not been told yet."""
-        return self.ended or (self._ready.done() and not self.client.is_connected)
+        return self.ended or (self._ready.is_set() and not self.client.is_connected)
 
     def call_soon(self, function: Callable[..., None], *arguments: Any) -> None:
         """Have the connection's thread call the function, which it certainly will; ConnectionLost if it has ended."""
@@ -103,10 +113,10 @@ class NatsConnection:
                 raise ConnectionLost(self.reason)
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> concurrent.futures.Future[T]:
-        """The future of a coroutine that runs in the connection's thread, with the connection as its first argument.
+    def job(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Job[T]:
+        """A coroutine to run in the connection's thread, with the connection as its first argument.
 
-        ConnectionLost, now or from the future, if the connection ends first.
+        It raises ConnectionLost if the connection ends first.
         """
 
         async def run() -> T:
@@ -119,10 +129,12 @@ class NatsConnection:
                     raise
                 raise ConnectionLost(self.reason) from None
 
-        with self._submit_lock:
-            if self._finished:
-                raise ConnectionLost(self.reason)
-            return asyncio.run_coroutine_threadsafe(run(), self._loop)
+        return Job(self, run)
+
+    def close_soon(self, end: Closable) -> None:
+        """Have the connection's thread close what its user has dropped. Takes no lock, as finalizers must not."""
+        with suppress(RuntimeError):  # the connection has ended
+            self._loop.call_soon_threadsafe(end.close, "its user has dropped it")
 
     def abandon(self) -> None:
         """In a forked process, leave the connection to the parent."""
@@ -204,9 +216,10 @@ class NatsConnection:
             failure = error if isinstance(error, FlyOrmError) else Unreachable(f"cannot use NATS: {error}")
             self.ended, self.reason = True, str(failure)
             abort(self.client)
-            self._ready.set_exception(failure)
+            self._failure = failure
+            self._ready.set()
             return
-        self._ready.set_result(None)
+        self._ready.set()
         await self._keep_alive()
         self._end()
         await self._disconnect()
@@ -233,8 +246,9 @@ class NatsConnection:
 
     def _end(self) -> None:
         self.ended = True
-        if not self._ready.done():
-            self._ready.set_exception(Unreachable(self.reason))
+        if not self._ready.is_set():
+            self._failure = Unreachable(self.reason)
+            self._ready.set()
         self.peers.lose_all(self.reason)
         for handle in list(self.reply_handlers.values()):
             handle("", None)
@@ -266,8 +280,3 @@ class NatsConnection:
 
     async def _on_closed(self) -> None:
         self._lost.set()
-
-
-def _seconds(deadline: Deadline) -> float | None:
-    remaining = deadline.remaining()
-    return None if remaining is None else min(remaining, threading.TIMEOUT_MAX)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from fly_orm.topology import Node
 from .connect_options import ConnectOptions
 from .connection import NatsConnection
 from .frames import Frame, Kind
+from .job import NotInTime
 from .shared_connection import SharedConnection
 from .subjects import Address, app_of, inbox, is_id, parse_address, region_address, who_subject
 
@@ -70,10 +70,10 @@ class NatsDiscovery:
     def _ask(self) -> tuple[Found, str]:
         try:
             connection = self._shared.get(Deadline.after(CONNECTION_TIMEOUT))
-            found = connection.submit(_gather, self._app).result(CONNECTION_TIMEOUT + ANSWER_TIMEOUT)
+            found = connection.job(_gather, self._app).result(Deadline.after(CONNECTION_TIMEOUT + ANSWER_TIMEOUT))
         except FlyOrmError as error:
             raise LookupFailed(str(error)) from error
-        except FutureTimeout:
+        except NotInTime:
             raise LookupFailed("nothing, because the connection to NATS is stuck") from None
         return found, ", ".join(f"{len(ids)} of {name}" for name, ids in sorted(found.items())) or "no node"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from fly_orm.transport import Deadline
+from fly_orm.transport import Deadline, Latch
 
 
 class Exchange:
@@ -16,7 +16,7 @@ class Exchange:
         self.may_be_executed = False
         """False if the request was certainly not executed."""
         self._lock = threading.Lock()
-        self._settled = threading.Event()
+        self._settled = Latch()
 
     def may_finish(self) -> bool:
         """Whether the last part of the request may be sent, after which it may be executed."""
@@ -43,6 +43,5 @@ class Exchange:
 
     def wait(self, deadline: Deadline) -> None:
         """Return once it is settled, which it is by the deadline."""
-        remaining = deadline.remaining()
-        if not self._settled.wait(None if remaining is None else min(remaining, threading.TIMEOUT_MAX)):
+        if not self._settled.wait(deadline.remaining()):
             self.fail(f"timed out (time limit: {deadline})")

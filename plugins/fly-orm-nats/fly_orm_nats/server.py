@@ -6,18 +6,18 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from fly_orm.errors import ConfigurationError, FlyOrmError
-from fly_orm.transport import Accept, Deadline
+from fly_orm.transport import Accept, Bell, Deadline, Latch
 
 from .connection import ConnectionLost, NatsConnection
 from .connector import FAILURES, Unreachable
 from .frames import VERSION, Frame, Kind, decode
+from .job import NotInTime
 from .limits import Limits
 from .node_end import MESSAGE_TIMEOUT, NodeEnd
 from .subjects import QUEUE, Address, app_of, is_id, new_id, node_subject, only_subject, who_subject
@@ -48,7 +48,7 @@ class NatsServer:
         self._subscriptions: list[Subscription] = []
         self._channels: dict[NodeEnd, None] = {}
         """The channels whose threads have not ended."""
-        self._lost, self._closing = threading.Event(), threading.Event()
+        self._lost, self._closing = Bell(), Latch()
         self._declining = False
         """Whether new channels are declined. Idle channels have ended by then, which a declined caller may rely on."""
         self._close_lock = threading.Lock()
@@ -70,10 +70,10 @@ class NatsServer:
     def _listen(self) -> None:
         deadline = Deadline.after(LISTEN_TIMEOUT)
         connection = self._get_connection(deadline)
-        subscribing = connection.submit(self._subscribe)
+        subscribing = connection.job(self._subscribe)
         try:
-            subscribing.result(LISTEN_TIMEOUT)
-        except (FutureTimeout, *FAILURES) as error:
+            subscribing.result(Deadline.after(LISTEN_TIMEOUT))
+        except (NotInTime, *FAILURES) as error:
             subscribing.cancel()
             raise Unreachable(f"subscribing failed: {error or type(error).__name__}") from error
 
@@ -101,7 +101,7 @@ class NatsServer:
                 await subscription.unsubscribe()
 
     def connection_lost(self) -> None:
-        self._lost.set()
+        self._lost.ring()
 
     def _listen_again(self) -> None:
         """Listen again whenever the connection has been lost, until the server is closed."""
@@ -110,7 +110,6 @@ class NatsServer:
             self._lost.wait()
             if self._closing.is_set():
                 return
-            self._lost.clear()
             try:
                 self._listen()
             except FlyOrmError as error:
@@ -118,7 +117,7 @@ class NatsServer:
                     log.warning("%s is not served until NATS can be reached again: %s", self._address, error)
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
-                self._lost.set()
+                self._lost.ring()
             else:
                 log.info("%s is served again", self._address)
                 pause = FIRST_PAUSE
@@ -179,15 +178,15 @@ class NatsServer:
         with self._close_lock:
             if not self._closing.is_set():
                 self._closing.set()
-                self._lost.set()
+                self._lost.ring()
                 self._stop(Deadline.after(drain_timeout))
 
     def _stop(self, deadline: Deadline) -> None:
         self._thread.join(LISTEN_TIMEOUT)  # it does not listen again after this
         connection = self._connection
         if connection is not None:
-            with suppress(ConnectionLost, FutureTimeout, *FAILURES):
-                connection.submit(self._stop_accepting).result(LISTEN_TIMEOUT)
+            with suppress(ConnectionLost, NotInTime, *FAILURES):
+                connection.job(self._stop_accepting).result(Deadline.after(LISTEN_TIMEOUT))
         channels = list(self._channels)
         for end in channels:
             end.join(deadline)
@@ -205,10 +204,10 @@ class NatsServer:
         if connection is None or not remaining:
             return
         with suppress(ConnectionLost, *FAILURES):
-            flushing = connection.submit(NatsConnection.flush, remaining)
+            flushing = connection.job(NatsConnection.flush, remaining)
             try:
-                flushing.result(remaining)
-            except FutureTimeout:
+                flushing.result(Deadline.after(remaining))
+            except NotInTime:
                 flushing.cancel()
 
     async def _stop_accepting(self, connection: NatsConnection) -> None:

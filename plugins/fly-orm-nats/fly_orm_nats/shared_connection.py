@@ -28,9 +28,11 @@ class SharedConnection:
                 abandon_in_children(self)
                 try:
                     connection.start()
-                except RuntimeError as error:
-                    self._current = None
-                    raise Unreachable(str(error)) from error
+                except BaseException as error:
+                    self._current = None  # even after an interrupt, when perhaps nobody opens it
+                    if isinstance(error, RuntimeError):
+                        raise Unreachable(str(error)) from error
+                    raise
         connection.wait_until_open(deadline)
         return connection
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from functools import partial
 
 from fly_orm.errors import ConfigurationError, NotDelivered
 from fly_orm.settings import Settings
 from fly_orm.transport import Accept, Deadline, parse_options
 
-from .caller_end import CallerEnd
 from .channel import NatsChannel
 from .connect_options import ConnectOptions
 from .connection import ConnectionLost, NatsConnection
 from .connector import Unreachable
+from .job import NotInTime
 from .limits import Limits
 from .opening import open_channel
 from .server import NatsServer
@@ -50,7 +46,7 @@ class NatsTransport:
                 break
             try:
                 connection = self._shared.get(deadline)
-                return NatsChannel(connection, _open(connection, parsed, deadline), str(parsed))
+                return _open(connection, parsed, deadline)
             except ConnectionLost as error:
                 problem = str(error)
             except Unreachable as error:
@@ -71,25 +67,18 @@ class NatsTransport:
         return False
 
 
-def _open(connection: NatsConnection, address: Address, deadline: Deadline) -> CallerEnd:
-    opening = connection.submit(open_channel, address, deadline)
-    remaining = deadline.remaining()
+def _open(connection: NatsConnection, address: Address, deadline: Deadline) -> NatsChannel:
+    opening = connection.job(open_channel, address, deadline)
     try:
-        return opening.result(None if remaining is None else min(remaining + _SLACK, threading.TIMEOUT_MAX))
+        end = opening.result(Deadline(deadline.at + _SLACK, deadline.timeout))
+        return NatsChannel(connection, end, str(address))
     except BaseException as error:
-        if not opening.cancel():
-            opening.add_done_callback(partial(_discard, connection))
-        if not isinstance(error, FutureTimeout):
+        with suppress(ConnectionLost):
+            opening.cancel(lambda end: end.close("its caller has given up"))
+        if not isinstance(error, NotInTime):
             raise
         problem = f"cannot connect to {address} within {deadline}: the connection to NATS is stuck"
         raise NotDelivered(problem, address=str(address)) from None
-
-
-def _discard(connection: NatsConnection, opening: Future[CallerEnd]) -> None:
-    """Close a channel that was opened after all, for a caller that has given up."""
-    if not opening.cancelled() and opening.exception() is None:
-        with suppress(ConnectionLost):
-            connection.call_soon(opening.result().close, "its caller has given up")
 
 
 def _served(listen: str, settings: Settings) -> Address:

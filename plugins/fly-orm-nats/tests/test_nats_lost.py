@@ -106,5 +106,5 @@ def test_the_connection_is_closed_when_nobody_needs_it(nats):
         ask(node.connect(), b"hello")
         connection = node.transport._shared._current
         node.close()
-        until(lambda: connection.ended and not connection._thread.is_alive())
+        until(lambda: connection._loop.is_closed())
         assert ask(node.serve().connect(), b"anew") == b"anew"

@@ -1,0 +1,54 @@
+"""The places of a pool, and the callers that ask for what is in them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Generic, TypeVar
+
+from .latch import Latch
+
+T = TypeVar("T")
+
+
+class Caller(Generic[T]):
+    """A caller that asks for an item. Once served, it has one, or a place in which it may open one."""
+
+    def __init__(self) -> None:
+        self.use = object()
+        """Tells what this caller uses from the same item when another one uses it."""
+        self.served = Latch()
+        self.place: Place[T] | None = None
+        self.item: T | None = None
+        self.error: Exception | None = None
+        """What kept others from opening an item, which it would meet as well."""
+        self.pool_closed = False
+
+
+class Place(Generic[T]):
+    """The place of one item. It lasts while somebody answers for it: who opens the item, who uses it, or the pool."""
+
+    def __init__(self, caller: Caller[T]) -> None:
+        self.use: object = caller.use
+        self.opening = True
+        self.item: T | None = None
+        """The item, while it is idle."""
+        self.since = 0.0
+        """When it became idle…"""
+        self.order = 0
+        """…and after how many others."""
+        self._owner: weakref.ref[Any] = weakref.ref(caller)
+
+    @property
+    def exists(self) -> bool:
+        return self.item is not None or self._owner() is not None
+
+    def is_of(self, item: T) -> bool:
+        return self._owner() is item
+
+    def reopens(self, caller: Caller[T]) -> None:
+        owner: weakref.ref[Any] = weakref.ref(caller)
+        self._owner, self.use, self.opening, caller.place = owner, caller.use, True, self
+
+    def opened(self, item: T) -> None:
+        owner = weakref.ref(item)
+        self._owner, self.opening = owner, False

@@ -1,0 +1,38 @@
+"""What a signal handler raises in a caller in lax holds up nobody else, whenever it does."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from fly_orm.testing.contract.interrupting import at_every_moment
+from tests.support.one_table import one_table
+from tests.support.two_regions import TwoRegions
+
+UPDATE = "UPDATE t SET name = %s WHERE id = 1"
+#: Seconds that another caller may need on a busy machine. One that is held up waits for much longer.
+SOON = 20
+#: Each run is interrupted so many moments later than the one before. With 1 instead, it takes half a minute.
+STEP = 11
+
+
+@pytest.fixture
+def db(regions: TwoRegions) -> Any:
+    return one_table(regions)
+
+
+# An interrupt just after a channel was opened leaves its socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_moment_of_a_write_holds_up_no_other_caller(db: Any) -> None:
+    """Nor does it leave a row locked, or anything without which the same connection cannot go on."""
+
+    def write(name: str) -> None:
+        db.execute_sql(UPDATE, (name,))
+
+    with ThreadPoolExecutor(1) as other:
+        for _ in at_every_moment(lambda: write("mine"), step=STEP):
+            other.submit(write, "another's").result(SOON)
+            write("mine again")
+        other.submit(db.close).result(SOON)
