@@ -168,14 +168,14 @@ def _takes_an_argument(factory: Callable[..., Any]) -> bool:
 def survey_transports(settings: Settings) -> list[tuple[Plugin, str | None]]:
     """Every installed transport, and why it cannot be used, if so; each is loaded and made to find out.
 
-    The transport options of the settings are for the selected one only.
+    The transport options of the settings, and the files for TLS, are for the selected one only.
     """
     return [(plugin, _problem(plugin.name, settings)) for plugin in registry(TRANSPORTS).plugins()]
 
 
 def _problem(name: str, settings: Settings) -> str | None:
     if name != settings.transport:
-        settings = replace(settings, transport_options={})
+        settings = replace(settings, transport_options={}, tls_cert="", tls_key="", tls_ca="")
     try:
         make_transport(name, settings)
     except ConfigurationError as error:

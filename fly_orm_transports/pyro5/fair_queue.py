@@ -44,6 +44,11 @@ class FairQueue(Generic[T]):
         """All items, the oldest first."""
         return list(self._all)
 
+    def crowd(self, item: T) -> int:
+        """How many items the network of this one has; 0 if the item is not there."""
+        network = self._all.get(item)
+        return 0 if network is None else len(self._networks[network])
+
     @property
     def oldest(self) -> T | None:
         """The item that was added first, of any network; None if there is none."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from fly_orm.deadline import now
 from fly_orm.protocol.tls import Tls
@@ -31,8 +32,18 @@ log = logging.getLogger(__name__)
 
 #: The most connections that are accepted in a row, before the strangers that are waiting get their turn.
 _BATCH = 64
+#: Seconds for which strangers are served before others are accepted. A handshake of TLS takes a tenth of that.
+_TURN = 0.01
 #: Seconds to pause if not even a stranger could make room for another connection.
 _ACCEPT_PAUSE = 0.1
+
+
+class _Turn(NamedTuple):
+    """What to do when a socket is ready."""
+
+    stranger: Stranger | None
+    """Whose socket it is, if it is a stranger's."""
+    act: Callable[[], None]
 
 
 class Lobby:
@@ -62,7 +73,7 @@ class Lobby:
         self._closing = False
         self._wakeup_writer, self._wakeup_reader = socket.socketpair()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wakeup_reader, selectors.EVENT_READ, lambda: None)
+        self._selector.register(self._wakeup_reader, selectors.EVENT_READ, _Turn(None, lambda: None))
         self._listen()
         self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 lobby {address}", daemon=True)
 
@@ -86,8 +97,7 @@ class Lobby:
     def _run(self) -> None:
         try:
             while not self._closing:
-                for key, _ in self._selector.select(self._patience()):
-                    key.data()
+                self._take_turns([key.data for key, _ in self._selector.select(self._patience())])
                 self._look_at_the_clock()
         except BaseException:  # nothing above this thread would report it
             log.exception("the lobby failed")
@@ -95,6 +105,23 @@ class Lobby:
             for stranger in self._strangers.snapshot():
                 self._dismiss(stranger)
             self._close_sockets()
+
+    def _take_turns(self, ready: list[_Turn]) -> None:
+        """Accept, and then serve strangers, those of the smallest networks first, for as long as a turn takes.
+
+        Those who do not get their turn are ready in the next round as well, in which newcomers may go before them.
+        """
+        for turn in ready:
+            if turn.stranger is None:
+                turn.act()
+        end = now() + _TURN
+        for turn in sorted((turn for turn in ready if turn.stranger is not None), key=self._rank):
+            turn.act()
+            if now() >= end:
+                return
+
+    def _rank(self, turn: _Turn) -> int:
+        return 0 if turn.stranger is None else self._strangers.crowd(turn.stranger)
 
     def _close_sockets(self) -> None:
         self._selector.close()
@@ -104,7 +131,8 @@ class Lobby:
 
     def _listen(self) -> None:
         for listener in self._listeners:
-            self._selector.register(listener, selectors.EVENT_READ, partial(self._accept_some, listener))
+            turn = _Turn(None, partial(self._accept_some, listener))
+            self._selector.register(listener, selectors.EVENT_READ, turn)
 
     def _accept_some(self, listener: socket.socket) -> None:
         try:
@@ -128,7 +156,8 @@ class Lobby:
         self._watch(stranger)
 
     def _watch(self, stranger: Stranger) -> None:
-        self._selector.register(stranger.sock, selectors.EVENT_READ, partial(self._serve, stranger, stranger.read))
+        turn = _Turn(stranger, partial(self._serve, stranger, stranger.read))
+        self._selector.register(stranger.sock, selectors.EVENT_READ, turn)
 
     def _on_failure(self, error: OSError) -> None:
         """If a descriptor is missing, a stranger makes room for the others. If there is none, all of them wait."""

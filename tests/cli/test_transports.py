@@ -8,6 +8,7 @@ import pytest
 
 from fly_orm.cli import main
 from fly_orm.registry import Plugin
+from tests.support.certificates import Certificates, variables_of
 from tests.support.over import TRANSPORTS
 
 
@@ -32,6 +33,14 @@ def test_it_lists_each_transport_with_its_distribution_and_the_selected_one(list
     assert set(TRANSPORTS) <= set(rows)
     assert rows["inprocess"][2:] == ["fly_orm_transports.inprocess:InProcessTransport", "ok, selected"]
     assert rows["pyro5"][2:] == ["fly_orm_transports.pyro5:Pyro5Transport", "ok"]
+
+
+def test_certificates_are_for_the_selected_one_which_has_to_use_them(list_them, tmp_path):
+    variables = variables_of(Certificates(tmp_path).files())
+    assert list_them(**variables, FLY_ORM_TRANSPORT="pyro5")[0] == 0
+    status, rows, _ = list_them(**variables, FLY_ORM_TRANSPORT="inprocess")
+    assert status == 1
+    assert rows["inprocess"][-1].startswith("this transport does not offer TLS")
 
 
 def test_one_that_cannot_be_used_says_why_and_makes_the_status_1(list_them, monkeypatch):
