@@ -15,6 +15,7 @@ from fly_orm import NotDelivered, NotPrimary, OutcomeUnknown, Refused, Transacti
 from fly_orm.protocol.keys import keys_of
 from fly_orm.protocol.secret import Secrets
 from fly_orm.testing.contract.tools import in_thread
+from tests.support.hurrying import hurried
 from tests.support.two_regions import OTHER_SECRET, settings, two_regions
 from tests.support.waiting import PATIENCE, until
 
@@ -90,13 +91,12 @@ class TestAWriteInAutocommit:
         assert names(regions) == "a warm"
 
     def test_no_reply_within_the_timeout_is_unknown(self, regions, db):
-        quick = regions.lax(options={"rpc_timeout": 0.5})
-        insert(quick, "warm")
+        insert(db, "warm")
         regions.wan.stall()
-        with pytest.raises(OutcomeUnknown, match=r"0\.5 s"):
-            insert(quick)
+        with hurried(db, 0.5), pytest.raises(OutcomeUnknown, match=r"0\.5 s"):
+            insert(db)
         regions.wan.heal()
-        insert(quick, "next")
+        insert(db, "next")
         assert "next" in names(regions)
 
     @pytest.mark.usefixtures("impatient")
@@ -251,10 +251,10 @@ class TestTheNodesOfThePrimaryRegion:
     def test_one_whose_connections_are_all_in_use_says_that_it_is_busy(self, cluster, database):
         with two_regions(cluster, database, pool_size=1) as regions:
             regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
-            holder, other = regions.lax(), regions.lax(options={"rpc_timeout": 0.6})
+            holder, other = regions.lax(), regions.lax()
             holder.begin()
             insert(holder, "one")
-            with pytest.raises(Refused, match="no connection to the primary is free"):
+            with hurried(other, 1.0), pytest.raises(Refused, match="no connection to the primary is free"):
                 insert(other, "two")
             holder.commit()
             insert(other, "three")
@@ -263,7 +263,7 @@ class TestTheNodesOfThePrimaryRegion:
     def test_one_whose_channels_are_all_in_use_is_not_quarantined(self, regions, monkeypatch):
         monkeypatch.setattr("fly_orm.forwarding.directory.MAX_CHANNELS", 1)
         regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
-        db = regions.lax(options={"rpc_timeout": 0.3})
+        db = regions.lax()
         with db.atomic():
             insert(db, "one")
             errors = []
@@ -275,9 +275,10 @@ class TestTheNodesOfThePrimaryRegion:
                     errors.append(error)
                 db.close()
 
-            thread = threading.Thread(target=another)
-            thread.start()
-            thread.join()
+            with hurried(db, 0.3):
+                thread = threading.Thread(target=another)
+                thread.start()
+                thread.join()
         assert "all 1 stayed in use" in str(errors[0])
         assert not db._fly_orm.forwarder.directory.quarantined
 
@@ -326,9 +327,12 @@ class TestTheNodesOfThePrimaryRegion:
 
 class TestTime:
     def test_a_statement_that_takes_too_long_is_cancelled_and_has_no_effect(self, regions, db):
-        quick = regions.lax(options={"rpc_timeout": 0.5})
-        with pytest.raises(peewee.OperationalError, match="due to timeout; it has had no effect") as caught:
-            quick.execute_sql(
+        insert(db, None)
+        with (
+            hurried(db, 1.0),
+            pytest.raises(peewee.OperationalError, match="due to timeout; it has had no effect") as caught,
+        ):
+            db.execute_sql(
                 "INSERT INTO item (name) SELECT pg_sleep(60)::text FROM item, nextval('item_id_seq')"
                 " RIGHT JOIN (SELECT 1) one ON pg_sleep(60) IS NULL"
             )
@@ -336,11 +340,11 @@ class TestTime:
         assert names(regions) == ""
 
     def test_a_statement_cancelled_in_a_transaction_fails_the_transaction(self, regions, db):
-        quick = regions.lax(options={"rpc_timeout": 0.5})
-        with pytest.raises(peewee.OperationalError), quick.atomic():
-            insert(quick, "one")
-            quick.execute_sql("SELECT pg_sleep(60)")
-        insert(quick, "next")
+        with pytest.raises(peewee.OperationalError), db.atomic():
+            insert(db, "one")
+            with hurried(db, 1.0):
+                db.execute_sql("SELECT pg_sleep(60)")
+        insert(db, "next")
         assert names(regions) == "next"
 
     def test_no_limit_is_no_limit(self, regions, db):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +15,7 @@ from tests.matrix.link import Weather
 from tests.matrix.moments import MOMENTS, BeforeSend, Moment
 from tests.matrix.operations import OPERATIONS, Operation
 from tests.matrix.world import World
+from tests.support.hurrying import hurried
 from tests.support.waiting import PATIENCE, until
 
 #: Seconds by which a call may exceed its deadline.
@@ -54,7 +53,7 @@ def check(world: World, cell: Cell, *, ledger: bool = False) -> None:
 
 def _rpc_timeout(cell: Cell, ledger: bool) -> float:
     """Seconds that the call may take. With a ledger, a quarter of them is for asking what has happened."""
-    return max(3.0, FAULTS[cell.fault].rpc_timeout) if ledger else FAULTS[cell.fault].rpc_timeout
+    return max(6.0, FAULTS[cell.fault].rpc_timeout) if ledger else FAULTS[cell.fault].rpc_timeout
 
 
 def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:
@@ -73,7 +72,7 @@ def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:
             on_thread(db.execute_sql, "INSERT INTO item (name) VALUES ('warm')")
             on_thread(operation.prepare, db, name)
             moment.arm(world, operation, name, ledger=ledger)
-            with _hurried(db, _rpc_timeout(cell, ledger)):
+            with hurried(db, _rpc_timeout(cell, ledger)):
                 error, seconds = _hit(world, moment, operation, fault, thread, db, name)
                 settled = _look_when_settled(world, name, error) if fault.delays or moment.delays else None
                 moment.settle(world, fault)
@@ -88,18 +87,6 @@ def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:
             thread.submit(db.close).result(PATIENCE)
             world.mend()
     return Outcome(seen=_seen(error, later), stored=stored, error=error, settled=settled, later=later, seconds=seconds)
-
-
-@contextmanager
-def _hurried(db: Any, timeout: float) -> Iterator[None]:
-    """A block in which a call may take this many seconds. What comes before and after it has time."""
-    router, runtime = db._fly_orm, db._fly_orm._options.runtime
-    before = router.settings, runtime.settings
-    router.settings, runtime.settings = (each.with_timeouts(rpc_timeout=timeout) for each in before)
-    try:
-        yield
-    finally:
-        router.settings, runtime.settings = before
 
 
 def _hit(

@@ -168,8 +168,8 @@ def test_another_statement_on_the_connection_of_a_copy_is_declined(regions: TwoR
 
 
 def test_one_that_goes_on_may_take_longer_than_a_request(regions: TwoRegions, db: Any) -> None:
-    slow = regions.lax(options={"rpc_timeout": 0.5})
-    pause = lambda: time.sleep(0.2)  # noqa: E731
+    slow = regions.lax(options={"rpc_timeout": 2.0})
+    pause = lambda: time.sleep(0.6)  # noqa: E731
     assert copy(slow, Source(at_2=pause, at_3=pause, at_4=pause, at_5=pause)).rowcount == PIECES
 
 

@@ -15,6 +15,7 @@ import pytest
 import fly_orm
 from fly_orm import ConfigurationError, ReplicationTimeout, Route
 from fly_orm.sessions.context import current
+from tests.support.hurrying import hurried
 
 pytestmark = pytest.mark.over_every_transport
 
@@ -188,23 +189,21 @@ class TestAFunctionThatWrites:
 
 class TestAnUnknownOutcome:
     def test_of_a_read_leaves_the_replica_to_be_read(self, regions, db):
-        quick = regions.lax(options={"rpc_timeout": 0.5})
-        insert(quick, "a")
+        insert(db, "a")
         regions.wan.stall()
-        with pytest.raises(fly_orm.OutcomeUnknown), fly_orm.primary():
-            names(quick)
-        assert names(quick) == ["a"]
+        with hurried(db, 0.5), pytest.raises(fly_orm.OutcomeUnknown), fly_orm.primary():
+            names(db)
+        assert names(db) == ["a"]
 
     def test_of_a_write_keeps_reads_from_the_replica_for_a_while_only(self, regions, db, monkeypatch):
-        quick = regions.lax(options={"rpc_timeout": 0.5})
-        insert(quick, "a")
+        insert(db, "a")
         regions.wan.stall()
-        with pytest.raises(fly_orm.OutcomeUnknown):
-            insert(quick, "b")
-        with pytest.raises(fly_orm.FlyOrmError):
-            names(quick)
+        with hurried(db, 0.5), pytest.raises(fly_orm.OutcomeUnknown):
+            insert(db, "b")
+        with hurried(db, 0.5), pytest.raises(fly_orm.FlyOrmError):
+            names(db)
         current().watermarks.settle(regions.name)
-        assert names(quick) == ["a"]
+        assert names(db) == ["a"]
 
     @pytest.mark.usefixtures("no_spare_channels")
     def test_is_over_with_the_next_transaction_that_reads(self, regions, db):

@@ -23,6 +23,7 @@ from fly_orm.protocol.encoding import encode
 from fly_orm.sessions.context import current
 from fly_orm.testing.processes import children
 from fly_orm.tokens.signing import sign
+from tests.support.hurrying import hurried
 from tests.support.processes import stopped
 from tests.support.two_regions import SECRETS, close, named, settings
 from tests.tokens.items import insert, made, names
@@ -256,19 +257,19 @@ class TestAToken:
             resume("")
 
     def test_tells_of_an_outcome_that_is_unknown(self, table):
-        quick = table.lax(options={"rpc_timeout": 0.5})
+        db = table.lax()
         with session():
-            insert(quick, "a")
+            insert(db, "a")
             table.wan.stall()
-            with pytest.raises(fly_orm.OutcomeUnknown):
-                insert(quick, "b")
+            with hurried(db, 0.5), pytest.raises(fly_orm.OutcomeUnknown):
+                insert(db, "b")
             told = token(reads=False)
         with session():
             resume(told)
-            with pytest.raises(fly_orm.FlyOrmError):
-                names(quick)  # on the primary, which is out of reach
+            with hurried(db, 0.5), pytest.raises(fly_orm.FlyOrmError):
+                names(db)  # on the primary, which is out of reach
             current().watermarks.settle(table.name)
-            assert names(quick) == ["a"]
+            assert names(db) == ["a"]
 
     def test_of_an_unknown_outcome_is_believed_for_half_a_minute_in_all(self, table, lax):
         doubtful = sign(encode([{}, {table.name: 20.0}]), SECRETS)

@@ -161,7 +161,7 @@ def test_with_a_token_that_is_not_valid_is_served_all_the_same(start, regions):
 def test_even_if_a_request_has_also_written_with_an_outcome_that_is_unknown(regions):
     """Of which the token tells, and no comparison of what was seen fails."""
     fly_orm.configure(settings("lax"))
-    db = regions.lax(options={"rpc_timeout": 0.5})
+    db = regions.lax()
     db.execute_sql("CREATE TABLE t (i int)")
 
     def app(environ, start_response):
