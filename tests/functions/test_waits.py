@@ -21,12 +21,21 @@ from tests.support.shop_in_lax import Shop, read_here
 
 @contextmanager
 def replay_resumed_later(cluster):
-    """A block at whose start replay is paused, and goes on after a moment."""
+    """A block at whose start replay is paused. It goes on a moment after the first wait for the replica has begun."""
     cluster.pause_replay()
-    resume = threading.Timer(0.3, cluster.resume_replay)
-    resume.start()
-    yield
-    resume.join()
+    begin, resume = Freshness.wait, threading.Timer(0.3, cluster.resume_replay)
+
+    def wait(*arguments, **options):
+        if not resume.ident:
+            resume.start()
+        return begin(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Freshness, "wait", wait)
+        yield
+    if resume.ident:
+        resume.join()
+    cluster.resume_replay()
 
 
 @pytest.mark.over_every_transport
