@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -17,25 +16,15 @@ from fly_orm.routing.freshness import Freshness
 from tests.support import shop
 from tests.support.nodes import url
 from tests.support.shop_in_lax import Shop, read_here
+from tests.support.waiting import resumed_when_waited_for
 
 
 @contextmanager
 def replay_resumed_later(cluster):
     """A block at whose start replay is paused. It goes on a moment after the first wait for the replica has begun."""
     cluster.pause_replay()
-    begin, resume = Freshness.wait, threading.Timer(0.3, cluster.resume_replay)
-
-    def wait(*arguments, **options):
-        if not resume.ident:
-            resume.start()
-        return begin(*arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Freshness, "wait", wait)
+    with resumed_when_waited_for(cluster.resume_replay):
         yield
-    if resume.ident:
-        resume.join()
-    cluster.resume_replay()
 
 
 @pytest.mark.over_every_transport

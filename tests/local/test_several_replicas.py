@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import peewee
@@ -18,7 +18,7 @@ from fly_orm.postgres.libpq import has_input
 from fly_orm.testing import Cluster
 from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions, settings, two_regions
-from tests.support.waiting import until
+from tests.support.waiting import resumed_when_waited_for, until
 
 INSERT = "INSERT INTO t (name) VALUES (%s)"
 
@@ -95,12 +95,10 @@ def test_a_read_that_waits_does_so_for_the_server_that_it_runs_on(
             db.close()
         with fly_orm.session():
             db.execute_sql(INSERT, ("x",))
-            resuming = threading.Timer(0.5, resume, [replicas[1]])
-            resuming.start()
-            names(db)
+            with resumed_when_waited_for(partial(resume, replicas[1]), 1.0):
+                names(db)
             assert fly_orm.why().route is Route.LOCAL
-            assert (fly_orm.why().wait > 0.3) is late
-            resuming.join()
+            assert (fly_orm.why().wait >= 0.9) is late
 
 
 def test_a_session_that_moves_all_the_time_asks_over_connections_that_are_kept(

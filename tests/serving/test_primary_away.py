@@ -79,12 +79,12 @@ def test_a_connection_that_cannot_be_cleaned_does_not_hold_up_the_others(cluster
     host, port = way.address.rsplit(":", 1)
     given = {**cluster.primary.params(database), "host": host, "port": port}
     pool = PrimaryPool(database, lambda: psycopg2.connect(**given), max_size=1)
-    connection = pool.acquire(Profile("UTF8", ()), Deadline.after(5))
+    connection = pool.acquire(Profile("UTF8", ()), Deadline.after(20))
     way.stall()
     pool.release(connection)
     cut = threading.Timer(0.5, way.heal)
     cut.start()
-    assert pool.acquire(Profile("UTF8", ()), Deadline.after(5)) is not connection
+    assert pool.acquire(Profile("UTF8", ()), Deadline.after(20)) is not connection
     cut.join()
     pool.close()
 

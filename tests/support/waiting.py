@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import pytest
+
+from fly_orm.routing.freshness import Freshness
 from fly_orm.testing.contract import tools
 
 PATIENCE = 40.0
@@ -12,3 +17,25 @@ PATIENCE = 40.0
 def until(condition: Callable[[], object], complaint: str = "it did not happen") -> None:
     """Return once the condition is true; AssertionError if that takes too long."""
     tools.until(condition, PATIENCE, lambda: complaint)
+
+
+@contextmanager
+def resumed_when_waited_for(resume: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
+    """A block in which replay, which is paused, goes on so many seconds after something began to wait for a replica.
+
+    It goes on at the end of the block if nothing has waited.
+    """
+    wait, timer = Freshness._wait_for_replica, threading.Timer(seconds, resume)
+
+    def waiting(*arguments: object) -> None:
+        if not timer.ident:
+            timer.start()
+        wait(*arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Freshness, "_wait_for_replica", waiting)
+        yield
+    if timer.ident:
+        timer.join()
+    else:
+        resume()
