@@ -18,7 +18,7 @@ from fly_orm.postgres.libpq import has_input
 from fly_orm.testing import Cluster
 from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions, settings, two_regions
-from tests.support.waiting import resumed_when_waited_for, until
+from tests.support.waiting import once_waited_for, until
 
 INSERT = "INSERT INTO t (name) VALUES (%s)"
 
@@ -95,7 +95,7 @@ def test_a_read_that_waits_does_so_for_the_server_that_it_runs_on(
             db.close()
         with fly_orm.session():
             db.execute_sql(INSERT, ("x",))
-            with resumed_when_waited_for(partial(resume, replicas[1]), 1.0):
+            with once_waited_for(partial(resume, replicas[1]), 1.0):
                 names(db)
             assert fly_orm.why().route is Route.LOCAL
             assert (fly_orm.why().wait >= 0.9) is late

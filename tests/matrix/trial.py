@@ -52,8 +52,12 @@ def check(world: World, cell: Cell, *, ledger: bool = False) -> None:
 
 
 def _rpc_timeout(cell: Cell, ledger: bool) -> float:
-    """Seconds that the call may take. With a ledger, a quarter of them is for asking what has happened."""
-    return max(6.0, FAULTS[cell.fault].rpc_timeout) if ledger else FAULTS[cell.fault].rpc_timeout
+    """Seconds that the call may take. With a ledger, a quarter of them is for asking what has happened.
+
+    A long request takes a while before anything can happen to it.
+    """
+    least = 6.0 if ledger else 5.0 if MOMENTS[cell.moment].padding else 0.0
+    return max(least, FAULTS[cell.fault].rpc_timeout)
 
 
 def attempt(world: World, cell: Cell, *, ledger: bool = False) -> Outcome:

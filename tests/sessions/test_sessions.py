@@ -16,7 +16,7 @@ import fly_orm
 from fly_orm import ConfigurationError, ReplicationTimeout, Route
 from fly_orm.sessions.context import current
 from tests.support.hurrying import hurried
-from tests.support.waiting import resumed_when_waited_for
+from tests.support.waiting import once_waited_for
 
 pytestmark = pytest.mark.over_every_transport
 
@@ -49,7 +49,7 @@ class TestWaiting:
             for number in range(10):
                 insert(db, str(number))
                 assert fly_orm.why().wait == 0
-            with resumed_when_waited_for(regions.cluster.resume_replay):
+            with once_waited_for(regions.cluster.resume_replay):
                 assert len(names(db)) == 10
             read = fly_orm.why()
             assert (read.route, read.wait > 0.1) == (Route.LOCAL, True)

@@ -41,6 +41,12 @@ def _anew() -> Iterator[None]:
     runtime.forget()
 
 
+@pytest.fixture(autouse=True)
+def _time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need longer than callers wait for a connection to a node."""
+    monkeypatch.setattr("fly_orm.forwarding.channels.CONNECT_TIMEOUT", 6.0)
+
+
 @pytest.fixture
 def database(cluster: Cluster) -> Iterator[str]:
     """The name of an empty database, which the replica has too."""

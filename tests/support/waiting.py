@@ -20,12 +20,12 @@ def until(condition: Callable[[], object], complaint: str = "it did not happen")
 
 
 @contextmanager
-def resumed_when_waited_for(resume: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
-    """A block in which replay, which is paused, goes on so many seconds after something began to wait for a replica.
+def once_waited_for(act: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
+    """A block in which ``act`` is called this many seconds after the first wait for a replica has begun.
 
-    It goes on at the end of the block if nothing has waited.
+    It is called at the end of the block if nothing has waited.
     """
-    wait, timer = Freshness._wait_for_replica, threading.Timer(seconds, resume)
+    wait, timer = Freshness._wait_for_replica, threading.Timer(seconds, act)
 
     def waiting(*arguments: object) -> None:
         if not timer.ident:
@@ -38,4 +38,4 @@ def resumed_when_waited_for(resume: Callable[[], object], seconds: float = 0.3) 
     if timer.ident:
         timer.join()
     else:
-        resume()
+        act()
