@@ -19,7 +19,7 @@ from .instance import THE_PRIMARY, Instance
 from .primary import LocalPrimary
 from .replica import LocalReplica
 from .starting import Starts
-from .unreported import read_unreported
+from .unreported import IDLE_TIMEOUT, read_unreported
 
 log = logging.getLogger("fly_orm")
 
@@ -40,6 +40,8 @@ class LocalServer:
         self._replica: LocalReplica | None = None
         self._primary: LocalPrimary | None = None
         self._unreported: dict[str, str] | None = None
+        self.idle_session_timeout = "0"
+        """In milliseconds; 0 if the server ends no idle session, or is older than PostgreSQL 14."""
         self.starts = Starts()
         """What the sessions of this server begin with."""
 
@@ -71,7 +73,9 @@ class LocalServer:
     def unreported(self, connection: Any) -> dict[str, str]:
         """The server's settings that it does not report to libpq; read once, over this connection."""
         if self._unreported is None:
-            self._unreported = read_unreported(connection)
+            found = read_unreported(connection)
+            self.idle_session_timeout = found.pop(IDLE_TIMEOUT, "0")
+            self._unreported = found
         return self._unreported
 
     def position_after(

@@ -11,6 +11,7 @@ from ..classify import Kind, Statement
 from ..forwarding.copying import CopyData
 from ..forwarding.remote_lease import RemoteLease
 from ..protocol.messages import Run, Settle
+from .idle_session import IdleSession
 from .recording import asked_of, record_of
 from .router import Router
 from .session_following import ask_here, watch
@@ -24,6 +25,7 @@ class Requests:
     def __init__(self, router: Router, settings: SessionSettings) -> None:
         self._router = router
         self._settings = settings
+        self._idle = IdleSession()
 
     def run(
         self,
@@ -45,6 +47,7 @@ class Requests:
         exactly_once, asked = self._router.exactly_once, partial(self._asked, connection, sqls)
         record = record_of(statement, transaction, exactly_once=exactly_once, writes=writes, asked=asked)
         opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
+        self._idle.keep(connection, self._settings)
         changes = statement.session_changes if transaction is None else statement.session_changes | transaction.changes
         return Run(
             database=self._router.name,

@@ -133,6 +133,10 @@ class SessionSettings:
                 self._not_here.add(name)
         self._conclude()
 
+    def value_of(self, name: str) -> str | None:
+        """The value that a setting has, if it is known to differ from that of the server's other sessions."""
+        return self._values.get(name, self.start.settings.get(name))
+
     def first(self, name: str) -> str | None:
         """The value that the session has begun with, if that is known."""
         value = self.start.settings.get(name)
