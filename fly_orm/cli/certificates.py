@@ -73,4 +73,4 @@ def _print_settings(folder: Path, names: list[str]) -> None:
         print(
             f"FLY_ORM_TLS_CERT={folder / name}.pem FLY_ORM_TLS_KEY={folder / name}.key FLY_ORM_TLS_CA={folder}/ca.pem"
         )
-    print(f"Keep {folder}/ca.key off the nodes: whoever has it can issue certificates.")
+    print(f"Keep {folder}/ca.key off the nodes: anyone who has it can issue certificates.")

@@ -1,8 +1,8 @@
 """The keys that are made from a secret: one for each purpose, from a form of the secret that is slow to compute.
 
-Whoever records a handshake or holds a token can try secrets until one fits. scrypt (RFC 7914) makes each attempt cost
-what it costs this process, once: about 50 ms of CPU time and 16 MiB. All processes must arrive at the same keys and
-share nothing but the secret, so the salt is a constant.
+An attacker who has recorded a handshake, or holds a token, can try secrets until one fits. scrypt (RFC 7914) makes each
+attempt cost what it costs this process once: about 50 ms of CPU time and 16 MiB. All processes must arrive at the same
+keys and share nothing but the secret, so the salt is a constant.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class TlsSocket(socket.socket):
         self._is_ready = True
 
     def _wait_for_hello(self, deadline: Deadline) -> None:
-        """Wait for the first message. One who leaves without it, such as a probe of a load balancer, is no failure."""
+        """Wait for the first message. A peer that leaves without it, as a load balancer's probe does, is not logged."""
         self._fill(_READ_AHEAD_BYTES, deadline)
         if self._incoming.eof:
             raise ConnectionResetError("the peer closed the connection")
