@@ -13,7 +13,7 @@ from ..classify import Kind, Statement
 from ..errors import AlreadyCommitted, NotSupported, Refused
 from ..ledger import entries, table
 from ..protocol.messages import Record, digest
-from ..sessions.operation import Operation
+from ..sessions.operation import Operation, executing
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
 _ENDS = frozenset({Kind.COMMIT, Kind.ROLLBACK})
@@ -47,7 +47,10 @@ def operating(
     elif statement.kind in _NOTHING or statement.kind in _ENDS:
         yield
     else:
-        with _alone(connection, statement, operation, digest(sqls())):
+        with (
+            executing(operation, connection.router.driver_error),
+            _alone(connection, statement, operation, digest(sqls())),
+        ):
             yield
 
 
@@ -63,7 +66,6 @@ def _check_same(connection: Any, statement: Statement, operation: Operation) -> 
 
 @contextmanager
 def _alone(connection: Any, statement: Statement, operation: Operation, asked: str) -> Iterator[None]:
-    operation.begin()
     _execute(connection, "BEGIN")
     _claim(connection, operation, statement.why, asked)
     try:

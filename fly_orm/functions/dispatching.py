@@ -33,13 +33,13 @@ from ..routing.router import Router
 from ..runtime.runtime import Runtime
 from ..sessions.context import current
 from ..sessions.observing import observe
-from ..sessions.operation import current_operation
+from ..sessions.operation import current_operation, executing
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from ..topology import Node
 from .here import check_no_transaction, run_here
 from .locating import are_primary, direct_here, routed_here, seem_primary
-from .once import asked_of, check_on_primary, exchange, once
+from .once import Once, asked_of, check_on_primary, exchange, once
 from .recorded import is_recorded
 from .registering import Function
 from .values import decoded, encoded
@@ -102,13 +102,11 @@ def dispatch(
         message = msgspec.structs.replace(message, record=recorded.record, database=recorded.database)
     if message.on_primary:
         message = msgspec.structs.replace(message, newest=_newest_timelines(ours))
-    answer = _ask(runtime, region, message, deadline, ours)
+    answer = _ask(runtime, region, message, recorded, deadline, ours)
     if answer is None:
         if recorded is not None:
             return run_here(function, args, kwargs, recorded.as_another_request(), ours, deadline)
         return function.code(*args, **kwargs)
-    if recorded is not None and answer.reply.error is None:
-        recorded.done()
     late, waited = _wait(answer.reply, answer.node, ours, options.wait)
     _expect_what_was_read(answer.reply, ours)
     for router in ours:
@@ -129,13 +127,17 @@ def dispatch(
 
 
 def _ask(
-    runtime: Runtime, region: str | None, message: Call, deadline: Deadline, ours: list[Router]
+    runtime: Runtime, region: str | None, message: Call, recorded: Once | None, deadline: Deadline, ours: list[Router]
 ) -> Response[Returned] | None:
     """The response of a node; None if no node has the primary, but this process does."""
     forwarder = runtime.forwarder
     try:
         # A region that merely connects to a far primary seems to have it as well, so nodes are asked first.
-        return exchange(forwarder, region, message, deadline, last_resort=not seem_primary(ours))
+        with executing(None if recorded is None else recorded.operation, partial(_as_caught_here, ours=ours)):
+            answer = exchange(forwarder, region, message, deadline, last_resort=not seem_primary(ours))
+            if recorded is not None and answer.reply.error is None:
+                recorded.done()
+            return answer
     except (NotDelivered, Refused) as error:
         here = region is None and leave_it_open(error.failures or [error]) and not deadline.expired
         if here and are_primary(ours, deadline):

@@ -24,6 +24,7 @@ from ..ledger.entries import Entry
 from ..protocol.messages import Returned, Run, Settle
 from ..routing.router import Router
 from ..routing.settling import NO_LIMIT, until_answered
+from ..sessions.operation import executing
 from . import recorded
 from .once import Once, stored
 from .registering import Function
@@ -43,6 +44,13 @@ def run_here(
     A lost reply to its COMMIT is settled: then raises NotDelivered if nothing was committed.
     """
     router = _router(function, once, ours)
+    with executing(once.operation, router.driver_error):
+        return _run_on(router, function, args, kwargs, once, deadline)
+
+
+def _run_on(
+    router: Router, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], once: Once, deadline: Deadline
+) -> Any:
     try:
         outcome = recorded.run(router, once.record, lambda: function.code(*args, **kwargs))
     except recorded.LedgerRefused as error:

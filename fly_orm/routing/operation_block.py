@@ -34,9 +34,9 @@ def operation(operation_key: str) -> Iterator[None]:
     ``operation_key`` is unique in the database, such as ``"order-42"``, and has up to 250 characters. It is kept for as
     long as the ledger, by default a day. See ``docs/exactly-once.md``.
 
-    Raises ConfigurationError for an impossible key, and NotSupported inside of another such block. Any thread may call,
-    but the code of one block must not write from two threads or tasks at the same time: under one key, the second write
-    would be taken for a repetition of the first.
+    Raises ConfigurationError for an impossible key, and NotSupported inside of another such block. Any thread may call.
+    If two threads or tasks share one block and write at the same time, the second write raises NotSupported: it is not
+    a repetition of the first.
     """
     with blocks.operation(operation_key):
         yield

@@ -66,12 +66,19 @@ def unrecorded(run: Run, statement: Statement) -> Run:
 
 def note_done(run: Run, transaction: RemoteTransaction | None, done: Done) -> None:
     """Note that an operation was executed, if this request was it, or committed the transaction that is it."""
-    if run.record is None or not run.record.operation or done.error is not None:
+    operation = operation_of(run, transaction)
+    if operation is None or done.error is not None:
         return
-    operation = current_operation() if transaction is None else transaction.operation
     committed = transaction is None or (run.commits and done.result is not None)
-    if operation is not None and committed:
+    if committed:
         operation.done = True
+
+
+def operation_of(run: Run, transaction: RemoteTransaction | None) -> Operation | None:
+    """The operation of the application's that a request is, or is the beginning or the end of."""
+    if run.record is None or not run.record.operation:
+        return None
+    return current_operation() if transaction is None else transaction.operation
 
 
 def _unrecordable(statement: Statement, key: str) -> str:

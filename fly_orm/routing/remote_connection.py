@@ -25,12 +25,13 @@ from ..postgres.starting import Start
 from ..protocol.messages import Done, Result, Run
 from ..sessions.context import current
 from ..sessions.observing import observe
+from ..sessions.operation import executing
 from ..sessions.served import Route, Served
 from .errors import explain, informative_cause, session_lost
 from .freshness import Waited
 from .heartbeats import heartbeats
 from .notices import keep_notices
-from .recording import note_done, unrecorded
+from .recording import note_done, operation_of, unrecorded
 from .requests import Requests
 from .router import Router
 from .session_following import ask_here, follow_there
@@ -127,11 +128,12 @@ class RemoteConnection:
         self._check_can_forward(statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
         run = self._request(sqls, statement, writes=writes, copy=copy)
-        response = self._ask(run, copy, may_write=writes or bool(statement.function_names))
-        if response.reply.unrecorded:
-            response = self._ask(self._checked(unrecorded, run, statement), copy, may_write=True)
-        transaction = self._update(response.reply, statement)
-        note_done(run, transaction, response.reply)
+        with executing(operation_of(run, self.transaction), self.router.driver_error):
+            response = self._ask(run, copy, may_write=writes or bool(statement.function_names))
+            if response.reply.unrecorded:
+                response = self._ask(self._checked(unrecorded, run, statement), copy, may_write=True)
+            transaction = self._update(response.reply, statement)
+            note_done(run, transaction, response.reply)
         replica = self._observe(response, why, writes=writes, waited=waited)
         if response.reply.session is not None:
             with after_reply("give the replica's session what has changed in the primary's"):

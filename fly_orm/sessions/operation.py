@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -21,14 +22,20 @@ class Operation:
         self.key = key
         self.done = False
         """Whether it was committed in this block, or was found to have been committed before."""
+        self.executing = threading.Lock()
+        """Held while its write or call is executed."""
 
     def begin(self) -> None:
         """Raise NotSupported if the block has been used for another write, transaction or call."""
         if self.done:
-            raise NotSupported(
-                f"the operation {self.key!r} is done: a block of fly_orm.operation() holds one write, one transaction "
-                "or one call. Nothing was sent. Make several writes one transaction, or give each a block of its own"
-            )
+            raise self.holds_one("is done")
+
+    def holds_one(self, why_not: str) -> NotSupported:
+        """The error for one write too many."""
+        return NotSupported(
+            f"the operation {self.key!r} {why_not}: a block of fly_orm.operation() holds one write, one transaction "
+            "or one call. Nothing was sent. Make several writes one transaction, or give each a block of its own"
+        )
 
 
 _current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default=None)
@@ -53,6 +60,26 @@ def new_operation(key: str) -> Operation:
             "or make both one operation with one key"
         )
     return operation
+
+
+@contextmanager
+def executing(operation: Operation | None, as_error: Callable[[NotSupported], Exception]) -> Iterator[None]:
+    """A block in which an operation, if any, is executed. NotSupported if another thread or task does the same.
+
+    In the ledger, an equal write would count as a repetition, and return what the first one returns. ``as_error`` makes
+    the exception to raise.
+    """
+    if operation is None:
+        yield
+        return
+    if not operation.executing.acquire(blocking=False):
+        raise as_error(operation.holds_one("is being executed by another thread or task"))
+    try:
+        if operation.done:  # since it was begun
+            raise as_error(operation.holds_one("is done"))
+        yield
+    finally:
+        operation.executing.release()
 
 
 @contextmanager

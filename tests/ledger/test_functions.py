@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
+
 import pytest
 from pony import orm
 
 import fly_orm
 from fly_orm.ledger.table import create_sql
+from fly_orm.testing.contract.tools import in_thread, result
 from tests.functions.conftest import bare, here  # noqa: F401  # fixtures
 from tests.support import pony_shop, shop
 from tests.support.nodes import node_process, url
 from tests.support.two_regions import named, settings
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -58,6 +62,17 @@ class TestACall:
             once(shop.stock, ["b"], operation_key="order-42")
         with pytest.raises(fly_orm.Refused, match="choose another key"):
             once(shop.count, operation_key="order-42")
+
+    def test_of_another_thread_in_the_same_block_is_no_repetition(self, lax, database, cluster):
+        with cluster.primary.connect(database) as holder, fly_orm.operation("order-42"):
+            holder.cursor().execute("BEGIN; LOCK TABLE item")
+            calling = in_thread(copy_context().run, lambda: once(shop.stock, ["a"]).id)
+            until(lambda: lax.query("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+            with pytest.raises(fly_orm.NotSupported, match="is being executed by another thread or task"):
+                once(shop.stock, ["a"])
+            holder.cursor().execute("COMMIT")
+            assert result(calling, PATIENCE) == 1
+        holder.close()
         with fly_orm.operation("order-44"), pytest.raises(fly_orm.NotSupported, match="inside of another, 'order-44'"):
             once(shop.stock, ["c"], operation_key="order-45")
         for _ in range(2):

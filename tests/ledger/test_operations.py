@@ -1,12 +1,15 @@
 """A block with a key of the application's is executed once, however often it is tried."""
 
 import threading
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
 import fly_orm
+from fly_orm.testing.contract.tools import in_thread, result
 from tests.support.two_regions import TwoRegions
+from tests.support.waiting import PATIENCE, until
 
 INSERT = "INSERT INTO t (name) VALUES (%s) RETURNING id"
 
@@ -189,3 +192,22 @@ def test_an_operation_is_one_transaction(regions: TwoRegions, sql: str) -> None:
             db.execute_sql(sql)
         db.execute_sql("COMMIT")
     assert names(regions) == ["a"]
+
+
+@pytest.mark.parametrize("region", ["lax", "syd"])
+def test_a_block_does_not_take_an_equal_write_of_another_thread_for_a_repetition(
+    regions: TwoRegions, region: str
+) -> None:
+    first, second = getattr(regions, region)(), getattr(regions, region)()
+    with regions.cluster.primary.connect(regions.name) as holder, fly_orm.operation("order-42"):
+        holder.cursor().execute("BEGIN; LOCK TABLE t")
+        writing = in_thread(copy_context().run, lambda: first.execute_sql(INSERT, ("once",)).fetchall())
+        until(lambda: regions.query("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        with pytest.raises(fly_orm.NotSupported, match="is being executed by another thread or task"):
+            second.execute_sql(INSERT, ("once",))
+        holder.cursor().execute("COMMIT")
+        assert result(writing, PATIENCE) == [(1,)]
+        with pytest.raises(fly_orm.NotSupported, match="is done"):
+            second.execute_sql(INSERT, ("once",))
+    holder.close()
+    assert names(regions) == ["once"]
