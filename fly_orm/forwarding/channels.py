@@ -127,8 +127,15 @@ class NodeChannels:
         self.release(channel)
 
     def release(self, channel: SealedChannel) -> None:
-        """Take back a channel whose last exchange succeeded, for other callers."""
-        self._pool.release(channel)
+        """Take back a channel whose last exchange succeeded, for other callers.
+
+        One that the node has finished is closed: its end may still be on its way, and until it arrives, a request could
+        be sent over the channel, and would get no reply.
+        """
+        if channel.finished:
+            self._pool.discard(channel)
+        else:
+            self._pool.release(channel)
 
     def check_records(self, channel: SealedChannel) -> None:
         """Raise Refused if the node of the channel is too old to record a request, which it would execute."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from ..errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY
+from ..protocol.messages import BUSY, DRAINING
 from .channels import AllInUse
 
-#: The reason of a node that is shutting down.
-DRAINING = "draining"
 #: Reasons for declining that leave open whether another region has the primary: the node's server is a replica or
 #: cannot be reached, or the node is shutting down.
 _NO_PRIMARY = frozenset({NotPrimary.reason, "unavailable", DRAINING})

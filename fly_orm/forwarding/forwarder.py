@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from ..concurrency.latch import Latch
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY, Call, Cancel, Done, Returned, Run, Settle, Settled
+from ..protocol.messages import BUSY, DRAINING, Call, Cancel, Done, Returned, Run, Settle, Settled
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
@@ -18,7 +18,7 @@ from .candidates import PrimaryCandidates, of_region
 from .channels import AllInUse, NodeChannels, OldChannelLost
 from .copying import CopyData
 from .directory import Directory
-from .failures import DRAINING, Failures, causes
+from .failures import Failures, causes
 from .fence import Fence
 from .interruption import Attempts, Interruption
 from .primary_region import PrimaryRegion

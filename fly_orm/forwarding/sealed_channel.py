@@ -10,7 +10,7 @@ from ..deadline import Deadline, now
 from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
-from ..protocol.messages import Call, Cancel, Copy, Greet, Reply, Request, Run, Welcome
+from ..protocol.messages import DRAINING, Call, Cancel, Copy, Declined, Greet, Reply, Request, Run, Welcome
 from ..protocol.secret import Secrets
 from ..protocol.strength import weakness
 from ..topology import Node
@@ -38,6 +38,8 @@ class SealedChannel:
         """Whether it was open before its present caller asked for one, and so may have been lost while idle."""
         self.answered_at = self.opened_at
         """When the last reply arrived, on the monotonic clock."""
+        self.finished = False
+        """Whether the node is shutting down, and may have sent its last reply."""
         self.unanswered = False
         """Whether a request may have been delivered, but got no reply."""
         self._channel = channel
@@ -122,6 +124,7 @@ class SealedChannel:
                 f"the reply from {self.node} cannot be decoded: {error}", node=str(self.node)
             ) from error
         self._clock.note(reply.clock, asked=asked, answered=answered)
+        self.finished = isinstance(reply, Declined) and reply.reason == DRAINING
         return reply
 
 

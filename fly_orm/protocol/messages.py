@@ -323,6 +323,8 @@ class Settled(Answer, frozen=True, kw_only=True, tag="settled"):
 BUSY = "busy"
 #: The reason given for a request that could begin only after its caller's deadline.
 EXPIRED = "expired"
+#: The reason given by a node that is shutting down. This may be the last reply that it sends over the channel.
+DRAINING = "draining"
 
 
 class Declined(Answer, frozen=True, kw_only=True, tag="declined"):

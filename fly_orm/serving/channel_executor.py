@@ -16,6 +16,7 @@ from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.encoding import MessageError, decode_request
 from ..protocol.messages import (
     BUSY,
+    DRAINING,
     EXPIRED,
     Call,
     Cancel,
@@ -85,7 +86,7 @@ class ChannelExecutor:
 
     def last_reply(self) -> bytes | None:
         """The encoded reply that declines the next request; see :class:`fly_orm.transport.Responder`."""
-        reason = "draining" if self._lease is None else "lost"
+        reason = DRAINING if self._lease is None else "lost"
         return encode_reply(Declined(reason=reason, message=SHUTTING_DOWN))
 
     def gone(self) -> None:

@@ -16,7 +16,7 @@ from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.starting import Start
-from ..protocol.messages import EXPIRED, Call, Declined, Described, Returned, Run, Settle, Settled, Welcome
+from ..protocol.messages import DRAINING, EXPIRED, Call, Declined, Described, Returned, Run, Settle, Settled, Welcome
 from ..routing.router import Router
 from ..settings import Settings
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
@@ -93,7 +93,7 @@ class Executor:
         """A block that may open a lease, for whose end :meth:`drain` waits. Refused if the node is draining already."""
         with self._lock:
             if self.draining:
-                raise Refused(SHUTTING_DOWN, reason="draining")
+                raise Refused(SHUTTING_DOWN, reason=DRAINING)
             self._openings += 1
         try:
             yield
@@ -161,7 +161,7 @@ class Executor:
     def call(self, call: Call, on_start: OnStart) -> Returned | Declined:
         """The outcome of a call; see :meth:`FunctionRunner.run`."""
         if self.draining:
-            return Declined(reason="draining", message=SHUTTING_DOWN)
+            return Declined(reason=DRAINING, message=SHUTTING_DOWN)
         if call.record is not None:
             self.note_recorded(call.database)
         return self._runner.run(call, on_start)

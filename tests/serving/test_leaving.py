@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from fly_orm import NotDelivered, Refused, TransactionLost
+from fly_orm import Deadline, NotDelivered, Refused, TransactionLost
+from fly_orm.forwarding.channels import NodeChannels
+from fly_orm.protocol.messages import Call, Declined, Run, Settle
 from fly_orm.testing.contract.tools import in_thread
 from tests.support.two_regions import TwoRegions
 from tests.support.waiting import PATIENCE, until
@@ -36,6 +38,14 @@ def leaves_before(regions: TwoRegions, work: Any) -> BaseException | None:
 
 def insert(db: Any, name: str) -> None:
     db.execute_sql("INSERT INTO item VALUES (%s)", (name,))
+
+
+def channels_of(db: Any) -> NodeChannels:
+    """The channels to the node in syd."""
+    directory = db._fly_orm.forwarder.directory
+    (node,) = directory.nodes("syd", Deadline.after(PATIENCE))
+    channels: NodeChannels = directory.channels_to(node)
+    return channels
 
 
 def test_a_write_was_certainly_not_executed(regions: TwoRegions, db: Any) -> None:
@@ -68,3 +78,23 @@ def test_open_transactions_leave_time_for_the_last_replies(
     monkeypatch.setattr(regions.serving._executor, "drain", given.append)
     regions.serving.close(40)
     assert 30 < given[0] <= 39
+
+
+@pytest.mark.parametrize("way", ["write", "function", "question"])
+def test_a_channel_over_which_the_node_has_declined_is_not_used_again(regions: TwoRegions, db: Any, way: str) -> None:
+    """What declined the request may have been the last reply. The next request would then get none."""
+    insert(db, "before")
+    executor, channels = regions.serving._executor, channels_of(db)
+    with channels.lent(Deadline.after(PATIENCE)) as channel:
+        executor.draining = True
+        request = {
+            "write": Run(database=regions.name, lease=b"l" * 16, opens_lease=True, statements=[b"SELECT 1"]),
+            "function": Call(function="any"),
+            "question": Settle(run=Run(database=regions.name, lease=b"l" * 16), id="any"),
+        }[way]
+        reply = channel.request(request, Deadline.after(PATIENCE))
+        assert isinstance(reply, Declined)
+        assert reply.reason == "draining"
+        executor.draining = False
+    with channels.lent(Deadline.after(PATIENCE)) as other:
+        assert other is not channel
