@@ -13,6 +13,7 @@ from .parsing import UNITS, parse_integer, parse_pairs, parse_size, parse_switch
 from .protocol.elements import MAX_ELEMENTS
 from .protocol.secret import Secrets
 from .topology import Node, Topology, parse_nodes
+from .transport import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from .protocol.tls import Tls
@@ -28,7 +29,7 @@ class Limit:
     """``seconds``, of which there may be any number or None, which is no limit; ``bytes``; empty for other counts."""
     least: int = 0
     most: int | None = None
-    default: str = ""
+    unset: str = ""
     """What None stands for, in words, if it is allowed."""
 
     def check(self, name: str, value: Any) -> Any:
@@ -38,7 +39,7 @@ class Limit:
                 return check_timeout(name, value)
             except ValueError as error:
                 raise ConfigurationError(str(error)) from None
-        if value is None and self.default:
+        if value is None and self.unset:
             return value
         if type(value) is not int or value < self.least or (self.most is not None and value > self.most):
             raise ConfigurationError(f"{name} must be a whole number{self.of_unit}, {self.bounds}, not {value!r:.100}")
@@ -66,7 +67,7 @@ class Limit:
     def text_of(self, value: Any) -> str:
         """A value as one would write it."""
         if value is None:
-            return self.default or "none"
+            return self.unset or "none"
         for unit, size in UNITS.items() if self.unit == "bytes" else ():
             if value >= size and value % size == 0:
                 return f"{value // size}{unit}"
@@ -118,11 +119,30 @@ class Settings:
     pool_size: int = _limit(
         10, "the most statements and transactions that run at a time in each database, and the most functions", least=1
     )
+    peer_leases: int | None = _limit(
+        None,
+        "the most of these that the processes of one machine may take at a time",
+        least=1,
+        unset="four fifths",
+    )
+    statement_timeout: float | None = _limit(
+        600.0,
+        "seconds that a statement, or a batch of them, may run, whatever its caller allows; those that a long `COPY` "
+        "may stand still for; a `COMMIT` has no limit",
+        unit="seconds",
+    )
     idle_timeout: float | None = _limit(
         60.0,
         "seconds without a statement after which a transaction is rolled back; one whose caller hangs or cannot be "
         "reached ends after 15",
         unit="seconds",
+    )
+    max_result_bytes: int = _limit(
+        MAX_MESSAGE_BYTES,
+        "the most bytes that a statement may return",
+        unit="bytes",
+        least=1024,
+        most=MAX_MESSAGE_BYTES,
     )
     max_elements: int = _limit(
         MAX_ELEMENTS,

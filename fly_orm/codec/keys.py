@@ -19,7 +19,7 @@ _FEW = 128
 _BATCH = 64
 #: Seconds of the processor that adding keys may take per value that is decoded, and more for each key. Keys that do not
 #: collide take less than a tenth.
-_ALLOWED, _ALLOWED_PER_KEY = 0.25, 5e-6
+_ALLOWED, _ALLOWED_PER_KEY = 0.1, 5e-6
 
 
 class _Spent(threading.local):

@@ -15,6 +15,17 @@ WATCH = (
     f"SELECT pg_catalog.set_config('client_connection_check_interval', '{INTERVAL * 1000:.0f}ms', false)"
     " WHERE pg_catalog.current_setting('client_connection_check_interval') = '0'"
 )
+#: A machine that is lost does not hang up, so that its transactions, with their locks, would stay for the two hours
+#: after which systems look by default.
+_KEEPALIVES = {
+    "tcp_keepalives_idle": "5s",
+    "tcp_keepalives_interval": "3s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+}
+_UNSET = """
+    SELECT name FROM pg_catalog.pg_settings
+    WHERE source OPERATOR(pg_catalog.=) 'default' AND name OPERATOR(pg_catalog.=) ANY (%s)"""
 
 
 def watch_client(connection: Any) -> bytes:
@@ -31,3 +42,19 @@ def watch_client(connection: Any) -> bytes:
             return WATCH.encode() if cursor.rowcount else b""
     except psycopg2.DataError:
         return b""
+
+
+def keep_alive(connection: Any) -> bytes:
+    """Let the session of a driver connection end within 15 seconds if this machine can no longer be reached.
+
+    Returns the statement for it, which has to be repeated after RESET ALL. It leaves out what the session has values of
+    its own for. It does nothing over a Unix socket.
+    """
+    with text_cursor(connection) as cursor:
+        cursor.execute(_UNSET, (list(_KEEPALIVES),))
+        calls = [f"pg_catalog.set_config('{name}', '{_KEEPALIVES[name]}', false)" for (name,) in cursor.fetchall()]
+        if not calls:
+            return b""
+        statement = f"SELECT {', '.join(calls)}"
+        cursor.execute(statement)
+        return statement.encode()

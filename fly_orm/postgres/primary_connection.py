@@ -11,7 +11,7 @@ from psycopg2 import errors
 from psycopg2 import extensions as ext
 
 from ..deadline import now
-from .client_check import watch_client
+from .client_check import keep_alive, watch_client
 from .cursors import bytes_cursor, execute
 from .libpq import break_off, has_input
 from .pooled_session import CLEAN, PooledSession
@@ -65,7 +65,7 @@ class PrimaryConnection:
         self.has_ledger = False
         """Whether the database is known to have a ledger."""
         self._clean = True
-        self._to_clean = [CLEAN, watch] if (watch := watch_client(connection)) else [CLEAN]
+        self._to_clean = [CLEAN, *filter(None, (watch_client(connection), keep_alive(connection)))]
         self._sequences = sequences
         self._keeps_sequences = False
         """Whether the session knows of sequences what earlier callers did with them."""

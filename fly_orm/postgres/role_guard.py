@@ -23,6 +23,7 @@ from ..classify.role_changes import (
     role_changes,
 )
 from ..errors import Refused
+from .aborting import abort_transaction
 from .cursors import execute, text_cursor
 from .pooled_session import PooledSession, literal, quoted
 from .sql_error import made_error
@@ -187,10 +188,7 @@ class RoleGuard:
     def _refuse(self, sqlstate: str, message: str, hint: str | None = None) -> None:
         """Raise an error as the server would. A transaction that is open fails, as after any error."""
         log.warning("the node refused a statement of the role %r: %s", self._start.role, message)
-        if self._transaction != _IDLE:
-            with suppress(psycopg2.Error):
-                code = f"BEGIN RAISE USING ERRCODE = {literal(sqlstate)}, MESSAGE = {literal(message)}; END"
-                execute(self._connection, f"DO {literal(code)}")
+        abort_transaction(self._connection, sqlstate, message)
         raise made_error(sqlstate, message, hint)
 
     def _ask(self, sql: str) -> str | None:

@@ -22,7 +22,11 @@ class RunningStatement:
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        """The calling thread is the one that will wait for the statement."""
+        self.connection = connection
+        self.thread = threading.get_native_id()
+        self.is_too_long = False
+        """Whether it is cancelled since its result is too long."""
         self._lock = threading.Lock()
         self._over = False
         self.broken_off = False
@@ -33,7 +37,7 @@ class RunningStatement:
         with self._lock:
             if not self._over:
                 with suppress(psycopg2.Error):  # with the connection, the statement is gone too
-                    cancel(self._connection)
+                    cancel(self.connection)
 
     def cancel_soon(self) -> None:
         """Cancel the statement on another thread, so that a server out of reach does not hold up the cancelling one."""
@@ -43,7 +47,7 @@ class RunningStatement:
         """End the connection, from any thread: what waits for the server fails at once, even if it is out of reach."""
         if not self._over:
             self.broken_off = True
-            break_off(self._connection)
+            break_off(self.connection)
 
     def end(self) -> None:
         """Note that the statement is over, and wait for a cancellation that is under way."""
@@ -52,4 +56,4 @@ class RunningStatement:
             self._lock.release()
         else:
             self.broken_off = True
-            break_off(self._connection)
+            break_off(self.connection)

@@ -34,7 +34,7 @@ from ..protocol.messages import (
     Settle,
 )
 from ..sessions.invocation import Invocation
-from .copy_files import in_pieces
+from .copy_files import in_pieces, is_whole
 from .executor import Executor
 from .function_runner import SHUTTING_DOWN
 from .lease import ConnectionBroken, Lease, TooLate
@@ -59,8 +59,10 @@ class ChannelExecutor:
     its own, and if it is abandoned, the lease ends there.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, peer: str = "") -> None:
+        """``peer`` is what the peers have in common that share what one of them may take."""
         self._executor = executor
+        self._peer = peer
         self._lock = threading.Lock()
         self._lease: Lease | None = None
         self._copy: StreamedCopy | None = None
@@ -152,7 +154,7 @@ class ChannelExecutor:
 
     def _call(self, call: Call) -> Reply:
         try:
-            return self._executor.call(call, self._on_start)
+            return self._executor.call(call, self._on_start, self._peer)
         finally:
             self._invocation = None
 
@@ -168,10 +170,12 @@ class ChannelExecutor:
 
     def _run(self, request: Run) -> Reply:
         deadline = node_deadline(request)
+        if not is_whole(request):
+            return Declined(reason="bad request", message="a COPY or COMMIT without its statement")
         if request.opens_lease:
             self._end_lease()
             try:
-                self._lease = self._executor.open_lease(request, deadline)
+                self._lease = self._executor.open_lease(request, deadline, self._peer)
                 self._lease.give_up = self._end_if_idle
             except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
                 return not_opened(error)
@@ -184,7 +188,8 @@ class ChannelExecutor:
         return self._run_in(self._lease, request, deadline)
 
     def _go_on(self, copy: Copy) -> Reply:
-        lease, running, deadline = self._lease, self._copy, node_deadline(copy)
+        lease, running = self._lease, self._copy
+        deadline = node_deadline(copy).within(self._executor.limits.statement_timeout)
         if lease is None or lease.id != copy.lease or running is None:
             return _LOST
         if deadline.expired:
@@ -213,7 +218,8 @@ class ChannelExecutor:
         except RuntimeError as error:
             self._end_lease()
             return Declined(reason=BUSY, message=f"this node has no thread for a COPY: {error}")
-        return self._ran(lambda: copy.begin(deadline), opens_lease=request.opens_lease)
+        first = deadline.within(self._executor.limits.statement_timeout)
+        return self._ran(lambda: copy.begin(first), opens_lease=request.opens_lease)
 
     def _ran(self, run: Callable[[], Done | Copying], *, opens_lease: bool = False) -> Reply:
         """The reply to a request that runs in the lease, which ends unless the reply says that it stays open."""

@@ -152,6 +152,12 @@ class CopyOutput:
         self.changed.notify_all()
 
 
+def is_whole(run: Run) -> bool:
+    """Whether a request has the only statement of its COPY, and that of its COMMIT."""
+    copies = run.copy_out or run.copy_in is not None or run.broken_copy_in is not None or run.copy_in_begins is not None
+    return len(run.statements) == 1 if copies else bool(run.statements) or not run.commits
+
+
 def in_pieces(run: Run, has_hung_up: Callable[[], bool]) -> CopyInput | CopyOutput | None:
     """The file of a COPY whose data travels in pieces; None if the request has no such COPY.
 

@@ -13,10 +13,23 @@ from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
-from ..postgres.primary_connection import Profile
+from ..postgres.primary_connection import PrimaryConnection, Profile
 from ..postgres.primary_pool import PrimaryPool
+from ..postgres.result_watch import ResultWatch
 from ..postgres.starting import Start
-from ..protocol.messages import DRAINING, EXPIRED, Call, Declined, Described, Returned, Run, Settle, Settled, Welcome
+from ..protocol.messages import (
+    BUSY,
+    DRAINING,
+    EXPIRED,
+    Call,
+    Declined,
+    Described,
+    Returned,
+    Run,
+    Settle,
+    Settled,
+    Welcome,
+)
 from ..routing.router import Router
 from ..settings import Settings
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
@@ -24,7 +37,11 @@ from .lease import Lease
 from .ledger_pruner import LedgerPruner
 from .replies import not_opened
 from .servers import describe
-from .time_limits import renewal_interval
+from .shares import Shares, default_share
+from .time_limits import node_deadline, renewal_interval
+
+#: The kind of place that a function takes; no database is called like this.
+_FUNCTIONS = "functions\0"
 
 
 class Executor:
@@ -45,6 +62,8 @@ class Executor:
         self.pools = {pool.name: pool for pool in pools}
         self.limits = limits or Settings()
         self.timer = Timer("the timer of the executor")
+        self._shares = Shares(self.limits.peer_leases or default_share(self.limits.pool_size))
+        self._watch = ResultWatch(self.timer, self.limits.max_result_bytes)
         self.draining = False
         """Whether new leases and calls are declined."""
         self._runner = runner
@@ -79,14 +98,14 @@ class Executor:
             with suppress(psycopg2.Error, FlyOrmError, TimerClosed):
                 describe(router, self.timer)
 
-    def open_lease(self, request: Run, deadline: Deadline) -> Lease:
-        """A lease on a primary connection with the caller's session settings.
+    def open_lease(self, request: Run, deadline: Deadline, peer: str | None = None) -> Lease:
+        """A lease on a primary connection with the caller's session settings; one of those that a peer may have.
 
         Refused if the node is draining, does not serve the database, or the deadline has passed; otherwise the errors
-        of :meth:`PrimaryPool.acquire`.
+        of :meth:`Shares.take` and :meth:`PrimaryPool.acquire`.
         """
         with self._opening():
-            return self._open_lease(request, deadline)
+            return self._open_lease(request, deadline, peer)
 
     @contextmanager
     def _opening(self) -> Iterator[None]:
@@ -102,19 +121,25 @@ class Executor:
                 self._openings -= 1
                 self._note_drained()
 
-    def _open_lease(self, request: Run, deadline: Deadline) -> Lease:
+    def _open_lease(self, request: Run, deadline: Deadline, peer: str | None) -> Lease:
         pool = self.pools.get(request.database)
         if pool is None:
             served = ", ".join(self.databases)
             raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
         if deadline.expired:
             raise Refused("the caller's deadline had passed when the request arrived", reason=EXPIRED)
-        start = Start(request.role, request.start_settings) if request.role else None
-        profile = Profile(request.encoding, tuple(request.session_settings), start)
-        connection = pool.acquire(
-            profile, deadline, request.newest, made=request.made_settings, requested=request.requested_settings
-        )
-        lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer)
+        holder = None if peer is None else (peer, pool.name)
+        if holder is not None:
+            self._shares.take(*holder, deadline)
+        try:
+            connection = _acquire(pool, request, deadline)
+        except BaseException:
+            if holder is not None:
+                self._shares.give_back(*holder)
+            raise
+        limit = self.limits.statement_timeout
+        lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer, self._watch, limit)
+        lease.holder = holder
         return lease
 
     def describe(self, database: str) -> Described | Declined:
@@ -146,7 +171,11 @@ class Executor:
         with self._lock:
             self._leases.pop(lease.id, None)
             self._note_drained()
-        lease.end()
+        try:
+            lease.end()
+        finally:
+            if lease.holder is not None:
+                self._shares.give_back(*lease.holder)
 
     def note_recorded(self, database: str) -> None:
         """Note that a request was recorded in the ledger of a database, which may have to be pruned."""
@@ -158,13 +187,17 @@ class Executor:
         if (found := self._leases.get(lease)) is not None:
             found.cancel()
 
-    def call(self, call: Call, on_start: OnStart) -> Returned | Declined:
-        """The outcome of a call; see :meth:`FunctionRunner.run`."""
+    def call(self, call: Call, on_start: OnStart, peer: str) -> Returned | Declined:
+        """The outcome of a peer's call; see :meth:`FunctionRunner.run`."""
         if self.draining:
             return Declined(reason=DRAINING, message=SHUTTING_DOWN)
         if call.record is not None:
             self.note_recorded(call.database)
-        return self._runner.run(call, on_start)
+        try:
+            with self._shares.taken(peer, _FUNCTIONS, node_deadline(call).for_queueing()):
+                return self._runner.run(call, on_start)
+        except PoolTimeout as error:
+            return Declined(reason=BUSY, message=f"no thread is free to run {call.function}: {error}")
 
     def drain(self, timeout: float = 0) -> None:
         """Decline new leases and calls from now on, and wait up to ``timeout`` seconds for the open leases to end."""
@@ -188,3 +221,11 @@ class Executor:
         for pool in self.pools.values():
             pool.close()
         self.timer.close()
+
+
+def _acquire(pool: PrimaryPool, request: Run, deadline: Deadline) -> PrimaryConnection:
+    start = Start(request.role, request.start_settings) if request.role else None
+    profile = Profile(request.encoding, tuple(request.session_settings), start)
+    return pool.acquire(
+        profile, deadline, request.newest, made=request.made_settings, requested=request.requested_settings
+    )

@@ -19,14 +19,16 @@ from ..postgres.cursors import recent_notices
 from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
+from ..postgres.result_watch import ResultWatch
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe, is_end_of_session, query_cancelled
 from ..postgres.transaction_ids import read_open
 from ..postgres.write_ahead_log import Commit
-from ..protocol.messages import Done, Run, Settle, Settled, SQLError, Watch
+from ..protocol.messages import Done, Result, Run, Settle, Settled, SQLError, Watch
 from .copy_files import CopyInput, CopyOutput
 from .recorded import Executed, RecordedRequest
 from .reports import report
+from .result_limit import ENDED, NO_EFFECT, ResultLimit, in_transaction, too_long, writes_at_length
 from .results import execute
 from .settled import settled
 
@@ -41,6 +43,10 @@ _STATE = Watch(state=True)
 _TIMED_OUT = (
     "canceling statement due to timeout; it has had no effect. "
     "Allow more time with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
+)
+_TIMED_OUT_HERE = (
+    "canceling statement due to timeout; it has had no effect. The node allows it {:g} s: do less at once, or raise "
+    "FLY_ORM_STATEMENT_TIMEOUT there"
 )
 
 
@@ -63,18 +69,36 @@ class TooLate(Exception):
 class Lease:
     """A connection from the pool on which one caller's requests run. One thread runs at a time; any may cancel."""
 
-    def __init__(self, id: bytes, pool: PrimaryPool, connection: PrimaryConnection, timer: Timer) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: bytes,  # noqa: A002
+        pool: PrimaryPool,
+        connection: PrimaryConnection,
+        timer: Timer,
+        watch: ResultWatch,
+        statement_timeout: float | None = None,
+    ) -> None:
+        """``statement_timeout`` is how long a request may run, whatever its deadline."""
         self.id = id
         self._pool = pool
         self._connection = connection
         self._raw = connection.raw
         self._timer = timer
+        self._statement_timeout = statement_timeout
+        self._is_cut_short = False
+        """Whether the request that runs may not take until its deadline."""
+        self._watch = watch
+        self._bound = ResultLimit(self._raw, watch.most, self._stop_copy)
+        self.holder: tuple[str, str] | None = None
+        """Whose share of the node's leases it is part of."""
         self.give_up: Callable[[], None] = lambda: None
         """Ends it, unless a request is being handled. Any thread may call."""
         self._running: RunningStatement | None = None
         self._timed_out = False
         self._broken_off = False
         """Whether this process has ended the connection under what ran last."""
+        self._was_too_long = False
+        """Whether what ran last was cancelled since its result was too long."""
         self._may_make: set[str] = set()
         """The customized settings that its statements may have made, and that nobody has looked for yet."""
 
@@ -85,6 +109,9 @@ class Lease:
         if that passes before a statement begins, unless others of this request are committed already.
         """
         self._timed_out = False
+        if not request.commits:
+            caller, deadline = deadline, deadline.within(self._statement_timeout)
+            self._is_cut_short = deadline is not caller
         self._connection.made.update(request.made_settings)
         if request.watch is not None:
             self._may_make |= request.watch.customized
@@ -168,7 +195,9 @@ class Lease:
     def _execute(
         self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None
     ) -> Executed:
-        recorded = None if request.record is None else RecordedRequest(self._connection, request, request.record)
+        recorded = (
+            None if request.record is None else RecordedRequest(self._connection, request, request.record, self._bound)
+        )
         # If the connection breaks, an open transaction is rolled back, unless its COMMIT had been sent. Outside a
         # transaction each statement commits by itself, perhaps just before the connection broke.
         alone = self._transaction == _IDLE and not request.preamble
@@ -178,7 +207,8 @@ class Lease:
             # A COMMIT that waits for a synchronous standby has no time limit. It has already committed locally, and a
             # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
             unlimited = pieces is not None or (request.commits and not request.commit_limited)
-            with self._cancellable(None if unlimited else deadline.remaining()):
+            watched = pieces is None and not request.copy_out
+            with self._cancellable(None if unlimited else deadline.remaining(), watched=watched):
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.statements)
                 self._check_time(deadline)
@@ -193,7 +223,7 @@ class Lease:
                         with self._limit(None if commit.waits else deadline.remaining()):
                             return recorded.commit(request.statements[0], commit)
                 undecided = undecided or request.commits or request.ends_transaction
-                result = execute(cursor, request, lambda number: self._check_time(deadline, number), pieces)
+                result = self._run(cursor, request, deadline, pieces, alone=alone)
                 if request.keeps_lease or request.watch is not None or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets)
                 wants_id = request.wants_id and self._transaction == _IN_TRANSACTION
@@ -207,8 +237,19 @@ class Lease:
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
                 undecided = (undecided and may_have_ended) or committing
                 ended = not self._broken_off and is_end_of_session(error)
-                raise ConnectionBroken(str(error), undecided=undecided, ended=ended) from error
+                message = str(too_long(self._bound.most, ENDED) if self._was_too_long else error)
+                raise ConnectionBroken(message, undecided=undecided, ended=ended) from error
             return Executed(None, self._describe(error), commit)
+
+    def _run(
+        self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None, *, alone: bool
+    ) -> Result | None:
+        """Execute the statements. ``alone`` says that no transaction is open in which they would run."""
+
+        def work() -> Result | None:
+            return execute(cursor, request, lambda number: self._check_time(deadline, number), pieces, self._bound)
+
+        return in_transaction(self._raw, work) if alone and writes_at_length(request) else work()
 
     @staticmethod
     def _begin(cursor: Any, request: Run, recorded: RecordedRequest | None) -> None:
@@ -222,24 +263,37 @@ class Lease:
 
     def _check_time(self, deadline: Deadline, number: int = 0) -> None:
         """Raise unless there is time to begin the next statement, which is preceded by ``number`` others."""
+        if number and self._running is not None and self._running in self._watch:
+            self._watch.begin(self._running)  # again, for the result of that statement
         if not deadline.expired:
             return
         if number and self._transaction == _IDLE:  # those are committed
             self._timed_out = True
-            raise query_cancelled(_TIMED_OUT)
+            raise query_cancelled(self._timeout_text)
         raise TooLate("the caller's deadline passed before it could begin")
 
     @contextmanager
-    def _cancellable(self, timeout: float | None) -> Iterator[None]:
-        """A block whose statements any thread can cancel, and which are cancelled after ``timeout`` seconds."""
+    def _cancellable(self, timeout: float | None, *, watched: bool = False) -> Iterator[None]:
+        """A block whose statements any thread can cancel, and which are cancelled after ``timeout`` seconds.
+
+        They are also cancelled, if ``watched``, when their results become too long.
+        """
         running = self._running = RunningStatement(self._raw)
+        if watched:
+            self._watch.begin(running)
         try:
             with self._limit(timeout):
                 yield
         finally:
             self._running = None
+            self._watch.end(running)
             running.end()
-            self._broken_off = running.broken_off
+            self._broken_off, self._was_too_long = running.broken_off, running.is_too_long
+
+    def _stop_copy(self) -> None:
+        if (running := self._running) is not None:
+            running.is_too_long = True
+            running.cancel_soon()
 
     def _limit(self, timeout: float | None) -> AbstractContextManager[None]:
         running = self._running
@@ -269,8 +323,14 @@ class Lease:
             return UNKNOWN
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
+        if error.pgcode == QUERY_CANCELED and self._was_too_long:
+            return describe(too_long(self._bound.most, NO_EFFECT))
         described = describe(error)
         if error.pgcode != QUERY_CANCELED or not self._timed_out:
             return described
-        diagnostics = {**described.diagnostics, "message_primary": _TIMED_OUT}
-        return msgspec.structs.replace(described, message=_TIMED_OUT, diagnostics=diagnostics)
+        diagnostics = {**described.diagnostics, "message_primary": self._timeout_text}
+        return msgspec.structs.replace(described, message=self._timeout_text, diagnostics=diagnostics)
+
+    @property
+    def _timeout_text(self) -> str:
+        return _TIMED_OUT_HERE.format(self._statement_timeout) if self._is_cut_short else _TIMED_OUT

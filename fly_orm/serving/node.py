@@ -26,6 +26,7 @@ from .failed_proofs import FailedProofs
 from .function_runner import FunctionRunner
 from .primaries import check_primaries
 from .servers import note_replica, verify
+from .shares import host_of
 
 log = logging.getLogger("fly_orm")
 
@@ -139,7 +140,7 @@ def serve(
     failed = FailedProofs()
 
     def accept(peer: str) -> Responder:
-        return GuardedResponder(settings.secrets, ChannelExecutor(executor), failed.reactions(peer))
+        return GuardedResponder(settings.secrets, ChannelExecutor(executor, host_of(peer)), failed.reactions(peer))
 
     try:
         server = transport.serve(address, accept)

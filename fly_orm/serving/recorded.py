@@ -22,6 +22,7 @@ from ..postgres.write_ahead_log import STATE, Commit
 from ..protocol.encoding import decode_reply, encode
 from ..protocol.messages import Done, OpenTransaction, Record, Result, Run, SQLError
 from .copy_files import CopyInput, CopyOutput
+from .result_limit import ResultLimit
 from .results import execute
 
 #: What statements raise that cannot run in a transaction block, or that end one.
@@ -48,11 +49,12 @@ class Executed(NamedTuple):
 class RecordedRequest:
     """A request whose outcome is written to the ledger. The connection is in autocommit."""
 
-    def __init__(self, connection: PrimaryConnection, request: Run, record: Record) -> None:
+    def __init__(self, connection: PrimaryConnection, request: Run, record: Record, limit: ResultLimit) -> None:
         self._connection = connection
         self._raw = connection.raw
         self._request = request
         self._record = record
+        self._limit = limit
         self._number = 0
         """How many statements have been executed before the one that is running."""
         self.committing = False
@@ -87,7 +89,7 @@ class RecordedRequest:
         while self._begin(b"BEGIN"):
             self._number = 0
             try:
-                result = execute(cursor, request, lambda number: self._next(number, check), pieces)
+                result = execute(cursor, request, lambda number: self._next(number, check), pieces, self._limit)
             except psycopg2.Error as failure:
                 if self._raw.closed:
                     raise

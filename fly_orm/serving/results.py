@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg2 import extensions as ext
 
 from ..protocol.messages import Column, Result, Run
 from .copy_files import BrokenFile, CopyInput, CopyOutput
+from .result_limit import ResultLimit, size_of
+
+#: How many rows are taken at a time. To take them holds the interpreter.
+_BATCH = 5000
+#: What a reply takes for a row of COPY … TO STDOUT, besides its data.
+_ROW_BYTES = 5
 
 
 def execute(
-    cursor: Any, request: Run, check: Callable[[int], None], pieces: CopyInput | CopyOutput | None = None
+    cursor: Any,
+    request: Run,
+    check: Callable[[int], None],
+    pieces: CopyInput | CopyOutput | None,
+    limit: ResultLimit,
 ) -> Result | None:
     """The result of the last statement, with the row count of all; None if there are no statements.
 
-    Raises what the driver raises for the first statement that fails. ``check`` is called with the number of each before
-    it begins. ``pieces`` is the file of a COPY whose data travels in pieces.
+    Raises what the driver raises for the first statement that fails, or the error of ``limit``. ``check`` is called
+    with the number of each before it begins. ``pieces`` is the file of a COPY whose data travels in pieces.
     """
     if pieces is not None:
         check(0)
         return _copy_in_pieces(cursor, request, pieces)
     if request.copy_in is not None or request.broken_copy_in is not None or request.copy_out:
         check(0)
-        return _copy(cursor, request)
+        return _copy(cursor, request, limit)
     row_count = 0
     for number, statement in enumerate(request.statements):
         check(number)
@@ -33,7 +43,7 @@ def execute(
         row_count = -1 if -1 in (row_count, cursor.rowcount) else row_count + cursor.rowcount
     if not request.statements:
         return None
-    return _result(cursor, row_count if len(request.statements) > 1 else cursor.rowcount)
+    return _result(cursor, row_count if len(request.statements) > 1 else cursor.rowcount, limit)
 
 
 def _copy_in_pieces(cursor: Any, request: Run, file: CopyInput | CopyOutput) -> Result:
@@ -45,18 +55,20 @@ def _copy_in_pieces(cursor: Any, request: Run, file: CopyInput | CopyOutput) -> 
     return Result(row_count=row_count, status_message=status, copied=copied, copied_sizes=sizes)
 
 
-def _copy(cursor: Any, request: Run) -> Result:
+def _copy(cursor: Any, request: Run, limit: ResultLimit) -> Result:
     if request.copy_out:
-        return _copy_out(cursor, request)
+        return _copy_out(cursor, request, limit)
     broken = request.broken_copy_in
     file = io.BytesIO(request.copy_in or b"") if broken is None else BrokenFile(broken)
     cursor.copy_expert(request.statements[0], file)
     return Result(row_count=cursor.rowcount, status_message=cursor.statusmessage)
 
 
-def _copy_out(cursor: Any, request: Run) -> Result:
-    file = _Rows()
+def _copy_out(cursor: Any, request: Run, limit: ResultLimit) -> Result:
+    file = _Rows(limit)
     cursor.copy_expert(request.statements[0], file)
+    if file.left < 0:
+        raise limit.exceeded()
     return Result(
         row_count=cursor.rowcount,
         status_message=cursor.statusmessage,
@@ -66,24 +78,52 @@ def _copy_out(cursor: Any, request: Run) -> Result:
 
 
 class _Rows:
-    """A file that keeps what is written to it."""
+    """A file that keeps what is written to it, up to the limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: ResultLimit) -> None:
         self.rows: list[bytes] = []
-        self.write = self.rows.append
+        self.left = limit.most
+        """How many bytes there is room for; less than none once the limit was exceeded."""
+        self._limit = limit
+
+    def write(self, row: bytes) -> None:
+        """Keep the row. One that is too long is dropped, like those that the server sends before it has cancelled."""
+        if self.left < 0:
+            return
+        self.left -= len(row) + _ROW_BYTES
+        if self.left >= 0:
+            self.rows.append(row)
+        else:
+            self.rows.clear()
+            self._limit.cancel()
 
 
-def _result(cursor: Any, row_count: int) -> Result:
+def _result(cursor: Any, row_count: int, limit: ResultLimit) -> Result:
     columns = None if cursor.description is None else [_column(column) for column in cursor.description]
-    rows = cursor.fetchall() if columns is not None else []
+    rows, data = (0, []) if columns is None else _fetch(cursor, [[] for _ in columns], limit)
     return Result(
         columns=columns,
-        data=_as_sent(cursor, columns or (), zip(*rows, strict=True)),
-        rows=len(rows),
+        data=_as_sent(cursor, columns or (), data),
+        rows=rows,
         row_count=row_count,
         status_message=cursor.statusmessage,
         last_row_id=cursor.lastrowid,
     )
+
+
+def _fetch(cursor: Any, data: list[list[Any]], limit: ResultLimit) -> tuple[int, list[list[Any]]]:
+    """The number of rows, and their values, column by column. Rows take three times as much memory as their values."""
+    count = size = 0
+    while rows := cursor.fetchmany(_BATCH):
+        count += len(rows)
+        for column, values in zip(data, zip(*rows, strict=True), strict=True):
+            column.extend(values)
+            size += size_of(values)
+        if size > limit.most:
+            raise limit.exceeded()
+        if len(rows) < _BATCH:
+            break
+    return count, data if count else []
 
 
 def _column(column: Any) -> Column:
@@ -98,7 +138,7 @@ def _column(column: Any) -> Column:
     )
 
 
-def _as_sent(cursor: Any, columns: Sequence[Column], data: Iterable[Sequence[Any]]) -> list[list[bytes | None]]:
+def _as_sent(cursor: Any, columns: Sequence[Column], data: list[list[Any]]) -> list[list[bytes | None]]:
     """The values, column by column, as the bytes that Postgres sent.
 
     psycopg2 decodes the values of types that it does not know, such as an extension's, before it can be told not to.
@@ -107,7 +147,7 @@ def _as_sent(cursor: Any, columns: Sequence[Column], data: Iterable[Sequence[Any
     string_types = cursor.connection.string_types
     unknown = {column.type_code for column in columns} - string_types.keys()
     if not unknown:
-        return list(map(list, data))
+        return data
     string_types.update(dict.fromkeys(unknown, ext.BYTES))
     encoding = ext.encodings[cursor.connection.encoding]
     return [

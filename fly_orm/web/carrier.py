@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from ..errors import InvalidToken
 from ..sessions.session import Session
@@ -17,6 +18,8 @@ log = logging.getLogger("fly_orm")
 MAX_AGE = 3600.0
 #: The length of a cookie, attributes included, that every browser accepts (RFC 6265, section 6.1).
 MAX_COOKIE_LENGTH = 4096
+#: The most cookies of one request that are looked at, and the most headers: to check a signature takes its time.
+MOST_TOKENS = 8
 COOKIE = "fly_orm_token"
 HEADER = "Fly-Orm-Token"
 
@@ -40,7 +43,7 @@ class Carrier:
 
     def resume(self, cookies: Iterable[str], headers: Iterable[str]) -> None:
         """Resume the session of the calling context from the tokens in a request; ignore those that are not valid."""
-        for text in (*_values(cookies, self.cookie), *headers):
+        for text in chain(islice(_values(cookies, self.cookie), MOST_TOKENS), islice(headers, MOST_TOKENS)):
             try:
                 resume(text, max_age=self.max_age)
             except InvalidToken as error:
@@ -72,7 +75,7 @@ def is_https(scheme: str, forwarded: str) -> bool:
     return "https" in (scheme.lower(), forwarded.partition(",")[0].strip().lower())
 
 
-def _values(cookies: Iterable[str], name: str) -> list[str]:
+def _values(cookies: Iterable[str], name: str) -> Iterator[str]:
     """The values of a cookie in the Cookie headers of a request (RFC 6265, section 5.4)."""
     pairs = (pair.strip().partition("=") for header in cookies for pair in header.split(";"))
-    return [value for found, _, value in pairs if found == name]
+    return (value for found, _, value in pairs if found == name)

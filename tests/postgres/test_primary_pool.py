@@ -45,6 +45,17 @@ class TestAPooledConnection:
             assert cursor.fetchone() == ("Asia/Tokyo", "LATIN1", "", True, 0)
         pool.release(again)
 
+    def test_ends_soon_if_this_machine_is_lost(self, pool):
+        names = "'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'tcp_user_timeout'"
+        sources = f"SELECT DISTINCT source FROM pg_settings WHERE name IN ({names})"
+        for _ in range(2):  # the second time, it has been cleaned
+            connection = pool.acquire(PROFILE, SOON)
+            with connection.raw.cursor() as cursor:
+                cursor.execute(sources)
+                assert cursor.fetchall() == [("session",)]
+            connection.clean()
+            pool.release(connection)
+
     def test_takes_over_the_settings_of_another_caller(self, pool):
         for zone in ("Asia/Tokyo", "UTC", "America/New_York"):
             connection = pool.acquire(Profile("UTF8", (f"SET TimeZone TO '{zone}'".encode(),)), SOON)

@@ -290,7 +290,7 @@ class TestAnExecutor:
     def test_does_not_know_either_whether_a_statement_goes_on_whose_connection_it_had_to_end(self, ask, executor):
         sleeping = in_thread(ask, b"SELECT pg_sleep(60)")
         until(lambda: executor._leases and next(iter(executor._leases.values()))._running)
-        for lease in executor._leases.values():
+        for lease in list(executor._leases.values()):
             lease.break_off()
         reply = sleeping.result(10)
         assert (reply.reason, reply.ended) == ("unknown", False)

@@ -18,7 +18,7 @@ from fly_orm.sessions.context import current
 from fly_orm.tokens.signing import sign
 from fly_orm.topology import Topology
 from fly_orm.web import WSGIMiddleware
-from fly_orm.web.carrier import is_https
+from fly_orm.web.carrier import MOST_TOKENS, Carrier, is_https
 from tests.support.nodes import environment_in, url
 from tests.support.two_regions import SECRETS, settings
 
@@ -296,3 +296,11 @@ class TestTheMiddleware:
         fly_orm.configure(Settings(topology=Topology(region="lax", primary_region="syd")))
         with pytest.raises(ConfigurationError, match="set FLY_ORM_SECRET"):
             WSGIMiddleware(None)
+
+
+def test_so_many_cookies_are_not_looked_at(caplog):
+    caplog.set_level("INFO", "fly_orm")
+    fly_orm.configure(settings("lax"))
+    with fly_orm.session():
+        Carrier().resume([f"{COOKIE}=forged; " * 1000], ["forged"] * 1000)
+    assert 0 < len([record for record in caplog.records if "ignored the token" in record.message]) <= 2 * MOST_TOKENS

@@ -1,0 +1,97 @@
+"""How long the result of a statement may be, and what becomes of one whose result is longer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import psycopg2
+from psycopg2 import extensions as ext
+from psycopg2.errorcodes import PROGRAM_LIMIT_EXCEEDED
+
+from ..classify.role_changes import controls_transactions
+from ..postgres.aborting import abort_transaction
+from ..postgres.cursors import execute
+from ..postgres.sql_error import made_error
+from ..protocol.messages import Run
+
+T = TypeVar("T")
+
+_ADVICE = (
+    "Fetch less at once: with LIMIT, a named cursor, or a function that works next to the primary. "
+    "FLY_ORM_MAX_RESULT_BYTES of the node is the limit."
+)
+NO_EFFECT = "the statement has had no effect"
+ENDED = "the node has ended its connection to the primary"
+EXECUTED = "the statement was executed"
+#: The end of a statement that returns nothing but columns.
+_COLUMNS = re.compile(rb'returning[\w\s".,]+')
+#: What makes an INSERT one of more rows than its text has.
+_QUERY = re.compile(rb"\b(?:select|table)\b")
+
+
+def too_long(most: int, became: str) -> psycopg2.Error:
+    """The error for a statement whose result is too long. ``became`` says what that means for the statement."""
+    message = f"the result is longer than {most} bytes; {became}"
+    return made_error(PROGRAM_LIMIT_EXCEEDED, message, _ADVICE)
+
+
+def writes_at_length(request: Run) -> bool:
+    """Whether the only statement of a request writes and may return much, so that its result is looked at before its
+    transaction commits.
+    """
+    if len(request.statements) != 1:
+        return False
+    lowered = request.statements[0].lower()
+    at = lowered.rfind(b"returning")
+    if at < 0 or _returns_short_rows(lowered, at):
+        return False
+    return not controls_transactions(request.statements[0].decode("utf-8", "replace"))
+
+
+def _returns_short_rows(lowered: bytes, at: int) -> bool:
+    """Whether a statement is an INSERT of values in its text that returns columns, as ORMs make it to learn a key."""
+    return (
+        lowered.lstrip().startswith(b"insert")
+        and _COLUMNS.fullmatch(lowered, at) is not None
+        and _QUERY.search(lowered) is None
+    )
+
+
+def in_transaction(connection: Any, work: Callable[[], T]) -> T:
+    """What ``work`` returns, which runs in a transaction on a driver connection; if it raises, nothing is committed."""
+    execute(connection, "BEGIN")
+    try:
+        result = work()
+    except BaseException:
+        with suppress(psycopg2.Error):
+            execute(connection, "ROLLBACK")
+        raise
+    execute(connection, "COMMIT")
+    return result
+
+
+class ResultLimit:
+    """The most bytes that the result of a statement may have on its way to the caller."""
+
+    def __init__(self, connection: Any, most: int, cancel: Callable[[], None]) -> None:
+        """``cancel`` makes a COPY on the connection end whose output is too long, and is not kept."""
+        self._connection = connection
+        self.most = most
+        self.cancel = cancel
+
+    def exceeded(self) -> psycopg2.Error:
+        """The error for a statement that has been executed. If a transaction is open, it fails, which undoes it."""
+        open_ = self._connection.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE
+        error = too_long(self.most, NO_EFFECT if open_ else EXECUTED)
+        abort_transaction(self._connection, PROGRAM_LIMIT_EXCEEDED, str(error.diag.message_primary))
+        return error
+
+
+def size_of(values: Sequence[bytes | None]) -> int:
+    """About how many bytes encode the values of a result: one percent more at most."""
+    present = [value for value in values if value is not None]
+    size = len(values) + len(present) + sum(map(len, present))
+    return size + 3 * (size // 256)

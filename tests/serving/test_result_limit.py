@@ -1,0 +1,158 @@
+"""What a node does about a result that is too long: its memory is bounded, and the error says what became of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, contextmanager
+
+import psycopg2
+import pytest
+
+from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.protocol.encoding import decode_reply, encode
+from fly_orm.protocol.messages import Done, Run
+from fly_orm.serving.channel_executor import ChannelExecutor
+from fly_orm.serving.executor import Executor
+from fly_orm.settings import Settings
+from fly_orm.testing import Wan
+
+MOST = 64 * 1024
+NO_EFFECT = f"the result is longer than {MOST} bytes; the statement has had no effect"
+EXECUTED = f"the result is longer than {MOST} bytes; the statement was executed"
+LONG = b"repeat('x', 100)"
+#: 10 MB a second, for 100 seconds; it is not waited for.
+STREAM = b"SELECT repeat('x', 100000), pg_sleep(0.01) FROM generate_series(1, 10000)"
+
+
+@contextmanager
+def channel_to(pool):
+    executor = Executor("syd", [pool], None, limits=Settings().with_limits(max_result_bytes=MOST))  # type: ignore[arg-type]  # no function is called
+    made = ChannelExecutor(executor)
+    yield made
+    made.gone()
+    executor.timer.close()
+
+
+@pytest.fixture
+def channel(pool):
+    with channel_to(pool) as made:
+        yield made
+
+
+@pytest.fixture
+def ask(channel, database):
+    lease = os.urandom(16)
+
+    def say(*statements, opens_lease=True, **fields):
+        run = Run(database=database, lease=lease, opens_lease=opens_lease, timeout=60, statements=statements, **fields)
+        reply = decode_reply(channel.respond(encode(run)))
+        assert isinstance(reply, Done), reply
+        return reply
+
+    return say
+
+
+@pytest.fixture
+def count(cluster, database):
+    with closing(cluster.primary.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (i int)")
+
+        def count():
+            cursor.execute("SELECT count(*) FROM t")
+            return cursor.fetchone()[0]
+
+        yield count
+
+
+def problem(reply):
+    assert reply.error is not None, reply.result
+    assert reply.error.sqlstate == "54000"
+    assert reply.error.diagnostics["message_hint"].startswith("Fetch less at once: with LIMIT")
+    return reply.error.diagnostics["message_primary"]
+
+
+def test_a_result_within_the_limit_arrives(ask):
+    done = ask(b"SELECT repeat('x', 100) FROM generate_series(1, 600)")
+    assert len(done.result.data[0]) == 600
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"SELECT repeat('x', 100) FROM generate_series(1, 1000)",
+        b"SELECT g FROM generate_series(1, 40000) g",
+        b"SELECT NULL, g FROM generate_series(1, 20000) g",
+    ],
+)
+def test_a_result_that_is_too_long_is_an_error(ask, query):
+    assert problem(ask(query)) == EXECUTED
+
+
+def test_a_result_that_goes_on_and_on_is_cancelled_while_it_arrives(ask):
+    assert problem(ask(STREAM)) == NO_EFFECT
+    assert ask(b"SELECT 1").result.data == [[b"1"]]
+
+
+def test_that_holds_over_tcp_too(cluster, database):
+    server = cluster.primary
+    with Wan(f"{server.host}/.s.PGSQL.{server.port}") as wan:
+        host, port = wan.address.rsplit(":", 1)
+        params = {**server.params(database), "host": host, "port": port}
+        pool = PrimaryPool(database, lambda: psycopg2.connect(**params), max_size=1)
+        with channel_to(pool) as channel:
+            run = Run(database=database, lease=b"1", opens_lease=True, timeout=60, statements=[STREAM])
+            assert problem(decode_reply(channel.respond(encode(run)))) == NO_EFFECT
+        pool.close()
+
+
+def test_a_copy_that_goes_on_and_on_is_cancelled(ask):
+    assert problem(ask(b"COPY (" + STREAM + b") TO STDOUT", copy_out=True)) == NO_EFFECT
+
+
+def test_a_copy_that_is_a_little_too_long_is_an_error(ask):
+    copy = b"COPY (SELECT repeat('x', 100) FROM generate_series(1, 700)) TO STDOUT"
+    assert problem(ask(copy, copy_out=True)) in (EXECUTED, NO_EFFECT)  # it may be over before it is cancelled
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        b"INSERT INTO t SELECT g FROM generate_series(1, 1000) g RETURNING i, " + LONG,
+        b"INSERT INTO t VALUES (1) RETURNING repeat('x', 100000)",
+        b"WITH w AS (INSERT INTO t SELECT g FROM generate_series(1, 1000) g RETURNING i) SELECT i, "
+        + LONG
+        + b" FROM w",
+    ],
+)
+def test_a_write_whose_result_is_too_long_is_undone(ask, count, write):
+    assert problem(ask(write)) == NO_EFFECT
+    assert count() == 0
+
+
+def test_a_copy_that_writes_and_returns_too_much_is_undone(ask, count):
+    copy = b"COPY (INSERT INTO t SELECT g FROM generate_series(1, 1000) g RETURNING i, " + LONG + b") TO STDOUT"
+    assert problem(ask(copy, copy_out=True)) == NO_EFFECT
+    assert count() == 0
+
+
+def test_a_write_that_returns_much_is_committed_with_its_position(ask, count):
+    done = ask(b"INSERT INTO t SELECT g FROM generate_series(1, 100) g RETURNING i")
+    assert (len(done.result.data[0]), done.result.status_message, done.transaction) == (100, "INSERT 0 100", 0)
+    assert done.position.lsn > 0
+    assert count() == 100
+
+
+def test_a_write_that_returns_much_and_fails_leaves_nothing_open(ask, count):
+    done = ask(b"INSERT INTO t SELECT 1 / (5 - g) FROM generate_series(1, 10) g RETURNING i")
+    assert (done.error.sqlstate, done.transaction, done.lease_open) == ("22012", 0, False)
+    assert count() == 0
+
+
+def test_in_a_transaction_nothing_of_it_is_committed(ask, count):
+    ask(b"INSERT INTO t VALUES (1)", preamble=[b"BEGIN"])
+    failed = ask(b"SELECT " + LONG + b" FROM generate_series(1, 1000)", opens_lease=False)
+    assert problem(failed) == NO_EFFECT
+    assert failed.transaction == 3  # it has failed
+    ended = ask(b"COMMIT", opens_lease=False, commits=True)
+    assert ended.result.status_message == "ROLLBACK"
+    assert count() == 0
