@@ -6,7 +6,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from time import perf_counter, sleep
@@ -15,6 +15,7 @@ from typing import Any
 import peewee
 
 import fly_orm
+from fly_orm.deadline import Deadline
 from fly_orm.settings import Settings
 from fly_orm.topology import Node, Topology
 
@@ -86,6 +87,7 @@ def _process(reach: dict[str, Any], threads: int, pause: float, ready: Any, over
     parameters = dict(reach["replica"])
     database = fly_orm.wrap(peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters))
     Row.bind(database)
+    _reach_a_node(database)
     ready.wait()
     counted, lock = Counted(), threading.Lock()
 
@@ -101,6 +103,15 @@ def _process(reach: dict[str, Any], threads: int, pause: float, ready: Any, over
         worker.join()
     results.put(counted)
     database._fly_orm.close()
+
+
+def _reach_a_node(database: Any) -> None:
+    """Write once, so that the work does not begin with handshakes that time out on a machine which is too busy."""
+    deadline = Deadline.after(START_TIMEOUT)
+    while not deadline.expired:
+        with suppress(fly_orm.NotDelivered), database.connection_context():
+            _write_and_read(database)
+            return
 
 
 def _work(database: Any, dice: random.Random, pause: float, over: Any) -> Counted:
