@@ -325,11 +325,12 @@ class TestTheNodesOfThePrimaryRegion:
             db.execute_sql("CREATE TABLE t ()")
 
 
+@pytest.mark.usefixtures("time_to_answer")
 class TestTime:
     def test_a_statement_that_takes_too_long_is_cancelled_and_has_no_effect(self, regions, db):
         insert(db, None)
         with (
-            hurried(db, 1.0),
+            hurried(db, 2.0),
             pytest.raises(peewee.OperationalError, match="due to timeout; it has had no effect") as caught,
         ):
             db.execute_sql(
@@ -342,7 +343,7 @@ class TestTime:
     def test_a_statement_cancelled_in_a_transaction_fails_the_transaction(self, regions, db):
         with pytest.raises(peewee.OperationalError), db.atomic():
             insert(db, "one")
-            with hurried(db, 1.0):
+            with hurried(db, 2.0):
                 db.execute_sql("SELECT pg_sleep(60)")
         insert(db, "next")
         assert names(regions) == "next"

@@ -101,7 +101,7 @@ class TestTime:
             first = pool.submit(shop.note_and_wait, str(path))
             until(path.exists)
             with pytest.raises(Refused, match="no thread is free"):
-                fly_orm.call(fly_orm.PRIMARY, shop.stock, ["a"], timeout=0.7)
+                fly_orm.call(fly_orm.PRIMARY, shop.stock, ["a"], timeout=2)
             go_on(path)
             first.result()
         assert bare.stored() == ["before", "after"]

@@ -203,14 +203,15 @@ def test_a_source_that_is_silent_for_too_long_commits_nothing(cluster: Cluster, 
         assert regions.query("SELECT count(*) FROM t") == 0
 
 
+@pytest.mark.slow
 def test_a_slow_source_is_not_silent(cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fly_orm.driver.copy_source._PIECE_INTERVAL", 0.1)
     monkeypatch.setattr("fly_orm.driver.copy_source.PIECE_BYTES", 1000)
-    with two_regions(cluster, database, idle_timeout=1) as regions:
+    with two_regions(cluster, database, idle_timeout=3) as regions:
         db = regions.lax()
         db.execute_sql(TABLE)
         rows = iter(["x" * 1001 + "\n", *(f"{n}\n" for n in range(12)), ""])
-        source = type("Slow", (), {"read": lambda _file, _size: (time.sleep(0.1), next(rows))[1]})()
+        source = type("Slow", (), {"read": lambda _file, _size: (time.sleep(0.25), next(rows))[1]})()
         assert copy(db, source).rowcount == 13
 
 

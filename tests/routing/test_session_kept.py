@@ -16,7 +16,7 @@ from tests.support.processes import script, stopped
 from tests.support.two_regions import SECRET, TwoRegions, named, two_regions
 from tests.support.waiting import until
 
-IDLE_TIMEOUT = 0.4
+IDLE_TIMEOUT = 1.5
 LOCK = "SELECT pg_try_advisory_lock(7)"
 IS_FREE = "SELECT pg_try_advisory_lock(7) AND pg_advisory_unlock(7)"
 
@@ -33,11 +33,12 @@ def leases(regions: TwoRegions) -> int:
     return len(regions.serving._executor._leases)
 
 
+@pytest.mark.slow
 def test_a_silent_caller_keeps_its_session(regions: TwoRegions) -> None:
     db = regions.lax()
     db.execute_sql(LOCK)
     db.execute_sql("CREATE TEMP TABLE scratch AS SELECT 1 AS one")
-    time.sleep(4 * IDLE_TIMEOUT)
+    time.sleep(2.5 * IDLE_TIMEOUT)
     assert regions.query(IS_FREE) is False
     assert db.execute_sql("SELECT one FROM scratch").fetchone() == (1,)
     db.close()
@@ -90,7 +91,7 @@ for line in sys.stdin:
 class TestAnOpenTransaction:
     """Its caller says every now and then that it is still there."""
 
-    SILENCE = 0.6
+    SILENCE = 1.5
 
     @pytest.fixture
     def patient(self, cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoRegions]:
@@ -106,9 +107,10 @@ class TestAnOpenTransaction:
         db.execute_sql("INSERT INTO t DEFAULT VALUES")
         return db
 
+    @pytest.mark.slow
     def test_stays_open_while_its_caller_lives(self, patient: TwoRegions) -> None:
         db = self.begin(patient)
-        time.sleep(3 * self.SILENCE)
+        time.sleep(2.5 * self.SILENCE)
         db.execute_sql("INSERT INTO t DEFAULT VALUES")
         db.commit()
         assert patient.query("SELECT count(*) FROM t") == 2
@@ -122,10 +124,11 @@ class TestAnOpenTransaction:
         with pytest.raises(TransactionLost):
             db.execute_sql("SELECT 1")
 
+    @pytest.mark.slow
     def test_of_an_earlier_release_may_be_silent(self, patient: TwoRegions, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("fly_orm.serving.executor.renewal_interval", lambda: None)
         db = self.begin(patient)
-        time.sleep(3 * self.SILENCE)
+        time.sleep(2.5 * self.SILENCE)
         db.commit()
         assert patient.query("SELECT count(*) FROM t") == 1
 
@@ -180,6 +183,7 @@ def test_a_write_in_such_a_session_whose_reply_is_lost_may_be_committed(regions:
     assert regions.query("SELECT count(*) FROM t") == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_for_a_connection_without_state(regions: TwoRegions) -> None:
     db = regions.lax()
     db.execute_sql("INSERT INTO t DEFAULT VALUES")

@@ -308,7 +308,7 @@ class TriesForLong(Transport):
         try:
             return super().connect(address, deadline)
         except NotDelivered:
-            time.sleep(4)
+            time.sleep(7)
             raise
 
 
@@ -317,7 +317,7 @@ class SharedTransport(PigeonTransport):
 
     def serve(self, listen, accept):
         listener = socket.create_server(parse(listen), reuse_port=True)
-        return PigeonServer(listener, parse(listen)[0], accept, self._options)
+        return PigeonServer(listener, parse(listen)[0], accept, self._options, self._tls)
 
 
 class StraysBetweenProcesses(SharedTransport):

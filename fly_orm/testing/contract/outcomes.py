@@ -20,7 +20,7 @@ from .setting import Setting
 from .tools import HELD_TIMEOUT, SOON, Held, Node, ask, soon, until, within
 
 #: Seconds within which a deadline that has passed is noticed.
-SLACK = 10.0
+SLACK = 5.0
 
 #: How often a request is interrupted while it is being sent, and how long it is.
 INTERRUPTIONS = 150

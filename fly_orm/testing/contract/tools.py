@@ -21,9 +21,9 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 #: Seconds within which anything without a wait of its own is done, however busy the machine is.
-SOON = 20.0
+SOON = 10.0
 #: Seconds after which a reply that is held back is an error.
-HELD_TIMEOUT = 60.0
+HELD_TIMEOUT = 40.0
 #: What a server that is closed may answer a request with that it does not execute.
 LAST_REPLY = b"the last reply"
 _POLL_INTERVAL = 0.005

@@ -77,7 +77,7 @@ HEARS_CALL = hears(40 + len(b"write"))
 )
 def test_a_server_that_does_not_greet_leaves_the_first_request_unknown(node, actions):
     with FalseServer(*actions) as server, pytest.raises((OutcomeUnknown, NotDelivered)) as caught:
-        node.transport.connect(server.address, Deadline.after(0.3)).exchange(b"hello", Deadline.after(0.3))
+        node.transport.connect(server.address, Deadline.after(1)).exchange(b"hello", Deadline.after(1))
     assert "did not answer as a fly_orm node" in str(caught.value)
 
 
@@ -101,7 +101,7 @@ def test_a_request_that_gets_no_proper_reply_has_an_unknown_outcome(node, action
     with FalseServer(*GREETS, HEARS_CALL, *actions) as server:
         channel = node.connect(server.address)
         with pytest.raises(OutcomeUnknown) as caught:
-            channel.exchange(b"write", Deadline.after(0.4))
+            channel.exchange(b"write", Deadline.after(1))
         assert caught.value.address == server.address
         with pytest.raises(NotDelivered):
             channel.exchange(b"next", soon())
