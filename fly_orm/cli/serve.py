@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import signal
 import sys
+import threading
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..concurrency.latch import Latch
 from ..errors import ConfigurationError
 from ..runtime.regions import is_primary
-from ..serving.node import serve
+from ..serving.node import Serving, serve
 from ..settings import LIMITS, Limit, Settings, variable_of
 from .loading import import_named, load
+from .stop_signals import StopSignals
 
 NAME = "serve"
 HELP = "execute the statements and run the functions that other regions send"
 
-#: Seconds after which a signal is noticed at the latest. The system may deliver it to another thread, which does not
-#: wake the main one, and Python runs handlers in the main thread only.
-_SIGNAL_INTERVAL = 0.2
+log = logging.getLogger("fly_orm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,17 +63,38 @@ def _parse(option: str, limit: Limit, text: str) -> Any:
 def run(options: argparse.Namespace) -> int:
     """Serve until the process receives SIGTERM or SIGINT."""
     sys.path.insert(0, str(Path.cwd()))
-    stopping = Latch()  # its set() takes no lock, which wait() could hold when the signal comes
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    databases = [load(name) for name in options.database]
-    for module in options.imports:
-        import_named(module, module)
-    limits = {name: value for name, value in vars(options).items() if name in LIMITS}
-    with serve(*databases, listen=options.listen, **limits) as serving:
-        print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
-        if is_primary():
-            serving.warn_unless_primary()
-        while not stopping.wait(_SIGNAL_INTERVAL):
-            pass
+    with StopSignals() as signals:
+        databases = [load(name) for name in options.database]
+        for module in options.imports:
+            import_named(module, module)
+        limits = {name: value for name, value in vars(options).items() if name in LIMITS}
+        serving = serve(*databases, listen=options.listen, **limits)
+        try:
+            print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
+            if is_primary():
+                serving.warn_unless_primary()
+            signals.wait()
+        finally:
+            _close(serving, signals)
     return 0
+
+
+def _close(serving: Serving, signals: StopSignals) -> None:
+    """Close the node, unless another signal ends the process first."""
+    closed: Future[None] = Future()
+
+    def close() -> None:
+        try:
+            serving.close()
+            closed.set_result(None)
+        except BaseException as error:  # noqa: BLE001  # raised in the main thread
+            closed.set_exception(error)
+        finally:
+            signals.wake()
+
+    threading.Thread(target=close, name="fly-orm serve close", daemon=True).start()
+    if number := signals.wait():
+        log.warning("%s came while the node was closing: it ends at once", signal.Signals(number).name)
+        logging.shutdown()
+        os._exit(128 + number)
+    closed.result()
