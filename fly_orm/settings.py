@@ -30,7 +30,9 @@ class Limit:
     least: int = 0
     most: int | None = None
     unset: str = ""
-    """What None stands for, in words, if it is allowed."""
+    """What None stands for, in words, if it is allowed and is not simply no limit."""
+    of_callers: bool = False
+    """Whether it limits what a process asks of nodes, and not what a node does for others."""
 
     def check(self, name: str, value: Any) -> Any:
         """The value itself; ConfigurationError, in which ``name`` names the setting, if it is out of bounds."""
@@ -47,6 +49,10 @@ class Limit:
 
     def parse(self, name: str, text: str) -> Any:
         """The value that a text gives; ConfigurationError if it gives none."""
+        if self.unset and text.lower() in ("auto", "none"):
+            if text.lower() == "auto":
+                return None
+            raise ConfigurationError(f"{name}={text!r} is not allowed: write {self.bounds}")
         if self.unit == "seconds":
             return parse_timeout(name, text)
         return self.check(name, parse_size(name, text) if self.unit else parse_integer(name, text))
@@ -60,7 +66,7 @@ class Limit:
     def bounds(self) -> str:
         """What it may be set to."""
         if self.unit == "seconds":
-            return "0 or more, or `none`"
+            return f"0 or more, or `{'auto' if self.unset else 'none'}`"
         least = self.text_of(self.least)
         return f"{least} or more" if self.most is None else f"{least} to {self.text_of(self.most)}"
 
@@ -74,8 +80,8 @@ class Limit:
         return f"{value:g}" if self.unit == "seconds" else str(value)
 
 
-def _limit(default: Any, meaning: str, **options: Any) -> Any:
-    return field(default=default, metadata={"limit": Limit(meaning=meaning, **options)})
+def _limit(value: Any, meaning: str, **options: Any) -> Any:
+    return field(default=value, metadata={"limit": Limit(meaning=meaning, **options)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +149,24 @@ class Settings:
         unit="bytes",
         least=1024,
         most=MAX_MESSAGE_BYTES,
+    )
+    drain_timeout: float | None = _limit(
+        None,
+        "seconds in which requests in progress may finish when a node stops",
+        unit="seconds",
+        unset="the longest timeout of a registered function, at least 5",
+    )
+    max_channels: int = _limit(
+        32,
+        "the most channels of a process to one node; each carries one request or transaction",
+        least=1,
+        of_callers=True,
+    )
+    channel_idle_timeout: float | None = _limit(
+        30.0,
+        "seconds without use after which a process closes a channel, except for two",
+        unit="seconds",
+        of_callers=True,
     )
     max_elements: int = _limit(
         MAX_ELEMENTS,

@@ -118,12 +118,21 @@ class Responder(Protocol):
         """
         ...
 
-    def last_reply(self) -> bytes | None:
+    @property
+    def is_idle(self) -> bool:
+        """Whether the peer would lose nothing but time if the channel were closed between two of its requests.
+
+        A server with no place left for another channel may then close this one.
+        """
+        ...
+
+    def last_reply(self, *, is_full: bool = False) -> bytes | None:
         """A reply which says that the next request is not executed; None if the peer is a stranger.
 
         A server that is closed sends it ahead of that request, as the last thing on the channel, unless it tells the
         caller in another way. A request that is already on its way is answered with it; otherwise, the caller could not
-        know what became of it. Called instead of ``respond``, and not while that runs. Nothing may be given to
+        know what became of it. With ``is_full``, the reply says that the server has no place for the channel, and not
+        that it is being closed. Called instead of ``respond``, and not while that runs. Nothing may be given to
         ``respond`` afterwards.
         """
         ...
@@ -148,7 +157,7 @@ class Server(Protocol):
         """The address as it was given, with the port that was actually bound."""
         ...
 
-    def close(self, drain_timeout: float) -> None:
+    def close(self, drain_timeout: float | None) -> None:
         """Stop accepting, let requests in progress finish for up to ``drain_timeout`` seconds, then disconnect.
 
         Unless that time is over, a request that crosses the end of its channel is NotDelivered, or answered with the

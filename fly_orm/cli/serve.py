@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen at (default: FLY_ORM_LISTEN)")
     for name, limit in LIMITS.items():
+        if limit.of_callers:
+            continue
         option = "--" + name.replace("_", "-")
         default = limit.text_of(getattr(Settings, name))
         parser.add_argument(

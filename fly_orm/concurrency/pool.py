@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -149,27 +150,35 @@ class Pool(Generic[T]):
             return self._count()
 
     @property
+    def idle(self) -> int:
+        """How many items are idle."""
+        with self._lock:
+            return len(self._idle)
+
+    @property
     def has_idle(self) -> bool:
         """Whether an item is idle."""
         with self._lock:
             return bool(self._idle)
 
-    def close_idle(self, seconds: float, last: float | None = None) -> float | None:
+    def close_idle(self, seconds: float, last: float | None = None, keep: int = 0) -> float | None:
         """Close the items that have been idle for this long; the one used last only after ``last`` seconds, if given.
 
-        Returns the seconds until another one has been; None if no item is idle any more.
+        As many as ``keep`` says stay, those that were used last. Returns the seconds until another one has been; None
+        if there is none.
         """
         with self._lock:
             idle = sorted(self._idle, key=lambda place: place.order)
             ends = [place.since + seconds - now() for place in idle]
             if ends and last is not None:
                 ends[-1] += last - seconds
+            ends[len(ends) - min(keep, len(ends)) :] = [math.inf] * min(keep, len(ends))
             old = [place for end, place in zip(ends, idle, strict=True) if end <= 0]
             self._places = [place for place in self._places if place not in old]
         for place in old:
             if place.item is not None:
                 self._close(place.item)
-        return min((end for end in ends if end > 0), default=None)
+        return min((end for end in ends if 0 < end < math.inf), default=None)
 
     def close(self) -> None:
         """Close the idle items now and the others when they come back. Callers in the queue get PoolTimeout."""

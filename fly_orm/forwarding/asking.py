@@ -7,7 +7,8 @@ import msgspec
 from ..deadline import Deadline, now
 from ..errors import NotDelivered, OutcomeUnknown
 from ..protocol.messages import Declined, Settle, Settled
-from .channels import AllInUse, NodeChannels, OldChannelLost
+from .all_in_use import AllInUse
+from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
 
 #: The most seconds that one node may take, so that there is time to ask another one.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from weakref import WeakMethod
 
-from ..concurrency.pool import Pool, PoolTimeout
+from ..concurrency.crowded_pool import CrowdedPool
+from ..concurrency.pool import PoolTimeout
 from ..concurrency.slots import Holder, Slots
+from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, Refused
 from ..protocol.messages import Welcome
 from ..protocol.secret import Secrets
 from ..topology import Node
 from ..transport import Transport
+from .all_in_use import AllInUse, NodeFull
 from .background import BackgroundTask
 from .sealed_channel import SealedChannel, open_channel
 
@@ -29,10 +33,6 @@ READY_CHANNELS = 2
 #: The share of the channels to a node that calls of functions may use. Calls take long: without this limit, a burst of
 #: them would leave none for statements.
 CALL_SHARE = 0.5
-
-
-class AllInUse(NotDelivered):
-    """Every channel to a node stayed in use until the deadline. This says nothing against the node itself."""
 
 
 class OldChannelLost(NotDelivered):
@@ -55,18 +55,31 @@ class NodeChannels:
         secrets: Secrets,
         region: str,
         max_size: int,
+        idle_timeout: float | None = None,
         on_welcome: Callable[[Node, Welcome], None] = lambda _node, _welcome: None,
     ) -> None:
-        """``on_welcome`` is called with what the node says about itself, whenever a channel is opened."""
+        """``on_welcome`` is called with what the node says about itself, whenever a channel is opened.
+
+        Channels that have been idle for ``idle_timeout`` seconds are closed, except for READY_CHANNELS.
+        """
         self.node = node
         self._on_welcome = on_welcome
         self._transport, self._secrets, self._region = transport, secrets, region
-        self._pool: Pool[SealedChannel] = Pool(
-            self._open, SealedChannel.close, max_size=max_size, max_opening=MAX_OPENING, shared=FlyOrmError
+        self._pool: CrowdedPool[SealedChannel] = CrowdedPool(
+            self._open,
+            SealedChannel.close,
+            max_size=max_size,
+            max_opening=MAX_OPENING,
+            shared=FlyOrmError,
+            no_room=NodeFull,
         )
         self._suspected_at = -math.inf
         """When a request was last given up without a reply (monotonic). Channels that were silent since may be dead."""
         self._warm_up = BackgroundTask("fly_orm channel opener", self._open_ready)
+        self._idle_timeout = idle_timeout
+        self._timer = Timer(f"the timer of the channels to {node}")
+        self._is_watched = False
+        """Whether idle channels are going to be closed."""
         self._call_slots = Slots(max(1, int(max_size * CALL_SHARE)))
 
     @contextmanager
@@ -136,6 +149,23 @@ class NodeChannels:
             self._pool.discard(channel)
         else:
             self._pool.release(channel)
+        if self._pool.idle > READY_CHANNELS and not self._is_watched:
+            self._watch(self._idle_timeout)
+
+    def _watch(self, seconds: float | None) -> None:
+        """Close idle channels after some time, unless that is never."""
+        if seconds is None:
+            return
+        self._is_watched = True
+        close_idle = WeakMethod(self._close_idle)  # a pending call must not keep this alive
+        try:
+            self._timer.call_later(seconds, lambda: None if (close := close_idle()) is None else close())
+        except RuntimeError:  # no thread can be started, or the timer is closed
+            self._is_watched = False
+
+    def _close_idle(self) -> None:
+        self._is_watched = False
+        self._watch(self._pool.close_idle(self._idle_timeout or 0.0, keep=READY_CHANNELS))
 
     def check_records(self, channel: SealedChannel) -> None:
         """Raise Refused if the node of the channel is too old to record a request, which it would execute."""
@@ -163,6 +193,7 @@ class NodeChannels:
 
     def close(self) -> None:
         """Close the channels that are idle now, and the others when they are given back."""
+        self._timer.close()
         self._pool.close()
 
     def _open_ready(self) -> None:

@@ -24,8 +24,6 @@ from .sealed_channel import open_channel
 
 log = logging.getLogger("fly_orm")
 
-#: Channels to one node. Each carries one request, or one open transaction, at a time.
-MAX_CHANNELS = 32
 #: Seconds after which a node that could not be reached is probed for the first time…
 FIRST_INTERVAL = 5.0
 #: …and the longest interval between two later probes.
@@ -122,7 +120,8 @@ class Directory:
                     node,
                     secrets=self._settings.secrets,
                     region=self._settings.topology.region,
-                    max_size=MAX_CHANNELS,
+                    max_size=self._settings.max_channels,
+                    idle_timeout=self._settings.channel_idle_timeout,
                     on_welcome=self._mismatches.check,
                 )
                 if self._closed:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ..errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY, DRAINING
-from .channels import AllInUse
+from .all_in_use import AllInUse, NodeFull
 
 #: Reasons for declining that leave open whether another region has the primary: the node's server is a replica or
 #: cannot be reached, or the node is shutting down.
@@ -42,6 +42,11 @@ class Failures:
     def none_reached(self) -> bool:
         """Whether no attempt has reached a node."""
         return all(isinstance(error, NotDelivered) for error in self.errors)
+
+    @property
+    def found_full(self) -> bool:
+        """Whether a node had no place for a channel."""
+        return any(isinstance(error, NodeFull) for error in self.errors)
 
     @property
     def may_pass(self) -> bool:

@@ -13,9 +13,10 @@ from ..protocol.messages import BUSY, DRAINING, Call, Cancel, Done, Returned, Ru
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
+from .all_in_use import AllInUse
 from .asking import ask
 from .candidates import PrimaryCandidates, of_region
-from .channels import AllInUse, NodeChannels, OldChannelLost
+from .channels import NodeChannels, OldChannelLost
 from .copying import CopyData
 from .directory import Directory
 from .failures import Failures, causes
@@ -172,6 +173,8 @@ class Forwarder:
                     return_check.request_sent()
                 return result
             error = self._unaccepted.by_primary(primary, candidates, failures, deadline, action)
+            if failures.found_full and attempts.wait_for_place():
+                continue
             if not (last_resort and failures.may_pass and attempts.wait(causes(failures.errors))):
                 raise error
 
@@ -203,6 +206,8 @@ class Forwarder:
                 with after_reply("note that the region accepts requests"):
                     interruption.accepted()
                 return accepted[1]
+            if failures.found_full and attempts.wait_for_place():
+                continue
             if not (failures.may_pass and attempts.wait(causes(failures.errors))):
                 raise self._unaccepted.by_region(region, failures.errors, deadline, action)
 

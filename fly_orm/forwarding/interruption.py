@@ -91,10 +91,17 @@ class Attempts:
         self._over = interruption.over
         self._pause = FIRST_PAUSE
 
+    def wait_for_place(self) -> bool:
+        """Wait before another attempt to open a channel to a node that is full; False, at once, if time runs short."""
+        return self._wait(self._last_start)
+
     def wait(self, why: str) -> bool:
         """Wait before another attempt; False, at once, if there is to be none. ``why`` says what the nodes answered."""
+        return self._wait(min(self._interruption.begin(why), self._last_start))
+
+    def _wait(self, until: float) -> bool:
         pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  # so that callers do not come all at once
-        if now() + pause > min(self._interruption.begin(why), self._last_start):
+        if now() + pause > until:
             return False
         if self._over.wait(pause):
             # Others are accepted. If this request is still not, that is because of something about itself, and another

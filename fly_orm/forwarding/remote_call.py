@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotPortable, NotSupported, OutcomeUnknown, Refused, TransactionLost
-from ..protocol.messages import EXPIRED, Call, Declined, Reply, Returned
+from ..protocol.messages import EXPIRED, FULL, Call, Declined, Reply, Returned
 from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
@@ -45,7 +45,7 @@ def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
             message = f"{call.function} may have run on {channels.node}: {error}"
             raise OutcomeUnknown(message, **error.__dict__) from error
         raise
-    if isinstance(reply, Declined) and reply.reason == EXPIRED and channel.reused and not deadline.expired:
+    if isinstance(reply, Declined) and reply.reason in (EXPIRED, FULL) and channel.reused and not deadline.expired:
         channels.discard(channel)
         raise OldChannelLost(reply.message) from refused(reply, channels.node)
     channels.release(channel)

@@ -17,7 +17,7 @@ from ..errors import (
     Refused,
     ResultLost,
 )
-from ..protocol.messages import EXPIRED, Done, Release, Renew, Run
+from ..protocol.messages import EXPIRED, FULL, Done, Release, Renew, Run
 from .channels import NodeChannels, OldChannelLost
 from .copying import CopyData, exchange
 from .response import Response, done, lost
@@ -55,14 +55,14 @@ class RemoteLease:
         ``copy`` is the data of a COPY, of which the request has the first piece.
 
         OldChannelLost if the request was not delivered because the channel had been lost while idle, perhaps, or if
-        the node took it for expired before the deadline.
+        the node took it for expired before the deadline, or needed the place of the channel.
         """
         reused = self._channel is not None and self._channel.reused
         try:
             response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline, copy)
         except (NotDelivered, Refused) as error:
-            too_early = isinstance(error, Refused) and error.reason == EXPIRED and not deadline.expired
-            if not reused or not (isinstance(error, NotDelivered) or too_early):
+            again = isinstance(error, Refused) and error.reason in (EXPIRED, FULL) and not deadline.expired
+            if not reused or not (isinstance(error, NotDelivered) or again):
                 raise
             raise OldChannelLost(str(error)) from error
         except OutcomeUnknown as error:
@@ -144,10 +144,10 @@ class RemoteLease:
                 reply = exchange(channel, request, deadline, copy)
         except (Refused, NotSupported, AlreadyCommitted, ResultLost) as error:
             # The channel itself is sound: the node has replied, or nothing was sent. If this request was to open the
-            # lease, there is none, and others may use the channel. But those that expire are discarded, so that the
-            # attempts end with a new one.
-            expired = isinstance(error, Refused) and error.reason == EXPIRED
-            if isinstance(request, Run) and request.opens_lease and not expired:
+            # lease, there is none, and others may use it. But those on which a request has expired, or which the
+            # node closes, are discarded, so that the attempts end with a new one.
+            again = isinstance(error, Refused) and error.reason in (EXPIRED, FULL)
+            if isinstance(request, Run) and request.opens_lease and not again:
                 self._return_channel(channel)
             elif not isinstance(error, NotSupported):
                 self.abandon()  # its caller takes the lease for lost, but the node may hold it open still

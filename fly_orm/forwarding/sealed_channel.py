@@ -10,11 +10,12 @@ from ..deadline import Deadline, now
 from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
-from ..protocol.messages import DRAINING, Call, Cancel, Copy, Declined, Greet, Reply, Request, Run, Welcome
+from ..protocol.messages import DRAINING, FULL, Call, Cancel, Copy, Declined, Greet, Reply, Request, Run, Welcome
 from ..protocol.secret import Secrets
 from ..protocol.strength import weakness
 from ..topology import Node
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
+from .all_in_use import NodeFull
 from .node_clock import NodeClock
 from .settled import with_settled_after
 
@@ -57,6 +58,8 @@ class SealedChannel:
         except OutcomeUnknown as error:
             # A greeting executes nothing, so whatever became of it, the request behind it was not delivered.
             raise NotDelivered(f"the handshake with {self.node} failed: {error}", node=str(self.node)) from error
+        if isinstance(welcome, Declined) and welcome.reason == FULL:
+            raise NodeFull(f"{self.node} has no place for another channel", node=str(self.node))
         if not isinstance(welcome, Welcome):
             raise NotDelivered(f"{self.node} replied to the greeting with {welcome}", node=str(self.node))
         self.welcome = welcome
@@ -124,7 +127,7 @@ class SealedChannel:
                 f"the reply from {self.node} cannot be decoded: {error}", node=str(self.node)
             ) from error
         self._clock.note(reply.clock, asked=asked, answered=answered)
-        self.finished = isinstance(reply, Declined) and reply.reason == DRAINING
+        self.finished = isinstance(reply, Declined) and reply.reason in (DRAINING, FULL)
         return reply
 
 

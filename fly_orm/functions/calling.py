@@ -101,7 +101,8 @@ def on_primary(
     options = CallOptions(wait=wait, timeout=timeout, exactly_once=exactly_once)
 
     def decorate(code: Callable[P, R]) -> OnPrimary[P, R]:
-        return OnPrimary(code, register(code, name), options)
+        own = None if isinstance(timeout, str) else timeout
+        return OnPrimary(code, register(code, name, own), options)
 
     return decorate if code is None else decorate(code)
 

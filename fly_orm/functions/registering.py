@@ -22,13 +22,15 @@ class Function:
     code: Callable[..., Any]
     """The plain function, undecorated."""
     signature: inspect.Signature = field(repr=False)
+    timeout: float | None = None
+    """Seconds that its calls may take, unless they say otherwise; None if it has no timeout of its own."""
 
 
 _by_name: dict[str, Function] = {}
 _by_code: dict[Callable[..., Any], Function] = {}
 
 
-def register(code: Callable[..., Any], name: str | None = None) -> Function:
+def register(code: Callable[..., Any], name: str | None = None, timeout: float | None = None) -> Function:
     """Let other nodes call a function, by ``name`` or else by ``module:qualified name``.
 
     ConfigurationError for what other nodes cannot call: a lambda, a closure, a coroutine or a generator. So is a second
@@ -42,7 +44,7 @@ def register(code: Callable[..., Any], name: str | None = None) -> Function:
     problem = _problem(code)
     if problem is not None:
         raise ConfigurationError(f"{code.__qualname__} cannot be called from other nodes: {problem}")
-    function = Function(name=name or _full_name(code), code=code, signature=inspect.signature(code))
+    function = Function(name=name or _full_name(code), code=code, signature=inspect.signature(code), timeout=timeout)
     existing = _by_name.get(function.name)
     if existing is not None and _full_name(existing.code) != _full_name(code):
         raise ConfigurationError(
@@ -85,6 +87,11 @@ def registered(code: Callable[..., Any]) -> Function:
         name = getattr(code, "__qualname__", repr(code))
         raise ConfigurationError(f"{name} is not registered: decorate it with @fly_orm.remote or @fly_orm.on_primary")
     return function
+
+
+def longest_timeout() -> float:
+    """The longest timeout of a registered function (seconds); 0 if none has one."""
+    return max((each.timeout or 0.0 for each in _by_name.values()), default=0.0)
 
 
 def names() -> list[str]:

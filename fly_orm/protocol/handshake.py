@@ -146,7 +146,9 @@ class Inner(Protocol):
     """What a guarded responder passes requests on to. See :class:`fly_orm.transport.Responder`."""
 
     def respond(self, request: bytes) -> bytes | None: ...
-    def last_reply(self) -> bytes | None: ...
+    @property
+    def is_idle(self) -> bool: ...
+    def last_reply(self, *, is_full: bool = False) -> bytes | None: ...
     def gone(self) -> None: ...
 
 
@@ -220,9 +222,14 @@ class GuardedResponder:
         self._refused = True
         return Answer(reply=own + bytes([_NO_HINT]), delay=self._on_failure.wrong_secret())
 
-    def last_reply(self) -> bytes | None:
+    @property
+    def is_idle(self) -> bool:
+        """See :class:`fly_orm.transport.Responder`."""
+        return self._inner.is_idle
+
+    def last_reply(self, *, is_full: bool = False) -> bytes | None:
         """The sealed reply that declines the next request; see :class:`fly_orm.transport.Responder`."""
-        reply = self._inner.last_reply() if self.trusted else None
+        reply = self._inner.last_reply(is_full=is_full) if self.trusted else None
         return None if reply is None or self._seal is None else self._seal.close(reply)
 
     def gone(self) -> None:

@@ -18,6 +18,7 @@ from ..protocol.messages import (
     BUSY,
     DRAINING,
     EXPIRED,
+    FULL,
     Call,
     Cancel,
     Copy,
@@ -44,6 +45,7 @@ from .time_limits import node_deadline, transaction_timeout
 
 log = logging.getLogger("fly_orm")
 
+_NO_PLACE = "this node has no place for the channel"
 _CALLER_GONE = "its caller has disconnected"
 _COPYING = Declined(reason="bad request", message="a COPY is running in the lease, and nothing else can")
 _LOST = Declined(reason="lost", message="it was idle for too long, or this node was restarted")
@@ -86,8 +88,15 @@ class ChannelExecutor:
             if self._gone:
                 self._end_if_idle()
 
-    def last_reply(self) -> bytes | None:
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no lease; see :class:`fly_orm.transport.Responder`."""
+        return self._lease is None
+
+    def last_reply(self, *, is_full: bool = False) -> bytes | None:
         """The encoded reply that declines the next request; see :class:`fly_orm.transport.Responder`."""
+        if is_full:
+            return encode_reply(Declined(reason=FULL, message=_NO_PLACE))
         reason = DRAINING if self._lease is None else "lost"
         return encode_reply(Declined(reason=reason, message=SHUTTING_DOWN))
 

@@ -199,7 +199,12 @@ class Executor:
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {call.function}: {error}")
 
-    def drain(self, timeout: float = 0) -> None:
+    @property
+    def in_progress(self) -> list[str]:
+        """The leases that are open, in words."""
+        return [f"a transaction or session in {lease.database!r}" for lease in list(self._leases.values())]
+
+    def drain(self, timeout: float | None = 0) -> None:
         """Decline new leases and calls from now on, and wait up to ``timeout`` seconds for the open leases to end."""
         drained = Latch()
         with self._lock:

@@ -61,7 +61,8 @@ class FunctionRunner:
             "fly_orm function", max_size=self._limits.pool_size, on_exit=_disconnect
         )
         self._lock = threading.Lock()
-        self._invocations: set[Invocation] = set()
+        self._invocations: dict[Invocation, str] = {}
+        """By what is running: the name of its function."""
 
     def run(self, call: Call, on_start: OnStart) -> Returned | Declined:
         """Run the function that was called and return the outcome."""
@@ -81,6 +82,12 @@ class FunctionRunner:
             return self._workers.run(lambda: self._run(function, call, invocation), deadline.for_queueing())
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
+
+    @property
+    def in_progress(self) -> list[str]:
+        """The calls that run, in words."""
+        with self._lock:
+            return [f"a call of {name}" for name in self._invocations.values()]
 
     def stop(self) -> None:
         """Stop all invocations, and close the connections that their statements run on."""
@@ -122,13 +129,13 @@ class FunctionRunner:
         if invocation.stopped:  # while the call was queueing for the thread
             return too_late(function)
         with self._lock:
-            self._invocations.add(invocation)
+            self._invocations[invocation] = function.name
         try:
             # In an empty context, so that the function inherits nothing from the one that this thread ran before.
             return Context().run(self._run_in_session, function, call, invocation)
         finally:
             with self._lock:
-                self._invocations.discard(invocation)
+                self._invocations.pop(invocation, None)
 
     def _run_in_session(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         enter(Session(invocation))

@@ -80,6 +80,7 @@ class Lease:
     ) -> None:
         """``statement_timeout`` is how long a request may run, whatever its deadline."""
         self.id = id
+        self.database = pool.name
         self._pool = pool
         self._connection = connection
         self._raw = connection.raw

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any
 
+from ..concurrency.timer import TimerClosed
 from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
 from ..forwarding.background import BackgroundTask
+from ..functions.registering import longest_timeout
 from ..postgres.primary_pool import PrimaryPool
 from ..protocol.handshake import GuardedResponder
 from ..protocol.keys import keys_of
@@ -30,20 +35,29 @@ from .shares import host_of
 
 log = logging.getLogger("fly_orm")
 
-#: Seconds in which requests that are in progress may finish when a node stops.
+#: Seconds in which requests that are in progress may finish when a node stops, unless a function may take longer.
 DRAIN_TIMEOUT = 5.0
 #: How many of them (seconds), at most, transactions may not use, so that the last replies reach their callers.
 REPLY_TIME = 1.0
+_MOMENT = 0.05
 
 
 class Serving:
     """A node that is serving; made by :func:`serve`. To stop it, close it, or use it as a context manager."""
 
-    def __init__(self, server: Server, executor: Executor, runner: FunctionRunner, failed: FailedProofs) -> None:
+    def __init__(
+        self,
+        server: Server,
+        executor: Executor,
+        runner: FunctionRunner,
+        failed: FailedProofs,
+        drain_timeout: float | None = None,
+    ) -> None:
         self._server = server
         self._executor = executor
         self._runner = runner
         self._failed = failed
+        self._drain_timeout = drain_timeout
 
     @property
     def address(self) -> str:
@@ -68,17 +82,33 @@ class Serving:
             except FlyOrmError as error:
                 log.warning("%s", error)
 
-    def close(self, drain_timeout: float = DRAIN_TIMEOUT) -> None:
+    def close(self, drain_timeout: float | None = None) -> None:
         """Stop serving. New requests are declined, and those in progress may take ``drain_timeout`` more seconds.
 
-        Then transactions that are still open are rolled back, and functions that still run are stopped.
+        None is the setting of that name. Then transactions that are still open are rolled back, functions that still
+        run are stopped, and a warning says what they were.
         """
-        deadline = Deadline.after(drain_timeout)
+        timeout = self._drain_timeout if drain_timeout is None else drain_timeout
+        deadline = Deadline.after(max(DRAIN_TIMEOUT, longest_timeout()) if timeout is None else timeout)
+        cancel_warning = self._warn_at(deadline)
         # Leases first, while they can still be reached, to be committed.
-        self._executor.drain(deadline.reserving(REPLY_TIME).remaining() or 0.0)
-        self._server.close(deadline.remaining() or 0.0)
+        self._executor.drain(deadline.reserving(REPLY_TIME).remaining())
+        self._server.close(deadline.remaining())
+        cancel_warning()
         self._executor.close()
         self._runner.close()
+
+    def _warn_at(self, deadline: Deadline) -> Callable[[], None]:
+        """Warn of what is still in progress just before the deadline, when it ends; returns what cancels that."""
+        with suppress(TimerClosed):  # this is the second call of close()
+            if (left := deadline.remaining()) is not None:
+                return self._executor.timer.call_later(left - _MOMENT, self._warn_in_progress)
+        return lambda: None
+
+    def _warn_in_progress(self) -> None:
+        if in_progress := Counter([*self._executor.in_progress, *self._runner.in_progress]):
+            what = ", ".join(f"{each} ({count})" for each, count in in_progress.items())
+            log.warning("the drain timeout is over, and this node ends what is still in progress: %s", what)
 
     def __enter__(self) -> Serving:
         return self
@@ -150,7 +180,7 @@ def serve(
         raise
     if not topology.is_primary:
         BackgroundTask("fly_orm node start", executor.meet_servers).start()
-    return Serving(server, executor, runner, failed)
+    return Serving(server, executor, runner, failed, settings.drain_timeout)
 
 
 def _check_secrets(transport: Transport, address: str, settings: Settings) -> None:

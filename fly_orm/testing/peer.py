@@ -25,6 +25,7 @@ class Responder:
     """Answers every request with the id of its process, except HOLD."""
 
     trusted = True
+    is_idle = True
 
     def respond(self, request: bytes) -> bytes:
         if request == HOLD:
@@ -35,7 +36,7 @@ class Responder:
     def authenticate(self, request: bytes) -> Answer:
         return Answer(reply=self.respond(request))
 
-    def last_reply(self) -> bytes | None:
+    def last_reply(self, *, is_full: bool = False) -> bytes | None:
         return None
 
     def gone(self) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 
+from fly_orm.deadline import now
 from fly_orm.transport import MAX_MESSAGE_BYTES, Deadline, Latch, Responder
 
 from .connection_table import ConnectionTable
-from .linger import Linger
+from .stranger import Stranger
 from .wire import FAILURES, INVOKE, RESULT, MessageStream
 
 log = logging.getLogger(__name__)
@@ -22,33 +24,27 @@ class Connection:
     """One connection whose peer is trusted, and its thread."""
 
     def __init__(
-        self,
-        stream: MessageStream,
-        peer: str,
-        responder: Responder,
-        table: ConnectionTable[Connection],
-        linger: Linger,
-        first: tuple[int, bytes] | None = None,
+        self, stream: MessageStream, peer: Stranger, responder: Responder, table: ConnectionTable[Connection]
     ) -> None:
-        """``first`` is the number and content of a request that has been received already.
-
-        ``linger`` knows of the messages before it.
-        """
+        """``peer`` is what was a stranger until its first request, which has been received but not been answered."""
+        self.host = peer.host
         self._stream = stream
-        self._peer = peer
+        self._peer = peer.peer
         self._responder = responder
         self._table = table
-        self._first = first
+        self._first = first = peer.first
         self._gone = False
         self._gone_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._busy = self._responding = self._draining = False
-        self._linger = linger
+        self._linger = peer.linger
         self._finished = Latch()
         """Set once no request is being answered, and none will be."""
         self._seq = 0 if first is None else first[0] - 1
         """The number of the last request that was answered, or is being answered."""
-        self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 {peer}", daemon=True)
+        self._used_at = math.inf if first else now()
+        """When the last request was answered, on the monotonic clock; infinity while one is being answered."""
+        self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 {peer.peer}", daemon=True)
 
     def start(self) -> None:
         """Start the thread; RuntimeError if the system grants no more threads."""
@@ -109,12 +105,13 @@ class Connection:
             if self._draining:
                 return False
             self._busy = self._responding = True
+            self._used_at = math.inf
             self._seq = seq
             return True
 
     def _finish(self) -> bool:
         with self._state_lock:
-            self._busy = False
+            self._busy, self._used_at = False, now()
             if not self._draining:
                 return True
         if (reply := self._responder.last_reply()) is not None:
@@ -127,9 +124,35 @@ class Connection:
         with self._state_lock:
             before, self._draining = self._draining, True
             if not before and not self._busy:
-                if (reply := self._responder.last_reply()) is not None:
-                    self._stream.send_at_once(RESULT, self._next_seq, reply)
-                self._end(reply)
+                self._decline_next()
+
+    @property
+    def idle_time(self) -> float | None:
+        """Seconds since the last request; None if one is being answered, or the peer needs this very connection."""
+        if self._used_at == math.inf or self._draining or not self._responder.is_idle:
+            return None
+        return now() - self._used_at
+
+    def make_room(self) -> bool:
+        """End the connection, and tell the peer why, if its ``idle_time`` is not None."""
+        with self._state_lock:
+            if self.idle_time is None:
+                return False
+            self._draining = True
+            self._decline_next(is_full=True)
+            return True
+
+    def turn_away(self) -> None:
+        """Decline the first request, as the server is full. Called instead of ``start``."""
+        if (reply := self._responder.last_reply(is_full=True)) is not None:
+            self._stream.send_at_once(RESULT, self._next_seq, reply)
+        self._stream.close()
+        self.report_gone()
+
+    def _decline_next(self, *, is_full: bool = False) -> None:
+        if (reply := self._responder.last_reply(is_full=is_full)) is not None:
+            self._stream.send_at_once(RESULT, self._next_seq, reply)
+        self._end(reply)
 
     @property
     def _next_seq(self) -> int:

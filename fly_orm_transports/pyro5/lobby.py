@@ -87,6 +87,7 @@ class Lobby:
         with suppress(OSError):  # the thread may have noticed by itself, and has closed its sockets then
             self._wakeup_writer.send(b"x")
         self._thread.join()
+        self._close_sockets()
 
     def abandon(self) -> None:
         """Close the sockets in this forked process only; the parent goes on using them."""
@@ -104,7 +105,6 @@ class Lobby:
         finally:
             for stranger in self._strangers.snapshot():
                 self._dismiss(stranger)
-            self._close_sockets()
 
     def _take_turns(self, ready: list[_Turn]) -> None:
         """Accept, and then serve strangers, those of the smallest networks first, for as long as a turn takes.
@@ -148,7 +148,7 @@ class Lobby:
         host = peer[0].removeprefix("::ffff:")
         if self._tls is not None:
             sock = self._tls.accepted(sock)
-        stranger = Stranger(sock, str(Address(host=host, port=peer[1])), self._accept)
+        stranger = Stranger(sock, Address(host=host, port=peer[1]), self._accept)
         displaced = self._strangers.add(stranger, network_of(host))
         if displaced is not None:
             self._dismiss(displaced)

@@ -36,7 +36,7 @@ class Pyro5Server:
         self._address = str(Address(host=host, port=listeners[0].getsockname()[1]))
         self._pid = os.getpid()
         self._full = False
-        self._table: ConnectionTable[Connection] = ConnectionTable(options)
+        self._table: ConnectionTable[Connection] = ConnectionTable(options.max_connections)
         self._lobby = Lobby(self._address, listeners, accept, options, tls, self._admit)
         self._closing = Latch()
         self._close_lock = threading.Lock()
@@ -54,12 +54,11 @@ class Pyro5Server:
         """Give a peer that has proven itself a place and a thread."""
         assert stranger.responder is not None  # noqa: S101 - otherwise the peer could not have proven anything
         stream = MessageStream(stranger.sock, stranger.take_unread())
-        connection = Connection(stream, stranger.peer, stranger.responder, self._table, stranger.linger, stranger.first)
+        connection = Connection(stream, stranger, stranger.responder, self._table)
         if problem := self._start(connection, stranger.sock):
             if not self._full:  # logged once, or a crowd could fill the disk with it
                 log.warning("refusing %s and further peers at %s: %s", stranger.peer, self._address, problem)
-            stream.close()
-            connection.report_gone()
+            connection.turn_away()
         self._full = bool(problem)
 
     def _start(self, connection: Connection, sock: socket.socket) -> str:

@@ -7,6 +7,7 @@ import socket
 from fly_orm.deadline import now
 from fly_orm.transport import STRANGER_MAX_MESSAGE_BYTES, STRANGER_TIMEOUT, Accept, Responder
 
+from .addresses import Address
 from .linger import Linger
 from .wire import CONNECT, CONNECTED, HELLO, INVOKE, RESULT, frame, next_message
 
@@ -25,6 +26,7 @@ class Stranger:
         "_unread",
         "expires_at",
         "first",
+        "host",
         "is_trusted",
         "linger",
         "peer",
@@ -33,9 +35,10 @@ class Stranger:
         "sock",
     )
 
-    def __init__(self, sock: socket.socket, peer: str, accept: Accept) -> None:
+    def __init__(self, sock: socket.socket, address: Address, accept: Accept) -> None:
         self.sock = sock
-        self.peer = peer
+        self.host = address.host
+        self.peer = str(address)
         self.responder: Responder | None = None
         """None until the peer has greeted."""
         self.is_trusted = False

@@ -30,7 +30,7 @@ class Echo:
     def respond(self, request: bytes) -> bytes:
         return request
 
-    def last_reply(self) -> None:
+    def last_reply(self, *, is_full: bool = False) -> None:
         return None
 
     def gone(self) -> None:

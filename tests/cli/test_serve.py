@@ -146,3 +146,30 @@ def test_a_wrong_idle_timeout_is_refused(capsys, wrong):
     with pytest.raises(SystemExit):
         main(["serve", "app:db", f"--idle-timeout={wrong}"])
     assert "--idle-timeout" in capsys.readouterr().err
+
+
+def test_a_second_signal_ends_a_node_that_waits_for_a_transaction(cluster, database, node):
+    process = node("app:shop.db", "--drain-timeout=600")
+    address = process.stdout.readline().split()[-1]
+    db = lax(cluster, database, address)
+    db.begin()
+    db.execute_sql("CREATE TABLE t (i int)")
+    process.send_signal(signal.SIGTERM)
+    until_it_stops(cluster, database, address)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert "SIGTERM came while the node was closing" in process.stderr.read()
+    close(db)
+
+
+def test_what_outlasts_the_drain_timeout_is_logged(cluster, database, node):
+    process = node("app:shop.db", "--drain-timeout=0.2")
+    address = process.stdout.readline().split()[-1]
+    db = lax(cluster, database, address)
+    db.begin()
+    db.execute_sql("CREATE TABLE t (i int)")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert f"still in progress: a transaction or session in {database!r} (1)" in process.stderr.read()
+    close(db)

@@ -38,7 +38,7 @@ class Welcoming:
     def respond(self, request):
         return encode(Welcome(region="syd", databases=[]))
 
-    def last_reply(self):
+    def last_reply(self, *, is_full=False):
         return None
 
     def gone(self):

@@ -260,10 +260,9 @@ class TestTheNodesOfThePrimaryRegion:
             insert(other, "three")
             assert names(regions) == "one three"
 
-    def test_one_whose_channels_are_all_in_use_is_not_quarantined(self, regions, monkeypatch):
-        monkeypatch.setattr("fly_orm.forwarding.directory.MAX_CHANNELS", 1)
+    def test_one_whose_channels_are_all_in_use_is_not_quarantined(self, regions):
         regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
-        db = regions.lax()
+        db = regions.lax(options={"settings": regions.lax_settings().with_limits(max_channels=1)})
         with db.atomic():
             insert(db, "one")
             errors = []

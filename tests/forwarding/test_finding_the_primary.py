@@ -12,7 +12,7 @@ from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.forwarding import primary_region
-from fly_orm.forwarding.channels import AllInUse
+from fly_orm.forwarding.all_in_use import AllInUse
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
 from fly_orm.settings import Settings

@@ -12,7 +12,7 @@ from fly_orm import AuthenticationFailed, NotDelivered, NotPrimary, OutcomeUnkno
 from fly_orm.deadline import Deadline, now
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.forwarding import interruption
-from fly_orm.forwarding.channels import AllInUse
+from fly_orm.forwarding.all_in_use import AllInUse
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
 from fly_orm.settings import Settings

@@ -9,7 +9,8 @@ import pytest
 from fly_orm import AuthenticationFailed, ConfigurationError, NotDelivered, NotPrimary, OutcomeUnknown, Refused
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
-from fly_orm.forwarding.channels import AllInUse, OldChannelLost
+from fly_orm.forwarding.all_in_use import AllInUse
+from fly_orm.forwarding.channels import OldChannelLost
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
 from fly_orm.settings import Settings

@@ -9,10 +9,8 @@ def table():
     rows = ["| setting and option | variable | default | allowed | meaning |", "|---|---|---|---|---|"]
     for name, limit in LIMITS.items():
         default = limit.text_of(getattr(Settings, name))
-        option = name.replace("_", "-")
-        rows.append(
-            f"| `{name}`, `--{option}` | `{variable_of(name)}` | {default} | {limit.bounds} | {limit.meaning} |"
-        )
+        option = "" if limit.of_callers else f", `--{name.replace('_', '-')}`"
+        rows.append(f"| `{name}`{option} | `{variable_of(name)}` | {default} | {limit.bounds} | {limit.meaning} |")
     return "\n".join(rows)
 
 

@@ -26,7 +26,7 @@ class Echo:
         self.heard.append(request)
         return request[::-1]
 
-    def last_reply(self):
+    def last_reply(self, *, is_full=False):
         return b"declined"
 
     def gone(self):

@@ -39,8 +39,15 @@ class Responder:
     def trusted(self):
         return self.inner.trusted
 
-    def last_reply(self):
-        return self.inner.last_reply()
+    @property
+    def is_idle(self):
+        return self.inner.is_idle
+
+    def last_reply(self, *, is_full=False):
+        return self.inner.last_reply(is_full=is_full)
+
+    def authenticate(self, request):
+        return self.inner.authenticate(request)
 
     def respond(self, request):
         return self.inner.respond(request)
@@ -278,7 +285,7 @@ class AcceptsWhileClosing(Transport):
 
 class SaysNothingLast(Transport):
     class responder(Responder):  # noqa: N801
-        def last_reply(self):
+        def last_reply(self, *, is_full=False):
             return None
 
 

@@ -91,6 +91,7 @@ class Recorder:
         self.peer = peer
         self.answer = answer
         self.trusted = trusted
+        self.is_idle = True
         self.requests: list[bytes] = []
         self.replied = 0
         self.gone_calls = 0
@@ -104,7 +105,7 @@ class Recorder:
     def authenticate(self, request: bytes) -> Answer:
         return Answer(reply=self.respond(request))
 
-    def last_reply(self) -> bytes | None:
+    def last_reply(self, *, is_full: bool = False) -> bytes | None:
         return LAST_REPLY if self.trusted else None
 
     def gone(self) -> None:

@@ -21,7 +21,7 @@ class Responder:
     def respond(self, request):
         self.request = request
         return request
-    def last_reply(self):
+    def last_reply(self, *, is_full=False):
         return None
     def gone(self):
         print(self.request.decode(), "is gone", flush=True)

@@ -53,7 +53,7 @@ class Responder:
         if request == b"hold":
             time.sleep(60)
         return request
-    def last_reply(self):
+    def last_reply(self, *, is_full=False):
         return None
     def gone(self):
         pass
