@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from psycopg2 import extras
 
 from fly_orm.postgres.primary_pool import PrimaryPool
@@ -16,6 +18,12 @@ from tests.support.side_by_side import SideBySide
 from tests.support.two_regions import TwoRegions, two_regions
 
 pytest_plugins = ["tests.support.fixtures"]
+
+# A busy machine is slow to make an example, and slow to run it.
+hypothesis_settings.register_profile(
+    "busy", hypothesis_settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
