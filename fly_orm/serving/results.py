@@ -43,7 +43,9 @@ def execute(
         row_count = -1 if -1 in (row_count, cursor.rowcount) else row_count + cursor.rowcount
     if not request.statements:
         return None
-    return _result(cursor, row_count if len(request.statements) > 1 else cursor.rowcount, limit)
+    result = _result(cursor, row_count if len(request.statements) > 1 else cursor.rowcount, limit)
+    cursor.close()  # libpq's copy of the result must not stay until the reply has been encoded
+    return result
 
 
 def _copy_in_pieces(cursor: Any, request: Run, file: CopyInput | CopyOutput) -> Result:

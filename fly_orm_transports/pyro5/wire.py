@@ -67,9 +67,13 @@ def frame(kind: int, seq: int, payload: bytes) -> bytes:
     Pyro5 makes the header for an empty payload, and the real size is filled in. If Pyro5 were given the payload, it
     would compress it where the application has set Pyro5's process-wide COMPRESSION; peers refuse compressed messages.
     """
-    message = bytearray(SendingMessage(kind, 0, seq, SERIALIZER_ID, b"").data)
-    struct.pack_into("!I", message, _PAYLOAD_SIZE_AT, len(payload))
-    return bytes(message) + payload
+    return _header(kind, seq, len(payload)) + payload
+
+
+def _header(kind: int, seq: int, size: int) -> bytes:
+    header = bytearray(SendingMessage(kind, 0, seq, SERIALIZER_ID, b"").data)
+    struct.pack_into("!I", header, _PAYLOAD_SIZE_AT, size)
+    return bytes(header)
 
 
 def _check(message: ReceivingMessage, kind: int, max_bytes: int) -> None:
@@ -120,8 +124,12 @@ class MessageStream:
         The last byte is sent on its own. A signal handler may raise anything, such as a TimeoutError, which is an
         OSError like those of the socket, and it may do so just after the system has taken the bytes.
         """
-        data = memoryview(frame(kind, seq, payload))
         self.may_be_sent = False
+        if len(payload) < _CHUNK_BYTES:
+            data = memoryview(frame(kind, seq, payload))
+        else:  # without a copy
+            self._send_all(memoryview(_header(kind, seq, len(payload))), deadline, _MORE)
+            data = memoryview(payload)
         self._send_all(data[:-1], deadline, _MORE)
         self.may_be_sent = True
         self._send_all(data[-1:], deadline, 0)
