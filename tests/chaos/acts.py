@@ -81,7 +81,8 @@ class Visit:
 
     def _finds(self, note: Note) -> bool:
         """Whether an operation has written something, for the primary."""
-        self._connect(note)
+        with note.call("connect"):
+            self.shop.connect()
         with fly_orm.primary(), self.shop.block(), note.call("look"), note.reading() as shown:
             shown.update(self.shop.rows(self.key))
         return note.op in shown
