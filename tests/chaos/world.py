@@ -90,7 +90,13 @@ class World(Servers):
     """Held while the primary lacks rows of which the history does not say yet that a failover has lost them."""
     plants: Sequence[str] = ()
     ledger: bool = False
+    _urls: dict[str, str] = field(init=False)
+    """Where the servers of the regions are: at other ports, for a while, when one is looked into that is superseded."""
     _incarnations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._urls = {region: url(self.server_of(region), NAME) for region in REGIONS}
 
     @property
     def wans(self) -> list[Wan]:
@@ -152,7 +158,7 @@ class World(Servers):
         return {
             **environment_in(region),
             **self.links[region].variables(transport),
-            URL: url(self.server_of(region), NAME).replace("postgres@", f"{ROLE}@"),
+            URL: self._urls[region].replace("postgres@", f"{ROLE}@"),
             "FLY_ORM_RPC_TIMEOUT": str(RPC_TIMEOUT),
             "FLY_ORM_REPLICATION_TIMEOUT": str(REPLICATION_TIMEOUT),
             PLANT: ",".join(self.plants),
