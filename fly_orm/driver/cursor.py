@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import extensions as ext
-from psycopg2 import sql as composable
 
 from ..classify import SETTING_CHANGES, Kind, Statement
 from ..errors import NotSupported
@@ -31,6 +30,7 @@ from .batches import batches, taken
 from .copy_source import CopySource
 from .copy_target import CopyTarget
 from .result import RemoteResult
+from .text import call_text
 
 _READ = Kind.READ
 #: What a cursor shows while its statement runs, and if that fails.
@@ -113,16 +113,7 @@ class RoutingCursor(ext.cursor):
 
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
         self._check_unnamed("callproc")
-        if isinstance(parameters, dict):
-            names = [
-                composable.SQL("{}:={}").format(composable.Identifier(name), composable.Placeholder(name))
-                for name in parameters
-            ]
-            arguments = composable.SQL(",").join(names).as_string(self)
-        else:
-            arguments = ",".join(["%s"] * len(parameters or ()))
-        query = f"SELECT * FROM {procname}({arguments})"  # noqa: S608  # as psycopg2 does
-        self._execute_one(query, parameters or None)
+        self._execute_one(call_text(procname, parameters, self), parameters or None)
         return None if isinstance(parameters, dict) else parameters
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:

@@ -25,7 +25,7 @@ from .holding import Hold
 from .implicit_transactions import in_autocommit
 from .mixing import mix
 from .operating import ended, operating
-from .text import text_of
+from .text import call_text, text_of
 
 #: Recorded in place of the FETCH of a named cursor.
 _FETCH = "TABLE fetched"
@@ -48,7 +48,8 @@ class RecordingCursor(ext.cursor):
             return super().executemany(query, vars_list)
 
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
-        with self._recorded(f"SELECT * FROM {procname}()"):  # noqa: S608  # it is not executed
+        query = call_text(procname, parameters, self)
+        with self._recorded(query, lambda: [self.mogrify(query, parameters or None)]):
             return super().callproc(procname, parameters)
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:

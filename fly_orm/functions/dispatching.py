@@ -33,14 +33,13 @@ from ..routing.router import Router
 from ..runtime.runtime import Runtime
 from ..sessions.context import current
 from ..sessions.observing import observe
-from ..sessions.operation import current_operation, executing
+from ..sessions.operation import current_operation, executing, is_recorded
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from ..topology import Node
 from .here import check_no_transaction, run_here
 from .locating import are_primary, direct_here, routed_here, seem_primary
 from .once import Once, asked_of, check_on_primary, exchange, once
-from .recorded import is_recorded
 from .registering import Function
 from .values import decoded, encoded
 
@@ -157,8 +156,9 @@ def call_here(
     runtime: Runtime, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions
 ) -> Any:
     """What the function returns in this process, which is next to the primary; raises what it raises."""
-    wanted = options.exactly_once or options.operation_key is not None or current_operation() is not None
-    if not wanted or is_recorded():  # or it is part of another call's transaction
+    key = options.operation_key
+    wanted = options.exactly_once or key is not None or current_operation() is not None
+    if not wanted or (is_recorded() and key is None):  # or it is part of another call's transaction
         return function.code(*args, **kwargs)
     ours = direct_here(runtime)
     asked = partial(asked_of, function, args, kwargs)

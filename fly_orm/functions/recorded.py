@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -16,7 +15,7 @@ from ..ledger import entries, table
 from ..protocol.encoding import encode
 from ..protocol.messages import Record, Returned
 from ..routing.router import Router, routers
-from ..sessions.operation import no_operation
+from ..sessions.operation import recorded_whole
 from .once import stored
 from .values import encoded
 
@@ -59,15 +58,6 @@ class _KeyTaken(Exception):
     """The operation was committed before."""
 
 
-#: Whether the calling context runs in such a transaction.
-_inside: ContextVar[bool] = ContextVar("fly_orm_recorded", default=False)
-
-
-def is_recorded() -> bool:
-    """Whether this code is part of a function that is recorded, and of its transaction."""
-    return _inside.get()
-
-
 def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
     """The outcome of ``work``, all of whose statements on this database run in one transaction with its row.
 
@@ -75,9 +65,9 @@ def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
     raised after the connection was lost becomes CommitLost or TransactionBroken. ResultNotPortable if its result cannot
     travel.
     """
-    block, token = _Block(record), _inside.set(True)
+    block = _Block(record)
     try:
-        with no_operation(), router.wrapped.transaction() as connection:
+        with recorded_whole(record.what), router.wrapped.transaction() as connection:
             outcome = block.run(connection, work)
     except _KeyTaken:
         return _earlier(router, record)
@@ -87,8 +77,6 @@ def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
         if block.committing:
             raise CommitLost(f"the connection to the primary was lost at the COMMIT: {error}") from error
         raise TransactionBroken(f"the connection to the primary was lost: {error}") from error
-    finally:
-        _inside.reset(token)
     return outcome
 
 

@@ -89,7 +89,7 @@ def _other_use(record: Record, row: tuple[str | None, ...] | None) -> str | None
     if asked != record.asked:
         return f"{what} with another text, or with other parameters or arguments"
     if None not in (session, record.session) and session != record.session:
-        return f"{what} in a session with other customized settings, such as another tenant's"
+        return f"{what} in a session with other customized settings or another search_path, such as another tenant's"
     return None
 
 

@@ -12,12 +12,13 @@ from .table import TABLE
 KEEP = 86400.0
 #: The least. A request that is still on its way must meet the row that voids it.
 KEEP_AT_LEAST = 3600.0
-_BATCH = 1000
+#: Rows in one short transaction.
+BATCH = 1000
 #: Held by the one that prunes, so that several nodes do not do the same work.
 _LOCK = "SELECT pg_catalog.pg_try_advisory_xact_lock(7146352061848)::text"
 _DELETE = f"""DELETE FROM {TABLE} WHERE key IN (
     SELECT key FROM {TABLE} WHERE executed_at < pg_catalog.now() - pg_catalog.make_interval(secs => %s)
-    LIMIT {_BATCH} FOR UPDATE SKIP LOCKED)"""  # noqa: S608  # constants
+    LIMIT {BATCH} FOR UPDATE SKIP LOCKED)"""  # noqa: S608  # constants
 
 
 def prune(connection: Any, keep: float = KEEP, *, batches: int | None = None) -> int:
@@ -30,7 +31,7 @@ def prune(connection: Any, keep: float = KEEP, *, batches: int | None = None) ->
     for _ in itertools.count() if batches is None else range(batches):
         count = _prune_some(connection, keep)
         deleted += count
-        if count < _BATCH:
+        if count < BATCH:
             break
     return deleted
 

@@ -21,7 +21,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A digest of the statements with their parameters, or of the function's arguments, which has to be the same, too;
     empty for a transaction, whose statements are not known when it takes its key."""
     session: str | None = None
-    """A digest of the customized settings of the caller's session, if they are known, which has to be the same, too."""
+    """A digest of the customized settings and the search path of the caller's session, which has to be the same, too,
+    if they are known."""
     writes: bool = False
     """Whether it certainly writes. Postgres does not show it for all: a notification needs no transaction id."""
 

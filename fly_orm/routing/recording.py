@@ -40,9 +40,9 @@ def record_of(
     return _claim(operation, transaction)
 
 
-def asked_of(sqls: Sequence[bytes], customized: Mapping[str, str]) -> dict[str, str]:
+def asked_of(sqls: Sequence[bytes], tenancy: Mapping[str, str]) -> dict[str, str]:
     """The digests by which a record tells a write from another one, and from the same of another tenant."""
-    parts = [text.encode() for item in sorted(customized.items()) for text in item]
+    parts = [text.encode() for item in sorted(tenancy.items()) for text in item]
     return {"asked": digest(sqls), "session": digest(parts)}
 
 

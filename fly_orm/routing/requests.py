@@ -86,7 +86,7 @@ class Requests:
 
     def _asked(self, connection: Any, sqls: Sequence[bytes]) -> dict[str, str]:
         self._ask_here(connection)
-        return asked_of(sqls, self._settings.customized)
+        return asked_of(sqls, self._settings.tenancy)
 
     def _question(self, connection: Any, **about: Any) -> Settle:
         encoding = connection.get_parameter_status("client_encoding") or "UTF8"

@@ -67,10 +67,10 @@ class SessionSettings:
         return frozenset(self._values)
 
     @property
-    def customized(self) -> dict[str, str]:
-        """The customized settings that are not empty, by name in lower case."""
+    def tenancy(self) -> dict[str, str]:
+        """The settings that may choose a tenant, by name in lower case: customized ones, and the search path."""
         known = {name.lower(): value for name, value in self.start.settings.items()} | self._values
-        return {name: value for name, value in known.items() if "." in name and value}
+        return {name: value for name, value in known.items() if value and ("." in name or name == "search_path")}
 
     # The session on the replica
 

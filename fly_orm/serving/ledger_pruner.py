@@ -13,7 +13,7 @@ from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError
 from ..forwarding.background import BackgroundTask
-from ..ledger.pruning import prune
+from ..ledger.pruning import BATCH, prune
 from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
 
@@ -21,6 +21,8 @@ log = logging.getLogger("fly_orm")
 
 #: Seconds between two looks at one ledger.
 INTERVAL = 600.0
+#: Seconds until the next look if there were more rows than one look deletes.
+BUSY_INTERVAL = 1.0
 #: Batches in one look, so that it does not last.
 _BATCHES = 20
 _PROFILE = Profile("UTF8", ())
@@ -48,9 +50,11 @@ class LedgerPruner:
         try:
             connection = pool.acquire(_PROFILE, Deadline.after(1))
             try:
-                prune(connection.raw, batches=_BATCHES)
+                deleted = prune(connection.raw, batches=_BATCHES)
             finally:
                 pool.release(connection)
+            if deleted >= _BATCHES * BATCH:
+                self._next[pool.name] = now() + BUSY_INTERVAL
         except errors.InsufficientPrivilege as error:
             self._next[pool.name] = float("inf")
             log.warning(

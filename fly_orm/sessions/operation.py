@@ -39,6 +39,8 @@ class Operation:
 
 
 _current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default=None)
+#: What is recorded as a whole and runs in this context, such as a call of a function; empty outside of it.
+_whole: ContextVar[str] = ContextVar("fly_orm_recorded_whole", default="")
 
 
 @contextmanager
@@ -52,8 +54,13 @@ def operation(operation_key: str) -> Iterator[None]:
 
 
 def new_operation(key: str) -> Operation:
-    """An operation; NotSupported inside of another one, whose key would not stand for it."""
+    """An operation; NotSupported inside of another one or of an exactly-once call, as its key would not be taken."""
     operation, outer = Operation(check_key(key)), _current.get()
+    if whole := _whole.get():
+        raise NotSupported(
+            f"the operation {key!r} begins inside of {whole}, which is executed exactly once as a whole, so that the "
+            "key would not be taken. Nothing was sent. Give the key to the outer call: operation_key=…"
+        )
     if outer is not None:
         raise NotSupported(
             f"the operation {key!r} begins inside of another, {outer.key!r}. Nothing was sent. End that block first, "
@@ -83,13 +90,22 @@ def executing(operation: Operation | None, as_error: Callable[[NotSupported], Ex
 
 
 @contextmanager
-def no_operation() -> Iterator[None]:
-    """A block that belongs to no operation: what runs in it is a part of one that is recorded as a whole."""
-    token = _current.set(None)
+def recorded_whole(what: str) -> Iterator[None]:
+    """A block that is recorded as a whole: what runs in it belongs to no operation, and no other can begin there.
+
+    ``what`` names it in messages.
+    """
+    current, whole = _current.set(None), _whole.set(what)
     try:
         yield
     finally:
-        _current.reset(token)
+        _current.reset(current)
+        _whole.reset(whole)
+
+
+def is_recorded() -> bool:
+    """Whether this code is part of a function that is recorded, and of its transaction."""
+    return bool(_whole.get())
 
 
 def current_operation() -> Operation | None:

@@ -120,3 +120,22 @@ def test_a_node_prunes_while_the_ledger_is_in_use(regions, monkeypatch):
         return regions.query("SELECT count(*) FROM fly_orm_ledger WHERE key = 'old'") == 0
 
     until(is_gone)
+
+
+def test_a_node_goes_on_while_there_are_more_old_rows(regions, monkeypatch):
+    """Otherwise, a ledger with many writes would grow without bound."""
+    regions.query(create_sql() + "; CREATE TABLE t (a int)")
+    regions.query(
+        "INSERT INTO fly_orm_ledger (key, executed_at) SELECT n, '2000-01-01' FROM generate_series(1, 2500) n"
+    )
+    regions.cluster.wait_for_replica()
+    monkeypatch.setattr("fly_orm.serving.ledger_pruner.random.uniform", lambda *_: 0.0)  # the first look is at once
+    monkeypatch.setattr("fly_orm.serving.ledger_pruner._BATCHES", 1)
+    monkeypatch.setattr("fly_orm.serving.ledger_pruner.BUSY_INTERVAL", 0.0)
+    db = regions.lax(options={"exactly_once": True})
+
+    def are_gone():
+        db.execute_sql("INSERT INTO t VALUES (1)")
+        return regions.query("SELECT count(*) FROM fly_orm_ledger WHERE executed_at < '2001-01-01'") == 0
+
+    until(are_gone)

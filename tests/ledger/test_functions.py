@@ -37,6 +37,17 @@ def once(function, *args, **options):
 INSERT = "INSERT INTO item (name, price) VALUES ('a', 1)"
 
 
+@fly_orm.on_primary
+def block_inside(name):
+    with fly_orm.operation("order-42"):
+        shop.Item.insert(name=name, price=1).execute()
+
+
+@fly_orm.on_primary
+def call_inside(name):
+    return fly_orm.call(fly_orm.PRIMARY, shop.stock, [name], operation_key="order-42")
+
+
 class TestACall:
     @pytest.mark.usefixtures("no_spare_channels")
     def test_whose_reply_is_lost_returns_its_result_unless_it_has_raised(self, lax):
@@ -140,6 +151,12 @@ class TestInThePrimaryRegion:
             once(shop.cannot_come_back, "b")
         assert syd.stored() == []
         assert not syd.db.in_transaction()
+
+    def test_no_operation_begins_inside_of_it(self, syd):
+        for call in block_inside, call_inside:
+            with pytest.raises(fly_orm.NotSupported, match=f"inside of a call of .*{call.function.name}"):
+                once(call, "a")
+        assert syd.stored() == []
 
     def test_it_does_not_join_another_transaction(self, syd):
         with syd.db.atomic(), pytest.raises(fly_orm.NotSupported, match="before or after"):

@@ -141,6 +141,10 @@ def test_a_key_stands_for_one_write(regions: TwoRegions) -> None:
     with fly_orm.operation("order-42"), pytest.raises(fly_orm.Refused, match="another tenant"):
         db.execute_sql(INSERT, ("one",))
     db.execute_sql("SET app.tenant TO 'a'")
+    db.execute_sql("SET search_path TO b, public")
+    with fly_orm.operation("order-42"), pytest.raises(fly_orm.Refused, match="another tenant"):
+        db.execute_sql(INSERT, ("one",))
+    db.execute_sql("RESET search_path")
     with fly_orm.operation("order-42"):
         assert db.execute_sql(INSERT, ("one",)).fetchall() == [(1,)]
     assert names(regions) == ["one"]

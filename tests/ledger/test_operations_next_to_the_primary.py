@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -172,3 +173,36 @@ def attempt(db: Any, kind: str) -> None:
         else:
             with connection, connection.cursor() as cursor:
                 cursor.execute(INSERT, (kind,))
+
+
+def test_a_query_that_writes(regions: TwoRegions, syd: Any) -> None:
+    regions.query(
+        "CREATE FUNCTION add(what text) RETURNS int LANGUAGE sql AS 'INSERT INTO t (name) VALUES (what) RETURNING id'"
+    )
+    with fly_orm.operation("order-42"):
+        assert syd.execute_sql("SELECT add('once')").fetchall() == [(1,)]
+        assert syd.execute_sql("SELECT count(*) FROM t").fetchall() == [(1,)]
+        with pytest.raises(fly_orm.NotSupported, match="is done"):
+            syd.execute_sql("SELECT add('more')")
+    with pytest.raises(fly_orm.AlreadyCommitted), fly_orm.operation("order-42"):
+        syd.execute_sql("SELECT add('once')")
+    with pytest.raises(fly_orm.Refused, match="other parameters"), fly_orm.operation("order-42"):
+        syd.execute_sql("SELECT add('another')")
+    for parameters, error in (("near",), None), (("near",), fly_orm.AlreadyCommitted), (("far",), fly_orm.Refused):
+        with pytest.raises(error) if error else nullcontext(), fly_orm.operation("order-43"):
+            syd.connection().cursor().callproc("add", parameters)
+    assert not syd.in_transaction()
+    assert names(regions) == ["once", "near"]
+
+
+@pytest.mark.parametrize("begin", [None, "BEGIN"])
+def test_a_string_that_commits_a_part_is_no_operation(regions: TwoRegions, syd: Any, begin: str | None) -> None:
+    sql = "INSERT INTO t (name) VALUES ('half'); COMMIT; INSERT INTO t (name) VALUES ('half')"
+    with fly_orm.operation("order-42"):
+        if begin:
+            syd.execute_sql(begin)
+        with pytest.raises(fly_orm.NotSupported, match="order-42"):
+            syd.execute_sql(sql)
+        if begin:
+            syd.execute_sql("ROLLBACK")
+    assert names(regions) == []
