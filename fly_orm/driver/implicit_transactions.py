@@ -205,6 +205,16 @@ class ImplicitTransactions(ConnectionModes):
         begun, self._begun = self._begun, False
         if not begun:
             return
+        try:
+            self._end_begun(statement, sql)
+        except BaseException:
+            if self.remote.transaction is not None:  # an interrupt, before its end was sent
+                self.remote.abandon()
+            elif not self.closed and self.info.transaction_status != ext.TRANSACTION_STATUS_IDLE:
+                self._begun = True  # the same, here
+            raise
+
+    def _end_begun(self, statement: Statement, sql: str) -> None:
         if self.remote.transaction is None:
             self._end_here(statement, sql)
             return

@@ -30,6 +30,7 @@ from ..sessions.served import Route, Served
 from .errors import explain, informative_cause, session_lost
 from .freshness import Waited
 from .heartbeats import heartbeats
+from .interruptible import interruptible
 from .notices import keep_notices
 from .recording import note_done, operation_of, unrecorded
 from .requests import Requests
@@ -70,7 +71,7 @@ class RemoteConnection:
         self._reference = weakref.ref(connection)
         self._lease: RemoteLease | None = None
         self._opening: RemoteLease | None = None
-        """The lease whose first request is under way, for :meth:`cancel`."""
+        """The lease whose first request is under way, or was the last first one, for :meth:`cancel`."""
         self._gone: FlyOrmError | None = None
         """Why the Postgres session that has state was lost, if it was while the connection was idle."""
 
@@ -128,8 +129,10 @@ class RemoteConnection:
         self._check_can_forward(statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
         run = self._request(sqls, statement, writes=writes, copy=copy)
-        with executing(operation_of(run, self.transaction), self.router.driver_error):
-            response = self._ask(run, copy, may_write=writes or bool(statement.function_names))
+        may_write = writes or bool(statement.function_names)
+        given_up = partial(self._interrupted, run, may_write=may_write)
+        with interruptible(given_up), executing(operation_of(run, self.transaction), self.router.driver_error):
+            response = self._ask(run, copy, may_write=may_write)
             if response.reply.unrecorded:
                 response = self._ask(self._checked(unrecorded, run, statement), copy, may_write=True)
             transaction = self._update(response.reply, statement)
@@ -183,9 +186,14 @@ class RemoteConnection:
 
     def abandon(self) -> None:
         """End the lease by closing its channel, without telling the node: finalizers must not wait for a network."""
-        lease, self._lease, self.transaction, self.has_state = self._lease, None, None, False
-        if lease is not None:
-            lease.abandon()
+        self.transaction, self.has_state = None, False
+        self._abandon_lease()
+
+    def _abandon_lease(self) -> None:
+        opening, lease, self._opening, self._lease = self._opening, self._lease, None, None
+        for each in (opening, lease):
+            if each is not None:
+                each.abandon()
 
     def renew(self) -> None:
         """Renew the lease, unless a request is under way, which does the same."""
@@ -260,12 +268,7 @@ class RemoteConnection:
             if self._connection.pooled and not self._connection.closed:
                 look_for_move(self._connection)  # the primary that no node has may be behind the pooler by now
             raise self.router.driver_error(error) from informative_cause(error)
-        except BaseException as error:
-            # A signal handler has interrupted the caller: the request may be executed, and nobody reads its reply.
-            self._lost(run, error, may_write=may_write)
-            raise
         finally:
-            self._opening = None
             if self._lease is not None and self._lease.ended:
                 self._lease = None
 
@@ -277,6 +280,10 @@ class RemoteConnection:
 
     def _note_opening(self, lease: RemoteLease) -> None:
         self._opening = lease
+
+    def _interrupted(self, run: Run, error: BaseException, *, may_write: bool) -> None:
+        self._abandon_lease()
+        self._lost(run, error, may_write=may_write)
 
     def _lost(self, run: Run, error: BaseException, *, may_write: bool) -> None:
         """Note that a request failed, and with it the transaction or the Postgres session that it belonged to."""

@@ -14,8 +14,12 @@ from tests.support.two_regions import TwoRegions
 UPDATE = "UPDATE t SET name = %s WHERE id = 1"
 #: Seconds that another caller may need on a busy machine. One that is held up waits for much longer.
 SOON = 20
-#: Each run is interrupted so many moments later than the one before. With 1 instead, it takes half a minute.
-STEP = 11
+#: Each run is interrupted so many moments later than the one before. With 1 instead, a test takes half a minute.
+STEP = 17
+#: An interrupt just after a channel was opened leaves its socket to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.fixture
@@ -23,8 +27,6 @@ def db(regions: TwoRegions) -> Any:
     return one_table(regions)
 
 
-# An interrupt just after a channel was opened leaves its socket to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_at_any_moment_of_a_write_holds_up_no_other_caller(db: Any) -> None:
     """Nor does it leave a row locked, or anything without which the same connection cannot go on."""
 
@@ -36,3 +38,22 @@ def test_an_interrupt_at_any_moment_of_a_write_holds_up_no_other_caller(db: Any)
             other.submit(write, "another's").result(SOON)
             write("mine again")
         other.submit(db.close).result(SOON)
+
+
+def test_an_interrupted_transaction_can_be_rolled_back_and_keeps_no_row_locked(db: Any) -> None:
+    """At whatever moment of its statement or of its COMMIT the interrupt comes."""
+    connection = db._connect()
+    connection.autocommit = False
+
+    def transact() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(UPDATE, ("mine",))
+        connection.commit()
+
+    with ThreadPoolExecutor(1) as other:
+        for _ in at_every_moment(transact, step=STEP):
+            connection.rollback()
+            other.submit(db.execute_sql, UPDATE, ("another's",)).result(SOON)
+            transact()
+        other.submit(db.close).result(SOON)
+    connection.close()
