@@ -43,7 +43,7 @@ class CrowdedPool(Pool[T]):
         self._opens_at = -math.inf
         """When another item may be opened (monotonic)."""
 
-    def acquire(self, deadline: Deadline, suits: Callable[[T], int] = lambda _item: 1) -> T:
+    def acquire(self, deadline: Deadline, suits: Callable[[T], int] | None = None) -> T:
         """See :meth:`Pool.acquire`. Raises ``no_room`` if there is none, and no item to wait for."""
         while True:
             if self._error is not None and self._is_paused and not self.size:

@@ -60,11 +60,11 @@ class Pool(Generic[T]):
         """The caller that was served last, until it has been told."""
         self._closed = False
 
-    def acquire(self, deadline: Deadline, suits: Callable[[T], int] = lambda _item: 1) -> T:
+    def acquire(self, deadline: Deadline, suits: Callable[[T], int] | None = None) -> T:
         """An item for this caller alone, who must release or discard it.
 
-        It is one of the idle items that suit the caller best. If none suits it, which ``suits`` says by 0, it is a new
-        one if there is a place for that, and any idle one otherwise.
+        It is one of the idle items that suit the caller best; by default, all do alike. If none suits it, which
+        ``suits`` says by 0, it is a new one if there is a place for that, and any idle one otherwise.
 
         PoolTimeout if none became free by the deadline, or what ``open`` raises.
         """
@@ -114,9 +114,8 @@ class Pool(Generic[T]):
         caller: Caller[T] = Caller()
         try:
             with self._lock:
-                for place in self._places:
-                    if place.is_of(item):
-                        place.reopens(caller)
+                if (place := self._place_of(item)) is not None:
+                    place.reopens(caller)
             self._close(item)
             return self._open_one(caller, deadline)
         except BaseException:
@@ -191,12 +190,14 @@ class Pool(Generic[T]):
 
     # Without the lock
 
-    def _lend_or_queue(self, caller: Caller[T], suits: Callable[[T], int]) -> None:
+    def _lend_or_queue(self, caller: Caller[T], suits: Callable[[T], int] | None) -> None:
         """Give the caller an idle item, or a place for a new one; if there is neither, put it into the queue."""
         with self._lock:
             self._tell()
-            found = [(suits(place.item), place.order, place) for place in self._places if place.item is not None]
-            suit, _, best = max(found, default=(0, 0, None))
+            best, suit = self._last_idle(), 1
+            if best is not None and suits is not None:
+                found = [(suits(place.item), place.order, place) for place in self._places if place.item is not None]
+                suit, _, best = max(found)
             if best is not None and (suit or self._count() >= self._max_size):
                 self._lend(best, caller)
             elif self._may_open:
@@ -266,22 +267,25 @@ class Pool(Generic[T]):
 
     def _use_of(self, item: T) -> object:
         """What tells the present use of an item from later ones; None if the item is not of this pool any more."""
+        place = self._place_of(item)
+        return None if place is None else place.use
+
+    def _place_of(self, item: T) -> Place[T] | None:
         for place in self._places:
-            if place.is_of(item):
-                return place.use
+            if place.owner() is item:
+                return place
         return None
 
     def _take_back(self, item: T, use: object) -> None:
         """Lend an item to the next caller, or let it be idle, unless that was done since this use of it."""
         with self._lock:
-            for place in self._places:
-                if place.is_of(item):
-                    self._let_idle(place, item, use)
+            if (place := self._place_of(item)) is not None:
+                self._let_idle(place, item, use)
             self._serve_queue()
 
     def _remove(self, item: T) -> None:
         with self._lock:
-            self._places = [place for place in self._places if not place.is_of(item)]
+            self._places = [place for place in self._places if place.owner() is not item]
             self._serve_queue()
 
     # Under the lock. An interrupt comes when a function begins, or when one in C has returned; so assignments in a row
@@ -291,8 +295,16 @@ class Pool(Generic[T]):
     def _idle(self) -> list[Place[T]]:
         return [place for place in self._places if place.item is not None]
 
+    def _last_idle(self) -> Place[T] | None:
+        """The place of the item that was used last, of those that are idle."""
+        last = None
+        for place in self._places:
+            if place.item is not None and (last is None or place.order > last.order):
+                last = place
+        return last
+
     def _count(self) -> int:
-        self._places = [place for place in self._places if place.exists]
+        self._places = [place for place in self._places if place.item is not None or place.owner() is not None]
         return len(self._places)
 
     @property
@@ -319,8 +331,7 @@ class Pool(Generic[T]):
         """Let as many callers in the queue go on as can, each with an idle item, or a place in which to open one."""
         self._tell()
         while self._waiting:
-            idle = max(self._idle, key=lambda place: place.order, default=None)
-            if idle is not None:
+            if (idle := self._last_idle()) is not None:
                 self._lend(idle, self._waiting[0])
             elif self._may_open:
                 self._reserve(self._waiting[0])

@@ -36,19 +36,13 @@ class Place(Generic[T]):
         """When it became idle…"""
         self.order = 0
         """…and after how many others."""
-        self._owner: weakref.ref[Any] = weakref.ref(caller)
-
-    @property
-    def exists(self) -> bool:
-        return self.item is not None or self._owner() is not None
-
-    def is_of(self, item: T) -> bool:
-        return self._owner() is item
+        self.owner: weakref.ref[Any] = weakref.ref(caller)
+        """The caller that opens the item, and the item itself after that, which its user keeps alive."""
 
     def reopens(self, caller: Caller[T]) -> None:
         owner: weakref.ref[Any] = weakref.ref(caller)
-        self._owner, self.use, self.opening, caller.place = owner, caller.use, True, self
+        self.owner, self.use, self.opening, caller.place = owner, caller.use, True, self
 
     def opened(self, item: T) -> None:
         owner = weakref.ref(item)
-        self._owner, self.opening = owner, False
+        self.owner, self.opening = owner, False

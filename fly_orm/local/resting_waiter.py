@@ -33,7 +33,7 @@ class RestingWaiter:
         self._lock = threading.Lock()
         self._has_connected = False
         self._waiter: LSNWaiter | None = self._make()  # now, so that a setting that is wrong is found
-        self._users = 0
+        self._users: set[object] = set()
         self._closed = False
         self._task = BackgroundTask("fly_orm waiter connection", self._look)
 
@@ -63,19 +63,20 @@ class RestingWaiter:
 
     @contextmanager
     def _in_use(self, lsn: LSN) -> Iterator[LSNWaiter]:
-        with self._lock:
-            if self._closed:
-                raise ReplicationTimeout(f"committed at {lsn}, but the waiter for the replica was closed", lsn=lsn)
-            self._users += 1
-            if self._waiter is None:
-                self._idle.opened()
-                self._waiter = self._make()
-            waiter = self._waiter
+        user = object()
         try:
+            with self._lock:
+                if self._closed:
+                    raise ReplicationTimeout(f"committed at {lsn}, but the waiter for the replica was closed", lsn=lsn)
+                self._users.add(user)
+                if self._waiter is None:
+                    self._idle.opened()
+                    self._waiter = self._make()
+                waiter = self._waiter
             yield waiter
         finally:
             with self._lock:
-                self._users -= 1
+                self._users.discard(user)
             self._idle.used()
 
     def _rest(self) -> None:
