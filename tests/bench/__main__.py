@@ -18,6 +18,7 @@ from . import (
     report,
     soak,
     stalls,
+    strangers,
     throughput,
     tls,
     transactions,
@@ -43,7 +44,7 @@ MODULES = (
     tls,
 )
 #: What takes minutes, and tells more about reliability than about speed: only by name.
-LOADS = (load, idle_channels, soak)
+LOADS = (load, idle_channels, soak, strangers)
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in (*MODULES, *LOADS)}
 USUAL = [name for name, module in BENCHMARKS.items() if module not in LOADS]
 

@@ -51,11 +51,13 @@ class Backstage:
         }
         command = ("fly_orm", "serve", "tests.bench.node:db")
         node = enter(Process(*command, environment={**os.environ, **environment}))
-        self._rpc = enter(Wan(node.hear().rpartition(" ")[2]))
+        address = node.hear().rpartition(" ")[2]
+        self._rpc = enter(Wan(address))
         self._direct = enter(Wan(f"{primary.host}/.s.PGSQL.{primary.port}"))
         host, _, port = self._direct.address.rpartition(":")
         return {
             "rpc": self._rpc.address,
+            "node": address,
             "node pid": node.pid,
             "direct": {**primary.params(NAME), "host": host, "port": int(port)},
             "primary": primary.params(NAME),
