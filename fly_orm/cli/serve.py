@@ -18,6 +18,7 @@ from ..runtime.regions import is_primary
 from ..serving.node import Serving, serve
 from ..settings import LIMITS, Limit, Settings, variable_of
 from .loading import import_named, load
+from .memory import return_long_blocks
 from .stop_signals import StopSignals
 
 NAME = "serve"
@@ -64,6 +65,7 @@ def _parse(option: str, limit: Limit, text: str) -> Any:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until the process receives SIGTERM or SIGINT."""
+    return_long_blocks()
     sys.path.insert(0, str(Path.cwd()))
     with StopSignals() as signals:
         databases = [load(name) for name in options.database]
