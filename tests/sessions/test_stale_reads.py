@@ -87,7 +87,7 @@ class Hunter:
         """
         if served is None or served.route is not fly_orm.Route.PRIMARY:
             return False
-        last = Deadline.after(1)
+        last = Deadline.after(10)
         with fly_orm.primary():
             while not last.expired:
                 (value,) = self.db.execute_sql("SELECT value FROM counter WHERE key = %s", (key,)).fetchone()
@@ -174,7 +174,7 @@ def test_the_hunt_finds_what_there_is_to_be_found(counters):
     """Without waiting, or it would show nothing."""
     db = counters.lax(options={"wait": "none"})
     with troubled_replay(3, counters.cluster.replica), fly_orm.wait_for("none"):
-        hunter, last = Hunter(db, 4), Deadline.after(20)
+        hunter, last = Hunter(db, 4), Deadline.after(100)
         hunter.put_off = hunter.write
         while not hunter.stale:
             assert not last.expired
@@ -225,7 +225,7 @@ def test_no_session_does_so_behind_an_address_of_several_replicas(reader_endpoin
 
 def test_the_hunt_there_finds_what_is_believed_of_the_wrong_server(reader_endpoint, monkeypatch):
     monkeypatch.setattr(Progress, "shows", lambda progress, position: True)
-    last = Deadline.after(30)
+    last = Deadline.after(100)
     while not any(hunter.stale for hunter in hunt_restlessly(reader_endpoint, 10, 1.0)):
         assert not last.expired
 
@@ -282,7 +282,7 @@ def test_no_user_who_travels_sees_an_older_value_than_they_have_seen(places):
 
 @pytest.mark.slow
 def test_those_who_travel_without_their_tokens_do(places):
-    traveller, last = Traveller(places, 7), Deadline.after(20)
+    traveller, last = Traveller(places, 7), Deadline.after(100)
     traveller.carries = False
     while not traveller.stale:
         assert not last.expired
