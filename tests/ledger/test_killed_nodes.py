@@ -33,7 +33,7 @@ class Nodes:
         )
         addresses = self.victim.address(), regions.wan.address
         nodes = {"syd": tuple(Node(region="syd", address=address) for address in addresses)}
-        self.options = {"settings": regions.lax_settings(nodes=nodes, rpc_timeout=4.0), "exactly_once": True}
+        self.options = {"settings": regions.lax_settings(nodes=nodes, rpc_timeout=16.0), "exactly_once": True}
         self.control = regions.cluster.primary.connect(regions.name)
         self.control.autocommit = True
         undo.callback(self.control.close)

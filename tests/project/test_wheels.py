@@ -13,7 +13,8 @@ from tests.support.nodes import node_process, url
 from tests.support.over import TRANSPORTS
 from tests.support.two_regions import SECRET
 
-pytestmark = pytest.mark.slow
+# An environment takes a busy machine minutes to make.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 APP = """
 import os
