@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any
 
 import psycopg2
 import psycopg2.errors
 from psycopg2 import extensions as ext
 
-from ..concurrency.latch import Latch
+from ..concurrency.latch import Bell, Latch
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
@@ -110,7 +109,7 @@ def _cannot_be_asked(position: Position, why: Exception) -> ReplicationTimeout:
 
 
 def _poll(connection: Any, server: Progress, position: Position, deadline: Deadline) -> None:
-    started, over = now(), threading.Event()
+    started, over = now(), Bell()
     while True:
         replayed = read_replayed(connection)
         if replayed is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as ext
 
+from ..concurrency.latch import Bell
 from ..position import Position
 from ..postgres.recovery import is_replica
 from .asking import shows
@@ -48,7 +48,7 @@ def look_for_move(connection: Any) -> None:
 def _begin_somewhere(connection: Any, position: Position) -> bool:
     for pause in _PAUSES:
         if pause:
-            threading.Event().wait(pause)
+            Bell().wait(pause)
         begun = _begin(connection, position)
         if begun is not False:
             return bool(begun)

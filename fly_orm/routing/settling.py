@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
+from ..concurrency.latch import Bell
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, OutcomeUnknown, Refused, ResultLost, TransactionLost
 from ..forwarding.forwarder import Forwarder
@@ -73,7 +73,7 @@ def until_answered(
     give_up: Callable[[Exception], Exception],
 ) -> T:
     """What ``ask`` returns, which is called until it does; what ``give_up`` makes of its last error after the limit."""
-    pause = threading.Event()
+    pause = Bell()
     while True:
         try:
             return ask()

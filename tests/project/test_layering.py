@@ -120,3 +120,12 @@ def test_the_environment_is_read_in_one_place():
         if any(f"os.{name}" in path.read_text() for name in ("environ", "getenv"))
     }
     assert readers <= {"fly_orm/settings.py", "fly_orm/testing/binaries.py"}
+
+
+def test_what_callers_share_with_other_threads_survives_an_interrupt():
+    """See ``fly_orm/concurrency/latch.py``. What is used elsewhere, no thread of an application waits for."""
+    elsewhere = ("fly_orm/cli/", "fly_orm/serving/", "fly_orm/testing/", "fly_orm_transports/inprocess/link.py")
+    fragile = re.compile(r"threading\.(Event|Condition|(Bounded)?Semaphore|Barrier)\b(?!`)|import .*\bFuture\b")
+    code = modules(*CODE, "plugins/fly-orm-nats/fly_orm_nats")
+    found = {where(path) for path in code if fragile.search(path.read_text())}
+    assert {path for path in found if not path.startswith(elsewhere)} == set()
