@@ -24,7 +24,7 @@ from .addresses import Address
 from .fair_queue import FairQueue
 from .networks import network_of
 from .options import Pyro5Options
-from .shortage import SHORTAGES, Shortage, descriptor_limit
+from .shortage import SHORTAGES, Shortage, descriptor_limit, is_waited_for
 from .stranger import Stranger
 from .wire import FAILURES
 
@@ -142,7 +142,10 @@ class Lobby:
         except BlockingIOError:
             pass
         except OSError as error:
-            self._on_failure(error)
+            # Linux reports a shortage even if nobody waits to be accepted.
+            if error.errno in SHORTAGES and is_waited_for(listener):
+                self._make_room(error)
+            # Any other error: the peer has left, or its network is down (accept(2)).
 
     def _take_in(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         host = peer[0].removeprefix("::ffff:")
@@ -159,10 +162,8 @@ class Lobby:
         turn = _Turn(stranger, partial(self._serve, stranger, stranger.read))
         self._selector.register(stranger.sock, selectors.EVENT_READ, turn)
 
-    def _on_failure(self, error: OSError) -> None:
+    def _make_room(self, error: OSError) -> None:
         """If a descriptor is missing, a stranger makes room for the others. If there is none, all of them wait."""
-        if error.errno not in SHORTAGES:  # the peer has left, or its network is down (accept(2))
-            return
         if (victim := self._strangers.next_to_go) is not None:
             self._shortage.note(error, 1)
             self._dismiss(victim)

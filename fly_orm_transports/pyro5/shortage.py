@@ -6,6 +6,7 @@ import errno
 import logging
 import math
 import os
+import select
 import socket
 from contextlib import suppress
 
@@ -28,6 +29,15 @@ def descriptor_limit() -> float:
         return math.inf
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return math.inf if limit == resource.RLIM_INFINITY else limit
+
+
+def is_waited_for(listener: socket.socket) -> bool:
+    """Whether somebody waits to be accepted. Needs no descriptor."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Shortage:
