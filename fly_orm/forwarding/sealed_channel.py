@@ -57,7 +57,8 @@ class SealedChannel:
             welcome = self._exchange(Greet(region=self._region), deadline)
         except OutcomeUnknown as error:
             # A greeting executes nothing, so whatever became of it, the request behind it was not delivered.
-            raise NotDelivered(f"the handshake with {self.node} failed: {error}", node=str(self.node)) from error
+            problem = error.problem or error
+            raise NotDelivered(f"the handshake with {self.node} failed: {problem}", node=str(self.node)) from error
         if isinstance(welcome, Declined) and welcome.reason == FULL:
             raise NodeFull(f"{self.node} has no place for another channel", node=str(self.node))
         if not isinstance(welcome, Welcome):
@@ -147,7 +148,7 @@ def open_channel(
         return _shake_hands(channel, node, handshake, region, deadline)
     except OutcomeUnknown as error:
         channel.close()
-        raise NotDelivered(f"the handshake with {node} failed: {error}", node=str(node)) from error
+        raise NotDelivered(f"the handshake with {node} failed: {error.problem or error}", node=str(node)) from error
     except BaseException:
         channel.close()
         raise

@@ -31,6 +31,8 @@ class RunningStatement:
         self._over = False
         self.broken_off = False
         """Whether its connection was ended from here, so that the server may not have heard of it yet."""
+        self.may_wait_for_standby = False
+        """Whether it is a COMMIT that may wait for a synchronous standby."""
 
     def cancel(self) -> None:
         """Cancel the statement; returns when the server has received that, or cannot be reached."""
@@ -38,6 +40,18 @@ class RunningStatement:
             if not self._over:
                 with suppress(psycopg2.Error):  # with the connection, the statement is gone too
                     cancel(self.connection)
+
+    def give_up(self) -> None:
+        """Cancel the statement, as its caller is gone or its time is over. Returns at once.
+
+        Cancelling a COMMIT that waits for a synchronous standby would end the wait and not the COMMIT: everybody would
+        see what it has written as committed, although the standby may not have it (SyncRepWaitForLSN in syncrep.c). So
+        its connection is ended instead. The server goes on waiting, unless it has not begun to commit yet.
+        """
+        if self.may_wait_for_standby:
+            self.break_off()
+        else:
+            self.cancel_soon()
 
     def cancel_soon(self) -> None:
         """Cancel the statement on another thread, so that a server out of reach does not hold up the cancelling one."""

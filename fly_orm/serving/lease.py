@@ -161,7 +161,7 @@ class Lease:
     def abandon(self) -> None:
         """Cancel the statement that is running, and close the connection if that does not help. Returns at once."""
         if (running := self._running) is not None:
-            running.cancel_soon()
+            running.give_up()
             self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
     def break_off(self) -> None:
@@ -196,9 +196,9 @@ class Lease:
     def _execute(
         self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None
     ) -> Executed:
-        recorded = (
-            None if request.record is None else RecordedRequest(self._connection, request, request.record, self._bound)
-        )
+        recorded = None
+        if (record := request.record) is not None:
+            recorded = RecordedRequest(self._connection, request, record, self._bound, self._note_own_commit)
         # If the connection breaks, an open transaction is rolled back, unless its COMMIT had been sent. Outside a
         # transaction each statement commits by itself, perhaps just before the connection broke.
         alone = self._transaction == _IDLE and not request.preamble
@@ -210,6 +210,7 @@ class Lease:
             unlimited = pieces is not None or (request.commits and not request.commit_limited)
             watched = pieces is None and not request.copy_out
             with self._cancellable(None if unlimited else deadline.remaining(), watched=watched):
+                self._note_commit(waits=request.commits and not request.commit_limited)
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.statements)
                 self._check_time(deadline)
@@ -219,6 +220,7 @@ class Lease:
                 wants_commit = request.wants_position or recorded is not None
                 if request.commits and wants_commit and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
+                    self._note_commit(waits=commit.waits)
                     if recorded is not None and recorded.records(commit):
                         self._check_time(deadline)
                         with self._limit(None if commit.waits else deadline.remaining()):
@@ -296,6 +298,13 @@ class Lease:
             running.is_too_long = True
             running.cancel_soon()
 
+    def _note_commit(self, *, waits: bool) -> None:
+        if (running := self._running) is not None:
+            running.may_wait_for_standby = waits
+
+    def _note_own_commit(self) -> None:
+        self._note_commit(waits=True)
+
     def _limit(self, timeout: float | None) -> AbstractContextManager[None]:
         running = self._running
         return self._timer.limit(timeout, lambda: self._time_out(running))
@@ -305,7 +314,7 @@ class Lease:
             running is not None and running is self._running
         ):  # otherwise the timer came too late, and another request may be running
             self._timed_out = True
-            running.cancel_soon()
+            running.give_up()
             self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
     def _position(self, executed: Executed, transaction: int) -> Position | None:

@@ -49,12 +49,21 @@ class Executed(NamedTuple):
 class RecordedRequest:
     """A request whose outcome is written to the ledger. The connection is in autocommit."""
 
-    def __init__(self, connection: PrimaryConnection, request: Run, record: Record, limit: ResultLimit) -> None:
+    def __init__(
+        self,
+        connection: PrimaryConnection,
+        request: Run,
+        record: Record,
+        limit: ResultLimit,
+        on_commit: Callable[[], None],
+    ) -> None:
+        """``on_commit`` is called before a COMMIT that the caller has not asked for."""
         self._connection = connection
         self._raw = connection.raw
         self._request = request
         self._record = record
         self._limit = limit
+        self._on_commit = on_commit
         self._number = 0
         """How many statements have been executed before the one that is running."""
         self.committing = False
@@ -103,6 +112,7 @@ class RecordedRequest:
             else:
                 notices = recent_notices(self._raw)
                 result = None if error else result
+                self._on_commit()
                 reply = None if _is_long(result) else encode(Done(result=result, error=error, notices=notices))
                 try:
                     state = self._commit(entries.note(self._record, reply, wrote=self._record.writes), b"COMMIT")
