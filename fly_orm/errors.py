@@ -161,9 +161,11 @@ class AlreadyCommitted(FlyOrmError):
 
 
 class RemoteError(FlyOrmError):
-    """A function on another node raised an exception whose class is not known here, or not registered.
+    """A function on another node raised an exception that cannot be raised here as itself.
 
-    What the function had committed before it raised is committed.
+    Its class is not registered, or not known here. Or it is one of fly_orm's own, such as the NotDelivered of a call
+    inside of the function: raised here, that would say that this call was not delivered. What the function had
+    committed before it raised is committed; one that is ``exactly_once`` has committed nothing.
     """
 
     class_name: str = ""

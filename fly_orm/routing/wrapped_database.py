@@ -61,7 +61,10 @@ class WrappedDatabase(Protocol):
         was deferred has been sent, and rolled back if the block raises. Exactly-once functions run in such a block.
         NotSupported, by default, for a library whose adapter cannot do this.
         """
-        raise NotSupported("the adapter of this database does not support exactly_once functions")
+        raise NotSupported(
+            "the adapter of this database does not support exactly_once functions, and nothing was executed; call the "
+            "function without exactly_once and outside of fly_orm.operation()"
+        )
 
     def flush(self) -> None:
         """Send the writes that the library has deferred. Called when such a function has returned, within its scope.
