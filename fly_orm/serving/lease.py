@@ -252,7 +252,9 @@ class Lease:
         def work() -> Result | None:
             return execute(cursor, request, lambda number: self._check_time(deadline, number), pieces, self._bound)
 
-        return in_transaction(self._raw, work) if alone and writes_at_length(request) else work()
+        if not (alone and writes_at_length(request)):
+            return work()
+        return in_transaction(self._raw, work, lambda: None if pieces else self._check_time(deadline))
 
     @staticmethod
     def _begin(cursor: Any, request: Run, recorded: RecordedRequest | None) -> None:

@@ -110,6 +110,8 @@ class RecordedRequest:
                 before = request.statements[: self._number]
                 error, request = describe(failure), msgspec.structs.replace(request, statements=before)
             else:
+                if pieces is None:  # whose time is another one
+                    check(0)  # before the COMMIT, since this process may have been stopped meanwhile
                 notices = recent_notices(self._raw)
                 result = None if error else result
                 self._on_commit()

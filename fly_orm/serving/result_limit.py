@@ -60,11 +60,15 @@ def _returns_short_rows(lowered: bytes, at: int) -> bool:
     )
 
 
-def in_transaction(connection: Any, work: Callable[[], T]) -> T:
-    """What ``work`` returns, which runs in a transaction on a driver connection; if it raises, nothing is committed."""
+def in_transaction(connection: Any, work: Callable[[], T], check: Callable[[], None]) -> T:
+    """What ``work`` returns, which runs in a transaction on a driver connection; if it raises, nothing is committed.
+
+    Neither if ``check`` raises, which is called before the COMMIT: this process may have been stopped meanwhile.
+    """
     execute(connection, "BEGIN")
     try:
         result = work()
+        check()
     except BaseException:
         with suppress(psycopg2.Error):
             execute(connection, "ROLLBACK")

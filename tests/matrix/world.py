@@ -184,10 +184,10 @@ class World:
             self._control.close()
 
     @contextmanager
-    def caller(self, *, ledger: bool, **options: Any) -> Iterator[Any]:
-        """A database in lax, on the replica. With a ledger, it knows the second node as well."""
+    def caller(self, *, ledger: bool, alone: bool = False, **options: Any) -> Iterator[Any]:
+        """A database in lax, on the replica. With a ledger, it knows the second node too, unless it is ``alone``."""
         addresses = ["{}:{}".format(*self.to_node.address)]
-        if ledger:
+        if ledger and not alone:
             addresses.append(self._witness_address)
         db = self._database(*addresses, exactly_once=ledger, **options)
         try:
