@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from fly_orm.testing.contract.tools import in_thread
 from fly_orm.topology import Node
 from tests.support import shop
 from tests.support.nodes import NodeProcess, url
+from tests.support.ports import free_ports
 from tests.support.two_regions import Regions, settings
 from tests.support.waiting import PATIENCE, until
 
@@ -131,12 +131,6 @@ def load(cluster: Cluster, database: str, nodes: Nodes, undo: ExitStack) -> Call
         return Load(db, db._fly_orm._options.runtime, threads=8)
 
     return start
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
 
 
 def stored(cluster: Cluster, database: str) -> list[str]:
