@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..concurrency.latch import Latch
 from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline
 
@@ -29,41 +30,53 @@ def host_of(peer: str) -> str:
 class Shares:
     """The places that peers have taken. Each may take ``most`` of one kind, such as those of one database. Thread-safe.
 
+    A peer's requests get places in the order in which they came, so that none waits while later ones are served.
     Processes with the same secret cannot be told from each other but by their address. So a peer is a machine.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._lock = threading.Lock()
         self._taken: Counter[tuple[str, str]] = Counter()
-        self._changed = threading.Condition(threading.Lock())
-        self._waiting = 0
+        self._waiting: dict[tuple[str, str], deque[Latch]] = {}
+        """Who waits for a place of a peer that has taken all it may have; a place that is given back passes to them."""
 
     def take(self, peer: str, kind: str, deadline: Deadline) -> None:
         """Take a place; PoolTimeout if the peer has all that it may have, and gives none back by the deadline."""
         holder = peer, kind
-        with self._changed:
-            if self._taken[holder] >= self._most and not self._wait(holder, deadline):
-                raise PoolTimeout(
-                    f"{peer} kept all {self._most} that one peer may have (FLY_ORM_PEER_LEASES) for {deadline}"
-                )
-            self._taken[holder] += 1
+        with self._lock:
+            if self._taken[holder] < self._most:
+                self._taken[holder] += 1
+                return
+            turn = Latch()
+            self._waiting.setdefault(holder, deque()).append(turn)
+        if not turn.wait(deadline.remaining()) and not self._was_admitted(holder, turn):
+            raise PoolTimeout(
+                f"{peer} kept all {self._most} that one peer may have (FLY_ORM_PEER_LEASES) for {deadline}"
+            )
 
-    def _wait(self, holder: tuple[str, str], deadline: Deadline) -> bool:
-        self._waiting += 1
-        try:
-            return self._changed.wait_for(lambda: self._taken[holder] < self._most, deadline.remaining())
-        finally:
-            self._waiting -= 1
+    def _was_admitted(self, holder: tuple[str, str], turn: Latch) -> bool:
+        """Whether a place was passed on at the last moment; if not, the caller leaves the queue."""
+        with self._lock:
+            if turn.is_set():
+                return True
+            self._waiting[holder].remove(turn)
+            if not self._waiting[holder]:
+                del self._waiting[holder]
+            return False
 
     def give_back(self, peer: str, kind: str) -> None:
         """Give a place back."""
         holder = peer, kind
-        with self._changed:
+        with self._lock:
+            if queue := self._waiting.get(holder):
+                queue.popleft().set()
+                if not queue:
+                    del self._waiting[holder]
+                return
             self._taken[holder] -= 1
             if not self._taken[holder]:
                 del self._taken[holder]
-            if self._waiting:
-                self._changed.notify_all()
 
     @contextmanager
     def taken(self, peer: str, kind: str, deadline: Deadline) -> Iterator[None]:

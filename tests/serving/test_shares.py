@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
@@ -15,6 +16,7 @@ from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import Executor
 from fly_orm.serving.shares import Shares, default_share, host_of
 from fly_orm.settings import Settings
+from tests.support.waiting import until
 
 
 class Runner:
@@ -159,6 +161,40 @@ def test_a_peer_leaves_every_fifth_place_to_others(places, share):
 )
 def test_the_processes_of_a_machine_are_one_peer(peer, host):
     assert host_of(peer) == host
+
+
+def test_a_place_passes_to_the_request_that_has_waited_longest():
+    shares, served, may_end = Shares(1), [], threading.Event()
+
+    def wait(name):
+        with shares.taken("one", "x", Deadline.after(None)):
+            served.append(name)
+            may_end.wait()
+
+    shares.take("one", "x", Deadline.after(0))
+    threads = [threading.Thread(target=wait, args=(name,)) for name in "abc"]
+    for number, thread in enumerate(threads, 1):
+        thread.start()
+        until(lambda number=number: len(shares._waiting.get(("one", "x"), ())) == number)
+    shares.give_back("one", "x")
+    with pytest.raises(PoolTimeout):
+        shares.take("one", "x", Deadline.after(0))
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    assert served == ["a", "b", "c"]
+    assert not shares._waiting
+    assert not shares._taken
+
+
+def test_a_request_that_has_stopped_waiting_gets_no_place():
+    shares = Shares(1)
+    shares.take("one", "x", Deadline.after(0))
+    with pytest.raises(PoolTimeout):
+        shares.take("one", "x", Deadline.after(0.01))
+    assert not shares._waiting
+    shares.give_back("one", "x")
+    assert not shares._taken
 
 
 def test_peers_that_have_left_take_no_memory():
