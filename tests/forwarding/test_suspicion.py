@@ -85,10 +85,11 @@ def test_channels_go_on_if_the_node_was_only_slow(regions: TwoRegions, db: Any) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_table")
-def test_another_node_is_used_meanwhile(regions: TwoRegions) -> None:
+def test_another_node_is_used_meanwhile(regions: TwoRegions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fly_orm.forwarding.channels.CONNECT_TIMEOUT", 2.0)
     with fly_orm.serve(regions.syd(), listen="127.0.0.1:0", settings=settings("syd")) as other:
         nodes = {"syd": tuple(Node(region="syd", address=each) for each in (regions.wan.address, other.address))}
-        both = regions.lax(options={"settings": regions.lax_settings(nodes=nodes, rpc_timeout=6.0)})
+        both = regions.lax(options={"settings": regions.lax_settings(nodes=nodes, rpc_timeout=15.0)})
         for _ in range(4):
             open_idle_channels(both)
         regions.wan.deaf()

@@ -31,7 +31,7 @@ def test_a_block_that_records_nothing_warns_once(regions: TwoRegions, caplog: py
         close(db)
     assert "fly_orm.operation('order-42') has recorded nothing" in warning
     assert "Set PRIMARY_REGION" in warning
-    assert "this one, 'ams'" in warning
+    assert "with only one region, that is this one, '" in warning
 
 
 def test_one_that_is_recorded_does_not(regions: TwoRegions, caplog: pytest.LogCaptureFixture) -> None:

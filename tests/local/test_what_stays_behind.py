@@ -26,7 +26,7 @@ def lax(regions, monkeypatch):
     """Makes databases in lax, all of one runtime, which has opened a channel."""
     monkeypatch.setattr("fly_orm.concurrency.timer.LINGER", 0.1)
     regions.query("CREATE TABLE t (i int)")
-    fly_orm.configure(regions.lax_settings())
+    fly_orm.configure(regions.lax_settings(channel_idle_timeout=0.4))
 
     def make(**options):
         return fly_orm.wrap(peewee.PostgresqlDatabase(**named(regions.cluster.replica, regions.name)), **options)

@@ -56,7 +56,7 @@ _TABLES = {
     #             cut          stall        deaf         killed       restarted   terminated  draining
     "write": """
         before    undelivered  unknown-0    unknown-0    undelivered  done        done        refused
-        sending   undelivered  undelivered  undelivered  undelivered  done        done        refused
+        sending   undelivered  undelivered  undelivered  undelivered  done        done        undelivered
         sent      unknown-0    unknown-0    unknown-0    unknown-0    done        done        refused
         executing unknown-0    unknown-0    unknown-0    unknown-0    unknown-0   unknown-0   done
         executed  unknown-1    unknown-1    unknown-1    unknown-1    done        done        done
@@ -82,7 +82,7 @@ _TABLES = {
     """,
     "function": """
         before    undelivered  unknown-0    unknown-0    undelivered  done        done        refused
-        sending   undelivered  undelivered  undelivered  undelivered  done        done        refused
+        sending   undelivered  undelivered  undelivered  undelivered  done        done        undelivered
         sent      unknown-0    unknown-0    unknown-0    unknown-0    done        done        refused
         executing unknown-0    unknown-0    unknown-0    unknown-0    its-own     its-own     done
         executed  unknown-1    unknown-1    unknown-1    unknown-1    done        done        done
@@ -91,7 +91,7 @@ _TABLES = {
     """,
     "copy": """
         before    undelivered  unknown-0    unknown-0    undelivered  done        done        refused
-        sending   lost         lost         lost         lost         done        done        refused
+        sending   lost         lost         lost         lost         done        done        undelivered
         sent      unknown-0    unknown-0    unknown-0    unknown-0    done        done        refused
         executing unknown-0    unknown-0    unknown-0    unknown-0    unknown-0   unknown-0   done
         executed  unknown-1    unknown-1    unknown-1    unknown-1    done        done        done

@@ -45,7 +45,7 @@ class Echo:
     def respond(self, request):
         return request
 
-    def last_reply(self):
+    def last_reply(self, *, is_full=False):
         return b"last"
 
     def gone(self):
