@@ -119,7 +119,7 @@ class Cluster:
 
     def create_database(self, name: str) -> None:
         """Create the database ``name`` on the primary."""
-        self._on_primary("CREATE DATABASE {} {strategy}", name)
+        self._on_primary("CREATE DATABASE {}", name)
 
     def drop_database(self, name: str) -> None:
         """Drop the database ``name``, if it exists, and end the connections to it."""
@@ -250,9 +250,7 @@ class Cluster:
     def _on_primary(self, sql: str, name: str) -> None:
         con = self.primary.connect()
         try:
-            # With fsync off, copying files costs both servers less than logging pages does. Postgres 14 always copies.
-            strategy = "STRATEGY file_copy" if con.server_version >= 150000 else ""
-            con.cursor().execute(sql.format(quote_ident(name, con), strategy=strategy))
+            con.cursor().execute(sql.format(quote_ident(name, con)))
         finally:
             con.close()
 

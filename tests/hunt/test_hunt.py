@@ -10,7 +10,7 @@ from tests.hunt.running import run
 from tests.hunt.trouble import KINDS
 from tests.hunt.world import World, world
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -30,4 +30,4 @@ def test_no_user_sees_an_older_value_than_they_have_seen(servers: World) -> None
 @pytest.mark.parametrize("plant", ["believe", "tokens"])
 def test_the_hunt_finds_what_there_is_to_be_found(servers: World, plant: str) -> None:
     servers.reset()
-    assert run(servers, seconds=60, seed=2, plants=[plant]).stale
+    assert run(servers, seconds=240, seed=2, plants=[plant]).stale  # it ends with the first one found
