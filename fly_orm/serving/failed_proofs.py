@@ -6,9 +6,11 @@ import logging
 import threading
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 
 from ..deadline import now
 from ..protocol.handshake import OnFailure
+from .shares import host_of
 
 log = logging.getLogger("fly_orm")
 
@@ -75,10 +77,10 @@ class FailedProofs:
 
     def _count(self, peer: str) -> tuple[int, bool]:
         """Count a failure: how many the address has had in its interval, and whether to log this one."""
-        address, time = peer.rpartition(":")[0] or peer, now()  # each connection has another port
+        address, time = host_of(peer), now()  # each connection has another port
         with self._lock:
             self._total += 1
-            over = [(name, each) for name, each in self._by_address.items() if each.logged_at <= time - INTERVAL]
+            over = list(takewhile(lambda entry: entry[1].logged_at <= time - INTERVAL, self._by_address.items()))
             for name, _ in over:
                 del self._by_address[name]
             failures = self._by_address.get(address)

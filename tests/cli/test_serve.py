@@ -148,13 +148,19 @@ def test_a_wrong_idle_timeout_is_refused(capsys, wrong):
     assert "--idle-timeout" in capsys.readouterr().err
 
 
-def test_a_second_signal_ends_a_node_that_waits_for_a_transaction(cluster, database, node):
-    process = node("app:shop.db", "--drain-timeout=600")
+def stopped_in_a_transaction(cluster, database, process):
+    """Tell a node to stop while a transaction is open; the database with the transaction, and the node's address."""
     address = process.stdout.readline().split()[-1]
     db = lax(cluster, database, address)
     db.begin()
     db.execute_sql("CREATE TABLE t (i int)")
     process.send_signal(signal.SIGTERM)
+    return db, address
+
+
+def test_a_second_signal_ends_a_node_that_waits_for_a_transaction(cluster, database, node):
+    process = node("app:shop.db", "--drain-timeout=600")
+    db, address = stopped_in_a_transaction(cluster, database, process)
     until_it_stops(cluster, database, address)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
@@ -165,11 +171,7 @@ def test_a_second_signal_ends_a_node_that_waits_for_a_transaction(cluster, datab
 
 def test_what_outlasts_the_drain_timeout_is_logged(cluster, database, node):
     process = node("app:shop.db", "--drain-timeout=0.2")
-    address = process.stdout.readline().split()[-1]
-    db = lax(cluster, database, address)
-    db.begin()
-    db.execute_sql("CREATE TABLE t (i int)")
-    process.send_signal(signal.SIGTERM)
+    db, _ = stopped_in_a_transaction(cluster, database, process)
     assert process.wait(60) == 0
     assert f"still in progress: a transaction or session in {database!r} (1)" in process.stderr.read()
     close(db)
