@@ -72,7 +72,7 @@ def test_the_caller_sees_what_became_of_it(cluster, database, node, link, moment
         trap.released.set()
         error = call.exception(PATIENCE)
         link.change(Weather.FAIR)
-        assert isinstance(error, getattr(fly_orm, expected.seen)), error
+        assert isinstance(error, tuple(getattr(fly_orm, name) for name in expected.seen)), error
         until(lambda: thread.submit(works).result(PATIENCE), "the connection does not work")
         assert stored() == expected.stored
         thread.submit(close, db).result(PATIENCE)
