@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -24,6 +25,8 @@ from .pooled_session import PooledSession
 from .pooling import SessionCheck, is_pooled, server_pid
 from .primary_connection import PrimaryConnection, Profile
 from .recovery import is_replica
+from .result_watch import ResultWatch
+from .running_statement import RunningStatement
 from .sequences import Sequences
 from .starting import Start
 
@@ -32,6 +35,9 @@ log = logging.getLogger("fly_orm")
 #: Seconds within which a connection must be set up, or cleaned. One that is not is closed, because a server that does
 #: not answer must not hold up the cleaning of the others.
 CLEAN_TIMEOUT = 3.0
+#: Seconds within which a connection must have taken on its caller's session settings. These are statements of the
+#: caller's, which nobody could cancel.
+SETTINGS_TIMEOUT = 10.0
 #: Classes of SQLSTATEs with which a server refuses a setting (Postgres manual, appendix A). Others mean that it, or the
 #: connection, is in trouble.
 _OF_SETTINGS = frozenset({"0A", "22", "42", "55"})
@@ -52,6 +58,7 @@ class PrimaryPool:
     verify: raises NotPrimary if a driver connection has reached a server that must not be written; it may take until
     the deadline to find out.
     on_replica: is called with a driver connection that has reached a replica.
+    max_result_bytes: how much the statements of callers' session settings may return; None is no limit.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class PrimaryPool:
         keeps_sessions: bool = False,
         verify: Callable[[Any, Deadline], None] = lambda _connection, _deadline: None,
         on_replica: Callable[[Any], None] = lambda _connection: None,
+        max_result_bytes: int | None = None,
     ) -> None:
         self.name = name
         self.database: str | None = None
@@ -79,6 +87,7 @@ class PrimaryPool:
         """Set when the thread that cleans has ended; None if there is none."""
         occupy(self)
         self._timer = Timer(f"the timer of {name}")
+        self._watch = None if max_result_bytes is None else ResultWatch(self._timer, max_result_bytes)
         self._sequences = Sequences()
         self._has_warned = False
         self._sessions = SessionCheck(name, connect, self._timer) if keeps_sessions else None
@@ -124,7 +133,7 @@ class PrimaryPool:
         """
         try:
             # psycopg2 has no timeout for a query: to shut the connection down is what ends one on a dead server.
-            with self._timer.limit(deadline.remaining(), connection.break_off):
+            with self._timer.limit(deadline.within(SETTINGS_TIMEOUT).remaining(), connection.break_off):
                 if connection.is_lost():
                     return False
                 if self._sessions and connection.pooled:
@@ -134,7 +143,8 @@ class PrimaryPool:
                 if connection.would_begin_differently(profile):
                     return False
                 try:
-                    connection.apply_profile(profile)
+                    with self._watched(connection, profile):
+                        connection.apply_profile(profile)
                 except psycopg2.Error as error:
                     if (error.pgcode or "")[:2] not in _OF_SETTINGS:
                         raise
@@ -147,6 +157,20 @@ class PrimaryPool:
         except BaseException:
             self._pool.discard(connection)
             raise
+
+    @contextmanager
+    def _watched(self, connection: PrimaryConnection, profile: Profile) -> Iterator[None]:
+        """A block that gives the connection the profile, and is cancelled if a caller's settings return too much."""
+        if self._watch is None or not profile.session_settings or profile == connection.profile:
+            yield
+            return
+        running = RunningStatement(connection.raw)
+        self._watch.begin(running)
+        try:
+            yield
+        finally:
+            self._watch.end(running)
+            running.end()
 
     def _warn_of_superuser(self, session: PooledSession, start: Start | None) -> None:
         """Say once that callers of other roles are served by a superuser's session."""

@@ -149,14 +149,14 @@ class ChannelExecutor:
             case Call():
                 return self._call(request)
             case Describe(database=database):
-                return self._executor.describe(database)
+                return self._executor.describe(database, self._peer)
             case Cancel(lease=lease):
                 if not Deadline.at_instant(request.begin_by, None).expired:
                     self._executor.cancel(lease)
             case Renew(lease=lease):
                 return self._renew(lease)
             case Settle():
-                return self._executor.settle(request)
+                return self._executor.settle(request, self._peer)
             case Release():
                 self._end_lease()
         return Done()
@@ -184,7 +184,8 @@ class ChannelExecutor:
         if request.opens_lease:
             self._end_lease()
             try:
-                self._lease = self._executor.open_lease(request, deadline, self._peer)
+                opening = deadline.within(self._executor.limits.statement_timeout)
+                self._lease = self._executor.open_lease(request, opening, self._peer)
                 self._lease.give_up = self._end_if_idle
             except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
                 return not_opened(error)

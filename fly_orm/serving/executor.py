@@ -31,12 +31,12 @@ from ..protocol.messages import (
     Welcome,
 )
 from ..routing.router import Router
-from ..settings import Settings
+from ..settings import Settings, variable_of
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .lease import Lease
 from .ledger_pruner import LedgerPruner
 from .replies import not_opened
-from .servers import describe
+from .servers import ANSWER_TIMEOUT, describe
 from .shares import Shares, default_share
 from .time_limits import node_deadline, renewal_interval
 
@@ -62,7 +62,12 @@ class Executor:
         self.pools = {pool.name: pool for pool in pools}
         self.limits = limits or Settings()
         self.timer = Timer("the timer of the executor")
-        self._shares = Shares(self.limits.peer_leases or default_share(self.limits.pool_size))
+        share = self.limits.peer_leases or default_share(self.limits.pool_size)
+        self._shares = Shares(share, variable_of("peer_leases"))
+        self._settling = Shares(max(1, (self.limits.pool_size - share) // 2))
+        """Besides its share, for a peer that asks what became of requests, but not all that is left to others."""
+        self._describing = Shares(1)
+        """Each description takes a connection of its own."""
         self._watch = ResultWatch(self.timer, self.limits.max_result_bytes)
         self.draining = False
         """Whether new leases and calls are declined."""
@@ -142,27 +147,31 @@ class Executor:
         lease.holder = holder
         return lease
 
-    def describe(self, database: str) -> Described | Declined:
+    def describe(self, database: str, peer: str) -> Described | Declined:
         """The server that a database is on, or why that is not known."""
         router = self._routers.get(database)
         if router is None:
             return Declined(reason="unknown database", message=f"this node does not serve {database!r}")
         try:
-            return describe(router, self.timer)
+            with self._describing.taken(peer, database, Deadline.after(ANSWER_TIMEOUT)):
+                return describe(router, self.timer)
+        except PoolTimeout as error:
+            return Declined(reason=BUSY, message=f"this node is asking its server already: {error}")
         except psycopg2.Error as error:
             return Declined(reason="unavailable", message=f"this node cannot connect to its server: {error}".strip())
 
-    def settle(self, question: Settle) -> Settled | Declined:
+    def settle(self, question: Settle, peer: str) -> Settled | Declined:
         """What became of a request whose caller got no reply, or why that is not known."""
-        deadline = Deadline.after(question.run.timeout)
+        deadline = Deadline.after(question.run.timeout).within(self.limits.statement_timeout)
         if (held := self._leases.get(question.lease)) is not None:
             held.give_up()  # its caller has, and the transaction must end to be decided
         try:
-            lease = self.open_lease(question.run, deadline)
-            try:
-                return lease.settle(question, deadline)
-            finally:
-                self.end_lease(lease)
+            with self._settling.taken(peer, question.run.database, deadline):
+                lease = self.open_lease(question.run, deadline)
+                try:
+                    return lease.settle(question, deadline)
+                finally:
+                    self.end_lease(lease)
         except (PoolTimeout, psycopg2.Error, FlyOrmError) as error:
             return not_opened(error)
 

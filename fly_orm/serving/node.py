@@ -153,6 +153,7 @@ def serve(
             keeps_sessions=True,
             verify=partial(verify, router),
             on_replica=partial(note_replica, router),
+            max_result_bytes=settings.max_result_bytes,
         )
         for router in routers
     ]

@@ -15,14 +15,14 @@ from ..protocol.messages import Described
 from ..routing.router import Router
 
 #: Seconds that the server may take to answer. The process that asks is waiting.
-_ANSWER_TIMEOUT = 1.5
+ANSWER_TIMEOUT = 1.5
 
 
 def describe(router: Router, timer: Timer) -> Described:
     """The description of the server that a new connection reaches; psycopg2's error if it does not answer."""
     connection = router.connect()
     try:
-        with timer.limit(_ANSWER_TIMEOUT, lambda: break_off(connection)):
+        with timer.limit(ANSWER_TIMEOUT, lambda: break_off(connection)):
             described = describing.describe(connection)
     finally:
         connection.close()

@@ -34,8 +34,10 @@ class Shares:
     Processes with the same secret cannot be told from each other but by their address. So a peer is a machine.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, setting: str = "") -> None:
+        """``setting`` is the name of the variable that sets ``most``, for messages."""
         self._most = most
+        self._setting = setting and f" ({setting})"
         self._lock = threading.Lock()
         self._taken: Counter[tuple[str, str]] = Counter()
         self._waiting: dict[tuple[str, str], deque[Latch]] = {}
@@ -51,9 +53,7 @@ class Shares:
             turn = Latch()
             self._waiting.setdefault(holder, deque()).append(turn)
         if not turn.wait(deadline.remaining()) and not self._was_admitted(holder, turn):
-            raise PoolTimeout(
-                f"{peer} kept all {self._most} that one peer may have (FLY_ORM_PEER_LEASES) for {deadline}"
-            )
+            raise PoolTimeout(f"{peer} kept all {self._most} that one peer may have{self._setting} for {deadline}")
 
     def _was_admitted(self, holder: tuple[str, str], turn: Latch) -> bool:
         """Whether a place was passed on at the last moment; if not, the caller leaves the queue."""
