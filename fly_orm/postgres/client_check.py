@@ -15,6 +15,7 @@ WATCH = (
     f"SELECT pg_catalog.set_config('client_connection_check_interval', '{INTERVAL * 1000:.0f}ms', false)"
     " WHERE pg_catalog.current_setting('client_connection_check_interval') = '0'"
 )
+_SET = f"SET client_connection_check_interval TO '{INTERVAL * 1000:.0f}ms'"
 #: A machine that is lost does not hang up, so that its transactions, with their locks, would stay for the two hours
 #: after which systems look by default.
 _KEEPALIVES = {
@@ -39,7 +40,7 @@ def watch_client(connection: Any) -> bytes:
     try:
         with text_cursor(connection) as cursor:
             cursor.execute(WATCH)
-            return WATCH.encode() if cursor.rowcount else b""
+            return _SET.encode() if cursor.rowcount else b""
     except psycopg2.DataError:
         return b""
 
@@ -52,9 +53,6 @@ def keep_alive(connection: Any) -> bytes:
     """
     with text_cursor(connection) as cursor:
         cursor.execute(_UNSET, (list(_KEEPALIVES),))
-        calls = [f"pg_catalog.set_config('{name}', '{_KEEPALIVES[name]}', false)" for (name,) in cursor.fetchall()]
-        if not calls:
-            return b""
-        statement = f"SELECT {', '.join(calls)}"
-        cursor.execute(statement)
+        if statement := "; ".join(f"SET {name} TO '{_KEEPALIVES[name]}'" for (name,) in cursor.fetchall()):
+            cursor.execute(statement)
         return statement.encode()

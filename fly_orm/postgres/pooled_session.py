@@ -12,13 +12,14 @@ from ..classify.session_change import AUTHORIZATION
 from ..errors import Refused
 from .cursors import text_cursor
 from .starting import Start, read_assigned, read_start
+from .write_ahead_log import UNLOCK
 
 #: The parts of DISCARD ALL (Postgres manual), which itself may not share a string with other statements; but not
 #: DISCARD PLANS, as plans do no harm, nor DISCARD SEQUENCES, for which see :mod:`fly_orm.postgres.sequences`. RESET
 #: ROLE returns to a role that ALTER ROLE … SET role has given.
 CLEAN = (
-    b"SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; "
-    b"SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP"
+    UNLOCK.encode() + b"; SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL;"
+    b" UNLISTEN *; DISCARD TEMP"
 )
 #: Settings that no session can change (Postgres manual, pg_settings, contexts ``backend`` and ``superuser-backend``),
 #: and those that are given by other means.

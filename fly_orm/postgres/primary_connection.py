@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -54,6 +54,8 @@ class PrimaryConnection:
         """The customized settings that the Postgres session has had: they can be emptied, but not removed."""
         self.is_new = True
         """Whether no caller has used it."""
+        self.is_clean = False
+        """Whether it was cleaned since its last caller used it."""
         connection.autocommit = True
         self._pid = pid
         self.pooled = is_pooled(connection, pid)
@@ -64,9 +66,13 @@ class PrimaryConnection:
         self.session = PooledSession(connection)
         self.has_ledger = False
         """Whether the database is known to have a ledger."""
-        self._clean = True
+        self._is_own = True
+        """Whether the session has nothing of any caller's."""
+        self._at_once: tuple[tuple[Profile, bool], bytes] | None = None
+        """The last string that has cleaned it, and what that depends on."""
         self._to_clean = [CLEAN, *filter(None, (watch_client(connection), keep_alive(connection)))]
         self._sequences = sequences
+        sequences.look(connection)
         self._keeps_sequences = False
         """Whether the session knows of sequences what earlier callers did with them."""
         self._opened = now()
@@ -123,7 +129,7 @@ class PrimaryConnection:
         if profile == self.profile:
             return
         try:
-            self._take_on(profile, [] if self._clean else self._to_clean)
+            self._take_on(profile, [] if self._is_own else self._to_clean)
         except _NO_START as error:
             if self.is_new or not isinstance(error, psycopg2.DataError):  # a new session may accept the value
                 self._check_start(profile, error)
@@ -166,12 +172,56 @@ class PrimaryConnection:
         profile, self.profile = self.profile, None
         if self.raw.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             execute(self.raw, "ROLLBACK")
-        self._keeps_sequences = self._sequences.are_kept(self.raw)
+        self._sequences.look(self.raw)
+        self._keeps_sequences = self._sequences.are_kept is True
         if profile is not None and not self.session.acts_as_another(profile.start):
             self._take_on(profile, self._cleaning)
         else:
             self._execute(self._cleaning)
-            self._clean = True
+            self._is_own = True
+        self.is_clean = True
+
+    def clean_at_once(self) -> Sequence[bytes] | None:
+        """Clean the session, which is idle, in one string with the question for the state of the write-ahead log.
+
+        Returns the answer (see :attr:`WriteAheadLog.question`), or None if that has not been possible.
+        """
+        profile, keeps = self.profile, self._sequences.are_kept
+        if profile is None or keeps is None or not self._has_encoding(profile.encoding):
+            return None
+        self.profile, self._keeps_sequences = None, keeps
+        is_own = self.session.acts_as_another(profile.start)
+        try:
+            with self.cursor() as cursor:
+                cursor.execute(self._string(profile, keeps, is_own=is_own))
+                state: Sequence[bytes] = cursor.fetchone()
+        except psycopg2.Error:
+            if self.raw.closed:
+                raise
+            return None  # clean() will tell
+        self.profile = None if is_own else profile
+        self._is_own, self.is_clean = is_own, True
+        return state
+
+    def _string(self, profile: Profile, keeps: bool, *, is_own: bool) -> bytes:
+        """What :meth:`clean_at_once` executes, which is the same for each caller with this profile."""
+        if self._at_once is None or self._at_once[0] != (profile, keeps):
+            again = [_to_encoding(profile.encoding), *self.session.statements(profile.start), *profile.session_settings]
+            statements = [*self._cleaning, *([] if is_own else again), self.wal.question]
+            self._at_once = (profile, keeps), b"\n;".join(statements)
+        return self._at_once[1]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next caller may use it, and :meth:`tidy` has nothing to do."""
+        return self.is_clean and self._sequences.are_known and self.wal.sent
+
+    def tidy(self) -> None:
+        """Do what its last caller need not wait for: clean it, unless that was done at once, and wake WAL senders."""
+        if not self.is_clean:
+            self.clean()
+        self._sequences.look(self.raw)
+        self.wal.wake_senders()
 
     def reads_may_write(self, function_names: Iterable[str]) -> bool:
         """Whether queries that call functions of these names may write; see :mod:`fly_orm.postgres.volatility`."""
@@ -203,16 +253,14 @@ class PrimaryConnection:
 
     def _take_on(self, profile: Profile, statements: list[bytes]) -> None:
         """Execute statements and give the session the profile; in one string if the client encoding stays the same."""
-        self.profile, self._clean = None, False
-        if self._has_encoding(profile.encoding):
-            if statements:  # which reset it
-                statements = [*statements, f"SET client_encoding TO '{profile.encoding}'".encode()]
-        else:
+        self.profile, self._is_own = None, False
+        if not self._has_encoding(profile.encoding):
             self._execute(statements)
             statements = []
             self._set_encoding(profile.encoding)
         self.made.update(profile.start.customized if profile.start else ())
-        self._execute([*statements, *self.session.statements(profile.start), *profile.session_settings])
+        encoding = [_to_encoding(profile.encoding)] if statements else []  # as they reset it
+        self._execute([*statements, *encoding, *self.session.statements(profile.start), *profile.session_settings])
         if (guard := self._guard(profile)) is not None:
             guard.check_settings(profile.session_settings)
         self.profile = profile
@@ -240,7 +288,7 @@ class PrimaryConnection:
         self.raw.set_client_encoding(encoding)
         if self.raw.get_parameter_status("client_encoding") != encoding:
             # The driver has not noticed that it was reset, and so skips a change that it believes to be none.
-            self._execute([f"SET client_encoding TO '{encoding}'".encode()])
+            self._execute([_to_encoding(encoding)])
 
     def _execute(self, statements: Collection[bytes]) -> None:
         """Execute statements in one string, whose effects last only if all of them succeed."""
@@ -254,6 +302,10 @@ class PrimaryConnection:
         except psycopg2.Error:
             return False
         return True
+
+
+def _to_encoding(encoding: str) -> bytes:
+    return f"SET client_encoding TO '{encoding}'".encode()
 
 
 def _normal(encoding: str) -> str:

@@ -151,7 +151,7 @@ class PrimaryPool:
                     if not connection.is_new:
                         return False
                     raise self._refused(error) from error
-                connection.is_new = False
+                connection.is_new = connection.is_clean = False
                 self._warn_of_superuser(connection.session, profile.start)
                 return True
         except BaseException:
@@ -194,8 +194,13 @@ class PrimaryPool:
         )
 
     def release(self, connection: PrimaryConnection) -> None:
-        """Take a connection back. It is cleaned in the background, so that the caller's reply need not wait for it."""
+        """Take a connection back. Unless it is clean, that is done in the background, so that no reply waits for it."""
         self._patience.used()
+        if connection.is_ready:
+            self._pool.release(connection)
+            with self._closing:
+                _ = self._closed or self._has_cleaner()  # which closes it when nobody uses it
+            return
         with self._closing:
             # Behind the end mark of close(), nobody would find it.
             if not self._closed and self._has_cleaner():
@@ -307,8 +312,7 @@ class PrimaryPool:
         while (connection := self._next_used()) is not None:
             try:
                 with self._timer.limit(CLEAN_TIMEOUT, connection.break_off):
-                    connection.clean()
-                    connection.wal.wake_senders()
+                    connection.tidy()
             except psycopg2.Error:
                 self._pool.discard(connection)
             else:

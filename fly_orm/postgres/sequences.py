@@ -37,17 +37,26 @@ class Sequences:
     def __init__(self) -> None:
         self._used = False
         """Whether a caller uses these functions; from then on nothing is kept."""
-        self._defined_with_use = False
+        self._may_be_kept = False
         self._look_at = 0.0
 
-    def are_kept(self, connection: Any) -> bool:
-        """Whether a connection, which is idle, keeps them. Asks the server."""
-        if self._used or not _finds(connection, _WITH_CACHE):
+    @property
+    def are_kept(self) -> bool | None:
+        """Whether a connection keeps them; None if :meth:`look` has to find out before."""
+        if self._used or not self._may_be_kept:  # not to keep them does no harm
             return False
-        if now() >= self._look_at:
-            self._defined_with_use = _finds(connection, _DEFINED_WITH_USE)
+        return True if self.are_known else None
+
+    @property
+    def are_known(self) -> bool:
+        """Whether :meth:`look` has nothing to do."""
+        return now() < self._look_at
+
+    def look(self, connection: Any) -> None:
+        """Ask the server of a connection, which is idle, unless that was done not long ago."""
+        if not self.are_known:
+            self._may_be_kept = _finds(connection, _WITH_CACHE) and not _finds(connection, _DEFINED_WITH_USE)
             self._look_at = now() + DEFINITIONS_TTL
-        return not self._defined_with_use
 
     def note(self, sqls: Iterable[bytes]) -> bool:
         """Whether these statements use the functions, as far as their text shows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 import psycopg2.errors
@@ -14,12 +14,19 @@ from ..position import History, Position
 from .cursors import bytes_cursor, execute, text_cursor
 
 # The name of a WAL file begins with the timeline, in eight hexadecimal digits.
-_TIMELINE = "substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
-_HISTORY = f"SELECT system_identifier::text, {_TIMELINE} FROM pg_control_system()"  # noqa: S608  # both are constants
+_TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
+_HISTORY = f"{_TIMELINE}, system_identifier::text FROM pg_control_system()"
+_IS_ASYNCHRONOUS = "pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"
 #: Asks for the state of the log; see :meth:`WriteAheadLog.commit_position`.
 STATE = (
-    "SELECT pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text,"
-    f" current_setting('synchronous_commit') = 'off', {_TIMELINE}"
+    "SELECT pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text,"
+    " pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,"
+    f" {_IS_ASYNCHRONOUS} OR pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL"
+)
+#: Unlocks what the session has locked, and has STATE in the same string tell whether its commits were asynchronous,
+#: although settings are reset in between: the transaction of the string then has an id.
+UNLOCK = (
+    f"SELECT pg_catalog.pg_advisory_unlock_all(), CASE WHEN {_IS_ASYNCHRONOUS} THEN pg_catalog.pg_current_xact_id() END"
 )
 # A transaction gets its xid when it first writes.
 _TO_COMMIT = (
@@ -34,6 +41,12 @@ _TO_COMMIT = (
 _SLEEPY_SENDERS_VERSION = 160000
 # The view pg_stat_replication would take four times as long.
 _UNSENT = "SELECT FROM pg_stat_get_wal_senders() WHERE state = 'streaming' AND sent_lsn < %s"
+#: Has STATE also tell whether a replica lacks some of that. None does as far as a role may not see what has been sent.
+_AND_SENDERS = (
+    ", pg_catalog.bool_or(state OPERATOR(pg_catalog.=) 'streaming'"
+    " AND sent_lsn OPERATOR(pg_catalog.<) pg_catalog.pg_current_wal_flush_lsn())"
+    " FROM pg_catalog.pg_stat_get_wal_senders()"
+)
 # A transaction of its own, so that the commit flushes its small record whatever the session has set. It does not wait
 # for synchronous replicas, hence ``local``.
 _PUSH = "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'fly_orm', ''); COMMIT"
@@ -53,13 +66,6 @@ class Commit:
     """Whether the transaction may not write to tables."""
 
 
-class _State(NamedTuple):
-    flushed: LSN
-    inserted: LSN
-    asynchronous: bool
-    timeline: int
-
-
 def read_history(connection: Any) -> History | None:
     """The history of the primary that a driver connection, in autocommit, has reached.
 
@@ -68,10 +74,16 @@ def read_history(connection: Any) -> History | None:
     try:
         with text_cursor(connection) as cursor:
             cursor.execute(_HISTORY)
-            system, timeline = cursor.fetchone()
+            timeline, system = cursor.fetchone()
     except psycopg2.errors.InsufficientPrivilege:
         return None
     return History(int(system), int(timeline, 16))
+
+
+def _read_timeline(connection: Any) -> int:
+    with text_cursor(connection) as cursor:
+        cursor.execute(_TIMELINE)
+        return int(cursor.fetchone()[0], 16)
 
 
 class WriteAheadLog:
@@ -81,9 +93,18 @@ class WriteAheadLog:
         self._connection = connection
         self.history = read_history(connection)
         """The history of the primary; None if it is not known."""
-        self._system = 0 if self.history is None else self.history.system
+        known = self.history or History(0, _read_timeline(connection))
+        self._system, self._timeline = known.system, known.timeline
+        senders_sleep = connection.server_version >= _SLEEPY_SENDERS_VERSION
+        self.question = (STATE + _AND_SENDERS if senders_sleep else STATE).encode("ascii")
+        """STATE, with what else :meth:`commit_position` makes use of."""
         self._to_send: LSN | None = None
         """The last commit that may not have been sent to the replicas yet."""
+
+    @property
+    def sent(self) -> bool:
+        """Whether :meth:`wake_senders` has nothing to do."""
+        return self._to_send is None
 
     def upcoming_commit(self) -> Commit:
         """What the commit of the open transaction will be like."""
@@ -92,10 +113,12 @@ class WriteAheadLog:
             wrote, asynchronous, waits, read_only = (value == b"t" for value in cursor.fetchone())
             return Commit(wrote=wrote, asynchronous=asynchronous, waits=waits, read_only=read_only)
 
-    def read_position(self) -> Position:
-        """The position that a replica must replay to show everything that this Postgres session has read."""
-        state = self._state()
-        return Position(state.flushed, self._system, state.timeline)
+    def read_position(self, state: Sequence[bytes] | None = None) -> Position:
+        """The position that a replica must replay to show everything that this Postgres session has read.
+
+        ``state`` is what :attr:`question` has returned since, if it was asked.
+        """
+        return self._position(LSN.parse((state or self._ask())[0].decode()))
 
     def commit_position(self, *, asynchronous: bool = False, state: Sequence[bytes] | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has committed.
@@ -109,16 +132,16 @@ class WriteAheadLog:
         inside another session's record. In both cases a small record is flushed after it, which completes what a
         replica needs.
 
-        ``state`` is what STATE has returned since the commit, if it was asked in the same string.
+        ``state`` is what STATE or :attr:`question` has returned since the commit, if it was asked in another string.
         """
-        found = self._state() if state is None else _parsed(state)
-        asynchronous = asynchronous or found.asynchronous
-        lsn = found.inserted if asynchronous else found.flushed
+        flushed, inserted, is_off, *unsent = self._ask() if state is None else state
+        asynchronous = asynchronous or is_off == b"t"
+        lsn = LSN.parse((inserted if asynchronous else flushed).decode())
         if asynchronous or lsn.ends_page:
             self._push()
-        elif self._connection.server_version >= _SLEEPY_SENDERS_VERSION:
+        elif not unsent or unsent[0] == b"t":
             self._to_send = lsn
-        return Position(lsn, self._system, found.timeline)
+        return self._position(lsn)
 
     def wake_senders(self) -> None:
         """Make sure that the last commit is sent to the replicas soon.
@@ -127,16 +150,20 @@ class WriteAheadLog:
         has been sent, because it is not a member of pg_read_all_stats.
         """
         lsn, self._to_send = self._to_send, None
-        if lsn is not None:
+        if lsn is not None and self._connection.server_version >= _SLEEPY_SENDERS_VERSION:
             with self._connection.cursor() as cursor:
                 cursor.execute(_UNSENT, (str(lsn),))
                 if cursor.rowcount:
                     self._push()
 
-    def _state(self) -> _State:
+    def _position(self, lsn: LSN) -> Position:
+        return Position(lsn, self._system, self._timeline)
+
+    def _ask(self) -> Sequence[bytes]:
         with bytes_cursor(self._connection) as cursor:
             cursor.execute(STATE)
-            return _parsed(cursor.fetchone())
+            state: Sequence[bytes] = cursor.fetchone()
+            return state
 
     def _push(self) -> None:
         """Flush a small record. If that fails, the caller waits a little longer, and nothing is lost."""
@@ -144,8 +171,3 @@ class WriteAheadLog:
             execute(self._connection, _PUSH)
         except psycopg2.Error:
             execute(self._connection, "ROLLBACK")
-
-
-def _parsed(row: Sequence[bytes]) -> _State:
-    flushed, inserted, is_off, timeline = row
-    return _State(LSN.parse(flushed.decode()), LSN.parse(inserted.decode()), is_off == b"t", int(timeline, 16))

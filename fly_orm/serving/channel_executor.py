@@ -38,7 +38,8 @@ from ..sessions.invocation import Invocation
 from .copy_files import in_pieces, is_whole
 from .executor import Executor
 from .function_runner import SHUTTING_DOWN
-from .lease import ConnectionBroken, Lease, TooLate
+from .lease import Lease
+from .lease_errors import ConnectionBroken, TooLate
 from .replies import declined, encode_reply, not_opened
 from .streamed_copy import StreamedCopy
 from .time_limits import node_deadline, transaction_timeout

@@ -18,7 +18,7 @@ from ..position import UNKNOWN, Position
 from ..postgres.cursors import recent_notices
 from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
-from ..postgres.primary_pool import PrimaryPool
+from ..postgres.primary_pool import CLEAN_TIMEOUT, PrimaryPool
 from ..postgres.result_watch import ResultWatch
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe, is_end_of_session, query_cancelled
@@ -26,6 +26,7 @@ from ..postgres.transaction_ids import read_open
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, Settle, Settled, SQLError, Watch
 from .copy_files import CopyInput, CopyOutput
+from .lease_errors import ConnectionBroken, TooLate
 from .recorded import Executed, RecordedRequest
 from .reports import report
 from .result_limit import ENDED, NO_EFFECT, ResultLimit, in_transaction, too_long, writes_at_length
@@ -48,22 +49,6 @@ _TIMED_OUT_HERE = (
     "canceling statement due to timeout; it has had no effect. The node allows it {:g} s: do less at once, or raise "
     "FLY_ORM_STATEMENT_TIMEOUT there"
 )
-
-
-class ConnectionBroken(Exception):
-    """The connection to the primary broke. ``undecided`` says whether something may have been committed just then.
-
-    ``ended`` says that nothing goes on there: it was the server that ended the connection.
-    """
-
-    def __init__(self, message: str, *, undecided: bool, ended: bool = False) -> None:
-        super().__init__(message)
-        self.undecided = undecided
-        self.ended = ended
-
-
-class TooLate(Exception):
-    """Its caller's deadline passed before the request, or what is left of it, could begin; it is rolled back."""
 
 
 class Lease:
@@ -119,13 +104,13 @@ class Lease:
         cursor = self._connection.callers_cursor(may_change_role=request.may_change_role)
         executed = self._execute(cursor, request, deadline, pieces)
         notices, transaction = recent_notices(self._raw), self._transaction
-        wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
-        position = self._position(executed, transaction) if wanted else None
         watch = request.watch or (_STATE if executed.error is not None and request.keeps_lease else None)
         session = None if watch is None or transaction != _IDLE else report(self._connection, watch)
         if session is not None and not request.keeps_lease:  # otherwise, EXECUTE may still make it
             self._may_make.clear()
-        keeps = request.keeps_lease or (session is not None and session.has_state)
+        keeps = request.keeps_lease or (session is not None and session.has_state) or transaction != _IDLE
+        wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
+        position = self._position(executed, transaction, keeps=keeps) if wanted else None
         return Done(
             result=executed.result,
             error=executed.error,
@@ -133,7 +118,7 @@ class Lease:
             position=position,
             transaction=transaction,
             opened=executed.opened,
-            lease_open=not self._raw.closed and (keeps or transaction != _IDLE),
+            lease_open=keeps and not self._raw.closed,
             start_settings=None if request.requested_settings is None else self._connection.start_settings,
             may_have_written=executed.commit.wrote,
             session=session,
@@ -319,15 +304,21 @@ class Lease:
             running.give_up()
             self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
-    def _position(self, executed: Executed, transaction: int) -> Position | None:
-        """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing."""
+    def _position(self, executed: Executed, transaction: int, *, keeps: bool) -> Position | None:
+        """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing.
+
+        ``keeps`` says that the lease stays open. Otherwise, its connection is cleaned in the same round trip.
+        """
         if transaction == _IN_ERROR:
             return None  # COMMIT AND CHAIN failed
-        commit = executed.commit
+        commit, wal, state = executed.commit, self._connection.wal, executed.state
         try:
+            if state is None and not keeps:
+                with self._timer.limit(CLEAN_TIMEOUT, self._connection.break_off):
+                    state = self._connection.clean_at_once()
             if not commit.wrote:
-                return self._connection.wal.read_position()
-            return self._connection.wal.commit_position(asynchronous=commit.asynchronous, state=executed.state)
+                return wal.read_position(state)
+            return wal.commit_position(asynchronous=commit.asynchronous, state=state)
         except psycopg2.Error as broken:
             if transaction != _IDLE:  # COMMIT AND CHAIN has begun another transaction, which is lost
                 raise ConnectionBroken(str(broken), undecided=True) from broken

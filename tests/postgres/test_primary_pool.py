@@ -64,6 +64,33 @@ class TestAPooledConnection:
                 assert cursor.fetchone() == (zone,)
             pool.release(connection)
 
+    @pytest.mark.parametrize("value", ["on", "off"])
+    def test_says_whether_its_commits_were_asynchronous_although_it_is_clean_again(self, pool, value):
+        connection = pool.acquire(PROFILE, SOON)
+        with connection.raw.cursor() as cursor:
+            cursor.execute(f"SET synchronous_commit TO {value}; SET search_path TO pg_temp, pg_catalog")
+            _, _, asynchronous, *_ = connection.clean_at_once()
+            assert asynchronous == (b"t" if value == "off" else b"f")
+            cursor.execute("SELECT current_setting('synchronous_commit'), current_setting('search_path')")
+            assert cursor.fetchone() == (b"on", b'"$user", public')
+        assert connection.is_clean
+        pool.release(connection)
+
+    def test_that_cannot_be_cleaned_at_once_is_cleaned_in_the_background(self, pool):
+        connection = pool.acquire(PROFILE, SOON)
+        with connection.cursor() as cursor:
+            cursor.execute("SET client_encoding TO LATIN1; SET lock_timeout TO 9")
+        assert connection.clean_at_once() is None
+        pool.release(connection)
+        again = pool.acquire(PROFILE, SOON)
+        while again is not connection:
+            pool.release(again)
+            again = pool.acquire(PROFILE, SOON)
+        with again.cursor() as cursor:
+            cursor.execute("SELECT current_setting('client_encoding'), current_setting('lock_timeout')")
+            assert cursor.fetchone() == (b"UTF8", b"0")
+        pool.release(again)
+
     def test_that_was_lost_while_idle_is_replaced(self, cluster, pool):
         connection = pool.acquire(PROFILE, SOON)
         pid = connection.raw.get_backend_pid()

@@ -14,6 +14,7 @@ from fly_orm.forwarding.directory import Directory
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.primary_region import PrimaryRegion
 from fly_orm.local.replica import LocalReplica
+from fly_orm.postgres.primary_connection import PrimaryConnection
 from fly_orm.postgres.write_ahead_log import WriteAheadLog
 from fly_orm.routing.freshness import Freshness
 from fly_orm.routing.heartbeats import Heartbeats
@@ -106,14 +107,16 @@ def test_a_setting_that_the_replica_cannot_take_over_does_not_fail_the_commit(
 @contextmanager
 def primary_lost_after_the_commit(regions: TwoRegions, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A block in which the node's connection is lost between a commit and the question for its position."""
-    ask = WriteAheadLog.commit_position
+    ask, ask_and_clean = WriteAheadLog.commit_position, PrimaryConnection.clean_at_once
 
-    def lose(log: Any, **options: Any) -> Any:
-        regions.query(f"SELECT pg_terminate_backend({log._connection.info.backend_pid}, 5000)")
-        return ask(log, **options)
+    def lose(raw: Any) -> None:
+        regions.query(f"SELECT pg_terminate_backend({raw.info.backend_pid}, 5000)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(WriteAheadLog, "commit_position", lose)
+        patch.setattr(
+            WriteAheadLog, "commit_position", lambda log, **options: lose(log._connection) or ask(log, **options)
+        )
+        patch.setattr(PrimaryConnection, "clean_at_once", lambda each: lose(each.raw) or ask_and_clean(each))
         yield
 
 
