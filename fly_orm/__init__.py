@@ -28,6 +28,7 @@ from .errors import (
     TransactionLost,
     WaitError,
 )
+from .findings import versions as _versions
 from .functions.calling import call, on_primary
 from .functions.registering import remote
 from .lsn import LSN
@@ -45,6 +46,8 @@ from .topology import Node
 from .transport import Channel, Responder, Server, Transport
 from .waiter import LSNWaiter
 from .wrapping import wrap
+
+__version__ = _versions.VERSION
 
 __all__ = [
     "LSN",

@@ -15,6 +15,11 @@ def now() -> float:
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
+def wall_clock() -> float:
+    """The time of day, in seconds since 1970; only to compare it with the clocks of other machines."""
+    return time.time()
+
+
 def thread_time() -> float:
     """The time for which the calling thread has had the processor (seconds)."""
     return time.thread_time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from .deadline import check_timeout
@@ -235,6 +236,40 @@ LIMITS: Mapping[str, Limit] = {
 def variable_of(limit: str) -> str:
     """The name of the variable that sets a limit."""
     return f"FLY_ORM_{limit.upper()}"
+
+
+#: The variables that other fields of the settings come from, and the topology's; the first that is set counts.
+_OTHERS = {
+    "region": ("FLY_REGION", "MY_REGION"),
+    "primary_region": ("PRIMARY_REGION",),
+    "app": ("FLY_APP_NAME",),
+    "release": ("FLY_ORM_RELEASE", "FLY_IMAGE_REF"),
+}
+
+
+def variables_set(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment variable that each setting would come from, by the setting's name, without those not set."""
+    environ = _Environment(os.environ if environ is None else environ)
+    names = {field_name: (name,) for name, (field_name, _) in _VARIABLES.items()} | _OTHERS
+    found = {setting: next(filter(environ.get, variables), None) for setting, variables in names.items()}
+    return {setting: variable for setting, variable in found.items() if variable is not None}
+
+
+def misspelt_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment variables that nobody reads but that resemble one of fly_orm's, each with that one."""
+    environ = _Environment(os.environ if environ is None else environ)
+    known = {_letters(name): name for name in (*_VARIABLES, "FLY_REGION", "MY_REGION", "PRIMARY_REGION")}
+    found = {}
+    for name in environ.keys() - known.values():
+        cutoff = 0.5 if _letters(name).startswith("FLYORM") else 0.9
+        for near in get_close_matches(_letters(name), known, n=1, cutoff=cutoff):
+            found[name] = known[near]
+    return found
+
+
+def _letters(name: str) -> str:
+    """What is left of a name if case and separators do not count."""
+    return "".join(filter(str.isalnum, name)).upper()
 
 
 def database_url_from_environment() -> str | None:

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import FlyOrmError
-from . import certificates, ledger, secret, serve, transports
+from ..findings.versions import versions
+from . import certificates, check, ledger, secret, serve, transports
 from .command import Command
 
 #: The subcommands, in the order in which help lists them.
-COMMANDS: tuple[Command, ...] = (transports, serve, ledger, secret, certificates)
+COMMANDS: tuple[Command, ...] = (transports, serve, check, ledger, secret, certificates)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fly-orm", description="Commands for applications that use fly_orm.")
+    parser.add_argument(
+        "--version", action="version", version=", ".join(f"{name} {version}" for name, version in versions().items())
+    )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         subparser = subparsers.add_parser(command.NAME, help=command.HELP)

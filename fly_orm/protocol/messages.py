@@ -6,12 +6,16 @@ a default, so that two releases can run side by side during a deploy.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-
 from ..position import History, Position, Superseded
+from .base import Answer as Answer
+from .base import Instant as Instant
+from .base import Message as Message
+from .base import Timeout as Timeout
 from .copying import BrokenInput as BrokenInput
+from .inspecting import Describe as Describe
+from .inspecting import Described as Described
+from .inspecting import Inspect as Inspect
+from .inspecting import Inspected as Inspected
 from .recording import Record as Record
 from .recording import digest as digest
 from .results import Column as Column
@@ -19,17 +23,6 @@ from .results import OpenTransaction as OpenTransaction
 from .results import Result as Result
 from .results import SessionReport as SessionReport
 from .results import SQLError as SQLError
-
-#: Seconds, 0 or more.
-Timeout = Annotated[float, msgspec.Meta(ge=0)]
-#: A reading of the clock of the node that replies (:data:`fly_orm.deadline.now`). The clocks of two nodes do not agree,
-#: so a deadline travels as such an instant, which its caller works out from the node's earlier replies.
-Instant = float
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The base of all messages."""
-
 
 # Requests
 
@@ -150,12 +143,6 @@ class Copy(Message, frozen=True, tag="copy"):
     """Whether the caller does not need the rest of the output of COPY … TO STDOUT, which runs to its end."""
 
 
-class Describe(Message, frozen=True, tag="describe"):
-    """Tell which server a database of the node is on."""
-
-    database: str
-
-
 class Settle(Message, frozen=True, tag="settle"):
     """Tell what became of a request whose caller got no reply. From then on it cannot commit anything any more.
 
@@ -210,16 +197,9 @@ class Call(Message, frozen=True, tag="call"):
     """The name of the database in one transaction of which the function has to run, if it is recorded."""
 
 
-Request = Greet | Run | Copy | Describe | Settle | Cancel | Renew | Release | Call
+Request = Greet | Run | Copy | Describe | Inspect | Settle | Cancel | Renew | Release | Call
 
 # Replies
-
-
-class Answer(Message, frozen=True):
-    """The base of all replies."""
-
-    clock: Instant | None = None
-    """The node's clock when it replied; None if it does not say."""
 
 
 class Welcome(Answer, frozen=True, kw_only=True, tag="welcome"):
@@ -237,21 +217,6 @@ class Welcome(Answer, frozen=True, kw_only=True, tag="welcome"):
     """Seconds after which to renew a lease in which a transaction is open; None if the node does not ask for it."""
     records: bool = False
     """Whether the node understands ``Run.record``. An older one would execute the request and record nothing."""
-
-
-class Described(Answer, frozen=True, kw_only=True, tag="described"):
-    """The server that a database of the node is on."""
-
-    primary: bool
-    """Whether it is not in recovery."""
-    run: str
-    """Identifies this run of the server: two servers, or two runs of one, never share it."""
-    address: str
-    """Its address, for messages."""
-    history: History | None = None
-    """None if the node's role may not ask for it."""
-    confirmed: bool = False
-    """Whether the node knows that this is the right system: its region is the primary one, or it has asked others."""
 
 
 class Done(Answer, frozen=True, kw_only=True, tag="done"):
@@ -347,4 +312,4 @@ class Declined(Answer, frozen=True, kw_only=True, tag="declined"):
     """By database, the node's primary, if the node declined because the caller has seen a newer timeline."""
 
 
-Reply = Welcome | Described | Copying | Done | Returned | Settled | Declined
+Reply = Welcome | Described | Inspected | Copying | Done | Returned | Settled | Declined

@@ -27,6 +27,7 @@ from ..protocol.messages import (
     Describe,
     Done,
     Greet,
+    Inspect,
     Release,
     Renew,
     Reply,
@@ -151,6 +152,8 @@ class ChannelExecutor:
                 return self._call(request)
             case Describe(database=database):
                 return self._executor.describe(database, self._peer)
+            case Inspect():
+                return self._executor.inspect()
             case Cancel(lease=lease):
                 if not Deadline.at_instant(request.begin_by, None).expired:
                     self._executor.cancel(lease)

@@ -24,6 +24,7 @@ from ..protocol.messages import (
     Call,
     Declined,
     Described,
+    Inspected,
     Returned,
     Run,
     Settle,
@@ -33,6 +34,7 @@ from ..protocol.messages import (
 from ..routing.router import Router
 from ..settings import Settings, variable_of
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
+from .inspecting import Inspector
 from .lease import Lease
 from .ledger_pruner import LedgerPruner
 from .replies import not_opened
@@ -73,6 +75,7 @@ class Executor:
         """Whether new leases and calls are declined."""
         self._runner = runner
         self._routers = {router.name: router for router in routers}
+        self._inspector = Inspector(self._routers, self.timer, self.limits.release)
         self._pruner = LedgerPruner()
         self._leases: dict[bytes, Lease] = {}
         self._openings = 0
@@ -159,6 +162,12 @@ class Executor:
             return Declined(reason=BUSY, message=f"this node is asking its server already: {error}")
         except psycopg2.Error as error:
             return Declined(reason="unavailable", message=f"this node cannot connect to its server: {error}".strip())
+
+    def inspect(self) -> Inspected:
+        """How this node is, and which servers its databases are on."""
+        return self._inspector.inspect(
+            [lease.database for lease in list(self._leases.values())], draining=self.draining
+        )
 
     def settle(self, question: Settle, peer: str) -> Settled | Declined:
         """What became of a request whose caller got no reply, or why that is not known."""

@@ -1,0 +1,39 @@
+"""Several questions at a time, none of which can hold up the others or the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ..concurrency.latch import Latch
+from ..concurrency.threads import start_thread
+from ..deadline import Deadline
+
+T = TypeVar("T")
+
+
+class Question(Generic[T]):
+    """A question that is asked on a thread of its own, from now on. RuntimeError if no thread can be started."""
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._ask = ask
+        self._ended = Latch()
+        self._answer: T | None = None
+        self._error: BaseException | None = None
+        start_thread(self._run, "fly_orm check")
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._ask()
+        except BaseException as error:  # noqa: BLE001  # raised where the answer is needed
+            self._error = error
+        finally:
+            self._ended.set()
+
+    def answer(self, deadline: Deadline) -> T | None:
+        """The answer; None if there is none by the deadline. Raises what the question has raised."""
+        if not self._ended.wait(deadline.remaining()):
+            return None
+        if self._error is not None:
+            raise self._error
+        return self._answer

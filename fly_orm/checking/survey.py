@@ -1,0 +1,108 @@
+"""Gathers the facts about a set-up, within a time limit, and has them judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from ..deadline import Deadline
+from ..errors import ConfigurationError, NotDelivered
+from ..findings.finding import Finding, error
+from ..findings.nodes import NodeFacts, node_findings
+from ..findings.regions import region_findings
+from ..findings.server import server_findings, unreachable
+from ..findings.settings import settings_findings
+from ..findings.shown import Shown, shown_settings
+from ..findings.systems import system_findings
+from ..findings.versions import VERSION
+from ..findings.writing import write_findings
+from ..forwarding.forwarder import Forwarder
+from ..registry import make_transport
+from ..routing.router import Router
+from ..runtime.runtime import default_runtime
+from ..settings import Settings, misspelt_variables, variables_set
+from .nodes import ask_nodes, find_nodes
+from .parallel import Question
+from .report import Report
+from .servers import LocalFacts, ask_server
+from .writing import try_write
+
+#: The share of the time in which servers and nodes have to answer. The rest is for the writes.
+_ASKING = 0.6
+
+
+def check_setup(routers: Sequence[Router], deadline: Deadline, *, writes: bool = True) -> Report:
+    """What is right and wrong with the set-up of this process and of these databases, found out by the deadline.
+
+    Without a database, only the settings and the nodes are checked. ``writes`` says whether writes are tried.
+    """
+    runtime = default_runtime()
+    settings = routers[0].settings if routers else runtime.settings
+    try:
+        forwarder = routers[0].forwarder if routers else runtime.forwarder
+        findings = _check(settings, forwarder, routers, deadline, writes=writes)
+    except ConfigurationError as problem:
+        findings = [error("settings", str(problem), "Correct the setting")]
+    return Report(findings=findings, settings=_shown(settings))
+
+
+def _shown(settings: Settings) -> list[Shown]:
+    environment = None
+    with suppress(ConfigurationError):
+        environment = Settings.from_environment()
+    return shown_settings(settings, variables_set(), environment)
+
+
+def _check(
+    settings: Settings, forwarder: Forwarder, routers: Sequence[Router], deadline: Deadline, *, writes: bool
+) -> list[Finding]:
+    topology = settings.topology
+    is_local = make_transport(settings.transport, settings).is_local
+    findings = settings_findings(settings, is_local, misspelt_variables())
+    asking = _asking(deadline)
+    questions = [(router, Question(partial(ask_server, router, asking))) for router in routers]
+    nodes, found = _nodes(settings, forwarder, asking)
+    findings += [*found, *node_findings(nodes, topology, version=VERSION, databases=[each.name for each in routers])]
+    servers = [(router, question.answer(asking)) for router, question in questions]
+    for router, local in servers:
+        findings += _of_server(router, local, nodes)
+    if writes:
+        writable = [(each, local) for each, local in servers if local is not None and local.server and not local.wrong]
+        findings += _of_writes(writable, deadline)
+    return findings
+
+
+def _nodes(settings: Settings, forwarder: Forwarder, deadline: Deadline) -> tuple[list[NodeFacts], list[Finding]]:
+    """The nodes, and what finding them has shown."""
+    try:
+        nodes, regions = find_nodes(forwarder.directory, settings, deadline)
+    except NotDelivered as problem:
+        return [], [error("discovery", str(problem), "Check FLY_ORM_DISCOVERY, and what it asks")]
+    return ask_nodes(nodes, settings, deadline), region_findings(settings.topology, regions)
+
+
+def _asking(deadline: Deadline) -> Deadline:
+    left = deadline.remaining()
+    return deadline.within(None if left is None else left * _ASKING)
+
+
+def _of_server(router: Router, local: LocalFacts | None, nodes: Sequence[NodeFacts]) -> list[Finding]:
+    topology = router.settings.topology
+    if local is None or local.server is None:
+        problem = "it did not answer in time" if local is None else local.problem
+        return [unreachable(router.name, problem, primary=topology.is_primary)]
+    found = server_findings(router.name, local.server)
+    return found + system_findings(router.name, local.server, topology, nodes, local.wrong)
+
+
+def _of_writes(servers: Sequence[tuple[Router, LocalFacts]], deadline: Deadline) -> list[Finding]:
+    questions = [(router, Question(partial(try_write, router, local, deadline))) for router, local in servers]
+    findings = []
+    for router, question in questions:
+        write = question.answer(deadline)
+        if write is None:
+            findings.append(error("write", "a write was not answered in time", "Raise --timeout", subject=router.name))
+        else:
+            findings += write_findings(router.name, write)
+    return findings

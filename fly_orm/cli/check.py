@@ -1,0 +1,111 @@
+"""``fly-orm check``: says what is right and wrong with a set-up, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import sys
+import textwrap
+from pathlib import Path
+
+from ..checking.report import Report
+from ..checking.survey import check_setup
+from ..deadline import Deadline
+from ..errors import FlyOrmError
+from ..findings.finding import Finding, Level, error
+from ..wrapping import router_of
+from .loading import load
+
+NAME = "check"
+HELP = "say what is right and wrong with the set-up, and what to do about it"
+
+#: Seconds that a check may take, unless the command says otherwise.
+TIMEOUT = 15.0
+_WIDTH = 120
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what to check, and how long that may take."""
+    parser.add_argument(
+        "database",
+        nargs="*",
+        metavar="MODULE:ATTRIBUTE",
+        help="a wrapped database, such as shop.app:db; without one, only the settings and the nodes are checked",
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--no-write", dest="writes", action="store_false", help="do not try a write")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help=f"how long the check may take (default: {TIMEOUT:g})",
+    )
+    parser.epilog = "The exit status is 0 if all is well, 1 if there are warnings, and 2 if there are errors."
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r}: write seconds, more than 0 and at most 3600")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, and print what was found. The exit status is that of the worst finding: 0, 1 or 2."""
+    logging.getLogger("fly_orm").setLevel(logging.CRITICAL)  # the findings say what the log would
+    report = _report(options)
+    print(json.dumps(report.as_json(), indent=2) if options.json else as_text(report))
+    return int(report.level)
+
+
+def _report(options: argparse.Namespace) -> Report:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        routers = [router_of(load(name)) for name in options.database]
+        return check_setup(routers, Deadline.after(options.timeout), writes=options.writes)
+    except FlyOrmError as problem:
+        return Report(findings=[error("settings", str(problem), "Correct it, and run the check again")])
+
+
+def as_text(report: Report) -> str:
+    """The report for people: what matters most comes last, next to the prompt."""
+    lines = [", ".join(f"{name} {version}" for name, version in report.versions.items())]
+    lines += _settings(report)
+    for level in Level:
+        found = [finding for finding in report.findings if finding.level is level]
+        if found:
+            lines += ["", {Level.OK: "Fine", Level.WARNING: "Warnings", Level.ERROR: "Errors"}[level]]
+            lines += [line for finding in found for line in _lines(finding)]
+    return "\n".join([*lines, "", _summary(report)])
+
+
+def _settings(report: Report) -> list[str]:
+    if not report.settings:
+        return []
+    name_width = max(len(each.name) for each in report.settings)
+    value_width = min(max(len(each.value) for each in report.settings), 40)
+    rows = [f"  {each.name:{name_width}}  {each.value:{value_width}}  {each.source}" for each in report.settings]
+    return ["", "Settings", *rows]
+
+
+def _lines(finding: Finding) -> list[str]:
+    about = f"{finding.subject}: " if finding.subject else ""
+    lines = _wrapped(f"{finding.topic:12}{about}{finding.message}", "  ", " " * 14)
+    return lines + _wrapped(finding.advice, " " * 14 + "→ ", " " * 16)
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
+
+
+def _summary(report: Report) -> str:
+    counts = {level: sum(finding.level is level for finding in report.findings) for level in Level}
+    if report.level is Level.OK:
+        return f"All is well. Passed: {counts[Level.OK]}."
+    return f"Errors: {counts[Level.ERROR]}. Warnings: {counts[Level.WARNING]}. Passed: {counts[Level.OK]}."

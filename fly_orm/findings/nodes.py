@@ -1,0 +1,157 @@
+"""What the nodes tell, and what the attempt to reach each of them tells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ..errors import AuthenticationFailed, FlyOrmError
+from ..protocol.messages import Inspected, Welcome
+from ..topology import Node, Topology
+from .finding import Finding, error, ok, warning
+from .server import sleepy_senders, synchronous_commit, version_text
+
+_TOPIC = "node"
+#: Seconds by which two clocks may differ before it is worth a warning: tokens and certificates have dates.
+MOST_CLOCK_OFFSET = 5.0
+_SECRETS = "Compare FLY_ORM_SECRET here and in the environment of that node, and restart the process where it is wrong"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFacts:
+    """What came of the attempt to reach a node."""
+
+    node: Node
+    problem: FlyOrmError | None = None
+    """Why it could not be reached; None if it was."""
+    welcome: Welcome | None = None
+    round_trip: float = 0.0
+    """Seconds that a message takes, there and back."""
+    inspected: Inspected | None = None
+    """None if it does not answer that question."""
+    clock_offset: float = 0.0
+    """Seconds by which its wall clock is ahead of this machine's, at least; negative if it is behind."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether it has answered."""
+        return self.welcome is not None
+
+
+def node_findings(
+    nodes: Sequence[NodeFacts], topology: Topology, *, version: str, databases: Collection[str] = ()
+) -> list[Finding]:
+    """What is right and wrong with each node. ``version`` is that of fly_orm here; ``databases`` are wrapped here."""
+    findings: list[Finding] = []
+    for facts in nodes:
+        if facts.welcome is None:
+            alone = not any(other.reached for other in nodes if other.node.region == facts.node.region)
+            findings.append(_unreached(facts, serious=alone and facts.node.region == topology.primary_region))
+        else:
+            findings += _reached(facts, facts.welcome, topology, version, databases)
+    return findings
+
+
+def _unreached(facts: NodeFacts, *, serious: bool) -> Finding:
+    node, problem = facts.node, facts.problem
+    what = str(problem).removeprefix(f"{node} ") if problem is not None else "it did not answer in time"
+    if isinstance(problem, AuthenticationFailed):
+        return error("secret", what, _SECRETS, subject=str(node))
+    if serious:
+        what += ". No node of the primary region can be reached, so that writes fail"
+    advice = (
+        "Check that `fly-orm serve` runs there, that its FLY_ORM_LISTEN has this address and port, and that the "
+        f"network lets this machine connect to {node.address}"
+    )
+    return (error if serious else warning)(_TOPIC, what, advice, subject=str(node))
+
+
+def _reached(
+    facts: NodeFacts, welcome: Welcome, topology: Topology, version: str, databases: Collection[str]
+) -> list[Finding]:
+    found = [_answer(facts, welcome), *_regions(facts.node, welcome, topology), *_clock(facts)]
+    if facts.node.region == topology.primary_region:
+        found += [_missing(name, welcome) for name in databases if name not in welcome.databases]
+    if facts.inspected is not None:
+        found += _inspected(facts.inspected, version)
+    return [Finding(**{**vars(finding), "subject": str(facts.node)}) for finding in found]
+
+
+def _answer(facts: NodeFacts, welcome: Welcome) -> Finding:
+    serves = f"serves {', '.join(welcome.databases)}"
+    rtt = f"answers in {facts.round_trip * 1000:.3g} ms"
+    told = facts.inspected
+    if told is None:
+        return warning(_TOPIC, f"{rtt}, {serves}, and does not say more of itself", "Update fly_orm there")
+    release = f", release {told.release}" if told.release else ""
+    return ok(_TOPIC, f"{rtt}, runs fly_orm {told.version}{release}, {serves}")
+
+
+def _regions(node: Node, welcome: Welcome, topology: Topology) -> list[Finding]:
+    found = []
+    if welcome.region != node.region:
+        found.append(
+            error(
+                "region",
+                f"it is listed in region {node.region!r}, but says that it runs in {welcome.region!r}",
+                "Correct FLY_ORM_NODES here, or FLY_REGION or MY_REGION there",
+            )
+        )
+    own, theirs = topology.primary_region or "", welcome.primary_region
+    if theirs is not None and theirs != own:
+        found.append(
+            error(
+                "region",
+                f"its PRIMARY_REGION is {theirs or 'not set'}, and that of this process {own or 'not set'}",
+                "Set the same one everywhere",
+            )
+        )
+    return found
+
+
+def _clock(facts: NodeFacts) -> list[Finding]:
+    offset = facts.clock_offset
+    if abs(offset) <= MOST_CLOCK_OFFSET:
+        return []
+    return [
+        warning(
+            "clock",
+            f"its clock is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} the one here, so that tokens "
+            "and certificates expire too early or too late",
+            "Synchronize the clocks of both machines (NTP)",
+        )
+    ]
+
+
+def _missing(name: str, welcome: Welcome) -> Finding:
+    return error(
+        "database",
+        f"it does not serve {name!r}, only {', '.join(welcome.databases)}",
+        "Serve the database there: `fly-orm serve MODULE:ATTRIBUTE`. If it serves it by another name, give both the "
+        "same one with wrap(db, name=…)",
+    )
+
+
+def _inspected(told: Inspected, version: str) -> list[Finding]:
+    found = []
+    if told.version != version:
+        found.append(
+            warning(
+                "version",
+                f"it runs fly_orm {told.version}, and this process {version}",
+                "Deploy the same version on both, unless you are just deploying",
+            )
+        )
+    if told.draining:
+        found.append(warning(_TOPIC, "it is shutting down", "Wait until it has been restarted"))
+    for served in told.databases:
+        if served.problem:
+            found.append(error("database", f"{served.name}: {served.problem}", "Correct its address on that node"))
+        elif served.server is not None and served.server.primary:
+            kind = f"{served.name} is on the primary {served.server.address}, PostgreSQL {version_text(served.version)}"
+            found.append(ok("database", kind))
+            found += synchronous_commit(served.synchronous_commit) if served.synchronous_commit == "off" else []
+            found += sleepy_senders(
+                served.version, served.role, reads_all_stats=served.reads_all_stats, subject=served.name
+            )
+    return found

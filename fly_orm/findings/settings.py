@@ -1,0 +1,91 @@
+"""What the settings of a process tell by themselves, without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..errors import ConfigurationError
+from ..protocol.strength import weakness
+from ..settings import Settings
+from .finding import Finding, error, ok, warning
+
+
+def settings_findings(
+    settings: Settings, is_local: Callable[[str], bool], misspelt: Mapping[str, str] = {}
+) -> list[Finding]:
+    """What is known of the set-up before anything is asked.
+
+    ``is_local`` tells whether only this machine can reach an address. ``misspelt`` has the environment variables that
+    resemble one of fly_orm's, each with that one.
+    """
+    findings = [_misspelt(given, meant) for given, meant in sorted(misspelt.items())]
+    findings.append(_secret(settings, is_local))
+    findings += _tls(settings)
+    findings += _limits(settings)
+    return findings
+
+
+def _misspelt(given: str, meant: str) -> Finding:
+    return warning(
+        "settings",
+        f"the environment variable {given} is set, and fly_orm does not read it",
+        f"If you mean {meant}, correct the name",
+    )
+
+
+def _secret(settings: Settings, is_local: Callable[[str], bool]) -> Finding:
+    secrets = settings.secrets
+    remote = _remote(settings, is_local)
+    problem = weakness(secrets)
+    if problem is None:
+        several = f"; {len(secrets)} values, for a rotation" if len(secrets) > 1 else ""
+        return ok("secret", f"FLY_ORM_SECRET is set and hard to guess{several}")
+    what = "could be guessed" if secrets else "is not set"
+    advice = "Set the output of `fly-orm secret` here and in all other processes"
+    if not remote:
+        return ok("secret", f"FLY_ORM_SECRET {what}, which is allowed, as all addresses are on this machine", advice)
+    return error("secret", f"FLY_ORM_SECRET {what}, and {remote[0]} is on another machine", advice)
+
+
+def _remote(settings: Settings, is_local: Callable[[str], bool]) -> list[str]:
+    """The addresses among the settings that are on other machines, or can be reached from there."""
+    found = [str(node) for nodes in settings.nodes.values() for node in nodes if not _local(is_local, node.address)]
+    if not _local(is_local, settings.listen):
+        found.append(f"FLY_ORM_LISTEN={settings.listen}")
+    return found
+
+
+def _local(is_local: Callable[[str], bool], address: str) -> bool:
+    try:
+        return is_local(address)
+    except ConfigurationError:  # reported when it is used
+        return True
+
+
+def _tls(settings: Settings) -> list[Finding]:
+    try:
+        tls = settings.tls()
+    except ConfigurationError as problem:
+        return [error("tls", str(problem), "Correct FLY_ORM_TLS_CERT, FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA")]
+    return [] if tls is None else [ok("tls", "channels between nodes are encrypted")]
+
+
+def _limits(settings: Settings) -> list[Finding]:
+    findings = []
+    if settings.read_only and not settings.topology.is_primary:
+        findings.append(
+            warning(
+                "settings",
+                "FLY_ORM_READ_ONLY is on, so that the local server counts as a replica, whatever it is",
+                "Unset it in production: it is meant for development without a replica",
+            )
+        )
+    if settings.rpc_timeout is None:
+        findings.append(
+            warning(
+                "settings",
+                "rpc_timeout is none, so that a request to a node that hangs is waited for as long as it hangs",
+                "Set FLY_ORM_RPC_TIMEOUT to some seconds",
+            )
+        )
+    return findings

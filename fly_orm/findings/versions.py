@@ -1,0 +1,27 @@
+"""Which versions of fly_orm and of its driver this process runs. setup.cfg reads the first from here."""
+
+from __future__ import annotations
+
+import platform
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+#: The version of fly_orm.
+VERSION = "0.1.0"
+
+
+def driver_version() -> str:
+    """The version of psycopg2, without the options that it was built with."""
+    return str(vars(psycopg2)["__version__"]).split(" ", 1)[0]
+
+
+def versions() -> dict[str, str]:
+    """What runs here, each with its version."""
+    libpq = ext.libpq_version()
+    return {
+        "fly_orm": VERSION,
+        "Python": platform.python_version(),
+        "psycopg2": driver_version(),
+        "libpq": f"{libpq // 10000}.{libpq % 10000}",
+    }

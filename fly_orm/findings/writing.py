@@ -1,0 +1,72 @@
+"""What came of a write that was forwarded, and waited for, to see whether that works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import FlyOrmError, OutcomeUnknown, Refused, ReplicationTimeout
+from .finding import Finding, error, ok, warning
+
+_TOPIC = "write"
+#: What to do about the reasons for which a node declines.
+_ADVICE = {
+    "no role": "Let the node's role act as the role of this process: GRANT THIS_ROLE TO NODE_ROLE (docs/roles.md)",
+    "no session": "Connect the node to Postgres itself, or to a pooler in session mode",
+    "unknown database": "Serve the database there, or give it the same name on both sides with wrap(db, name=…)",
+    "busy": "Raise --pool-size there, or find out what holds its connections",
+    "draining": "Wait until the node has been restarted",
+    "unavailable": "Correct the address of the database on that node",
+    "not primary": "Connect the nodes of the primary region to the primary",
+    "session settings": "Give the primary the extensions that define these settings",
+}
+_LOOK = "See what was found about the nodes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteFacts:
+    """What came of it."""
+
+    forwarded: bool = True
+    """False if it ran on the local server, which is the primary."""
+    node: str = ""
+    rpc: float = 0.0
+    """Seconds from sending the request to receiving its reply."""
+    waited: float | None = None
+    """Seconds until the local replica had replayed it; None if that was not waited for."""
+    late: ReplicationTimeout | None = None
+    """Why the replica did not show it."""
+    problem: FlyOrmError | str | None = None
+    """Why nothing was written."""
+
+
+def write_findings(database: str, write: WriteFacts) -> list[Finding]:
+    """What the write shows."""
+    if write.problem is not None:
+        return [_failed(database, write.problem)]
+    if not write.forwarded:
+        return [ok(_TOPIC, f"the local server executed a write in {_ms(write.rpc)}", subject=database)]
+    how = f"{write.node} executed a write in {_ms(write.rpc)}"
+    if write.late is not None:
+        return [
+            error(
+                "replication",
+                f"{how}, but the replica of this region does not show it: {write.late}",
+                "Check that the replica streams from that primary, and how far it is behind",
+                subject=database,
+            )
+        ]
+    wait = "" if write.waited is None else f", and the replica of this region showed it {_ms(write.waited)} later"
+    return [ok(_TOPIC, f"{how}{wait}", subject=database)]
+
+
+def _failed(database: str, problem: FlyOrmError | str) -> Finding:
+    if isinstance(problem, OutcomeUnknown):
+        return warning(
+            _TOPIC, f"it is not known whether a write was executed: {problem}", "Check the network", subject=database
+        )
+    advice = _ADVICE.get(problem.reason, _LOOK) if isinstance(problem, Refused) else _LOOK
+    return error(_TOPIC, f"a write failed: {problem}", advice, subject=database)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms"

@@ -1,0 +1,70 @@
+"""What a node tells of itself, and of the servers that its databases are on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..position import History
+from .base import Answer, Message
+
+
+class Describe(Message, frozen=True, tag="describe"):
+    """Tell which server a database of the node is on."""
+
+    database: str
+
+
+class Inspect(Message, frozen=True, tag="inspect"):
+    """Tell how the node is, and which servers its databases are on. This changes nothing, and may be repeated."""
+
+
+class Described(Answer, frozen=True, kw_only=True, tag="described"):
+    """The server that a database of the node is on."""
+
+    primary: bool
+    """Whether it is not in recovery."""
+    run: str
+    """Identifies this run of the server: two servers, or two runs of one, never share it."""
+    address: str
+    """Its address, for messages."""
+    history: History | None = None
+    """None if the node's role may not ask for it."""
+    confirmed: bool = False
+    """Whether the node knows that this is the right system: its region is the primary one, or it has asked others."""
+
+
+class ServedDatabase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A database of the node, and its server."""
+
+    name: str
+    server: Described | None = None
+    """None if the node cannot tell."""
+    problem: str = ""
+    """Why it cannot, or why it would decline statements."""
+    version: int = 0
+    """The server's, as libpq has it: 180006 is PostgreSQL 18.6."""
+    role: str = ""
+    """The role that the node logs in as."""
+    reads_all_stats: bool = False
+    """Whether that role may see what the server has sent to its replicas."""
+    synchronous_commit: str = ""
+    leases: int = 0
+    """How many callers hold a connection to it at present."""
+
+
+class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
+    """How the node is."""
+
+    version: str
+    """The version of fly_orm that it runs."""
+    driver: str
+    """The version of its psycopg2."""
+    release: str = ""
+    """The release of the application."""
+    time: float
+    """What the wall clock of its machine shows, in seconds since 1970."""
+    uptime: float
+    """Seconds since it began to serve."""
+    databases: list[ServedDatabase] = []
+    draining: bool = False
+    """Whether it is shutting down."""

@@ -1,0 +1,94 @@
+"""What a node tells of itself when it is inspected."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import psycopg2
+
+from ..concurrency.timer import Timer
+from ..deadline import now, wall_clock
+from ..errors import FlyOrmError
+from ..findings.versions import VERSION, driver_version
+from ..local.surveying import survey
+from ..postgres.libpq import break_off
+from ..protocol.inspecting import Described, Inspected, ServedDatabase
+from ..routing.router import Router
+
+#: Seconds that each server may take to answer.
+ANSWER_TIMEOUT = 1.5
+#: Seconds for which servers are not asked again, however many callers want to know.
+MAX_AGE = 1.0
+
+
+class Inspector:
+    """Describes a node, and asks the servers of its databases for that, one caller at a time. Thread-safe."""
+
+    def __init__(self, routers: Mapping[str, Router], timer: Timer, release: str) -> None:
+        self._routers = routers
+        self._timer = timer
+        self._release = release
+        self._started = now()
+        self._lock = threading.Lock()
+        self._databases: list[ServedDatabase] = []
+        self._asked_at = -MAX_AGE
+
+    def inspect(self, leases: Iterable[str], *, draining: bool) -> Inspected:
+        """How the node is. ``leases`` has the database of each that is open."""
+        held = Counter(leases)
+        return Inspected(
+            version=VERSION,
+            driver=driver_version(),
+            release=self._release,
+            databases=[_holding(database, held[database.name]) for database in self._asked()],
+            uptime=now() - self._started,
+            time=wall_clock(),
+            draining=draining,
+        )
+
+    def _asked(self) -> list[ServedDatabase]:
+        with self._lock:  # other callers wait for these answers, instead of asking as well
+            if now() - self._asked_at >= MAX_AGE:
+                self._databases = [self._ask(name, router) for name, router in sorted(self._routers.items())]
+                self._asked_at = now()
+            return self._databases
+
+    def _ask(self, name: str, router: Router) -> ServedDatabase:
+        try:
+            connection = router.connect()
+        except (psycopg2.Error, FlyOrmError) as error:
+            return ServedDatabase(name=name, problem=f"this node cannot connect to its server: {_text(error)}")
+        try:
+            with self._timer.limit(ANSWER_TIMEOUT, lambda: break_off(connection)):
+                facts = survey(connection)
+        except psycopg2.Error as error:
+            return ServedDatabase(name=name, problem=f"the server of this node does not answer: {_text(error)}")
+        finally:
+            connection.close()
+        if not facts.primary:
+            router.primary_check.saw_replica(facts.run)
+        return ServedDatabase(
+            name=name,
+            server=Described(
+                primary=facts.primary,
+                run=facts.run,
+                address=facts.address,
+                history=facts.history,
+                confirmed=router.primary_check.confirms(facts.run),
+            ),
+            version=facts.version,
+            role=facts.role,
+            reads_all_stats=facts.reads_all_stats,
+            synchronous_commit=facts.settings.get("synchronous_commit", ""),
+        )
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _holding(database: ServedDatabase, leases: int) -> ServedDatabase:
+    return msgspec.structs.replace(database, leases=leases)

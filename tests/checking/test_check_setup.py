@@ -1,0 +1,161 @@
+"""Each way to set up two regions wrongly is named for what it is, on real servers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fly_orm.checking.survey import check_setup
+from fly_orm.deadline import Deadline
+from fly_orm.findings.finding import Level
+from fly_orm.ledger.table import create_sql
+from fly_orm.topology import Node, Topology
+from tests.support.ports import free_ports
+from tests.support.roles import roles
+from tests.support.two_regions import AMPLE, OTHER_SECRET, settings, two_regions
+
+
+def checked(database, **options):
+    return check_setup([database._fly_orm], Deadline.after(AMPLE), **options)
+
+
+def found(report, level, topic):
+    """The findings of a topic, as text."""
+    return " ".join(str(finding) for finding in report.findings if (finding.level, finding.topic) == (level, topic))
+
+
+@pytest.fixture
+def lax(regions):
+    """Makes a wrapped database in lax, whose settings differ from the right ones in this way."""
+
+    def lax(server=None, **changes):
+        address = changes.pop("address", regions.wan.address)
+        topology = changes.pop("topology", Topology(region="lax", primary_region="syd"))
+        given = replace(settings("lax", address, **changes), topology=topology)
+        return regions.on(server or regions.cluster.replica, options={"settings": given})
+
+    return lax
+
+
+def test_a_right_set_up_is_fine_and_a_write_is_forwarded_and_waited_for(regions, lax):
+    report = checked(lax())
+    assert report.level is Level.OK, [str(finding) for finding in report.findings]
+    [node] = report.settings and [each.value for each in report.settings if each.name == "nodes"]
+    assert node == f"syd={regions.wan.address}"
+    write = found(report, Level.OK, "write")
+    assert f"syd={regions.wan.address} executed a write" in write
+    assert "and the replica of this region showed it" in write
+    assert "both are on timeline 1 of system" in found(report, Level.OK, "system")
+
+
+def test_a_write_leaves_nothing_behind(regions):
+    regions.query(create_sql())
+    state = "SELECT (SELECT count(*) FROM fly_orm_ledger) || ' ' || (SELECT count(*) FROM pg_class)"
+    before = regions.query(state)
+    database = regions.lax(options={"exactly_once": True})
+    assert found(checked(database), Level.OK, "write")
+    assert regions.query(state) == before
+
+
+def test_no_write_is_tried_if_it_is_not_wanted(regions, lax):
+    database, before = lax(), regions.query("SELECT pg_current_xact_id()::text::bigint")
+    assert "write" not in {finding.topic for finding in checked(database, writes=False).findings}
+    assert regions.query("SELECT pg_current_xact_id()::text::bigint") == before + 1
+
+
+def test_another_secret(lax):
+    report = checked(lax(secret=OTHER_SECRET))
+    assert "does not hold the same FLY_ORM_SECRET as this process" in found(report, Level.ERROR, "secret")
+    assert "a write failed" in found(report, Level.ERROR, "write")
+
+
+def test_another_port(lax):
+    report = checked(lax(address=f"127.0.0.1:{free_ports(1)[0]}"))
+    node = found(report, Level.ERROR, "node")
+    assert "refused" in node
+    assert "Check that `fly-orm serve` runs there" in node
+
+
+def test_a_misspelt_primary_region(lax):
+    report = checked(lax(topology=Topology(region="lax", primary_region="sid")))
+    assert "If you mean 'syd', correct PRIMARY_REGION" in found(report, Level.ERROR, "region")
+
+
+def test_a_misspelt_region_of_this_process(regions, lax):
+    report = checked(lax(regions.cluster.primary, topology=Topology(region="SYD", primary_region="syd")))
+    assert "If you mean 'syd', correct FLY_REGION" in found(report, Level.WARNING, "region")
+
+
+def test_the_address_of_the_replica_leads_to_the_primary(regions, lax):
+    report = checked(lax(regions.cluster.primary))
+    assert report.level is Level.WARNING
+    assert f"the primary, which syd={regions.wan.address} writes to" in found(report, Level.WARNING, "region")
+    assert "the local server executed a write" in found(report, Level.OK, "write")
+
+
+def test_the_address_of_the_primary_leads_to_the_replica(regions):
+    database = regions.on(regions.cluster.replica, options={"settings": settings("syd", regions.wan.address)})
+    assert "this is the primary region, but its server" in found(checked(database), Level.ERROR, "region")
+
+
+def test_a_node_that_is_down(regions, lax):
+    database = lax()
+    regions.serving.close()
+    report = checked(database)
+    assert "No node of the primary region can be reached" in found(report, Level.ERROR, "node")
+    assert "connected to the replica" in found(report, Level.OK, "server")
+
+
+def test_one_of_two_nodes_is_down(regions, lax):
+    down = f"127.0.0.1:{free_ports(1)[0]}"
+    nodes = {"syd": tuple(Node(region="syd", address=address) for address in (down, regions.wan.address))}
+    report = checked(lax(nodes=nodes))
+    assert report.level is Level.WARNING
+    assert f"syd={down}" in found(report, Level.WARNING, "node")
+
+
+def test_a_node_that_does_not_serve_the_database(regions):
+    database = regions.lax(options={"name": "orders"})
+    assert f"does not serve 'orders', only {regions.name}" in found(checked(database), Level.ERROR, "database")
+
+
+def test_a_replica_that_is_down(regions, lax):
+    database = lax()
+    regions.cluster.replica.stop()
+    server = found(checked(database), Level.ERROR, "server")
+    regions.cluster.replica.start()
+    assert "cannot connect to the local server" in server
+    assert "replica of this region" in server
+
+
+def test_a_replica_that_does_not_replay(regions, lax):
+    database = lax(replication_timeout=0.2)
+    with regions.cluster.replay_paused():
+        report = checked(database)
+    assert "does not show it" in found(report, Level.ERROR, "replication")
+    assert "replay is paused" in found(report, Level.ERROR, "replication")
+
+
+def test_roles_with_few_privileges(cluster, database):
+    with (
+        roles(cluster, database, "web", "node") as (web, node),
+        two_regions(cluster, database, node={"user": node}) as both,
+    ):
+        both.query("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        cluster.wait_for_replica()
+        report = checked(both.lax(user=web))
+        privileges = found(report, Level.WARNING, "privileges")
+        both.undo.close()
+    assert f'pg_control_recovery() TO "{web}"' in privileges
+    assert f'GRANT pg_read_all_stats TO "{node}"' in privileges
+    assert "(docs/roles.md)" in found(report, Level.ERROR, "write")
+
+
+def test_a_node_that_hangs_does_not_hold_up_the_check(regions, lax):
+    database = lax()
+    regions.wan.stall()
+    report = check_setup([database._fly_orm], Deadline.after(1))
+    assert report.level is Level.ERROR
+    assert found(report, Level.ERROR, "node")
+    assert "connected to the replica" in found(report, Level.OK, "server")
