@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 #: Seconds without a request after which a connection makes room for another one of a host that has as many.
 IDLE_TIME = 1.0
+#: One host leaves every fifth place to others: what is in use makes no room, so that it could keep all others out.
+_LEFT = 5
 
 
 class Place(Protocol):
@@ -33,39 +36,56 @@ class ConnectionTable(Generic[C]):
     """The connections of one server, each in a place of its own or leaving. Any thread may call."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        """``size`` is the number of places, of which one host leaves every fifth to others."""
+        self._size, self._size_per_host = size, size - size // _LEFT
         self._lock = threading.Lock()
         self._places: dict[C, None] = {}
+        self._by_host: Counter[str] = Counter()
         self._leaving: dict[C, None] = {}
 
     def admit(self, connection: C) -> bool:
         """Whether there is room for another connection; it has a place from now on.
 
         If all places are taken, an idle connection makes room. It belongs to the host that has the most, or to any host
-        if it has been idle for IDLE_TIME.
+        if it has been idle for IDLE_TIME. If the host has all the places that it may have, it is one of its own.
         """
         with self._lock:
-            if len(self._places) >= self._size and not self._make_room(connection.host):
+            if not self._has_room(connection.host):
                 return False
             self._places[connection] = None
+            self._by_host[connection.host] += 1
             return True
 
-    def _make_room(self, host: str) -> bool:
-        counts = Counter(each.host for each in self._places)
-        largest, most = counts.most_common(1)[0]
+    def _has_room(self, host: str) -> bool:
+        if self._by_host[host] >= self._size_per_host:
+            return self._make_room(lambda each, time: each.host == host and time >= IDLE_TIME)
+        if len(self._places) < self._size:
+            return True
+        largest, most = self._by_host.most_common(1)[0]
+        has_more = self._by_host[host] < most - 1
+        return self._make_room(lambda each, time: (has_more and each.host == largest) or time >= IDLE_TIME)
+
+    def _make_room(self, may_go: Callable[[C, float], bool]) -> bool:
+        """End a connection that may go, given for how many seconds it has been idle; the longest one first."""
         idle = [(time, each) for each in self._places if (time := each.idle_time) is not None]
         for time, each in sorted(idle, key=lambda entry: -entry[0]):
-            has_too_many = each.host == largest and counts[host] < most - 1
-            if (has_too_many or time >= IDLE_TIME) and each.make_room():
-                del self._places[each]
+            if may_go(each, time) and each.make_room():
+                self._give_back(each)
                 self._leaving[each] = None
                 return True
         return False
 
+    def _give_back(self, connection: C) -> None:
+        del self._places[connection]
+        self._by_host[connection.host] -= 1
+        if not self._by_host[connection.host]:
+            del self._by_host[connection.host]
+
     def remove(self, connection: C) -> None:
         """Make room for another connection in the place of this one."""
         with self._lock:
-            self._places.pop(connection, None)
+            if connection in self._places:
+                self._give_back(connection)
             self._leaving.pop(connection, None)
 
     def snapshot(self) -> list[C]:

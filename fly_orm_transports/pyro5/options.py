@@ -10,7 +10,8 @@ class Pyro5Options:
     """How much a server lets its peers take up."""
 
     max_connections: int = 256
-    """Connections that a server has at a time with peers that hold the secret. Each has a thread. At least 1."""
+    """Connections that a server has at a time with peers that hold the secret. Each has a thread. One host
+    leaves every fifth place to others. At least 1."""
     max_strangers: int = 1024
     """Connections that it has besides with strangers, peers that have not proven yet that they hold the secret, but no
     more than a quarter of the file descriptors that the process may have. One too many displaces the oldest one of the

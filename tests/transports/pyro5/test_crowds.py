@@ -48,6 +48,28 @@ def test_among_equals_the_one_that_was_idle_for_longest_makes_room_if_it_was_for
     assert not table.admit(Place("a", 0.0))
 
 
+def test_one_host_leaves_every_fifth_place_to_others_however_busy_it_is():
+    table = ConnectionTable(10)
+    assert [table.admit(Place("a", None)) for _ in range(10)] == [True] * 8 + [False] * 2
+    assert table.admit(Place("b", None))
+    assert table.admit(Place("c", None))
+    assert not table.admit(Place("d", None))
+
+
+def test_a_host_with_its_share_gets_a_place_of_its_own_that_was_idle_for_long():
+    table = ConnectionTable(5)
+    made = [Place("a", time) for time in (None, 2.0, 3.0, 0.5)]
+    other = Place("b", 9.0)
+    assert all(table.admit(each) for each in made)
+    table.remove(made[0])
+    assert table.admit(made[0])
+    assert table.admit(other)
+    for leaves in (made[2], made[1]):
+        assert table.admit(Place("a", None))
+        assert leaves in table._leaving
+    assert not table.admit(Place("a", None)), "the others of its own are in use, or were used just now"
+
+
 @pytest.fixture
 def crowded(node):
     node.transport = Pyro5Transport(Settings(transport_options={"max_connections": "1"}))
