@@ -28,6 +28,9 @@ log = logging.getLogger("fly_orm")
 #: Seconds after which a connection is replaced when it is next needed, so that no session outlives for long what
 #: ALTER ROLE, ALTER DATABASE or a new configuration have changed.
 MAX_AGE = 600.0
+#: Bytes of a statement or a result beyond which the connection serves no other caller: libpq's buffers grow to the size
+#: of what passes through them, and never shrink (pqCheckInBufferSpace in fe-misc.c).
+MAX_BUFFERED = 2**20
 _NO_START = (errors.InsufficientPrivilege, errors.InvalidParameterValue, errors.UndefinedObject)
 
 
@@ -70,6 +73,8 @@ class PrimaryConnection:
         """Whether the session has nothing of any caller's."""
         self._at_once: tuple[tuple[Profile, bool], bytes] | None = None
         """The last string that has cleaned it, and what that depends on."""
+        self.buffered = 0
+        """Bytes of the longest statement or result that its last caller has passed through it as a whole."""
         self._to_clean = [CLEAN, *filter(None, (watch_client(connection), keep_alive(connection)))]
         self._sequences = sequences
         sequences.look(connection)

@@ -23,7 +23,7 @@ from .libpq import break_off
 from .making_way import occupy
 from .pooled_session import PooledSession
 from .pooling import SessionCheck, is_pooled, server_pid
-from .primary_connection import PrimaryConnection, Profile
+from .primary_connection import MAX_BUFFERED, PrimaryConnection, Profile
 from .recovery import is_replica
 from .result_watch import ResultWatch
 from .running_statement import RunningStatement
@@ -196,6 +196,9 @@ class PrimaryPool:
     def release(self, connection: PrimaryConnection) -> None:
         """Take a connection back. Unless it is clean, that is done in the background, so that no reply waits for it."""
         self._patience.used()
+        if connection.buffered > MAX_BUFFERED:
+            self._pool.discard(connection)
+            return
         if connection.is_ready:
             self._pool.release(connection)
             with self._closing:

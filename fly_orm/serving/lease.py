@@ -29,7 +29,7 @@ from .copy_files import CopyInput, CopyOutput
 from .lease_errors import ConnectionBroken, TooLate
 from .recorded import Executed, RecordedRequest
 from .reports import report
-from .result_limit import ENDED, NO_EFFECT, ResultLimit, in_transaction, too_long, writes_at_length
+from .result_limit import ENDED, ResultLimit, in_transaction, too_long, writes_at_length
 from .results import execute
 from .settled import settled
 
@@ -170,6 +170,7 @@ class Lease:
     def end(self) -> None:
         """Give the connection back to the pool, which rolls back what is open on it."""
         self._connection.made |= self._may_make
+        self._connection.buffered = self._bound.buffered
         self._pool.release(self._connection)
 
     @property
@@ -327,7 +328,7 @@ class Lease:
 
     def _describe(self, error: psycopg2.Error) -> SQLError:
         if error.pgcode == QUERY_CANCELED and self._was_too_long:
-            return describe(too_long(self._bound.most, NO_EFFECT))
+            return describe(self._bound.cancelled())
         described = describe(error)
         if error.pgcode != QUERY_CANCELED or not self._timed_out:
             return described

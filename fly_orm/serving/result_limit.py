@@ -85,6 +85,17 @@ class ResultLimit:
         self._connection = connection
         self.most = most
         self.cancel = cancel
+        self.buffered = 0
+        """Bytes of the longest statement or result that the driver has held as a whole."""
+
+    def note(self, size: int) -> None:
+        """Note that the driver has held so many bytes as a whole."""
+        self.buffered = max(self.buffered, size)
+
+    def cancelled(self) -> psycopg2.Error:
+        """The error for a statement that was cancelled while its result arrived."""
+        self.note(self.most)
+        return too_long(self.most, NO_EFFECT)
 
     def exceeded(self) -> psycopg2.Error:
         """The error for a statement that has been executed. If a transaction is open, it fails, which undoes it."""

@@ -39,6 +39,7 @@ def execute(
     row_count = 0
     for number, statement in enumerate(request.statements):
         check(number)
+        limit.note(len(statement))
         cursor.execute(statement)
         row_count = -1 if -1 in (row_count, cursor.rowcount) else row_count + cursor.rowcount
     if not request.statements:
@@ -121,6 +122,7 @@ def _fetch(cursor: Any, data: list[list[Any]], limit: ResultLimit) -> tuple[int,
         for column, values in zip(data, zip(*rows, strict=True), strict=True):
             column.extend(values)
             size += size_of(values)
+        limit.note(size)
         if size > limit.most:
             raise limit.exceeded()
         if len(rows) < _BATCH:

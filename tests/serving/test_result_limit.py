@@ -156,3 +156,23 @@ def test_in_a_transaction_nothing_of_it_is_committed(ask, count):
     ended = ask(b"COMMIT", opens_lease=False, commits=True)
     assert ended.result.status_message == "ROLLBACK"
     assert count() == 0
+
+
+@pytest.mark.parametrize(
+    "long", [b"SELECT repeat('x', 2000000)", b"SELECT 1 /*" + 2_000_000 * b"x" + b"*/"], ids=["result", "statement"]
+)
+def test_the_buffers_that_a_long_one_has_filled_are_not_kept(cluster, database, long):
+    def ask(*statements):
+        run = Run(database=database, lease=os.urandom(16), opens_lease=True, timeout=60, statements=statements)
+        return decode_reply(channel.respond(encode(run))).result.data[0][0]
+
+    pool = PrimaryPool(database, lambda: cluster.primary.connect(database), max_size=1)
+    executor = Executor("syd", [pool], None)  # type: ignore[arg-type]  # no function is called
+    channel = ChannelExecutor(executor)
+    first = ask(b"SELECT pg_backend_pid()")
+    assert ask(b"SELECT pg_backend_pid()") == first
+    ask(long)
+    assert ask(b"SELECT pg_backend_pid()") != first
+    channel.gone()
+    executor.timer.close()
+    pool.close()
