@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -60,6 +61,7 @@ class PrimaryConnection:
         self.is_clean = False
         """Whether it was cleaned since its last caller used it."""
         connection.autocommit = True
+        connection.notifies = deque(maxlen=0)  # a caller's LISTEN: what it hears reaches nobody, and must not pile up
         self._pid = pid
         self.pooled = is_pooled(connection, pid)
         """Whether there is a pooler between this process and the server."""

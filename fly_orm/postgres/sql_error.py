@@ -27,6 +27,9 @@ DRIVER_CLASSES = (
 
 _BY_NAME: dict[str, type[psycopg2.Error]] = {cls.__name__: cls for cls in DRIVER_CLASSES}
 
+#: The most characters of each text of an error that travel. What a function raises may be as long as any value.
+MOST_CHARS = 64 * 1024
+
 #: The fields of ``psycopg2.extensions.Diagnostics``.
 DIAGNOSTICS = (
     "column_name",
@@ -67,15 +70,22 @@ def is_end_of_session(error: psycopg2.Error) -> bool:
 
 
 def describe(error: psycopg2.Error) -> SQLError:
-    """Everything that the driver and the server reported about an error."""
-    fields = {name: getattr(error.diag, name) for name in DIAGNOSTICS}
+    """Everything that the driver and the server reported about an error, but only the beginning of long texts."""
+    fields = {name: shortened(getattr(error.diag, name)) for name in DIAGNOSTICS}
     return SQLError(
         driver_class=next(cls.__name__ for cls in DRIVER_CLASSES if isinstance(error, cls)),
-        message=str(error),
+        message=shortened(str(error)) or "",
         sqlstate=error.pgcode,
-        text=error.pgerror,
+        text=shortened(error.pgerror),
         diagnostics={name: value for name, value in fields.items() if value is not None},
     )
+
+
+def shortened(text: str | None) -> str | None:
+    """The text as it travels: only its beginning, if it is long."""
+    if text is None or len(text) <= MOST_CHARS:
+        return text
+    return f"{text[:MOST_CHARS]}… (the first {MOST_CHARS} of {len(text)} characters)"
 
 
 def made_error(sqlstate: str, message: str, hint: str | None = None) -> psycopg2.Error:

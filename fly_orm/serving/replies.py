@@ -7,6 +7,7 @@ import msgspec
 from ..concurrency.pool import PoolTimeout
 from ..deadline import now
 from ..errors import NotPrimary, Refused
+from ..postgres.sql_error import shortened
 from ..protocol.encoding import encode
 from ..protocol.messages import BUSY, Declined, Done, Reply, Returned, SQLError
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
@@ -22,9 +23,10 @@ def not_opened(error: Exception) -> Declined:
     """The reply to a request whose lease could not be opened, or on whose connection nothing was executed."""
     if isinstance(error, Refused):
         return declined(error)
+    problem = shortened(str(error).strip())
     if isinstance(error, PoolTimeout):
-        return Declined(reason=BUSY, message=f"no connection to the primary is free: {error}")
-    return Declined(reason="unavailable", message=f"this node cannot connect to the primary: {str(error).strip()}")
+        return Declined(reason=BUSY, message=f"no connection to the primary is free: {problem}")
+    return Declined(reason="unavailable", message=f"this node cannot connect to the primary: {problem}")
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -40,6 +42,8 @@ def _without_result(reply: Done | Returned, size: int) -> Done | Returned:
     problem = f"the result is {size} bytes long, and a reply may not be longer than {MAX_MESSAGE_BYTES}"
     if isinstance(reply, Returned):
         return msgspec.structs.replace(reply, value=None, error=None, result_lost=problem)
+    if reply.error is not None:  # there is no result, and the statement was not executed
+        return msgspec.structs.replace(reply, notices=[])
     message = (
         f"{problem}; the statement was executed. Fetch less at once (LIMIT, a server-side cursor), or read from the "
         "replica"

@@ -25,8 +25,8 @@ STREAM = b"SELECT repeat('x', 100000), pg_sleep(0.01) FROM generate_series(1, 10
 
 
 @contextmanager
-def channel_to(pool):
-    executor = Executor("syd", [pool], None, limits=Settings().with_limits(max_result_bytes=MOST))  # type: ignore[arg-type]  # no function is called
+def channel_to(pool, most=MOST):
+    executor = Executor("syd", [pool], None, limits=Settings().with_limits(max_result_bytes=most))  # type: ignore[arg-type]  # no function is called
     made = ChannelExecutor(executor)
     yield made
     made.gone()
@@ -176,3 +176,23 @@ def test_the_buffers_that_a_long_one_has_filled_are_not_kept(cluster, database, 
     channel.gone()
     executor.timer.close()
     pool.close()
+
+
+@pytest.mark.parametrize("size", [1_000_000, 12_000_000])
+def test_an_error_with_a_long_text_is_that_error(pool, database, size):
+    """The text of a psycopg2 error has the message twice, and its diagnostics once more."""
+    raises = b"DO $$ BEGIN RAISE EXCEPTION USING MESSAGE = repeat('x', %d), ERRCODE = 'P0999'; END $$" % size
+    with channel_to(pool, 32 * 2**20) as channel:
+        run = Run(database=database, lease=b"1", opens_lease=True, timeout=60, statements=[raises])
+        reply = channel.respond(encode(run))
+    done = decode_reply(reply)
+    assert done.error.sqlstate == "P0999"
+    assert done.error.message.endswith("characters)")
+    assert len(reply) < 2**20
+
+
+def test_what_a_session_listens_for_takes_no_memory(ask, channel):
+    ask(b"LISTEN x", keeps_lease=True)
+    for _ in range(3):
+        assert ask(b"NOTIFY x, 'hello'", opens_lease=False, keeps_lease=True).error is None
+    assert list(channel._lease._raw.notifies) == []
