@@ -34,11 +34,15 @@ SETTLING_TIME = 2.0
 
 
 def check_timeout(name: str, timeout: float | None) -> float | None:
-    """``timeout`` itself, in seconds: None means no limit, 0 do not wait. ValueError if it is negative or NaN.
+    """``timeout`` itself, in seconds: None means no limit, 0 do not wait. ValueError if it is negative or not a number.
 
     ``name`` is what the error calls it.
     """
-    if timeout is not None and not timeout >= 0:
+    try:
+        allowed = timeout is None or timeout >= 0
+    except TypeError:
+        allowed = False
+    if not allowed:
         raise ValueError(f"{name} must be None (no limit), 0 (do not wait) or more seconds, not {timeout!r}")
     return timeout
 

@@ -72,6 +72,15 @@ def parse_timeout(name: str, text: str) -> float | None:
         ) from None
 
 
+def given_timeout(name: str, value: object) -> float | None:
+    """The timeout that an argument gives: seconds, None for no limit, or either as text, as in a variable."""
+    if isinstance(value, str):
+        return parse_timeout(name, value)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ConfigurationError(f"{name} must be None (no limit), 0 (do not wait) or more seconds, not {value!r:.100}")
+
+
 def parse_pairs(name: str, text: str) -> Mapping[str, str]:
     """The values by key in ``key=value key='a value'``, which is quoted as in a shell.
 

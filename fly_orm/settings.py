@@ -8,9 +8,18 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from .deadline import check_timeout
 from .errors import ConfigurationError
-from .parsing import UNITS, parse_integer, parse_pairs, parse_size, parse_switch, parse_text, parse_timeout, suggestion
+from .parsing import (
+    UNITS,
+    given_timeout,
+    parse_integer,
+    parse_pairs,
+    parse_size,
+    parse_switch,
+    parse_text,
+    parse_timeout,
+    suggestion,
+)
 from .protocol.elements import MAX_ELEMENTS
 from .protocol.secret import Secrets
 from .topology import Node, Topology, parse_nodes
@@ -36,12 +45,11 @@ class Limit:
     """Whether it limits what a process asks of nodes, and not what a node does for others."""
 
     def check(self, name: str, value: Any) -> Any:
-        """The value itself; ConfigurationError, in which ``name`` names the setting, if it is out of bounds."""
+        """The value, or that of a text; ConfigurationError, in which ``name`` names it, if it is out of bounds."""
+        if isinstance(value, str):
+            return self.parse(name, value)
         if self.unit == "seconds":
-            try:
-                return check_timeout(name, value)
-            except ValueError as error:
-                raise ConfigurationError(str(error)) from None
+            return given_timeout(name, value)
         if value is None and self.unset:
             return value
         if type(value) is not int or value < self.least or (self.most is not None and value > self.most):
@@ -177,6 +185,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "secret", self.secrets)
+        for name in ("rpc_timeout", "replication_timeout"):
+            object.__setattr__(self, name, given_timeout(name, getattr(self, name)))
 
     @property
     def secrets(self) -> Secrets:
@@ -194,19 +204,16 @@ class Settings:
 
         return Tls(TlsFiles(certificate=self.tls_cert, key=self.tls_key, authority=self.tls_ca).check())
 
-    def with_timeouts(self, **timeouts: float | None) -> Settings:
-        """These settings with other timeouts, in seconds; ValueError for a negative one."""
-        for name, timeout in timeouts.items():
-            check_timeout(name, timeout)
-        return replace(self, **timeouts)  # type: ignore[arg-type]  # the names are checked by the dataclass
+    def with_timeouts(self, **timeouts: float | str | None) -> Settings:
+        """These settings with other timeouts, as numbers or texts; ConfigurationError for what is not a timeout."""
+        return replace(self, **timeouts)  # type: ignore[arg-type]  # checked when they are made
 
     def with_limits(self, **values: Any) -> Settings:
         """These settings with other limits, by name; ConfigurationError for one that is out of bounds."""
-        for name, value in values.items():
+        for name in values:
             if name not in LIMITS:
                 raise ConfigurationError(f"there is no limit {name!r}; {suggestion(name, LIMITS)}")
-            LIMITS[name].check(name, value)
-        return replace(self, **values)
+        return replace(self, **{name: LIMITS[name].check(name, value) for name, value in values.items()})
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:

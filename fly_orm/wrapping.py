@@ -71,11 +71,11 @@ def wrap(
 
     ``rpc_timeout``
         How many seconds a request to the primary region may take, from 0 up; None for no limit. By default
-        ``FLY_ORM_RPC_TIMEOUT``.
+        ``FLY_ORM_RPC_TIMEOUT``. A text such as ``"1.5"`` or ``"none"`` is read as that variable is.
 
     ``replication_timeout``
         How many seconds a session waits for the replica, from 0 up (0 only looks); None for no limit. By default
-        ``FLY_ORM_REPLICATION_TIMEOUT``.
+        ``FLY_ORM_REPLICATION_TIMEOUT``. A text is read as that variable is.
 
     ``primary_functions``
         Names of SQL functions that write, or that have to run on the primary for another reason. A ``SELECT`` that
@@ -101,7 +101,7 @@ def wrap(
     check_choice("exactly_once", exactly_once, False, True)
     runtime = default_runtime() if settings is None else Runtime(settings)
     timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
-    given = {key: value for key, value in timeouts.items() if not isinstance(value, str)}
+    given = {name: timeout for name, timeout in timeouts.items() if timeout != "default"}
     options = Options(
         runtime=runtime,
         settings=runtime.settings.with_timeouts(**given),

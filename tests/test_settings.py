@@ -142,3 +142,26 @@ def test_transport_options_that_are_no_pairs_are_refused_without_being_shown(tex
 
 def test_transport_options_may_be_secret():
     assert "hunter2" not in repr(Settings(transport_options={"password": "hunter2"}))
+
+
+@pytest.mark.parametrize(("text", "timeout"), [("1.5", 1.5), ("0", 0.0), ("none", None), ("None", None)])
+def test_a_timeout_may_be_given_as_the_text_of_its_variable(text, timeout):
+    assert Settings(rpc_timeout=text).rpc_timeout == timeout
+    assert Settings().with_timeouts(replication_timeout=text).replication_timeout == timeout
+    assert Settings().with_limits(idle_timeout=text).idle_timeout == timeout
+
+
+def test_a_limit_may_be_given_as_the_text_of_its_variable():
+    limits = Settings().with_limits(pool_size="5", max_result_bytes="1MiB", peer_leases="auto")
+    assert (limits.pool_size, limits.max_result_bytes, limits.peer_leases) == (5, 2**20, None)
+
+
+@pytest.mark.parametrize("wrong", ["soon", "", "-1", "nan", True, [5], b"5", -1, float("nan"), object()])
+def test_what_is_no_timeout_is_an_error_that_names_it(wrong):
+    for give in (
+        lambda: Settings(rpc_timeout=wrong),
+        lambda: Settings().with_timeouts(rpc_timeout=wrong),
+        lambda: Settings().with_limits(idle_timeout=wrong),
+    ):
+        with pytest.raises(ConfigurationError, match="_timeout"):
+            give()

@@ -61,14 +61,17 @@ class Connector:
         if self._router.settings.topology.primary_region is None:
             connection = connect(*args, **parameters)
             explain_refusals(connection)
+            self._router.announce(connection)
             return connection
         own = parameters.pop("connection_factory", None) or ext.connection
         try:
-            return hiding_passwords(lambda: connect(*args, connection_factory=self._class(own), **parameters))
+            connection = hiding_passwords(lambda: connect(*args, connection_factory=self._class(own), **parameters))
         except psycopg2.OperationalError as error:
             if isinstance(error, FlyOrmError) or self._router.settings.topology.is_primary:
                 raise
             raise self._with_hint(error) from error
+        self._router.announce(connection)
+        return connection
 
     def is_outdated(self, connection: Any) -> bool:
         """Whether a pool should close a connection and open another one in its place. Asks no server.

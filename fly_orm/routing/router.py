@@ -62,6 +62,10 @@ class Router:
         """A connection of fly_orm's own to this region's server, in autocommit."""
         return fit_for_replica(hiding_passwords(self.wrapped.connect))
 
+    def announce(self, connection: Any) -> None:
+        """Log which server the first connection of the database has reached, and what is wrong with the settings."""
+        self._options.runtime.announcer.database(connection)
+
     def is_named(self, name: str) -> bool:
         """Whether the nodes know the database by this name."""
         try:

@@ -12,6 +12,7 @@ from ..forwarding.fence import Fence
 from ..forwarding.forwarder import Forwarder
 from ..registry import make_transport
 from ..settings import Settings
+from .announcing import Announcer
 
 
 class Runtime:
@@ -25,6 +26,8 @@ class Runtime:
         self.settings = settings
         self.fence = Fence()
         """The newest timelines that were seen with these settings."""
+        self.announcer = Announcer(settings)
+        """Logs what a process finds when it starts."""
         self._lock = threading.Lock()
         self._forwarder: Forwarder | None = None
         abandon_in_children(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psycopg2
 
@@ -100,11 +100,16 @@ class Executor:
             records=True,
         )
 
-    def meet_servers(self) -> None:
-        """Learn which of the servers are replicas, so that a promotion is recognized."""
-        for router in self._routers.values():
-            with suppress(psycopg2.Error, FlyOrmError, TimerClosed):
-                describe(router, self.timer)
+    def meet_servers(self) -> list[str]:
+        """The server of each database, in words; from now on, a promotion of one that is a replica is recognized."""
+        return [f"{name!r} is on {self._meet(router)}" for name, router in sorted(self._routers.items())]
+
+    def _meet(self, router: Router) -> str:
+        try:
+            server = describe(router, self.timer)
+        except (psycopg2.Error, FlyOrmError, TimerClosed) as error:
+            return f"a server that cannot be asked ({' '.join(str(error).split())})"
+        return f"the {'primary' if server.primary else 'replica'} {server.address}"
 
     def open_lease(self, request: Run, deadline: Deadline, peer: str | None = None) -> Lease:
         """A lease on a primary connection with the caller's session settings; one of those that a peer may have.

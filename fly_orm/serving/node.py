@@ -179,9 +179,13 @@ def serve(
         executor.close()
         runner.close()
         raise
-    if not topology.is_primary:
-        BackgroundTask("fly_orm node start", executor.meet_servers).start()
+    announce = partial(_announce, runtime, executor, server.address)
+    BackgroundTask("fly_orm node start", announce).start()
     return Serving(server, executor, runner, failed, settings.drain_timeout)
+
+
+def _announce(runtime: Runtime, executor: Executor, address: str) -> None:
+    runtime.announcer.node(address, executor.meet_servers())
 
 
 def _check_secrets(transport: Transport, address: str, settings: Settings) -> None:

@@ -112,11 +112,24 @@ def test_what_the_user_has_to_put_right_is_one_line_and_exit_code_2(node, argume
     assert out == ""
 
 
+def logged(process, text):
+    """The next line of its log that has the text."""
+    return next(line for line in process.stderr if text in line)
+
+
+def test_a_node_says_where_it_runs_and_which_server_it_is_on(database, node):
+    process = node("app:shop.db")
+    address = process.stdout.readline().split()[-1]
+    line = logged(process, "INFO fly_orm")
+    assert f"in region 'syd', the primary region, serves at {address}" in line
+    assert f"{database!r} is on the primary localhost:5432" in line
+
+
 def test_a_node_whose_database_is_a_replica_starts_with_a_warning(cluster, database, node, tmp_path):
     (tmp_path / "app.py").write_text(APP.format(database=database, **cluster.replica.params(database)))
     process = node("app:shop.db")
     assert process.stdout.readline().startswith("fly-orm: serving")
-    assert "is a replica (pg_is_in_recovery() is true there)" in process.stderr.readline()
+    assert logged(process, "WARNING").endswith("is a replica (pg_is_in_recovery() is true there)\n")
 
 
 def test_a_node_whose_database_cannot_be_reached_starts_with_a_warning(cluster, database, node, tmp_path):
@@ -124,7 +137,7 @@ def test_a_node_whose_database_cannot_be_reached_starts_with_a_warning(cluster, 
     (tmp_path / "app.py").write_text(APP.format(database=database, **parameters))
     process = node("app:shop.db")
     assert process.stdout.readline().startswith("fly-orm: serving")
-    assert f"the database {database!r} of this node cannot be reached" in process.stderr.readline()
+    assert f"the database {database!r} of this node cannot be reached" in logged(process, "WARNING")
 
 
 def test_help_is_there(capsys):

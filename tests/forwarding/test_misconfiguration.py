@@ -86,7 +86,7 @@ class TestAMisspeltPrimaryRegion:
         insert_at_once(db)
         (found,) = world.warnings("requests for the primary")
         assert "Did you mean 'syd', one of the regions with nodes (syd)?" in found
-        (differs,) = world.warnings("PRIMARY_REGION is")
+        (differs,) = world.warnings("in this process, which runs in region")
         assert "PRIMARY_REGION is 'sdy' in this process, which runs in region 'lax', but is 'syd' on syd=" in differs
 
     def test_of_a_caller_is_in_the_error_if_there_is_no_primary(self, world):

@@ -1,0 +1,84 @@
+"""What a process logs when it starts: one line about what it has found, and a warning for each thing that is wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from psycopg2 import extensions as ext
+
+from ..discovery import discovery_name
+from ..errors import FlyOrmError
+from ..findings.finding import Finding, Level
+from ..findings.regions import region_findings
+from ..findings.server import version_text
+from ..findings.settings import settings_findings
+from ..findings.versions import VERSION
+from ..registry import make_transport
+from ..settings import Settings, misspelt_variables
+
+log = logging.getLogger("fly_orm")
+
+
+class Announcer:
+    """Logs what a process finds with its settings, each thing once. Asks nobody. Thread-safe and fork-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._logged: dict[str, object] = {}
+
+    def database(self, connection: ext.connection) -> None:
+        """Log what the first connection to a database has reached."""
+        name = connection.info.dbname
+        if self._is_new(name):
+            server = f"{name!r} is on the {server_text(connection)}"
+            log.info("fly_orm %s %s: %s; %s", VERSION, self._place(), server, self._ways())
+            self._warn()
+
+    def node(self, address: str, servers: Sequence[str]) -> None:
+        """Log where a node serves, and which servers its databases are on, in words."""
+        log.info("fly_orm %s %s serves at %s: %s", VERSION, self._place(), address, ", ".join(servers))
+        self._warn()
+
+    def _warn(self) -> None:
+        for finding in self._findings():
+            if finding.level > Level.OK and self._is_new(str(finding)):
+                log.warning("%s (`fly-orm check` says more)", finding)
+
+    def _findings(self) -> list[Finding]:
+        settings = self._settings
+        try:
+            is_local = make_transport(settings.transport, settings).is_local
+        except FlyOrmError:  # whoever needs the transport gets the error
+            return []
+        nodes = sorted(settings.nodes) if discovery_name(settings) == "static" else None
+        return [
+            *settings_findings(settings, is_local, misspelt_variables()),
+            *region_findings(settings.topology, nodes),
+        ]
+
+    def _place(self) -> str:
+        topology = self._settings.topology
+        if topology.primary_region is None:
+            return f"in region {topology.region!r}, the only one (PRIMARY_REGION is not set),"
+        if topology.is_primary:
+            return f"in region {topology.region!r}, the primary region,"
+        return f"in region {topology.region!r} (the primary region is {topology.primary_region!r})"
+
+    def _ways(self) -> str:
+        settings = self._settings
+        listed = " ".join(str(node) for nodes in settings.nodes.values() for node in nodes)
+        found = discovery_name(settings)
+        nodes = (listed or "none") if found == "static" else f"found by {found}"
+        return f"nodes: {nodes}; waiter: {settings.waiter}"
+
+    def _is_new(self, text: str) -> bool:
+        mine = object()
+        return self._logged.setdefault(text, mine) is mine
+
+
+def server_text(connection: ext.connection) -> str:
+    """The server that a connection has reached, in words, as far as it has told when it was reached."""
+    kind = {"on": "replica", "off": "primary"}.get(connection.get_parameter_status("in_hot_standby") or "", "server")
+    info = connection.info
+    return f"{kind} {info.host or 'localhost'}:{info.port}, PostgreSQL {version_text(connection.server_version)}"
