@@ -48,6 +48,10 @@ class Classifier:
         # Without a lock: at worst, two threads classify the same text, with the same result.
         return self._cache.get(sql) or self._uncached(sql, session)
 
+    def remembers(self, sql: str) -> bool:
+        """Whether the classification of a text is cached, and is the same in every session."""
+        return sql in self._cache
+
     def _uncached(self, sql: str, session: Session | None) -> Statement:
         if "\\" not in sql:
             return self._classify_and_cache(sql, self._cache)

@@ -24,10 +24,10 @@ from ..routing.replica_errors import why_ask_primary
 from ..routing.session_following import LOCKED, took_locks
 from ..routing.unsupported import ASYNCHRONOUS, UNSUPPORTED
 from ..sessions.context import current
-from ..sessions.served import ServedHere
 from .classes import cursor_classes
-from .implicit_transactions import ImplicitTransactions, set_c_autocommit
+from .implicit_transactions import set_c_autocommit
 from .info import RoutingInfo
+from .plain_reads import PlainReads
 from .text import text_of
 from .transaction_mode import TransactionMode
 
@@ -37,7 +37,7 @@ _LOCAL = frozenset({Action.READ_HERE, Action.READ_IF_SHOWN, Action.HERE, Action.
 _ROUTING_CURSOR = cursor_classes(ext.cursor).local
 
 
-class RoutingConnection(ImplicitTransactions):
+class RoutingConnection(PlainReads):
     """A connection to this region's server. If that is a primary, :attr:`plain_class` takes this class's place."""
 
     database: str
@@ -51,8 +51,6 @@ class RoutingConnection(ImplicitTransactions):
     """Whether the pooler was last seen to lead to a primary."""
     shown: Position | None
     """The last pin of a session that the server was found to show."""
-    served_here: ServedHere
-    """What :func:`fly_orm.why` shows of a statement that runs on this server."""
     plain_class: Any
     """The class of a connection that turns out to reach the primary."""
     unchecked_class: Any
@@ -78,8 +76,8 @@ class RoutingConnection(ImplicitTransactions):
             self.router.local.detour.replica_reached(self.instance)
         self.remote = RemoteConnection(self, self.router, self._start)
         self.remote.session_settings.start_is_old = self.router.freshness.may_lack(current(), self)
-        self._mode = TransactionMode()
-        self._entered = self._begun = self._was_here = False
+        self.mode = TransactionMode()
+        self.entered = self._begun = self._was_here = False
         self.router.forwarder.warm_up(self.database)
 
     def reached_primary(self) -> None:
@@ -87,17 +85,6 @@ class RoutingConnection(ImplicitTransactions):
         raise NotImplementedError
 
     # What cursors ask
-
-    @property
-    def may_read_here(self) -> bool:
-        """Whether nothing about this connection keeps a read from running on the replica."""
-        remote = self.remote
-        return (
-            remote.transaction is None
-            and not (remote.has_state or remote.session_settings.primary_only or self._entered)
-            and (self._mode.autocommit or (not self._begun and self.defers_reads and not self.promoted))
-            and not self.router.freshness.reads_on_primary
-        )
 
     @property
     def holds_cursors(self) -> bool:
@@ -189,7 +176,7 @@ class RoutingConnection(ImplicitTransactions):
         super().reset()
         set_c_autocommit(self, True)
         self.remote.session_settings.fit_replica(self)
-        self._mode = TransactionMode()
+        self.mode = TransactionMode()
         self._begun = False
 
     def __del__(self) -> None:
@@ -274,7 +261,7 @@ class RoutingConnection(ImplicitTransactions):
         self.instance = instance
         self.source = self.router.reference, instance
         self.shown = None
-        self.served_here = ServedHere(None if instance is None else str(instance))
+        self._serve_as(self.router.local.served_by(instance))
         if instance is not None:
             try:
                 self.router.local.replica.meet(self)

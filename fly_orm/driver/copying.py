@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import io
+import operator
 from collections.abc import Iterable
 from typing import Any
 
+import psycopg2
 from psycopg2 import extensions as ext
+
+from ..errors import NotSupported
+from ..routing.decide import Action
+from ..routing.replica_errors import tried_to_write
+from ..routing.session_following import follow_here
+from ..routing.unsupported import COPIED_LOCKS
+from .copy_source import CopySource
+from .copy_target import CopyTarget
 
 
 def check_file(file: Any) -> None:
@@ -56,3 +66,34 @@ def statement(direction: str, table: str, sep: str, null: str, columns: Iterable
     delimiter, nothing = (cursor.mogrify("%s", (value,)).decode() for value in (sep, null))
     target = f"{ext.quote_ident(table, cursor)} {names}"
     return f"COPY {target} {direction} WITH DELIMITER AS {delimiter} NULL AS {nothing}"
+
+
+def copy(cursor: Any, sql: Any, file: Any, size: int) -> None:
+    """Execute a COPY on the replica or on the primary, between its data and a file of the caller's."""
+    size = operator.index(size)  # raises what psycopg2 raises, before a transaction begins
+    statement, decision = cursor._decide(sql)
+    why, out, wrote, waited = decision.why, statement.copy == "out", False, decision.waited
+    if decision.action is Action.READ_HERE and out:
+        here = tracked(file)
+        try:
+            cursor._run_here(decision, "copy_expert", sql, here, size)
+        except psycopg2.Error as error:
+            if here.written:
+                raise  # a second copy would follow what the file has got already
+            why, wrote = cursor.connection.why_ask_primary(error, statement), tried_to_write(error)
+        else:
+            if not follow_here(cursor.connection, statement.changes):
+                raise cursor.connection.router.driver_error(NotSupported(COPIED_LOCKS))
+            return
+    elif decision.action is not Action.FORWARD or statement.copy is None:
+        cursor._run_settling(statement, decision, "copy_expert", sql, file, size)
+        return
+    bound = cursor._bind(sql, None)
+    if not out:
+        source = CopySource(file, size, cursor.connection)
+        cursor._show(cursor._forward([bound], statement, why, copy=source, wrote=wrote, waited=waited), bound)
+        return
+    target = CopyTarget(file, cursor.connection)
+    result = cursor._forward([bound], statement, why, copy=target, wrote=wrote, waited=waited)
+    cursor._show(result, bound)
+    target.finish(result)

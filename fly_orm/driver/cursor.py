@@ -5,7 +5,6 @@ A cursor changes its class between the two, so that psycopg2's C code fetches th
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,24 +14,22 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
-from ..errors import NotSupported
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
 from ..routing.decide import PINNED, Action, Decision, unchecked
 from ..routing.remote_connection import Forwarded, RemoteConnection
 from ..routing.replica_errors import tried_to_write
-from ..routing.session_following import LOCKED, examined, follow_here, on_one_server
-from ..routing.unsupported import COPIED_LOCKS
+from ..routing.session_following import LOCKED, examined, on_one_server
 from ..sessions.context import current
 from ..sessions.observing import observe
 from . import copying
 from .batches import batches, taken
-from .copy_source import CopySource
-from .copy_target import CopyTarget
 from .result import RemoteResult
 from .text import call_text
 
 _READ = Kind.READ
+#: psycopg2's own method. super() would take longer to find it, after the user's classes, at every read.
+_execute_here = ext.cursor.execute
 #: What a cursor shows while its statement runs, and if that fails.
 NOTHING = Result(status_message="")
 
@@ -53,21 +50,35 @@ class RoutingCursor(ext.cursor):
     _classes: CursorClasses
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
-        # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice.
+        # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice, and what would be
+        # a method elsewhere is written out: a call costs more than all that it does, most of all while caches are cold.
         connection = self.connection
-        router = connection.router
-        statement = router.classify(query, connection) if type(query) is str else connection.statement(query, self)
-        if statement.is_plain_read and connection.may_read_here:
-            session = current()
-            if (session.activity is None or not connection.promoted) and session.may_read_over(connection):
-                observe(session, connection.served_here[statement.why])
-                try:
-                    return super().execute(query, vars)
-                except psycopg2.Error as error:
-                    if self.name is not None and connection.defers_reads:
-                        return self._execute(query, vars, statement)  # it has to begin the transaction
-                    return self._read_there(error, query, vars, statement)
-        return self._execute(query, vars, statement)
+        served = connection.plain_reads.get(query) if type(query) is str else None
+        if served is None:
+            statement = connection.statement(query, self)
+            served = connection.as_plain_read(query, statement) if statement.is_plain_read else None
+        if served is not None:
+            remote = connection.remote
+            if (
+                remote.transaction is None
+                and not (remote.has_state or remote.session_settings.primary_only or connection.entered)
+                and (connection.mode.autocommit or connection.reads_before_begin)
+            ):
+                session = current()
+                if session.may_read_over(connection) and (session.activity is None or not connection.promoted):
+                    observe(session, served)
+                    try:
+                        return _execute_here(self, query, vars)
+                    except psycopg2.Error as error:
+                        return self._read_refused(error, query, vars)
+        return self._execute(query, vars, connection.statement(query, self))
+
+    def _read_refused(self, error: psycopg2.Error, query: Any, vars_: Any) -> None:
+        """Go on after the replica's error for a plain read."""
+        statement = self.connection.statement(query, self)
+        if self.name is not None and self.connection.defers_reads:
+            return self._execute(query, vars_, statement)  # it has to begin the transaction
+        return self._read_there(error, query, vars_, statement)
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
         self._check_unnamed("executemany")
@@ -119,34 +130,7 @@ class RoutingCursor(ext.cursor):
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         self._check_open()
         copying.check_file(file)
-        self._copy(sql, file, size)
-
-    def _copy(self, sql: Any, file: Any, size: int) -> None:
-        size = operator.index(size)  # raises what psycopg2 raises, before a transaction begins
-        statement, decision = self._decide(sql)
-        why, out, wrote, waited = decision.why, statement.copy == "out", False, decision.waited
-        if decision.action is Action.READ_HERE and out:
-            tracked = copying.tracked(file)
-            try:
-                self._run_here(decision, "copy_expert", sql, tracked, size)
-            except psycopg2.Error as error:
-                if tracked.written:
-                    raise  # a second copy would follow what the file has got already
-                why, wrote = self.connection.why_ask_primary(error, statement), tried_to_write(error)
-            else:
-                if not follow_here(self.connection, statement.changes):
-                    raise self.connection.router.driver_error(NotSupported(COPIED_LOCKS))
-                return None
-        elif decision.action is not Action.FORWARD or statement.copy is None:
-            return self._run_settling(statement, decision, "copy_expert", sql, file, size)
-        bound = self._bind(sql, None)
-        if not out:
-            source = CopySource(file, size, self.connection)
-            return self._show(self._forward([bound], statement, why, copy=source, wrote=wrote, waited=waited), bound)
-        target = CopyTarget(file, self.connection)
-        result = self._forward([bound], statement, why, copy=target, wrote=wrote, waited=waited)
-        self._show(result, bound)
-        return target.finish(result)
+        copying.copy(self, sql, file, size)
 
     def copy_from(
         self,
@@ -159,14 +143,14 @@ class RoutingCursor(ext.cursor):
     ) -> None:
         copying.check_source(file)
         self._check_open()
-        self._copy(copying.statement("FROM stdin", table, sep, null, columns, self), file, size)
+        copying.copy(self, copying.statement("FROM stdin", table, sep, null, columns, self), file, size)
 
     def copy_to(
         self, file: Any, table: str, sep: str = "\t", null: str = "\\N", columns: Iterable[str] | None = None
     ) -> None:
         copying.check_target(file)
         self._check_open()
-        self._copy(copying.statement("TO stdout", table, sep, null, columns, self), file, 8192)
+        copying.copy(self, copying.statement("TO stdout", table, sep, null, columns, self), file, 8192)
 
     # Routing
 
@@ -313,7 +297,7 @@ class RoutingCursor(ext.cursor):
         """Call psycopg2's own method, as a cursor over a local result."""
         if type(self) is not self._classes.local:
             self.__class__ = self._classes.local
-        getattr(super(), method)(*args)
+        getattr(ext.cursor, method)(self, *args)
 
     def _show(self, result: Result, sql: bytes | None) -> None:
         """Become a cursor over this result."""

@@ -41,7 +41,7 @@ class ImplicitTransactions(ConnectionModes):
     """Whether an implicit transaction begins only with the first statement that needs the primary."""
     operation: Operation | None = None
     """The operation that the transaction on a promoted server is, if it has taken the key of one."""
-    _entered: bool
+    entered: bool
     """Whether the connection is inside ``with connection:``, where autocommit does not count."""
     _was_here: bool
     transaction_here: TransactionHere | None = None
@@ -50,7 +50,7 @@ class ImplicitTransactions(ConnectionModes):
     @property
     def begins(self) -> bool:
         """Whether the next statement begins a transaction."""
-        return (not self._mode.autocommit or self._entered) and not self._begun
+        return (not self.mode.autocommit or self.entered) and not self._begun
 
     @property
     def defers_reads(self) -> bool:
@@ -58,7 +58,7 @@ class ImplicitTransactions(ConnectionModes):
 
         One that reads a single snapshot has to begin with its first read.
         """
-        if not self.defers_transactions or self._mode.reads_one_snapshot(self.remote.session_settings.one_snapshot):
+        if not self.defers_transactions or self.mode.reads_one_snapshot(self.remote.session_settings.one_snapshot):
             return False
         transaction = self.remote.transaction
         return self.begins or (self._begun and transaction is not None and transaction.is_unsent)
@@ -90,16 +90,16 @@ class ImplicitTransactions(ConnectionModes):
 
     def __enter__(self) -> Any:
         self._check_open()
-        if self._entered:
+        if self.entered:
             raise psycopg2.ProgrammingError("the connection cannot be re-entered recursively")
-        self._entered = True
+        self.entered = True
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         try:
             self.commit() if kind is None else self.rollback()
         finally:
-            self._entered = False
+            self.entered = False
 
     def executed_here(self, statement: Statement, cursor: Any, *, begins: bool) -> bool:
         """Keep track of a transaction on the replica; False if it has to go on on the primary, with this statement.
@@ -182,23 +182,23 @@ class ImplicitTransactions(ConnectionModes):
     @property
     def _implicit_begin(self) -> Statement:
         """The BEGIN that the next statement implies."""
-        return Statement(kind=Kind.BEGIN, why="BEGIN", simple=True, read_only=self._mode.replica_serves)
+        return Statement(kind=Kind.BEGIN, why="BEGIN", simple=True, read_only=self.mode.replica_serves)
 
     def _begin_implicitly(self) -> None:
         self._begun = True
         if self.remote.transaction is not None:
             # The caller has begun one by SQL. The server warns of a second BEGIN, as it does without us.
-            self.remote.transaction.pending.append(self._mode.begin.encode())
+            self.remote.transaction.pending.append(self.mode.begin.encode())
             return
         if decide(self._implicit_begin, self._state()).action in (Action.BEGIN_HERE, Action.HERE):
             set_c_autocommit(self, False)
-            self.transaction_here = TransactionHere(self._mode.begin.encode())
-            if self._mode.set_transaction:
+            self.transaction_here = TransactionHere(self.mode.begin.encode())
+            if self.mode.set_transaction:
                 with ext.cursor(self) as cursor:
-                    cursor.execute(self._mode.set_transaction)
+                    cursor.execute(self.mode.set_transaction)
         else:
             with self.remote.lock:
-                self.remote.begin(self._mode.begin.encode())
+                self.remote.begin(self.mode.begin.encode())
 
     def _end(self, statement: Statement, sql: str) -> None:
         """End the transaction that was begun implicitly. It is over even if this raises, as with psycopg2."""

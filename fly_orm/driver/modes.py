@@ -13,7 +13,7 @@ from .transaction_mode import TransactionMode
 class ConnectionModes(ext.connection):
     """Has the attributes and methods of psycopg2's connection for them (psycopg2's manual, connection.set_session)."""
 
-    _mode: TransactionMode
+    mode: TransactionMode
     _begun: bool
     """Whether the connection has begun a transaction by itself."""
 
@@ -23,7 +23,7 @@ class ConnectionModes(ext.connection):
 
     @property
     def autocommit(self) -> bool:
-        return self._mode.autocommit
+        return self.mode.autocommit
 
     @autocommit.setter
     def autocommit(self, value: bool) -> None:
@@ -31,7 +31,7 @@ class ConnectionModes(ext.connection):
 
     @property
     def isolation_level(self) -> int | None:
-        return self._mode.isolation_level
+        return self.mode.isolation_level
 
     @isolation_level.setter
     def isolation_level(self, value: Any) -> None:
@@ -39,7 +39,7 @@ class ConnectionModes(ext.connection):
 
     @property
     def readonly(self) -> bool | None:
-        return self._mode.readonly
+        return self.mode.readonly
 
     @readonly.setter
     def readonly(self, value: Any) -> None:
@@ -47,7 +47,7 @@ class ConnectionModes(ext.connection):
 
     @property
     def deferrable(self) -> bool | None:
-        return self._mode.deferrable
+        return self.mode.deferrable
 
     @deferrable.setter
     def deferrable(self, value: Any) -> None:
@@ -55,7 +55,7 @@ class ConnectionModes(ext.connection):
 
     def set_isolation_level(self, level: int | None) -> None:
         self._check_open()
-        mode = self._mode.with_level(level)
+        mode = self.mode.with_level(level)
         self.rollback()
         self._change(mode)
 
@@ -69,16 +69,16 @@ class ConnectionModes(ext.connection):
         self._check_open()
         if self.status == ext.STATUS_BEGIN:
             raise psycopg2.ProgrammingError("set_session cannot be used inside a transaction")
-        self._change(self._mode.changed(isolation_level, readonly, deferrable, autocommit))
+        self._change(self.mode.changed(isolation_level, readonly, deferrable, autocommit))
 
     def _change(self, mode: TransactionMode) -> None:
         self._begun = True  # so that the statements below do not begin a transaction
         try:
-            for sql in mode.session_changes(self._mode):
+            for sql in mode.session_changes(self.mode):
                 self.cursor(cursor_factory=ext.cursor).execute(sql)
         finally:
             self._begun = False
-        self._mode = mode
+        self.mode = mode
 
     def _check_open(self) -> None:
         if self.closed:

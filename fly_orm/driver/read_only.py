@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
 from ..routing.decide import Decision
+from ..sessions.served import Served, ServedHere
 from .connection import RoutingConnection
 
 #: With this setting a primary refuses the writes that a replica would refuse.
@@ -29,9 +32,12 @@ class ReadOnlyConnection(RoutingConnection):
     )
     """The error if nothing would tell that the Postgres session is no longer read-only."""
 
-    @property
-    def may_read_here(self) -> bool:
-        return not self.closed and self._read_only and super().may_read_here
+    def as_plain_read(self, query: Any, statement: Statement) -> Served | None:
+        return None  # before each read, the Postgres session has to be found read-only
+
+    def _serve_as(self, served_here: ServedHere) -> None:
+        super()._serve_as(served_here)
+        self.plain_reads = {}
 
     def route(self, statement: Statement) -> Decision:
         """As for a replica, in a Postgres session that is read-only and stays so."""

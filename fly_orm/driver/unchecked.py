@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..local.instance import Instance, ask_instance
-from ..sessions.served import Route, ServedHere
+from ..sessions.served import Route
 from .read_only import ReadOnlyConnection
 
 
@@ -32,4 +32,4 @@ class UncheckedConnection(ReadOnlyConnection):
         name, region = self.router.name, self.router.settings.topology.region
         self.detour = local.detour.primary_reached(self, reached, name, region)
         if local.detour.misses_replica(self, reached):
-            self.served_here = ServedHere(str(reached), Route.PRIMARY)
+            self._serve_as(local.served_by(reached, Route.PRIMARY))

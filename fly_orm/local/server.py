@@ -14,6 +14,7 @@ from ..errors import NotAReplica, NotPrimary
 from ..position import UNKNOWN, History, Position, later
 from ..postgres.starting import Start
 from ..sessions.activity import Activity
+from ..sessions.served import Route, ServedHere
 from .detour import Detour
 from .instance import THE_PRIMARY, Instance
 from .primary import LocalPrimary
@@ -44,6 +45,7 @@ class LocalServer:
         """In milliseconds; 0 if the server ends no idle session, or is older than PostgreSQL 14."""
         self.starts = Starts()
         """What the sessions of this server begin with."""
+        self._served: dict[tuple[str | None, Route], ServedHere] = {}
 
     @property
     def replica(self) -> LocalReplica:
@@ -60,6 +62,11 @@ class LocalServer:
             if self._primary is None:
                 self._primary = LocalPrimary(self._connect, self._timer, self._newest)
             return self._primary
+
+    def served_by(self, instance: Instance | None, route: Route = Route.LOCAL) -> ServedHere:
+        """What :func:`fly_orm.why` shows of the statements that a server executes; None stands for an unknown one."""
+        server = None if instance is None else str(instance)
+        return self._served.setdefault((server, route), ServedHere(server, route))
 
     def begin(self, connection: Any) -> tuple[Instance | None, Start]:
         """The server that a new connection in autocommit has reached, and what its session has begun with.

@@ -5,16 +5,18 @@ A session belongs to a context (:mod:`contextvars`): each thread has its own, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from sys import modules as _modules
+from typing import Any
 
-from .activity import ActivityLog
 from .invocation import Invocation
 from .session import Session, current_task
 
 _current: ContextVar[Session] = ContextVar("fly_orm_session")
+#: What returns the event loop that runs in this thread; None until somebody has imported asyncio, which takes long.
+_running_loop: Callable[[], Any] | None = None
 
 
 def current() -> Session:
@@ -25,11 +27,10 @@ def current() -> Session:
     """
     session = _current.get(None)
     if session is not None:
-        asyncio = _modules.get("asyncio")
-        try:
-            if asyncio is None or asyncio._get_running_loop() is None:
-                return session  # there is no task; asking current_task() would cost each local read a call more
-        except AttributeError:  # another thread is importing asyncio just now, so no loop can be running here
+        # Each local read gets here, and asking for the task itself would cost it a call more.
+        if _running_loop is None and "asyncio" in _modules:
+            _find_asyncio()
+        if _running_loop is None or _running_loop() is None:
             return session
         task = current_task()
         if task is None or session.task is task:
@@ -37,6 +38,12 @@ def current() -> Session:
     session = Session() if session is None else session.child()
     _current.set(session)
     return session
+
+
+def _find_asyncio() -> None:
+    global _running_loop
+    # While another thread is importing asyncio, the module lacks its functions, and no loop can be running here.
+    _running_loop = getattr(_modules.get("asyncio"), "_get_running_loop", None)
 
 
 def known() -> Session | None:
@@ -48,12 +55,6 @@ def current_invocation() -> Invocation | None:
     """The invocation that this code is part of; None outside of functions that run for a caller elsewhere."""
     session = _current.get(None)
     return None if session is None else session.invocation
-
-
-def current_activity() -> ActivityLog | None:
-    """The log of what this code does directly on a primary; None if nobody will ask for it."""
-    session = _current.get(None)
-    return None if session is None else session.activity
 
 
 def enter(session: Session) -> None:

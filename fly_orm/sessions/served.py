@@ -34,13 +34,25 @@ class Served:
     """Seconds spent waiting for the replica."""
 
 
+#: Texts of plain reads that are remembered per server.
+_PLAIN_READS = 4096
+
+
 class ServedHere(dict[str, Served]):
     """The events of statements that one local server serves without a wait, by the reason; each is made once."""
 
     def __init__(self, server: str | None, route: Route = Route.LOCAL) -> None:
         self._server = server
         self._route = route
+        self.plain_reads: dict[str, Served] = {}
+        """The events of plain reads by their texts, so that the next one costs one lookup."""
 
     def __missing__(self, why: str) -> Served:
         event = self[why] = Served(route=self._route, why=why, server=self._server)
         return event
+
+    def remember(self, text: str, why: str) -> None:
+        """Remember the text of a plain read, which is one in every session."""
+        if len(self.plain_reads) >= _PLAIN_READS:
+            self.plain_reads.clear()  # as the classifier does
+        self.plain_reads[text] = self[why]
