@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from psycopg2 import extensions as ext
 
-#: The most notices of one request that are kept, and their most characters: all of them travel with its result.
-MOST_NOTICES, MOST_NOTICE_CHARS = 1000, 256 * 1024
+from .notices import RecentNotices
 
 
 def bytes_cursor(connection: Any, factory: type[ext.cursor] | None = None) -> Any:
@@ -19,20 +17,13 @@ def bytes_cursor(connection: Any, factory: type[ext.cursor] | None = None) -> An
     raw_types = connection.string_types
     if not ext.string_types.keys() <= raw_types.keys():
         raw_types.update(dict.fromkeys(ext.string_types, ext.BYTES))
-    connection.notices = deque(maxlen=MOST_NOTICES)  # what is there later was raised by the statements of this cursor
+    connection.notices = RecentNotices()  # what is there later was raised by the statements of this cursor
     return connection.cursor() if factory is None else connection.cursor(cursor_factory=factory)
 
 
 def recent_notices(connection: Any) -> list[str]:
     """The notices of the statements of the last cursor, without the oldest if they are too many."""
-    found: list[str] = []
-    left = MOST_NOTICE_CHARS
-    for notice in reversed(connection.notices):
-        left -= len(notice)
-        if left < 0:
-            break
-        found.append(notice)
-    return found[::-1]
+    return list(connection.notices)
 
 
 def execute(connection: Any, sql: str | bytes) -> None:

@@ -7,7 +7,8 @@ import os
 import select
 import selectors
 import socket
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,8 @@ import psycopg2
 from psycopg2 import _psycopg
 
 _MESSAGE_BYTES = 256
+#: libpq's PQnoticeProcessor (Postgres manual, "Notice Processing").
+_NOTICE_PROCESSOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
 
 
 @cache
@@ -29,6 +32,8 @@ def _libpq() -> Any:
         library.PQexec.restype = ctypes.c_void_p
         library.PQexec.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         library.PQclear.argtypes = [ctypes.c_void_p]
+        library.PQsetNoticeProcessor.restype = ctypes.c_void_p
+        library.PQsetNoticeProcessor.argtypes = [ctypes.c_void_p] * 3
     except (OSError, AttributeError):
         return None
     return library
@@ -61,6 +66,24 @@ def execute_unnoticed(connection: Any, sql: str) -> None:
     library = _libpq()
     if library is not None:
         library.PQclear(library.PQexec(connection.pgconn_ptr, sql.encode()))
+
+
+@contextmanager
+def notices_to(connection: Any, take: Callable[[bytes], None]) -> Iterator[None]:
+    """A block in which ``take`` is called with each notice, at once, on the thread that executes a statement.
+
+    They do not reach the driver. Does nothing where libpq cannot be called from here.
+    """
+    library = _libpq()
+    if library is None:
+        yield
+        return
+    processor = _NOTICE_PROCESSOR(lambda _argument, text: take(text))
+    drivers = library.PQsetNoticeProcessor(connection.pgconn_ptr, ctypes.cast(processor, ctypes.c_void_p), None)
+    try:
+        yield
+    finally:  # psycopg2 passes the connection to its own (conn_setup in connection_int.c)
+        library.PQsetNoticeProcessor(connection.pgconn_ptr, drivers, id(connection))
 
 
 def has_input(connection: Any) -> bool:

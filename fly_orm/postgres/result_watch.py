@@ -1,4 +1,4 @@
-"""Cancels statements whose results are too long, while they arrive."""
+"""Cancels statements whose results are too long while they arrive; those of a COPY, if one row is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class _Watched:
     """One statement that is watched."""
 
     before: int | None = None
-    """How many bytes its connection had received when it was first seen."""
+    """How many bytes its connection had received when it was first seen, or last made progress."""
+    progress: object = None
 
 
 class ResultWatch:
@@ -60,9 +61,9 @@ class ResultWatch:
 
     def _look(self) -> None:
         for running, watched in list(self._watched.items()):
-            received = received_bytes(running.connection, running.thread)
-            if watched.before is None:
-                watched.before = received
+            received, progress = received_bytes(running.connection, running.thread), running.progress()
+            if watched.before is None or progress != watched.progress:
+                watched.before, watched.progress = received, progress
             elif received is not None and received - watched.before > self.most + _SLACK:
                 self._stop(running, received - watched.before)
         with self._lock:

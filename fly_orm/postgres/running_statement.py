@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,9 +22,13 @@ class RunningStatement:
     manual, "Canceling Requests in Progress"). So a request that is late would hit the next statement.
     """
 
-    def __init__(self, connection: Any) -> None:
-        """The calling thread is the one that will wait for the statement."""
+    def __init__(self, connection: Any, progress: Callable[[], object] = lambda: None) -> None:
+        """The calling thread is the one that will wait for the statement.
+
+        ``progress()`` returns another value once a part of its result has left the driver.
+        """
         self.connection = connection
+        self.progress = progress
         self.thread = threading.get_native_id()
         self.is_too_long = False
         """Whether it is cancelled since its result is too long."""

@@ -194,7 +194,7 @@ class Lease:
             # A COMMIT that waits for a synchronous standby has no time limit. It has already committed locally, and a
             # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
             unlimited = pieces is not None or (request.commits and not request.commit_limited)
-            watched = pieces is None and not request.copy_out
+            watched = not isinstance(pieces, CopyInput)
             with self._cancellable(None if unlimited else deadline.remaining(), watched=watched):
                 self._note_commit(waits=request.commits and not request.commit_limited)
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
@@ -269,7 +269,7 @@ class Lease:
 
         They are also cancelled, if ``watched``, when their results become too long.
         """
-        running = self._running = RunningStatement(self._raw)
+        running = self._running = RunningStatement(self._raw, self._bound.progress)
         if watched:
             self._watch.begin(running)
         try:

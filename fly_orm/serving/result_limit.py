@@ -88,9 +88,26 @@ class ResultLimit:
         self.buffered = 0
         """Bytes of the longest statement or result that the driver has held as a whole."""
 
+        self._rows = 0
+        self._is_writing = False
+
     def note(self, size: int) -> None:
         """Note that the driver has held so many bytes as a whole."""
         self.buffered = max(self.buffered, size)
+
+    def progress(self) -> object:
+        """Another value whenever a COPY has written a row, and while it waits to write one."""
+        return object() if self._is_writing else self._rows
+
+    def begin_row(self, size: int) -> None:
+        """Note that a COPY begins to write a row of so many bytes."""
+        self.note(size)
+        self._is_writing = True
+
+    def end_row(self) -> None:
+        """Note that the row is written."""
+        self._rows += 1
+        self._is_writing = False
 
     def cancelled(self) -> psycopg2.Error:
         """The error for a statement that was cancelled while its result arrived."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg2 import extensions as ext
 
+from ..postgres.notices import kept_as_they_come
 from ..protocol.messages import Column, Result, Run
 from .copy_files import BrokenFile, CopyInput, CopyOutput
 from .result_limit import ResultLimit, size_of
@@ -32,7 +33,7 @@ def execute(
     """
     if pieces is not None:
         check(0)
-        return _copy_in_pieces(cursor, request, pieces)
+        return _copy_in_pieces(cursor, request, pieces, limit)
     if request.copy_in is not None or request.broken_copy_in is not None or request.copy_out:
         check(0)
         return _copy(cursor, request, limit)
@@ -49,8 +50,8 @@ def execute(
     return result
 
 
-def _copy_in_pieces(cursor: Any, request: Run, file: CopyInput | CopyOutput) -> Result:
-    cursor.copy_expert(request.statements[0], file)
+def _copy_in_pieces(cursor: Any, request: Run, file: CopyInput | CopyOutput, limit: ResultLimit) -> Result:
+    _run_copy(cursor, request, file if isinstance(file, CopyInput) else _Noted(file, limit))
     row_count, status = cursor.rowcount, cursor.statusmessage
     if isinstance(file, CopyInput):
         return Result(row_count=row_count, status_message=status)
@@ -63,13 +64,13 @@ def _copy(cursor: Any, request: Run, limit: ResultLimit) -> Result:
         return _copy_out(cursor, request, limit)
     broken = request.broken_copy_in
     file = io.BytesIO(request.copy_in or b"") if broken is None else BrokenFile(broken)
-    cursor.copy_expert(request.statements[0], file)
+    _run_copy(cursor, request, file)
     return Result(row_count=cursor.rowcount, status_message=cursor.statusmessage)
 
 
 def _copy_out(cursor: Any, request: Run, limit: ResultLimit) -> Result:
     file = _Rows(limit)
-    cursor.copy_expert(request.statements[0], file)
+    _run_copy(cursor, request, _Noted(file, limit))
     if file.left < 0:
         raise limit.exceeded()
     return Result(
@@ -78,6 +79,26 @@ def _copy_out(cursor: Any, request: Run, limit: ResultLimit) -> Result:
         copied=b"".join(file.rows),
         copied_sizes=list(map(len, file.rows)),
     )
+
+
+def _run_copy(cursor: Any, request: Run, file: Any) -> None:
+    with kept_as_they_come(cursor.connection):
+        cursor.copy_expert(request.statements[0], file)
+
+
+class _Noted:
+    """A file that passes rows on, and notes that it does, so that it is each row that is limited, and not their sum."""
+
+    def __init__(self, file: _Rows | CopyOutput, limit: ResultLimit) -> None:
+        self._file = file
+        self._limit = limit
+
+    def write(self, row: bytes) -> None:
+        self._limit.begin_row(len(row))
+        try:
+            self._file.write(row)
+        finally:
+            self._limit.end_row()
 
 
 class _Rows:

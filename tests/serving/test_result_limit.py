@@ -8,9 +8,13 @@ from contextlib import closing, contextmanager
 import psycopg2
 import pytest
 
+from fly_orm.deadline import Deadline
+from fly_orm.postgres.cursors import recent_notices
+from fly_orm.postgres.notices import kept_as_they_come
+from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.protocol.encoding import decode_reply, encode
-from fly_orm.protocol.messages import Done, Run
+from fly_orm.protocol.messages import Copy, Copying, Done, Run
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import Executor
 from fly_orm.settings import Settings
@@ -93,20 +97,76 @@ def test_a_result_that_goes_on_and_on_is_cancelled_while_it_arrives(ask):
     assert ask(b"SELECT 1").result.data == [[b"1"]]
 
 
-def test_that_holds_over_tcp_too(cluster, database):
+@pytest.fixture
+def tcp_pool(cluster, database):
     server = cluster.primary
     with Wan(f"{server.host}/.s.PGSQL.{server.port}") as wan:
         host, port = wan.address.rsplit(":", 1)
         params = {**server.params(database), "host": host, "port": port}
-        pool = PrimaryPool(database, lambda: psycopg2.connect(**params), max_size=1)
-        with channel_to(pool) as channel:
-            run = Run(database=database, lease=b"1", opens_lease=True, timeout=60, statements=[STREAM])
-            assert problem(decode_reply(channel.respond(encode(run)))) == NO_EFFECT
-        pool.close()
+        made = PrimaryPool(database, lambda: psycopg2.connect(**params), max_size=1)
+        yield made
+        made.close()
+
+
+def test_that_holds_over_tcp_too(tcp_pool, database):
+    with channel_to(tcp_pool) as channel:
+        run = Run(database=database, lease=b"1", opens_lease=True, timeout=60, statements=[STREAM])
+        assert problem(decode_reply(channel.respond(encode(run)))) == NO_EFFECT
 
 
 def test_a_copy_that_goes_on_and_on_is_cancelled(ask):
     assert problem(ask(b"COPY (" + STREAM + b") TO STDOUT", copy_out=True)) == NO_EFFECT
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_row_of_a_copy_that_is_too_long_is_not_waited_for(tcp_pool, database, in_pieces):
+    """A row is as long as a value may be, and psycopg2 passes it on only when all of it has arrived."""
+    long = b"COPY (SELECT repeat('x', 40000000)) TO STDOUT"
+    with channel_to(tcp_pool) as channel:
+        fields = {"statements": [long], "copy_out": True, "copy_out_in_pieces": in_pieces}
+        run = Run(database=database, lease=b"1", opens_lease=True, timeout=60, **fields)
+        declined = decode_reply(channel.respond(encode(run)))
+    assert declined.message.startswith(f"the result is longer than {MOST} bytes; the node has ended its connection")
+
+
+def test_a_copy_of_many_rows_in_pieces_may_be_as_long_as_it_likes(tcp_pool, database):
+    rows = b"COPY (SELECT repeat('x', 100000) FROM generate_series(1, 200)) TO STDOUT"  # 20 MB
+    with channel_to(tcp_pool) as channel:
+        fields = {"statements": [rows], "copy_out": True, "copy_out_in_pieces": True}
+        reply = decode_reply(
+            channel.respond(encode(Run(database=database, lease=b"1", opens_lease=True, timeout=60, **fields)))
+        )
+        size = 0
+        while isinstance(reply, Copying):
+            size += len(reply.data)
+            reply = decode_reply(channel.respond(encode(Copy(lease=b"1", timeout=60))))
+    assert reply.error is None
+    assert size + len(reply.result.copied) == 200 * 100_001
+
+
+def test_the_notices_of_a_copy_do_not_pile_up(pool):
+    """psycopg2 keeps those of a statement that runs, and fly_orm keeps the last ones."""
+    connection = pool.acquire(Profile("UTF8", ()), Deadline.after(5))
+    cursor = connection.cursor()
+    cursor.execute(
+        "CREATE FUNCTION noisy(i int) RETURNS int LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE NOTICE '% %', i, repeat('n', 1000); RETURN i; END $$"
+    )
+    seen = []
+
+    class File:
+        def write(self, row):
+            seen.append(len(connection.raw.notices))
+
+    with kept_as_they_come(connection.raw):
+        cursor.copy_expert("COPY (SELECT noisy(g) FROM generate_series(1, 1000) g) TO STDOUT", File())
+    assert seen[:3] == [1, 2, 3], "they arrive before the rows do"
+    kept = recent_notices(connection.raw)
+    assert kept[-1].startswith("NOTICE:  1000 nnn")
+    assert 200 < len(kept) < 300
+    cursor.execute("DO $$ BEGIN RAISE NOTICE 'afterwards'; END $$")
+    assert recent_notices(connection.raw)[-1] == "NOTICE:  afterwards\n", "the driver keeps them again"
+    pool.release(connection)
 
 
 def test_a_copy_that_is_a_little_too_long_is_an_error(ask):
