@@ -5,6 +5,7 @@ Wrap the application's database object with :func:`wrap`. In every region, also 
 servers for tests in :mod:`fly_orm.testing`. Importing it imports no ORM and opens nothing.
 """
 
+from .checking.health import Health, check
 from .codec import register_type
 from .deadline import Deadline
 from .discovery import Discovery
@@ -59,6 +60,7 @@ __all__ = [
     "Deadline",
     "Discovery",
     "FlyOrmError",
+    "Health",
     "InvalidToken",
     "LSNWaiter",
     "NoNode",
@@ -85,6 +87,7 @@ __all__ = [
     "call",
     "carried",
     "carry",
+    "check",
     "configure",
     "database_url",
     "is_primary",

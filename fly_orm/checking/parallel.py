@@ -30,6 +30,11 @@ class Question(Generic[T]):
         finally:
             self._ended.set()
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is an answer, or an error."""
+        return self._ended.is_set()
+
     def answer(self, deadline: Deadline) -> T | None:
         """The answer; None if there is none by the deadline. Raises what the question has raised."""
         if not self._ended.wait(deadline.remaining()):

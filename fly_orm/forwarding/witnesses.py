@@ -56,7 +56,7 @@ def _answer_of(
             continue
         limit = deadline.within(_ANSWER_TIMEOUT)
         try:
-            return node, _ask(directory.channels_to(node), database, limit)
+            return node, ask_about(directory.channels_to(node), database, limit)
         except FlyOrmError as error:
             failures.append(error)
             if not deadline.expired and isinstance(error, NotDelivered):
@@ -64,7 +64,8 @@ def _answer_of(
     return None
 
 
-def _ask(channels: NodeChannels, database: str, deadline: Deadline) -> Described:
+def ask_about(channels: NodeChannels, database: str, deadline: Deadline) -> Described:
+    """What one node says of the server of a database; FlyOrmError if it does not."""
     with channels.lent(deadline) as channel:
         reply = channel.request(Describe(database=database), deadline)
     if not isinstance(reply, Described):

@@ -46,6 +46,11 @@ class Detour:
         self._loud = self._warned = self._misses_replica = False
         self._number = 0
 
+    @property
+    def replaces_replica(self) -> bool:
+        """Whether connections lead to the far primary although the region has a replica, as far as is known."""
+        return self._since is not None and self._misses_replica
+
     def primary_reached(self, connection: Any, instance: Instance | None, database: str, region: str) -> int:
         """The number of the detour that a new connection is part of.
 

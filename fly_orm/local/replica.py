@@ -69,6 +69,11 @@ class LocalReplica:
                 other.lateness.replaced()
         return known
 
+    @property
+    def is_late(self) -> bool:
+        """Whether a wait for one of the servers has run out, and it has not caught up since."""
+        return any(server.lateness.is_late for server in list(self._by_instance.values()))
+
     def meet(self, connection: Any) -> None:
         """Learn the history of the server that a routing connection has reached, unless it is known.
 

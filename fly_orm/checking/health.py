@@ -1,0 +1,136 @@
+"""``fly_orm.check()``: whether this process can serve, for the health endpoint of an application."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from ..concurrency.forks import abandon_in_children
+from ..deadline import Deadline, now
+from ..errors import ConfigurationError
+from ..findings.finding import Level
+from ..findings.server import ServerFacts, server_findings
+from ..parsing import given_timeout
+from ..routing.router import Router, routers
+from ..wrapping import router_of
+from .parallel import Question
+from .servers import LocalFacts, ask_server
+from .writability import why_no_writes
+
+Status = Literal["ready", "degraded", "live"]
+#: Seconds for which an answer is good, so that many callers cost one question.
+MAX_AGE = 2.0
+#: Seconds after which a question ends, even if nobody waits for the answer any more.
+_LIMIT = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether this process can serve, as :func:`check` has found."""
+
+    status: Status
+    """``"ready"``: reads and writes work. ``"degraded"``: some of that does not work, or not well. ``"live"``: the
+    process runs, but reads do not work, or it is not known whether they do."""
+    problems: Sequence[str] = ()
+    """What does not work, in sentences; empty if all does."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process should get requests: it is ready or degraded. Other processes would hardly do better."""
+        return self.status != "live"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same, to be dumped as JSON."""
+        return {"status": self.status, "problems": list(self.problems)}
+
+
+def check(*databases: Any, timeout: float | None = 1.0) -> Health:
+    """Whether this process can serve now: what the health endpoint of an application needs to know.
+
+    Asks, for each of the databases (by default, all that are wrapped in this process), the local server and, in a
+    secondary region, a node of the primary region. Answers are good for two seconds, so that callers may ask as often
+    as they like. Nothing is written. The check takes at most about ``timeout`` seconds (0 only tells what is known;
+    None is no limit). What has not answered by then counts as not working. Databases that are not bound yet are left
+    out.
+
+    Thread-safe. Raises ConfigurationError if ``timeout`` is not a timeout, or an object is not a wrapped database.
+    """
+    deadline = Deadline.after(given_timeout("timeout", timeout))
+    known = [router_of(database) for database in databases] or routers()
+    asked = [(name, _watches.ask(router)) for router in known if (name := _name(router)) is not None]
+    if not asked:
+        return Health(status="live", problems=("no database is wrapped in this process",))
+    found = [question.answer(deadline) or _silent(name, deadline) for name, question in asked]
+    problems = tuple(problem for health in found for problem in health.problems)
+    for status in ("live", "degraded"):
+        if any(health.status == status for health in found):
+            return Health(status=status, problems=problems)
+    return Health(status="ready")
+
+
+def _name(router: Router) -> str | None:
+    try:
+        return router.name
+    except ConfigurationError:
+        return None
+
+
+def _silent(name: str, deadline: Deadline) -> Health:
+    return Health(status="live", problems=(f"{name}: the local server did not answer within {deadline}",))
+
+
+def _look(router: Router, deadline: Deadline) -> Health:
+    """How one database is."""
+    name, local = router.name, ask_server(router, deadline)
+    if local.server is None:
+        problem = " ".join(local.problem.split())
+        return Health(status="live", problems=(f"{name}: the local server cannot be reached: {problem}",))
+    problems = tuple(f"{name}: {problem}" for problem in _problems(router, local, local.server, deadline))
+    return Health(status="degraded" if problems else "ready", problems=problems)
+
+
+def _problems(router: Router, local: LocalFacts, server: ServerFacts, deadline: Deadline) -> list[str]:
+    """What does not work with a database whose local server answers."""
+    found = [each.message for each in server_findings("", server) if each.level is Level.ERROR]
+    if local.wrong:
+        return [*found, local.wrong]
+    if server.primary:
+        if router.local.detour.replaces_replica:
+            found.append("the replica of this region cannot be reached, and connections lead to the far primary")
+        if local.may_write:
+            return found
+    elif router.local.replica.is_late:
+        found.append("the replica of this region is late")
+    if router.settings.topology.primary_region is None:
+        return found if server.primary else [*found, "the local server is a replica, and there is no other region"]
+    problem = why_no_writes(router, deadline)
+    return [*found, problem] if problem else found
+
+
+class _Watches:
+    """The latest question about each database, and its answer. Thread-safe and fork-safe."""
+
+    def __init__(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Forget the questions of the parent, whose threads this process does not have."""
+        self._lock = threading.Lock()
+        self._questions: weakref.WeakKeyDictionary[Router, tuple[float, Question[Health]]] = weakref.WeakKeyDictionary()
+        abandon_in_children(self)
+
+    def ask(self, router: Router) -> Question[Health]:
+        """The question how a database is: the last one, if its answer is good or on its way, or else a new one."""
+        with self._lock:
+            asked_at, question = self._questions.get(router, (0.0, None))
+            if question is None or (question.ended and now() - asked_at >= MAX_AGE):
+                asked_at, question = now(), Question(partial(_look, router, Deadline.after(_LIMIT)))
+                self._questions[router] = asked_at, question
+            return question
+
+
+_watches = _Watches()
