@@ -77,6 +77,8 @@ class Deadline:
 
     def within(self, timeout: float | None) -> Deadline:
         """The earlier of this deadline and one ``timeout`` seconds from now."""
+        if timeout is None:
+            return self
         return self.or_earlier(Deadline.after(timeout))
 
     def or_earlier(self, other: Deadline) -> Deadline:

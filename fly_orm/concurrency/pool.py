@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..deadline import Deadline, now
-from .pool_places import Caller, Place
+from .pool_places import EXACT, Caller, Place
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ class Pool(Generic[T]):
     def acquire(self, deadline: Deadline, suits: Callable[[T], int] | None = None) -> T:
         """An item for this caller alone, who must release or discard it.
 
-        It is one of the idle items that suit the caller best; by default, all do alike. If none suits it, which
-        ``suits`` says by 0, it is a new one if there is a place for that, and any idle one otherwise.
+        It is one of the idle items that suit the caller best, up to EXACT; by default, all do alike. If none suits it,
+        which ``suits`` says by 0, it is a new one if there is a place for that, and any idle one otherwise.
 
         PoolTimeout if none became free by the deadline, or what ``open`` raises.
         """
@@ -195,7 +195,7 @@ class Pool(Generic[T]):
         with self._lock:
             self._tell()
             best, suit = self._last_idle(), 1
-            if best is not None and suits is not None:
+            if best is not None and suits is not None and (suit := suits(best.item)) != EXACT:  # type: ignore[arg-type]
                 found = [(suits(place.item), place.order, place) for place in self._places if place.item is not None]
                 suit, _, best = max(found)
             if best is not None and (suit or self._count() >= self._max_size):

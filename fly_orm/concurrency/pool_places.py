@@ -9,6 +9,9 @@ from .latch import Latch
 
 T = TypeVar("T")
 
+#: What suits a caller better than anything else does.
+EXACT = 2
+
 
 class Caller(Generic[T]):
     """A caller that asks for an item. Once served, it has one, or a place in which it may open one."""

@@ -9,7 +9,7 @@ import selectors
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import psycopg2
@@ -92,6 +92,15 @@ def has_input(connection: Any) -> bool:
     with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         selector.register(connection, selectors.EVENT_READ)
         return bool(selector.select(0))
+
+
+def input_check(connection: Any) -> Callable[[], bool]:
+    """What tells :func:`has_input` of this connection, again and again, at less cost."""
+    if not hasattr(select, "poll"):
+        return partial(has_input, connection)
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return lambda: bool(poll.poll(0))
 
 
 def has_hung_up(connection: Any) -> bool:

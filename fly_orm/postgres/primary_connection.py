@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import errors
 from psycopg2 import extensions as ext
 
+from ..concurrency.pool_places import EXACT
 from ..deadline import now
 from .client_check import keep_alive, watch_client
 from .cursors import bytes_cursor, execute
-from .libpq import break_off, has_input
+from .libpq import break_off, input_check
+from .notices import RecentNotices
 from .pooled_session import CLEAN, PooledSession
 from .pooling import is_pooled, server_pid
 from .role_guard import GuardedCursor, RoleGuard
@@ -66,6 +69,9 @@ class PrimaryConnection:
         self.pooled = is_pooled(connection, pid)
         """Whether there is a pooler between this process and the server."""
         self.wal = WriteAheadLog(connection)
+        self._has_input = input_check(connection)
+        self._known_types = 0
+        """How many types the driver knew when its cursors were told to return bytes for them."""
         self.server_run = read_run(connection)
         """Identifies the time in which its server gives no id to two transactions."""
         self.session = PooledSession(connection)
@@ -86,7 +92,15 @@ class PrimaryConnection:
 
     def cursor(self) -> Any:
         """A new cursor whose rows hold bytes, except for types that the driver has never heard of."""
-        return bytes_cursor(self.raw)
+        return self._cursor(ext.cursor)
+
+    def _cursor(self, factory: type[ext.cursor]) -> Any:
+        types = len(ext.string_types)
+        if types != self._known_types:
+            bytes_cursor(self.raw)
+            self._known_types = types
+        self.raw.notices = RecentNotices()
+        return self.raw.cursor(cursor_factory=factory)
 
     def callers_cursor(self, *, may_change_role: bool) -> Any:
         """A cursor for a caller's statements, which keeps them to the roles that the caller may take.
@@ -96,7 +110,7 @@ class PrimaryConnection:
         guard = None if self.profile is None else self._guard(self.profile)
         if guard is None:
             return self.cursor()
-        cursor = bytes_cursor(self.raw, GuardedCursor)
+        cursor = self._cursor(GuardedCursor)
         cursor.guard, cursor.may_change_role = guard, may_change_role
         return cursor
 
@@ -117,9 +131,19 @@ class PrimaryConnection:
         ``made`` are the customized settings that the caller's own session has had. Any other that this one has had
         would be empty for the caller, and not missing.
         """
-        if not self.is_new and (now() > self._opened + MAX_AGE or not self.made.issubset(made)):
-            return 0
-        return 2 if self.profile == profile else 1
+        if not self.is_new:
+            begun = profile.start.customized if self.made and profile.start else ()
+            if now() > self._opened + MAX_AGE or not self.made.issubset([*made, *begun]):
+                return 0
+        return EXACT if self.profile == profile else 1
+
+    def is_prepared(self, profile: Profile, made: Collection[str]) -> bool:
+        """Whether a caller with this profile, for whom it was idle, may use it without anything being asked before."""
+        return (
+            self.suits(profile, made) == EXACT
+            and self.is_clean
+            and not (self.pooled or self.raw.closed or self._has_input())
+        )
 
     def would_begin_differently(self, profile: Profile) -> bool:
         """Whether a new connection would have another start than this one, as the caller's session has."""
@@ -188,7 +212,7 @@ class PrimaryConnection:
             self._is_own = True
         self.is_clean = True
 
-    def clean_at_once(self) -> Sequence[bytes] | None:
+    def clean_at_once(self) -> bytes | None:
         """Clean the session, which is idle, in one string with the question for the state of the write-ahead log.
 
         Returns the answer (see :attr:`WriteAheadLog.question`), or None if that has not been possible.
@@ -201,7 +225,7 @@ class PrimaryConnection:
         try:
             with self.cursor() as cursor:
                 cursor.execute(self._string(profile, keeps, is_own=is_own))
-                state: Sequence[bytes] = cursor.fetchone()
+                state: bytes = cursor.fetchone()[0]
         except psycopg2.Error:
             if self.raw.closed:
                 raise
@@ -240,7 +264,7 @@ class PrimaryConnection:
         if self.raw.closed:
             return True
         # On an idle connection, input is mostly its end; but it can also be a notice, or a setting that was reloaded.
-        return has_input(self.raw) and not self._answers()
+        return self._has_input() and not self._answers()
 
     def keeps_session(self) -> bool:
         """Whether the server process is still the one that the connection began with."""
@@ -315,6 +339,7 @@ def _to_encoding(encoding: str) -> bytes:
     return f"SET client_encoding TO '{encoding}'".encode()
 
 
+@cache
 def _normal(encoding: str) -> str:
     """The name of an encoding as the driver has it."""
     return "".join(filter(str.isalnum, encoding)).upper()

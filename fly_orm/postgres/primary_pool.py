@@ -25,10 +25,10 @@ from .pooled_session import PooledSession
 from .pooling import SessionCheck, is_pooled, server_pid
 from .primary_connection import MAX_BUFFERED, PrimaryConnection, Profile
 from .recovery import is_replica
-from .result_watch import ResultWatch
 from .running_statement import RunningStatement
 from .sequences import Sequences
 from .starting import Start
+from .watchdog import Watchdog
 
 log = logging.getLogger("fly_orm")
 
@@ -87,7 +87,7 @@ class PrimaryPool:
         """Set when the thread that cleans has ended; None if there is none."""
         occupy(self)
         self._timer = Timer(f"the timer of {name}")
-        self._watch = None if max_result_bytes is None else ResultWatch(self._timer, max_result_bytes)
+        self._watch = None if max_result_bytes is None else Watchdog(self._timer, max_result_bytes)
         self._sequences = Sequences()
         self._has_warned = False
         self._sessions = SessionCheck(name, connect, self._timer) if keeps_sessions else None
@@ -112,8 +112,11 @@ class PrimaryPool:
         caller's, or the server does not accept the profile; psycopg2's error if the server cannot be reached. Nothing
         has been executed then.
         """
-        made = frozenset([*made, *(profile.start.customized if profile.start else ())])
         connection = self._pool.acquire(deadline, lambda idle: idle.suits(profile, made))
+        if requested is None and connection.is_prepared(profile, made):
+            connection.is_clean = False
+            self._check_current(connection, newest)
+            return connection
         while not (connection.suits(profile, made) and self._prepare(connection, profile, deadline, requested)):
             connection = self._pool.replace(connection, deadline)
         self._check_current(connection, newest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +23,14 @@ class RunningStatement:
     manual, "Canceling Requests in Progress"). So a request that is late would hit the next statement.
     """
 
-    def __init__(self, connection: Any, progress: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        ends_at: float = math.inf,
+        is_measured: bool = True,
+        progress: Callable[[], object] = lambda: None,
+    ) -> None:
         """The calling thread is the one that will wait for the statement.
 
         ``progress()`` returns another value once a part of its result has left the driver.
@@ -30,6 +38,15 @@ class RunningStatement:
         self.connection = connection
         self.progress = progress
         self.thread = threading.get_native_id()
+        self.ends_at = ends_at
+        """When its time is over (monotonic); a :class:`Watchdog` cancels it soon after that."""
+        self.is_timed_out = False
+        """Whether it is cancelled since its time is over."""
+        self.is_measured = is_measured
+        """Whether a watchdog cancels it if its result becomes too long."""
+        self.received_before: int | None = None
+        """How many bytes its connection had received when a watchdog first saw it, or it last made progress."""
+        self.progress_before: object = None
         self.is_too_long = False
         """Whether it is cancelled since its result is too long."""
         self._lock = threading.Lock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,13 @@ from .cursors import bytes_cursor, execute, text_cursor
 _TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)"
 _HISTORY = f"{_TIMELINE}, system_identifier::text FROM pg_control_system()"
 _IS_ASYNCHRONOUS = "pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"
-#: Asks for the state of the log; see :meth:`WriteAheadLog.commit_position`.
-STATE = (
-    "SELECT pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text,"
-    " pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,"
+_FLUSHED = "pg_catalog.pg_current_wal_flush_lsn()"
+_STATE = (
+    f"{_FLUSHED}, pg_catalog.pg_current_wal_insert_lsn(),"
     f" {_IS_ASYNCHRONOUS} OR pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL"
 )
+#: Asks for the state of the log; see :meth:`WriteAheadLog.commit_position`. Each column costs the driver time.
+STATE = f"SELECT pg_catalog.concat_ws(' ', {_STATE})"
 #: Unlocks what the session has locked, and has STATE in the same string tell whether its commits were asynchronous,
 #: although settings are reset in between: the transaction of the string then has an id.
 UNLOCK = (
@@ -41,11 +41,11 @@ _TO_COMMIT = (
 _SLEEPY_SENDERS_VERSION = 160000
 # The view pg_stat_replication would take four times as long.
 _UNSENT = "SELECT FROM pg_stat_get_wal_senders() WHERE state = 'streaming' AND sent_lsn < %s"
-#: Has STATE also tell whether a replica lacks some of that. None does as far as a role may not see what has been sent.
-_AND_SENDERS = (
-    ", pg_catalog.bool_or(state OPERATOR(pg_catalog.=) 'streaming'"
-    " AND sent_lsn OPERATOR(pg_catalog.<) pg_catalog.pg_current_wal_flush_lsn())"
-    " FROM pg_catalog.pg_stat_get_wal_senders()"
+#: Tells the state, and whether a replica lacks some of it. None does as far as a role may not see what has been sent.
+_STATE_AND_SENDERS = (
+    f"SELECT pg_catalog.concat_ws(' ', {_STATE}, coalesce(pg_catalog.bool_or("  # noqa: S608  # constants
+    "state OPERATOR(pg_catalog.=) 'streaming'"
+    f" AND sent_lsn OPERATOR(pg_catalog.<) {_FLUSHED}), false)) FROM pg_catalog.pg_stat_get_wal_senders()"
 )
 # A transaction of its own, so that the commit flushes its small record whatever the session has set. It does not wait
 # for synchronous replicas, hence ``local``.
@@ -96,7 +96,7 @@ class WriteAheadLog:
         known = self.history or History(0, _read_timeline(connection))
         self._system, self._timeline = known.system, known.timeline
         senders_sleep = connection.server_version >= _SLEEPY_SENDERS_VERSION
-        self.question = (STATE + _AND_SENDERS if senders_sleep else STATE).encode("ascii")
+        self.question = (_STATE_AND_SENDERS if senders_sleep else STATE).encode("ascii")
         """STATE, with what else :meth:`commit_position` makes use of."""
         self._to_send: LSN | None = None
         """The last commit that may not have been sent to the replicas yet."""
@@ -113,14 +113,15 @@ class WriteAheadLog:
             wrote, asynchronous, waits, read_only = (value == b"t" for value in cursor.fetchone())
             return Commit(wrote=wrote, asynchronous=asynchronous, waits=waits, read_only=read_only)
 
-    def read_position(self, state: Sequence[bytes] | None = None) -> Position:
+    def read_position(self, state: bytes | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has read.
 
         ``state`` is what :attr:`question` has returned since, if it was asked.
         """
-        return self._position(LSN.parse((state or self._ask())[0].decode()))
+        flushed, *_ = (self._ask() if state is None else state).decode().split()
+        return self._position(LSN.parse(flushed))
 
-    def commit_position(self, *, asynchronous: bool = False, state: Sequence[bytes] | None = None) -> Position:
+    def commit_position(self, *, asynchronous: bool = False, state: bytes | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has committed.
 
         This is the flush position, because a commit returns when its own record has been flushed. The insert position
@@ -134,12 +135,12 @@ class WriteAheadLog:
 
         ``state`` is what STATE or :attr:`question` has returned since the commit, if it was asked in another string.
         """
-        flushed, inserted, is_off, *unsent = self._ask() if state is None else state
-        asynchronous = asynchronous or is_off == b"t"
-        lsn = LSN.parse((inserted if asynchronous else flushed).decode())
+        flushed, inserted, is_off, *unsent = (self._ask() if state is None else state).decode().split()
+        asynchronous = asynchronous or is_off == "t"
+        lsn = LSN.parse(inserted if asynchronous else flushed)
         if asynchronous or lsn.ends_page:
             self._push()
-        elif not unsent or unsent[0] == b"t":
+        elif unsent != ["f"]:
             self._to_send = lsn
         return self._position(lsn)
 
@@ -159,10 +160,10 @@ class WriteAheadLog:
     def _position(self, lsn: LSN) -> Position:
         return Position(lsn, self._system, self._timeline)
 
-    def _ask(self) -> Sequence[bytes]:
+    def _ask(self) -> bytes:
         with bytes_cursor(self._connection) as cursor:
             cursor.execute(STATE)
-            state: Sequence[bytes] = cursor.fetchone()
+            state: bytes = cursor.fetchone()[0]
             return state
 
     def _push(self) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import psycopg2
 
@@ -15,8 +14,8 @@ from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import PrimaryConnection, Profile
 from ..postgres.primary_pool import PrimaryPool
-from ..postgres.result_watch import ResultWatch
 from ..postgres.starting import Start
+from ..postgres.watchdog import Watchdog
 from ..protocol.messages import (
     BUSY,
     DRAINING,
@@ -70,7 +69,7 @@ class Executor:
         """Besides its share, for a peer that asks what became of requests, but not all that is left to others."""
         self._describing = Shares(1)
         """Each description takes a connection of its own."""
-        self._watch = ResultWatch(self.timer, self.limits.max_result_bytes)
+        self._watchdog = Watchdog(self.timer, self.limits.max_result_bytes)
         self.draining = False
         """Whether new leases and calls are declined."""
         self._runner = runner
@@ -117,18 +116,12 @@ class Executor:
         Refused if the node is draining, does not serve the database, or the deadline has passed; otherwise the errors
         of :meth:`Shares.take` and :meth:`PrimaryPool.acquire`.
         """
-        with self._opening():
-            return self._open_lease(request, deadline, peer)
-
-    @contextmanager
-    def _opening(self) -> Iterator[None]:
-        """A block that may open a lease, for whose end :meth:`drain` waits. Refused if the node is draining already."""
         with self._lock:
             if self.draining:
                 raise Refused(SHUTTING_DOWN, reason=DRAINING)
-            self._openings += 1
+            self._openings += 1  # for whose end drain() waits
         try:
-            yield
+            return self._open_lease(request, deadline, peer)
         finally:
             with self._lock:
                 self._openings -= 1
@@ -151,7 +144,7 @@ class Executor:
                 self._shares.give_back(*holder)
             raise
         limit = self.limits.statement_timeout
-        lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer, self._watch, limit)
+        lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer, self._watchdog, limit)
         lease.holder = holder
         return lease
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,16 +13,16 @@ from psycopg2 import extensions as ext
 from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..concurrency.timer import Timer
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 from ..position import UNKNOWN, Position
 from ..postgres.cursors import recent_notices
 from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import CLEAN_TIMEOUT, PrimaryPool
-from ..postgres.result_watch import ResultWatch
 from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
 from ..postgres.sql_error import describe, is_end_of_session, query_cancelled
 from ..postgres.transaction_ids import read_open
+from ..postgres.watchdog import Watchdog
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, Settle, Settled, SQLError, Watch
 from .copy_files import CopyInput, CopyOutput
@@ -60,7 +60,7 @@ class Lease:
         pool: PrimaryPool,
         connection: PrimaryConnection,
         timer: Timer,
-        watch: ResultWatch,
+        watchdog: Watchdog,
         statement_timeout: float | None = None,
     ) -> None:
         """``statement_timeout`` is how long a request may run, whatever its deadline."""
@@ -73,18 +73,13 @@ class Lease:
         self._statement_timeout = statement_timeout
         self._is_cut_short = False
         """Whether the request that runs may not take until its deadline."""
-        self._watch = watch
-        self._bound = ResultLimit(self._raw, watch.most, self._stop_copy)
+        self._watchdog = watchdog
+        self._bound = ResultLimit(self._raw, watchdog.most, self._stop_copy)
         self.holder: tuple[str, str] | None = None
         """Whose share of the node's leases it is part of."""
         self.give_up: Callable[[], None] = lambda: None
         """Ends it, unless a request is being handled. Any thread may call."""
         self._running: RunningStatement | None = None
-        self._timed_out = False
-        self._broken_off = False
-        """Whether this process has ended the connection under what ran last."""
-        self._was_too_long = False
-        """Whether what ran last was cancelled since its result was too long."""
         self._may_make: set[str] = set()
         """The customized settings that its statements may have made, and that nobody has looked for yet."""
 
@@ -94,7 +89,6 @@ class Lease:
         ``pieces`` is the file of a COPY whose data travels in pieces, which is not cancelled at the deadline. TooLate
         if that passes before a statement begins, unless others of this request are committed already.
         """
-        self._timed_out = False
         if not request.commits:
             caller, deadline = deadline, deadline.within(self._statement_timeout)
             self._is_cut_short = deadline is not caller
@@ -130,8 +124,11 @@ class Lease:
 
         Refused if that cannot be told; psycopg2's error if there is no answer by the deadline.
         """
-        with self._cancellable(deadline.remaining()):
+        running = self._begin_to_run(deadline.at)
+        try:
             return settled(self._connection, question)
+        finally:
+            self._end(running)
 
     def cancel(self) -> None:
         """Cancel the statement that is running, if there is one. Any thread may call."""
@@ -141,7 +138,9 @@ class Lease:
     def time_out(self) -> None:
         """Cancel the statement that is running, if there is one, since its caller's time is over."""
         if (running := self._running) is not None:
-            self._time_out(running)
+            running.is_timed_out = True
+            running.give_up()
+            self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
 
     def abandon(self) -> None:
         """Cancel the statement that is running, and close the connection if that does not help. Returns at once."""
@@ -190,13 +189,16 @@ class Lease:
         alone = self._transaction == _IDLE and not request.preamble
         undecided = alone and recorded is None
         commit = Commit()
+        # A COMMIT that waits for a synchronous standby has no time limit. It has already committed locally, and a
+        # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
+        waits = request.commits and not request.commit_limited
+        running = self._begin_to_run(
+            math.inf if waits or pieces is not None else deadline.at,
+            is_measured=not isinstance(pieces, CopyInput),
+        )
         try:
-            # A COMMIT that waits for a synchronous standby has no time limit. It has already committed locally, and a
-            # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
-            unlimited = pieces is not None or (request.commits and not request.commit_limited)
-            watched = not isinstance(pieces, CopyInput)
-            with self._cancellable(None if unlimited else deadline.remaining(), watched=watched):
-                self._note_commit(waits=request.commits and not request.commit_limited)
+            try:
+                running.may_wait_for_standby = waits
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.statements)
                 self._check_time(deadline)
@@ -206,11 +208,12 @@ class Lease:
                 wants_commit = request.wants_position or recorded is not None
                 if request.commits and wants_commit and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
-                    self._note_commit(waits=commit.waits)
+                    running.may_wait_for_standby = commit.waits
                     if recorded is not None and recorded.records(commit):
                         self._check_time(deadline)
-                        with self._limit(None if commit.waits else deadline.remaining()):
-                            return recorded.commit(request.statements[0], commit)
+                        if not commit.waits:
+                            running.ends_at = deadline.at
+                        return recorded.commit(request.statements[0], commit)
                 undecided = undecided or request.commits or request.ends_transaction
                 result = self._run(cursor, request, deadline, pieces, alone=alone)
                 if request.keeps_lease or request.watch is not None or self._transaction == _IN_TRANSACTION:
@@ -218,6 +221,8 @@ class Lease:
                 wants_id = request.wants_id and self._transaction == _IN_TRANSACTION
                 opened = read_open(self._raw, self._connection.server_run) if wants_id else None
                 return Executed(result, commit=commit, opened=opened)
+            finally:
+                self._end(running)
         except psycopg2.Error as error:
             # With an SQLSTATE the server itself has said that it gives up, and that the statement failed. But that may
             # have been the question for the position, in the same string as a COMMIT.
@@ -225,10 +230,10 @@ class Lease:
             if committing or (self._raw.closed and error.pgcode is None):
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
                 undecided = (undecided and may_have_ended) or committing
-                ended = not self._broken_off and is_end_of_session(error)
-                message = str(too_long(self._bound.most, ENDED) if self._was_too_long else error)
+                ended = not running.broken_off and is_end_of_session(error)
+                message = str(too_long(self._bound.most, ENDED) if running.is_too_long else error)
                 raise ConnectionBroken(message, undecided=undecided, ended=ended) from error
-            return Executed(None, self._describe(error), commit)
+            return Executed(None, self._describe(error, running), commit)
 
     def _run(
         self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None, *, alone: bool
@@ -254,56 +259,39 @@ class Lease:
 
     def _check_time(self, deadline: Deadline, number: int = 0) -> None:
         """Raise unless there is time to begin the next statement, which is preceded by ``number`` others."""
-        if number and self._running is not None and self._running in self._watch:
-            self._watch.begin(self._running)  # again, for the result of that statement
+        if number and (running := self._running) is not None:
+            running.received_before = None  # as the result of that statement is another one
         if not deadline.expired:
             return
-        if number and self._transaction == _IDLE:  # those are committed
-            self._timed_out = True
+        if number and (running := self._running) is not None and self._transaction == _IDLE:  # those are committed
+            running.is_timed_out = True
             raise query_cancelled(self._timeout_text)
         raise TooLate("the caller's deadline passed before it could begin")
 
-    @contextmanager
-    def _cancellable(self, timeout: float | None, *, watched: bool = False) -> Iterator[None]:
-        """A block whose statements any thread can cancel, and which are cancelled after ``timeout`` seconds.
+    def _begin_to_run(self, ends_at: float, *, is_measured: bool = True) -> RunningStatement:
+        """Let any thread cancel what runs from now on, until :meth:`_end`, and the watchdog at this instant.
 
-        They are also cancelled, if ``watched``, when their results become too long.
+        It does so too if ``is_measured`` and a result becomes too long.
         """
-        running = self._running = RunningStatement(self._raw, self._bound.progress)
-        if watched:
-            self._watch.begin(running)
-        try:
-            with self._limit(timeout):
-                yield
-        finally:
-            self._running = None
-            self._watch.end(running)
-            running.end()
-            self._broken_off, self._was_too_long = running.broken_off, running.is_too_long
+        running = self._running = RunningStatement(
+            self._raw, ends_at=ends_at, is_measured=is_measured, progress=self._bound.progress
+        )
+        self._watchdog.begin(running)
+        return running
+
+    def _end(self, running: RunningStatement) -> None:
+        self._running = None
+        self._watchdog.end(running)
+        running.end()
 
     def _stop_copy(self) -> None:
         if (running := self._running) is not None:
             running.is_too_long = True
             running.cancel_soon()
 
-    def _note_commit(self, *, waits: bool) -> None:
-        if (running := self._running) is not None:
-            running.may_wait_for_standby = waits
-
     def _note_own_commit(self) -> None:
-        self._note_commit(waits=True)
-
-    def _limit(self, timeout: float | None) -> AbstractContextManager[None]:
-        running = self._running
-        return self._timer.limit(timeout, lambda: self._time_out(running))
-
-    def _time_out(self, running: RunningStatement | None) -> None:
-        if (
-            running is not None and running is self._running
-        ):  # otherwise the timer came too late, and another request may be running
-            self._timed_out = True
-            running.give_up()
-            self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
+        if (running := self._running) is not None:
+            running.may_wait_for_standby = True
 
     def _position(self, executed: Executed, transaction: int, *, keeps: bool) -> Position | None:
         """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing.
@@ -315,8 +303,7 @@ class Lease:
         commit, wal, state = executed.commit, self._connection.wal, executed.state
         try:
             if state is None and not keeps:
-                with self._timer.limit(CLEAN_TIMEOUT, self._connection.break_off):
-                    state = self._connection.clean_at_once()
+                state = self._clean()
             if not commit.wrote:
                 return wal.read_position(state)
             return wal.commit_position(asynchronous=commit.asynchronous, state=state)
@@ -326,11 +313,18 @@ class Lease:
             log.warning("could not ask the primary for its position after a request: %s", str(broken).strip())
             return UNKNOWN
 
-    def _describe(self, error: psycopg2.Error) -> SQLError:
-        if error.pgcode == QUERY_CANCELED and self._was_too_long:
+    def _clean(self) -> bytes | None:
+        running = self._begin_to_run(now() + CLEAN_TIMEOUT)
+        try:
+            return self._connection.clean_at_once()
+        finally:
+            self._end(running)
+
+    def _describe(self, error: psycopg2.Error, running: RunningStatement) -> SQLError:
+        if error.pgcode == QUERY_CANCELED and running.is_too_long:
             return describe(self._bound.cancelled())
         described = describe(error)
-        if error.pgcode != QUERY_CANCELED or not self._timed_out:
+        if error.pgcode != QUERY_CANCELED or not running.is_timed_out:
             return described
         diagnostics = {**described.diagnostics, "message_primary": self._timeout_text}
         return msgspec.structs.replace(described, message=self._timeout_text, diagnostics=diagnostics)

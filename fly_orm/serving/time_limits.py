@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..deadline import Deadline
+import math
+
+from ..deadline import Deadline, now
 from ..protocol.messages import Call, Copy, Run
 
 
@@ -11,10 +13,10 @@ def node_deadline(request: Run | Copy | Call) -> Deadline:
 
     A COMMIT may run for longer than its caller waits, so only the instant at which its caller gives up counts.
     """
-    gives_up = Deadline.at_instant(request.begin_by, request.timeout)
-    if isinstance(request, Run) and request.commits:
-        return gives_up
-    return gives_up.or_earlier(Deadline.after(request.timeout))
+    at = math.inf if request.begin_by is None else request.begin_by
+    if request.timeout is not None and not (isinstance(request, Run) and request.commits):
+        at = min(at, now() + request.timeout)
+    return Deadline(at, request.timeout)
 
 
 #: Seconds of silence after which the transaction of a caller that renews its lease is taken for lost: it was stopped,

@@ -77,7 +77,7 @@ class Connection:
             log.debug("dropping the connection of %s: %s", self._peer, problem)
             return False
         self._linger.note_sending()
-        self._stream.send(RESULT, seq, reply, Deadline.after(MESSAGE_TIMEOUT))
+        self._stream.reply(RESULT, seq, reply, Deadline.after(MESSAGE_TIMEOUT))
         return self._finish()
 
     def _receive(self) -> tuple[int, bytes]:
@@ -115,7 +115,7 @@ class Connection:
             if not self._draining:
                 return True
         if (reply := self._responder.last_reply()) is not None:
-            self._stream.send(RESULT, self._next_seq, reply, Deadline.after(MESSAGE_TIMEOUT))
+            self._stream.reply(RESULT, self._next_seq, reply, Deadline.after(MESSAGE_TIMEOUT))
         self._end(reply)
         return False
 

@@ -69,7 +69,7 @@ class TestAPooledConnection:
         connection = pool.acquire(PROFILE, SOON)
         with connection.raw.cursor() as cursor:
             cursor.execute(f"SET synchronous_commit TO {value}; SET search_path TO pg_temp, pg_catalog")
-            _, _, asynchronous, *_ = connection.clean_at_once()
+            _, _, asynchronous, *_ = connection.clean_at_once().split()
             assert asynchronous == (b"t" if value == "off" else b"f")
             cursor.execute("SELECT current_setting('synchronous_commit'), current_setting('search_path')")
             assert cursor.fetchone() == (b"on", b'"$user", public')

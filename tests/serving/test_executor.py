@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import closing, nullcontext
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -236,7 +236,7 @@ class TestAnExecutor:
     def test_begins_no_statement_of_a_batch_too_late(self, ask, executor, monkeypatch, begin, stored):
         """Whatever becomes of the cancellation of the one before it."""
         ask(b"CREATE TABLE t (i int)")
-        monkeypatch.setattr(executor.timer, "limit", lambda seconds, function: nullcontext())
+        monkeypatch.setattr(executor._watchdog, "begin", lambda _running: None)
         batch = [b"INSERT INTO t SELECT 1 FROM pg_sleep(1.1)", b"INSERT INTO t VALUES (2)"]
         reply = ask(*batch, preamble=begin, begin_by=now() + 1)
         if begin:
