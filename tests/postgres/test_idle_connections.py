@@ -67,10 +67,10 @@ def test_a_connection_in_use_is_never_ended(pool, connections):
 def test_a_pool_that_is_used_again_after_a_silence_is_more_patient(pool, connections):
     pool.release(pool.acquire(PROFILE, SOON))
     until(lambda: connections() == 0)
-    threading.Event().wait(0.3)
+    threading.Event().wait(1)
     again = pool.acquire(PROFILE, SOON)
     pool.release(again)
-    threading.Event().wait(0.5)  # a silence of that length is what it has learned to expect
+    threading.Event().wait(0.5)  # longer than before, and much shorter than what it has learned to expect
     assert pool.acquire(PROFILE, SOON) is again
     pool.release(again)
 
