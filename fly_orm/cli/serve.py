@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a module that registers functions, if the modules of the databases do not import it; may be repeated",
     )
     parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen at (default: FLY_ORM_LISTEN)")
+    parser.add_argument(
+        "--http",
+        metavar="ADDRESS",
+        help="answer health checks at this address, such as [::]:8080: /livez and /readyz (default: not at all)",
+    )
     for name, limit in LIMITS.items():
         if limit.of_callers:
             continue
@@ -75,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
         serving = serve(*databases, listen=options.listen, **limits)
         try:
             print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
+            if options.http:
+                print(f"fly-orm: health checks at http://{serving.serve_http(options.http)}/readyz", flush=True)
             if is_primary():
                 serving.warn_unless_primary()
             signals.wait()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..concurrency.timer import TimerClosed
 from ..deadline import Deadline
@@ -33,6 +33,9 @@ from .primaries import check_primaries
 from .servers import note_replica, verify
 from .shares import host_of
 
+if TYPE_CHECKING:
+    from .http import HttpServer
+
 log = logging.getLogger("fly_orm")
 
 #: Seconds in which requests that are in progress may finish when a node stops, unless a function may take longer.
@@ -51,13 +54,14 @@ class Serving:
         executor: Executor,
         runner: FunctionRunner,
         failed: FailedProofs,
-        drain_timeout: float | None = None,
+        settings: Settings,
     ) -> None:
         self._server = server
         self._executor = executor
         self._runner = runner
         self._failed = failed
-        self._drain_timeout = drain_timeout
+        self._settings = settings
+        self._http: HttpServer | None = None
 
     @property
     def address(self) -> str:
@@ -82,13 +86,28 @@ class Serving:
             except FlyOrmError as error:
                 log.warning("%s", error)
 
+    def serve_http(self, address: str) -> str:
+        """Answer health checks over HTTP until the node is closed; returns the address, with the port.
+
+        ``/livez`` answers 200 while the process serves, and ``/readyz`` 200 or 503, with the reason, within about two
+        seconds. docs/deploy/operating.md says what they mean. Anybody may ask, and learns no more than that.
+
+        ConfigurationError if it is served already, or cannot listen at the address.
+        """
+        from .health import health_server  # most processes do not need it, nor asyncio
+
+        if self._http is not None:
+            raise ConfigurationError(f"this node serves HTTP already, at {self._http.address}")
+        self._http = health_server(address, self.address, self._executor, self._settings)
+        return self._http.address
+
     def close(self, drain_timeout: float | None = None) -> None:
         """Stop serving. New requests are declined, and those in progress may take ``drain_timeout`` more seconds.
 
         None is the setting of that name. Then transactions that are still open are rolled back, functions that still
         run are stopped, and a warning says what they were.
         """
-        timeout = self._drain_timeout if drain_timeout is None else drain_timeout
+        timeout = self._settings.drain_timeout if drain_timeout is None else drain_timeout
         deadline = Deadline.after(max(DRAIN_TIMEOUT, longest_timeout()) if timeout is None else timeout)
         cancel_warning = self._warn_at(deadline)
         # Leases first, while they can still be reached, to be committed.
@@ -97,6 +116,8 @@ class Serving:
         cancel_warning()
         self._executor.close()
         self._runner.close()
+        if self._http is not None:
+            self._http.close()
 
     def _warn_at(self, deadline: Deadline) -> Callable[[], None]:
         """Warn of what is still in progress just before the deadline, when it ends; returns what cancels that."""
@@ -181,7 +202,7 @@ def serve(
         raise
     announce = partial(_announce, runtime, executor, server.address)
     BackgroundTask("fly_orm node start", announce).start()
-    return Serving(server, executor, runner, failed, settings.drain_timeout)
+    return Serving(server, executor, runner, failed, settings)
 
 
 def _announce(runtime: Runtime, executor: Executor, address: str) -> None:

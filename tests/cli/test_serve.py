@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import peewee
 import pytest
@@ -180,6 +182,17 @@ def test_a_second_signal_ends_a_node_that_waits_for_a_transaction(cluster, datab
     assert process.wait(60) == 128 + signal.SIGTERM
     assert "SIGTERM came while the node was closing" in process.stderr.read()
     close(db)
+
+
+def test_health_checks_are_answered_until_the_node_has_stopped(cluster, database, node):
+    process = node("app:shop.db", "--http=127.0.0.1:0")
+    process.stdout.readline()
+    ready = process.stdout.readline().split()[-1]
+    assert urlopen(ready, timeout=60).status == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    with pytest.raises(URLError):
+        urlopen(ready, timeout=60)
 
 
 def test_what_outlasts_the_drain_timeout_is_logged(cluster, database, node):

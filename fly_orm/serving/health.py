@@ -1,0 +1,44 @@
+"""Health checks over HTTP, as orchestrators and load balancers make them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..deadline import Deadline
+from ..errors import FlyOrmError
+from ..forwarding.sealed_channel import open_channel
+from ..registry import make_transport
+from ..settings import Settings
+from ..topology import Node
+from .executor import Executor
+from .http import HttpServer
+from .readiness import ANSWER_TIMEOUT, Problem, Readiness, alive, problems_of
+
+
+def health_server(http: str, address: str, executor: Executor, settings: Settings) -> HttpServer:
+    """A server at ``http`` that says how the node at ``address`` is."""
+    readiness = Readiness(partial(_problems, address, executor, settings), lambda: executor.draining)
+    return HttpServer(http, {"/livez": alive, "/readyz": readiness.page})
+
+
+def _problems(address: str, executor: Executor, settings: Settings) -> list[Problem]:
+    if problem := _accepting_problem(address, settings):
+        return [problem]
+    return problems_of(executor.inspect(), in_primary_region=settings.topology.is_primary)
+
+
+def _accepting_problem(address: str, settings: Settings) -> Problem | None:
+    """What keeps the node from accepting a channel, such as that it has no place for one."""
+    region = settings.topology.region
+    try:
+        transport = make_transport(settings.transport, settings)
+        open_channel(
+            transport,
+            Node(region=region, address=address),
+            secrets=settings.secrets,
+            region=region,
+            deadline=Deadline.after(ANSWER_TIMEOUT),
+        ).close()
+    except FlyOrmError as error:
+        return Problem("it accepts no channel", str(error))
+    return None
