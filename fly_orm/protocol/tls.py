@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import socket
 import ssl
+import stat
 import threading
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +26,9 @@ VARIABLES = ("FLY_ORM_TLS_CERT", "FLY_ORM_TLS_KEY", "FLY_ORM_TLS_CA")
 
 #: Seconds for which no second peer is logged that was turned away.
 LOG_INTERVAL = 60.0
+#: Seconds after which changed files that could not be loaded are tried again, even if they look the same: perhaps the
+#: process had no file descriptor left.
+RETRY_INTERVAL = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,8 @@ class Tls:
         self._lock = threading.Lock()
         self._seen = _version(files)
         self._contexts = _load(files)
+        self._retry_at = math.inf
+        """When to load the files again, on the monotonic clock."""
         self._turned_away = _TurnedAway()
         abandon_in_children(self)
 
@@ -96,19 +103,22 @@ class Tls:
 
     def _current(self) -> _Contexts:
         version = _version(self._files)
-        if version != self._seen:
+        if version != self._seen or self._retry_at <= now():
             with self._lock:
-                if version != self._seen:
-                    self._reload()
+                if version != self._seen or self._retry_at <= now():
+                    self._reload(is_new=version != self._seen)
                     self._seen = version
         return self._contexts
 
-    def _reload(self) -> None:
+    def _reload(self, *, is_new: bool) -> None:
         try:
             self._contexts = _load(self._files)
         except ConfigurationError as error:  # perhaps one of the files has not been replaced yet
-            log.warning("the certificates have changed, and those from before stay in use: %s", error)
+            self._retry_at = now() + RETRY_INTERVAL
+            if is_new:
+                log.warning("the certificates have changed, and those from before stay in use: %s", error)
         else:
+            self._retry_at = math.inf
             log.info("loaded the changed certificates: %s", self._files.certificate)
 
     def abandon(self) -> None:
@@ -146,10 +156,25 @@ def _file_version(path: str) -> object:
         found = Path(path).stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # With the time of the last change of its mode or owner, which may be what lets this process read it.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _is_readable_by_all(path: str) -> bool:
+    try:
+        return os.name == "posix" and bool(Path(path).stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
+
+
+@cache
+def _warn_of_readable(key: str) -> None:
+    log.warning("the key in %r can be read by every user of this machine; `chmod 600` it", key)
 
 
 def _load(files: TlsFiles) -> _Contexts:
+    if _is_readable_by_all(files.key):
+        _warn_of_readable(files.key)
     client, server = _context(ssl.PROTOCOL_TLS_CLIENT, files), _context(ssl.PROTOCOL_TLS_SERVER, files)
     # Connections are not resumed, and an idle connection would look as if something had arrived.
     server.num_tickets = 0

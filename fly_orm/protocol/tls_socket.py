@@ -26,6 +26,9 @@ _AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)
 #: Seconds for which a peer that was turned away may take to read why. It could lose that if the socket were closed
 #: while something that it has sent is unread.
 _LINGER = 1.0
+#: How many times in a row a socket that does not block receives in the course of one call, however much the peer sends:
+#: others wait for their turn.
+_MOST_RECEIVED = 16
 
 
 class TlsSocket(socket.socket):
@@ -98,9 +101,9 @@ class TlsSocket(socket.socket):
         with suppress(OSError):
             self._flush(deadline)
             self.shutdown(socket.SHUT_WR)
-            last = deadline.within(_LINGER)
-            while self._receive(_READ_AHEAD_BYTES, last):
-                pass
+            last, received = deadline.within(_LINGER), 0
+            while self._receive(_READ_AHEAD_BYTES, last) and self._may_go_on(received):
+                received += 1
         return ConnectionAbortedError(problem)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
@@ -132,6 +135,7 @@ class TlsSocket(socket.socket):
         deadline = Deadline.after(self.gettimeout())
         if not self._is_ready:
             self.handshake(deadline)
+        received = 0
         while True:
             try:
                 if arrived := self._decrypt(size):
@@ -140,7 +144,13 @@ class TlsSocket(socket.socket):
                 return b""
             except ssl.SSLError as error:
                 raise ConnectionAbortedError(explain(error)) from error
+            if not self._may_go_on(received):
+                raise BlockingIOError("it is the turn of others")
+            received += 1
             self._fill(size + _READ_AHEAD_BYTES, deadline)
+
+    def _may_go_on(self, received: int) -> bool:
+        return received < _MOST_RECEIVED or self.gettimeout() != 0
 
     def _decrypt(self, size: int) -> bytes:
         """Of what has been received, as much as there is, and as was asked for."""

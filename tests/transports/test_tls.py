@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
 import socket
 import ssl
+import struct
+import termios
 import threading
 from contextlib import closing
 
@@ -269,6 +272,26 @@ def test_while_only_one_of_the_files_has_been_replaced_those_from_before_are_use
     used.replace("node.key", (another.folder / "node.key").read_bytes())
     handshake(tls, tls)
     assert "loaded the changed certificates" in caplog.text
+
+
+def test_a_peer_that_never_stops_sending_leaves_others_their_turn(certificates):
+    """A socket that does not block returns, whatever arrives meanwhile; here, all that a socket can hold."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 2**20)
+    sent = theirs.send(b"no TLS at all" * 20_000)
+    with closing(theirs), certificates.tls().accepted(ours) as secured:
+        secured.setblocking(False)
+        with pytest.raises(OSError, match="does not use TLS"):
+            secured.recv(2048)
+        left = len(secured.recv(2**20, socket.MSG_PEEK)) and _unread(secured)
+    assert sent > 200_000
+    assert left > 100_000
+
+
+def _unread(sock):
+    size = struct.pack("i", 0)
+    return struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, size))[0]
 
 
 def handshake(client: Tls, server: Tls):
