@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from importlib import metadata
 from typing import Any
 
 import entrypoints
@@ -105,6 +104,8 @@ def _describe(entry: Any) -> Plugin:
 
 def _version(distribution: str) -> str:
     """The version of a distribution whose folder name does not contain it, such as an editable install."""
+    from importlib import metadata  # only now, as it takes longer to import than all else that wrap() imports
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

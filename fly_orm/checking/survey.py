@@ -15,7 +15,7 @@ from ..findings.server import server_findings, unreachable
 from ..findings.settings import settings_findings
 from ..findings.shown import Shown, shown_settings
 from ..findings.systems import system_findings
-from ..findings.versions import VERSION
+from ..findings.version import VERSION
 from ..findings.writing import write_findings
 from ..forwarding.forwarder import Forwarder
 from ..registry import make_transport

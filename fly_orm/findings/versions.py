@@ -1,4 +1,4 @@
-"""Which versions of fly_orm and of its driver this process runs. setup.cfg reads the first from here."""
+"""Which versions of fly_orm and of its driver this process runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import platform
 import psycopg2
 from psycopg2 import extensions as ext
 
-#: The version of fly_orm.
-VERSION = "0.1.0"
+from .version import VERSION
 
 
 def driver_version() -> str:

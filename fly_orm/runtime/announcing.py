@@ -13,7 +13,7 @@ from ..findings.finding import Finding, Level
 from ..findings.regions import region_findings
 from ..findings.server import version_text
 from ..findings.settings import settings_findings
-from ..findings.versions import VERSION
+from ..findings.version import VERSION
 from ..registry import make_transport
 from ..settings import Settings, misspelt_variables
 

@@ -12,7 +12,8 @@ import psycopg2
 from ..concurrency.timer import Timer
 from ..deadline import now, wall_clock
 from ..errors import FlyOrmError
-from ..findings.versions import VERSION, driver_version
+from ..findings.version import VERSION
+from ..findings.versions import driver_version
 from ..local.surveying import survey
 from ..postgres.libpq import break_off
 from ..protocol.inspecting import Described, Inspected, ServedDatabase

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 import fly_orm
-from fly_orm.findings.versions import VERSION
+from fly_orm.findings.version import VERSION
 from tests.support.two_regions import settings
 
 
