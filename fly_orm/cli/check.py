@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
 import textwrap
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..deadline import Deadline
 from ..errors import FlyOrmError
 from ..findings.finding import Finding, Level, error
 from ..wrapping import router_of
+from .arguments import seconds
 from .loading import load
 
 NAME = "check"
@@ -38,22 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-write", dest="writes", action="store_false", help="do not try a write")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=TIMEOUT,
         metavar="SECONDS",
         help=f"how long the check may take (default: {TIMEOUT:g})",
     )
     parser.epilog = "The exit status is 0 if all is well, 1 if there are warnings, and 2 if there are errors."
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r}: write seconds, more than 0 and at most 3600")
-    return seconds
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from ..errors import FlyOrmError
 from ..findings.versions import versions
-from . import certificates, check, ledger, secret, serve, transports
+from . import certificates, check, ledger, secret, serve, status, transports
 from .command import Command
 
 #: The subcommands, in the order in which help lists them.
-COMMANDS: tuple[Command, ...] = (transports, serve, check, ledger, secret, certificates)
+COMMANDS: tuple[Command, ...] = (transports, serve, check, status, ledger, secret, certificates)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 from ..registry import TRANSPORTS, registry, survey_transports
 from ..settings import Settings
+from .tables import table
 
 NAME = "transports"
 HELP = "list the installed transports, and why some cannot be used"
@@ -30,13 +30,7 @@ def run(options: argparse.Namespace) -> int:
         selected = ", selected" if plugin.name == settings.transport else ""
         status = " ".join(f"{problem or 'ok'}{selected}".split())
         rows.append((plugin.name, plugin.distribution, plugin.version, plugin.target, status))
-    _print_table([_HEADER, *rows])
+    print(table([_HEADER, *rows]))
     if settings.transport not in {plugin.name for plugin, _ in survey}:
         registry(TRANSPORTS).load(settings.transport)  # raises the error that lists those there are
     return int(any(problem is not None for _, problem in survey))
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

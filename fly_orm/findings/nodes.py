@@ -60,8 +60,8 @@ def _unreached(facts: NodeFacts, *, serious: bool) -> Finding:
     if serious:
         what += ". No node of the primary region can be reached, so that writes fail"
     advice = (
-        "Check that `fly-orm serve` runs there, that its FLY_ORM_LISTEN has this address and port, and that the "
-        f"network lets this machine connect to {node.address}"
+        "Check that `fly-orm serve` runs there, that its FLY_ORM_LISTEN has this port and is not an address that only "
+        f"its own machine can reach, such as 127.0.0.1, and that the network lets this one connect to {node.address}"
     )
     return (error if serious else warning)(_TOPIC, what, advice, subject=str(node))
 

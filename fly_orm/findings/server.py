@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..lsn import LSN
 from ..position import History
 from .finding import Finding, error, ok, warning
 
@@ -34,6 +35,10 @@ class ServerFacts:
     receiving: bool = True
     """Whether a replica receives from another server."""
     replay_paused: bool = False
+    lsn: LSN | None = None
+    """What a primary has flushed, or a replica replayed; None if that is not known."""
+    replay_age: float | None = None
+    """Seconds since the commit that a replica has replayed last."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Those in ``local/surveying.py:SETTINGS``, as ``pg_settings`` has them."""
 

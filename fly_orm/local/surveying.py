@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..findings.server import ServerFacts
+from ..lsn import LSN
 from ..postgres.cursors import text_cursor
 from .describing import describe
 from .instance import read_instance
@@ -20,7 +21,9 @@ SETTINGS = (
 _QUERY = """
     SELECT session_user::text, pg_has_role(session_user, 'pg_read_all_stats', 'USAGE')::text,
         (NOT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver))::text,
-        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused()::text ELSE 'false' END"""
+        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused()::text ELSE 'false' END,
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text,
+        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::text"""
 _SETTINGS = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY (%s)"
 
 
@@ -29,7 +32,7 @@ def survey(connection: Any) -> ServerFacts:
     described = describe(connection)
     with text_cursor(connection) as cursor:
         cursor.execute(_QUERY)
-        role, reads_all_stats, receiving, paused = cursor.fetchone()
+        role, reads_all_stats, receiving, paused, lsn, replay_age = cursor.fetchone()
         cursor.execute(_SETTINGS, (list(SETTINGS),))
         settings = dict(cursor.fetchall())
     return ServerFacts(
@@ -43,5 +46,7 @@ def survey(connection: Any) -> ServerFacts:
         pooled=read_instance(connection) is None,
         receiving=receiving == "true",
         replay_paused=paused == "true",
+        lsn=None if lsn is None else LSN.parse(lsn),
+        replay_age=None if replay_age is None else float(replay_age),
         settings=settings,
     )

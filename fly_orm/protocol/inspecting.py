@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from ..lsn import LSN
 from ..position import History
 from .base import Answer, Message
+
+#: The most functions that a node lists.
+MOST_CALLS = 20
 
 
 class Describe(Message, frozen=True, tag="describe"):
@@ -50,6 +54,10 @@ class ServedDatabase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     synchronous_commit: str = ""
     leases: int = 0
     """How many callers hold a connection to it at present."""
+    lsn: LSN | None = None
+    """What a primary has flushed, or a replica replayed."""
+    replay_age: float | None = None
+    """Seconds since the commit that the replica has replayed last, by the clocks of both servers."""
 
 
 class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
@@ -66,5 +74,11 @@ class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
     uptime: float
     """Seconds since it began to serve."""
     databases: list[ServedDatabase] = []
+    pool_size: int = 0
+    """The most statements and transactions that run at a time in each database, and the most functions."""
+    channels: int = 0
+    """How many channels are open to it, that of this request included."""
+    calls: list[str] = []
+    """The functions that run at present, at most MOST_CALLS of them."""
     draining: bool = False
     """Whether it is shutting down."""

@@ -88,6 +88,7 @@ class ChannelExecutor:
             # gone() may have found the lock taken, and returned. It sets the flag before it tries the lock, and here
             # the flag is read after the lock was released: so at least one of the two ends the lease.
             if self._gone:
+                self._executor.channels.discard(self)
                 self._end_if_idle()
 
     @property
@@ -105,6 +106,7 @@ class ChannelExecutor:
     def gone(self) -> None:
         """Cancel what is running for the caller, and roll back what is open. Returns at once."""
         self._gone = True  # first, for whatever begins from now on; see respond(), _run() and _on_start()
+        self._executor.channels.discard(self)
         if (lease := self._lease) is not None:
             lease.abandon()
         self._stop_invocation()
@@ -143,6 +145,7 @@ class ChannelExecutor:
         match request:
             case Greet(region=region):
                 log.debug("a process in region %r opened a channel", region)
+                self._executor.channels.add(self)
                 return self._executor.welcome()
             case Run():
                 return self._run(request)

@@ -70,11 +70,13 @@ class Executor:
         self._describing = Shares(1)
         """Each description takes a connection of its own."""
         self._watchdog = Watchdog(self.timer, self.limits.max_result_bytes)
+        self.channels: set[object] = set()
+        """The channels whose peers have been greeted, and are not gone."""
         self.draining = False
         """Whether new leases and calls are declined."""
         self._runner = runner
         self._routers = {router.name: router for router in routers}
-        self._inspector = Inspector(self._routers, self.timer, self.limits.release)
+        self._inspector = Inspector(self._routers, self.timer, self.limits)
         self._pruner = LedgerPruner()
         self._leases: dict[bytes, Lease] = {}
         self._openings = 0
@@ -163,9 +165,9 @@ class Executor:
 
     def inspect(self) -> Inspected:
         """How this node is, and which servers its databases are on."""
-        return self._inspector.inspect(
-            [lease.database for lease in list(self._leases.values())], draining=self.draining
-        )
+        leases = [lease.database for lease in list(self._leases.values())]
+        running = self._runner.functions
+        return self._inspector.inspect(leases, running, channels=len(self.channels), draining=self.draining)
 
     def settle(self, question: Settle, peer: str) -> Settled | Declined:
         """What became of a request whose caller got no reply, or why that is not known."""

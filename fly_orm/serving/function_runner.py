@@ -84,10 +84,15 @@ class FunctionRunner:
             return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
 
     @property
+    def functions(self) -> list[str]:
+        """The names of the functions that run."""
+        with self._lock:
+            return list(self._invocations.values())
+
+    @property
     def in_progress(self) -> list[str]:
         """The calls that run, in words."""
-        with self._lock:
-            return [f"a call of {name}" for name in self._invocations.values()]
+        return [f"a call of {name}" for name in self.functions]
 
     def stop(self) -> None:
         """Stop all invocations, and close the connections that their statements run on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import psycopg2
@@ -16,8 +16,9 @@ from ..findings.version import VERSION
 from ..findings.versions import driver_version
 from ..local.surveying import survey
 from ..postgres.libpq import break_off
-from ..protocol.inspecting import Described, Inspected, ServedDatabase
+from ..protocol.inspecting import MOST_CALLS, Described, Inspected, ServedDatabase
 from ..routing.router import Router
+from ..settings import Settings
 
 #: Seconds that each server may take to answer.
 ANSWER_TIMEOUT = 1.5
@@ -28,23 +29,26 @@ MAX_AGE = 1.0
 class Inspector:
     """Describes a node, and asks the servers of its databases for that, one caller at a time. Thread-safe."""
 
-    def __init__(self, routers: Mapping[str, Router], timer: Timer, release: str) -> None:
+    def __init__(self, routers: Mapping[str, Router], timer: Timer, limits: Settings) -> None:
         self._routers = routers
         self._timer = timer
-        self._release = release
+        self._limits = limits
         self._started = now()
         self._lock = threading.Lock()
         self._databases: list[ServedDatabase] = []
         self._asked_at = -MAX_AGE
 
-    def inspect(self, leases: Iterable[str], *, draining: bool) -> Inspected:
-        """How the node is. ``leases`` has the database of each that is open."""
+    def inspect(self, leases: Iterable[str], calls: Sequence[str], *, channels: int, draining: bool) -> Inspected:
+        """How the node is. ``leases`` has the database of each that is open, and ``calls`` the functions that run."""
         held = Counter(leases)
         return Inspected(
             version=VERSION,
             driver=driver_version(),
-            release=self._release,
+            release=self._limits.release,
             databases=[_holding(database, held[database.name]) for database in self._asked()],
+            pool_size=self._limits.pool_size,
+            channels=channels,
+            calls=list(calls[:MOST_CALLS]),
             uptime=now() - self._started,
             time=wall_clock(),
             draining=draining,
@@ -84,6 +88,8 @@ class Inspector:
             role=facts.role,
             reads_all_stats=facts.reads_all_stats,
             synchronous_commit=facts.settings.get("synchronous_commit", ""),
+            lsn=facts.lsn,
+            replay_age=None if facts.replay_age is None else max(0.0, facts.replay_age),
         )
 
 

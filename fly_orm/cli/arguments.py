@@ -1,0 +1,20 @@
+"""What subcommands have in common about their options."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+#: The most seconds that an option takes.
+MOST = 3600.0
+
+
+def seconds(text: str) -> float:
+    """The number of seconds that an option gives."""
+    try:
+        given = float(text)
+    except ValueError:
+        given = math.nan
+    if not 0 < given <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r}: write seconds, more than 0 and at most {MOST:g}")
+    return given
