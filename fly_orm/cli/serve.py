@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         for module in options.imports:
             import_named(module, module)
         limits = {name: value for name, value in vars(options).items() if name in LIMITS}
-        serving = serve(*databases, listen=options.listen, **limits)
+        serving = serve(*databases, listen=options.listen, stand_by=False, **limits)
         try:
             print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
             if options.http:

@@ -32,6 +32,8 @@ from .function_runner import FunctionRunner
 from .primaries import check_primaries
 from .servers import note_replica, verify
 from .shares import host_of
+from .successor import Successor
+from .successor import listen as listen_or_none
 
 if TYPE_CHECKING:
     from .http import HttpServer
@@ -144,6 +146,7 @@ def serve(
     *databases: Any,
     listen: str | None = None,
     settings: Settings | None = None,
+    stand_by: bool = True,
     **limits: float | None,
 ) -> Serving:
     """Serve wrapped databases and registered functions to the nodes of other regions, in the background.
@@ -153,6 +156,10 @@ def serve(
     the place of the setting of that name, such as ``pool_size`` and ``idle_timeout``; docs/limits.md lists them all.
     Each database may see up to ``2 * pool_size + 2`` connections. A caller that is not in a transaction keeps its locks
     and temporary tables for as long as its process runs.
+
+    If another process of the application serves at the address already, such as another worker of the web server, this
+    one stands by: it begins to serve within about a second once that one has stopped. Without ``stand_by``, this is an
+    error. The other has to hold the same secret, and to serve these databases in this region.
 
     Returns the running node. It does not run on in a forked child: call this in each process that is to serve.
 
@@ -195,18 +202,30 @@ def serve(
         return GuardedResponder(settings.secrets, ChannelExecutor(executor, host_of(peer)), failed.reactions(peer))
 
     try:
-        server = transport.serve(address, accept)
+        server = listen_or_none(transport, address, accept, settings, executor.databases)
+        if server is None and not stand_by:
+            raise ConfigurationError(
+                f"another node of this application serves at {address} already; stop it first, or choose another "
+                "address (--listen or FLY_ORM_LISTEN)",
+                address=address,
+            )
     except BaseException:
         executor.close()
         runner.close()
         raise
-    announce = partial(_announce, runtime, executor, server.address)
-    BackgroundTask("fly_orm node start", announce).start()
+    serves_at = None if server is None else server.address
+    BackgroundTask("fly_orm node start", partial(_meet_servers, runtime, executor, serves_at)).start()
+    if server is None:
+        announce = partial(_meet_servers, runtime, executor, address)
+        server = Successor(address, partial(transport.serve, address, accept), announce)
     return Serving(server, executor, runner, failed, settings)
 
 
-def _announce(runtime: Runtime, executor: Executor, address: str) -> None:
-    runtime.announcer.node(address, executor.meet_servers())
+def _meet_servers(runtime: Runtime, executor: Executor, address: str | None) -> None:
+    """Learn what the servers are, and log where the node serves, if it does."""
+    servers = executor.meet_servers()
+    if address is not None:
+        runtime.announcer.node(address, servers)
 
 
 def _check_secrets(transport: Transport, address: str, settings: Settings) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
+import sys
 import time
 from types import SimpleNamespace
 
@@ -11,8 +14,9 @@ import pytest
 
 import fly_orm
 from tests.support import ROOT
+from tests.support.ports import free_ports
 from tests.support.roles import roles
-from tests.support.two_regions import two_regions
+from tests.support.two_regions import settings, two_regions
 
 
 def snippet(page, language, beginning):
@@ -78,3 +82,24 @@ def test_the_tests_of_the_page_about_testing_pass(beginning):
     exec(snippet("testing.md", "python", beginning), namespace)
     [test] = [value for name, value in namespace.items() if name.startswith("test_")]
     test()
+
+
+def test_the_lifespan_of_the_page_about_web_servers_serves(regions, monkeypatch):
+    [port] = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    fly_orm.configure(settings("syd", listen=address))
+    shop = SimpleNamespace(db=regions.syd())
+    monkeypatch.setitem(sys.modules, "shop", SimpleNamespace(app=shop))
+    monkeypatch.setitem(sys.modules, "shop.app", shop)
+    namespace = {}
+    exec(snippet("deploy/web-servers.md", "python", "import asyncio"), namespace)
+
+    async def run():
+        async with namespace["lifespan"](namespace["app"]):
+            lax = regions.lax(options={"settings": settings("lax", address)})
+            await asyncio.to_thread(lax.execute_sql, "CREATE TABLE t (i int)")
+
+    asyncio.run(run())
+    assert regions.query("SELECT to_regclass('t')::text") == "t"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,14 +11,18 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
+from tests.project.test_snippets import snippet
 from tests.support import ROOT
 from tests.support.nodes import environment_in, url
-from tests.support.two_regions import TwoRegions
+from tests.support.ports import free_ports
+from tests.support.two_regions import TwoRegions, settings
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
@@ -60,13 +65,14 @@ class Gunicorn:
 
 
 @contextmanager
-def gunicorn(regions: TwoRegions, *options: str, **variables: str) -> Iterator[Gunicorn]:
+def gunicorn(regions: TwoRegions, *options: str, region: str = "lax", **variables: str) -> Iterator[Gunicorn]:
+    server = regions.cluster.replica if region == "lax" else regions.cluster.primary
     nodes = f"syd={regions.wan.address}"
     given = {
-        **environment_in("lax"),
+        **environment_in(region),
         "FLY_ORM_NODES": nodes,
         "DATABASE_URL": "postgresql+pool"
-        + url(regions.cluster.replica, regions.name).removeprefix("postgresql")
+        + url(server, regions.name).removeprefix("postgresql")
         + f"&application_name={NAME}",
         **variables,
     }
@@ -114,3 +120,33 @@ def test_workers_come_and_go_under_load_and_leave_nothing(regions: TwoRegions, p
     assert regions.query("SELECT count(*) FROM post") == len(titles) + before
     until(lambda: connections(regions.cluster.replica) == 0)
     until(lambda: channels() == 0 and not regions.serving._executor._leases)
+
+
+def serving_pid(port: int) -> int | None:
+    """The process that listens at a port."""
+    found = (each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
+    return next((each.pid for each in found if each.laddr.port == port), None)
+
+
+def test_one_worker_serves_and_another_takes_over_when_it_ends(regions: TwoRegions, tmp_path: Path) -> None:
+    regions.query("CREATE TABLE post (id serial PRIMARY KEY, title text)")
+    regions.cluster.wait_for_replica()
+    hooks = snippet("deploy/web-servers.md", "python", "# gunicorn.conf.py")
+    (tmp_path / "gunicorn.conf.py").write_text(hooks.replace("shop.app", "tests.support.gunicorn_app"))
+    [port] = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    options = ["--config", str(tmp_path / "gunicorn.conf.py")]
+    with gunicorn(regions, *options, region="syd", FLY_ORM_LISTEN=address, FLY_ORM_NODES=f"syd={address}") as running:
+        until(lambda: serving_pid(port))
+        lax = regions.lax(options={"settings": settings("lax", address)})
+        first = serving_pid(port)
+        lax.execute_sql("INSERT INTO post (title) VALUES ('first')")
+        assert first is not None
+        os.kill(first, signal.SIGTERM)  # what gunicorn does to a worker that it replaces
+        for number in range(10):
+            lax.execute_sql("INSERT INTO post (title) VALUES (%s)", (f"post-{number}",))
+        until(lambda: serving_pid(port) not in (None, first))
+        lax.execute_sql("INSERT INTO post (title) VALUES ('last')")
+        running.stop()
+    assert regions.query("SELECT count(*) FROM post") == 12
+    assert not [line for line in running.lines if "Traceback" in line or "rror" in line]

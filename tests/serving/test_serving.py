@@ -14,12 +14,6 @@ def test_serving_nothing_is_refused():
         fly_orm.serve(settings=settings("syd"))
 
 
-def test_a_port_in_use_is_a_matter_of_configuration(regions):
-    db = fly_orm.wrap(regions.plain(), settings=settings("syd"))
-    with pytest.raises(ConfigurationError, match="in use"):
-        fly_orm.serve(db, listen=regions.serving.address, settings=settings("syd"))
-
-
 def test_closing_twice_is_closing_once(regions):
     regions.serving.close()
     regions.serving.close()
