@@ -268,6 +268,8 @@ def misspelt_variables(environ: Mapping[str, str] | None = None) -> dict[str, st
     known = {_letters(name): name for name in (*_VARIABLES, "FLY_REGION", "MY_REGION", "PRIMARY_REGION")}
     found = {}
     for name in environ.keys() - known.values():
+        if not any(part in _letters(name) for part in ("FLY", "ORM", "REGION", "PRIMARY")):
+            continue  # as most are, and comparing takes a while
         cutoff = 0.5 if _letters(name).startswith("FLYORM") else 0.9
         for near in get_close_matches(_letters(name), known, n=1, cutoff=cutoff):
             found[name] = known[near]

@@ -8,7 +8,7 @@ from functools import partial
 
 from ..deadline import Deadline
 from ..errors import ConfigurationError, NotDelivered
-from ..findings.finding import Finding, error
+from ..findings.finding import Finding, error, ok
 from ..findings.nodes import NodeFacts, node_findings
 from ..findings.regions import region_findings
 from ..findings.server import server_findings, unreachable
@@ -79,7 +79,10 @@ def _nodes(settings: Settings, forwarder: Forwarder, deadline: Deadline) -> tupl
         nodes, regions = find_nodes(forwarder.directory, settings, deadline)
     except NotDelivered as problem:
         return [], [error("discovery", str(problem), "Check FLY_ORM_DISCOVERY, and what it asks")]
-    return ask_nodes(nodes, settings, deadline), region_findings(settings.topology, regions)
+    found = region_findings(settings.topology, regions)
+    if (primary := settings.topology.primary_region) is not None:
+        found.append(ok("discovery", f"nodes are looked up in {forwarder.directory.describe(primary)}"))
+    return ask_nodes(nodes, settings, deadline), found
 
 
 def _asking(deadline: Deadline) -> Deadline:

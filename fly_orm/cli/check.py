@@ -14,6 +14,7 @@ from ..checking.survey import check_setup
 from ..deadline import Deadline
 from ..errors import FlyOrmError
 from ..findings.finding import Finding, Level, error
+from ..routing.router import Router
 from ..wrapping import router_of
 from .arguments import seconds
 from .loading import load
@@ -57,10 +58,27 @@ def run(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> Report:
     sys.path.insert(0, str(Path.cwd()))
     try:
-        routers = [router_of(load(name)) for name in options.database]
+        routers = [_router(name) for name in options.database]
         return check_setup(routers, Deadline.after(options.timeout), writes=options.writes)
     except FlyOrmError as problem:
         return Report(findings=[error("settings", str(problem), "Correct it, and run the check again")])
+    except _Broken as broken:
+        advice = "Import it by itself to see where. If it connects to the database when it is imported, that is why"
+        return Report(findings=[error("application", str(broken), advice)])
+
+
+class _Broken(Exception):
+    """The application's module raises an error when it is imported."""
+
+
+def _router(name: str) -> Router:
+    try:
+        return router_of(load(name))
+    except FlyOrmError:
+        raise
+    except Exception as problem:
+        what = " ".join(str(problem).split())
+        raise _Broken(f"{name} cannot be imported: {type(problem).__name__}: {what}") from problem
 
 
 def as_text(report: Report) -> str:

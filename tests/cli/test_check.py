@@ -84,6 +84,15 @@ def test_what_cannot_even_be_loaded_is_a_finding_in_json_as_well(check, argument
     assert told in " ".join(messages)
 
 
+def test_an_application_that_cannot_be_imported_is_a_finding(check, tmp_path, monkeypatch):
+    (tmp_path / "broken_app.py").write_text("import psycopg2\npsycopg2.connect('host=127.0.0.1 port=1')")
+    status, out = check("--json", "broken_app:db")
+    assert status == 2
+    [finding] = json.loads(out)["findings"]
+    assert finding["topic"] == "application"
+    assert finding["message"].startswith("broken_app:db cannot be imported: OperationalError: ")
+
+
 def test_json_has_the_findings_the_settings_and_the_versions(check):
     status, out = check("--json", "checked_app:db")
     found = json.loads(out)
