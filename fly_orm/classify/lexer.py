@@ -50,6 +50,9 @@ _CLOSED = re.compile(f"{_QUOTED}|{_LITERAL}|{_ESCAPED}|{_NAMED}")
 _MARKED = re.compile(
     rf"--[^\n\r]*|/\*|{_QUOTED}|{_ESCAPED}|{_DOLLAR}|{_START}{_LETTER}*|(?P<plain>{_WITH_ESCAPES}|'[\s\S]*)"
 )
+#: The end of each placeholder is looked for as far as the next parenthesis. With more of them than this, and nothing
+#: that closes them, that would take quadratic time, in which no other thread of the process runs.
+_MOST_PLACEHOLDERS, _MOST_CHARACTERS = 1000, 20_000_000
 _LINE_END = re.compile(r"[\n\r]|\Z")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
@@ -66,6 +69,7 @@ def tokens(sql: str) -> list[str]:
     if "--" in sql or "/*" in sql or "$" in sql:
         found = _careful(sql)
     else:
+        _check_placeholders(sql)
         found = _TOKEN.findall(sql)
         if len(found) > 1 and found[-2] == END:
             found.pop()
@@ -135,6 +139,7 @@ def with_escapes_marked(sql: str) -> str:
 
 def _careful(sql: str, *, keeps_dollar_quoted: bool = False) -> list[str]:
     """The tokens of a text with comments or dollar quotes, whose ends a single regular expression cannot find."""
+    _check_placeholders(sql)
     found = []
     at = 0
     while match := _TOKEN.match(sql, at):
@@ -152,6 +157,13 @@ def _careful(sql: str, *, keeps_dollar_quoted: bool = False) -> list[str]:
         else:
             found.append(text)
     return [*found, END]
+
+
+def _check_placeholders(sql: str) -> None:
+    """Raise UnterminatedError if it would take too long to find the ends of what look like placeholders."""
+    count = sql.count("%(")
+    if count > _MOST_PLACEHOLDERS and count * max(map(len, sql.split(")"))) > _MOST_CHARACTERS:
+        raise UnterminatedError
 
 
 def _comment_end(sql: str, at: int) -> int:

@@ -189,4 +189,4 @@ def _only(argument: list[str]) -> str:
 
 def _is_closed(tokens: list[str], at: int) -> bool:
     """Whether nothing that does anything follows."""
-    return all(token.lower() in _CLOSING for token in tokens[at:])
+    return all(tokens[index].lower() in _CLOSING for index in range(at, len(tokens)))
