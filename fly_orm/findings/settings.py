@@ -44,14 +44,17 @@ def _secret(settings: Settings, is_local: Callable[[str], bool]) -> Finding:
     advice = "Set the output of `fly-orm secret` here and in all other processes"
     if not remote:
         return ok("secret", f"FLY_ORM_SECRET {what}, which is allowed, as all addresses are on this machine", advice)
-    return error("secret", f"FLY_ORM_SECRET {what}, and {remote[0]} is on another machine", advice)
+    return error("secret", f"FLY_ORM_SECRET {what}, and {remote[0]}", advice)
 
 
 def _remote(settings: Settings, is_local: Callable[[str], bool]) -> list[str]:
-    """The addresses among the settings that are on other machines, or can be reached from there."""
-    found = [str(node) for nodes in settings.nodes.values() for node in nodes if not _local(is_local, node.address)]
+    """The addresses among the settings that are on other machines, or can be reached from there, as clauses."""
+    nodes = [node for listed in settings.nodes.values() for node in listed if not _local(is_local, node.address)]
+    found = [f"{node} is on another machine" for node in nodes]
     if not _local(is_local, settings.listen):
-        found.append(f"FLY_ORM_LISTEN={settings.listen}")
+        found.append(f"FLY_ORM_LISTEN={settings.listen} can be reached from other machines")
+    if settings.app and not settings.nodes and settings.topology.primary_region is not None:
+        found.append(f"the nodes of {settings.app!r} are on other machines")
     return found
 
 
@@ -60,6 +63,23 @@ def _local(is_local: Callable[[str], bool], address: str) -> bool:
         return is_local(address)
     except ConfigurationError:  # reported when it is used
         return True
+
+
+def listening_findings(settings: Settings, address: str, is_local: Callable[[str], bool]) -> list[Finding]:
+    """Whether other machines can reach the address that a node serves at, if the settings say that they should."""
+    elsewhere = [
+        node for node in settings.nodes.get(settings.topology.region, ()) if not _local(is_local, node.address)
+    ]
+    if not _local(is_local, address) or not (elsewhere or (settings.app and not settings.nodes)):
+        return []
+    where = f"at {elsewhere[0]}" if elsewhere else f"at the machines of {settings.app!r}"
+    return [
+        warning(
+            "node",
+            f"this node serves at {address}, which only this machine can reach, and others look for it {where}",
+            "Set FLY_ORM_LISTEN to [::]:PORT, with the port that they use",
+        )
+    ]
 
 
 def _tls(settings: Settings) -> list[Finding]:

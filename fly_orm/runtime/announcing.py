@@ -12,7 +12,7 @@ from ..errors import FlyOrmError
 from ..findings.finding import Finding, Level
 from ..findings.regions import region_findings
 from ..findings.server import version_text
-from ..findings.settings import settings_findings
+from ..findings.settings import listening_findings, settings_findings
 from ..findings.version import VERSION
 from ..registry import make_transport
 from ..settings import Settings, misspelt_variables
@@ -38,14 +38,14 @@ class Announcer:
     def node(self, address: str, servers: Sequence[str]) -> None:
         """Log where a node serves, and which servers its databases are on, in words."""
         log.info("fly_orm %s %s serves at %s: %s", VERSION, self._place(), address, ", ".join(servers))
-        self._warn()
+        self._warn(address)
 
-    def _warn(self) -> None:
-        for finding in self._findings():
+    def _warn(self, serves_at: str | None = None) -> None:
+        for finding in self._findings(serves_at):
             if finding.level > Level.OK and self._is_new(str(finding)):
                 log.warning("%s (`fly-orm check` says more)", finding)
 
-    def _findings(self) -> list[Finding]:
+    def _findings(self, serves_at: str | None) -> list[Finding]:
         settings = self._settings
         try:
             is_local = make_transport(settings.transport, settings).is_local
@@ -55,6 +55,7 @@ class Announcer:
         return [
             *settings_findings(settings, is_local, misspelt_variables()),
             *region_findings(settings.topology, nodes),
+            *([] if serves_at is None else listening_findings(settings, serves_at, is_local)),
         ]
 
     def _place(self) -> str:

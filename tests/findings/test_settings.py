@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fly_orm.findings.finding import Level, worst
-from fly_orm.findings.settings import settings_findings
+from fly_orm.findings.settings import listening_findings, settings_findings
 from fly_orm.findings.shown import CODE, shown_settings
 from fly_orm.protocol.secret import Secrets
 from fly_orm.settings import Settings, misspelt_variables, variables_set
-from fly_orm.topology import Topology
+from fly_orm.topology import Node, Topology
 from tests.support.two_regions import SECRET, settings
 
 
@@ -42,7 +42,14 @@ def test_a_secret_that_is_missing_and_one_that_is_weak_are_told_apart(secret, ad
 def test_an_address_to_listen_at_counts_as_well():
     level, text = judged(Settings(listen="[::]:7654"))
     assert level is Level.ERROR
-    assert "FLY_ORM_LISTEN=[::]:7654" in text
+    assert "FLY_ORM_LISTEN=[::]:7654 can be reached from other machines" in text
+
+
+def test_nodes_that_are_found_by_the_name_of_the_application_count_as_well():
+    level, text = judged(settings("lax", secret="", app="shop"))
+    assert level is Level.ERROR
+    assert "the nodes of 'shop' are on other machines" in text
+    assert judged(Settings(app="shop"))[0] is Level.OK
 
 
 @pytest.mark.parametrize(
@@ -98,6 +105,23 @@ def test_a_variable_with_a_misspelt_name_is_noticed(name, meant):
 )
 def test_variables_of_others_are_left_alone(name):
     assert misspelt_variables({name: "x"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "changes", "told"),
+    [
+        ("127.0.0.1:7654", {"nodes": {"syd": (Node(region="syd", address="10.0.0.1:7654"),)}}, "at syd=10.0.0.1:7654"),
+        ("127.0.0.1:7654", {"app": "shop", "nodes": {}}, "at the machines of 'shop'"),
+        ("127.0.0.1:7654", {"nodes": {"syd": (Node(region="syd", address="127.0.0.1:7654"),)}}, ""),
+        ("127.0.0.1:7654", {"nodes": {"lax": (Node(region="lax", address="10.0.0.1:7654"),)}}, ""),
+        ("127.0.0.1:7654", {"nodes": {}}, ""),
+        ("[::]:7654", {"nodes": {"syd": (Node(region="syd", address="10.0.0.1:7654"),)}}, ""),
+    ],
+)
+def test_a_node_that_only_its_own_machine_can_reach_is_found(address, changes, told):
+    findings = listening_findings(settings("syd", **changes), address, is_local)
+    assert [finding.level for finding in findings] == ([Level.WARNING] if told else [])
+    assert told in " ".join(map(str, findings))
 
 
 def shown(environ, given=None):

@@ -8,7 +8,9 @@ import pytest
 
 import fly_orm
 from fly_orm.findings.version import VERSION
+from fly_orm.topology import Node
 from tests.support.two_regions import settings
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -60,6 +62,14 @@ def test_what_is_wrong_is_warned_of_once(regions, lines, monkeypatch):
         database.close()
     assert [line for line in lines(logging.WARNING) if "If you mean FLY_ORM_WAITER, correct the name" in line]
     assert len([line for line in lines(logging.WARNING) if "If you mean 'lax', correct FLY_REGION" in line]) == 1
+
+
+def test_a_node_that_only_its_own_machine_can_reach_warns_of_that(regions, lines):
+    nodes = {"syd": (Node(region="syd", address="10.0.0.1:7654"),)}
+    given = settings("syd", nodes=nodes)
+    with fly_orm.serve(regions.syd(), listen="127.0.0.1:0", settings=given) as node:
+        until(lambda: [line for line in lines(logging.WARNING) if "only this machine can reach" in line])
+    assert [line for line in started(lines) if f"serves at {node.address}: {regions.name!r} is on the primary" in line]
 
 
 def test_a_database_that_is_wrapped_twice_with_the_same_settings_is_announced_once(regions, lines):
