@@ -8,7 +8,8 @@ from typing import Literal
 from .session_change import LEAVES_STATE, LOCKS, may_change_anything
 from .statement import Kind, Statement
 
-_COPY = re.compile(r"(?:\s|\(|--[^\n\r]*|/\*[\s\S]*?\*/)*copy\b", re.IGNORECASE)
+# A comment matches in one way only. To try others, as with .*?, would take exponential time.
+_COPY = re.compile(r"(?:\s|\(|--[^\n\r]*(?:[\n\r]|\Z)|/\*(?:[^*]|\*(?!/))*\*/)*copy\b", re.IGNORECASE)
 _DIRECTION = re.compile(r"\b(from|to)\s+std(?:in|out)\b", re.IGNORECASE)
 
 

@@ -7,7 +7,8 @@ from typing import Protocol
 from weakref import WeakSet
 
 # Postgres runs none of them within a transaction, or together with others in one string, so they come first.
-_STATEMENT = re.compile(rb"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:drop|create|alter)\s+database\b", re.IGNORECASE | re.DOTALL)
+# A comment matches in one way only. To try others, as with .*?, would take exponential time.
+_STATEMENT = re.compile(rb"(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*(?:drop|create|alter)\s+database\b", re.IGNORECASE)
 #: What is looked at of a statement, since others are long.
 _LONGEST = 10_000
 #: CREATE DATABASE copies it unless the statement names another template.

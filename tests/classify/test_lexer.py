@@ -23,6 +23,8 @@ from fly_orm.classify.lexer import (
     with_escapes_marked,
 )
 from fly_orm.classify.token_reader import TokenReader
+from fly_orm.classify.unreadable import unreadable
+from fly_orm.postgres.making_way import make_way_for
 
 TOKENS = [
     ("nothing", "", []),
@@ -157,6 +159,21 @@ def test_time_is_linear(sql):
     with suppress(UnterminatedError):
         tokens(sql)
     assert time.thread_time() - start < 1
+
+
+@pytest.mark.parametrize("read", [lambda sql: unreadable(sql, "it has no end"), make_way_for], ids=["copy", "drop"])
+@pytest.mark.parametrize("piece", ["/**/", "/* a */ ", "-", "--\n", "-- a\n", " ", "(", "/*", "*/"])
+def test_comments_that_come_first_are_skipped_in_linear_time(read, piece):
+    """One second is a hundred times as long as it takes, and no time at all for what is exponential."""
+    start = time.thread_time()
+    read(piece * 5_000 + "\n'")
+    assert time.thread_time() - start < 1
+
+
+@pytest.mark.parametrize("comments", ["", "/**/", "/* * a **/ ", "--\n", "------ copy\n  (", "/* -- */\n"])
+def test_a_copy_is_found_behind_comments(comments):
+    assert unreadable(f"{comments}copy t from stdin where '", "").copy == "in"
+    assert unreadable(f"{comments}copied t from stdin where '", "").copy is None
 
 
 def test_a_plain_literal_that_goes_on_is_one_with_dollar_quoted_ones():
