@@ -15,7 +15,7 @@ from fly_orm.testing import Cluster
 from tests.support.over import TRANSPORTS, over
 from tests.support.shared_cluster import make_database, restore
 from tests.support.side_by_side import SideBySide
-from tests.support.two_regions import TwoRegions, two_regions
+from tests.support.two_regions import AMPLE, TwoRegions, two_regions
 
 pytest_plugins = ["tests.support.fixtures"]
 
@@ -84,6 +84,19 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nodes stop what runs half a second before its caller stops waiting, to answer in time on a busy machine."""
     monkeypatch.setattr("fly_orm.forwarding.sealed_channel._MARGIN", 0.5)
+
+
+@pytest.fixture
+def time_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers and nodes take their time, on a busy machine, to tell what they are."""
+    for limit in (
+        "serving.inspecting.ANSWER_TIMEOUT",
+        "serving.servers.ANSWER_TIMEOUT",
+        "serving.executor.ANSWER_TIMEOUT",
+        "checking.writability._ANSWER_TIMEOUT",
+        "checking.health._LIMIT",
+    ):
+        monkeypatch.setattr(f"fly_orm.{limit}", AMPLE)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from tests.support.processes import stopped
 from tests.support.two_regions import AMPLE, settings
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("time_to_tell")
+
 
 @pytest.fixture(autouse=True)
 def _anew(monkeypatch):

@@ -10,7 +10,7 @@ from fly_orm.deadline import Deadline
 from fly_orm.findings.finding import Level
 from tests.support.two_regions import AMPLE
 
-pytestmark = pytest.mark.over_every_transport
+pytestmark = [pytest.mark.over_every_transport, pytest.mark.usefixtures("time_to_tell")]
 
 
 def test_a_right_set_up_is_fine(regions):

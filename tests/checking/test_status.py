@@ -23,6 +23,8 @@ from tests.support.ports import free_ports
 from tests.support.two_regions import AMPLE, settings
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("time_to_tell")
+
 
 def asked(given):
     return ask_status(Runtime(given), Deadline.after(AMPLE))

@@ -11,7 +11,7 @@ from fly_orm.testing import Cluster
 from tests.support.pgbouncer import pgbouncer
 from tests.support.two_regions import AMPLE, two_regions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("time_to_tell")]
 
 
 def checked(database):

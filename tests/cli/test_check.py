@@ -13,6 +13,9 @@ from fly_orm.runtime import runtime
 from tests.support.ports import free_ports
 from tests.support.two_regions import SECRET
 
+pytestmark = pytest.mark.usefixtures("time_to_tell")
+
+
 APP = """
 from peewee import PostgresqlDatabase
 import fly_orm
@@ -31,6 +34,8 @@ def check(regions, tmp_path, monkeypatch, capsys):
         "FLY_REGION": "lax",
         "FLY_ORM_NODES": f"syd={regions.wan.address}",
         "FLY_ORM_SECRET": SECRET,
+        "FLY_ORM_RPC_TIMEOUT": "15",
+        "FLY_ORM_REPLICATION_TIMEOUT": "15",
     }
 
     def check(*arguments, **variables):

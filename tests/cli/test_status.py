@@ -17,6 +17,8 @@ from tests.support.nodes import environment_in
 from tests.support.ports import free_ports
 from tests.support.two_regions import SECRET
 
+pytestmark = pytest.mark.usefixtures("time_to_tell")
+
 
 @pytest.fixture
 def status(regions, monkeypatch, capsys):
@@ -64,6 +66,7 @@ def test_without_nodes_it_says_so(status):
     assert "No node is known" in out
 
 
+@pytest.mark.slow
 def test_watching_goes_on_until_ctrl_c(regions):
     environment = {**environment_in("lax"), "FLY_ORM_NODES": f"syd={regions.wan.address}"}
     command = [sys.executable, "-m", "fly_orm", "status", "--json", "--watch=0.05"]
