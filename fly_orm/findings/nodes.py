@@ -14,6 +14,11 @@ from .server import sleepy_senders, synchronous_commit, version_text
 _TOPIC = "node"
 #: Seconds by which two clocks may differ before it is worth a warning: tokens and certificates have dates.
 MOST_CLOCK_OFFSET = 5.0
+#: What it means that no node of the primary region can be reached, outside of that region and within.
+_CONSEQUENCE = {
+    False: ". No node of the primary region can be reached, so that writes fail",
+    True: ". No node of the primary region can be reached, so that the writes of other regions fail",
+}
 _SECRETS = "Compare FLY_ORM_SECRET here and in the environment of that node, and restart the process where it is wrong"
 
 
@@ -46,24 +51,23 @@ def node_findings(
     for facts in nodes:
         if facts.welcome is None:
             alone = not any(other.reached for other in nodes if other.node.region == facts.node.region)
-            findings.append(_unreached(facts, serious=alone and facts.node.region == topology.primary_region))
+            is_primary = facts.node.region == topology.primary_region
+            findings.append(_unreached(facts, _CONSEQUENCE[topology.is_primary] if alone and is_primary else ""))
         else:
             findings += _reached(facts, facts.welcome, topology, version, databases)
     return findings
 
 
-def _unreached(facts: NodeFacts, *, serious: bool) -> Finding:
+def _unreached(facts: NodeFacts, consequence: str) -> Finding:
     node, problem = facts.node, facts.problem
     what = str(problem).removeprefix(f"{node} ") if problem is not None else "it did not answer in time"
     if isinstance(problem, AuthenticationFailed):
         return error("secret", what, _SECRETS, subject=str(node))
-    if serious:
-        what += ". No node of the primary region can be reached, so that writes fail"
     advice = (
         "Check that `fly-orm serve` runs there, that its FLY_ORM_LISTEN has this port and is not an address that only "
         f"its own machine can reach, such as 127.0.0.1, and that the network lets this one connect to {node.address}"
     )
-    return (error if serious else warning)(_TOPIC, what, advice, subject=str(node))
+    return (error if consequence else warning)(_TOPIC, what + consequence, advice, subject=str(node))
 
 
 def _reached(

@@ -42,6 +42,7 @@ def system_findings(
     others = list(servers_of(database, nodes))
     primaries = [other for other in others if other.server.primary]
     found = _own_place(own, topology, primaries, wrong)
+    found += _several(primaries)
     if not own.primary:
         found += _same_system(own, primaries)
     if others and not primaries and not (topology.is_primary and own.primary):
@@ -56,12 +57,12 @@ def system_findings(
 
 
 def _own_place(own: ServerFacts, topology: Topology, primaries: Sequence[Elsewhere], wrong: str) -> list[Finding]:
-    if topology.is_primary:
-        return [] if own.primary else [_replica_in_primary_region(own, topology, primaries)]
-    if not own.primary:
-        return []
     if wrong:
         return [error(_TOPIC, wrong, "Connect this region to a replica of the primary, or to the primary itself")]
+    if topology.is_primary:
+        return _superseded(own, primaries) if own.primary else [_replica_in_primary_region(own, topology, primaries)]
+    if not own.primary:
+        return []
     same = [other for other in primaries if other.server.run == own.run]
     where = f", which {same[0].node} writes to" if same else ""
     return [
@@ -70,6 +71,36 @@ def _own_place(own: ServerFacts, topology: Topology, primaries: Sequence[Elsewhe
             f"the server of this secondary region, {own.address}, is not a replica but the primary{where}: reads cross "
             "the network, and writes run there directly",
             f"Connect the database in {topology.region!r} to the replica of that region, if there is one",
+        )
+    ]
+
+
+def _superseded(own: ServerFacts, primaries: Sequence[Elsewhere]) -> list[Finding]:
+    for other in primaries:
+        theirs = other.server.history
+        if own.history is not None and theirs is not None and own.history.is_behind(theirs):
+            return [
+                error(
+                    _TOPIC,
+                    f"the primary here, {own.address}, was superseded by a failover: it is on {own.history}, and "
+                    f"{other.server.address}, the primary of {other.node}, on {theirs}",
+                    f"Stop it, or let it rejoin as a replica, and set PRIMARY_REGION={other.node.region} everywhere",
+                )
+            ]
+    return []
+
+
+def _several(primaries: Sequence[Elsewhere]) -> list[Finding]:
+    """Whether nodes write to different primaries."""
+    by_run = {other.server.run: other for other in reversed(primaries)}
+    if len(by_run) < 2:
+        return []
+    each = " and ".join(f"{other.server.address} ({other.node})" for other in reversed(by_run.values()))
+    return [
+        error(
+            _TOPIC,
+            f"nodes have different servers that take writes: {each}",
+            "Connect all nodes to servers of one system, only one of which is a primary",
         )
     ]
 

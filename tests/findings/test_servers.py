@@ -138,6 +138,29 @@ def test_servers_that_do_not_belong_together_are_found(own, topology, nodes, lev
     assert told in text
 
 
+def test_two_primaries_are_an_error():
+    copy = node(Node(region="lax", address="b:1"), server=replace(PRIMARY, run="copy", address="10.0.0.3:5432"))
+    found, text = judged(system_findings("shop", REPLICA, LAX, [node(), copy]))
+    assert found is Level.ERROR
+    assert "10.0.0.1:5432 (syd=a:1) and 10.0.0.3:5432 (lax=b:1)" in text
+    same = node(Node(region="syd", address="b:1"))
+    assert judged(system_findings("shop", REPLICA, LAX, [node(), same]))[0] is Level.OK
+
+
+def test_a_primary_that_a_failover_has_left_behind_is_an_error():
+    newer = node(Node(region="lax", address="b:1"), server=replace(PRIMARY, run="new", history=History(7, 2)))
+    found, text = judged(system_findings("shop", PRIMARY, SYD, [newer]))
+    assert found is Level.ERROR
+    assert "was superseded by a failover" in text
+    assert "PRIMARY_REGION=lax" in text
+
+
+def test_within_the_primary_region_only_the_writes_of_others_need_a_node():
+    found, text = judged(node_findings([NodeFacts(node=NODE)], SYD, version="1"))
+    assert found is Level.ERROR
+    assert "so that the writes of other regions fail" in text
+
+
 def test_a_server_that_must_not_be_written_is_an_error():
     found, text = judged(system_findings("shop", PRIMARY, LAX, [node()], wrong="it is a restored copy"))
     assert found is Level.ERROR
