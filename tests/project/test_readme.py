@@ -79,7 +79,11 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
             assert hasattr(fly_orm, name), name
 
 
-@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *PAGES], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "examples/guestbook/README.md", *PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_the_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
