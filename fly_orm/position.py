@@ -72,13 +72,13 @@ def later(known: Position | None, told: Position) -> Position:
     A server that this role may not ask tells neither its system nor its timeline, or only one of them. They are taken
     to be the other position's.
     """
-    if known is None or known.is_unknown or told.is_unknown:
+    if known is None or UNKNOWN_LSN in (known.lsn, told.lsn):
         return told
     if known.system and told.system and known.system != told.system:
         return told
-    if known.timeline and told.timeline:
-        found = max(known, told, key=lambda position: (position.timeline, position.lsn))
+    if known.timeline and told.timeline and known.timeline != told.timeline:
+        found = known if known.timeline > told.timeline else told
     else:
-        found = max(known, told, key=lambda position: position.lsn)
+        found = known if known.lsn >= told.lsn else told
     system, timeline = found.system or known.system or told.system, found.timeline or known.timeline or told.timeline
     return found if found.system == system and found.timeline == timeline else Position(found.lsn, system, timeline)

@@ -51,7 +51,8 @@ class SessionChange:
     @property
     def customized(self) -> frozenset[str]:
         """The customized settings that may be missing no longer."""
-        return frozenset(name for name in self.settings | self.for_now if "." in name)
+        names = self.settings | self.for_now
+        return frozenset(name for name in names if "." in name) if names else names
 
     @property
     def may_change_role(self) -> bool:

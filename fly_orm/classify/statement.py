@@ -27,6 +27,8 @@ class Kind(enum.Enum):
     TWO_PHASE = "two-phase"
     SERVER = "server"  # acts on the server that the caller reads from, since process ids belong to one server
 
+    __hash__ = object.__hash__  # Enum's own is a Python function, and every statement is looked up in several sets
+
 
 #: What changes session settings.
 SETTING_CHANGES = frozenset({Kind.SET, Kind.SET_LOCAL})

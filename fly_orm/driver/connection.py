@@ -6,9 +6,9 @@ A real subclass, since ``register_type``, ``as_string``, ``quote_ident`` and oth
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any, NoReturn
 
+import msgspec
 import psycopg2
 from psycopg2 import extensions as ext
 
@@ -18,12 +18,13 @@ from ..local.instance import Instance
 from ..position import Position
 from ..postgres.recovery import is_replica
 from ..routing.decide import Action, Decision, State, decide
-from ..routing.freshness import Waited
+from ..routing.freshness import NOT_AT_ALL, Waited
 from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import why_ask_primary
 from ..routing.session_following import LOCKED, took_locks
 from ..routing.unsupported import ASYNCHRONOUS, UNSUPPORTED
 from ..sessions.context import current
+from ..sessions.session import Session
 from .classes import cursor_classes
 from .implicit_transactions import set_c_autocommit
 from .info import RoutingInfo
@@ -107,9 +108,10 @@ class RoutingConnection(PlainReads):
         self._check_open()
         if self.promoted and not self._is_checked():
             return self.route(statement)  # that of another class
+        session = current()
         defers = statement.kind is Kind.READ and self.defers_reads and not self.promoted
         begins = self.begins and not defers
-        waited = self._catch_up(self._implicit_begin if begins else statement, defers=defers)
+        waited = self._catch_up(self._implicit_begin if begins else statement, session, defers=defers)
         if begins:
             self._begin_implicitly()
         decision = decide(statement, self._state(defers=defers))
@@ -120,8 +122,8 @@ class RoutingConnection(PlainReads):
             decision = self.decide_after_move(statement)
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(UNSUPPORTED[statement.kind]))
-        self._record(statement, decision)
-        return replace(decision, waited=waited.seconds) if waited.seconds else decision
+        self._record(statement, decision, session)
+        return msgspec.structs.replace(decision, waited=waited.seconds) if waited.seconds else decision
 
     def why_ask_primary(self, error: psycopg2.Error, statement: Statement) -> str:
         """Why to repeat a read on the primary after the replica's error; raises the error if it is the answer."""
@@ -281,7 +283,9 @@ class RoutingConnection(PlainReads):
         return self.get_parameter_status("in_hot_standby") == "off" and not self.pooled
 
     def _state(self, *, defers: bool = False) -> State:
-        transaction = None if defers else self.remote.transaction
+        transaction, session, freshness = self.remote.transaction, current(), self.router.freshness
+        if defers:
+            transaction = None
         return State(
             promoted=self.promoted,
             here=self._transaction_here,
@@ -289,25 +293,24 @@ class RoutingConnection(PlainReads):
             failed=transaction is not None and transaction.failed,
             primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
-            pinned=self.remote.session_settings.pins_reads or self.router.freshness.is_pinned(current(), self),
-            pooled=self.router.freshness.position_to_check(current(), self) is not None,
+            pinned=self.remote.session_settings.pins_reads or freshness.is_pinned(session, self),
+            pooled=self.pooled and freshness.position_to_check(session, self) is not None,
         )
 
-    def _catch_up(self, statement: Statement, *, defers: bool) -> Waited:
+    def _catch_up(self, statement: Statement, session: Session, *, defers: bool) -> Waited:
         """Wait for the replica if this statement may read on it, and the session's reads have to."""
         promoted = self.router.local.at_primary = self.promoted
         reads = statement.kind is Kind.READ or statement.read_only
         remote = self.remote.has_state or (self.remote.transaction is not None and not defers)
         elsewhere = promoted or remote or self._transaction_here
         if elsewhere or not reads:
-            return Waited()
-        waited = self.router.freshness.catch_up(current(), self)
+            return NOT_AT_ALL
+        waited = self.router.freshness.catch_up(session, self)
         self.router.raise_if_late(waited, None)
         return waited
 
-    def _record(self, statement: Statement, decision: Decision) -> None:
+    def _record(self, statement: Statement, decision: Decision, session: Session) -> None:
         """Record in the session that this database is used here: what a token has to cover depends on it."""
-        session = current()
         if decision.action is Action.HERE and self.promoted:
             session.note_primary(self.database, self.router.primary_source)
         elif decision.action in _LOCAL and (statement.kind is Kind.READ or statement.read_only):

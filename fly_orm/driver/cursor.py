@@ -52,7 +52,7 @@ class RoutingCursor(ext.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice, and what would be
         # a method elsewhere is written out: a call costs more than all that it does, most of all while caches are cold.
-        connection = self.connection
+        connection, statement = self.connection, None
         served = connection.plain_reads.get(query) if type(query) is str else None
         if served is None:
             statement = connection.statement(query, self)
@@ -65,13 +65,13 @@ class RoutingCursor(ext.cursor):
                 and (connection.mode.autocommit or connection.reads_before_begin)
             ):
                 session = current()
-                if session.may_read_over(connection) and (session.activity is None or not connection.promoted):
+                if (session.activity is None or not connection.promoted) and session.may_read_over(connection):
                     observe(session, served)
                     try:
                         return _execute_here(self, query, vars)
                     except psycopg2.Error as error:
                         return self._read_refused(error, query, vars)
-        return self._execute(query, vars, connection.statement(query, self))
+        return self._execute(query, vars, statement or connection.statement(query, self))
 
     def _read_refused(self, error: psycopg2.Error, query: Any, vars_: Any) -> None:
         """Go on after the replica's error for a plain read."""

@@ -107,5 +107,7 @@ class PrimaryCandidates:
     def _split(self, nodes: Collection[Node], quarantined: list[Node]) -> list[Node]:
         """The nodes that are not in quarantine; the others are added to ``quarantined``."""
         away = self._directory.quarantined
+        if not away:
+            return list(nodes)
         quarantined.extend(node for node in nodes if node in away)
         return [node for node in nodes if node not in away]

@@ -54,6 +54,8 @@ class Directory:
         self._mismatches = Mismatches(settings.topology)
         self._lock = threading.Lock()
         self._channels: dict[Node, NodeChannels] = {}
+        self._retained: dict[str, list[Node]] = {}
+        """By region, its nodes when all that is kept about others was forgotten, unless more was added since."""
         self._warm_up = BackgroundTask("fly_orm warm-up", self._look_up_and_warm_up)
         self._closed = False
 
@@ -65,7 +67,9 @@ class Directory:
     def nodes(self, region: str, deadline: Deadline) -> list[Node]:
         """The nodes of a region, possibly none. NotDelivered if they cannot be looked up by the deadline."""
         nodes = list(self._discovery.nodes(region, deadline))
-        self._retain(region, set(nodes))
+        if self._retained.get(region) != nodes:
+            self._retained[region] = nodes.copy()  # first: what another thread adds from now on is looked at again
+            self._retain(region, set(nodes))
         return nodes
 
     def regions(self, deadline: Deadline) -> list[str]:
@@ -128,11 +132,13 @@ class Directory:
                     channels.close()  # channels opened after this are closed when they are given back
                 else:
                     self._channels[node] = channels
+                    self._retained.pop(node.region, None)
             return channels
 
     def quarantine(self, node: Node, error: NotDelivered | Refused) -> None:
         """Try a node that could not be reached, or is shutting down, after all others, until it has been reached."""
         if self._quarantine.add(node):
+            self._retained.pop(node.region, None)
             if isinstance(error, AuthenticationFailed):
                 log.warning("%s could not be authenticated, and is tried last until it can be: %s", node, error)
             else:
@@ -162,6 +168,8 @@ class Directory:
             each.close()
 
     def _in_order(self, nodes: Sequence[Node]) -> list[Node]:
+        if len(nodes) == 1:
+            return list(nodes)
         shuffled = random.sample(nodes, len(nodes))  # so that the callers of all regions share the nodes out evenly
         return sorted(shuffled, key=lambda node: node in self._quarantine)
 

@@ -22,6 +22,9 @@ class _Sighting(NamedTuple):
     where: str
 
 
+_NOWHERE = _Sighting(0, "")
+
+
 class Fence:
     """By database and system, the newest timeline that this process has seen, and where. Thread-safe.
 
@@ -68,6 +71,11 @@ class Fence:
         if (newer := self.newer(database, history)) is not None:
             self.report(database, history, where, newer)
 
+    def expects(self, database: str, history: History) -> bool:
+        """Whether a primary on this timeline, the newest one, has executed a request before, so that it is no news."""
+        met = self._met.get((database, history.system))
+        return met == history.timeline == self._known(database, history).timeline
+
     def newer(self, database: str, history: History) -> str | None:
         """A newer timeline of the system, and where it was seen, for messages; None if none was seen."""
         seen = self._known(database, history)
@@ -83,7 +91,8 @@ class Fence:
         abandon_in_children(self)
 
     def _known(self, database: str, history: History) -> _Sighting:
-        return self._newest.get(database, {}).get(history.system, _Sighting(0, ""))
+        systems = self._newest.get(database)
+        return _NOWHERE if systems is None else systems.get(history.system, _NOWHERE)
 
     def report(self, database: str, older: History, where: str, newer: str) -> None:
         """Log an error about a primary that was superseded, once for each of them and each newer timeline.

@@ -11,6 +11,8 @@ from ..deadline import now
 from ..errors import FlyOrmError
 from ..topology import Node
 
+_NONE: frozenset[Node] = frozenset()
+
 
 class _Stay:
     """One stay of a node in quarantine; ``interval`` is the number of seconds until the next probe."""
@@ -49,6 +51,8 @@ class Quarantine:
     @property
     def nodes(self) -> frozenset[Node]:
         """The nodes in quarantine."""
+        if not self._stays:  # nearly always, and before every request
+            return _NONE
         with self._lock:
             return frozenset(self._stays)
 

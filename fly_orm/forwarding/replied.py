@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from types import TracebackType
 
 log = logging.getLogger("fly_orm")
 
 
-@contextmanager
-def after_reply(action: str) -> Iterator[None]:
+class after_reply:  # noqa: N801  # it is used as contextlib.suppress is
     """A block that runs once a node has replied. It logs the errors in it and never raises them.
 
     The request may have committed something, so that its caller would take the error for one of the write. ``action``
     completes "could not …" in the log.
     """
-    try:
-        yield
-    except Exception:  # whatever it is
+
+    __slots__ = ("_action",)
+
+    def __init__(self, action: str) -> None:
+        self._action = action
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
         with suppress(Exception):  # a log handler or filter of the application's may raise, too
-            log.exception("a request was executed, but this process could not %s; its result is returned", action)
+            message = "a request was executed, but this process could not %s; its result is returned"
+            log.error(message, self._action, exc_info=error)
+        return True

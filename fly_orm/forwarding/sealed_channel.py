@@ -82,9 +82,10 @@ class SealedChannel:
         if self._clock.is_old(now()):
             self.greet(deadline)
         begin_by = self._clock.earliest(deadline.at)
-        message = msgspec.structs.replace(message, begin_by=begin_by)
-        if not isinstance(message, Cancel):
-            message = msgspec.structs.replace(message, timeout=self.node_timeout(deadline))
+        if isinstance(message, Cancel):
+            message = msgspec.structs.replace(message, begin_by=begin_by)
+        else:
+            message = msgspec.structs.replace(message, begin_by=begin_by, timeout=self.node_timeout(deadline))
         try:
             return self._exchange(message, deadline)
         except OutcomeUnknown as error:

@@ -18,6 +18,8 @@ class Progress:
 
     def __init__(self, instance: Instance | None) -> None:
         self.instance = instance
+        self.where = f"at {instance}, the replica of this region"
+        """Completes "seen …" in the log."""
         self.history: History | None = None
         """Its system, and the newest timeline of which it has replayed something; None if it could not be asked."""
         self.lateness = Lateness(instance)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Any
 
 from ..concurrency.idle_end import IdleEnd
@@ -39,8 +38,11 @@ class RestingWaiter:
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``; see :class:`fly_orm.waiter.LSNWaiter`."""
-        with self._in_use(lsn) as waiter:
-            return waiter.wait(lsn, deadline)
+        user = object()
+        try:
+            return self._begin_use(user, lsn).wait(lsn, deadline)
+        finally:
+            self._end_use(user)
 
     def prepare(self) -> None:
         """Connect in the background, unless that has been done: a write is on its way, and will be waited for."""
@@ -49,9 +51,14 @@ class RestingWaiter:
 
     def check(self, version: int) -> None:
         """Raise ConfigurationError if the waiter cannot wait for servers of this version."""
-        with suppress(ReplicationTimeout), self._in_use(LSN(0)) as waiter:  # it was closed
-            if (check := getattr(waiter, "check", None)) is not None:
+        user = object()
+        try:
+            if (check := getattr(self._begin_use(user, LSN(0)), "check", None)) is not None:
                 check(version)
+        except ReplicationTimeout:
+            pass  # it was closed
+        finally:
+            self._end_use(user)
 
     def close(self) -> None:
         """Close the connections. Current and later waits raise ReplicationTimeout."""
@@ -61,23 +68,21 @@ class RestingWaiter:
         if waiter is not None:
             waiter.close()
 
-    @contextmanager
-    def _in_use(self, lsn: LSN) -> Iterator[LSNWaiter]:
-        user = object()
-        try:
-            with self._lock:
-                if self._closed:
-                    raise ReplicationTimeout(f"committed at {lsn}, but the waiter for the replica was closed", lsn=lsn)
-                self._users.add(user)
-                if self._waiter is None:
-                    self._idle.opened()
-                    self._waiter = self._make()
-                waiter = self._waiter
-            yield waiter
-        finally:
-            with self._lock:
-                self._users.discard(user)
-            self._idle.used()
+    def _begin_use(self, user: object, lsn: LSN) -> LSNWaiter:
+        """The waiter, which stays open as long as it has users. Whatever this raises, :meth:`_end_use` follows."""
+        with self._lock:
+            if self._closed:
+                raise ReplicationTimeout(f"committed at {lsn}, but the waiter for the replica was closed", lsn=lsn)
+            self._users.add(user)
+            if self._waiter is None:
+                self._idle.opened()
+                self._waiter = self._make()
+            return self._waiter
+
+    def _end_use(self, user: object) -> None:
+        with self._lock:
+            self._users.discard(user)
+        self._idle.used()
 
     def _rest(self) -> None:
         with self._lock:

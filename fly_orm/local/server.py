@@ -50,6 +50,8 @@ class LocalServer:
     @property
     def replica(self) -> LocalReplica:
         """The server as a replica; created on first use."""
+        if (replica := self._replica) is not None:  # without the lock, for all requests but the first
+            return replica
         with self._lock:
             if self._replica is None:
                 self._replica = LocalReplica(self._waiter, self._connect, self._timer)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from ..classify import SETTING_CHANGES, Kind, Statement
 
@@ -24,9 +25,10 @@ class Action(enum.Enum):
     SET = "run on the replica, and in every Postgres session on the primary"
     REFUSE = "raise NotSupported"
 
+    __hash__ = object.__hash__  # as for Kind
 
-@dataclass(frozen=True, kw_only=True)
-class State:
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision depends on besides the statement."""
 
     promoted: bool = False
@@ -47,8 +49,7 @@ class State:
     """That is, unless the server that a pooler chooses for the read turns out to have replayed enough."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What to do with a statement."""
 
     action: Action
@@ -131,4 +132,4 @@ def unchecked(decision: Decision) -> Decision:
     """The decision for a read that cannot share a transaction with the question whether its server shows enough."""
     if decision.action is not Action.READ_IF_SHOWN:
         return decision
-    return replace(decision, action=Action.FORWARD, why=PINNED)
+    return msgspec.structs.replace(decision, action=Action.FORWARD, why=PINNED)

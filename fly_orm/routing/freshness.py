@@ -38,7 +38,7 @@ class Waited(NamedTuple):
     """What the caller has to raise once it has delivered its result: only with ``on_lag="raise"``."""
 
 
-_NOT_AT_ALL = Waited()
+NOT_AT_ALL = Waited()
 
 
 class Freshness:
@@ -67,12 +67,12 @@ class Freshness:
             session.invocation.wrote_until(name, commit)
         when = wait or session.wait_or(self._options.wait)
         if when == "none":
-            return _NOT_AT_ALL
+            return NOT_AT_ALL
         session.saw(name, commit)
         session.pins.add(name, commit, waits=when == "read")
         if when == "write" and not commit.is_unknown:
             return self._wait_now(session.pins[name], connection)
-        return _NOT_AT_ALL
+        return NOT_AT_ALL
 
     def expect(self, position: Position) -> None:
         """Let the session's reads be at least as fresh as a position, without waiting for it now.
@@ -106,20 +106,20 @@ class Freshness:
         Waits for that first if the pin says so.
         """
         if session.on_primary or session.on_replica or self.reads_on_primary:
-            return _NOT_AT_ALL
+            return NOT_AT_ALL
         name = self._name()
         self._follow(session, connection)
         session.drop_old_doubt(name)
         pin = session.pins.get(name)
         if pin is None or pin.position.is_unknown or pin.position is connection.shown:
-            return _NOT_AT_ALL
+            return NOT_AT_ALL
         if pin.waits:
             session.pins.waited(name)
             return self._wait_now(pin, connection)
         if not connection.pooled:
             with suppress(ReplicationTimeout):
                 self._wait_for_replica(pin.position, Deadline.after(0), connection)
-        return _NOT_AT_ALL
+        return NOT_AT_ALL
 
     def _follow(self, session: Session, connection: Any) -> None:
         """Pin the session at what another server has shown it, so that its reads do not go back in time on this one."""
@@ -148,7 +148,7 @@ class Freshness:
         """Whether the session's reads over a connection have to run on the primary. Asks no server."""
         if session.on_primary or session.on_replica:
             return session.on_primary
-        pin = session.pins.get(self._name())
+        pin = session.pins.get(connection.database)
         return self.reads_on_primary or (pin is not None and pin.position is not connection.shown)
 
     def may_lack(self, session: Session, connection: Any) -> bool:

@@ -50,7 +50,7 @@ class Requests:
         self._idle.keep(connection, self._settings)
         changes = statement.session_changes if transaction is None else statement.session_changes | transaction.changes
         return Run(
-            database=self._router.name,
+            database=connection.database,
             lease=b"",
             encoding=connection.get_parameter_status("client_encoding") or "UTF8",
             **opening,

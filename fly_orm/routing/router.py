@@ -110,16 +110,19 @@ class Router:
 
         ``connection`` is the routing connection that it comes from.
         """
+        name, fence = self.name, self.fence
         if connection is not None and connection.instance is not None:
             replica = self.local.replica.server(connection.instance)
-            self.fence.saw(self.name, replica.history, f"at {replica.instance}, the replica of this region")
-        newest, seen = self.fence.newest(self.name), current().watermarks.known(self.name)
+            fence.saw(name, replica.history, replica.where)
+        newest, seen = fence.newest(name), current().watermarks.known(name)
         # What only this session has seen does not count for others: a token may tell of a promotion that was undone.
         return newest if seen is None or seen.history is None else [*newest, seen.history]
 
     def note_primary(self, position: Position, node: Node) -> None:
         """Note the timeline of a primary that has executed a request."""
-        self.fence.met(self.name, position.history, f"at the primary of {node}")
+        name, fence, history = self.name, self.fence, position.history
+        if history is not None and not fence.expects(name, history):
+            fence.met(name, history, f"at the primary of {node}")
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as an instance of its own class, of the driver's, and of the ORM's, so that callers catch it."""

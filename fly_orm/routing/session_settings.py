@@ -88,7 +88,8 @@ class SessionSettings:
 
     def will_run(self, changes: SessionChange) -> None:
         """Note what a statement that is about to run may change: a setting may exist afterwards even if it fails."""
-        self._stale.update(dict.fromkeys(sorted(self.may_make(changes) - self._stale.keys())))
+        if made := self.may_make(changes):
+            self._stale.update(dict.fromkeys(sorted(made - self._stale.keys())))
 
     @property
     def is_stale(self) -> bool:

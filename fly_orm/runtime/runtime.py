@@ -35,6 +35,8 @@ class Runtime:
     @property
     def forwarder(self) -> Forwarder:
         """The forwarder; each process makes its own."""
+        if (forwarder := self._forwarder) is not None:  # without the lock, for all requests but the first
+            return forwarder
         with self._lock:
             if self._forwarder is None:
                 self._forwarder = Forwarder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 from ..errors import ConfigurationError, NotSupported
@@ -38,6 +38,7 @@ class Operation:
         )
 
 
+_NO_OPERATION: AbstractContextManager[None] = nullcontext()
 _current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default=None)
 #: What is recorded as a whole and runs in this context, such as a call of a function; empty outside of it.
 _whole: ContextVar[str] = ContextVar("fly_orm_recorded_whole", default="")
@@ -69,16 +70,19 @@ def new_operation(key: str) -> Operation:
     return operation
 
 
-@contextmanager
-def executing(operation: Operation | None, as_error: Callable[[NotSupported], Exception]) -> Iterator[None]:
+def executing(
+    operation: Operation | None, as_error: Callable[[NotSupported], Exception]
+) -> AbstractContextManager[None]:
     """A block in which an operation, if any, is executed. NotSupported if another thread or task does the same.
 
     In the ledger, an equal write would count as a repetition, and return what the first one returns. ``as_error`` makes
     the exception to raise.
     """
-    if operation is None:
-        yield
-        return
+    return _NO_OPERATION if operation is None else _executing(operation, as_error)
+
+
+@contextmanager
+def _executing(operation: Operation, as_error: Callable[[NotSupported], Exception]) -> Iterator[None]:
     if not operation.executing.acquire(blocking=False):
         raise as_error(operation.holds_one("is being executed by another thread or task"))
     try:

@@ -54,9 +54,12 @@ FAILURES = (OSError, ProtocolError)
 _MORE: int = getattr(socket, "MSG_MORE", 0)
 #: Lets a call return instead of wait. Where the system does not have it, sending a short message hardly ever waits.
 _AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)
-_HEADER_BYTES = len(SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data)
+_HEADER: bytes = SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data
+_HEADER_BYTES = len(_HEADER)
 _TAG_BYTES = 6
-_PAYLOAD_SIZE_AT = 12
+_KIND_AT, _SEQ_AT = 6, 10
+#: The sequence number of a message, and behind it the size of the payload.
+_SEQ_AND_SIZE = struct.Struct("!HI")
 _CHUNK_BYTES = 256 * 1024
 _READ_AHEAD_BYTES = 4096
 
@@ -64,15 +67,16 @@ _READ_AHEAD_BYTES = 4096
 def frame(kind: int, seq: int, payload: bytes) -> bytes:
     """The whole message on the wire.
 
-    Pyro5 makes the header for an empty payload, and the real size is filled in. If Pyro5 were given the payload, it
-    would compress it where the application has set Pyro5's process-wide COMPRESSION; peers refuse compressed messages.
+    Pyro5 has made the header of an empty message, and the rest is filled in. If Pyro5 were given the payload, it would
+    compress it where the application has set Pyro5's process-wide COMPRESSION; peers refuse compressed messages.
     """
     return _header(kind, seq, len(payload)) + payload
 
 
 def _header(kind: int, seq: int, size: int) -> bytes:
-    header = bytearray(SendingMessage(kind, 0, seq, SERIALIZER_ID, b"").data)
-    struct.pack_into("!I", header, _PAYLOAD_SIZE_AT, size)
+    header = bytearray(_HEADER)
+    header[_KIND_AT] = kind
+    _SEQ_AND_SIZE.pack_into(header, _SEQ_AT, seq, size)
     return bytes(header)
 
 

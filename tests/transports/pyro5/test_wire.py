@@ -77,7 +77,7 @@ def test_pyro5s_message_layout_is_the_one_relied_on():
     assert wire._HEADER_BYTES == Pyro5.protocol._header_size == 40
     header = struct.unpack(Pyro5.protocol._header_format, SendingMessage(1, 0, 2, 70, b"12345").data[:40])
     assert header == (b"PYRO", 502, 1, 70, 0, 2, 5, 0, bytes(16), 0, 0x4DC5)
-    assert struct.calcsize("!4sHBBHH") == wire._PAYLOAD_SIZE_AT
+    assert wire.frame(1, 65535, b"12345") == SendingMessage(1, 0, 65535, 70, b"12345").data
     assert wire.SERIALIZER_ID not in Pyro5.serializers.serializers_by_id
 
 
