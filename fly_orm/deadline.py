@@ -79,7 +79,9 @@ class Deadline:
         """The earlier of this deadline and one ``timeout`` seconds from now."""
         if timeout is None:
             return self
-        return self.or_earlier(Deadline.after(timeout))
+        check_timeout("timeout", timeout)
+        at = now() + timeout
+        return self if self.at <= at else Deadline(at, timeout)
 
     def or_earlier(self, other: Deadline) -> Deadline:
         """The earlier of the two."""

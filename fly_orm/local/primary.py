@@ -15,8 +15,9 @@ from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
 from ..position import UNKNOWN, History, Position
-from ..postgres.primary_connection import PrimaryConnection, Profile
+from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
+from ..postgres.profile import Profile
 from ..sessions.activity import Activity
 
 log = logging.getLogger("fly_orm")

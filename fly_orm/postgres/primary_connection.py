@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Collection, Iterable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 from psycopg2 import errors
@@ -15,14 +15,14 @@ from psycopg2 import extensions as ext
 from ..concurrency.pool_places import EXACT
 from ..deadline import now
 from .client_check import keep_alive, watch_client
-from .cursors import bytes_cursor, execute
+from .cursors import bytes_cursor, execute, text_cursor
 from .libpq import break_off, input_check
 from .notices import RecentNotices
 from .pooled_session import CLEAN, PooledSession
 from .pooling import is_pooled, server_pid
+from .profile import Cleaning, Profile
 from .role_guard import GuardedCursor, RoleGuard
 from .sequences import DISCARD, Sequences
-from .starting import Start
 from .transaction_ids import read_run
 from .volatility import reads_may_write
 from .write_ahead_log import WriteAheadLog
@@ -36,17 +36,6 @@ MAX_AGE = 600.0
 #: of what passes through them, and never shrink (pqCheckInBufferSpace in fe-misc.c).
 MAX_BUFFERED = 2**20
 _NO_START = (errors.InsufficientPrivilege, errors.InvalidParameterValue, errors.UndefinedObject)
-
-
-class Profile(NamedTuple):
-    """What a caller's connection has that its statements depend on."""
-
-    encoding: str
-    """The client encoding."""
-    session_settings: tuple[bytes, ...]
-    """The statements that give a Postgres session the caller's session settings."""
-    start: Start | None = None
-    """What the caller's session has begun with; None for whatever the node's begins with."""
 
 
 class PrimaryConnection:
@@ -72,6 +61,7 @@ class PrimaryConnection:
         self._has_input = input_check(connection)
         self._known_types = 0
         """How many types the driver knew when its cursors were told to return bytes for them."""
+        self._own_cursor = text_cursor(connection)
         self.server_run = read_run(connection)
         """Identifies the time in which its server gives no id to two transactions."""
         self.session = PooledSession(connection)
@@ -79,8 +69,7 @@ class PrimaryConnection:
         """Whether the database is known to have a ledger."""
         self._is_own = True
         """Whether the session has nothing of any caller's."""
-        self._at_once: tuple[tuple[Profile, bool], bytes] | None = None
-        """The last string that has cleaned it, and what that depends on."""
+        self._at_once: Cleaning | None = None
         self.buffered = 0
         """Bytes of the longest statement or result that its last caller has passed through it as a whole."""
         self._to_clean = [CLEAN, *filter(None, (watch_client(connection), keep_alive(connection)))]
@@ -212,7 +201,7 @@ class PrimaryConnection:
             self._is_own = True
         self.is_clean = True
 
-    def clean_at_once(self) -> bytes | None:
+    def clean_at_once(self) -> str | None:
         """Clean the session, which is idle, in one string with the question for the state of the write-ahead log.
 
         Returns the answer (see :attr:`WriteAheadLog.question`), or None if that has not been possible.
@@ -221,26 +210,26 @@ class PrimaryConnection:
         if profile is None or keeps is None or not self._has_encoding(profile.encoding):
             return None
         self.profile, self._keeps_sequences = None, keeps
-        is_own = self.session.acts_as_another(profile.start)
+        at_once = self._at_once
+        if at_once is None or at_once.keeps != keeps or at_once.profile != profile:
+            at_once = self._at_once = self._cleaning_for(profile, keeps)
         try:
-            with self.cursor() as cursor:
-                cursor.execute(self._string(profile, keeps, is_own=is_own))
-                state: bytes = cursor.fetchone()[0]
+            self._own_cursor.execute(at_once.sql)
+            state: str = self._own_cursor.fetchone()[0]
         except psycopg2.Error:
             if self.raw.closed:
                 raise
             return None  # clean() will tell
-        self.profile = None if is_own else profile
-        self._is_own, self.is_clean = is_own, True
+        if not at_once.is_own:
+            self.profile = profile
+        self._is_own, self.is_clean = at_once.is_own, True
         return state
 
-    def _string(self, profile: Profile, keeps: bool, *, is_own: bool) -> bytes:
-        """What :meth:`clean_at_once` executes, which is the same for each caller with this profile."""
-        if self._at_once is None or self._at_once[0] != (profile, keeps):
-            again = [_to_encoding(profile.encoding), *self.session.statements(profile.start), *profile.session_settings]
-            statements = [*self._cleaning, *([] if is_own else again), self.wal.question]
-            self._at_once = (profile, keeps), b"\n;".join(statements)
-        return self._at_once[1]
+    def _cleaning_for(self, profile: Profile, keeps: bool) -> Cleaning:
+        is_own = self.session.acts_as_another(profile.start)
+        start = self.session.statements(profile.start)
+        again = [] if is_own else [profile.set_encoding, *start, *profile.session_settings]
+        return Cleaning(profile, keeps, is_own, b"\n;".join([*self._cleaning, *again, self.wal.question]))
 
     @property
     def is_ready(self) -> bool:
@@ -290,7 +279,7 @@ class PrimaryConnection:
             statements = []
             self._set_encoding(profile.encoding)
         self.made.update(profile.start.customized if profile.start else ())
-        encoding = [_to_encoding(profile.encoding)] if statements else []  # as they reset it
+        encoding = [profile.set_encoding] if statements else []  # as they reset it
         self._execute([*statements, *encoding, *self.session.statements(profile.start), *profile.session_settings])
         if (guard := self._guard(profile)) is not None:
             guard.check_settings(profile.session_settings)
@@ -319,7 +308,7 @@ class PrimaryConnection:
         self.raw.set_client_encoding(encoding)
         if self.raw.get_parameter_status("client_encoding") != encoding:
             # The driver has not noticed that it was reset, and so skips a change that it believes to be none.
-            self._execute([_to_encoding(encoding)])
+            self._execute([f"SET client_encoding TO '{encoding}'".encode()])
 
     def _execute(self, statements: Collection[bytes]) -> None:
         """Execute statements in one string, whose effects last only if all of them succeed."""
@@ -333,10 +322,6 @@ class PrimaryConnection:
         except psycopg2.Error:
             return False
         return True
-
-
-def _to_encoding(encoding: str) -> bytes:
-    return f"SET client_encoding TO '{encoding}'".encode()
 
 
 @cache

@@ -23,7 +23,8 @@ from .libpq import break_off
 from .making_way import occupy
 from .pooled_session import PooledSession
 from .pooling import SessionCheck, is_pooled, server_pid
-from .primary_connection import MAX_BUFFERED, PrimaryConnection, Profile
+from .primary_connection import MAX_BUFFERED, PrimaryConnection
+from .profile import Profile
 from .recovery import is_replica
 from .running_statement import RunningStatement
 from .sequences import Sequences

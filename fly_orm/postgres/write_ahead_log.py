@@ -113,15 +113,15 @@ class WriteAheadLog:
             wrote, asynchronous, waits, read_only = (value == b"t" for value in cursor.fetchone())
             return Commit(wrote=wrote, asynchronous=asynchronous, waits=waits, read_only=read_only)
 
-    def read_position(self, state: bytes | None = None) -> Position:
+    def read_position(self, state: str | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has read.
 
         ``state`` is what :attr:`question` has returned since, if it was asked.
         """
-        flushed, *_ = (self._ask() if state is None else state).decode().split()
+        flushed, *_ = (self._ask() if state is None else state).split()
         return self._position(LSN.parse(flushed))
 
-    def commit_position(self, *, asynchronous: bool = False, state: bytes | None = None) -> Position:
+    def commit_position(self, *, asynchronous: bool = False, state: str | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has committed.
 
         This is the flush position, because a commit returns when its own record has been flushed. The insert position
@@ -135,7 +135,7 @@ class WriteAheadLog:
 
         ``state`` is what STATE or :attr:`question` has returned since the commit, if it was asked in another string.
         """
-        flushed, inserted, is_off, *unsent = (self._ask() if state is None else state).decode().split()
+        flushed, inserted, is_off, *unsent = (self._ask() if state is None else state).split()
         asynchronous = asynchronous or is_off == "t"
         lsn = LSN.parse(inserted if asynchronous else flushed)
         if asynchronous or lsn.ends_page:
@@ -160,10 +160,10 @@ class WriteAheadLog:
     def _position(self, lsn: LSN) -> Position:
         return Position(lsn, self._system, self._timeline)
 
-    def _ask(self) -> bytes:
-        with bytes_cursor(self._connection) as cursor:
+    def _ask(self) -> str:
+        with text_cursor(self._connection) as cursor:
             cursor.execute(STATE)
-            state: bytes = cursor.fetchone()[0]
+            state: str = cursor.fetchone()[0]
             return state
 
     def _push(self) -> None:

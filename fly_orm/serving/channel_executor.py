@@ -108,7 +108,7 @@ class ChannelExecutor:
         self._gone = True  # first, for whatever begins from now on; see respond(), _run() and _on_start()
         self._executor.channels.discard(self)
         if (lease := self._lease) is not None:
-            lease.abandon()
+            lease.time_out()
         self._stop_invocation()
         self._end_if_idle()
 

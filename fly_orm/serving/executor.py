@@ -12,8 +12,9 @@ from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import Deadline
 from ..errors import FlyOrmError, Refused
-from ..postgres.primary_connection import PrimaryConnection, Profile
+from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
+from ..postgres.profile import Profile
 from ..postgres.starting import Start
 from ..postgres.watchdog import Watchdog
 from ..protocol.messages import (
@@ -127,7 +128,8 @@ class Executor:
         finally:
             with self._lock:
                 self._openings -= 1
-                self._note_drained()
+                if self._drained is not None:
+                    self._note_drained()
 
     def _open_lease(self, request: Run, deadline: Deadline, peer: str | None) -> Lease:
         pool = self.pools.get(request.database)
@@ -146,7 +148,7 @@ class Executor:
                 self._shares.give_back(*holder)
             raise
         limit = self.limits.statement_timeout
-        lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self.timer, self._watchdog, limit)
+        lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self._watchdog, limit)
         lease.holder = holder
         return lease
 

@@ -7,30 +7,29 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import psycopg2
 from psycopg2 import extensions as ext
 from psycopg2.errorcodes import QUERY_CANCELED
 
-from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..position import UNKNOWN, Position
 from ..postgres.cursors import recent_notices
 from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import CLEAN_TIMEOUT, PrimaryPool
-from ..postgres.running_statement import CANCEL_TIMEOUT, RunningStatement
+from ..postgres.running_statement import RunningStatement
 from ..postgres.sql_error import describe, is_end_of_session, query_cancelled
 from ..postgres.transaction_ids import read_open
 from ..postgres.watchdog import Watchdog
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, Settle, Settled, SQLError, Watch
 from .copy_files import CopyInput, CopyOutput
-from .lease_errors import ConnectionBroken, TooLate
+from .lease_errors import ConnectionBroken, TooLate, timed_out, timeout_text
+from .plain import is_plain
 from .recorded import Executed, RecordedRequest
 from .reports import report
 from .result_limit import ENDED, ResultLimit, in_transaction, too_long, writes_at_length
-from .results import execute
+from .results import execute, execute_one
 from .settled import settled
 
 log = logging.getLogger("fly_orm")
@@ -41,14 +40,6 @@ _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 
 #: A session-level lock that a statement has taken is held although the statement failed.
 _STATE = Watch(state=True)
-_TIMED_OUT = (
-    "canceling statement due to timeout; it has had no effect. "
-    "Allow more time with FLY_ORM_RPC_TIMEOUT or wrap(…, rpc_timeout=seconds)"
-)
-_TIMED_OUT_HERE = (
-    "canceling statement due to timeout; it has had no effect. The node allows it {:g} s: do less at once, or raise "
-    "FLY_ORM_STATEMENT_TIMEOUT there"
-)
 
 
 class Lease:
@@ -59,7 +50,6 @@ class Lease:
         id: bytes,  # noqa: A002
         pool: PrimaryPool,
         connection: PrimaryConnection,
-        timer: Timer,
         watchdog: Watchdog,
         statement_timeout: float | None = None,
     ) -> None:
@@ -69,7 +59,6 @@ class Lease:
         self._pool = pool
         self._connection = connection
         self._raw = connection.raw
-        self._timer = timer
         self._statement_timeout = statement_timeout
         self._is_cut_short = False
         """Whether the request that runs may not take until its deadline."""
@@ -92,6 +81,8 @@ class Lease:
         if not request.commits:
             caller, deadline = deadline, deadline.within(self._statement_timeout)
             self._is_cut_short = deadline is not caller
+        if pieces is None and is_plain(request):
+            return self._run_plain(request, deadline)
         self._connection.made.update(request.made_settings)
         if request.watch is not None:
             self._may_make |= request.watch.customized
@@ -119,6 +110,36 @@ class Lease:
             unrecorded=executed.unrecorded,
         )
 
+    def _run_plain(self, request: Run, deadline: Deadline) -> Done:
+        """:meth:`run` for a request that is plain, as most are: the same, without what those do not need."""
+        connection, raw = self._connection, self._raw
+        executed = position = None
+        running = self._begin_to_run(deadline.at)
+        try:
+            try:
+                connection.begin(request.statements)
+                self._check_time(deadline)
+                cursor = connection.callers_cursor(may_change_role=request.may_change_role)
+                executed = Executed(execute_one(cursor, request.statements[0], self._bound))
+            except psycopg2.Error as error:
+                if raw.closed and error.pgcode is None:
+                    raise self._broken(error, running, undecided=True) from error
+                executed = Executed(None, self._describe(error, running))
+            notices, transaction = recent_notices(raw), self._transaction
+            if transaction == _IDLE:
+                running.ends_at, running.received_before = now() + CLEAN_TIMEOUT, None
+                position = self._position(executed, transaction, keeps=False)
+        finally:
+            self._end(running)
+        return Done(
+            result=executed.result,
+            error=executed.error,
+            notices=notices,
+            position=position,
+            transaction=transaction,
+            lease_open=transaction != _IDLE and not raw.closed,
+        )
+
     def settle(self, question: Settle, deadline: Deadline) -> Settled:
         """What became of a request of another lease, perhaps on another node. It can commit nothing from now on.
 
@@ -136,17 +157,9 @@ class Lease:
             running.cancel()
 
     def time_out(self) -> None:
-        """Cancel the statement that is running, if there is one, since its caller's time is over."""
+        """Let the watchdog end the statement that is running: its caller's time is over, or the caller is gone."""
         if (running := self._running) is not None:
-            running.is_timed_out = True
-            running.give_up()
-            self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
-
-    def abandon(self) -> None:
-        """Cancel the statement that is running, and close the connection if that does not help. Returns at once."""
-        if (running := self._running) is not None:
-            running.give_up()
-            self._timer.call_later(CANCEL_TIMEOUT, running.break_off)
+            running.ends_at = min(running.ends_at, now())
 
     def break_off(self) -> None:
         """Close the connection if a statement is running on it."""
@@ -230,9 +243,7 @@ class Lease:
             if committing or (self._raw.closed and error.pgcode is None):
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
                 undecided = (undecided and may_have_ended) or committing
-                ended = not running.broken_off and is_end_of_session(error)
-                message = str(too_long(self._bound.most, ENDED) if running.is_too_long else error)
-                raise ConnectionBroken(message, undecided=undecided, ended=ended) from error
+                raise self._broken(error, running, undecided=undecided) from error
             return Executed(None, self._describe(error, running), commit)
 
     def _run(
@@ -267,6 +278,11 @@ class Lease:
             running.is_timed_out = True
             raise query_cancelled(self._timeout_text)
         raise TooLate("the caller's deadline passed before it could begin")
+
+    def _broken(self, error: psycopg2.Error, running: RunningStatement, *, undecided: bool) -> ConnectionBroken:
+        ended = not running.broken_off and is_end_of_session(error)
+        message = str(too_long(self._bound.most, ENDED) if running.is_too_long else error)
+        return ConnectionBroken(message, undecided=undecided, ended=ended)
 
     def _begin_to_run(self, ends_at: float, *, is_measured: bool = True) -> RunningStatement:
         """Let any thread cancel what runs from now on, until :meth:`_end`, and the watchdog at this instant.
@@ -303,7 +319,7 @@ class Lease:
         commit, wal, state = executed.commit, self._connection.wal, executed.state
         try:
             if state is None and not keeps:
-                state = self._clean()
+                state = self._connection.clean_at_once() if self._running else self._clean()
             if not commit.wrote:
                 return wal.read_position(state)
             return wal.commit_position(asynchronous=commit.asynchronous, state=state)
@@ -313,7 +329,7 @@ class Lease:
             log.warning("could not ask the primary for its position after a request: %s", str(broken).strip())
             return UNKNOWN
 
-    def _clean(self) -> bytes | None:
+    def _clean(self) -> str | None:
         running = self._begin_to_run(now() + CLEAN_TIMEOUT)
         try:
             return self._connection.clean_at_once()
@@ -324,11 +340,9 @@ class Lease:
         if error.pgcode == QUERY_CANCELED and running.is_too_long:
             return describe(self._bound.cancelled())
         described = describe(error)
-        if error.pgcode != QUERY_CANCELED or not running.is_timed_out:
-            return described
-        diagnostics = {**described.diagnostics, "message_primary": self._timeout_text}
-        return msgspec.structs.replace(described, message=self._timeout_text, diagnostics=diagnostics)
+        is_timeout = error.pgcode == QUERY_CANCELED and running.is_timed_out
+        return timed_out(described, self._timeout_text) if is_timeout else described
 
     @property
     def _timeout_text(self) -> str:
-        return _TIMED_OUT_HERE.format(self._statement_timeout) if self._is_cut_short else _TIMED_OUT
+        return timeout_text(self._statement_timeout if self._is_cut_short else None)

@@ -14,8 +14,8 @@ from ..deadline import Deadline, now
 from ..errors import FlyOrmError
 from ..forwarding.background import BackgroundTask
 from ..ledger.pruning import BATCH, prune
-from ..postgres.primary_connection import Profile
 from ..postgres.primary_pool import PrimaryPool
+from ..postgres.profile import Profile
 
 log = logging.getLogger("fly_orm")
 

@@ -40,7 +40,7 @@ class Executed(NamedTuple):
     """The transaction that is open, if its caller wants to know."""
     notices: list[str] | None = None
     """The notices, if they are not the last ones of the connection."""
-    state: bytes | None = None
+    state: str | None = None
     """The state of the write-ahead log, if it was asked for together with the COMMIT."""
     unrecorded: bool = False
     """Whether nothing was executed, because it cannot be recorded."""
@@ -149,14 +149,14 @@ class RecordedRequest:
             raise
         return True
 
-    def _commit(self, note: bytes, sql: bytes) -> bytes | None:
+    def _commit(self, note: bytes, sql: bytes) -> str | None:
         """Write the row and commit, in one string with the question for the position, whose answer this returns."""
         wants = self._request.wants_position
         self.committing = True
         try:
             with self._raw.cursor() as cursor:
                 cursor.execute(b"; ".join([note, sql, *([STATE.encode()] if wants else [])]))
-                return cursor.fetchone()[0] if wants else None
+                return cursor.fetchone()[0].decode() if wants else None
         except psycopg2.Error as error:
             if self._raw.closed:
                 raise

@@ -50,6 +50,15 @@ def execute(
     return result
 
 
+def execute_one(cursor: Any, statement: bytes, limit: ResultLimit) -> Result:
+    """The result of a statement; see :func:`execute`."""
+    limit.note(len(statement))
+    cursor.execute(statement)
+    result = _result(cursor, cursor.rowcount, limit)
+    cursor.close()  # libpq's copy of the result must not stay until the reply has been encoded
+    return result
+
+
 def _copy_in_pieces(cursor: Any, request: Run, file: CopyInput | CopyOutput, limit: ResultLimit) -> Result:
     _run_copy(cursor, request, file if isinstance(file, CopyInput) else _Noted(file, limit))
     row_count, status = cursor.rowcount, cursor.statusmessage

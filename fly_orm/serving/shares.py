@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,7 +39,7 @@ class Shares:
         self._most = most
         self._setting = setting and f" ({setting})"
         self._lock = threading.Lock()
-        self._taken: Counter[tuple[str, str]] = Counter()
+        self._taken: dict[tuple[str, str], int] = {}
         self._waiting: dict[tuple[str, str], deque[Latch]] = {}
         """Who waits for a place of a peer that has taken all it may have; a place that is given back passes to them."""
 
@@ -47,8 +47,9 @@ class Shares:
         """Take a place; PoolTimeout if the peer has all that it may have, and gives none back by the deadline."""
         holder = peer, kind
         with self._lock:
-            if self._taken[holder] < self._most:
-                self._taken[holder] += 1
+            taken = self._taken.get(holder, 0)
+            if taken < self._most:
+                self._taken[holder] = taken + 1
                 return
             turn = Latch()
             self._waiting.setdefault(holder, deque()).append(turn)
@@ -74,8 +75,9 @@ class Shares:
                 if not queue:
                     del self._waiting[holder]
                 return
-            self._taken[holder] -= 1
-            if not self._taken[holder]:
+            if self._taken[holder] > 1:
+                self._taken[holder] -= 1
+            else:
                 del self._taken[holder]
 
     @contextmanager

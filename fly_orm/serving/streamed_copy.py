@@ -52,7 +52,7 @@ class StreamedCopy:
         if ended:
             on_end()
         else:
-            self._lease.abandon()
+            self._lease.time_out()
 
     def _work(self, run: Run, deadline: Deadline) -> None:
         outcome: Done | BaseException

@@ -8,8 +8,8 @@ import pytest
 
 from fly_orm.deadline import Deadline
 from fly_orm.postgres.making_way import make_way_for
-from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.profile import Profile
 from tests.support.waiting import until
 
 PROFILE = Profile("UTF8", ())

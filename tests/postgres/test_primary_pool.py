@@ -12,8 +12,8 @@ import pytest
 from fly_orm.deadline import Deadline
 from fly_orm.errors import NotPrimary
 from fly_orm.postgres import primary_connection
-from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.profile import Profile
 from fly_orm.postgres.recovery import is_replica
 from fly_orm.postgres.starting import Start
 from tests.support.waiting import until
@@ -70,9 +70,9 @@ class TestAPooledConnection:
         with connection.raw.cursor() as cursor:
             cursor.execute(f"SET synchronous_commit TO {value}; SET search_path TO pg_temp, pg_catalog")
             _, _, asynchronous, *_ = connection.clean_at_once().split()
-            assert asynchronous == (b"t" if value == "off" else b"f")
+            assert asynchronous == ("t" if value == "off" else "f")
             cursor.execute("SELECT current_setting('synchronous_commit'), current_setting('search_path')")
-            assert cursor.fetchone() == (b"on", b'"$user", public')
+            assert cursor.fetchone() == ("on", '"$user", public')
         assert connection.is_clean
         pool.release(connection)
 

@@ -12,8 +12,8 @@ import pytest
 
 from fly_orm.deadline import Deadline, now
 from fly_orm.lsn import LSN
-from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.profile import Profile
 from fly_orm.protocol.encoding import decode_reply, encode
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome
 from fly_orm.serving.channel_executor import ChannelExecutor

@@ -14,8 +14,8 @@ import pytest
 import fly_orm
 from fly_orm.deadline import Deadline
 from fly_orm.postgres.pooling import server_pid, share_sessions
-from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.profile import Profile
 from tests.support.pgbouncer import PgBouncer, pgbouncer
 from tests.support.round_robin import round_robin
 from tests.support.two_regions import close, named, settings

@@ -11,8 +11,8 @@ import pytest
 
 import fly_orm
 from fly_orm.deadline import Deadline, now
-from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.profile import Profile
 from fly_orm.testing import Wan
 from fly_orm.testing.contract.tools import in_thread
 from tests.support.two_regions import close, named, settings

@@ -11,8 +11,8 @@ import pytest
 from fly_orm.deadline import Deadline
 from fly_orm.postgres.cursors import recent_notices
 from fly_orm.postgres.notices import kept_as_they_come
-from fly_orm.postgres.primary_connection import Profile
 from fly_orm.postgres.primary_pool import PrimaryPool
+from fly_orm.postgres.profile import Profile
 from fly_orm.protocol.encoding import decode_reply, encode
 from fly_orm.protocol.messages import Copy, Copying, Done, Run
 from fly_orm.serving.channel_executor import ChannelExecutor
