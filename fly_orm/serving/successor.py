@@ -19,8 +19,9 @@ from ..transport import Accept, Server, Transport
 
 log = logging.getLogger("fly_orm")
 
-#: Seconds in which whatever serves at the address has to show that it belongs to this application.
-ANSWER_TIMEOUT = 5.0
+#: Seconds in which whatever serves at the address has to show that it belongs to this application. A sibling on a busy
+#: machine may need some, and a worker that gave it up would not start.
+ANSWER_TIMEOUT = 10.0
 #: Seconds between two attempts to listen at an address that is taken.
 INTERVAL = 1.0
 #: How often, and after how many seconds, an address is tried at which nobody answers properly.

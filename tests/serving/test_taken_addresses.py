@@ -15,13 +15,14 @@ from fly_orm import ConfigurationError
 from fly_orm.serving import successor
 from tests.support.nodes import node_process, url
 from tests.support.ports import free_ports
-from tests.support.two_regions import OTHER_SECRET, close, named, settings
+from tests.support.two_regions import AMPLE, OTHER_SECRET, close, named, settings
 from tests.support.waiting import until
 
 
 @pytest.fixture
-def served(regions):
+def served(regions, monkeypatch):
     """Serves the database at a free port, and closes what was served."""
+    monkeypatch.setattr(successor, "ANSWER_TIMEOUT", 2 * AMPLE)
     with ExitStack() as undo:
         address = f"127.0.0.1:{free_ports(1)[0]}"
 
@@ -117,6 +118,7 @@ def test_nobody_is_asked_at_an_address_of_another_machine(regions):
         fly_orm.serve(db, listen="192.0.2.1:7654", settings=settings("syd"))  # for documentation, RFC 5737
 
 
+@pytest.mark.slow
 def test_a_second_node_of_the_command_line_is_refused(regions):
     address = f"127.0.0.1:{free_ports(1)[0]}"
     variables = {"FLY_ORM_LISTEN": address, "DATABASE_URL": url(regions.cluster.primary, regions.name)}
