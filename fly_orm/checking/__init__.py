@@ -1,4 +1,4 @@
-"""Checks a set-up: asks the local server and the nodes, tries a write, and has ``findings/`` judge what came of it.
+"""Checks a set-up: asks the local server and the nodes, tries a write, and passes the facts to ``findings/``.
 
 Imports ``wrapping`` and the layers below it.
 """

@@ -30,29 +30,29 @@ _LIMIT = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """Whether this process can serve, as :func:`check` has found."""
+    """Whether this process can serve requests; returned by :func:`check`."""
 
     status: Status
     """``"ready"``: reads and writes work. ``"degraded"``: some of that does not work, or not well. ``"live"``: the
     process runs, but reads do not work, or it is not known whether they do."""
     problems: Sequence[str] = ()
-    """What does not work, in sentences; empty if all does."""
+    """What does not work, one sentence each; empty if everything works."""
 
     @property
     def ready(self) -> bool:
-        """Whether the process should get requests: it is ready or degraded. Other processes would hardly do better."""
+        """Whether the process should get requests: true if it is ready or degraded."""
         return self.status != "live"
 
     def as_json(self) -> dict[str, Any]:
-        """The same, to be dumped as JSON."""
+        """The status and the problems as a dictionary that can be dumped as JSON."""
         return {"status": self.status, "problems": list(self.problems)}
 
 
 def check(*databases: Any, timeout: float | None = 1.0) -> Health:
-    """Whether this process can serve now: what the health endpoint of an application needs to know.
+    """Whether this process can serve requests now, for the health endpoint of an application.
 
     Asks, for each of the databases (by default, all that are wrapped in this process), the local server and, in a
-    secondary region, a node of the primary region. Answers are good for two seconds, so that callers may ask as often
+    secondary region, a node of the primary region. Answers are reused for two seconds, so callers may ask as often
     as they like. Nothing is written. The check takes at most about ``timeout`` seconds (0 only tells what is known;
     None is no limit). What has not answered by then counts as not working. Databases that are not bound yet are left
     out.
@@ -84,7 +84,7 @@ def _silent(name: str, deadline: Deadline) -> Health:
 
 
 def _look(router: Router, deadline: Deadline) -> Health:
-    """How one database is."""
+    """The health of one database."""
     name, local = router.name, ask_server(router, deadline)
     if local.server is None:
         problem = " ".join(local.problem.split())
@@ -94,7 +94,7 @@ def _look(router: Router, deadline: Deadline) -> Health:
 
 
 def _problems(router: Router, local: LocalFacts, server: ServerFacts, deadline: Deadline) -> list[str]:
-    """What does not work with a database whose local server answers."""
+    """The problems of a database whose local server answers."""
     found = [each.message for each in server_findings("", server) if each.level is Level.ERROR]
     if local.wrong:
         return [*found, local.wrong]
@@ -124,7 +124,7 @@ class _Watches:
         abandon_in_children(self)
 
     def ask(self, router: Router) -> Question[Health]:
-        """The question how a database is: the last one, if its answer is good or on its way, or else a new one."""
+        """The question about a database: the last one if its answer is pending or recent, or else a new one."""
         with self._lock:
             asked_at, question = self._questions.get(router, (0.0, None))
             if question is None or (question.ended and now() - asked_at >= MAX_AGE):

@@ -1,4 +1,4 @@
-"""Finds the nodes of all regions, and asks each of them how it is."""
+"""Finds the nodes of all regions, and inspects them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_nodes(directory: Directory, settings: Settings, deadline: Deadline) -> 
 
 
 def ask_nodes(nodes: Sequence[Node], settings: Settings, deadline: Deadline) -> list[NodeFacts]:
-    """What came of the attempt to reach each of the nodes, all at a time."""
+    """The result of trying to reach each of the nodes, all at the same time."""
     transport = make_transport(settings.transport, settings)
     limit = deadline.within(channels.CONNECT_TIMEOUT)
 
@@ -72,7 +72,7 @@ def _facts(node: Node, channel: SealedChannel, deadline: Deadline) -> NodeFacts:
 
 
 def _offset(time: float, asked: float, answered: float) -> float:
-    """By how much a clock is ahead, at least, that was read between two readings of the own one."""
+    """Seconds by which a clock is at least ahead, if it was read between two readings of the local clock."""
     if time > answered:
         return time - answered
     return min(0.0, time - asked)

@@ -1,4 +1,4 @@
-"""Several questions at a time, none of which can hold up the others or the caller."""
+"""Questions that are asked at the same time, none of which can delay the others or the caller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Question(Generic[T]):
-    """A question that is asked on a thread of its own, from now on. RuntimeError if no thread can be started."""
+    """A question that a thread of its own asks as soon as it is made. RuntimeError if no thread can be started."""
 
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask

@@ -1,4 +1,4 @@
-"""The check of a whole set-up: what was found, as one value."""
+"""The report of a check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..findings.versions import versions
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a check has found."""
+    """The findings of a check, with the settings and versions it ran with."""
 
     findings: Sequence[Finding]
     settings: Sequence[Shown] = ()
@@ -21,7 +21,7 @@ class Report:
 
     @property
     def level(self) -> Level:
-        """That of the finding that matters most."""
+        """The highest level among the findings."""
         return worst(self.findings)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Asks the local server of a database how it is, and whether this process may write to it."""
+"""Asks the local server of a database for its state, and whether this process may write to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ timer = Timer("the timer of checks")
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFacts:
-    """What came of the attempt to ask a local server."""
+    """The result of asking a local server."""
 
     server: ServerFacts | None = None
     problem: str = ""
@@ -27,11 +27,11 @@ class LocalFacts:
     wrong: str = ""
     """Why this process must not write to it."""
     may_write: bool = False
-    """Whether statements that write run on it directly."""
+    """Whether writes run on it directly."""
 
 
 def ask_server(router: Router, deadline: Deadline) -> LocalFacts:
-    """What the local server of a database tells by the deadline."""
+    """What the local server of a database reports by the deadline."""
     try:
         connection = router.connect()
     except (psycopg2.Error, FlyOrmError) as error:
@@ -49,7 +49,7 @@ def ask_server(router: Router, deadline: Deadline) -> LocalFacts:
 
 
 def _judged(router: Router, connection: object, server: ServerFacts, deadline: Deadline) -> LocalFacts:
-    """The same of a server that takes writes, with what comparing it with those of the nodes shows."""
+    """The facts about a server that takes writes, compared with the servers of the nodes."""
     try:
         return LocalFacts(server=server, may_write=router.primary_check.allows(connection, deadline=deadline))
     except FlyOrmError as error:

@@ -1,4 +1,4 @@
-"""How the nodes of all regions are, and how far their replicas are behind."""
+"""The status of the nodes of all regions, and the lag of their replicas."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class DatabaseStatus:
     lag_bytes: int | None
     """How far a replica is behind the primary; None if that is not known, and for a primary."""
     lag_seconds: float | None
-    """Since the commit that a replica has replayed last; 0 if it lacks nothing, and None if that is not known."""
+    """Seconds since the last commit that a replica has replayed; 0 if it lacks nothing, None if that is not known."""
     leases: int
-    """How many callers hold a connection to it."""
+    """How many callers hold a connection to the primary."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStatus:
-    """A node, as far as it tells."""
+    """The status of a node."""
 
     region: str
     address: str
@@ -50,7 +50,7 @@ class NodeStatus:
     uptime: float | None = None
     """Seconds since it began to serve."""
     channels: int | None = None
-    """How many are open to it, without that of this question."""
+    """How many channels are open to it, apart from the one that asked."""
     pool_size: int | None = None
     calls: Sequence[str] = ()
     """The functions that run there."""
@@ -62,13 +62,13 @@ class NodeStatus:
 
 
 def ask_status(runtime: Runtime, deadline: Deadline) -> list[NodeStatus]:
-    """How each node is by the deadline, those of the primary region first. NotDelivered if none can be looked up."""
+    """The status of each node, those of the primary region first. NotDelivered if nodes cannot be looked up."""
     nodes, _ = find_nodes(runtime.forwarder.directory, runtime.settings, deadline)
     return status_of(ask_nodes(nodes, runtime.settings, deadline))
 
 
 def status_of(nodes: Sequence[NodeFacts]) -> list[NodeStatus]:
-    """What the facts of all nodes tell about each."""
+    """The status of each node, given the facts about all of them."""
     served = [each for node in nodes if node.inspected is not None for each in node.inspected.databases]
     primaries = [each for each in served if each.server is not None and each.server.primary]
     return [_node(node, primaries) for node in nodes]
@@ -124,7 +124,7 @@ def _database(served: ServedDatabase, primaries: Sequence[ServedDatabase]) -> Da
 
 
 def _lag(replica: ServedDatabase, primaries: Sequence[ServedDatabase]) -> int | None:
-    """The bytes between what the primary of the same database has flushed, and what this replica has replayed."""
+    """Bytes from the replay LSN of a replica to the flush LSN of the primary of the same database."""
     known = [
         primary.lsn - replica.lsn
         for primary in primaries
@@ -135,6 +135,6 @@ def _lag(replica: ServedDatabase, primaries: Sequence[ServedDatabase]) -> int | 
 
 
 def _comparable(one: ServedDatabase, other: ServedDatabase) -> bool:
-    """Whether two servers are known to be of one system, on one timeline: LSNs of others cannot be compared."""
+    """Whether two servers are known to be on one timeline of one system, so that their LSNs can be compared."""
     own, theirs = one.server, other.server
     return own is not None and theirs is not None and own.history is not None and own.history == theirs.history

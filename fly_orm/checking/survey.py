@@ -1,4 +1,4 @@
-"""Gathers the facts about a set-up, within a time limit, and has them judged."""
+"""Gathers the facts about a set-up within a time limit, and turns them into findings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ASKING = 0.6
 
 
 def check_setup(routers: Sequence[Router], deadline: Deadline, *, writes: bool = True) -> Report:
-    """What is right and wrong with the set-up of this process and of these databases, found out by the deadline.
+    """Check the set-up of this process and of these databases by the deadline.
 
     Without a database, only the settings and the nodes are checked. ``writes`` says whether writes are tried.
     """
@@ -74,7 +74,7 @@ def _check(
 
 
 def _nodes(settings: Settings, forwarder: Forwarder, deadline: Deadline) -> tuple[list[NodeFacts], list[Finding]]:
-    """The nodes, and what finding them has shown."""
+    """The nodes, and the findings from looking them up."""
     try:
         nodes, regions = find_nodes(forwarder.directory, settings, deadline)
     except NotDelivered as problem:

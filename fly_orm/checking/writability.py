@@ -1,4 +1,4 @@
-"""Whether a node has the primary, so that writes can be forwarded. Nothing is written to find that out."""
+"""Finds out whether a node has the primary, so that writes can be forwarded, without writing anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ANSWER_TIMEOUT = 2.0
 
 
 def why_no_writes(router: Router, deadline: Deadline) -> str:
-    """Why no write can be forwarded now, as far as nodes tell by the deadline; empty if one has the primary."""
+    """Why writes cannot be forwarded, judging by what nodes report by the deadline; empty if they can."""
     forwarder, name = router.forwarder, router.name
     region = forwarder.primary_of(name).current
     try:

@@ -1,4 +1,4 @@
-"""Tries a write, which leaves nothing behind, in the way that the writes of the application take."""
+"""Tries a write that leaves nothing behind, on the path that the application's writes take."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WRITE = "SELECT pg_catalog.pg_logical_emit_message(true, 'fly_orm', 'check')"
 
 
 def try_write(router: Router, local: LocalFacts, deadline: Deadline) -> WriteFacts:
-    """What came of a write by the deadline: forwarded and waited for, or on the local server if that takes writes."""
+    """The result of a test write, forwarded and waited for, or executed by the local server if that takes writes."""
     try:
         connection = router.connect()
     except (psycopg2.Error, FlyOrmError) as error:

@@ -1,4 +1,4 @@
-"""What subcommands have in common about their options."""
+"""Parsers for options that several subcommands have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST = 3600.0
 
 
 def seconds(text: str) -> float:
-    """The number of seconds that an option gives."""
+    """The value of an option in seconds; argparse reports it if it is out of bounds."""
     try:
         given = float(text)
     except ValueError:

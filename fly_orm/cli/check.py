@@ -1,4 +1,4 @@
-"""``fly-orm check``: says what is right and wrong with a set-up, and what to do about it."""
+"""``fly-orm check``: checks a set-up, and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .arguments import seconds
 from .loading import load
 
 NAME = "check"
-HELP = "say what is right and wrong with the set-up, and what to do about it"
+HELP = "check the set-up, and say how to fix what is wrong"
 
 #: Seconds that a check may take, unless the command says otherwise.
 TIMEOUT = 15.0
@@ -44,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"how long the check may take (default: {TIMEOUT:g})",
     )
-    parser.epilog = "The exit status is 0 if all is well, 1 if there are warnings, and 2 if there are errors."
+    parser.epilog = "The exit status is 0 if nothing is wrong, 1 if there are warnings, and 2 if there are errors."
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, and print what was found. The exit status is that of the worst finding: 0, 1 or 2."""
+    """Check, and print the findings. The exit status is the level of the worst: 0, 1 or 2."""
     logging.getLogger("fly_orm").setLevel(logging.CRITICAL)  # the findings say what the log would
     report = _report(options)
     print(json.dumps(report.as_json(), indent=2) if options.json else as_text(report))
@@ -61,9 +61,9 @@ def _report(options: argparse.Namespace) -> Report:
         routers = [_router(name) for name in options.database]
         return check_setup(routers, Deadline.after(options.timeout), writes=options.writes)
     except FlyOrmError as problem:
-        return Report(findings=[error("settings", str(problem), "Correct it, and run the check again")])
+        return Report(findings=[error("settings", str(problem), "Fix it, and run the check again")])
     except _Broken as broken:
-        advice = "Import it by itself to see where. If it connects to the database when it is imported, that is why"
+        advice = "Import the module in Python to see the traceback. It must not connect to a database that is down"
         return Report(findings=[error("application", str(broken), advice)])
 
 
@@ -82,7 +82,7 @@ def _router(name: str) -> Router:
 
 
 def as_text(report: Report) -> str:
-    """The report for people: what matters most comes last, next to the prompt."""
+    """The report as text. What matters most comes last, next to the prompt."""
     lines = [", ".join(f"{name} {version}" for name, version in report.versions.items())]
     lines += _settings(report)
     for level in Level:
@@ -115,5 +115,5 @@ def _wrapped(text: str, first: str, others: str) -> list[str]:
 def _summary(report: Report) -> str:
     counts = {level: sum(finding.level is level for finding in report.findings) for level in Level}
     if report.level is Level.OK:
-        return f"All is well. Passed: {counts[Level.OK]}."
+        return f"Nothing is wrong. Passed: {counts[Level.OK]}."
     return f"Errors: {counts[Level.ERROR]}. Warnings: {counts[Level.WARNING]}. Passed: {counts[Level.OK]}."

@@ -1,4 +1,4 @@
-"""``fly-orm status``: shows the nodes of all regions, what they do, and how far their replicas are behind."""
+"""``fly-orm status``: shows the nodes of all regions, their load, and the lag of their replicas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .arguments import seconds
 from .tables import table
 
 NAME = "status"
-HELP = "show the nodes of all regions, what they do, and how far their replicas are behind"
+HELP = "show the nodes of all regions, their load, and the lag of their replicas"
 
 #: Seconds that the nodes may take to answer, and between two tables, unless the command says otherwise.
 TIMEOUT, INTERVAL = 5.0, 2.0
@@ -30,15 +30,15 @@ _HEADER = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the form of the output."""
-    parser.add_argument("--json", action="store_true", help="print a line of JSON for each look")
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="print one line of JSON each time")
     parser.add_argument(
         "--watch",
         type=seconds,
         nargs="?",
         const=INTERVAL,
         metavar="SECONDS",
-        help=f"look again and again, with so many seconds in between (default: {INTERVAL:g}); Ctrl-C ends it",
+        help=f"repeat after this many seconds (default: {INTERVAL:g}), until Ctrl-C",
     )
     parser.add_argument(
         "--timeout",
@@ -77,9 +77,9 @@ def _shown(nodes: Sequence[NodeStatus], options: argparse.Namespace) -> str:
 
 
 def as_text(nodes: Sequence[NodeStatus]) -> str:
-    """The status as a table, with what does not answer, and the functions that run, below it."""
+    """The status as a table, followed by problems and running functions."""
     if not nodes:
-        return "No node is known. `fly-orm check` says more."
+        return "No node is known. Run `fly-orm check` to find out why."
     rows = [row for node in nodes for row in _rows(node)]
     below = [f"{node.region}={node.address}: {note}" for node in nodes for note in _notes(node)]
     return "\n".join([table([_HEADER, *rows]), *([""] if below else []), *below])
@@ -118,7 +118,7 @@ def _lag(database: DatabaseStatus) -> str:
 
 
 def _notes(node: NodeStatus) -> list[str]:
-    """What does not fit into the table."""
+    """Problems and running functions, which do not fit into the table."""
     notes = [node.problem] if node.problem else []
     notes += ["it is shutting down"] if node.draining else []
     notes += [f"{database.name}: {database.server}" for database in node.databases if not database.role]

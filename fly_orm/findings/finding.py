@@ -1,4 +1,4 @@
-"""One thing that was found out about a set-up."""
+"""A finding: one result of checking a set-up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Level(enum.IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What was found about one subject, and what to do about it."""
+    """One result of a check, and what to do about it."""
 
     level: Level
     topic: str
@@ -47,20 +47,20 @@ class Finding:
 
 
 def ok(topic: str, message: str, advice: str = "", *, subject: str = "") -> Finding:
-    """A finding that nothing is wrong."""
+    """A finding at level OK."""
     return Finding(level=Level.OK, topic=topic, message=message, advice=advice, subject=subject)
 
 
 def warning(topic: str, message: str, advice: str, *, subject: str = "") -> Finding:
-    """A finding that something could be better."""
+    """A finding at level WARNING."""
     return Finding(level=Level.WARNING, topic=topic, message=message, advice=advice, subject=subject)
 
 
 def error(topic: str, message: str, advice: str, *, subject: str = "") -> Finding:
-    """A finding that something does not work."""
+    """A finding at level ERROR."""
     return Finding(level=Level.ERROR, topic=topic, message=message, advice=advice, subject=subject)
 
 
 def worst(findings: Iterable[Finding]) -> Level:
-    """The level of the finding that matters most; OK if there is none."""
+    """The highest level among the findings; OK if there are none."""
     return max((finding.level for finding in findings), default=Level.OK)

@@ -1,4 +1,4 @@
-"""What the nodes tell, and what the attempt to reach each of them tells."""
+"""Findings about nodes: whether they can be reached, and what they report."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _TOPIC = "node"
 MOST_CLOCK_OFFSET = 5.0
 #: What it means that no node of the primary region can be reached, outside of that region and within.
 _CONSEQUENCE = {
-    False: ". No node of the primary region can be reached, so that writes fail",
-    True: ". No node of the primary region can be reached, so that the writes of other regions fail",
+    False: ". No node of the primary region can be reached, so writes fail",
+    True: ". No node of the primary region can be reached, so the writes of other regions fail",
 }
 _SECRETS = "Compare FLY_ORM_SECRET here and in the environment of that node, and restart the process where it is wrong"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What came of the attempt to reach a node."""
+    """The result of trying to reach a node."""
 
     node: Node
     problem: FlyOrmError | None = None
@@ -33,9 +33,9 @@ class NodeFacts:
     round_trip: float = 0.0
     """Seconds that a message takes, there and back."""
     inspected: Inspected | None = None
-    """None if it does not answer that question."""
+    """What the node reports; None if it does not understand the request."""
     clock_offset: float = 0.0
-    """Seconds by which its wall clock is ahead of this machine's, at least; negative if it is behind."""
+    """Seconds by which its wall clock is at least ahead of this machine's; negative if it is behind."""
 
     @property
     def reached(self) -> bool:
@@ -46,7 +46,7 @@ class NodeFacts:
 def node_findings(
     nodes: Sequence[NodeFacts], topology: Topology, *, version: str, databases: Collection[str] = ()
 ) -> list[Finding]:
-    """What is right and wrong with each node. ``version`` is that of fly_orm here; ``databases`` are wrapped here."""
+    """Findings about each node. ``version`` is this process's fly_orm; ``databases`` are the ones it has wrapped."""
     findings: list[Finding] = []
     for facts in nodes:
         if facts.welcome is None:
@@ -86,7 +86,9 @@ def _answer(facts: NodeFacts, welcome: Welcome) -> Finding:
     rtt = f"answers in {facts.round_trip * 1000:.3g} ms"
     told = facts.inspected
     if told is None:
-        return warning(_TOPIC, f"{rtt}, {serves}, and does not say more of itself", "Update fly_orm there")
+        return warning(
+            _TOPIC, f"{rtt}, {serves}, and reports neither its version nor its servers", "Update fly_orm there"
+        )
     release = f", release {told.release}" if told.release else ""
     return ok(_TOPIC, f"{rtt}, runs fly_orm {told.version}{release}, {serves}")
 
@@ -120,8 +122,8 @@ def _clock(facts: NodeFacts) -> list[Finding]:
     return [
         warning(
             "clock",
-            f"its clock is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} the one here, so that tokens "
-            "and certificates expire too early or too late",
+            f"its clock is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} the one here, so tokens and "
+            "certificates expire too early or too late",
             "Synchronize the clocks of both machines (NTP)",
         )
     ]
@@ -131,8 +133,8 @@ def _missing(name: str, welcome: Welcome) -> Finding:
     return error(
         "database",
         f"it does not serve {name!r}, only {', '.join(welcome.databases)}",
-        "Serve the database there: `fly-orm serve MODULE:ATTRIBUTE`. If it serves it by another name, give both the "
-        "same one with wrap(db, name=…)",
+        "Serve the database there: `fly-orm serve MODULE:ATTRIBUTE`. If the node calls it by another name, give "
+        "both the same one with wrap(db, name=…)",
     )
 
 
@@ -143,7 +145,7 @@ def _inspected(told: Inspected, version: str) -> list[Finding]:
             warning(
                 "version",
                 f"it runs fly_orm {told.version}, and this process {version}",
-                "Deploy the same version on both, unless you are just deploying",
+                "Deploy the same version on both. During a deployment this is expected",
             )
         )
     if told.draining:

@@ -1,4 +1,4 @@
-"""Whether the names of regions fit together."""
+"""Findings about the names of regions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TOPIC = "region"
 
 
 def region_findings(topology: Topology, with_nodes: Collection[str] | None) -> list[Finding]:
-    """What the names tell. ``with_nodes`` are the regions that have nodes; None if they are not known."""
+    """Findings about the names. ``with_nodes`` are the regions that have nodes; None if they are not known."""
     if topology.primary_region is None:
         return [_no_primary_region(topology, with_nodes)]
     return [_own(topology, with_nodes or ()), *_primary(topology, with_nodes)]
@@ -36,14 +36,14 @@ def _own(topology: Topology, with_nodes: Collection[str]) -> Finding:
     if region == "local":
         return warning(
             _TOPIC,
-            "neither FLY_REGION nor MY_REGION is set, so that this process counts as one of region 'local', and not of "
+            "neither FLY_REGION nor MY_REGION is set, so this process counts as running in region 'local' and not in "
             f"the primary region, {primary!r}",
             "Set MY_REGION to the region that the process runs in",
         )
     if region not in with_nodes and (near := _near(region, {primary, *with_nodes})):
         return warning(
             _TOPIC,
-            f"this process runs in {region!r}, a region that nothing else names; {near!r} is one that is named",
+            f"this process runs in {region!r}, but no setting or node names that region; one names {near!r}",
             f"If you mean {near!r}, correct FLY_REGION or MY_REGION",
         )
     return ok(_TOPIC, f"this process runs in {region!r}, a secondary region; the primary region is {primary!r}")
@@ -59,13 +59,13 @@ def _primary(topology: Topology, with_nodes: Collection[str] | None) -> list[Fin
         return [
             error(
                 _TOPIC,
-                "no node of any region is known, so that writes cannot be forwarded",
+                "no node of any region is known, so writes cannot be forwarded",
                 f"Run `fly-orm serve` in {primary!r} and list it: FLY_ORM_NODES='{primary}=ADDRESS:PORT'",
             )
         ]
     others = ", ".join(sorted(with_nodes))
     near = _near(primary, with_nodes)
-    what = f"PRIMARY_REGION is {primary!r}, and no node is in a region of that name (there are nodes in {others})"
+    what = f"PRIMARY_REGION is {primary!r}, but no node is in that region (there are nodes in {others})"
     advice = (
         f"If you mean {near!r}, correct PRIMARY_REGION. Otherwise, list" if near else "Correct PRIMARY_REGION, or list"
     )
@@ -74,7 +74,7 @@ def _primary(topology: Topology, with_nodes: Collection[str] | None) -> list[Fin
 
 
 def _near(name: str, known: Collection[str]) -> str | None:
-    """The known name that resembles this one, whatever the case; None if none does."""
+    """The known name closest to this one, ignoring case; None if nothing is close."""
     by_case = {each.casefold(): each for each in sorted(known)}
     matches = get_close_matches(name.casefold(), by_case, n=1)
     return by_case[matches[0]] if matches else None

@@ -1,4 +1,4 @@
-"""What a Postgres server and its role tell, judged by itself."""
+"""Findings about one Postgres server, on its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTROL = "pg_control_system(), pg_control_checkpoint(), pg_control_recovery()"
 
 @dataclass(frozen=True, kw_only=True)
 class ServerFacts:
-    """What a server tells over a connection of the database's own role."""
+    """What a server reports over a connection with the database's own role."""
 
     primary: bool
     """Whether it is not in recovery."""
@@ -25,22 +25,22 @@ class ServerFacts:
     run: str
     """Identifies this run of the server, whatever the address that it was reached at."""
     version: int
-    """As libpq has it: 180006 is PostgreSQL 18.6."""
+    """As libpq reports it: 180006 is PostgreSQL 18.6."""
     role: str
     history: History | None
     """None if the role may not ask for it."""
     reads_all_stats: bool
     pooled: bool = False
-    """Whether there is a connection pooler in between."""
+    """Whether the connection goes through a pooler."""
     receiving: bool = True
-    """Whether a replica receives from another server."""
+    """Whether a replica has a WAL receiver; true for a primary."""
     replay_paused: bool = False
     lsn: LSN | None = None
-    """What a primary has flushed, or a replica replayed; None if that is not known."""
+    """The flush LSN of a primary, or the replay LSN of a replica; None if unknown."""
     replay_age: float | None = None
     """Seconds since the commit that a replica has replayed last."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Those in ``local/surveying.py:SETTINGS``, as ``pg_settings`` has them."""
+    """The settings in ``local/surveying.py:SETTINGS``, with their values in ``pg_settings``."""
 
     def __str__(self) -> str:
         kind = "primary" if self.primary else "replica"
@@ -48,12 +48,12 @@ class ServerFacts:
 
 
 def version_text(version: int) -> str:
-    """A server's version as people write it."""
+    """A server version in the usual notation, such as 18.6."""
     return f"{version // 10000}.{version % 10000}"
 
 
 def unreachable(database: str, problem: str, *, primary: bool) -> Finding:
-    """The finding for a server that this process cannot connect to."""
+    """A finding for a server that this process cannot connect to."""
     which = "primary" if primary else "replica of this region (or to the primary, if the region has none)"
     return error(
         _TOPIC,
@@ -64,7 +64,7 @@ def unreachable(database: str, problem: str, *, primary: bool) -> Finding:
 
 
 def server_findings(database: str, server: ServerFacts) -> list[Finding]:
-    """What is right and wrong with the server of a database, whatever its region."""
+    """Findings about the server of a database, regardless of its region."""
     found = [_version(server), *_rights(server), *_pooler(server)]
     found += _primary(server) if server.primary else _replica(server)
     return [_about(database, finding) for finding in found]
@@ -85,7 +85,7 @@ def _rights(server: ServerFacts) -> list[Finding]:
         return [
             warning(
                 "privileges",
-                f"the role {server.role!r} may not ask the server for its system and timeline, so that reads after a "
+                f"the role {server.role!r} may not ask the server for its system and timeline, so reads after a "
                 "failover can be stale",
                 f'GRANT EXECUTE ON FUNCTION {_CONTROL} TO "{server.role}"',
             )
@@ -111,7 +111,7 @@ def _primary(server: ServerFacts) -> list[Finding]:
         found.append(
             error(
                 _TOPIC,
-                "default_transaction_read_only is on, so that the primary refuses every write",
+                "default_transaction_read_only is on, so the primary refuses every write",
                 "Turn it off for the server, the database or the role",
             )
         )
@@ -119,7 +119,7 @@ def _primary(server: ServerFacts) -> list[Finding]:
 
 
 def synchronous_commit(value: str) -> list[Finding]:
-    """What the primary's setting means for writes."""
+    """Findings about the primary's ``synchronous_commit``."""
     if value == "off":
         return [
             warning(
@@ -132,14 +132,14 @@ def synchronous_commit(value: str) -> list[Finding]:
 
 
 def sleepy_senders(version: int, role: str, *, reads_all_stats: bool, subject: str) -> list[Finding]:
-    """Whether a commit can reach the replicas late; see ``postgres/write_ahead_log.py:WriteAheadLog.wake_senders``."""
+    """A finding if commits can reach replicas late; see ``postgres/write_ahead_log.py:WriteAheadLog.wake_senders``."""
     if version < _SLEEPY_SENDERS_VERSION or reads_all_stats:
         return []
     return [
         warning(
             "privileges",
-            f"from PostgreSQL 16 on, a WAL sender can miss a commit, which reaches the replicas with the next one; the "
-            f"node's role {role!r} may not see that, and so cannot wake the sender",
+            f"from PostgreSQL 16 on, a WAL sender can miss a commit and send it with the next one; the node's role "
+            f"{role!r} may not see that, so the node cannot wake the sender",
             f'GRANT pg_read_all_stats TO "{role}"',
             subject=subject,
         )
@@ -165,7 +165,7 @@ def _replica(server: ServerFacts) -> list[Finding]:
 
 
 def _conflicts(server: ServerFacts) -> list[Finding]:
-    """What happens when a query on the replica needs rows that the primary has removed."""
+    """Findings about conflicts between replay and queries on the replica."""
     delay, feedback = server.settings.get("max_standby_streaming_delay"), server.settings.get("hot_standby_feedback")
     if delay is None or feedback is None:
         return []
@@ -173,7 +173,7 @@ def _conflicts(server: ServerFacts) -> list[Finding]:
         return [
             warning(
                 "replication",
-                "max_standby_streaming_delay is -1: a long query on the replica can hold up replay, and with it every "
+                "max_standby_streaming_delay is -1: a long query on the replica can delay replay, and with it every "
                 "wait, for as long as it runs",
                 "Set it to some seconds, such as 30s",
             )
@@ -183,7 +183,7 @@ def _conflicts(server: ServerFacts) -> list[Finding]:
         ok(
             "replication",
             f"hot_standby_feedback is {feedback}, and max_standby_streaming_delay {seconds:g} s: a long query on the "
-            f"replica can hold up replay for so long, and is cancelled then",
-            "" if feedback == "on" else "To avoid most of that, set hot_standby_feedback = on on the replica",
+            f"replica can delay replay for that long, and is then cancelled",
+            "" if feedback == "on" else "To avoid most of this, set hot_standby_feedback = on on the replica",
         )
     ]

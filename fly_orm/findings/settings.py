@@ -1,4 +1,4 @@
-"""What the settings of a process tell by themselves, without asking anybody."""
+"""Findings that follow from the settings of a process alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .finding import Finding, error, ok, warning
 def settings_findings(
     settings: Settings, is_local: Callable[[str], bool], misspelt: Mapping[str, str] = {}
 ) -> list[Finding]:
-    """What is known of the set-up before anything is asked.
+    """Findings about the settings, without any network access.
 
-    ``is_local`` tells whether only this machine can reach an address. ``misspelt`` has the environment variables that
-    resemble one of fly_orm's, each with that one.
+    ``is_local`` says whether only this machine can reach an address. ``misspelt`` maps environment variables that
+    resemble one of fly_orm's to that one.
     """
     findings = [_misspelt(given, meant) for given, meant in sorted(misspelt.items())]
     findings.append(_secret(settings, is_local))
@@ -28,7 +28,7 @@ def settings_findings(
 def _misspelt(given: str, meant: str) -> Finding:
     return warning(
         "settings",
-        f"the environment variable {given} is set, and fly_orm does not read it",
+        f"the environment variable {given} is set, but fly_orm does not read it",
         f"If you mean {meant}, correct the name",
     )
 
@@ -43,12 +43,14 @@ def _secret(settings: Settings, is_local: Callable[[str], bool]) -> Finding:
     what = "could be guessed" if secrets else "is not set"
     advice = "Set the output of `fly-orm secret` here and in all other processes"
     if not remote:
-        return ok("secret", f"FLY_ORM_SECRET {what}, which is allowed, as all addresses are on this machine", advice)
+        return ok(
+            "secret", f"FLY_ORM_SECRET {what}, which is allowed because all addresses are on this machine", advice
+        )
     return error("secret", f"FLY_ORM_SECRET {what}, and {remote[0]}", advice)
 
 
 def _remote(settings: Settings, is_local: Callable[[str], bool]) -> list[str]:
-    """The addresses among the settings that are on other machines, or can be reached from there, as clauses."""
+    """Clauses that name the addresses in the settings which involve other machines."""
     nodes = [node for listed in settings.nodes.values() for node in listed if not _local(is_local, node.address)]
     found = [f"{node} is on another machine" for node in nodes]
     if not _local(is_local, settings.listen):
@@ -66,7 +68,7 @@ def _local(is_local: Callable[[str], bool], address: str) -> bool:
 
 
 def listening_findings(settings: Settings, address: str, is_local: Callable[[str], bool]) -> list[Finding]:
-    """Whether other machines can reach the address that a node serves at, if the settings say that they should."""
+    """A warning if only this machine can reach the address of a node, and other machines should."""
     elsewhere = [
         node for node in settings.nodes.get(settings.topology.region, ()) if not _local(is_local, node.address)
     ]
@@ -76,7 +78,7 @@ def listening_findings(settings: Settings, address: str, is_local: Callable[[str
     return [
         warning(
             "node",
-            f"this node serves at {address}, which only this machine can reach, and others look for it {where}",
+            f"this node serves at {address}, which only this machine can reach, but others look for it {where}",
             "Set FLY_ORM_LISTEN to [::]:PORT, with the port that they use",
         )
     ]
@@ -96,16 +98,16 @@ def _limits(settings: Settings) -> list[Finding]:
         findings.append(
             warning(
                 "settings",
-                "FLY_ORM_READ_ONLY is on, so that the local server counts as a replica, whatever it is",
-                "Unset it in production: it is meant for development without a replica",
+                "FLY_ORM_READ_ONLY is on, so the local server counts as a replica even if it is not one",
+                "Unset it in production: it is for development without a replica",
             )
         )
     if settings.rpc_timeout is None:
         findings.append(
             warning(
                 "settings",
-                "rpc_timeout is none, so that a request to a node that hangs is waited for as long as it hangs",
-                "Set FLY_ORM_RPC_TIMEOUT to some seconds",
+                "rpc_timeout is none, so a request to a node that hangs never times out",
+                "Set FLY_ORM_RPC_TIMEOUT to a number of seconds",
             )
         )
     return findings

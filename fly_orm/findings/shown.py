@@ -1,4 +1,4 @@
-"""The settings of a process as a table: each with its value, and where that comes from."""
+"""The settings of a process as a table, with the value and the source of each."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class Shown:
 
     name: str
     value: str
-    """As one would write it; without what is secret."""
+    """As users write it. Secrets are hidden."""
     source: str
-    """The environment variable that it comes from, ``default``, or CODE."""
+    """The environment variable that set it, ``default``, or CODE."""
 
 
 def shown_settings(settings: Settings, variables: Mapping[str, str], environment: Settings | None) -> list[Shown]:
-    """All settings. ``variables`` has the variable of each that is set in the environment, which gives ``environment``.
+    """All settings.
 
-    ``environment`` is None if it cannot be read.
+    ``variables`` maps settings to the environment variables that are set, and ``environment`` has the settings that
+    they give; None if the environment is not valid.
     """
     given, defaults = _values(settings), _values(Settings())
     from_environment = {} if environment is None else _values(environment)

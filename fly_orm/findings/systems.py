@@ -1,4 +1,4 @@
-"""Whether the server of this region and those of the nodes belong together."""
+"""Findings from comparing this region's server with the servers of the nodes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _TOPIC = "system"
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """The server of a database at a node."""
+    """The server that a node uses for a database."""
 
     node: Node
     server: Described
 
 
 def servers_of(database: str, nodes: Sequence[NodeFacts]) -> Iterator[Elsewhere]:
-    """What the nodes say of their servers of a database."""
+    """The servers that nodes report for a database."""
     for facts in nodes:
         for served in facts.inspected.databases if facts.inspected is not None else ():
             if served.name == database and served.server is not None:
@@ -33,7 +33,7 @@ def servers_of(database: str, nodes: Sequence[NodeFacts]) -> Iterator[Elsewhere]
 def system_findings(
     database: str, own: ServerFacts, topology: Topology, nodes: Sequence[NodeFacts], wrong: str = ""
 ) -> list[Finding]:
-    """What the comparison of this region's server with those of the nodes shows.
+    """Findings from comparing this region's server of a database with those of the nodes.
 
     ``wrong`` is why this process must not write to its server, if it must not.
     """
@@ -49,7 +49,7 @@ def system_findings(
         found.append(
             error(
                 _TOPIC,
-                "no node that can be reached has the primary of this database, so that writes fail",
+                "no node that can be reached has the primary of this database, so writes fail",
                 f"Connect the nodes of {topology.primary_region!r} to the primary",
             )
         )
@@ -91,7 +91,7 @@ def _superseded(own: ServerFacts, primaries: Sequence[Elsewhere]) -> list[Findin
 
 
 def _several(primaries: Sequence[Elsewhere]) -> list[Finding]:
-    """Whether nodes write to different primaries."""
+    """An error if nodes report different primaries."""
     by_run = {other.server.run: other for other in reversed(primaries)}
     if len(by_run) < 2:
         return []

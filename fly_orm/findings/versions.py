@@ -11,12 +11,12 @@ from .version import VERSION
 
 
 def driver_version() -> str:
-    """The version of psycopg2, without the options that it was built with."""
+    """The version of psycopg2, without its build options."""
     return str(vars(psycopg2)["__version__"]).split(" ", 1)[0]
 
 
 def versions() -> dict[str, str]:
-    """What runs here, each with its version."""
+    """The versions of fly_orm, Python, psycopg2 and libpq."""
     libpq = ext.libpq_version()
     return {
         "fly_orm": VERSION,

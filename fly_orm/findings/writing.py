@@ -1,4 +1,4 @@
-"""What came of a write that was forwarded, and waited for, to see whether that works."""
+"""Findings about a test write."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ADVICE = {
     "not primary": "Connect the nodes of the primary region to the primary",
     "session settings": "Give the primary the extensions that define these settings",
 }
-_LOOK = "See what was found about the nodes"
+_LOOK = "See the findings about the nodes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WriteFacts:
-    """What came of it."""
+    """The result of a test write."""
 
     forwarded: bool = True
     """False if it ran on the local server, which is the primary."""
@@ -32,7 +32,7 @@ class WriteFacts:
     rpc: float = 0.0
     """Seconds from sending the request to receiving its reply."""
     waited: float | None = None
-    """Seconds until the local replica had replayed it; None if that was not waited for."""
+    """Seconds until the local replica had replayed it; None if nothing waited for that."""
     late: ReplicationTimeout | None = None
     """Why the replica did not show it."""
     problem: FlyOrmError | str | None = None
@@ -40,7 +40,7 @@ class WriteFacts:
 
 
 def write_findings(database: str, write: WriteFacts) -> list[Finding]:
-    """What the write shows."""
+    """Findings about a test write."""
     if write.problem is not None:
         return [_failed(database, write.problem)]
     if not write.forwarded:
@@ -61,9 +61,7 @@ def write_findings(database: str, write: WriteFacts) -> list[Finding]:
 
 def _failed(database: str, problem: FlyOrmError | str) -> Finding:
     if isinstance(problem, OutcomeUnknown):
-        return warning(
-            _TOPIC, f"it is not known whether a write was executed: {problem}", "Check the network", subject=database
-        )
+        return warning(_TOPIC, f"the outcome of a write is unknown: {problem}", "Check the network", subject=database)
     advice = _ADVICE.get(problem.reason, _LOOK) if isinstance(problem, Refused) else _LOOK
     return error(_TOPIC, f"a write failed: {problem}", advice, subject=database)
 

@@ -1,4 +1,4 @@
-"""Asks a server everything that matters to how well it is set up."""
+"""Asks a server for everything that checks of its set-up need."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SETTINGS = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY (
 
 
 def survey(connection: Any) -> ServerFacts:
-    """What the server tells that a connection in autocommit has reached."""
+    """The facts about the server that a connection in autocommit has reached."""
     described = describe(connection)
     with text_cursor(connection) as cursor:
         cursor.execute(_QUERY)

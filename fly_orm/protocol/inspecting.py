@@ -1,4 +1,4 @@
-"""What a node tells of itself, and of the servers that its databases are on."""
+"""Requests for the state of a node and of its servers, and their replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Describe(Message, frozen=True, tag="describe"):
 
 
 class Inspect(Message, frozen=True, tag="inspect"):
-    """Tell how the node is, and which servers its databases are on. This changes nothing, and may be repeated."""
+    """Report the state of the node and of the servers of its databases. This has no effect, and may be repeated."""
 
 
 class Described(Answer, frozen=True, kw_only=True, tag="described"):
@@ -44,24 +44,24 @@ class ServedDatabase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     server: Described | None = None
     """None if the node cannot tell."""
     problem: str = ""
-    """Why it cannot, or why it would decline statements."""
+    """Why it cannot."""
     version: int = 0
-    """The server's, as libpq has it: 180006 is PostgreSQL 18.6."""
+    """The server's version as libpq reports it: 180006 is PostgreSQL 18.6."""
     role: str = ""
     """The role that the node logs in as."""
     reads_all_stats: bool = False
     """Whether that role may see what the server has sent to its replicas."""
     synchronous_commit: str = ""
     leases: int = 0
-    """How many callers hold a connection to it at present."""
+    """How many callers hold a connection to it now."""
     lsn: LSN | None = None
-    """What a primary has flushed, or a replica replayed."""
+    """The flush LSN of a primary, or the replay LSN of a replica."""
     replay_age: float | None = None
-    """Seconds since the commit that the replica has replayed last, by the clocks of both servers."""
+    """Seconds since the last commit that the replica has replayed, by the clocks of both servers."""
 
 
 class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
-    """How the node is."""
+    """The state of the node."""
 
     version: str
     """The version of fly_orm that it runs."""
@@ -70,15 +70,15 @@ class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
     release: str = ""
     """The release of the application."""
     time: float
-    """What the wall clock of its machine shows, in seconds since 1970."""
+    """The wall clock of its machine, in seconds since 1970."""
     uptime: float
     """Seconds since it began to serve."""
     databases: list[ServedDatabase] = []
     pool_size: int = 0
     """The most statements and transactions that run at a time in each database, and the most functions."""
     channels: int = 0
-    """How many channels are open to it, that of this request included."""
+    """How many channels are open to it, including the one that carried the request."""
     calls: list[str] = []
-    """The functions that run at present, at most MOST_CALLS of them."""
+    """The names of running functions, at most MOST_CALLS of them."""
     draining: bool = False
     """Whether it is shutting down."""

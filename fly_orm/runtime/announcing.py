@@ -1,4 +1,4 @@
-"""What a process logs when it starts: one line about what it has found, and a warning for each thing that is wrong."""
+"""Logs, when a process starts, one line about its surroundings and a warning for each mistake in its settings."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = logging.getLogger("fly_orm")
 
 
 class Announcer:
-    """Logs what a process finds with its settings, each thing once. Asks nobody. Thread-safe and fork-safe."""
+    """Logs each finding about the settings of a process once, without network access. Thread-safe and fork-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._logged: dict[str, object] = {}
 
     def database(self, connection: ext.connection) -> None:
-        """Log what the first connection to a database has reached."""
+        """Log which server the first connection to a database has reached."""
         name = connection.info.dbname
         if self._is_new(name):
             server = f"{name!r} is on the {server_text(connection)}"
@@ -36,14 +36,14 @@ class Announcer:
             self._warn()
 
     def node(self, address: str, servers: Sequence[str]) -> None:
-        """Log where a node serves, and which servers its databases are on, in words."""
+        """Log where a node serves, and the servers of its databases, which are given in words."""
         log.info("fly_orm %s %s serves at %s: %s", VERSION, self._place(), address, ", ".join(servers))
         self._warn(address)
 
     def _warn(self, serves_at: str | None = None) -> None:
         for finding in self._findings(serves_at):
             if finding.level > Level.OK and self._is_new(str(finding)):
-                log.warning("%s (`fly-orm check` says more)", finding)
+                log.warning("%s (run `fly-orm check` for details)", finding)
 
     def _findings(self, serves_at: str | None) -> list[Finding]:
         settings = self._settings
@@ -79,7 +79,7 @@ class Announcer:
 
 
 def server_text(connection: ext.connection) -> str:
-    """The server that a connection has reached, in words, as far as it has told when it was reached."""
+    """The server that a connection has reached, in words, without asking it."""
     kind = {"on": "replica", "off": "primary"}.get(connection.get_parameter_status("in_hot_standby") or "", "server")
     info = connection.info
     return f"{kind} {info.host or 'localhost'}:{info.port}, PostgreSQL {version_text(connection.server_version)}"

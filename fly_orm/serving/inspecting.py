@@ -1,4 +1,4 @@
-"""What a node tells of itself when it is inspected."""
+"""Describes a node to the processes that inspect it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_AGE = 1.0
 
 
 class Inspector:
-    """Describes a node, and asks the servers of its databases for that, one caller at a time. Thread-safe."""
+    """Describes a node and the servers of its databases, which it asks for one caller at a time. Thread-safe."""
 
     def __init__(self, routers: Mapping[str, Router], timer: Timer, limits: Settings) -> None:
         self._routers = routers
@@ -39,7 +39,7 @@ class Inspector:
         self._asked_at = -MAX_AGE
 
     def inspect(self, leases: Iterable[str], calls: Sequence[str], *, channels: int, draining: bool) -> Inspected:
-        """How the node is. ``leases`` has the database of each that is open, and ``calls`` the functions that run."""
+        """The state of the node, given the databases of the open leases and the names of the running functions."""
         held = Counter(leases)
         return Inspected(
             version=VERSION,

@@ -53,7 +53,7 @@ def check(regions, tmp_path, monkeypatch, capsys):
 def test_where_all_is_well_the_exit_status_is_0(check):
     status, out = check("checked_app:db")
     assert status == 0
-    assert "All is well" in out
+    assert "Nothing is wrong" in out
     assert "region                lax" in out
     assert "executed a write" in out
     assert SECRET not in out
