@@ -22,6 +22,9 @@ _CLOSING = frozenset({";", "end", "if", "case", "language", "plpgsql", END})
 _TRANSACTION_COMMANDS = frozenset({"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"})
 
 
+#: Of more calls of set_config() in a text, nothing is known.
+_MOST_CALLS = 20
+
 #: What a text begins with whose only command may change the role.
 _FIRST = (b"set", b"reset", b"do", b"execute", b"--", b"/*")
 
@@ -93,11 +96,14 @@ def controls_transactions(sql: str) -> bool:
 def _statements(tokens: list[str]) -> Iterator[RoleChange | None]:
     """The changes that statements make; None for one to a role that it does not name. END precedes the first token."""
     lowered = [token.lower() for token in tokens]
+    calls = 0
     for at, token in enumerate(lowered):
         if token in {"set", "reset"} and lowered[at - 1] in _BEFORE_STATEMENTS:
             yield from _set(tokens, lowered, at)
         elif token.strip('"') == "set_config" and lowered[at + 1] == "(":
-            yield from _set_config(tokens, lowered, at)
+            calls += 1
+            # The arguments of each may go on to the end of the text.
+            yield from _set_config(tokens, lowered, at) if calls <= _MOST_CALLS else (None,)
         elif token.startswith('u&"'):  # an identifier that is written in escapes
             yield None
 
@@ -119,7 +125,7 @@ def _block(tokens: list[str], at: int) -> Iterator[RoleChange | None]:
             if executes and (text := literal(token))
             for change in _of_text(text)
         )
-        is_last = _is_closed([token for token in tokens if not token.startswith("'")], at + 1)
+        is_last = _is_closed(tokens, at + 1, skips_literals=True)
         for change in chain(_statements(body), executed):
             yield change and change._replace(is_last=change.is_last and is_last)
 
@@ -187,6 +193,7 @@ def _only(argument: list[str]) -> str:
     return argument[0] if len(argument) == 2 else END
 
 
-def _is_closed(tokens: list[str], at: int) -> bool:
+def _is_closed(tokens: list[str], at: int, *, skips_literals: bool = False) -> bool:
     """Whether nothing that does anything follows."""
-    return all(tokens[index].lower() in _CLOSING for index in range(at, len(tokens)))
+    rest = (tokens[index] for index in range(at, len(tokens)))
+    return all(token.lower() in _CLOSING or (skips_literals and token[:1] == "'") for token in rest)
