@@ -35,13 +35,13 @@ def _misspelt(given: str, meant: str) -> Finding:
 
 def _secret(settings: Settings, is_local: Callable[[str], bool]) -> Finding:
     secrets = settings.secrets
-    remote = _remote(settings, is_local)
     problem = weakness(secrets)
     if problem is None:
         several = f"; {len(secrets)} values, for a rotation" if len(secrets) > 1 else ""
         return ok("secret", f"FLY_ORM_SECRET is set and hard to guess{several}")
     what = "could be guessed" if secrets else "is not set"
     advice = "Set the output of `fly-orm secret` here and in all other processes"
+    remote = _remote(settings, is_local)
     if not remote:
         return ok(
             "secret", f"FLY_ORM_SECRET {what}, which is allowed because all addresses are on this machine", advice

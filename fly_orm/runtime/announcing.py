@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from psycopg2 import extensions as ext
 
 from ..discovery import discovery_name
-from ..errors import FlyOrmError
 from ..findings.finding import Finding, Level
 from ..findings.regions import region_findings
 from ..findings.server import version_text
@@ -47,16 +46,19 @@ class Announcer:
 
     def _findings(self, serves_at: str | None) -> list[Finding]:
         settings = self._settings
-        try:
-            is_local = make_transport(settings.transport, settings).is_local
-        except FlyOrmError:  # whoever needs the transport gets the error
-            return []
+        is_local: Callable[[str], bool] = self._is_local
+        if serves_at is None and settings.topology.primary_region is None:
+            is_local = _everything_is  # this process neither serves nor sends anything
         nodes = sorted(settings.nodes) if discovery_name(settings) == "static" else None
         return [
             *settings_findings(settings, is_local, misspelt_variables()),
             *region_findings(settings.topology, nodes),
             *([] if serves_at is None else listening_findings(settings, serves_at, is_local)),
         ]
+
+    def _is_local(self, address: str) -> bool:
+        # Made only for this: most processes in the primary region need no transport, which takes long to import.
+        return make_transport(self._settings.transport, self._settings).is_local(address)
 
     def _place(self) -> str:
         topology = self._settings.topology
@@ -76,6 +78,10 @@ class Announcer:
     def _is_new(self, text: str) -> bool:
         mine = object()
         return self._logged.setdefault(text, mine) is mine
+
+
+def _everything_is(_address: str) -> bool:
+    return True
 
 
 def server_text(connection: ext.connection) -> str:

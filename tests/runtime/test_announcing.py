@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 import fly_orm
 from fly_orm.findings.version import VERSION
 from fly_orm.topology import Node
-from tests.support.two_regions import settings
+from tests.support.processes import script
+from tests.support.two_regions import SECRET, settings
 from tests.support.waiting import until
 
 
@@ -78,3 +80,17 @@ def test_a_database_that_is_wrapped_twice_with_the_same_settings_is_announced_on
         fly_orm.wrap(database)
         database.execute_sql("SELECT 1")
     assert len([line for line in started(lines) if "is on the" in line and "the only one" in line]) == 1
+
+
+@pytest.mark.parametrize("region", [{}, {"PRIMARY_REGION": "syd", "FLY_REGION": "syd", "FLY_ORM_SECRET": SECRET}])
+def test_a_process_that_sends_nothing_imports_no_transport(regions, region):
+    code = """
+import json, sys, fly_orm, peewee
+parameters = json.loads(sys.argv[1])
+database = fly_orm.wrap(peewee.PostgresqlDatabase(parameters.pop("dbname"), **parameters))
+database.execute_sql("SELECT 1")
+print(sorted({"Pyro5", "fly_orm_transports"} & set(sys.modules)), flush=True)
+"""
+    parameters = json.dumps(regions.cluster.primary.params(regions.name))
+    with script(code, parameters, **region) as process:
+        assert process.stdout.readline().strip() == "[]"
