@@ -22,6 +22,7 @@ from ..routing.freshness import NOT_AT_ALL, Waited
 from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import why_ask_primary
 from ..routing.session_following import LOCKED, took_locks
+from ..routing.setting_changes import change_setting, take_encoding
 from ..routing.unsupported import ASYNCHRONOUS, UNSUPPORTED
 from ..sessions.context import current
 from ..sessions.session import Session
@@ -136,7 +137,7 @@ class RoutingConnection(PlainReads):
     def changed_setting(self, sql: bytes, statement: Statement, why: str) -> None:
         """Change a setting that was changed on the replica in the Postgres session on the primary, if it has state."""
         with self.remote.lock:
-            self.remote.change_setting(sql, statement, why)
+            change_setting(self, sql, statement, why)
 
     # The DB-API
 
@@ -201,7 +202,7 @@ class RoutingConnection(PlainReads):
         self.rollback()
         super().set_client_encoding(encoding)
         with self.remote.lock:
-            self.remote.take_encoding()
+            take_encoding(self)
 
     # Not supported
 

@@ -12,6 +12,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..routing.decide import Action, Decision, State, decide
+from ..routing.recording import COMMIT
 from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
 from ..routing.session_following import follow_here, note_here, took_locks
@@ -20,7 +21,6 @@ from .modes import ConnectionModes
 from .operating import operating
 from .transaction_here import TransactionHere, chained, move_to_primary
 
-_COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
 #: Statements that change, keep or undo settings of a transaction on the replica.
 _SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
@@ -82,11 +82,20 @@ class ImplicitTransactions(ConnectionModes):
 
     def commit(self) -> None:
         self._check_open()
-        self._end(_COMMIT, "COMMIT")
+        self._end(COMMIT, "COMMIT")
 
     def rollback(self) -> None:
         self._check_open()
         self._end(_ROLLBACK, "ROLLBACK")
+
+    @property
+    def can_commit_early(self) -> bool:
+        """Whether ``commit()`` would do nothing but end the transaction on the primary that was begun implicitly."""
+        return self._begun and self.remote.transaction is not None and _c_autocommit(self)
+
+    def note_commit(self) -> None:
+        """Note that the COMMIT has been sent already: ``commit()`` and ``rollback()`` have nothing to do."""
+        self._begun = False
 
     def __enter__(self) -> Any:
         self._check_open()
@@ -225,7 +234,7 @@ class ImplicitTransactions(ConnectionModes):
                 self._end_c(statement)
             finally:
                 self.notices = kept
-        end = self.remote.commit if statement is _COMMIT else self.remote.rollback
+        end = self.remote.commit if statement is COMMIT else self.remote.rollback
         with self.remote.lock:
             forwarded = end(sql.encode(), statement)
         self.router.raise_if_late(forwarded.waited, None)
@@ -240,7 +249,7 @@ class ImplicitTransactions(ConnectionModes):
 
     def _end_c(self, statement: Statement) -> None:
         try:
-            super().commit() if statement is _COMMIT else super().rollback()
+            super().commit() if statement is COMMIT else super().rollback()
         finally:
             if not self.closed:
                 set_c_autocommit(self, True)

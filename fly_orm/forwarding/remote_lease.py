@@ -66,7 +66,7 @@ class RemoteLease:
                 raise
             raise OldChannelLost(str(error)) from error
         except OutcomeUnknown as error:
-            if run.commits or run.ends_transaction or not run.preamble:
+            if run.has_commit or run.ends_transaction or not run.preamble:
                 raise
             raise lost(self.node, error) from error  # it began with BEGIN, and no COMMIT was sent
         return response, None if self._channel is None else self
@@ -84,7 +84,7 @@ class RemoteLease:
         except NotDelivered as error:
             raise lost(self.node, error) from error
         except OutcomeUnknown as error:
-            if run.commits or run.ends_transaction or not in_transaction:
+            if run.has_commit or run.ends_transaction or not in_transaction:
                 raise
             raise lost(self.node, error) from error
 

@@ -11,6 +11,8 @@ from .base import Answer as Answer
 from .base import Instant as Instant
 from .base import Message as Message
 from .base import Timeout as Timeout
+from .batching import Batch as Batch
+from .batching import Step as Step
 from .copying import BrokenInput as BrokenInput
 from .inspecting import Describe as Describe
 from .inspecting import Described as Described
@@ -90,6 +92,9 @@ class Run(Message, frozen=True, tag="run"):
     """Statements to run first, such as BEGIN, whose results the caller does not need."""
     statements: list[bytes] = []
     """Statements to run in order, up to the first error; the result is that of the last one that ran."""
+    batch: Batch | None = None
+    """Statements to run in the transaction that the request begins or continues, instead of ``statements``. A node that
+    does not know this field runs none of them, and its reply has no ``results``."""
     copy_in: bytes | None = None
     """The input of the only statement, which is COPY … FROM STDIN."""
     broken_copy_in: BrokenInput | None = None
@@ -123,6 +128,16 @@ class Run(Message, frozen=True, tag="run"):
     """What to look for in the Postgres session, unless a transaction is still open then."""
     record: Record | None = None
     """How the ledger has to record what the request commits; None if it does not."""
+
+    @property
+    def has_commit(self) -> bool:
+        """Whether COMMIT is the last that the request executes."""
+        return self.commits or (self.batch is not None and self.batch.commits)
+
+    @property
+    def texts(self) -> list[bytes]:
+        """The statements that the request executes after its preamble."""
+        return self.statements if self.batch is None else [step.statement for step in self.batch.steps]
 
 
 class Copy(Message, frozen=True, tag="copy"):
@@ -223,6 +238,9 @@ class Done(Answer, frozen=True, kw_only=True, tag="done"):
     """The statements were executed: all of them, or those up to the one that raised ``error``."""
 
     result: Result | None = None
+    results: list[Result] | None = None
+    """Those of the statements of a batch that were executed, the last of which may not be as expected. If there is an
+    error too, it is that of the next statement, or of the COMMIT."""
     error: SQLError | None = None
     notices: list[str] = []
     transaction: int = 0

@@ -6,12 +6,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..classify import Kind, Statement
 from ..errors import NotSupported
 from ..protocol.messages import Done, Record, Run, digest
 from ..sessions.operation import Operation, current_operation
 from .transaction import RemoteTransaction
+
+#: The COMMIT of a transaction by itself.
+COMMIT = Statement(kind=Kind.COMMIT, why="COMMIT", simple=True)
 
 
 def record_of(
@@ -38,6 +42,17 @@ def record_of(
     if operation is None or operation is transaction.operation or statement.kind is Kind.ROLLBACK:
         return None
     return _claim(operation, transaction)
+
+
+def record_of_batch(
+    statement: Statement, transaction: RemoteTransaction | None, *, commits: bool, exactly_once: bool
+) -> Record | None:
+    """How to record a request that executes a batch, and perhaps commits it; None if the ledger does not record it."""
+    claim = record_of(statement, transaction, exactly_once=exactly_once, writes=True, asked=dict)
+    if not commits or transaction is None:
+        return claim
+    record = _committing(COMMIT, transaction, exactly_once=exactly_once)
+    return None if record is None else msgspec.structs.replace(record, writes=True)
 
 
 def asked_of(sqls: Sequence[bytes], tenancy: Mapping[str, str]) -> dict[str, str]:
@@ -70,6 +85,8 @@ def note_done(run: Run, transaction: RemoteTransaction | None, done: Done) -> No
     if operation is None or done.error is not None:
         return
     committed = transaction is None or (run.commits and done.result is not None)
+    if run.batch is not None:
+        committed = run.has_commit and done.transaction == TRANSACTION_STATUS_IDLE
     if committed:
         operation.done = True
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from ..local.pooled import look_for_move
 from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
 from ..postgres.starting import Start
-from ..protocol.messages import Done, Result, Run
+from ..protocol.messages import Batch, Done, Result, Run
 from ..sessions.context import current
 from ..sessions.observing import observe
 from ..sessions.operation import executing
@@ -35,7 +34,7 @@ from .notices import keep_notices
 from .recording import note_done, operation_of, unrecorded
 from .requests import Requests
 from .router import Router
-from .session_following import ask_here, follow_there
+from .session_following import follow_there
 from .session_settings import SessionSettings
 from .settling import exchange, statements_reply
 from .transaction import RemoteTransaction
@@ -129,6 +128,25 @@ class RemoteConnection:
         self._check_can_forward(statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
         run = self._request(sqls, statement, writes=writes, copy=copy)
+        done, replica = self._exchange(run, statement, why, copy, writes=writes, waited=waited)
+        if done.error is not None:
+            raise rebuild(explain(done.error))
+        return Forwarded(done.result or Result(), replica)
+
+    def forward_batch(self, batch: Batch, statement: Statement, why: str, *, waited: float = 0.0) -> Done:
+        """The node's reply to a batch, once the session's reads show what it committed. Raises only FlyOrmErrors.
+
+        ``statement`` is the first one. A reply without results comes from a node that does not know batches: it has
+        executed no more than the BEGIN.
+        """
+        self._check_can_forward(statement)
+        run = self._request([], statement, batch=batch)
+        return self._exchange(run, statement, why, None, writes=True, waited=waited)[0]
+
+    def _exchange(
+        self, run: Run, statement: Statement, why: str, copy: CopyData | None, *, writes: bool, waited: float
+    ) -> tuple[Done, Waited]:
+        """The reply to a request, and how the wait for the replica ended. Takes over what it says of the session."""
         may_write = writes or bool(statement.function_names)
         given_up = partial(self._interrupted, run, may_write=may_write)
         with interruptible(given_up), executing(operation_of(run, self.transaction), self.router.driver_error):
@@ -137,43 +155,21 @@ class RemoteConnection:
                 response = self._ask(self._checked(unrecorded, run, statement), copy, may_write=True)
             transaction = self._update(response.reply, statement)
             note_done(run, transaction, response.reply)
+        done = response.reply
         replica = self._observe(response, why, writes=writes, waited=waited)
-        if response.reply.session is not None:
+        if done.session is not None:
             with after_reply("give the replica's session what has changed in the primary's"):
-                follow_there(self._connection, response.reply.session)
+                follow_there(self._connection, done.session)
         unreported = response.settled and run.watch is not None  # it may have changed settings, and nobody knows which
-        if (run.keeps_lease or unreported) and not response.reply.lease_open:
+        if (run.keeps_lease or unreported) and not done.lease_open:
             with after_reply("close the connection, whose session on the primary is lost"):
                 self._connection.close()  # as the driver does when it loses its server
-        if response.reply.error is not None:
-            raise rebuild(explain(response.reply.error))
-        if statement.defines_functions or (transaction is not None and transaction.defines_functions):
-            self.router.session_functions.forget()
-        if transaction is not None:
-            transaction.note(statement)
-        return Forwarded(response.reply.result or Result(), replica)
-
-    def change_setting(self, sql: bytes, statement: Statement, why: str) -> None:
-        """Give the Postgres session on the primary, if it has state, what was changed on the replica."""
-        if statement.resets_all:
-            self.session_settings.fit_replica(self._connection)
-        if statement.discards_all:
-            self.session_settings.forget()
-            self.end()
-        elif self.has_state and (statement.resets_all or not statement.name):
-            self.forward([sql], statement, why)
-        elif self.has_state:
-            ask_here(self._connection)
-            names = sorted(statement.session_changes.settings)
-            reset = ",".join(name for name in names if name not in self.session_settings.names)
-            resetting = replace(statement, name=reset or None, resets=bool(reset))
-            self.forward(self.session_settings.statements(self._connection, names), resetting, why)
-
-    def take_encoding(self) -> None:
-        """Give the Postgres session on the primary, if there is one, the connection's client encoding."""
-        if self._lease is not None:
-            sql = f"SET client_encoding TO '{self._connection.get_parameter_status('client_encoding')}'"
-            self.forward([sql.encode()], Statement(kind=Kind.READ, why="the client encoding"), "the client encoding")
+        if done.error is None:
+            if statement.defines_functions or (transaction is not None and transaction.defines_functions):
+                self.router.session_functions.forget()
+            if transaction is not None:
+                transaction.note(statement)
+        return done, replica
 
     # The lease
 
@@ -207,6 +203,11 @@ class RemoteConnection:
             self._lose_transaction(error)
         finally:
             self.lock.release()
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether a Postgres session on the primary is held for this connection."""
+        return self._lease is not None
 
     @property
     def renewal_due(self) -> float | None:
@@ -251,7 +252,7 @@ class RemoteConnection:
 
     def _ask(self, run: Run, copy: CopyData | None, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
-        if may_write and (run.commits or self.transaction is None):
+        if may_write and (run.has_commit or self.transaction is None):
             self.router.freshness.prepare()
         ask = self._requests.question(self._connection, run, self.transaction, self._lease)
         try:
@@ -290,7 +291,7 @@ class RemoteConnection:
         if may_write and not isinstance(error, NotDelivered | Refused | TransactionLost):
             # The write may be committed: whoever looks for it has to look on the primary.
             self.router.freshness.expect(UNKNOWN)
-        if run.commits or run.ends_transaction:
+        if run.has_commit or run.ends_transaction:
             self.transaction = None
         else:
             self._lose_transaction(error)

@@ -10,9 +10,9 @@ from typing import Any
 from ..classify import Kind, Statement
 from ..forwarding.copying import CopyData
 from ..forwarding.remote_lease import RemoteLease
-from ..protocol.messages import Run, Settle
+from ..protocol.messages import Batch, Run, Settle
 from .idle_session import IdleSession
-from .recording import asked_of, record_of
+from .recording import COMMIT, asked_of, record_of, record_of_batch
 from .router import Router
 from .session_following import ask_here, watch
 from .session_settings import SessionSettings
@@ -38,14 +38,20 @@ class Requests:
         has_state: bool,
         writes: bool = True,
         copy: CopyData | None = None,
+        batch: Batch | None = None,
     ) -> Run:
         """The request to execute statements. One that opens a lease has all that the lease needs.
 
-        ``writes`` says that the statement certainly writes. ``copy`` is the data of a COPY. NotSupported if it cannot
-        be the operation that it is in.
+        ``writes`` says that the statement certainly writes. ``copy`` is the data of a COPY. ``batch`` is what to
+        execute instead of ``sqls``. NotSupported if it cannot be the operation that it is in.
         """
         exactly_once, asked = self._router.exactly_once, partial(self._asked, connection, sqls)
-        record = record_of(statement, transaction, exactly_once=exactly_once, writes=writes, asked=asked)
+        if batch is None:
+            record = record_of(statement, transaction, exactly_once=exactly_once, writes=writes, asked=asked)
+        else:
+            commits = batch.commits
+            record = record_of_batch(statement, transaction, commits=commits, exactly_once=exactly_once)
+        ends = COMMIT if batch is not None and batch.commits else statement
         opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
         self._idle.keep(connection, self._settings)
         changes = statement.session_changes if transaction is None else statement.session_changes | transaction.changes
@@ -58,11 +64,12 @@ class Requests:
             resets=self._settings.reset_by(statement),
             preamble=[] if transaction is None else transaction.pending,
             statements=list(sqls),
+            batch=batch,
             **({} if copy is None else copy.fields),
             keeps_lease=has_state or statement.leaves_state,
             commits=statement.kind is Kind.COMMIT,
-            commit_limited=_is_limited(statement, transaction),
-            wants_id=not self._router.exactly_once and _wants_id(statement, transaction),
+            commit_limited=_is_limited(ends, transaction),
+            wants_id=not self._router.exactly_once and _wants_id(ends, transaction),
             ends_transaction=statement.ends_transaction,
             wants_position=self._router.freshness.wants_position(),
             may_change_role=_may_change_role(statement, transaction),

@@ -102,13 +102,18 @@ def statements_reply(run: Run, answer: Response[Settled], unknown: OutcomeUnknow
     settled = answer.reply
     if not settled.executed:
         raise _not_executed(run, answer, unknown)
-    done = Done(result=Result(status_message="COMMIT")) if run.commits else _stored(settled.reply, unknown)
+    if run.commits:
+        done = Done(result=Result(status_message="COMMIT"))
+    elif run.batch is not None and settled.reply is None and not any(step.unlike for step in run.batch.steps):
+        done = Done(results=[Result(row_count=max(1, step.least_rows)) for step in run.batch.steps])
+    else:
+        done = _stored(settled.reply, unknown)
     return msgspec.structs.replace(done, position=settled.position)
 
 
 def _not_executed(run: Run, answer: Response[Settled], unknown: OutcomeUnknown) -> FlyOrmError:
     why = f"as {answer.node} says ({without_reply(unknown)}). You can repeat it"
-    if run.commits:
+    if run.has_commit:
         return TransactionLost(f"the transaction was not committed, and will not be, {why}")
     return NotDelivered(f"the statement was not executed, and will not be, {why}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -23,10 +24,11 @@ from ..postgres.transaction_ids import read_open
 from ..postgres.watchdog import Watchdog
 from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Done, Result, Run, Settle, Settled, SQLError, Watch
+from .batched import BatchedStatements
 from .copy_files import CopyInput, CopyOutput
 from .lease_errors import ConnectionBroken, TooLate, timed_out, timeout_text
 from .plain import is_plain
-from .recorded import Executed, RecordedRequest
+from .recorded import Executed, RecordedRequest, begin
 from .reports import report
 from .result_limit import ENDED, ResultLimit, in_transaction, too_long, writes_at_length
 from .results import execute, execute_one
@@ -98,6 +100,7 @@ class Lease:
         position = self._position(executed, transaction, keeps=keeps) if wanted else None
         return Done(
             result=executed.result,
+            results=executed.results,
             error=executed.error,
             notices=notices if executed.notices is None else executed.notices,
             position=position,
@@ -194,6 +197,7 @@ class Lease:
     def _execute(
         self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None
     ) -> Executed:
+        batched = None if request.batch is None else BatchedStatements(self._connection, request.batch, self._bound)
         recorded = None
         if (record := request.record) is not None:
             recorded = RecordedRequest(self._connection, request, record, self._bound, self._note_own_commit)
@@ -213,11 +217,14 @@ class Lease:
             try:
                 running.may_wait_for_standby = waits
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
-                note(request.statements)
+                note(request.texts)
                 self._check_time(deadline)
                 if recorded is not None and alone and not request.commits:
                     return recorded.run(cursor, lambda number: self._check_time(deadline, number), pieces)
-                self._begin(cursor, request, recorded)
+                begin(cursor, request, recorded, self._transaction)
+                if batched is not None:
+                    check = partial(self._check_time, deadline)
+                    return batched.run(cursor, check, running, recorded, wants_id=request.wants_id)
                 wants_commit = request.wants_position or recorded is not None
                 if request.commits and wants_commit and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
@@ -242,9 +249,11 @@ class Lease:
             committing = recorded is not None and recorded.committing
             if committing or (self._raw.closed and error.pgcode is None):
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
+                committing = committing or (batched is not None and batched.committing)
                 undecided = (undecided and may_have_ended) or committing
                 raise self._broken(error, running, undecided=undecided) from error
-            return Executed(None, self._describe(error, running), commit)
+            results = None if batched is None else batched.results
+            return Executed(None, self._describe(error, running), commit, results=results)
 
     def _run(
         self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None, *, alone: bool
@@ -257,16 +266,6 @@ class Lease:
         if not (alone and writes_at_length(request)):
             return work()
         return in_transaction(self._raw, work, lambda: None if pieces else self._check_time(deadline))
-
-    @staticmethod
-    def _begin(cursor: Any, request: Run, recorded: RecordedRequest | None) -> None:
-        """Execute what precedes the statements: BEGIN and savepoints."""
-        preamble = request.preamble
-        if recorded is not None and preamble and not request.commits:
-            recorded.begin(preamble[0])
-            preamble = preamble[1:]
-        for statement in preamble:
-            cursor.execute(statement)
 
     def _check_time(self, deadline: Deadline, number: int = 0) -> None:
         """Raise unless there is time to begin the next statement, which is preceded by ``number`` others."""

@@ -44,6 +44,8 @@ class Executed(NamedTuple):
     """The state of the write-ahead log, if it was asked for together with the COMMIT."""
     unrecorded: bool = False
     """Whether nothing was executed, because it cannot be recorded."""
+    results: list[Result] | None = None
+    """Those of the statements of a batch."""
 
 
 class RecordedRequest:
@@ -82,9 +84,9 @@ class RecordedRequest:
         """Whether the COMMIT of the caller's transaction is recorded, as it may have written something."""
         return commit.wrote or (self._record.writes and not commit.read_only)
 
-    def commit(self, sql: bytes, commit: Commit) -> Executed:
-        """Commit the caller's transaction with this statement."""
-        state = self._commit(entries.note(self._record, wrote=True), sql)
+    def commit(self, sql: bytes, commit: Commit, reply: bytes | None = None) -> Executed:
+        """Commit the caller's transaction with this statement, and keep the encoded reply."""
+        state = self._commit(entries.note(self._record, reply, wrote=True), sql)
         return Executed(_COMMITTED, commit=replace(commit, wrote=True), state=state)
 
     def run(self, cursor: Any, check: Callable[[int], None], pieces: CopyInput | CopyOutput | None = None) -> Executed:
@@ -179,6 +181,16 @@ class RecordedRequest:
         if not isinstance(done, Done):
             raise Refused("the operation was executed before, and its result was not stored", reason="result lost")
         return Executed(done.result, done.error, notices=done.notices)
+
+
+def begin(cursor: Any, request: Run, recorded: RecordedRequest | None, transaction: int) -> None:
+    """Execute what precedes the statements: BEGIN and savepoints. ``transaction`` is libpq's status before."""
+    preamble = request.preamble
+    if recorded is not None and preamble and not request.commits and transaction == ext.TRANSACTION_STATUS_IDLE:
+        recorded.begin(preamble[0])
+        preamble = preamble[1:]
+    for statement in preamble:
+        cursor.execute(statement)
 
 
 def _is_long(result: Result | None) -> bool:

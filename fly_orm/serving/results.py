@@ -45,7 +45,7 @@ def execute(
         row_count = -1 if -1 in (row_count, cursor.rowcount) else row_count + cursor.rowcount
     if not request.statements:
         return None
-    result = _result(cursor, row_count if len(request.statements) > 1 else cursor.rowcount, limit)
+    result = result_of(cursor, row_count if len(request.statements) > 1 else cursor.rowcount, limit)
     cursor.close()  # libpq's copy of the result must not stay until the reply has been encoded
     return result
 
@@ -54,7 +54,7 @@ def execute_one(cursor: Any, statement: bytes, limit: ResultLimit) -> Result:
     """The result of a statement; see :func:`execute`."""
     limit.note(len(statement))
     cursor.execute(statement)
-    result = _result(cursor, cursor.rowcount, limit)
+    result = result_of(cursor, cursor.rowcount, limit)
     cursor.close()  # libpq's copy of the result must not stay until the reply has been encoded
     return result
 
@@ -131,7 +131,8 @@ class _Rows:
             self._limit.cancel()
 
 
-def _result(cursor: Any, row_count: int, limit: ResultLimit) -> Result:
+def result_of(cursor: Any, row_count: int, limit: ResultLimit) -> Result:
+    """The result of the cursor's last statement, with this row count. Raises the error of ``limit``."""
     columns = None if cursor.description is None else [_column(column) for column in cursor.description]
     rows, data = (0, []) if columns is None else _fetch(cursor, [[] for _ in columns], limit)
     return Result(

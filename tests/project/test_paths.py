@@ -82,8 +82,9 @@ def test_a_commit_with_pony(calls, regions):
         db.generate_mapping()
         del calls[:]
         with orm.db_session:
+            assert user.get() is None
             user(name="ann")
-            orm.flush()
+        with orm.db_session:
             db.execute("SET TIME ZONE 'UTC'")
         assert_taken("The path of a Pony commit", calls)
 

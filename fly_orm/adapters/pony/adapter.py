@@ -16,6 +16,7 @@ from ...errors import ConfigurationError, NotSupported
 from ..base import Adapter, Options, Router, TypeHandler
 from .binding import explain_when_bound, route_when_bound
 from .entities import EntityHandler
+from .flushing import use_flushing_caches
 from .provider import explain_bound, obstacle, route_bound, route_raw_sql
 from .wrapped import WrappedPony
 
@@ -65,6 +66,7 @@ class PonyAdapter(Adapter):
 
 
 def _route(database: Any, router: Router) -> None:
+    use_flushing_caches(database)
     route_raw_sql(database)
     route_when_bound(database, router)  # and if it is bound already, when it is bound anew
     if database.provider is not None:

@@ -19,6 +19,8 @@ from ...postgres.subclasses import named_like
 from ...sessions.context import current
 from ...sessions.observing import unobserved
 from ..base import Connector, Router, RoutingConnection
+from .served import FailedCommit, Served, ServedCursor
+from .writes import Captured
 
 log = logging.getLogger("fly_orm")
 
@@ -125,6 +127,8 @@ class RoutingProvider(PGProvider):  # type: ignore[misc]
             return super().connect()
 
     def execute(self, cursor: Any, sql: Any, arguments: Any = None, returning_id: Any = False) -> Any:
+        if type(sql) is Served:
+            cursor = ServedCursor(cursor, sql)
         with _own_errors_unwrapped():
             return super().execute(cursor, sql, arguments, returning_id)
 
@@ -140,8 +144,9 @@ class RoutingProvider(PGProvider):  # type: ignore[misc]
                 cache.in_transaction = False
 
     def commit(self, connection: Any, cache: Any = None) -> None:
+        failed = getattr(cache, "failed_commit", None)
         with _own_errors_unwrapped():
-            super().commit(connection, cache)
+            super().commit(connection if failed is None else FailedCommit(failed), cache)
         if cache is not None:
             setattr(cache, _RAW, False)
             self._choose_route_of_reads(connection, cache)
@@ -207,6 +212,8 @@ def route_raw_sql(database: Any) -> None:
     def routed_exec_sql(
         sql: Any, arguments: Any = None, returning_id: Any = False, start_transaction: Any = False
     ) -> Any:
+        if start_transaction or type(arguments) is list:
+            sql = _planned(database, sql, arguments)
         if start_transaction:
             _read_from_primary(database)
         return exec_sql(sql, arguments, returning_id, start_transaction)
@@ -216,6 +223,17 @@ def route_raw_sql(database: Any) -> None:
         return get_connection()
 
     database._exec_sql, database.get_connection = routed_exec_sql, routed_get_connection
+
+
+def _planned(database: Any, sql: str, arguments: Any) -> str:
+    """The statement; with its result, if a flush has sent it already."""
+    plan = getattr(core.local.db2cache.get(database), "plan", None)
+    if plan is None:
+        return sql
+    if plan.capturing:
+        raise Captured(sql, arguments)
+    planned: str = plan.next(sql)
+    return planned
 
 
 def _read_from_primary(database: Any) -> None:

@@ -61,6 +61,7 @@ def test_a_transaction_that_is_lost_between_two_writes_stores_nothing(
         orm.flush()
         lose(regions, way)
         lax.Owner(name="2")
+        orm.flush()
     original = raised.value.original_exc
     assert isinstance(original, fly_orm.TransactionLost)
     assert isinstance(original, psycopg2.OperationalError)
@@ -70,6 +71,19 @@ def test_a_transaction_that_is_lost_between_two_writes_stores_nothing(
     assert owners(regions) == []
     if way != "node":
         next_works(regions, lax)
+
+
+@pytest.mark.parametrize("way", ["backend", "network", "node"])
+def test_a_transaction_that_is_lost_before_its_last_write_stores_nothing(
+    regions: TwoRegions, lax: SimpleNamespace, way: str
+) -> None:
+    with pytest.raises(orm.core.CommitException, match="nothing of it was committed") as raised, orm.db_session:
+        lax.Owner(name="1")
+        orm.flush()
+        lose(regions, way)
+        lax.Owner(name="2")
+    assert isinstance(raised.value.exceptions[0][1], fly_orm.TransactionLost)
+    assert owners(regions) == []
 
 
 def test_plain_pony_loses_the_first_of_two_writes_in_silence(regions: TwoRegions, plain: SimpleNamespace) -> None:
@@ -152,10 +166,46 @@ def test_a_first_statement_without_an_answer_is_not_executed_twice(regions: TwoR
     with pytest.raises(orm.core.UnexpectedError) as raised, orm.db_session:
         regions.wan.cut_before_reply()
         lax.Owner(name="1")
+        orm.flush()
     assert isinstance(raised.value.original_exc, fly_orm.TransactionLost)
     assert regions.query("SELECT last_value FROM owner_id_seq") == 1
     assert owners(regions) == []
     next_works(regions, lax)
+
+
+def test_a_last_write_without_an_answer_has_the_unknown_outcome_of_a_commit(
+    regions: TwoRegions, lax: SimpleNamespace
+) -> None:
+    with pytest.raises(orm.core.CommitException, match="may have been executed") as raised, orm.db_session:
+        regions.wan.cut_before_reply()
+        lax.Owner(name="1")
+    assert isinstance(raised.value.exceptions[0][1], fly_orm.OutcomeUnknown)
+    assert owners(regions) == ["1"]
+    next_works(regions, lax, "1")
+
+
+def test_a_last_change_without_an_answer_is_found_out(regions: TwoRegions, lax: SimpleNamespace) -> None:
+    """All that Pony would have learnt from the answer is that it was committed, and so was as expected."""
+    with orm.db_session:
+        owner = lax.Owner(name="1")
+        orm.flush()
+        regions.wan.cut_before_reply()
+        owner.name = "2"
+    assert owners(regions) == ["2"]
+
+
+def test_a_key_without_an_answer_is_an_error_that_is_not_tried_again(regions: TwoRegions, lax: SimpleNamespace) -> None:
+    @orm.db_session(retry=3)  # type: ignore[untyped-decorator]
+    def work() -> None:
+        lax.Owner(name="1")
+        orm.flush()
+        regions.wan.cut_before_reply()
+        lax.Owner(name="2")
+
+    with pytest.raises(fly_orm.ResultLost, match="was executed"):
+        work()
+    assert owners(regions) == ["1", "2"]
+    next_works(regions, lax, "1", "2")
 
 
 def test_a_function_that_writes_outside_of_a_transaction_is_not_executed_twice(
