@@ -7,6 +7,8 @@ import json
 import logging
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..checking.report import Report
@@ -49,10 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, and print the findings. The exit status is the level of the worst: 0, 1 or 2."""
-    logging.getLogger("fly_orm").setLevel(logging.CRITICAL)  # the findings say what the log would
-    report = _report(options)
+    with _silent_log():
+        report = _report(options)
     print(json.dumps(report.as_json(), indent=2) if options.json else as_text(report))
     return int(report.level)
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """A block that logs nothing: the findings say what the log would."""
+    log = logging.getLogger("fly_orm")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _report(options: argparse.Namespace) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 
 import pytest
@@ -121,3 +122,11 @@ def test_the_version_is_there(capsys):
         main(["--version"])
     assert left.value.code == 0
     assert capsys.readouterr().out.startswith(f"fly_orm {fly_orm.__version__}, Python 3.")
+
+
+def test_a_check_leaves_the_log_as_it_was(capsys):
+    log = logging.getLogger("fly_orm")
+    before = log.level
+    main(["check", "--timeout=1"])
+    assert "Settings" in capsys.readouterr().out
+    assert log.level == before
