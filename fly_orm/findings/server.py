@@ -30,6 +30,8 @@ class ServerFacts:
     history: History | None
     """None if the role may not ask for it."""
     reads_all_stats: bool
+    superuser: bool = False
+    """Whether the role is a superuser."""
     pooled: bool = False
     """Whether the connection goes through a pooler."""
     receiving: bool = True

@@ -20,6 +20,9 @@ class Elsewhere:
 
     node: Node
     server: Described
+    role: str
+    """The role that the node logs in as."""
+    superuser: bool
 
 
 def servers_of(database: str, nodes: Sequence[NodeFacts]) -> Iterator[Elsewhere]:
@@ -27,7 +30,7 @@ def servers_of(database: str, nodes: Sequence[NodeFacts]) -> Iterator[Elsewhere]
     for facts in nodes:
         for served in facts.inspected.databases if facts.inspected is not None else ():
             if served.name == database and served.server is not None:
-                yield Elsewhere(node=facts.node, server=served.server)
+                yield Elsewhere(node=facts.node, server=served.server, role=served.role, superuser=served.superuser)
 
 
 def system_findings(
@@ -42,7 +45,7 @@ def system_findings(
     others = list(servers_of(database, nodes))
     primaries = [other for other in others if other.server.primary]
     found = _own_place(own, topology, primaries, wrong)
-    found += _several(primaries)
+    found += [*_several(primaries), *_superusers(own, primaries)]
     if not own.primary:
         found += _same_system(own, primaries)
     if others and not primaries and not (topology.is_primary and own.primary):
@@ -102,6 +105,20 @@ def _several(primaries: Sequence[Elsewhere]) -> list[Finding]:
             f"nodes have different servers that take writes: {each}",
             "Connect all nodes to servers of one system, only one of which is a primary",
         )
+    ]
+
+
+def _superusers(own: ServerFacts, primaries: Sequence[Elsewhere]) -> list[Finding]:
+    """Warnings about nodes that execute the statements of another role as a superuser."""
+    return [
+        warning(
+            "privileges",
+            f"{other.node} logs in as {other.role!r}, a superuser, and executes statements of the role {own.role!r}: a "
+            "function or a DO block could act as any role",
+            f'Connect the node as a role without privileges of its own, and GRANT "{own.role}" TO it (docs/roles.md)',
+        )
+        for other in primaries
+        if other.superuser and other.role != own.role
     ]
 
 

@@ -20,6 +20,7 @@ SETTINGS = (
 # Any role may ask. A role that may not see what the receiver does still sees that there is one.
 _QUERY = """
     SELECT session_user::text, pg_has_role(session_user, 'pg_read_all_stats', 'USAGE')::text,
+        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user)::text,
         (NOT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver))::text,
         CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused()::text ELSE 'false' END,
         CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text,
@@ -32,7 +33,7 @@ def survey(connection: Any) -> ServerFacts:
     described = describe(connection)
     with text_cursor(connection) as cursor:
         cursor.execute(_QUERY)
-        role, reads_all_stats, receiving, paused, lsn, replay_age = cursor.fetchone()
+        role, reads_all_stats, superuser, receiving, paused, lsn, replay_age = cursor.fetchone()
         cursor.execute(_SETTINGS, (list(SETTINGS),))
         settings = dict(cursor.fetchall())
     return ServerFacts(
@@ -43,6 +44,7 @@ def survey(connection: Any) -> ServerFacts:
         role=role,
         history=described.history,
         reads_all_stats=reads_all_stats == "true",
+        superuser=superuser == "true",
         pooled=read_instance(connection) is None,
         receiving=receiving == "true",
         replay_paused=paused == "true",

@@ -51,6 +51,8 @@ class ServedDatabase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """The role that the node logs in as."""
     reads_all_stats: bool = False
     """Whether that role may see what the server has sent to its replicas."""
+    superuser: bool = False
+    """Whether that role is a superuser."""
     synchronous_commit: str = ""
     leases: int = 0
     """How many callers hold a connection to it now."""

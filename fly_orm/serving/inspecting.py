@@ -87,6 +87,7 @@ class Inspector:
             version=facts.version,
             role=facts.role,
             reads_all_stats=facts.reads_all_stats,
+            superuser=facts.superuser,
             synchronous_commit=facts.settings.get("synchronous_commit", ""),
             lsn=facts.lsn,
             replay_age=None if facts.replay_age is None else max(0.0, facts.replay_age),

@@ -154,6 +154,13 @@ def test_roles_with_few_privileges(cluster, database):
     assert "(docs/roles.md)" in found(report, Level.ERROR, "write")
 
 
+def test_a_node_that_logs_in_as_a_superuser(cluster, database):
+    with roles(cluster, database, "web") as (web,), two_regions(cluster, database) as both:
+        report = checked(both.lax(user=web))
+        both.undo.close()
+    assert f"a superuser, and executes statements of the role {web!r}" in found(report, Level.WARNING, "privileges")
+
+
 def test_a_node_that_hangs_does_not_hold_up_the_check(regions, lax):
     database = lax()
     regions.wan.stall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from fly_orm.errors import NotDelivered
@@ -145,6 +146,19 @@ def test_two_primaries_are_an_error():
     assert "10.0.0.1:5432 (syd=a:1) and 10.0.0.3:5432 (lax=b:1)" in text
     same = node(Node(region="syd", address="b:1"))
     assert judged(system_findings("shop", REPLICA, LAX, [node(), same]))[0] is Level.OK
+
+
+def test_a_node_that_executes_the_statements_of_others_as_a_superuser_is_a_warning():
+    def as_superuser(role):
+        facts = node()
+        [served] = facts.inspected.databases
+        changed = msgspec.structs.replace(served, role=role, superuser=True)
+        return replace(facts, inspected=msgspec.structs.replace(facts.inspected, databases=[changed]))
+
+    found, text = judged(system_findings("shop", REPLICA, LAX, [as_superuser("postgres")]))
+    assert found is Level.WARNING
+    assert "logs in as 'postgres', a superuser, and executes statements of the role 'web'" in text
+    assert judged(system_findings("shop", REPLICA, LAX, [as_superuser("web")]))[0] is Level.OK
 
 
 def test_a_primary_that_a_failover_has_left_behind_is_an_error():
