@@ -247,9 +247,9 @@ class Lease:
             # With an SQLSTATE the server itself has said that it gives up, and that the statement failed. But that may
             # have been the question for the position, in the same string as a COMMIT.
             committing = recorded is not None and recorded.committing
+            committing = committing or (batched is not None and batched.committing and bool(self._raw.closed))
             if committing or (self._raw.closed and error.pgcode is None):
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
-                committing = committing or (batched is not None and batched.committing)
                 undecided = (undecided and may_have_ended) or committing
                 raise self._broken(error, running, undecided=undecided) from error
             results = None if batched is None else batched.results

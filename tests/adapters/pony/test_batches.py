@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import psycopg2
 import pytest
 from pony import orm
 
+from fly_orm.adapters.pony import plan
+from fly_orm.protocol.encoding import decode_request
+from fly_orm.protocol.messages import Run
+from fly_orm.serving import channel_executor
 from tests.support.pony_regions import close, pony_in_lax
-from tests.support.two_regions import TwoRegions, named
+from tests.support.two_regions import TwoRegions, named, trips
 
 SETUP = """
     CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE, n int NOT NULL CHECK (n < 1000), seen int);
@@ -340,3 +345,51 @@ def test_an_error_of_the_session_itself_keeps_it_from_being_committed(regions: T
             orm.flush()
             raise ZeroDivisionError
     assert regions.query("SELECT array_agg(n ORDER BY id) FROM item") == [1, 2, 3]
+
+
+@pytest.fixture
+def lax_shop(regions: TwoRegions) -> Iterator[Any]:
+    regions.query(SETUP + ROWS)
+    regions.cluster.wait_for_replica()
+    with pony_in_lax(regions) as lax:
+        define(lax)
+        yield lax
+
+
+def change_all(lax: Any) -> None:
+    """Change three items, and create one."""
+    with orm.db_session:
+        for item in lax.Item.select():
+            item.n += 10
+        lax.Item(name="new")
+
+
+def test_an_older_node_is_sent_one_statement_after_another(
+    regions: TwoRegions, lax_shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*arguments: Any) -> Any:
+        request = decode_request(*arguments)
+        return msgspec.structs.replace(request, batch=None) if isinstance(request, Run) else request
+
+    monkeypatch.setattr(channel_executor, "decode_request", decode)
+    change_all(lax_shop)
+    assert regions.query("SELECT array_agg(n ORDER BY id) FROM item") == [11, 12, 13, 0]
+    with pytest.raises(orm.OptimisticCheckError), orm.db_session:
+        for item in lax_shop.Item.select():
+            item.n += 1
+        regions.query("UPDATE item SET n = 50 WHERE id = 2 RETURNING 1")
+    assert regions.query("SELECT array_agg(n ORDER BY id) FROM item") == [11, 50, 13, 0]
+
+
+@pytest.mark.usefixtures("no_spare_channels")
+@pytest.mark.parametrize(
+    ("limit", "value", "expected"), [("_MAX_STATEMENTS", 2, 2), ("_MAX_BYTES", 1, 4), ("_MAX_KNOWN", 2, 3)]
+)
+def test_what_is_too_much_for_one_request_takes_more(
+    regions: TwoRegions, lax_shop: Any, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, expected: int
+) -> None:
+    with orm.db_session:
+        lax_shop.Tag(name="z")  # so that a channel is open
+    monkeypatch.setattr(plan, limit, value)
+    assert trips(regions, lambda: change_all(lax_shop)) == expected
+    assert regions.query("SELECT array_agg(n ORDER BY id) FROM item") == [11, 12, 13, 0]
