@@ -36,7 +36,8 @@ class Health:
     """``"ready"``: reads and writes work. ``"degraded"``: some of that does not work, or not well. ``"live"``: the
     process runs, but reads do not work, or it is not known whether they do."""
     problems: Sequence[str] = ()
-    """What does not work, one sentence each; empty if everything works."""
+    """What does not work, one sentence each; empty if everything works. They name servers and nodes: log them, and do
+    not show them to strangers."""
 
     @property
     def ready(self) -> bool:
