@@ -65,7 +65,7 @@ class Lease:
         self._is_cut_short = False
         """Whether the request that runs may not take until its deadline."""
         self._watchdog = watchdog
-        self._bound = ResultLimit(self._raw, watchdog.most, self._stop_copy)
+        self._bound = ResultLimit(self._raw, watchdog.most)
         self.holder: tuple[str, str] | None = None
         """Whose share of the node's leases it is part of."""
         self.give_up: Callable[[], None] = lambda: None
@@ -288,21 +288,17 @@ class Lease:
 
         It does so too if ``is_measured`` and a result becomes too long.
         """
-        running = self._running = RunningStatement(
-            self._raw, ends_at=ends_at, is_measured=is_measured, progress=self._bound.progress
+        bound = self._bound
+        running = self._running = bound.running = RunningStatement(
+            self._raw, ends_at=ends_at, is_measured=is_measured, progress=bound.progress
         )
         self._watchdog.begin(running)
         return running
 
     def _end(self, running: RunningStatement) -> None:
-        self._running = None
+        self._running = self._bound.running = None
         self._watchdog.end(running)
         running.end()
-
-    def _stop_copy(self) -> None:
-        if (running := self._running) is not None:
-            running.is_too_long = True
-            running.cancel_soon()
 
     def _note_own_commit(self) -> None:
         if (running := self._running) is not None:

@@ -14,6 +14,7 @@ from psycopg2.errorcodes import PROGRAM_LIMIT_EXCEEDED
 from ..classify.role_changes import controls_transactions
 from ..postgres.aborting import abort_transaction
 from ..postgres.cursors import execute
+from ..postgres.running_statement import RunningStatement
 from ..postgres.sql_error import made_error
 from ..protocol.messages import Run
 
@@ -80,11 +81,11 @@ def in_transaction(connection: Any, work: Callable[[], T], check: Callable[[], N
 class ResultLimit:
     """The most bytes that the result of a statement may have on its way to the caller."""
 
-    def __init__(self, connection: Any, most: int, cancel: Callable[[], None]) -> None:
-        """``cancel`` makes a COPY on the connection end whose output is too long, and is not kept."""
+    def __init__(self, connection: Any, most: int) -> None:
         self._connection = connection
         self.most = most
-        self.cancel = cancel
+        self.running: RunningStatement | None = None
+        """What runs on the connection."""
         self.buffered = 0
         """Bytes of the longest statement or result that the driver has held as a whole."""
 
@@ -94,6 +95,12 @@ class ResultLimit:
     def note(self, size: int) -> None:
         """Note that the driver has held so many bytes as a whole."""
         self.buffered = max(self.buffered, size)
+
+    def cancel(self) -> None:
+        """Make a COPY end whose output is too long, and is not kept."""
+        if (running := self.running) is not None:
+            running.is_too_long = True
+            running.cancel_soon()
 
     def progress(self) -> object:
         """Another value whenever a COPY has written a row, and while it waits to write one."""

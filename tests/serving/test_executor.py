@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -14,10 +15,13 @@ from fly_orm.deadline import Deadline, now
 from fly_orm.lsn import LSN
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.postgres.profile import Profile
+from fly_orm.postgres.running_statement import RunningStatement
 from fly_orm.protocol.encoding import decode_reply, encode
 from fly_orm.protocol.messages import Cancel, Declined, Done, Greet, Release, Run, Welcome
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import Executor
+from fly_orm.serving.lease import Lease
+from fly_orm.serving.result_limit import ResultLimit
 from fly_orm.testing.contract.tools import HELD_TIMEOUT, goes_on, in_thread, result
 from fly_orm.waiters import PollingWaiter
 from tests.support.processes import stopped
@@ -151,6 +155,19 @@ class TestTheCommitLSN:
 
 
 class TestAnExecutor:
+    @pytest.mark.parametrize("insert", [b"INSERT INTO t VALUES (1)", b"INSERT INTO t VALUES (1) RETURNING *"])
+    def test_leaves_nothing_to_the_garbage_collector(self, ask, insert):
+        """A cycle per request takes a tenth of the node's time."""
+        ask(b"CREATE TABLE t (i int)")
+        gc.collect()
+        gc.disable()
+        try:
+            assert ask(insert).error is None
+            ours = (Lease, ResultLimit, RunningStatement)
+            assert not [found for found in gc.get_objects() if type(found) in ours]
+        finally:
+            gc.enable()
+
     def test_greets(self, ask, database):
         before, welcome, after = now(), ask.raw(encode(Greet(region="lax"))), now()
         assert isinstance(welcome, Welcome)
