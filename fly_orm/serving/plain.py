@@ -20,6 +20,7 @@ def is_plain(request: Run) -> bool:
         and request.copy_in_begins is None
         and not (
             request.record
+            or request.batch
             or request.watch
             or request.broken_copy_in
             or request.preamble

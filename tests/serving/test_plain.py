@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fly_orm.protocol.messages import BrokenInput, Record, Run, Watch
+from fly_orm.protocol.messages import Batch, BrokenInput, Record, Run, Step, Watch
 from fly_orm.serving.plain import is_plain
 
 PLAIN = Run(database="shop", lease=b"1", opens_lease=True, statements=[b"INSERT INTO t VALUES (1)"])
@@ -32,6 +32,7 @@ UNLIKE: dict[str, Any] = {
     "resets": ["*"],
     "preamble": [b"BEGIN"],
     "statements": [b"SELECT 1", b"SELECT 2"],
+    "batch": Batch(steps=[Step(statement=b"INSERT INTO t VALUES (1)")]),
     "copy_in": b"",
     "broken_copy_in": BrokenInput(data=b""),
     "copy_in_begins": b"",
