@@ -65,7 +65,8 @@ class RoutingCursor(ext.cursor):
                 and (connection.mode.autocommit or connection.reads_before_begin)
             ):
                 session = current()
-                if (session.activity is None or not connection.promoted) and session.may_read_over(connection):
+                promoted = session.activity is not None and connection.get_parameter_status("in_hot_standby") == "off"
+                if not promoted and session.may_read_over(connection):
                     observe(session, served)
                     try:
                         return _execute_here(self, query, vars)

@@ -194,7 +194,8 @@ class RecordingConnection(ext.connection):
         session.note_primary(self.database, self.router.primary_source)
         if session.activity is not None:
             session.activity.record(self.router, statement)
-            session.activity.of(self.router).asynchronous |= self.asynchronous
+            if self.asynchronous:
+                session.activity.of(self.router).asynchronous = True
         return True
 
     def check_current(self, session: Session) -> None:

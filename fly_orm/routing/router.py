@@ -35,6 +35,8 @@ class Router:
         self.wrapped = wrapped
         self.settings = options.settings
         self.exceptions = wrapped.exceptions
+        self.fence: Fence = options.runtime.fence
+        """The newest timelines that this process has seen."""
         self.exactly_once = options.exactly_once
         """Whether the ledger records every write."""
         self.classify = Classifier(options.primary_functions)
@@ -77,11 +79,6 @@ class Router:
     def forwarder(self) -> Forwarder:
         """Sends statements to the primary region."""
         return self._options.runtime.forwarder
-
-    @property
-    def fence(self) -> Fence:
-        """The newest timelines that this process has seen."""
-        return self._options.runtime.fence
 
     def deadline(self, at_least: float = 0) -> Deadline:
         """When a request to the primary region that begins now has to be answered: in ``at_least`` seconds."""

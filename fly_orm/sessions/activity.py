@@ -52,7 +52,8 @@ class ActivityLog:
 
     def of(self, database: Hashable) -> Activity:
         """What was done with a database so far."""
-        return self.by_database.setdefault(database, Activity())
+        known = self.by_database.get(database)
+        return self.by_database.setdefault(database, Activity()) if known is None else known
 
     def record(self, database: Hashable, statement: Statement) -> None:
         """Record a statement that runs on a primary."""
