@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +12,6 @@ import msgspec
 from .. import codec
 from ..deadline import Deadline, check_timeout
 from ..errors import (
-    ConfigurationError,
     FlyOrmError,
     NotDelivered,
     NotSupported,
@@ -173,11 +171,7 @@ def call_here(
 
 def _newest_timelines(ours: list[Router]) -> dict[str, list[History]]:
     """By database, the newest timelines that this process has seen."""
-    newest: dict[str, list[History]] = {}
-    for router in ours:
-        with suppress(ConfigurationError):  # a deferred database, which has no name yet
-            newest[router.name] = router.newest_timelines()
-    return newest
+    return {router.name: router.newest_timelines() for router in ours}
 
 
 def _message(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, on_primary: bool) -> Call:

@@ -20,18 +20,19 @@ def is_next_to_primary(runtime: Runtime) -> bool:
 
 
 def direct_here(runtime: Runtime) -> list[Router]:
-    """The routers of this region's databases."""
-    return [router for router in routers() if router.settings.topology == runtime.settings.topology]
+    """The routers of this region's databases that have a name."""
+    return [router for router in routers() if router.settings.topology == runtime.settings.topology and router.has_name]
 
 
 def routed_here(runtime: Runtime) -> list[Router]:
-    """The routers of this region's databases, without those that are next to the primary because the region is."""
+    """The same without those that are next to the primary because the region is."""
     region = runtime.settings.topology.region
     return [
         router
         for router in routers()
         if router.settings.topology.region == region
         and not (router.settings.topology.is_primary and router.local.at_primary is not False)
+        and router.has_name
     ]
 
 
@@ -54,8 +55,6 @@ def _is_primary(router: Router, deadline: Deadline) -> bool:
     if router.settings.read_only and not router.settings.topology.is_primary:
         return False
     try:
-        if not router.name:
-            return False
         connection = router.connect()
         try:
             return not is_replica(connection) and router.primary_check.allows(connection, deadline=deadline)

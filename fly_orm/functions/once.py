@@ -133,10 +133,7 @@ def stored(reply: bytes | None) -> Returned:
 def _database(function: Function, exactly_once: bool | str, databases: Collection[Router]) -> str:
     if isinstance(exactly_once, str):
         return exactly_once
-    known: dict[str, bool] = {}
-    for router in databases:
-        with suppress(ConfigurationError):  # a deferred database, which has no name yet
-            known[router.name] = router.exactly_once
+    known = {router.name: router.exactly_once for router in databases}
     chosen = [name for name, recorded in known.items() if recorded] or list(known)
     if len(chosen) != 1:
         found = ", ".join(sorted(chosen)) or "none is wrapped"

@@ -60,6 +60,14 @@ class Router:
         """The database's name on the nodes. ConfigurationError while a deferred database has none."""
         return self._options.name or self.wrapped.name()
 
+    @property
+    def has_name(self) -> bool:
+        """Whether the database has a name: one that is deferred, or not bound yet, is not in use."""
+        try:
+            return bool(self.name)
+        except ConfigurationError:
+            return False
+
     def connect(self) -> Any:
         """A connection of fly_orm's own to this region's server, in autocommit."""
         return fit_for_replica(hiding_passwords(self.wrapped.connect))
@@ -70,10 +78,7 @@ class Router:
 
     def is_named(self, name: str) -> bool:
         """Whether the nodes know the database by this name."""
-        try:
-            return self.name == name
-        except ConfigurationError:  # a deferred database, which has no name yet
-            return False
+        return self.has_name and self.name == name
 
     @property
     def forwarder(self) -> Forwarder:

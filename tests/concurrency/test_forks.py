@@ -13,6 +13,7 @@ from fly_orm.runtime.runtime import Runtime, default_runtime, forget
 from fly_orm.testing.contract.tools import in_child
 from fly_orm.transport import abandon_in_children
 from tests.support.two_regions import settings
+from tests.support.waiting import PATIENCE
 
 
 class Thing:
@@ -103,7 +104,8 @@ def test_a_lock_that_was_held_during_the_fork_does_not_block_the_child():
         forget()
 
 
-def test_a_child_that_frees_what_it_inherits_leaves_the_parents_connections_to_the_replica_open(regions):
+def test_a_child_that_frees_what_it_inherits_leaves_the_parents_connections_to_the_replica_open(regions, monkeypatch):
+    monkeypatch.setattr("fly_orm.concurrency.patience.SHORTEST", PATIENCE)  # a busy machine takes long to fork
     db = regions.lax()
     db.execute_sql("CREATE TABLE t (i int)")
     db.execute_sql("INSERT INTO t VALUES (1)")  # waits for the replica, over a connection that is kept

@@ -8,8 +8,10 @@ import threading
 import peewee
 import psycopg2
 import pytest
+from pony import orm
 
-from fly_orm import NotDelivered, NotPortable, NotSupported, RemoteError, ResultLost
+import fly_orm
+from fly_orm import NotDelivered, NotPortable, NotSupported, OutcomeUnknown, RemoteError, ResultLost
 from tests.support import shop
 
 
@@ -54,6 +56,19 @@ class TestWhatItRaises:
             shop.call_outward()
         assert not isinstance(caught.value, NotDelivered)
         assert here.names() == ["outward"]
+
+
+@pytest.mark.usefixtures("no_spare_channels")
+@pytest.mark.parametrize("other", [orm.Database, lambda: peewee.PostgresqlDatabase(None)], ids=["pony", "peewee"])
+def test_an_outcome_is_unknown_also_while_another_database_has_no_name_yet(here, other):
+    unbound = fly_orm.wrap(other(), settings=here.db._fly_orm.settings)
+    shop.where()  # opens the channel
+    here.wan.cut_before_reply()
+    with pytest.raises(OutcomeUnknown):
+        shop.stock(["a"])
+    here.wan.heal()
+    assert [item.name for item in shop.Item.select()] == ["a"]
+    assert unbound is not None  # until here
 
 
 class TestWhatCannotTravel:

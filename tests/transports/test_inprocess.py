@@ -15,7 +15,7 @@ from fly_orm_transports.inprocess import InProcessTransport, link_to
 from tests.support.shop import give_back
 from tests.support.threads import node_of
 from tests.support.two_regions import close, named, settings
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 NAME = "a node of syd"
 
@@ -136,7 +136,7 @@ def test_a_write_whose_reply_is_lost_was_executed_and_says_that_it_may_have_been
     lost = getattr(link, point)()
     with pytest.raises(OutcomeUnknown):
         lax.execute_sql("INSERT INTO t VALUES (1)")
-    assert lost.is_set()
+    assert lost.wait(PATIENCE)
     with fly_orm.primary():  # where the request may still run
         until(lambda: lax.execute_sql("SELECT count(*) FROM t").fetchone() == (1,))
 
