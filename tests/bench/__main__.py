@@ -14,6 +14,7 @@ from . import (
     late_replica,
     load,
     local_reads,
+    node_cpu,
     read_your_writes,
     report,
     soak,
@@ -30,6 +31,7 @@ from .world import world
 
 MODULES = (
     local_reads,
+    node_cpu,
     write_latency,
     transactions,
     exactly_once,
