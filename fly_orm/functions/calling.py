@@ -38,6 +38,14 @@ class OnPrimary(Generic[P, R]):
         )
         return result
 
+    def decorate_code(self, decorate: Callable[[Callable[P, R]], Callable[P, R]]) -> OnPrimary[P, R]:
+        """The same function with a decorator around the code that runs, wherever that is.
+
+        Blocks of an ORM call it that decorate such a function, as they cannot reach around a call to another node.
+        """
+        code = decorate(self.local)
+        return OnPrimary(code, register(code, self.function.name, self.function.timeout), self._options)
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The bound method, as functions make it. It has ``local``, too."""
         if instance is None:
@@ -80,7 +88,8 @@ def on_primary(
     be reached, next to the primary. After a failover, that is the region that has the primary now; if only this process
     has it, the function runs here. Arguments, results and exceptions travel (see :func:`fly_orm.register_type`).
     ``f.local(…)`` runs the function here instead. A call inside a transaction raises NotSupported, since the function
-    would not be part of that transaction.
+    would not be part of that transaction. As decorators, ``@db.atomic()`` and ``@db_session`` may be above or below
+    this one: the function is one transaction, or is in a db_session, where it runs.
 
     ``wait`` says when the call returns: ``"write"``, once the local replica shows what the function wrote; ``"read"``,
     once it is committed, while the next local read waits; ``"none"``, once it is committed. None leaves this to each

@@ -92,6 +92,8 @@ def dispatch(
     )
     on_primary = region in (None, runtime.settings.topology.primary_region)
     message = _message(function, args, kwargs, on_primary=on_primary)
+    if blocks := [router.name for router in ours if router.wrapped.in_block()]:
+        message = msgspec.structs.replace(message, blocks=blocks)
     asked = partial(asked_of, function, args, kwargs)
     recorded = once(function, options.exactly_once, options.operation_key, ours, asked)
     if recorded is not None:

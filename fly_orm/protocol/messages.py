@@ -210,6 +210,8 @@ class Call(Message, frozen=True, tag="call"):
     """How the ledger of ``database`` has to record the call; None if it does not."""
     database: str = ""
     """The name of the database in one transaction of which the function has to run, if it is recorded."""
+    blocks: list[str] = []
+    """The databases for which the caller is in a block that their ORM asks for, so that the function is in one, too."""
 
 
 Request = Greet | Run | Copy | Describe | Inspect | Settle | Cancel | Renew | Release | Call

@@ -54,6 +54,17 @@ class WrappedDatabase(Protocol):
         """
         return nullcontext()
 
+    def in_block(self) -> bool:
+        """Whether the calling thread is in a block that the library asks for, such as a db_session of Pony's."""
+        return False
+
+    def allow_block(self) -> None:
+        """Let the function that runs here do without such a block, since its caller is in one elsewhere.
+
+        Called within :meth:`function_scope`, at whose end the block ends that was opened when the function needed one.
+        """
+        return
+
     def transaction(self) -> AbstractContextManager[Any]:
         """A block in a transaction of the calling thread's, on the psycopg2 connection that it returns.
 

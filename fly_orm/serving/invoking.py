@@ -91,6 +91,9 @@ class _Execution:
         arguments = self._function.signature.bind(*positional, **named)
         if invocation.stopped:
             raise _TooLate
+        for router in routers() if call.blocks else ():
+            if any(router.is_named(name) for name in call.blocks):
+                router.wrapped.allow_block()
         self.started = True
         work = partial(self._function.code, *arguments.args, **arguments.kwargs)
         if call.record is not None and self._router is not None:

@@ -38,6 +38,17 @@ def stock(*names):
     return [db.Item(name=name) for name in names]
 
 
+@orm.db_session
+@fly_orm.on_primary
+def stock_in_a_session(*names):
+    return [db.Item(name=name).name for name in names]
+
+
+@fly_orm.on_primary
+def stock_without_any(name):
+    return db.Item(name=name).name
+
+
 @fly_orm.on_primary
 @orm.db_session
 def stock_slowly(name):

@@ -9,6 +9,7 @@ import peewee
 
 from ...errors import ConfigurationError, NotSupported
 from ..base import Adapter, Options, Router, TypeHandler
+from .composing import compose
 from .models import ModelHandler
 from .routing import leave_unrouted, obstacle, route
 from .wrapped import WrappedPeewee
@@ -59,6 +60,7 @@ class PeeweeAdapter(Adapter):
             _close(database)
             database._fly_orm = Router(WrappedPeewee(database), options)
             route(database, database._fly_orm)
+            compose(database)
         elif not topology.is_primary:
             raise NotSupported(f"{why}, so fly_orm cannot route it from region {topology.region!r}")
 

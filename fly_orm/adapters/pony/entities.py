@@ -60,6 +60,8 @@ class _FunctionScope:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._opened = 0
+        self.opens_when_needed = False
+        """Whether its caller is in a db_session, so that it may do without one of its own."""
 
     def open_session(self) -> None:
         """Open a db_session that lasts until the function ends."""
@@ -107,6 +109,19 @@ def open_db_session() -> Iterator[None]:
     else:
         with core.db_session:
             yield
+
+
+def allow_db_session() -> None:
+    """Let the function that runs here do without a db_session: one is opened when it first uses a database."""
+    if (scope := _scope.get(None)) is not None:
+        scope.opens_when_needed = True
+
+
+def open_if_allowed() -> None:
+    """Open a db_session for the function that runs here, if it is in none and was allowed to do without."""
+    scope = _scope.get(None)
+    if scope is not None and scope.opens_when_needed and not core.local.db_context_counter:
+        scope.open_session()
 
 
 def _databases() -> Iterator[tuple[str, Any]]:

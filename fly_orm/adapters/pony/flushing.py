@@ -8,6 +8,7 @@ from typing import Any
 
 from pony.orm import core
 
+from .entities import open_if_allowed
 from .plan import Plan
 
 #: Pony's ``commit()`` flushes all databases before it commits the first. Nothing else tells such a flush from another.
@@ -60,6 +61,7 @@ def use_flushing_caches(database: Any) -> None:
     def flushing_cache() -> Any:
         cache = caches.db2cache.get(database)
         if cache is None:
+            open_if_allowed()
             cache = get_cache()
             cache.__class__ = FlushingCache
         return cache

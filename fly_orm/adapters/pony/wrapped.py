@@ -62,6 +62,12 @@ class WrappedPony(WrappedDatabase):
     def function_scope(self) -> AbstractContextManager[None]:
         return entities.function_scope()
 
+    def in_block(self) -> bool:
+        return bool(core.local.db_context_counter)
+
+    def allow_block(self) -> None:
+        entities.allow_db_session()
+
     @contextmanager
     def transaction(self) -> Iterator[Any]:
         with entities.open_db_session():

@@ -51,6 +51,17 @@ def test_entities_are_loaded_here_once_the_replica_has_them(lax):
     assert served.route is Route.LOCAL  # they were loaded after the call
 
 
+def test_a_db_session_may_be_above_and_below(lax):
+    assert pony_shop.stock_in_a_session("a", "b") == ["a", "b"]
+    with pytest.raises(orm.TransactionIntegrityError):
+        pony_shop.stock_in_a_session("c", "a")
+    with orm.db_session:
+        assert [item.name for item in lax.Item.select()] == ["a", "b"]
+        assert fly_orm.why().route is Route.LOCAL
+    with pytest.raises(orm.core.TransactionError, match="db_session is required"):
+        pony_shop.stock_without_any("c")
+
+
 def test_without_a_db_session_they_are_as_after_one(lax):
     (item,) = pony_shop.stock("a")
     assert (item.name, item.left) == ("a", 0)
