@@ -15,6 +15,7 @@ from . import (
     load,
     local_reads,
     node_cpu,
+    peers,
     read_your_writes,
     report,
     soak,
@@ -46,7 +47,7 @@ MODULES = (
     tls,
 )
 #: What takes minutes, and tells more about reliability than about speed: only by name.
-LOADS = (load, idle_channels, soak, strangers)
+LOADS = (load, idle_channels, soak, strangers, peers)
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in (*MODULES, *LOADS)}
 USUAL = [name for name, module in BENCHMARKS.items() if module not in LOADS]
 
