@@ -11,6 +11,7 @@ from . import (
     exactly_once,
     functions,
     idle_channels,
+    imports,
     late_replica,
     load,
     local_reads,
@@ -33,6 +34,7 @@ from .world import world
 MODULES = (
     local_reads,
     node_cpu,
+    imports,
     write_latency,
     transactions,
     exactly_once,

@@ -40,7 +40,7 @@ def run(world: World) -> Table:
         title=f"read by primary key on the local server ({CONNECTIONS} connections, {READS} reads each)",
         headings=("", "wrapped µs", "unwrapped µs", "more µs", "more"),
         rows=rows,
-        result="aim: at most 5 % or 10 µs more",
+        result="aim: at most 3 µs more on a replica",
     )
 
 
