@@ -8,11 +8,11 @@ from functools import partial
 
 from ..deadline import Deadline
 from ..errors import ConfigurationError, NotDelivered
-from ..findings.finding import Finding, error, ok
+from ..findings.finding import Finding, Level, error, ok
 from ..findings.nodes import NodeFacts, node_findings
 from ..findings.regions import region_findings
 from ..findings.server import server_findings, unreachable
-from ..findings.settings import settings_findings
+from ..findings.settings import settings_findings, tls_findings
 from ..findings.shown import Shown, shown_settings
 from ..findings.systems import system_findings
 from ..findings.version import VERSION
@@ -43,7 +43,8 @@ def check_setup(routers: Sequence[Router], deadline: Deadline, *, writes: bool =
         forwarder = routers[0].forwarder if routers else runtime.forwarder
         findings = _check(settings, forwarder, routers, deadline, writes=writes)
     except ConfigurationError as problem:
-        findings = [error("settings", str(problem), "Correct the setting")]
+        wrong_files = [finding for finding in tls_findings(settings) if finding.level is Level.ERROR]
+        findings = wrong_files or [error("settings", str(problem), "Correct the setting")]
     return Report(findings=findings, settings=_shown(settings))
 
 

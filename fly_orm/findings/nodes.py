@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..errors import AuthenticationFailed, FlyOrmError
+from ..errors import AuthenticationFailed, ConfigurationError, FlyOrmError
 from ..protocol.messages import Inspected, Welcome
 from ..topology import Node, Topology
 from .finding import Finding, error, ok, warning
@@ -67,6 +67,8 @@ def _unreached(facts: NodeFacts, consequence: str) -> Finding:
         "Check that `fly-orm serve` runs there, that its FLY_ORM_LISTEN has this port and is not an address that only "
         f"its own machine can reach, such as 127.0.0.1, and that the network lets this one connect to {node.address}"
     )
+    if isinstance(problem, ConfigurationError):
+        advice = "Correct this address where nodes are listed, such as in FLY_ORM_NODES"
     return (error if consequence else warning)(_TOPIC, what + consequence, advice, subject=str(node))
 
 

@@ -20,7 +20,7 @@ def settings_findings(
     """
     findings = [_misspelt(given, meant) for given, meant in sorted(misspelt.items())]
     findings.append(_secret(settings, is_local))
-    findings += _tls(settings)
+    findings += tls_findings(settings)
     findings += _limits(settings)
     return findings
 
@@ -84,7 +84,8 @@ def listening_findings(settings: Settings, address: str, is_local: Callable[[str
     ]
 
 
-def _tls(settings: Settings) -> list[Finding]:
+def tls_findings(settings: Settings) -> list[Finding]:
+    """Whether the files of the certificate can be used, if there are any."""
     try:
         tls = settings.tls()
     except ConfigurationError as problem:

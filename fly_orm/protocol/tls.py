@@ -139,7 +139,7 @@ class _TurnedAway:
         if self._logged_at <= now() - LOG_INTERVAL:
             self._logged_at = now()
             log.warning(
-                "turned %s away in the TLS handshake: %s. (This is logged once a minute; so far %d were turned away.)",
+                "turned %s away in the TLS handshake: %s. (This is logged once a minute; turned away so far: %d.)",
                 peer,
                 problem,
                 self._count,

@@ -31,7 +31,7 @@ class Announcer:
         name = connection.info.dbname
         if self._is_new(name):
             server = f"{name!r} is on the {server_text(connection)}"
-            log.info("fly_orm %s %s: %s; %s", VERSION, self._place(), server, self._ways())
+            log.info("fly_orm %s %s: %s; %s", VERSION, self._place().removesuffix(","), server, self._ways())
             self._warn()
 
     def node(self, address: str, servers: Sequence[str]) -> None:

@@ -51,6 +51,20 @@ def test_a_right_set_up_is_fine_and_a_write_is_forwarded_and_waited_for(regions,
     assert "both are on timeline 1 of system" in found(report, Level.OK, "system")
 
 
+def test_files_of_a_certificate_that_are_missing_are_found_with_their_variables(lax):
+    report = checked(lax(tls_cert="/nowhere.pem", tls_key="/nowhere.key", tls_ca="/nowhere.ca"))
+    assert "/nowhere" in found(report, Level.ERROR, "tls")
+    assert "FLY_ORM_TLS_KEY" in found(report, Level.ERROR, "tls")
+    assert found(report, Level.ERROR, "settings") == ""
+
+
+def test_an_address_without_a_port_is_to_be_corrected_where_it_is_listed(lax):
+    text = found(checked(lax(address="127.0.0.1"), writes=False), Level.ERROR, "node")
+    assert "write host:port" in text
+    assert "FLY_ORM_NODES" in text
+    assert "FLY_ORM_LISTEN" not in text
+
+
 def test_a_write_leaves_nothing_behind(regions):
     regions.query(create_sql())
     state = "SELECT (SELECT count(*) FROM fly_orm_ledger) || ' ' || (SELECT count(*) FROM pg_class)"

@@ -52,6 +52,7 @@ def test_without_a_primary_region_it_says_so_and_warns_of_nothing(regions, lines
     fly_orm.wrap(database)
     database.execute_sql("SELECT 1")
     [line] = [line for line in started(lines) if "is on the" in line and "the only one" in line]
+    assert "(PRIMARY_REGION is not set): " in line
     assert f"{regions.name!r} is on the primary " in line
     assert lines(logging.WARNING) == []
 
