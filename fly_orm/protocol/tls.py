@@ -212,4 +212,11 @@ def _problem(files: TlsFiles, path: str, error: OSError | ValueError) -> str:
         return f"{named} is not a valid PEM file: {error}"
     if isinstance(error, ValueError):
         return f"the key in {files.key!r} cannot be used: {error}"
-    return f"cannot read {path!r} or {files.key!r}: {error}"
+    if path == files.certificate:  # OpenSSL does not say which of the two
+        path = next((each for each in (path, files.key) if not _is_readable(each)), path)
+    advice = "; let the user of this process read it" if isinstance(error, PermissionError) else ""
+    return f"cannot read {path!r}: {error}{advice}"
+
+
+def _is_readable(path: str) -> bool:
+    return os.access(path, os.R_OK) and not Path(path).is_dir()

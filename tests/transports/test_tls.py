@@ -313,6 +313,7 @@ def handshake(client: Tls, server: Tls):
         ({"tls_key": "", "tls_ca": ""}, "FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA must be set as well"),
         ({"tls_key": "/no/such.key"}, "there is no file '/no/such.key'"),
         ({"tls_ca": "/no/such.pem"}, "there is no file '/no/such.pem'"),
+        ({"tls_key": "/"}, "cannot read '/': "),
         ({"tls_ca": os.devnull}, "'/dev/null' is not a valid PEM file"),
         ({"tls_cert": os.devnull}, "'/dev/null' or .* is not a valid PEM file"),
         ({"tls_key": "other.key"}, "the key in .* is not that of the certificate"),
