@@ -16,6 +16,7 @@ from fly_orm.deadline import Deadline
 from fly_orm.protocol.messages import Declined
 from fly_orm.routing.freshness import Freshness, Waited
 from fly_orm.routing.router import Router
+from fly_orm.serving import channel_executor, executor, function_runner
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.lease import Lease
 from fly_orm.sessions.session import Session
@@ -122,7 +123,8 @@ def _ignore_deadlines() -> None:
 
 def _begin_late() -> None:
     """A node executes what arrives after its caller has given up."""
-    Deadline.at_instant = lambda instant, timeout: Deadline.after(timeout)  # type: ignore[method-assign, assignment]
+    for module in (channel_executor, executor, function_runner):
+        module.node_deadline = lambda request: Deadline.after(request.timeout)  # type: ignore[attr-defined]
 
 
 def _leave_a_thread() -> None:
@@ -133,8 +135,11 @@ def _leave_a_thread() -> None:
 def _leave_transactions() -> None:
     """A node forgets a transaction instead of rolling it back when its caller is gone."""
 
+    forgotten = []
+
     def forget(run: Any, self: ChannelExecutor) -> Any:
         if self._lease is not None and self._lease._transaction:
+            forgotten.append(self._lease)
             self._lease = None
         return run()
 

@@ -58,7 +58,7 @@ def run(regions: TwoRegions) -> Any:
     regions.cluster.wait_for_replica()
 
     def run(text: str) -> str:
-        variables = {"FLY_ORM_NODES": f"syd={regions.wan.address}", "FLY_ORM_RPC_TIMEOUT": "none"}
+        variables = {"FLY_ORM_NODES": f"syd={regions.wan.address}", "FLY_ORM_RPC_TIMEOUT": "600"}
         variables["DATABASE_URL"] = url(regions.cluster.replica, regions.name)
         done = subprocess.run(
             [sys.executable, "-c", START + text],

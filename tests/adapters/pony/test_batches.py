@@ -247,12 +247,16 @@ def state_of(database: Any) -> Any:
     if cache is None or not cache.is_alive:
         return None
     objects = sorted(
-        (type(o).__name__, o._status_, str(o._pkval_), o._rbits_, o._wbits_, str(sorted(map(str, o._vals_.items()))),
-         str(sorted(map(str, (o._dbvals_ or {}).items()))))
+        (type(o).__name__, o._status_, str(o._pkval_), o._rbits_, o._wbits_, shown(o._vals_), shown(o._dbvals_ or {}))
         for o in cache.objects
     )  # fmt: skip
     left = [type(o).__name__ for o in cache.objects_to_save if o is not None]
     return objects, left, len(cache.saved_objects), cache.modified, cache.in_transaction
+
+
+def shown(values: dict[Any, Any]) -> str:
+    """The values of an object, in an order that does not depend on hashes."""
+    return str(sorted(f"{k}: {sorted(map(str, v)) if isinstance(v, set) else v}" for k, v in values.items()))
 
 
 def run(database: Any, work: Callable[[Any], Any], elsewhere: Any, how: str) -> list[Any]:
