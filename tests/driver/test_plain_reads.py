@@ -65,12 +65,13 @@ def with_connection(connection: Any) -> Iterator[None]:
 
 @pytest.mark.parametrize("obstacle", [transaction, without_autocommit, state, block, with_connection])
 def test_it_runs_on_the_primary_while_something_keeps_it_there(
-    lax: Any, obstacle: Callable[[Any], AbstractContextManager[None]]
+    regions: TwoRegions, lax: Any, obstacle: Callable[[Any], AbstractContextManager[None]]
 ) -> None:
     connection = lax.connection()
     assert [route(connection), route(connection)] == [Route.LOCAL] * 2
     with obstacle(connection):
         assert [route(connection), route(connection)] == [Route.PRIMARY] * 2
+    regions.cluster.wait_for_replica()  # which has to show what was read on the primary
     assert route(connection) is Route.LOCAL
 
 
