@@ -143,8 +143,10 @@ class World:
             self.control(f"SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE {OTHERS}")
 
     def restart_primary(self) -> None:
+        # Ended in turn, the session that holds a lock could let another one go on that is about to be ended.
+        mode = "immediate" if self.waits() else "fast"
         with self.to_primary.losing_target():
-            self.cluster.primary.restart()
+            self.cluster.primary.restart(mode)
         self._control = None
 
     def busy(self) -> int:

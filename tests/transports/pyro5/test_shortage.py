@@ -6,12 +6,14 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from fly_orm.testing.contract.tools import SOON, soon
 from fly_orm_transports.pyro5 import Pyro5Transport
 from tests.support.pyro5_messages import ended
+from tests.support.waiting import until
 
 #: Takes all descriptors, or gives them back, whenever it reads a line.
 NODE = """
@@ -64,6 +66,10 @@ class Node:
         finally:
             channel.close()
 
+    @property
+    def descriptors(self):
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
     def log(self):
         """What it has logged, once it has ended."""
         return self.process.communicate(timeout=4 * SOON)[1].splitlines()
@@ -83,7 +89,9 @@ def running():
 class TestAShortage:
     def test_is_logged_once_and_ends_by_itself(self):
         with running() as node:
+            before = node.descriptors
             assert node.answers()
+            until(lambda: node.descriptors <= before, "it has not closed the connection")
             node.turn()
             for _ in range(5):
                 with node.connect() as sock:
