@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from ..concurrency.forks import abandon_in_children
 from ..deadline import Deadline, now
-from ..errors import ConfigurationError
 from ..findings.finding import Level
 from ..findings.server import ServerFacts, server_findings
 from ..parsing import given_timeout
@@ -62,7 +61,7 @@ def check(*databases: Any, timeout: float | None = 1.0) -> Health:
     """
     deadline = Deadline.after(given_timeout("timeout", timeout))
     known = [router_of(database) for database in databases] or routers()
-    asked = [(name, _watches.ask(router)) for router in known if (name := _name(router)) is not None]
+    asked = [(router.name, _watches.ask(router)) for router in known if router.has_name]
     if not asked:
         return Health(status="live", problems=("no database is wrapped in this process",))
     found = [question.answer(deadline) or _silent(name, deadline) for name, question in asked]
@@ -71,13 +70,6 @@ def check(*databases: Any, timeout: float | None = 1.0) -> Health:
         if any(health.status == status for health in found):
             return Health(status=status, problems=problems)
     return Health(status="ready")
-
-
-def _name(router: Router) -> str | None:
-    try:
-        return router.name
-    except ConfigurationError:
-        return None
 
 
 def _silent(name: str, deadline: Deadline) -> Health:
