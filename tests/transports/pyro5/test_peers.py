@@ -95,9 +95,12 @@ def test_the_death_of_a_client_is_noticed_though_a_child_of_it_lives(node):
 def test_nobody_listens_any_more_when_the_server_has_died_though_a_child_of_it_lives(node):
     fork = """
     server = Pyro5Transport().serve("127.0.0.1:0", lambda peer: None)
+    closed, closing = os.pipe()
     child = os.fork()
-    if child == 0:
+    if child == 0:  # which has closed what it has inherited
+        os.write(closing, b"1")
         time.sleep(60)
+    os.read(closed, 1)
     print(server.address, child, flush=True)
     time.sleep(60)
     """
