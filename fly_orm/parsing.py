@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
 from .deadline import check_timeout
@@ -79,6 +79,66 @@ def given_timeout(name: str, value: object) -> float | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0):
         return value
     raise ConfigurationError(f"{name} must be None (no limit), 0 (do not wait) or more seconds, not {value!r:.100}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What one setting limits, and what it may be set to. docs/limits.md has a table of all."""
+
+    meaning: str
+    """For the help of ``fly-orm serve`` and the documentation."""
+    unit: str = ""
+    """``seconds``, of which there may be any number or None, which is no limit; ``bytes``; empty for other counts."""
+    least: int = 0
+    most: int | None = None
+    unset: str = ""
+    """What None stands for, in words, if it is allowed and is not simply no limit."""
+    of_callers: bool = False
+    """Whether it limits what a process asks of nodes, and not what a node does for others."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value, or that of a text; ConfigurationError, in which ``name`` names it, if it is out of bounds."""
+        if isinstance(value, str):
+            return self.parse(name, value)
+        if self.unit == "seconds":
+            return given_timeout(name, value)
+        if value is None and self.unset:
+            return value
+        if type(value) is not int or value < self.least or (self.most is not None and value > self.most):
+            raise ConfigurationError(f"{name} must be a whole number{self.of_unit}, {self.bounds}, not {value!r:.100}")
+        return value
+
+    def parse(self, name: str, text: str) -> Any:
+        """The value that a text gives; ConfigurationError if it gives none."""
+        if self.unset and text.lower() in ("auto", "none"):
+            if text.lower() == "auto":
+                return None
+            raise ConfigurationError(f"{name}={text!r} is not allowed: write {self.bounds}")
+        if self.unit == "seconds":
+            return parse_timeout(name, text)
+        return self.check(name, parse_size(name, text) if self.unit else parse_integer(name, text))
+
+    @property
+    def of_unit(self) -> str:
+        """What is counted, for messages."""
+        return f" of {self.unit}" if self.unit else ""
+
+    @property
+    def bounds(self) -> str:
+        """What it may be set to."""
+        if self.unit == "seconds":
+            return f"0 or more, or `{'auto' if self.unset else 'none'}`"
+        least = self.text_of(self.least)
+        return f"{least} or more" if self.most is None else f"{least} to {self.text_of(self.most)}"
+
+    def text_of(self, value: Any) -> str:
+        """A value as one would write it."""
+        if value is None:
+            return self.unset or "none"
+        for unit, size in UNITS.items() if self.unit == "bytes" else ():
+            if value >= size and value % size == 0:
+                return f"{value // size}{unit}"
+        return f"{value:g}" if self.unit == "seconds" else str(value)
 
 
 def parse_pairs(name: str, text: str) -> Mapping[str, str]:

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
 from .parsing import (
-    UNITS,
+    Limit,
     given_timeout,
-    parse_integer,
     parse_pairs,
-    parse_size,
     parse_switch,
     parse_text,
     parse_timeout,
@@ -27,66 +25,6 @@ from .transport import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from .protocol.tls import Tls
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """What one setting limits, and what it may be set to. docs/limits.md has a table of all."""
-
-    meaning: str
-    """For the help of ``fly-orm serve`` and the documentation."""
-    unit: str = ""
-    """``seconds``, of which there may be any number or None, which is no limit; ``bytes``; empty for other counts."""
-    least: int = 0
-    most: int | None = None
-    unset: str = ""
-    """What None stands for, in words, if it is allowed and is not simply no limit."""
-    of_callers: bool = False
-    """Whether it limits what a process asks of nodes, and not what a node does for others."""
-
-    def check(self, name: str, value: Any) -> Any:
-        """The value, or that of a text; ConfigurationError, in which ``name`` names it, if it is out of bounds."""
-        if isinstance(value, str):
-            return self.parse(name, value)
-        if self.unit == "seconds":
-            return given_timeout(name, value)
-        if value is None and self.unset:
-            return value
-        if type(value) is not int or value < self.least or (self.most is not None and value > self.most):
-            raise ConfigurationError(f"{name} must be a whole number{self.of_unit}, {self.bounds}, not {value!r:.100}")
-        return value
-
-    def parse(self, name: str, text: str) -> Any:
-        """The value that a text gives; ConfigurationError if it gives none."""
-        if self.unset and text.lower() in ("auto", "none"):
-            if text.lower() == "auto":
-                return None
-            raise ConfigurationError(f"{name}={text!r} is not allowed: write {self.bounds}")
-        if self.unit == "seconds":
-            return parse_timeout(name, text)
-        return self.check(name, parse_size(name, text) if self.unit else parse_integer(name, text))
-
-    @property
-    def of_unit(self) -> str:
-        """What is counted, for messages."""
-        return f" of {self.unit}" if self.unit else ""
-
-    @property
-    def bounds(self) -> str:
-        """What it may be set to."""
-        if self.unit == "seconds":
-            return f"0 or more, or `{'auto' if self.unset else 'none'}`"
-        least = self.text_of(self.least)
-        return f"{least} or more" if self.most is None else f"{least} to {self.text_of(self.most)}"
-
-    def text_of(self, value: Any) -> str:
-        """A value as one would write it."""
-        if value is None:
-            return self.unset or "none"
-        for unit, size in UNITS.items() if self.unit == "bytes" else ():
-            if value >= size and value % size == 0:
-                return f"{value // size}{unit}"
-        return f"{value:g}" if self.unit == "seconds" else str(value)
 
 
 def _limit(value: Any, meaning: str, **options: Any) -> Any:
@@ -217,16 +155,18 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """The settings that the environment gives; ConfigurationError for an unknown name or a malformed value.
+        """The settings that the environment gives.
 
-        A variable that is empty counts as not set.
+        A variable that is empty counts as not set. ConfigurationError for an unknown name, a malformed value, and a
+        variable whose two spellings have different values.
         """
         environ = _Environment(os.environ if environ is None else environ)
         _refuse_unknown(environ)
+        _refuse_conflicts(environ)
         values: dict[str, Any] = {
-            field_name: parse(name, environ[name])
+            field_name: parse(spelling, environ[spelling])
             for name, (field_name, parse) in _VARIABLES.items()
-            if environ.get(name)
+            if (spelling := environ.first_set(_spellings(name)))
         }
         values.setdefault("release", environ.get("FLY_IMAGE_REF", ""))
         region = environ.get("FLY_REGION") or environ.get("MY_REGION") or "local"
@@ -250,15 +190,15 @@ _OTHERS = {
     "region": ("FLY_REGION", "MY_REGION"),
     "primary_region": ("PRIMARY_REGION",),
     "app": ("FLY_APP_NAME",),
-    "release": ("FLY_ORM_RELEASE", "FLY_IMAGE_REF"),
+    "release": ("FLY_ORM_RELEASE", "FLYORM_RELEASE", "FLY_IMAGE_REF"),
 }
 
 
 def variables_set(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment variable that each setting would come from, by the setting's name, without those not set."""
     environ = _Environment(os.environ if environ is None else environ)
-    names = {field_name: (name,) for name, (field_name, _) in _VARIABLES.items()} | _OTHERS
-    found = {setting: next(filter(environ.get, variables), None) for setting, variables in names.items()}
+    names = {field_name: _spellings(name) for name, (field_name, _) in _VARIABLES.items()} | _OTHERS
+    found = {setting: environ.first_set(variables) for setting, variables in names.items()}
     return {setting: variable for setting, variable in found.items() if variable is not None}
 
 
@@ -267,13 +207,22 @@ def misspelt_variables(environ: Mapping[str, str] | None = None) -> dict[str, st
     environ = _Environment(os.environ if environ is None else environ)
     known = {_letters(name): name for name in (*_VARIABLES, "FLY_REGION", "MY_REGION", "PRIMARY_REGION")}
     found = {}
-    for name in environ.keys() - known.values():
+    for name in environ.keys() - known.values() - set(map(_on_fly, known.values())):
         if not any(part in _letters(name) for part in ("FLY", "ORM", "REGION", "PRIMARY")):
             continue  # as most are, and comparing takes a while
         cutoff = 0.5 if _letters(name).startswith("FLYORM") else 0.9
         for near in get_close_matches(_letters(name), known, n=1, cutoff=cutoff):
             found[name] = known[near]
     return found
+
+
+def _on_fly(name: str) -> str:
+    """The spelling for Fly.io's ``[env]``, which takes no names that begin with ``FLY_``."""
+    return name.replace("FLY_ORM_", "FLYORM_")
+
+
+def _spellings(name: str) -> tuple[str, str]:
+    return name, _on_fly(name)
 
 
 def _letters(name: str) -> str:
@@ -292,18 +241,22 @@ class _Environment(dict[str, str]):
     def __repr__(self) -> str:
         return f"<{', '.join(self)}>"
 
+    def first_set(self, names: tuple[str, ...]) -> str | None:
+        """The first of these names whose variable is set, and not empty."""
+        return next(filter(self.get, names), None)
 
-def _parse_secrets(_name: str, text: str) -> Secrets:
+
+def _parse_secrets(name: str, text: str) -> Secrets:
     secrets = Secrets(text)
     del text  # which a traceback with local variables would show
-    return secrets.check()
+    return secrets.check(name)
 
 
 _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_TRANSPORT": ("transport", parse_text),
     "FLY_ORM_TRANSPORT_OPTIONS": ("transport_options", parse_pairs),
     "FLY_ORM_LISTEN": ("listen", parse_text),
-    "FLY_ORM_NODES": ("nodes", lambda _name, value: parse_nodes(value)),
+    "FLY_ORM_NODES": ("nodes", parse_nodes),
     "FLY_ORM_DISCOVERY": ("discovery", parse_text),
     "FLY_ORM_WAITER": ("waiter", parse_text),
     "FLY_ORM_RELEASE": ("release", parse_text),
@@ -319,6 +272,16 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    for name in environ:
-        if name.startswith("FLY_ORM_") and name not in _VARIABLES:
-            raise ConfigurationError(f"{name} is not a setting of fly_orm; {suggestion(name, _VARIABLES)}")
+    for prefix, spell in (("FLY_ORM_", str), ("FLYORM_", _on_fly)):
+        known = list(map(spell, _VARIABLES))
+        for name in environ:
+            if name.startswith(prefix) and name not in known:
+                raise ConfigurationError(f"{name} is not a setting of fly_orm; {suggestion(name, known)}")
+
+
+def _refuse_conflicts(environ: Mapping[str, str]) -> None:
+    for name, other in map(_spellings, _VARIABLES):
+        if environ.get(name) and environ.get(other) and environ[name] != environ[other]:
+            raise ConfigurationError(
+                f"{name} and {other} are two spellings of one setting, and have different values; unset one of them"
+            )

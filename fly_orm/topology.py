@@ -35,10 +35,10 @@ class Topology:
         return self.primary_region in (None, self.region)
 
 
-def parse_nodes(text: str) -> Mapping[str, tuple[Node, ...]]:
+def parse_nodes(name: str, text: str) -> Mapping[str, tuple[Node, ...]]:
     """The nodes of each region, from a text such as ``"syd=[::1]:7654 127.0.0.1:7655, lax=host:7654"``.
 
-    ConfigurationError if the text is malformed.
+    ConfigurationError, in which ``name`` names the text, if it is malformed.
     """
     nodes: dict[str, tuple[Node, ...]] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -46,10 +46,10 @@ def parse_nodes(text: str) -> Mapping[str, tuple[Node, ...]]:
         region = region.strip()
         if not equals or not region or not addresses.split():
             raise ConfigurationError(
-                f"FLY_ORM_NODES: {part!r} is not of the form REGION=ADDRESS [ADDRESS …]; separate regions by commas, "
+                f"{name}: {part!r} is not of the form REGION=ADDRESS [ADDRESS …]; separate regions by commas, "
                 "as in 'syd=[::1]:7654 127.0.0.1:7655, lax=10.0.0.7:7654'"
             )
         if region in nodes:
-            raise ConfigurationError(f"FLY_ORM_NODES: region {region!r} appears twice; list its addresses together")
+            raise ConfigurationError(f"{name}: region {region!r} appears twice; list its addresses together")
         nodes[region] = tuple(Node(region=region, address=address) for address in addresses.split())
     return nodes

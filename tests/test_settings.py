@@ -7,7 +7,7 @@ from traceback import TracebackException
 import pytest
 
 from fly_orm.errors import ConfigurationError
-from fly_orm.settings import Settings
+from fly_orm.settings import Settings, variables_set
 
 SECRET = "0123456789abcdef"
 
@@ -21,20 +21,23 @@ def test_without_variables_there_is_one_region_and_it_is_primary():
     assert settings.listen.startswith("127.0.0.1:")
 
 
+_EXAMPLES = {
+    "PRIMARY_REGION": "syd",
+    "FLY_REGION": "lax",
+    "MY_REGION": "ams",
+    "FLY_ORM_TRANSPORT": "carrier-pigeon",
+    "FLY_ORM_LISTEN": "[::]:7654",
+    "FLY_ORM_NODES": "syd=a:1",
+    "FLY_ORM_SECRET": SECRET,
+    "FLY_ORM_RPC_TIMEOUT": "2.5",
+    "FLY_ORM_REPLICATION_TIMEOUT": "none",
+    "FLY_ORM_RELEASE": "v42",
+    "FLY_ORM_POOL_SIZE": "3",
+}
+
+
 def test_every_variable_is_read():
-    settings = Settings.from_environment(
-        {
-            "PRIMARY_REGION": "syd",
-            "FLY_REGION": "lax",
-            "MY_REGION": "ams",
-            "FLY_ORM_TRANSPORT": "carrier-pigeon",
-            "FLY_ORM_LISTEN": "[::]:7654",
-            "FLY_ORM_NODES": "syd=a:1",
-            "FLY_ORM_SECRET": SECRET,
-            "FLY_ORM_RPC_TIMEOUT": "2.5",
-            "FLY_ORM_REPLICATION_TIMEOUT": "none",
-        }
-    )
+    settings = Settings.from_environment(_EXAMPLES)
     assert (settings.topology.region, settings.topology.primary_region) == ("lax", "syd")
     assert (settings.transport, settings.listen) == ("carrier-pigeon", "[::]:7654")
     assert [secret.reveal() for secret in settings.secrets] == [SECRET]
@@ -53,6 +56,41 @@ def test_an_empty_variable_is_as_good_as_none():
 def test_an_unknown_variable_is_an_error_that_names_the_nearest():
     with pytest.raises(ConfigurationError, match=r"FLY_ORM_NODE is not a setting.*did you mean 'FLY_ORM_NODES'"):
         Settings.from_environment({"FLY_ORM_NODE": "syd=a:1"})
+
+
+def test_each_variable_has_a_spelling_that_fly_io_takes():
+    variables = {name: value for name, value in _EXAMPLES.items() if name.startswith("FLY_ORM_")}
+    respelt = {name.replace("FLY_ORM_", "FLYORM_"): value for name, value in variables.items()}
+    assert len(respelt) > 4
+    assert Settings.from_environment(respelt) == Settings.from_environment(variables) != Settings.from_environment({})
+    assert variables_set(respelt).keys() == variables_set(variables).keys()
+    assert set(variables_set(respelt).values()) == set(respelt)
+
+
+@pytest.mark.parametrize("other", ["", "2.5"])
+def test_one_spelling_is_enough_and_both_may_say_the_same(other):
+    environ = {"FLYORM_RPC_TIMEOUT": "2.5", "FLY_ORM_RPC_TIMEOUT": other}
+    assert Settings.from_environment(environ).rpc_timeout == 2.5
+
+
+def test_two_spellings_with_different_values_are_an_error_that_shows_neither():
+    with pytest.raises(ConfigurationError, match=r"FLY_ORM_SECRET and FLYORM_SECRET .* unset one") as caught:
+        Settings.from_environment({"FLY_ORM_SECRET": SECRET, "FLYORM_SECRET": f"another {SECRET}"})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FLYORM_NODE", "syd=a:1", "FLYORM_NODE is not a setting.*did you mean 'FLYORM_NODES'"),
+        ("FLYORM_NODES", "?", "FLYORM_NODES: "),
+        ("FLYORM_SECRET", "short", "FLYORM_SECRET is 5 characters long"),
+        ("FLYORM_RPC_TIMEOUT", "soon", "FLYORM_RPC_TIMEOUT="),
+    ],
+)
+def test_errors_name_the_spelling_that_was_used(name, value, told):
+    with pytest.raises(ConfigurationError, match=told):
+        Settings.from_environment({name: value})
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "nan"])

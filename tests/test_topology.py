@@ -9,21 +9,21 @@ from fly_orm.topology import Node, Topology, parse_nodes
 
 
 def test_nodes_are_read_by_region():
-    nodes = parse_nodes("syd=[::1]:7654 127.0.0.1:7655, lax=host:1,")
+    nodes = parse_nodes("FLY_ORM_NODES", "syd=[::1]:7654 127.0.0.1:7655, lax=host:1,")
     assert nodes["syd"] == (Node(region="syd", address="[::1]:7654"), Node(region="syd", address="127.0.0.1:7655"))
     assert nodes["lax"] == (Node(region="lax", address="host:1"),)
-    assert parse_nodes("") == {}
+    assert parse_nodes("FLY_ORM_NODES", "") == {}
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:7654", "syd=", "=host:1", "syd= , lax=a:1"])
 def test_nodes_without_region_or_address_are_refused(text):
     with pytest.raises(errors.ConfigurationError, match="REGION=ADDRESS"):
-        parse_nodes(text)
+        parse_nodes("FLY_ORM_NODES", text)
 
 
 def test_a_region_given_twice_is_refused():
     with pytest.raises(errors.ConfigurationError, match="appears twice"):
-        parse_nodes("syd=a:1, syd=b:1")
+        parse_nodes("FLY_ORM_NODES", "syd=a:1, syd=b:1")
 
 
 def test_every_region_is_primary_where_none_is_configured():

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..parsing import Limit
 from ..runtime.regions import is_primary
 from ..serving.node import Serving, serve
-from ..settings import LIMITS, Limit, Settings, variable_of
+from ..settings import LIMITS, Settings, variable_of
 from .loading import import_named, load
 from .memory import return_long_blocks
 from .stop_signals import StopSignals

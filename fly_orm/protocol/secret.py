@@ -62,16 +62,18 @@ class Secrets:
     def __repr__(self) -> str:
         return f"Secrets({', '.join('***' for _ in self._all)})"
 
-    def check(self) -> Secrets:
-        """The secrets themselves; ConfigurationError if there are too many, or one of them is too short."""
+    def check(self, name: str = "FLY_ORM_SECRET") -> Secrets:
+        """The secrets themselves; ConfigurationError, in which ``name`` names them, if there are too many, or one of
+        them is too short.
+        """
         if len(self) > MAX_SECRETS:
             raise ConfigurationError(
-                f"FLY_ORM_SECRET has {len(self)} values, and may have {MAX_SECRETS}; commas and whitespace separate "
+                f"{name} has {len(self)} values, and may have {MAX_SECRETS}; commas and whitespace separate "
                 "them, so a single value may contain neither"
             )
         for number, secret in enumerate(self, start=1):
             if (length := len(secret.reveal())) < MIN_LENGTH:
-                which = f"value {number} of FLY_ORM_SECRET" if len(self) > 1 else "FLY_ORM_SECRET"
+                which = f"value {number} of {name}" if len(self) > 1 else name
                 raise ConfigurationError(
                     f"{which} is {length} characters long and could be guessed; use at least {MIN_LENGTH}, without "
                     f"commas or whitespace, which separate several values: {MAKE_ONE}"

@@ -61,7 +61,7 @@ def test_where_all_is_well_the_exit_status_is_0(check):
 
 
 def test_warnings_make_it_1(check):
-    status, out = check("checked_app:db", "--no-write", FLYORM_SECRET="x")
+    status, out = check("checked_app:db", "--no-write", FLYORMSECRET="x")
     assert status == 1
     assert "If you mean FLY_ORM_SECRET, correct the name" in out
     assert out.rstrip().splitlines()[-1].startswith("Errors: 0. Warnings: 1.")
@@ -77,6 +77,7 @@ def test_errors_make_it_2(check):
     ("arguments", "variables", "told"),
     [
         (["checked_app:db"], {"FLY_ORM_NODE": "syd=a:1"}, "did you mean 'FLY_ORM_NODES'?"),
+        (["checked_app:db"], {"FLYORM_WAITER": "native", "FLY_ORM_WAITER": "polling"}, "two spellings of one setting"),
         (["checked_app:db"], {"FLY_ORM_SECRET": "short"}, "could be guessed"),
         (["checked_app:db"], {"FLY_ORM_TRANSPORT": "sparrow"}, "no installed distribution provides 'sparrow'"),
         (["checked_app:db"], {"FLY_ORM_NODES": "syd=nowhere"}, "'nowhere' is not an address"),
@@ -100,9 +101,10 @@ def test_an_application_that_cannot_be_imported_is_a_finding(check, tmp_path, mo
 
 
 def test_json_has_the_findings_the_settings_and_the_versions(check):
-    status, out = check("--json", "checked_app:db")
+    status, out = check("--json", "checked_app:db", FLYORM_WAITER="polling")
     found = json.loads(out)
     assert status == 0
+    assert found["settings"]["waiter"] == {"value": "polling", "source": "FLYORM_WAITER"}
     assert found["level"] == "ok"
     assert found["settings"]["region"] == {"value": "lax", "source": "FLY_REGION"}
     assert found["settings"]["secret"] == {"value": "set", "source": "FLY_ORM_SECRET"}

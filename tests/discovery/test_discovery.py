@@ -29,7 +29,7 @@ AT_ONCE = Deadline(at=0.0, timeout=0)
 
 
 def static(text=""):
-    return StaticDiscovery(Settings(nodes=parse_nodes(text)))
+    return StaticDiscovery(Settings(nodes=parse_nodes("FLY_ORM_NODES", text)))
 
 
 def syd(*addresses):
@@ -64,9 +64,9 @@ class TestWhichDiscovery:
         [
             ({}, "static"),
             ({"app": "shop"}, "dns"),
-            ({"nodes": parse_nodes("syd=a:1")}, "static"),
-            ({"nodes": parse_nodes("syd=a:1"), "app": "shop"}, "static"),
-            ({"nodes": parse_nodes("syd=a:1"), "discovery": "dns"}, "dns"),
+            ({"nodes": parse_nodes("FLY_ORM_NODES", "syd=a:1")}, "static"),
+            ({"nodes": parse_nodes("FLY_ORM_NODES", "syd=a:1"), "app": "shop"}, "static"),
+            ({"nodes": parse_nodes("FLY_ORM_NODES", "syd=a:1"), "discovery": "dns"}, "dns"),
             ({"app": "shop", "discovery": "consul"}, "consul"),
         ],
     )

@@ -69,10 +69,11 @@ def test_settings_that_are_not_for_production_are_found(changes, level, told):
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("FLYORM_SECRET", "FLY_ORM_SECRET"),
+        ("FLYORMSECRET", "FLY_ORM_SECRET"),
+        ("FLY-ORM_SECRET", "FLY_ORM_SECRET"),
         ("FLY_ORM-SECRET", "FLY_ORM_SECRET"),
         ("fly_orm_nodes", "FLY_ORM_NODES"),
-        ("FLYORM_NODE", "FLY_ORM_NODES"),
+        ("flyorm_node", "FLY_ORM_NODES"),
         ("FLY_ROM_SECRET", "FLY_ORM_SECRET"),
         ("PRIMARYREGION", "PRIMARY_REGION"),
         ("PRIMARY_REGOIN", "PRIMARY_REGION"),
@@ -89,6 +90,7 @@ def test_a_variable_with_a_misspelt_name_is_noticed(name, meant):
 @pytest.mark.parametrize(
     "name",
     [
+        "FLYORM_SECRET",
         "FLY_REGION",
         "FLY_APP_NAME",
         "FLY_IMAGE_REF",

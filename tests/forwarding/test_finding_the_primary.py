@@ -66,7 +66,7 @@ def make(monkeypatch):
 
         def make(nodes, region="ams"):
             if isinstance(nodes, str):
-                nodes = StaticDiscovery(Settings(nodes=parse_nodes(nodes)))
+                nodes = StaticDiscovery(Settings(nodes=parse_nodes("FLY_ORM_NODES", nodes)))
             monkeypatch.setattr("fly_orm.forwarding.directory.make_discovery", lambda name, settings: nodes)
             forwarder = Forwarder(settings(region), Refusing(), Fence())
             undo.callback(forwarder.close)

@@ -59,7 +59,7 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch):
-    discovery = StaticDiscovery(Settings(nodes=parse_nodes("syd=s1")))
+    discovery = StaticDiscovery(Settings(nodes=parse_nodes("FLY_ORM_NODES", "syd=s1")))
     monkeypatch.setattr("fly_orm.forwarding.directory.make_discovery", lambda name, settings: discovery)
     with ExitStack() as undo:
         forwarder = Forwarder(settings("ams"), Refusing(), Fence())

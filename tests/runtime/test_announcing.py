@@ -58,7 +58,7 @@ def test_without_a_primary_region_it_says_so_and_warns_of_nothing(regions, lines
 
 
 def test_what_is_wrong_is_warned_of_once(regions, lines, monkeypatch):
-    monkeypatch.setenv("FLYORM_WAITER", "native")
+    monkeypatch.setenv("FLY-ORM_WAITER", "native")
     database = regions.lax(options={"settings": settings("lxa", nodes={"lax": (), **regions.lax_settings().nodes})})
     for _ in range(2):
         database.connect()
