@@ -39,6 +39,7 @@ lint: $(READY) ## Check style and formatting
 
 types: $(READY) ## Check the types
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed
 
 check: lint types test ## Check style and types and run the quick tests, before a commit; CI runs all tests
 

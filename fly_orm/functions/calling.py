@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from ..runtime.regions import PRIMARY, Region
 from ..runtime.runtime import current_runtime
@@ -15,6 +15,7 @@ from .locating import is_next_to_primary
 from .registering import Function, register, registered
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 
@@ -46,13 +47,15 @@ class OnPrimary(Generic[P, R]):
         code = decorate(self.local)
         return OnPrimary(code, register(code, self.function.name, self.function.timeout), self._options)
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> OnPrimary[P, R]: ...
+    @overload
+    def __get__(
+        self: OnPrimary[Concatenate[Any, Q], R], instance: object, owner: type | None = None
+    ) -> BoundOnPrimary[Q, R]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         """The bound method, as functions make it. It has ``local``, too."""
-        if instance is None:
-            return self
-        bound = functools.partial(self, instance)
-        bound.local = functools.partial(self.local, instance)  # type: ignore[attr-defined]  # a partial has attributes
-        return bound
+        return self if instance is None else BoundOnPrimary(self, instance)
 
     def __reduce__(self) -> str:
         """The name to pickle it by, as functions are."""
@@ -60,6 +63,24 @@ class OnPrimary(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<on_primary {self.function.name}>"
+
+
+class BoundOnPrimary(Generic[Q, R]):
+    """A method whose calls run in the primary region, together with its instance. Thread-safe."""
+
+    def __init__(self, method: OnPrimary[Any, R], instance: object) -> None:
+        self.__func__ = method
+        self.__self__ = instance
+
+    def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def local(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
+        """Run the method in this process, whatever the region."""
+        return self.__func__.local(self.__self__, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<bound {self.__func__!r} of {self.__self__!r}>"
 
 
 @overload
@@ -149,15 +170,13 @@ def call(
 
 def _exactly_once(function: Any) -> bool | str:
     """What the function was decorated with."""
-    if isinstance(function, functools.partial):
-        function = function.func
+    if isinstance(function, BoundOnPrimary):
+        function = function.__func__
     return function._options.exactly_once if isinstance(function, OnPrimary) else False
 
 
 def _code_of(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
     """The plain function, whatever wraps it, and the arguments, with the instance first if it is a method."""
-    if isinstance(function, functools.partial) and isinstance(function.func, OnPrimary) and not function.keywords:
-        return function.func.local, (*function.args, *args)
-    if inspect.ismethod(function):
-        return function.__func__, (function.__self__, *args)
+    if isinstance(function, BoundOnPrimary) or inspect.ismethod(function):
+        function, args = function.__func__, (function.__self__, *args)
     return (function.local if isinstance(function, OnPrimary) else function), args

@@ -44,4 +44,5 @@ def test_the_tests_of_a_folder_are_in_a_folder_of_that_name():
         "project",
         "support",
         "transports",
+        "typed",
     }
