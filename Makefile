@@ -43,8 +43,8 @@ types: $(READY) ## Check the types
 
 check: lint types test ## Check style and types and run the quick tests, before a commit; CI runs all tests
 
-bench: $(READY) ## Measure latency and overhead, side by side, and print the ratios
-	@$(BIN)/python -m tests.bench
+bench: $(READY) ## Measure, print, draw docs/performance/ and write docs/performance.md; QUICK=1 only prints, roughly
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick,--save)
 
 load: $(READY) ## Load a node, hold idle channels, and soak, for minutes each: make load SECONDS=60
 	@$(BIN)/python -m tests.bench load idle_channels soak

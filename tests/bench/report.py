@@ -1,13 +1,18 @@
-"""Where figures come from, and how they are written."""
+"""What a benchmark returns, where its figures come from, and how they are written."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+
+from tests.support.tables import Table
+
+from .plot import Plot
 
 METHOD = (
     "medians, each pair of rows measured by turns in one run; the network is a delaying proxy, and it, the servers and "
@@ -15,14 +20,27 @@ METHOD = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one benchmark has found."""
+
+    tables: Sequence[Table]
+    plots: Sequence[Plot] = ()
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.tables))
+
+
+def hardware(postgres: str) -> str:
+    """The processor and the software that figures belong to."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("psycopg2-binary", "peewee", "pony", "Pyro5"))
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{os.cpu_count()} cores of {_processor()}; {python}, PostgreSQL {postgres}, {libraries}"
+
+
 def machine(postgres: str) -> str:
     """Where and how the figures were taken, in two lines."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("psycopg2-binary", "peewee", "Pyro5"))
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return (
-        f"machine: {os.cpu_count()} cores of {_processor()}, load {os.getloadavg()[0]:.1f}; {python}, "
-        f"PostgreSQL {postgres}, {libraries}\nmethod and bias: {METHOD}"
-    )
+    return f"machine: {hardware(postgres)}; load {os.getloadavg()[0]:.1f}\nmethod and bias: {METHOD}"
 
 
 def _processor() -> str:

@@ -20,8 +20,8 @@ from typing import Any
 import fly_orm
 from tests.support.tables import Table
 
-from .report import ms, percentile
-from .world import World, model
+from ..report import ms, percentile
+from ..world import World, model
 
 RTT, THREADS, TIMEOUT = 0.02, 32, 1.0
 SECONDS, TURN = 60.0, 2.0

@@ -1,11 +1,11 @@
-"""How long an eager write stalls at worst while others write and do not commit; see :mod:`tests.bench.eager`."""
+"""How long an eager write stalls at worst while others write and do not commit; see :mod:`tests.bench.writes.eager`."""
 
 from __future__ import annotations
 
 from tests.support.tables import Table
 
+from ..world import World
 from .eager import FLOOR, HEADINGS, OURS, RTT, UNITS, measure, rows, verdict
-from .world import World
 
 COMMITS, WORLDS, WRITES, OTHERS = 20_000, 8, 100, 5
 STALL = 0.1

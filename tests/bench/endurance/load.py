@@ -6,9 +6,9 @@ from time import sleep
 
 from tests.support.tables import Table
 
-from .callers import callers
-from .duration import seconds
-from .world import World
+from ..callers import callers
+from ..duration import seconds
+from ..world import World
 
 PROCESSES, THREADS = 4, 32
 RTT = 0.02

@@ -28,9 +28,9 @@ from fly_orm.transport import Transport
 from tests.support.nats_server import nats_server
 from tests.support.tables import Table
 
-from .report import ms, percentile
+from ..report import ms, percentile
+from ..world import NAME, World
 from .transports_node import SECRET, served
-from .world import NAME, World
 
 CALLERS = (1, 8, 32, 128)
 #: Each transport has so many turns, of so many seconds.
@@ -179,7 +179,7 @@ def _side(name: str, primary: Mapping[str, Any], undo: ExitStack) -> Side:
     if name == "inprocess":
         echo, node = undo.enter_context(served(name, primary))
     else:
-        command = ("tests.bench.transports_node", name, json.dumps(primary))
+        command = ("tests.bench.wire.transports_node", name, json.dumps(primary))
         echo, node = undo.enter_context(Process(*command, environment=os.environ)).hear().split()
     return Side(name=name, transport=make_transport(name, Settings()), echo=echo, node=node)
 

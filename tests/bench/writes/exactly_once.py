@@ -10,8 +10,8 @@ from typing import Any
 from fly_orm.ledger.table import create_sql
 from tests.support.tables import Table
 
-from .report import median_ms
-from .world import World, model
+from ..report import median_ms
+from ..world import World, model
 
 RTTS = (0.0, 0.08)
 REPETITIONS = {0.0: 300, 0.08: 15}

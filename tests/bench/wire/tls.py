@@ -13,9 +13,9 @@ from fly_orm_transports.pyro5 import Pyro5Transport
 from tests.support.certificates import Certificates
 from tests.support.tables import Table
 
-from .report import percentile
+from ..report import percentile
+from ..world import World
 from .transports_node import Echo
-from .world import World
 
 #: What is exchanged, and how often in a turn.
 SIZES = {"an exchange of 200 bytes": (200, 400), "an exchange of 1 MB": (1_000_000, 10)}

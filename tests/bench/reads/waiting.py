@@ -17,8 +17,8 @@ from fly_orm.waiters import NativeWaiter, PollingWaiter
 from tests.support import postgres19
 from tests.support.tables import Table
 
-from .report import ms, percentile
-from .world import World
+from ..report import ms, percentile
+from ..world import World
 
 COMMITS, ROUNDS = 3000, 6
 PERCENTS = (50, 99, 99.9)

@@ -8,7 +8,7 @@ from statistics import median
 
 from tests.support.tables import Table
 
-from .world import World
+from ..world import World
 
 PROCESSES = 9
 _WRAP = (

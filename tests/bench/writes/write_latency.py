@@ -10,8 +10,8 @@ import psycopg2
 import fly_orm
 from tests.support.tables import Table
 
-from .report import median_ms, ms, percentile
-from .world import World, model
+from ..report import median_ms, ms, percentile
+from ..world import World, model
 
 RTT = 0.08
 PAIRS = 200

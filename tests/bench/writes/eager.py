@@ -30,8 +30,8 @@ import psycopg2
 
 from tests.support.tables import Table
 
-from .report import ms, percentile
-from .world import World, model, world
+from ..report import ms, percentile
+from ..world import World, model, world
 
 RTT = 0.08
 WORLDS, TURNS, WRITES = 4, 25, 10

@@ -26,9 +26,9 @@ from fly_orm.topology import Node
 from fly_orm_transports.pyro5.wire import CONNECT, HELLO, INVOKE, frame
 from tests.support.tables import Table
 
-from .duration import seconds
-from .report import ms
-from .world import SECRET, World, model
+from ..duration import seconds
+from ..report import ms
+from ..world import SECRET, World, model
 
 RATE = 3000
 RTT = 0.3

@@ -14,8 +14,8 @@ from psycopg2 import extensions as ext
 
 from tests.support.tables import Table
 
-from .report import us
-from .world import World, model
+from ..report import us
+from ..world import World, model
 
 #: Both kinds of read go over one connection, since two server processes are never equally lucky with their cores.
 CONNECTIONS, READS = 10, 1000

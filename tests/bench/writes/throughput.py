@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.tables import Table
 
-from .world import World, model
+from ..world import World, model
 
 #: Half before and half after the other side's turn.
 SECONDS = 2.0

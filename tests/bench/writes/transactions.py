@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.support.tables import Table
 
-from .report import median_ms
-from .world import World, model
+from ..report import median_ms
+from ..world import World, model
 
 RTT = 0.08
 REPETITIONS = 5

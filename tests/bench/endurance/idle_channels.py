@@ -17,13 +17,11 @@ from fly_orm.settings import Settings
 from fly_orm.topology import Node
 from tests.support.tables import Table
 
-from .duration import seconds
-from .report import ms
-from .world import SECRET, World, model
+from ..duration import seconds
+from ..report import ms
+from ..world import SECRET, World, model
 
 CHANNELS = 1000
-#: What the node has to be told: it has room for fewer unless it is, and one host leaves every fifth place to others.
-OPTIONS = f"max_connections={2 * CHANNELS}"
 WRITES = 200
 
 

@@ -24,10 +24,10 @@ from fly_orm_transports.pyro5.client import Pyro5Channel
 from fly_orm_transports.pyro5.wire import CONNECT, HELLO, MessageStream
 from tests.support.tables import Table
 
-from .duration import seconds
-from .report import ms
+from ..duration import seconds
+from ..report import ms
+from ..world import NAME, SECRET, World, model
 from .strangers import writing
-from .world import NAME, SECRET, World, model
 
 #: Another machine, as far as the node is concerned.
 ELSEWHERE = "127.0.0.2"

@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.pairs import write_and_read
 from tests.support.tables import Table
 
-from .world import World, model
+from ..world import World, model
 
 PAIRS, THREADS = 2000, 8
 

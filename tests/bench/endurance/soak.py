@@ -10,9 +10,9 @@ import psutil
 
 from tests.support.tables import Table
 
-from .callers import callers
-from .duration import seconds
-from .world import World
+from ..callers import callers
+from ..duration import seconds
+from ..world import World
 
 PROCESSES, THREADS, PAUSE = 2, 8, 0.02
 #: Memory is looked at so many times, at even intervals. The first third is for what grows once, such as caches.

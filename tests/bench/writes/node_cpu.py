@@ -11,8 +11,8 @@ import psutil
 
 from tests.support.tables import Table
 
-from .report import us
-from .world import NAME, World, model
+from ..report import us
+from ..world import NAME, World, model
 
 WRITES = 2400
 WARM_UP = 20

@@ -10,9 +10,9 @@ from typing import Any
 import fly_orm
 from tests.support.tables import Table
 
-from .report import median_ms, ms
-from .work import Row, insert
-from .world import World
+from ..report import median_ms, ms
+from ..work import Row, insert
+from ..world import World
 
 RTT = 0.08
 ROWS = 200

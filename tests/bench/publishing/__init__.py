@@ -1,0 +1,1 @@
+"""What becomes of what was measured: it is stored as JSON, drawn, and written into the pages."""

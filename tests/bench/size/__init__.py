@@ -1,0 +1,1 @@
+"""Memory, modules and start-up."""

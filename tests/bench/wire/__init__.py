@@ -1,0 +1,1 @@
+"""What travels between two nodes, and what it costs."""

@@ -1,0 +1,1 @@
+"""What a write costs: latency, throughput, processor time and round trips."""
