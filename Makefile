@@ -19,6 +19,7 @@ help: ## Show this list
 install: $(READY) ## Make the virtual environment, with everything that development needs
 
 $(READY): setup.cfg pyproject.toml $(PLUGINS:=setup.cfg)
+	@echo "Installing fly_orm and its development tools into $(VENV): a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--editable '.[demo,dev]' $(PLUGINS:%=--editable './%[test]')

@@ -99,6 +99,8 @@ class NotDelivered(FlyOrmError):
 
     failures: Sequence[FlyOrmError] = ()
     """The error of each attempt, in order, if nodes were tried one after another."""
+    accepted: bool = False
+    """Whether something accepted the connection, but did not answer as a node with the same settings for TLS would."""
 
 
 class AuthenticationFailed(NotDelivered):

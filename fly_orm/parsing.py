@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
@@ -22,6 +23,17 @@ def suggestion(name: str, known: Collection[str]) -> str:
     """The end of an error message about an unknown name: the nearest known one, and all of them."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0)
     return f"did you mean {near[0]!r}? Known: {', '.join(known)}" if near else "none is known"
+
+
+@contextmanager
+def naming(source: str, address: str) -> Iterator[None]:
+    """A block whose ConfigurationError about an address also says which variable or argument has given it."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if not source or getattr(error, "address", None) != address:
+            raise
+        raise ConfigurationError(f"{source}: {error}", address=address) from error.__cause__
 
 
 def parse_text(_name: str, text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import ConfigurationError
 
@@ -14,6 +14,8 @@ class Node:
 
     region: str
     address: str
+    source: str = field(default="", compare=False, repr=False)
+    """The environment variable that lists it, for messages; empty if there is none."""
 
     def __str__(self) -> str:
         return f"{self.region}={self.address}"
@@ -51,5 +53,5 @@ def parse_nodes(name: str, text: str) -> Mapping[str, tuple[Node, ...]]:
             )
         if region in nodes:
             raise ConfigurationError(f"{name}: region {region!r} appears twice; list its addresses together")
-        nodes[region] = tuple(Node(region=region, address=address) for address in addresses.split())
+        nodes[region] = tuple(Node(region=region, address=address, source=name) for address in addresses.split())
     return nodes

@@ -105,7 +105,7 @@ def _screen() -> Any:
     try:
         from .live import LiveScreen
     except ModuleNotFoundError as error:
-        print(f"{error.name} is not installed, so this is plain text; pip install 'fly-orm[demo]' adds live tables.\n")
+        print(f"{error.name} is not installed, so this is plain text; pip install 'rich>=13' adds live tables.\n")
         return PlainScreen()
     return LiveScreen()
 

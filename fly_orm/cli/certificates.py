@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         from .issuing import Authority
     except ImportError:
         raise ConfigurationError(
-            "certificates are made with cryptography, which is not installed: pip install 'fly-orm[certificates]'"
+            "certificates are made with cryptography, which is not installed: pip install 'cryptography>=42'"
         ) from None
     try:
         options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -79,7 +79,10 @@ def _shown(nodes: Sequence[NodeStatus], options: argparse.Namespace) -> str:
 def as_text(nodes: Sequence[NodeStatus]) -> str:
     """The status as a table, followed by problems and running functions."""
     if not nodes:
-        return "No node is known. Run `fly-orm check` to find out why."
+        return (
+            "No node is known. Set PRIMARY_REGION and FLY_ORM_NODES as for the application, or run `fly-orm check` to "
+            "find out why there is none."
+        )
     rows = [row for node in nodes for row in _rows(node)]
     below = [f"{node.region}={node.address}: {note}" for node in nodes for note in _notes(node)]
     return "\n".join([table([_HEADER, *rows]), *([""] if below else []), *below])

@@ -143,7 +143,7 @@ def _system_resolver(timeout: float) -> Resolver:
         from dns.resolver import Resolver
     except ImportError as error:
         raise ConfigurationError(
-            "finding nodes by DNS needs dnspython: pip install 'fly-orm[dns]' (or list the nodes in FLY_ORM_NODES)"
+            "finding nodes by DNS needs dnspython: pip install 'dnspython>=2.4,<3' (or list the nodes in FLY_ORM_NODES)"
         ) from error
     try:
         resolver = Resolver()

@@ -8,6 +8,7 @@ import msgspec
 
 from ..deadline import Deadline, now
 from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
+from ..parsing import naming
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
 from ..protocol.messages import DRAINING, FULL, Call, Cancel, Copy, Declined, Greet, Reply, Request, Run, Welcome
@@ -144,12 +145,15 @@ def open_channel(
     if problem is not None and not transport.is_local(node.address):
         raise AuthenticationFailed(f"{node} is on another machine, {problem}", node=str(node))
     handshake = ClientHandshake(secrets)  # first: the keys may take a while, for which the node would have to wait
-    channel = transport.connect(node.address, deadline)
+    with naming(node.source, node.address):
+        channel = transport.connect(node.address, deadline)
     try:
         return _shake_hands(channel, node, handshake, region, deadline)
     except OutcomeUnknown as error:
         channel.close()
-        raise NotDelivered(f"the handshake with {node} failed: {error.problem or error}", node=str(node)) from error
+        raise NotDelivered(
+            f"the handshake with {node} failed: {error.problem or error}", node=str(node), accepted=True
+        ) from error
     except BaseException:
         channel.close()
         raise

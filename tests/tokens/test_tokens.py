@@ -329,7 +329,7 @@ class TestAToken:
             "except ValueError as error: print(error)"
         )
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        assert "pip install 'fly-orm[tokens]'" in said
+        assert "pip install 'itsdangerous>=" in said
 
 
 def _in_a_transaction(db, name):

@@ -311,12 +311,15 @@ def handshake(client: Tls, server: Tls):
     [
         ({"tls_key": ""}, "FLY_ORM_TLS_KEY must be set as well"),
         ({"tls_key": "", "tls_ca": ""}, "FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA must be set as well"),
-        ({"tls_key": "/no/such.key"}, "there is no file '/no/such.key'"),
-        ({"tls_ca": "/no/such.pem"}, "there is no file '/no/such.pem'"),
-        ({"tls_key": "/"}, "cannot read '/': "),
-        ({"tls_ca": os.devnull}, "'/dev/null' is not a valid PEM file"),
-        ({"tls_cert": os.devnull}, "'/dev/null' or .* is not a valid PEM file"),
-        ({"tls_key": "other.key"}, "the key in .* is not that of the certificate"),
+        ({"tls_key": "/no/such.key"}, r"there is no file '/no/such.key' \(FLY_ORM_TLS_KEY\)"),
+        ({"tls_ca": "/no/such.pem"}, r"there is no file '/no/such.pem' \(FLY_ORM_TLS_CA\)"),
+        ({"tls_key": "/"}, r"cannot read '/' \(FLY_ORM_TLS_KEY\): "),
+        ({"tls_ca": os.devnull}, r"'/dev/null' \(FLY_ORM_TLS_CA\) is not a valid PEM file"),
+        (
+            {"tls_cert": os.devnull},
+            r"'/dev/null' \(FLY_ORM_TLS_CERT\) or .* \(FLY_ORM_TLS_KEY\) is not a valid",
+        ),
+        ({"tls_key": "other.key"}, r"the key in .* \(FLY_ORM_TLS_KEY\) is not that of the certificate"),
         ({"tls_key": "encrypted.key"}, "cannot be used: it is encrypted"),
     ],
 )

@@ -82,7 +82,7 @@ class ConnectOptions:
 
 def _require_nkeys() -> None:
     if importlib.util.find_spec("nkeys") is None:
-        raise ConfigurationError("NATS_CREDS and NATS_NKEY need nkeys: pip install 'fly-orm-nats[nkeys]'")
+        raise ConfigurationError("NATS_CREDS and NATS_NKEY need nkeys: pip install 'nats-py[nkeys]>=2.10,<3'")
 
 
 def _file(name: str, path: str | None) -> str | None:
