@@ -44,7 +44,7 @@ def ask_nodes(nodes: Sequence[Node], settings: Settings, deadline: Deadline) -> 
                 transport, node, secrets=settings.secrets, region=settings.topology.region, deadline=limit
             )
         except FlyOrmError as error:
-            return NodeFacts(node=node, problem=error)
+            return NodeFacts(node=node, problem=error, encrypts=bool(settings.tls_cert))
         try:
             return _facts(node, channel, deadline)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from ..deadline import Deadline
@@ -20,7 +21,7 @@ from ..findings.writing import write_findings
 from ..forwarding.forwarder import Forwarder
 from ..registry import make_transport
 from ..routing.router import Router
-from ..runtime.runtime import default_runtime
+from ..runtime.runtime import Runtime, default_runtime
 from ..settings import Settings, misspelt_variables, variables_set
 from .nodes import ask_nodes, find_nodes
 from .parallel import Question
@@ -38,21 +39,55 @@ def check_setup(routers: Sequence[Router], deadline: Deadline, *, writes: bool =
     Without a database, only the settings and the nodes are checked. ``writes`` says whether writes are tried.
     """
     runtime = default_runtime()
-    settings = routers[0].settings if routers else runtime.settings
-    try:
-        forwarder = routers[0].forwarder if routers else runtime.forwarder
-        findings = _check(settings, forwarder, routers, deadline, writes=writes)
-    except ConfigurationError as problem:
-        wrong_files = [finding for finding in tls_findings(settings) if finding.level is Level.ERROR]
-        findings = wrong_files or [error("settings", str(problem), "Correct the setting")]
-    return Report(findings=findings, settings=_shown(settings))
+    if not routers:
+        found = _findings(runtime.settings, runtime, (), deadline, writes=writes)
+        return Report(findings=found, settings=_shown([runtime.settings]))
+    checks = [
+        Question(partial(_findings, group[0].settings, group[0], group, deadline, writes=writes))
+        for group in _with_the_same_nodes(routers)
+    ]
+    findings = [finding for check in checks for finding in check.answer(Deadline.after(None)) or ()]
+    shown = _shown([router.settings for router in routers], [router.name for router in routers])
+    return Report(findings=list(dict.fromkeys(findings)), settings=shown)
 
 
-def _shown(settings: Settings) -> list[Shown]:
+def _with_the_same_nodes(routers: Sequence[Router]) -> list[list[Router]]:
+    """The databases in groups, whose settings differ in their timeouts at most."""
+    groups: list[tuple[Settings, list[Router]]] = []
+    for router in routers:
+        settings = router.settings.with_timeouts(rpc_timeout=None, replication_timeout=None)
+        for known, group in groups:
+            if known == settings:
+                group.append(router)
+                break
+        else:
+            groups.append((settings, [router]))
+    return [group for _, group in groups]
+
+
+def _shown(settings: Sequence[Settings], names: Sequence[str] = ()) -> list[Shown]:
+    """The first settings, and what differs in the others, with the name of the database."""
     environment = None
     with suppress(ConfigurationError):
         environment = Settings.from_environment()
-    return shown_settings(settings, variables_set(), environment)
+    first, *others = (shown_settings(each, variables_set(), environment) for each in settings)
+    differing = [
+        replace(row, name=f"{name}.{row.name}")
+        for name, rows in zip(names[1:], others, strict=True)
+        for row, known in zip(rows, first, strict=True)
+        if row.value != known.value
+    ]
+    return first + differing
+
+
+def _findings(
+    settings: Settings, process: Runtime | Router, routers: Sequence[Router], deadline: Deadline, *, writes: bool
+) -> list[Finding]:
+    try:
+        return _check(settings, process.forwarder, routers, deadline, writes=writes)
+    except ConfigurationError as problem:
+        wrong_files = [finding for finding in tls_findings(settings) if finding.level is Level.ERROR]
+        return wrong_files or [error("settings", str(problem), "Correct the setting")]
 
 
 def _check(
@@ -60,7 +95,11 @@ def _check(
 ) -> list[Finding]:
     topology = settings.topology
     is_local = make_transport(settings.transport, settings).is_local
-    findings = settings_findings(settings, is_local, misspelt_variables())
+    findings = [
+        finding
+        for each in [router.settings for router in routers] or [settings]
+        for finding in settings_findings(each, is_local, misspelt_variables())
+    ]
     asking = _asking(deadline)
     questions = [(router, Question(partial(ask_server, router, asking))) for router in routers]
     nodes, found = _nodes(settings, forwarder, asking)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..errors import AuthenticationFailed, ConfigurationError, FlyOrmError
+from ..errors import AuthenticationFailed, ConfigurationError, FlyOrmError, NotDelivered
 from ..protocol.messages import Inspected, Welcome
 from ..topology import Node, Topology
 from .finding import Finding, error, ok, warning
@@ -21,12 +21,22 @@ _CONSEQUENCE = {
 }
 _SECRETS = "Compare FLY_ORM_SECRET here and in the environment of that node, and restart the process where it is wrong"
 
+#: What to do if a connection is accepted and no handshake follows, where this process uses TLS, and where it does not.
+_TLS = {
+    True: "This process uses TLS. If that node does not, set FLY_ORM_TLS_CERT, FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA "
+    "there as well; if it does, compare the certificates and their authorities",
+    False: "This process does not use TLS. If that node does, set FLY_ORM_TLS_CERT, FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA "
+    "here as well",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
     """The result of trying to reach a node."""
 
     node: Node
+    encrypts: bool = False
+    """Whether this process uses TLS."""
     problem: FlyOrmError | None = None
     """Why it could not be reached; None if it was."""
     welcome: Welcome | None = None
@@ -67,6 +77,11 @@ def _unreached(facts: NodeFacts, consequence: str) -> Finding:
         "Check that `fly-orm serve` runs there, that its FLY_ORM_LISTEN has this port and is not an address that only "
         f"its own machine can reach, such as 127.0.0.1, and that the network lets this one connect to {node.address}"
     )
+    if isinstance(problem, NotDelivered) and problem.accepted:
+        advice = (
+            f"{_TLS[facts.encrypts]}. Otherwise, what listens at {node.address} is another program, a proxy without "
+            "the node behind it, or a node with another FLY_ORM_TRANSPORT"
+        )
     if isinstance(problem, ConfigurationError):
         advice = "Correct this address where nodes are listed, such as in FLY_ORM_NODES"
     return (error if consequence else warning)(_TOPIC, what + consequence, advice, subject=str(node))

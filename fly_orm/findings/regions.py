@@ -46,7 +46,8 @@ def _own(topology: Topology, with_nodes: Collection[str]) -> Finding:
             f"this process runs in {region!r}, but no setting or node names that region; one names {near!r}",
             f"If you mean {near!r}, correct FLY_REGION or MY_REGION",
         )
-    return ok(_TOPIC, f"this process runs in {region!r}, a secondary region; the primary region is {primary!r}")
+    unsure = "" if not with_nodes or region in with_nodes else ". No node is listed there that would confirm its name"
+    return ok(_TOPIC, f"this process runs in {region!r}, a secondary region; the primary region is {primary!r}{unsure}")
 
 
 def _primary(topology: Topology, with_nodes: Collection[str] | None) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..postgres.connecting import server_name
 from ..postgres.cursors import text_cursor
 
 # Any role may ask. When a backend crashes, the postmaster lives on and restarts the server below it, which resets the
@@ -37,7 +38,7 @@ class Instance(NamedTuple):
         return f"{self.started} {self.reset}"
 
     def __str__(self) -> str:
-        return f"{self.address or 'localhost'}:{self.port}"
+        return server_name(self.address, self.port)
 
 
 #: Stands for a primary that a session has used directly, among the servers that it has read.

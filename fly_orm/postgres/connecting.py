@@ -24,6 +24,11 @@ _BEFORE_HOST = re.compile(r'"[^"\s]*@')
 _HINT = "(what is quoted is not shown, as it may hold a password. In a URL, encode special characters of the password)"
 
 
+def server_name(host: str | None, port: object) -> str:
+    """What messages call a server at a host, or over a Unix socket in a folder of this machine (or None)."""
+    return f"{'localhost' if not host or host.startswith(('/', '@')) else host}:{port}"
+
+
 def hiding_passwords(connect: Callable[[], T]) -> T:
     """What ``connect()`` returns. A psycopg2 error that may quote a password is replaced by one that does not."""
     try:

@@ -15,6 +15,7 @@ from psycopg2 import extensions as ext
 from ..concurrency.pool_places import EXACT
 from ..deadline import now
 from .client_check import keep_alive, watch_client
+from .connecting import server_name
 from .cursors import bytes_cursor, execute, text_cursor
 from .libpq import break_off, input_check
 from .notices import RecentNotices
@@ -106,7 +107,7 @@ class PrimaryConnection:
     @property
     def address(self) -> str:
         """Where this process has connected to, for messages."""
-        return f"{self.raw.info.host}:{self.raw.info.port}"
+        return server_name(self.raw.info.host, self.raw.info.port)
 
     @property
     def start_settings(self) -> dict[str, str] | None:

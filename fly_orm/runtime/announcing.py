@@ -13,6 +13,7 @@ from ..findings.regions import region_findings
 from ..findings.server import version_text
 from ..findings.settings import listening_findings, settings_findings
 from ..findings.version import VERSION
+from ..postgres.connecting import server_name
 from ..registry import make_transport
 from ..settings import Settings, misspelt_variables
 
@@ -88,4 +89,4 @@ def server_text(connection: ext.connection) -> str:
     """The server that a connection has reached, in words, without asking it."""
     kind = {"on": "replica", "off": "primary"}.get(connection.get_parameter_status("in_hot_standby") or "", "server")
     info = connection.info
-    return f"{kind} {info.host or 'localhost'}:{info.port}, PostgreSQL {version_text(connection.server_version)}"
+    return f"{kind} {server_name(info.host, info.port)}, PostgreSQL {version_text(connection.server_version)}"

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+import fly_orm
 from fly_orm.checking.survey import check_setup
 from fly_orm.deadline import Deadline
 from fly_orm.findings.finding import Level
 from fly_orm.ledger.table import create_sql
 from fly_orm.topology import Node, Topology
+from tests.support.certificates import Certificates
 from tests.support.ports import free_ports
 from tests.support.roles import roles
 from tests.support.two_regions import AMPLE, OTHER_SECRET, settings, two_regions
@@ -56,6 +58,39 @@ def test_files_of_a_certificate_that_are_missing_are_found_with_their_variables(
     assert "/nowhere" in found(report, Level.ERROR, "tls")
     assert "FLY_ORM_TLS_KEY" in found(report, Level.ERROR, "tls")
     assert found(report, Level.ERROR, "settings") == ""
+
+
+@pytest.mark.parametrize("encrypts", ["here", "there"])
+def test_tls_on_one_end_only_is_suspected_where_a_connection_leads_to_no_handshake(regions, tmp_path, encrypts):
+    tls = Certificates(tmp_path).settings()
+    here, there = (tls, {}) if encrypts == "here" else ({}, tls)
+    with fly_orm.serve(regions.syd(), listen="127.0.0.1:0", settings=settings("syd", **there)) as node:
+        lax = regions.on(regions.cluster.replica, options={"settings": settings("lax", node.address, **here)})
+        text = found(checked(lax, writes=False), Level.ERROR, "node")
+    assert f"If that node does{' not' if encrypts == 'here' else ''}, set FLY_ORM_TLS_CERT" in text
+    assert "the network lets this one connect" not in text
+
+
+def test_databases_with_other_settings_are_checked_with_these(regions):
+    good, bad = regions.wan.address, f"127.0.0.1:{free_ports(1)[0]}"
+    one, slow, other = (
+        regions.on(regions.cluster.replica, options={"settings": settings("lax", address, **more), "name": name})
+        for name, address, more in [
+            (regions.name, good, {}),
+            ("slow", good, {"rpc_timeout": 9.0}),
+            ("other", bad, {}),
+        ]
+    )
+    report = check_setup([each._fly_orm for each in (one, slow, other)], Deadline.after(AMPLE), writes=False)
+    shown = {each.name: each.value for each in report.settings}
+    assert {name: value for name, value in shown.items() if "." in name} == {
+        "slow.rpc_timeout": "9",
+        "other.nodes": f"syd={bad}",
+    }
+    assert shown["nodes"] == f"syd={good}"
+    assert f"syd={bad}" in found(report, Level.ERROR, "node")
+    answers = [each for each in report.findings if each.topic == "node" and "answers in" in each.message]
+    assert [each.subject for each in answers] == [f"syd={good}"]  # once, though two databases use it
 
 
 def test_an_address_without_a_port_is_to_be_corrected_where_it_is_listed(lax):

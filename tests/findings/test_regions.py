@@ -48,3 +48,10 @@ def test_a_name_that_nothing_matches_is_found(region, primary, nodes, level, tol
     found, text = judged(region, primary, nodes)
     assert found is level
     assert told in text
+
+
+@pytest.mark.parametrize(("nodes", "told"), [(["syd"], True), (["lax", "syd"], False), (None, False)])
+def test_it_says_if_nothing_confirms_the_name_of_the_own_region(nodes, told):
+    level, text = judged("lax", "syd", nodes)
+    assert level is Level.OK
+    assert ("No node is listed there that would confirm its name" in text) is told
