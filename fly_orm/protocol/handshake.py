@@ -22,6 +22,7 @@ from ..concurrency.latch import Latch
 from ..errors import AuthenticationFailed, NotDelivered
 from ..transport import Answer
 from .keys import Keys, keys_of
+from .mac import Mac
 from .secret import MAX_SECRETS, Secrets
 
 #: The version of the handshake and the messages. Every incompatible change increments it.
@@ -33,20 +34,13 @@ _MAGIC = b"fly_orm\0"
 _NONCE_BYTES = 32
 _HINT_BYTES = 16
 _MAC_BYTES = 32
-#: Longer messages are not copied to compute their seal, which takes some microseconds more.
-_LONG_BYTES = 256 * 1024
 _NUMBER = struct.Struct("!Q")
 #: In place of the number of a hint: none of them is known.
 _NO_HINT = 255
 
 
 def _mac(key: bytes, *parts: bytes) -> bytes:
-    if len(parts[-1]) < _LONG_BYTES:
-        return hmac.digest(key, b"".join(parts), "sha256")
-    mac = hmac.new(key, digestmod="sha256")
-    for part in parts:
-        mac.update(part)
-    return mac.digest()
+    return Mac(key).of(*parts)
 
 
 def _header() -> bytes:
@@ -73,19 +67,19 @@ class Seal:
     """Seals the messages that one end sends and opens those that it receives. One thread at a time."""
 
     def __init__(self, send_key: bytes, receive_key: bytes) -> None:
-        self._send_key, self._receive_key = send_key, receive_key
+        self._send_mac, self._receive_mac = Mac(send_key), Mac(receive_key)
         self._sent = self._received = 0
 
     def close(self, message: bytes) -> bytes:
         """The message with its seal."""
-        mac = _mac(self._send_key, _NUMBER.pack(self._sent), message)
+        mac = self._send_mac.of(_NUMBER.pack(self._sent), message)
         self._sent += 1
         return mac + message
 
     def open(self, sealed: bytes) -> bytes | None:
         """The message without its seal, or None if it is not the next message that the other end sealed."""
         mac, message = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, _mac(self._receive_key, _NUMBER.pack(self._received), message)):
+        if not hmac.compare_digest(mac, self._receive_mac.of(_NUMBER.pack(self._received), message)):
             return None
         self._received += 1
         return message
@@ -193,17 +187,11 @@ class GuardedResponder:
             if not self.trusted:
                 self._gone.wait(answer.delay)
                 return answer.reply
-        if (message := self._open(request)) is None or self._seal is None:
+        message, self._first = self._first, None
+        if (seal := self._seal) is None or (message is None and (message := seal.open(request)) is None):
             return None
         reply = self._inner.respond(message)
-        return None if reply is None else self._seal.close(reply)
-
-    def _open(self, request: bytes) -> bytes | None:
-        """The message without its seal; None if it is not the next one. The first one was opened before."""
-        if (first := self._first) is not None:
-            self._first = None
-            return first
-        return None if self._seal is None else self._seal.open(request)
+        return None if reply is None else seal.close(reply)
 
     def _answer(self, hello: bytes) -> Answer:
         version = _version(hello)

@@ -69,23 +69,30 @@ class Connection:
     def _answer_one(self) -> bool:
         """Answer one request; whether the connection stays open for another."""
         seq, request = self._receive()
-        if not self._begin(seq):
-            return False
+        with self._state_lock:
+            if self._draining:  # a server that is closing has declined the request already
+                return False
+            self._busy = self._responding = True
+            self._used_at, self._seq = math.inf, seq
         reply = self._respond(request)
         if reply is None or len(reply) > MAX_MESSAGE_BYTES:
             problem = "the request was refused" if reply is None else f"the reply is {len(reply)} bytes long"
             log.debug("dropping the connection of %s: %s", self._peer, problem)
             return False
         self._linger.note_sending()
-        self._stream.reply(RESULT, seq, reply, Deadline.after(MESSAGE_TIMEOUT))
-        return self._finish()
+        self._stream.reply(RESULT, seq, reply, MESSAGE_TIMEOUT)
+        with self._state_lock:
+            self._busy, self._used_at = False, now()
+            if not self._draining:
+                return True
+        self._send_last_reply()
+        return False
 
     def _receive(self) -> tuple[int, bytes]:
         if self._first is not None:
             first, self._first = self._first, None
             return first
-        self._stream.wait()
-        received = self._stream.receive(INVOKE, MAX_MESSAGE_BYTES, Deadline.after(MESSAGE_TIMEOUT))
+        received = self._stream.wait_for(INVOKE, MAX_MESSAGE_BYTES, MESSAGE_TIMEOUT)
         self._linger.note_received()
         return received
 
@@ -99,25 +106,10 @@ class Connection:
             with self._state_lock:
                 self._responding = False
 
-    def _begin(self, seq: int) -> bool:
-        """Whether the request may be answered. A server that is closing has declined it already."""
-        with self._state_lock:
-            if self._draining:
-                return False
-            self._busy = self._responding = True
-            self._used_at = math.inf
-            self._seq = seq
-            return True
-
-    def _finish(self) -> bool:
-        with self._state_lock:
-            self._busy, self._used_at = False, now()
-            if not self._draining:
-                return True
+    def _send_last_reply(self) -> None:
         if (reply := self._responder.last_reply()) is not None:
-            self._stream.reply(RESULT, self._next_seq, reply, Deadline.after(MESSAGE_TIMEOUT))
+            self._stream.reply(RESULT, self._next_seq, reply, MESSAGE_TIMEOUT)
         self._end(reply)
-        return False
 
     def drain(self) -> None:
         """Let no further request begin, and tell the peer so: at once, or after the reply to the present one."""

@@ -11,7 +11,6 @@ import socket
 import struct
 import threading
 from contextlib import suppress
-from typing import cast
 
 from Pyro5.errors import ProtocolError
 from Pyro5.protocol import (
@@ -57,9 +56,15 @@ _AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)
 _HEADER: bytes = SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data
 _HEADER_BYTES = len(_HEADER)
 _TAG_BYTES = 6
-_KIND_AT, _SEQ_AT = 6, 10
+_SEQ_AT = 10
 #: The sequence number of a message, and behind it the size of the payload.
 _SEQ_AND_SIZE = struct.Struct("!HI")
+_AFTER_AT = _SEQ_AT + _SEQ_AND_SIZE.size
+#: What stands before them in a message of each kind, and behind them.
+_BEFORE: dict[int, bytes] = {
+    kind: SendingMessage(kind, 0, 0, SERIALIZER_ID, b"").data[:_SEQ_AT] for kind in (CONNECT, CONNECTED, INVOKE, RESULT)
+}
+_AFTER: bytes = _HEADER[_AFTER_AT:]
 _CHUNK_BYTES = 256 * 1024
 _READ_AHEAD_BYTES = 4096
 
@@ -74,10 +79,19 @@ def frame(kind: int, seq: int, payload: bytes) -> bytes:
 
 
 def _header(kind: int, seq: int, size: int) -> bytes:
-    header = bytearray(_HEADER)
-    header[_KIND_AT] = kind
-    _SEQ_AND_SIZE.pack_into(header, _SEQ_AT, seq, size)
-    return bytes(header)
+    return _BEFORE[kind] + _SEQ_AND_SIZE.pack(seq, size) + _AFTER
+
+
+def _parse(data: bytes | bytearray, kind: int, max_bytes: int) -> tuple[int, int]:
+    """The sequence number, and the size of the payload, of the message that the data begins with.
+
+    ProtocolError unless it is of this kind and no longer than this. Pyro5 parses the headers that :func:`frame` would
+    not make.
+    """
+    seq, size = _SEQ_AND_SIZE.unpack_from(data, _SEQ_AT)
+    if size > max_bytes or not (data.startswith(_BEFORE[kind]) and data.startswith(_AFTER, _AFTER_AT)):
+        _check(ReceivingMessage(bytes(data[:_HEADER_BYTES])), kind, max_bytes)
+    return seq, size
 
 
 def _check(message: ReceivingMessage, kind: int, max_bytes: int) -> None:
@@ -100,14 +114,13 @@ def next_message(data: bytearray, kind: int, max_bytes: int) -> tuple[int, bytes
         ReceivingMessage.validate(bytes(data[:_TAG_BYTES]))
     if len(data) < _HEADER_BYTES:
         return None
-    message = ReceivingMessage(bytes(data[:_HEADER_BYTES]))
-    _check(message, kind, max_bytes)
-    end = _HEADER_BYTES + message.data_size
+    seq, size = _parse(data, kind, max_bytes)
+    end = _HEADER_BYTES + size
     if len(data) < end:
         return None
     payload = bytes(data[_HEADER_BYTES:end])
     del data[:end]
-    return cast(int, message.seq), payload
+    return seq, payload
 
 
 class MessageStream:
@@ -116,6 +129,7 @@ class MessageStream:
     def __init__(self, sock: socket.socket, unread: bytes = b"") -> None:
         """``unread`` is what has been read from the socket already, and belongs to the next message."""
         self._sock = sock
+        self._takes_at_once = bool(_AT_ONCE) and type(sock) is socket.socket  # one that encrypts has to send all of it
         self._unread = unread
         self.may_be_sent = False
         """Whether the peer may have the last message as a whole, and may therefore act on it."""
@@ -138,14 +152,29 @@ class MessageStream:
         self.may_be_sent = True
         self._send_all(data[-1:], deadline, 0)
 
-    def reply(self, kind: int, seq: int, payload: bytes, deadline: Deadline) -> None:
-        """Send the whole message, at less cost than :meth:`send`, and without telling how much of it was sent."""
-        limit(self._sock, deadline)
-        if len(payload) < _CHUNK_BYTES:
-            self._sock.sendall(frame(kind, seq, payload))
-        else:  # without a copy
-            self._sock.sendall(_header(kind, seq, len(payload)), _MORE)
-            self._sock.sendall(payload)
+    def reply(self, kind: int, seq: int, payload: bytes, timeout: float) -> None:
+        """Send the whole message, at less cost than :meth:`send`, and without telling how much of it was sent.
+
+        TimeoutError if the peer does not take it within so many seconds.
+        """
+        header = _header(kind, seq, len(payload))
+        if len(payload) >= _CHUNK_BYTES:  # without a copy
+            self._send_slowly(header, payload, timeout)
+            return
+        data, sent = header + payload, 0
+        if self._takes_at_once:  # mostly all of it, and without a time limit to be set
+            try:  # noqa: SIM105  # suppress() would take longer
+                sent = self._sock.send(data, _AT_ONCE)
+            except BlockingIOError:
+                pass
+        if sent < len(data):
+            self._send_slowly(b"", memoryview(data)[sent:], timeout)
+
+    def _send_slowly(self, start: bytes, rest: bytes | memoryview, timeout: float) -> None:
+        limit(self._sock, Deadline.after(timeout))
+        if start:
+            self._sock.sendall(start, _MORE)
+        self._sock.sendall(rest)
 
     def send_at_once(self, kind: int, seq: int, payload: bytes) -> None:
         """Send a short message if the system takes it without a wait, while another thread may be receiving."""
@@ -170,22 +199,48 @@ class MessageStream:
 
     def receive(self, kind: int, max_bytes: int, deadline: Deadline) -> tuple[int, bytes]:
         """The sequence number and payload of the next message, which must be of this kind and no longer than this."""
-        header = self._read(_TAG_BYTES, deadline)
-        ReceivingMessage.validate(header)
-        message = ReceivingMessage(header + self._read(_HEADER_BYTES - _TAG_BYTES, deadline))
-        _check(message, kind, max_bytes)
-        message.add_payload(self._read(message.data_size, deadline))
-        return cast(int, message.seq), cast(bytes, message.data)
+        if not self._unread:
+            limit(self._sock, deadline)
+            self._unread = self._arrived(_HEADER_BYTES)
+        return self._take(kind, max_bytes) or self._complete(kind, max_bytes, deadline)
 
-    def _read(self, size: int, deadline: Deadline) -> bytes:
-        """Exactly ``size`` bytes. Memory grows with what arrives, not with what the peer has announced."""
+    def wait_for(self, kind: int, max_bytes: int, timeout: float) -> tuple[int, bytes]:
+        """As :meth:`receive`, however long it takes until the message begins. The rest has ``timeout`` seconds."""
+        if not self._unread:
+            if self._sock.gettimeout() is not None:
+                self._sock.settimeout(None)
+            self._unread = self._arrived(_HEADER_BYTES)
+        return self._take(kind, max_bytes) or self._complete(kind, max_bytes, Deadline.after(timeout))
+
+    def _take(self, kind: int, max_bytes: int) -> tuple[int, bytes] | None:
+        """The message that has been read; None if there is not all of it."""
+        data = self._unread
+        if len(data) < _HEADER_BYTES:
+            return None
+        seq, size = _parse(data, kind, max_bytes)
+        end = _HEADER_BYTES + size
+        if len(data) < end:
+            return None
+        self._unread = data[end:]
+        return seq, data[_HEADER_BYTES:end]
+
+    def _complete(self, kind: int, max_bytes: int, deadline: Deadline) -> tuple[int, bytes]:
+        """The message that was read in part, once all of it has arrived."""
         data = bytearray(self._unread)
+        self._read(data, _TAG_BYTES, deadline)
+        ReceivingMessage.validate(bytes(data[:_TAG_BYTES]))
+        self._read(data, _HEADER_BYTES, deadline)
+        seq, size = _parse(data, kind, max_bytes)
+        end = _HEADER_BYTES + size
+        self._read(data, end, deadline)
+        self._unread = bytes(data[end:])
+        return seq, bytes(memoryview(data)[_HEADER_BYTES:end])
+
+    def _read(self, data: bytearray, size: int, deadline: Deadline) -> None:
+        """Read until the data has so many bytes. Memory grows with what arrives, not with what was announced."""
         while len(data) < size:
             limit(self._sock, deadline)
             data += self._arrived(size - len(data))
-        self._unread = bytes(data[size:])
-        del data[size:]
-        return bytes(data)
 
     def _arrived(self, missing: int) -> bytes:
         """What has arrived, which may be a little more than is missing, so that a small message takes one call."""
@@ -194,20 +249,17 @@ class MessageStream:
             raise ConnectionResetError("the peer closed the connection")
         return chunk
 
-    def wait(self) -> None:
-        """Wait until some of the next message has arrived, however long that takes."""
-        if not self._unread:
-            if self._sock.gettimeout() is not None:
-                self._sock.settimeout(None)
-            self._unread = self._arrived(0)
-
     def is_idle(self) -> bool:
-        """Whether the connection is open, as far as this end knows, and nothing is waiting to be read."""
+        """Whether the connection is open, as far as this end knows, and nothing is waiting to be read.
+
+        Any thread may call while none sends or receives.
+        """
         if self._unread:
             return False
         try:
-            self._sock.settimeout(0)
-            self._sock.recv(1, socket.MSG_PEEK)
+            if self._sock.gettimeout() is not None or not _AT_ONCE:
+                self._sock.settimeout(0)
+            self._sock.recv(1, socket.MSG_PEEK | _AT_ONCE)
         except BlockingIOError:
             return True
         except OSError:
