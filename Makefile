@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4 + (os.cpu_count() or 1),
 TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check bench load hunt chaos fuzz conformance clean
+.PHONY: help install demo test test-all lint types check bench docs docs-serve load hunt chaos fuzz conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,12 @@ check: lint types test ## Check style and types and run the quick tests, before 
 
 bench: $(READY) ## Measure, print, draw docs/performance/ and write docs/performance.md; QUICK=1 only prints, roughly
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick,--save)
+
+docs: $(READY) ## Build the documentation as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-serve: $(READY) ## Build it, serve it, and build it again on each change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 load: $(READY) ## Load a node, hold idle channels, and soak, for minutes each: make load SECONDS=60
 	@$(BIN)/python -m tests.bench load idle_channels soak

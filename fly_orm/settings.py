@@ -165,7 +165,7 @@ class Settings:
         _refuse_conflicts(environ)
         values: dict[str, Any] = {
             field_name: parse(spelling, environ[spelling])
-            for name, (field_name, parse) in _VARIABLES.items()
+            for name, (field_name, parse) in VARIABLES.items()
             if (spelling := environ.first_set(_spellings(name)))
         }
         values.setdefault("release", environ.get("FLY_IMAGE_REF", ""))
@@ -197,7 +197,7 @@ _OTHERS = {
 def variables_set(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment variable that each setting would come from, by the setting's name, without those not set."""
     environ = _Environment(os.environ if environ is None else environ)
-    names = {field_name: _spellings(name) for name, (field_name, _) in _VARIABLES.items()} | _OTHERS
+    names = {field_name: _spellings(name) for name, (field_name, _) in VARIABLES.items()} | _OTHERS
     found = {setting: environ.first_set(variables) for setting, variables in names.items()}
     return {setting: variable for setting, variable in found.items() if variable is not None}
 
@@ -205,7 +205,7 @@ def variables_set(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 def misspelt_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment variables that nobody reads but that resemble one of fly_orm's, each with that one."""
     environ = _Environment(os.environ if environ is None else environ)
-    known = {_letters(name): name for name in (*_VARIABLES, "FLY_REGION", "MY_REGION", "PRIMARY_REGION")}
+    known = {_letters(name): name for name in (*VARIABLES, "FLY_REGION", "MY_REGION", "PRIMARY_REGION")}
     found = {}
     for name in environ.keys() - known.values() - set(map(_on_fly, known.values())):
         if not any(part in _letters(name) for part in ("FLY", "ORM", "REGION", "PRIMARY")):
@@ -252,7 +252,8 @@ def _parse_secrets(name: str, text: str) -> Secrets:
     return secrets.check(name)
 
 
-_VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+#: The variables, each with the name of its field and what reads its text.
+VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_TRANSPORT": ("transport", parse_text),
     "FLY_ORM_TRANSPORT_OPTIONS": ("transport_options", parse_pairs),
     "FLY_ORM_LISTEN": ("listen", parse_text),
@@ -273,14 +274,14 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for prefix, spell in (("FLY_ORM_", str), ("FLYORM_", _on_fly)):
-        known = list(map(spell, _VARIABLES))
+        known = list(map(spell, VARIABLES))
         for name in environ:
             if name.startswith(prefix) and name not in known:
                 raise ConfigurationError(f"{name} is not a setting of fly_orm; {suggestion(name, known)}")
 
 
 def _refuse_conflicts(environ: Mapping[str, str]) -> None:
-    for name, other in map(_spellings, _VARIABLES):
+    for name, other in map(_spellings, VARIABLES):
         if environ.get(name) and environ.get(other) and environ[name] != environ[other]:
             raise ConfigurationError(
                 f"{name} and {other} are two spellings of one setting, and have different values; unset one of them"

@@ -18,7 +18,7 @@ COMMANDS: tuple[Command, ...] = (transports, serve, check, status, ledger, secre
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: that of the subcommand, or 2 for a mistake of the user."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     command: Command = options.command
     try:
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
     parser = argparse.ArgumentParser(prog="fly-orm", description="Commands for applications that use fly_orm.")
     parser.add_argument(
         "--version", action="version", version=", ".join(f"{name} {version}" for name, version in versions().items())

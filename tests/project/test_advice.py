@@ -6,7 +6,7 @@ import ast
 import configparser
 import re
 
-from fly_orm.cli.command_line import _parser
+from fly_orm.cli.command_line import make_parser
 from tests.project.sources import CODE, modules, where
 from tests.support import ROOT
 
@@ -39,7 +39,7 @@ def test_what_is_to_be_installed_needs_no_index_that_has_fly_orm():
 
 
 def test_every_command_that_is_advised_exists():
-    parser = _parser()
+    parser = make_parser()
     advised = {(file, command) for file, text in texts() for command in re.findall(r"`fly-orm ([a-z]+)", text)}
     assert len(advised) > 8
     known = next(action.choices for action in parser._actions if action.choices)

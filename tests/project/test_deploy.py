@@ -11,9 +11,9 @@ from itertools import chain
 import pytest
 import yaml
 
-from fly_orm.cli.command_line import _parser
+from fly_orm.cli.command_line import make_parser
 from fly_orm.serving import node, readiness
-from fly_orm.settings import _VARIABLES, Settings
+from fly_orm.settings import VARIABLES, Settings
 from tests.project.test_snippets import snippet
 from tests.support import ROOT
 from tests.support.two_regions import SECRET
@@ -38,7 +38,7 @@ def documents(path):
 
 def parsed(command):
     """What the command line makes of a command that begins with fly-orm; SystemExit if it does not understand it."""
-    return _parser().parse_args(shlex.split(command, comments=True)[1:])
+    return make_parser().parse_args(shlex.split(command, comments=True)[1:])
 
 
 def serves(command):
@@ -72,7 +72,7 @@ def test_every_variable_exists():
     text = "\n".join(path.read_text() for path in [*PAGES, *FILES])
     named = {re.sub("FLYORM_", "FLY_ORM_", name) for name in re.findall(r"\bFLY_?ORM_[A-Z_]+\b", text)}
     assert named
-    assert named <= set(_VARIABLES)
+    assert named <= set(VARIABLES)
 
 
 def test_every_message_that_one_is_to_watch_for_exists():

@@ -51,7 +51,7 @@ def test_the_code_in_the_readme_runs(regions, in_lax):
 
 def test_the_settings_in_the_readme_are_all_and_have_these_defaults():
     rows = dict(re.findall(r"^\| `(FLY_ORM_\w+)` \| `?([^|`]*?)`? \|", README.split("## Settings")[1], re.MULTILINE))
-    variables = {name: field for name, (field, _) in settings._VARIABLES.items() if field not in settings.LIMITS}
+    variables = {name: field for name, (field, _) in settings.VARIABLES.items() if field not in settings.LIMITS}
     assert set(rows) == set(variables)
     defaults = settings.Settings()
     for name, field in variables.items():
