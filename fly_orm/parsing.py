@@ -56,6 +56,15 @@ def parse_integer(name: str, text: str) -> int:
         raise ConfigurationError(f"{name}={text!r} is not a whole number") from None
 
 
+def parse_workers(name: str, text: str) -> int | None:
+    """A number of processes, 1 or more; None for ``auto``."""
+    if text.lower() == "auto":
+        return None
+    if (number := parse_integer(name, text)) < 1:
+        raise ConfigurationError(f"{name}={text!r} is not allowed: write 1 or more, or 'auto'")
+    return number
+
+
 def parse_size(name: str, text: str) -> int:
     """The number of bytes that the text is, perhaps with a unit: ``64KiB``, ``32MiB``, ``1GiB``."""
     for unit, size in UNITS.items():

@@ -16,6 +16,7 @@ from .parsing import (
     parse_switch,
     parse_text,
     parse_timeout,
+    parse_workers,
     suggestion,
 )
 from .protocol.elements import MAX_ELEMENTS
@@ -43,6 +44,8 @@ class Settings:
     """Options of that transport, by name. Their values are text, as in the variable, and may be secret."""
     listen: str = "127.0.0.1:7654"
     """The address that a node serves at, in the transport's own notation."""
+    workers: int | None = 1
+    """The processes that ``fly-orm serve`` serves with; None is one for each core."""
     nodes: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
     """The nodes of each region, by the region's name, for the static discovery."""
     discovery: str = ""
@@ -257,6 +260,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "FLY_ORM_TRANSPORT": ("transport", parse_text),
     "FLY_ORM_TRANSPORT_OPTIONS": ("transport_options", parse_pairs),
     "FLY_ORM_LISTEN": ("listen", parse_text),
+    "FLY_ORM_WORKERS": ("workers", parse_workers),
     "FLY_ORM_NODES": ("nodes", parse_nodes),
     "FLY_ORM_DISCOVERY": ("discovery", parse_text),
     "FLY_ORM_WAITER": ("waiter", parse_text),

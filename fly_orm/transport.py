@@ -15,7 +15,8 @@ The core calls it with the :class:`~fly_orm.settings.Settings` of the process if
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,7 +40,9 @@ __all__ = [
     "Latch",
     "Responder",
     "Server",
+    "Sharing",
     "Transport",
+    "Turns",
     "abandon_in_children",
     "parse_options",
     "start_thread",
@@ -190,4 +193,35 @@ class Transport(Protocol):
 
     def is_local(self, address: str) -> bool:
         """Whether only processes on this machine can connect to ``address``, so that no secret is required."""
+        ...
+
+
+class Turns(Protocol):
+    """Spreads channels over the processes that accept them at the same sockets."""
+
+    def passes(self, *, waited: bool) -> bool:
+        """Whether to leave a connection that waits to be accepted to another process.
+
+        If so, ask again after some milliseconds, and say that it has ``waited``. Accept one connection at a time, and
+        ask before each. Returns at once, and never raises.
+        """
+        ...
+
+
+class Sharing(Protocol):
+    """What a :class:`Transport` has besides if several processes can serve one address.
+
+    ``fly-orm serve --workers`` needs it, and refuses a transport without it.
+    """
+
+    def bind(self, listen: str) -> Sequence[socket.socket]:
+        """Sockets that listen at ``listen``, which the process does not use but hands down to others.
+
+        There are none if each process can serve the address by itself; then these call :meth:`Transport.serve`, and
+        what is behind the address spreads the channels. ConfigurationError as in :meth:`Transport.serve`.
+        """
+        ...
+
+    def serve_bound(self, listen: str, sockets: Sequence[socket.socket], accept: Accept, turns: Turns) -> Server:
+        """As :meth:`Transport.serve`, at sockets that another process has bound, and that others use as well."""
         ...

@@ -8,19 +8,25 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..concurrency.signals import STOP, Signals
 from ..errors import ConfigurationError
-from ..parsing import Limit
+from ..parsing import parse_workers
 from ..runtime.regions import is_primary
-from ..serving.node import Serving, serve
+from ..runtime.runtime import default_runtime
+from ..serving.node import Serving, serve_in
 from ..settings import LIMITS, Settings, variable_of
+from ..sharing.inheritance import Inheritance
+from ..sharing.membership import Membership
+from ..supervising.worker import OPTION
 from .loading import import_named, load
 from .memory import return_long_blocks
-from .stop_signals import StopSignals
+from .working import cores, supervise, work
 
 NAME = "serve"
 HELP = "execute the statements and run the functions that other regions send"
@@ -47,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="answer health checks at this address, such as [::]:8080: /livez and /readyz (default: not at all)",
     )
+    parser.add_argument(
+        "--workers",
+        type=partial(_parse, "--workers", parse_workers),
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="the processes to serve with, or `auto`: one for each core (default: FLY_ORM_WORKERS, else 1)",
+    )
+    parser.add_argument(OPTION, type=Inheritance.decode, dest="inherited", help=argparse.SUPPRESS)
     for name, limit in LIMITS.items():
         if limit.of_callers:
             continue
@@ -54,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default = limit.text_of(getattr(Settings, name))
         parser.add_argument(
             option,
-            type=partial(_parse, option, limit),
+            type=partial(_parse, option, limit.parse),
             default=argparse.SUPPRESS,
             dest=name,
             metavar=(limit.unit or "n").upper(),
@@ -62,9 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _parse(option: str, limit: Limit, text: str) -> Any:
+def _parse(option: str, parse: Callable[[str, str], Any], text: str) -> Any:
     try:
-        return limit.parse(option, text)
+        return parse(option, text)
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -72,26 +86,37 @@ def _parse(option: str, limit: Limit, text: str) -> Any:
 def run(options: argparse.Namespace) -> int:
     """Serve until the process receives SIGTERM or SIGINT."""
     return_long_blocks()
-    sys.path.insert(0, str(Path.cwd()))
-    with StopSignals() as signals:
-        databases = [load(name) for name in options.database]
-        for module in options.imports:
-            import_named(module, module)
-        limits = {name: value for name, value in vars(options).items() if name in LIMITS}
-        serving = serve(*databases, listen=options.listen, stand_by=False, **limits)
+    if options.inherited is not None:
+        return work(options.inherited, partial(_serve, options))
+    workers = options.workers if "workers" in options else Settings.from_environment().workers
+    if (workers or cores()) > 1:
+        return supervise(options, workers or cores())
+    with Signals(*STOP) as signals:
+        serving = _serve(options, None)
         try:
             print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
             if options.http:
                 print(f"fly-orm: health checks at http://{serving.serve_http(options.http)}/readyz", flush=True)
-            if is_primary():
-                serving.warn_unless_primary()
             signals.wait()
         finally:
             _close(serving, signals)
     return 0
 
 
-def _close(serving: Serving, signals: StopSignals) -> None:
+def _serve(options: argparse.Namespace, membership: Membership | None) -> Serving:
+    """The node; with a membership, as one of several workers."""
+    sys.path.insert(0, str(Path.cwd()))
+    databases = [load(name) for name in options.database]
+    for module in options.imports:
+        import_named(module, module)
+    limits = {name: value for name, value in vars(options).items() if name in LIMITS}
+    serving = serve_in(default_runtime(), databases, listen=options.listen, limits=limits, membership=membership)
+    if is_primary():
+        serving.warn_unless_primary()
+    return serving
+
+
+def _close(serving: Serving, signals: Signals) -> None:
     """Close the node, unless another signal ends the process first."""
     closed: Future[None] = Future()
 

@@ -84,3 +84,7 @@ class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
     """The names of running functions, at most MOST_CALLS of them."""
     draining: bool = False
     """Whether it is shutting down."""
+    worker: int = 0
+    """Which of the node's workers this is about, from 1; 0 if the node has one process."""
+    workers: int = 1
+    """How many workers the node has."""

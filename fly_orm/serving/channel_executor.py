@@ -63,8 +63,12 @@ class ChannelExecutor:
     its own, and if it is abandoned, the lease ends there.
     """
 
-    def __init__(self, executor: Executor, peer: str = "") -> None:
-        """``peer`` is what the peers have in common that share what one of them may take."""
+    def __init__(self, executor: Executor, peer: str = "", on_gone: Callable[[], None] = lambda: None) -> None:
+        """``peer`` is what the peers have in common that share what one of them may take.
+
+        ``on_gone`` is called when the peer is gone.
+        """
+        self._on_gone = on_gone
         self._executor = executor
         self._peer = peer
         self._lock = threading.Lock()
@@ -106,6 +110,7 @@ class ChannelExecutor:
     def gone(self) -> None:
         """Cancel what is running for the caller, and roll back what is open. Returns at once."""
         self._gone = True  # first, for whatever begins from now on; see respond(), _run() and _on_start()
+        self._on_gone()
         self._executor.channels.discard(self)
         if (lease := self._lease) is not None:
             lease.time_out()
@@ -159,7 +164,7 @@ class ChannelExecutor:
                 return self._executor.inspect()
             case Cancel(lease=lease):
                 if not Deadline.at_instant(request.begin_by, None).expired:
-                    self._executor.cancel(lease)
+                    self._executor.cancel(lease, Deadline.after(CANCEL_TIMEOUT))
             case Renew(lease=lease):
                 return self._renew(lease)
             case Settle():

@@ -15,6 +15,7 @@ from ..errors import FlyOrmError, Refused
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.profile import Profile
+from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..postgres.starting import Start
 from ..postgres.watchdog import Watchdog
 from ..protocol.messages import (
@@ -33,6 +34,8 @@ from ..protocol.messages import (
 )
 from ..routing.router import Router
 from ..settings import Settings, variable_of
+from ..sharing.membership import Membership
+from ..sharing.siblings import CANCEL, GIVE_UP
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .inspecting import Inspector
 from .lease import Lease
@@ -58,6 +61,7 @@ class Executor:
         primary_region: str = "",
         limits: Settings | None = None,
         routers: Iterable[Router] = (),
+        membership: Membership | None = None,
     ) -> None:
         self.region = region
         self.primary_region = primary_region
@@ -77,11 +81,14 @@ class Executor:
         """Whether new leases and calls are declined."""
         self._runner = runner
         self._routers = {router.name: router for router in routers}
-        self._inspector = Inspector(self._routers, self.timer, self.limits)
+        self._inspector = Inspector(self._routers, self.timer, self.limits, membership)
         self._pruner = LedgerPruner()
         self._leases: dict[bytes, Lease] = {}
         self._openings = 0
         """How many requests are about to open a lease."""
+        self._siblings = None if membership is None else membership.siblings
+        if self._siblings is not None:
+            self._siblings.answer({CANCEL: self._cancel, GIVE_UP: self._give_up})
         self._lock = threading.Lock()
         self._drained: Latch | None = None
         """Set once no lease is open or about to open, if somebody waits for that."""
@@ -174,8 +181,9 @@ class Executor:
     def settle(self, question: Settle, peer: str) -> Settled | Declined:
         """What became of a request whose caller got no reply, or why that is not known."""
         deadline = Deadline.after(question.run.timeout).within(self.limits.statement_timeout)
-        if (held := self._leases.get(question.lease)) is not None:
-            held.give_up()  # its caller has, and the transaction must end to be decided
+        # Its caller has given the lease up, and the transaction must end to be decided.
+        if not self._give_up(question.lease) and question.lease:
+            self._ask_siblings(GIVE_UP, question.lease, deadline.within(CANCEL_TIMEOUT))
         try:
             with self._settling.taken(peer, question.run.database, deadline):
                 lease = self.open_lease(question.run, deadline)
@@ -202,10 +210,24 @@ class Executor:
         if (pool := self.pools.get(database)) is not None:
             self._pruner.used(pool)
 
-    def cancel(self, lease: bytes) -> None:
-        """Cancel the statement that runs in a lease, if there is one."""
+    def cancel(self, lease: bytes, deadline: Deadline) -> None:
+        """Cancel the statement that runs in a lease, if there is one, perhaps another worker's."""
+        if not self._cancel(lease):
+            self._ask_siblings(CANCEL, lease, deadline)
+
+    def _cancel(self, lease: bytes) -> bool:
         if (found := self._leases.get(lease)) is not None:
             found.cancel()
+        return found is not None
+
+    def _give_up(self, lease: bytes) -> bool:
+        if (found := self._leases.get(lease)) is not None:
+            found.give_up()
+        return found is not None
+
+    def _ask_siblings(self, what: int, lease: bytes, deadline: Deadline) -> None:
+        if self._siblings is not None:
+            self._siblings.ask(what, lease, deadline)
 
     def call(self, call: Call, on_start: OnStart, peer: str) -> Returned | Declined:
         """The outcome of a peer's call; see :meth:`FunctionRunner.run`."""

@@ -21,11 +21,11 @@ from ..sessions.context import enter
 from ..sessions.invocation import TIMED_OUT, Invocation
 from ..sessions.session import Session
 from ..settings import Settings
+from .function_threads import FunctionThreads
 from .invoking import invoke, too_late
 from .primaries import check_primaries
 from .replies import declined
 from .time_limits import node_deadline
-from .workers import Workers
 
 log = logging.getLogger("fly_orm")
 
@@ -57,7 +57,7 @@ class FunctionRunner:
         self._pools = list(pools)
         self._routers = {router.name: router for router in databases}
         self._timer = Timer("the timer of the functions")
-        self._workers: Workers[Returned | Declined] = Workers(
+        self._threads: FunctionThreads[Returned | Declined] = FunctionThreads(
             "fly_orm function", max_size=self._limits.pool_size, on_exit=_disconnect
         )
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class FunctionRunner:
         invocation = Invocation(deadline, on_primary=call.on_primary)
         on_start(invocation)
         try:
-            return self._workers.run(lambda: self._run(function, call, invocation), deadline.for_queueing())
+            return self._threads.run(lambda: self._run(function, call, invocation), deadline.for_queueing())
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
 
@@ -104,7 +104,7 @@ class FunctionRunner:
 
     def close(self) -> None:
         """End the threads that are idle, and the others when their functions return."""
-        self._workers.close()
+        self._threads.close()
         for router in routers():
             router.local.primary.close()
         self._timer.close()
@@ -130,7 +130,7 @@ class FunctionRunner:
             raise Refused("this node cannot reach any of its databases", reason="unavailable")
 
     def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
-        """Runs on a thread of the workers."""
+        """Runs on a thread for functions."""
         if invocation.stopped:  # while the call was queueing for the thread
             return too_late(function)
         with self._lock:

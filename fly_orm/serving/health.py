@@ -17,11 +17,12 @@ from .readiness import ANSWER_TIMEOUT, Problem, Readiness, alive, problems_of
 
 def health_server(http: str, address: str, executor: Executor, settings: Settings) -> HttpServer:
     """A server at ``http`` that says how the node at ``address`` is."""
-    readiness = Readiness(partial(_problems, address, executor, settings), lambda: executor.draining)
+    readiness = Readiness(partial(problems, address, executor, settings), lambda: executor.draining)
     return HttpServer(http, {"/livez": alive, "/readyz": readiness.page})
 
 
-def _problems(address: str, executor: Executor, settings: Settings) -> list[Problem]:
+def problems(address: str, executor: Executor, settings: Settings) -> list[Problem]:
+    """What keeps the node at ``address`` from being ready. Takes up to about two seconds."""
     if problem := _accepting_problem(address, settings):
         return [problem]
     return problems_of(executor.inspect(), in_primary_region=settings.topology.is_primary)

@@ -19,6 +19,7 @@ from ..postgres.libpq import break_off
 from ..protocol.inspecting import MOST_CALLS, Described, Inspected, ServedDatabase
 from ..routing.router import Router
 from ..settings import Settings
+from ..sharing.membership import Membership
 
 #: Seconds that each server may take to answer.
 ANSWER_TIMEOUT = 1.5
@@ -29,7 +30,10 @@ MAX_AGE = 1.0
 class Inspector:
     """Describes a node and the servers of its databases, which it asks for one caller at a time. Thread-safe."""
 
-    def __init__(self, routers: Mapping[str, Router], timer: Timer, limits: Settings) -> None:
+    def __init__(
+        self, routers: Mapping[str, Router], timer: Timer, limits: Settings, membership: Membership | None = None
+    ) -> None:
+        self._worker = (0, 1) if membership is None else (membership.number + 1, membership.workers)
         self._routers = routers
         self._timer = timer
         self._limits = limits
@@ -52,6 +56,8 @@ class Inspector:
             uptime=now() - self._started,
             time=wall_clock(),
             draining=draining,
+            worker=self._worker[0],
+            workers=self._worker[1],
         )
 
     def _asked(self) -> list[ServedDatabase]:

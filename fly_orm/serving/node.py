@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -24,6 +24,7 @@ from ..registry import make_transport
 from ..routing.router import Router
 from ..runtime.runtime import Runtime, default_runtime
 from ..settings import Settings
+from ..sharing.membership import Membership
 from ..transport import Responder, Server, Transport
 from ..wrapping import router_of
 from .channel_executor import ChannelExecutor
@@ -38,6 +39,7 @@ from .successor import listen as listen_or_none
 
 if TYPE_CHECKING:
     from .http import HttpServer
+    from .readiness import Problem
 
 log = logging.getLogger("fly_orm")
 
@@ -58,8 +60,10 @@ class Serving:
         runner: FunctionRunner,
         failed: FailedProofs,
         settings: Settings,
+        membership: Membership | None = None,
     ) -> None:
         self._server = server
+        self._membership = membership
         self._executor = executor
         self._runner = runner
         self._failed = failed
@@ -104,6 +108,12 @@ class Serving:
         self._http = health_server(address, self.address, self._executor, self._settings)
         return self._http.address
 
+    def problems(self) -> list[Problem]:
+        """What keeps this node from being ready, as ``/readyz`` says it. Takes up to about two seconds."""
+        from .health import problems
+
+        return problems(self.address, self._executor, self._settings)
+
     def close(self, drain_timeout: float | None = None) -> None:
         """Stop serving. New requests are declined, and those in progress may take ``drain_timeout`` more seconds.
 
@@ -113,6 +123,8 @@ class Serving:
         timeout = self._settings.drain_timeout if drain_timeout is None else drain_timeout
         deadline = Deadline.after(max(DRAIN_TIMEOUT, longest_timeout()) if timeout is None else timeout)
         cancel_warning = self._warn_at(deadline)
+        if self._membership is not None:
+            self._membership.turns.leave()
         # Leases first, while they can still be reached, to be committed.
         self._executor.drain(deadline.reserving(REPLY_TIME).remaining())
         self._server.close(deadline.remaining())
@@ -169,7 +181,22 @@ def serve(
     out of bounds.
     """
     runtime = default_runtime() if settings is None else Runtime(settings)
+    return serve_in(runtime, databases, listen=listen, stand_by=stand_by, limits=limits)
+
+
+def serve_in(
+    runtime: Runtime,
+    databases: Sequence[Any],
+    *,
+    listen: str | None,
+    stand_by: bool = False,
+    limits: Mapping[str, float | None],
+    membership: Membership | None = None,
+) -> Serving:
+    """What :func:`serve` returns; with a membership, as one of several workers."""
     settings = runtime.settings.with_limits(**limits)
+    if membership is not None:
+        settings = settings.with_limits(**membership.limits(settings))
     transport = make_transport(settings.transport, settings)
     address = listen or settings.listen
     _check_secrets(transport, address, settings)
@@ -195,16 +222,21 @@ def serve(
         primary_region=topology.primary_region or "",
         limits=settings,
         routers=routers,
+        membership=membership,
     )
 
     failed = FailedProofs()
 
-    def accept(peer: str) -> Responder:
-        return GuardedResponder(settings.secrets, ChannelExecutor(executor, host_of(peer)), failed.reactions(peer))
+    def accept(peer: str, on_gone: Callable[[], None] = _nothing) -> Responder:
+        channel = ChannelExecutor(executor, host_of(peer), on_gone)
+        return GuardedResponder(settings.secrets, channel, failed.reactions(peer))
 
     try:
         with naming("listen" if listen else "FLY_ORM_LISTEN", address):
-            server = listen_or_none(transport, address, accept, settings, executor.databases)
+            if membership is not None:
+                server: Server | None = membership.serve(transport, settings, address, membership.counting(accept))
+            else:
+                server = listen_or_none(transport, address, accept, settings, executor.databases)
         if server is None and not stand_by:
             raise ConfigurationError(
                 f"another node of this application serves at {address} already; stop it first, or choose another "
@@ -220,7 +252,11 @@ def serve(
     if server is None:
         announce = partial(_meet_servers, runtime, executor, address)
         server = Successor(address, partial(transport.serve, address, accept), announce)
-    return Serving(server, executor, runner, failed, settings)
+    return Serving(server, executor, runner, failed, settings, membership)
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _meet_servers(runtime: Runtime, executor: Executor, address: str | None) -> None:
@@ -238,7 +274,7 @@ def _check_secrets(transport: Transport, address: str, settings: Settings) -> No
     keys_of(settings.secrets)  # now, and not while the first caller waits
 
 
-def _routers(databases: tuple[Any, ...]) -> list[Router]:
+def _routers(databases: Sequence[Any]) -> list[Router]:
     if not databases:
         raise ConfigurationError("serve() needs at least one database")
     routers: dict[str, Router] = {}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from fly_orm.deadline import now
 from fly_orm.protocol.tls import Tls
-from fly_orm.transport import Accept
+from fly_orm.transport import Accept, Turns
 
 from .addresses import Address
 from .fair_queue import FairQueue
@@ -36,6 +36,8 @@ _BATCH = 64
 _TURN = 0.01
 #: Seconds to pause if not even a stranger could make room for another connection.
 _ACCEPT_PAUSE = 0.1
+#: Seconds for which a connection is left to another process at first. Its lobby needs less than that, unless it hangs.
+_PASS = 0.005
 
 
 class _Turn(NamedTuple):
@@ -57,8 +59,12 @@ class Lobby:
         options: Pyro5Options,
         tls: Tls | None,
         admit: Callable[[Stranger], None],
+        turns: Turns | None = None,
     ) -> None:
         """``admit`` is called for each peer that has proven itself, on the lobby's thread. It returns soon."""
+        self._turns = turns
+        self._has_waited = False
+        """Whether a connection that may be waiting was left to other processes for a while."""
         self._listeners = listeners
         self._accept = accept
         self._tls = tls
@@ -135,8 +141,14 @@ class Lobby:
             self._selector.register(listener, selectors.EVENT_READ, turn)
 
     def _accept_some(self, listener: socket.socket) -> None:
+        if self._turns is not None:
+            if self._turns.passes(waited=self._has_waited):
+                self._has_waited = True
+                self._pause(_PASS)
+                return
+            self._has_waited = False
         try:
-            for _ in range(_BATCH):
+            for _ in range(_BATCH if self._turns is None else 1):
                 sock, peer = listener.accept()
                 self._take_in(sock, peer)
         except BlockingIOError:
@@ -169,9 +181,14 @@ class Lobby:
             self._dismiss(victim)
         else:
             self._shortage.note(error, self._shortage.turn_away(self._listeners))
+            self._pause(_ACCEPT_PAUSE)
+
+    def _pause(self, seconds: float) -> None:
+        """Accept nobody for a while."""
+        if self._resume_at is None:
             for listener in self._listeners:
                 self._selector.unregister(listener)
-            self._resume_at = now() + _ACCEPT_PAUSE
+            self._resume_at = now() + seconds
 
     def _serve(self, stranger: Stranger, act: Callable[[], None]) -> None:
         """Let a stranger read or reply, and admit or dismiss it after that, or let it wait."""
@@ -202,6 +219,7 @@ class Lobby:
         time = now()
         if self._resume_at is not None and self._resume_at <= time:
             self._resume_at = None
+            self._has_waited = self._has_waited and any(map(is_waited_for, self._listeners))
             self._listen()
         while self._delayed and self._delayed[0][0] <= time:
             _, _, stranger = heappop(self._delayed)

@@ -8,7 +8,7 @@ import socket
 import threading
 
 from fly_orm.protocol.tls import Tls
-from fly_orm.transport import Accept, Deadline, Latch, abandon_in_children
+from fly_orm.transport import Accept, Deadline, Latch, Turns, abandon_in_children
 
 from .addresses import Address
 from .connection import Connection
@@ -31,13 +31,20 @@ class Pyro5Server:
     """A listening server. See :class:`fly_orm.transport.Server`."""
 
     def __init__(
-        self, host: str, listeners: list[socket.socket], accept: Accept, options: Pyro5Options, tls: Tls | None
+        self,
+        host: str,
+        listeners: list[socket.socket],
+        accept: Accept,
+        options: Pyro5Options,
+        tls: Tls | None,
+        turns: Turns | None = None,
     ) -> None:
+        """``turns`` are given if other processes accept connections at these sockets as well."""
         self._address = str(Address(host=host, port=listeners[0].getsockname()[1]))
         self._pid = os.getpid()
         self._full = False
         self._table: ConnectionTable[Connection] = ConnectionTable(options.max_connections)
-        self._lobby = Lobby(self._address, listeners, accept, options, tls, self._admit)
+        self._lobby = Lobby(self._address, listeners, accept, options, tls, self._admit, turns)
         self._closing = Latch()
         self._close_lock = threading.Lock()
         self._watcher = threading.Thread(target=self._watch, name=f"fly-orm-pyro5 watch {self._address}", daemon=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
+
 from fly_orm.errors import ConfigurationError
 from fly_orm.settings import Settings
-from fly_orm.transport import Accept, Deadline, parse_options
+from fly_orm.transport import Accept, Deadline, Turns, parse_options
 
 from .addresses import is_loopback, parse_address
 from .client import Pyro5Channel, open_channel
@@ -34,16 +37,29 @@ class Pyro5Transport:
 
     def serve(self, listen: str, accept: Accept) -> Pyro5Server:
         """See :meth:`fly_orm.transport.Transport.serve`. Port 0 takes any free port."""
-        parsed = parse_address(listen)
+        return self._server(listen, self.bind(listen), accept)
+
+    def bind(self, listen: str) -> list[socket.socket]:
+        """See :meth:`fly_orm.transport.Sharing.bind`."""
         try:
-            listeners = listen_at(parsed)
+            return listen_at(parse_address(listen))
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen at {listen!r}: {error}; choose a free port and an address of this machine"
                 " ('[::]:port' and '0.0.0.0:port' mean all of its addresses)",
                 address=listen,
             ) from error
-        return Pyro5Server(parsed.host, listeners, accept, self._options, self._tls)
+
+    def serve_bound(self, listen: str, sockets: Sequence[socket.socket], accept: Accept, turns: Turns) -> Pyro5Server:
+        """See :meth:`fly_orm.transport.Sharing.serve_bound`."""
+        for each in sockets:
+            each.setblocking(False)
+        return self._server(listen, sockets, accept, turns)
+
+    def _server(
+        self, listen: str, sockets: Sequence[socket.socket], accept: Accept, turns: Turns | None = None
+    ) -> Pyro5Server:
+        return Pyro5Server(parse_address(listen).host, list(sockets), accept, self._options, self._tls, turns)
 
     def is_local(self, address: str) -> bool:
         """See :meth:`fly_orm.transport.Transport.is_local`. False unless the address can only be a loopback address."""

@@ -15,7 +15,7 @@ from tests.support.environments import SOURCES
 LAYERS = [
     ("__main__",),
     ("cli",),
-    ("web",),
+    ("web", "supervising"),
     ("serving",),
     ("checking",),
     ("tokens", "functions", "wrapping"),
@@ -26,7 +26,7 @@ LAYERS = [
     ("forwarding",),
     ("sessions", "waiters", "registry"),
     ("discovery", "codec"),
-    ("ledger", "findings"),
+    ("ledger", "findings", "sharing"),
     ("postgres", "settings", "classify"),
     ("protocol",),
     ("transport", "waiter", "position"),

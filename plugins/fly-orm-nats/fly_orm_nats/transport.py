@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from contextlib import suppress
 
 from fly_orm.errors import ConfigurationError, NotDelivered
 from fly_orm.settings import Settings
-from fly_orm.transport import Accept, Deadline, parse_options
+from fly_orm.transport import Accept, Deadline, Turns, parse_options
 
 from .channel import NatsChannel
 from .connect_options import ConnectOptions
@@ -61,6 +63,18 @@ class NatsTransport:
         server = NatsServer(_served(listen, self._settings), accept, self._shared.get, self._limits)
         server.start()
         return server
+
+    def bind(self, listen: str) -> tuple[()]:
+        """No sockets: each process that serves a name subscribes to it, and NATS spreads the channels.
+
+        See :meth:`fly_orm.transport.Sharing.bind`.
+        """
+        _served(listen, self._settings)
+        return ()
+
+    def serve_bound(self, listen: str, sockets: Sequence[socket.socket], accept: Accept, turns: Turns) -> NatsServer:
+        """As :meth:`serve`."""
+        return self.serve(listen, accept)
 
     def is_local(self, address: str) -> bool:
         """False: wherever NATS runs, the transport cannot tell who may connect to it."""

@@ -18,7 +18,7 @@ from ..deadline import Deadline
 T = TypeVar("T")
 
 
-class _Worker(Generic[T]):
+class _Thread(Generic[T]):
     """One thread, which works for one caller at a time."""
 
     def __init__(self, name: str, on_exit: Callable[[], None]) -> None:
@@ -47,19 +47,19 @@ class _Worker(Generic[T]):
         self._on_exit()
 
 
-class Workers(Generic[T]):
+class FunctionThreads(Generic[T]):
     """At most ``max_size`` threads, started on demand. Each calls ``on_exit`` when it ends. Thread-safe."""
 
     def __init__(self, name: str, *, max_size: int, on_exit: Callable[[], None] = lambda: None) -> None:
-        self._pool: Pool[_Worker[T]] = Pool(lambda _deadline: _Worker(name, on_exit), _Worker.end, max_size=max_size)
+        self._pool: Pool[_Thread[T]] = Pool(lambda _deadline: _Thread(name, on_exit), _Thread.end, max_size=max_size)
 
     def run(self, job: Callable[[], T], deadline: Deadline) -> T:
         """The result of the job, done by one of the threads. PoolTimeout if none is free by the deadline."""
-        worker = self._pool.acquire(deadline)
+        thread = self._pool.acquire(deadline)
         try:
-            return worker.run(job)
+            return thread.run(job)
         finally:
-            self._pool.release(worker)
+            self._pool.release(thread)
 
     def close(self) -> None:
         """End the threads that are idle now, and the others after their jobs. Returns at once."""

@@ -10,10 +10,10 @@ import pytest
 
 TAKEN_BY_ANOTHER_THREAD = """
 import signal, sys, threading
-from fly_orm.cli.stop_signals import StopSignals
+from fly_orm.concurrency.signals import STOP, Signals
 
 number = signal.Signals[sys.argv[1]]
-with StopSignals() as signals:
+with Signals(*STOP) as signals:
     for _ in range(50):
         # As the system may choose any thread, and the main one is to be asleep by then.
         other = threading.Timer(0.005, lambda: signal.pthread_kill(threading.get_ident(), number))

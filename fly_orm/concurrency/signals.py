@@ -1,4 +1,4 @@
-"""Waits for the signals that ask a process to stop, in the main thread."""
+"""Waits for signals in the main thread, such as those that ask a process to stop."""
 
 from __future__ import annotations
 
@@ -7,30 +7,38 @@ import socket
 from types import TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: What :meth:`StopSignals.wake` sends; it is not the number of a signal.
+#: What asks a process to stop.
+STOP = (signal.SIGTERM, signal.SIGINT)
+#: What :meth:`Signals.wake` sends; it is not the number of a signal.
 _WAKE = 0
 
 
-class StopSignals:
-    """A block in which SIGTERM and SIGINT do nothing but end :meth:`wait`. The main thread uses it.
+class Signals:
+    """A block in which these signals do nothing but end :meth:`wait`. The main thread uses it.
 
     The system may deliver a signal to any thread, and Python runs its handlers in the main thread only, which may sleep
     on in ``Event.wait()``. But whichever thread it is, Python also writes the number to a socket, which wakes a reader.
     """
 
-    def __enter__(self) -> StopSignals:
+    def __init__(self, *numbers: int) -> None:
+        self._numbers = numbers
+
+    def __enter__(self) -> Signals:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._before: dict[int, Any] = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+        self._before: dict[int, Any] = {number: signal.signal(number, _ignore) for number in self._numbers}
         self._wakeup_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         return self
 
-    def wait(self) -> int:
-        """The number of the next signal; 0 if :meth:`wake` was called before that."""
+    def wait(self, timeout: float | None = None) -> int:
+        """The number of the next signal; 0 if :meth:`wake` was called before that, or after ``timeout`` seconds."""
+        self._reader.settimeout(timeout)
         while True:
-            number = self._reader.recv(1)[0]
-            if number == _WAKE or number in _SIGNALS:
+            try:
+                number = self._reader.recv(1)[0]
+            except (TimeoutError, BlockingIOError):  # the latter if the timeout is 0
+                return _WAKE
+            if number == _WAKE or number in self._numbers:
                 return number
 
     def wake(self) -> None:

@@ -1,0 +1,85 @@
+"""Runs ``fly-orm serve`` with several workers: the supervisor, and each of the workers."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..concurrency.signals import STOP, Signals
+from ..errors import ConfigurationError
+from ..parsing import naming
+from ..registry import make_transport
+from ..serving.http import HttpServer
+from ..serving.node import Serving
+from ..serving.readiness import Readiness, alive
+from ..settings import Settings
+from ..sharing.inheritance import Inheritance
+from ..sharing.membership import Membership
+from ..supervising.estate import Estate
+from ..supervising.supervisor import SIGNALS, Supervisor
+
+log = logging.getLogger("fly_orm")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def supervise(options: argparse.Namespace, workers: int) -> int:
+    """Run so many workers until a signal asks to stop. The exit status.
+
+    ConfigurationError if the transport cannot serve an address with several processes, or cannot listen there.
+    """
+    settings = Settings.from_environment()
+    address = options.listen or settings.listen
+    transport: Any = make_transport(settings.transport, settings)
+    if not hasattr(transport, "bind"):
+        raise ConfigurationError(
+            f"the transport {settings.transport!r} cannot serve one address with {workers} workers; start as many "
+            "nodes with one worker (--workers=1), each at an address of its own, and list all of them in FLY_ORM_NODES"
+        )
+    with naming("listen" if options.listen else "FLY_ORM_LISTEN", address):
+        estate = Estate(workers, settings.transport, address, transport.bind(address))
+    with Signals(*SIGNALS) as signals:
+        supervisor = Supervisor(workers, estate, signals, partial(_announce, workers))
+        http = _serve_http(options.http, supervisor)
+        try:
+            return supervisor.run()
+        finally:
+            if http is not None:
+                http.close()
+            estate.close()
+
+
+def _announce(workers: int, databases: list[str], address: str) -> None:
+    print(f"fly-orm: serving {', '.join(databases)} with {workers} workers at {address}", flush=True)
+
+
+def _serve_http(address: str | None, supervisor: Supervisor) -> HttpServer | None:
+    """The health checks of the node, if there is an address for them."""
+    if address is None:
+        return None
+    readiness = Readiness(supervisor.problems, lambda: supervisor.is_stopping)
+    http = HttpServer(address, {"/livez": alive, "/readyz": readiness.page})
+    print(f"fly-orm: health checks at http://{http.address}/readyz", flush=True)
+    return http
+
+
+def work(inherited: Inheritance, serve: Callable[[Membership], Serving]) -> int:
+    """Be one of the workers until the supervisor asks to stop, or ends. ``serve`` makes the node."""
+    name = f"worker {inherited.number + 1}"
+    logging.basicConfig(level=logging.INFO, format=f"%(levelname)s %(name)s {name}: %(message)s", force=True)
+    # A terminal, and some managers of services, signal all processes, and the supervisor does so once more: signals
+    # after the first one mean nothing here, and the supervisor kills those that it does not wait for.
+    with Signals(*STOP) as signals:
+        membership = Membership(inherited, signals.wake)
+        serving = serve(membership)
+        membership.serves(serving.databases, serving.address, serving.problems)
+        signals.wait()
+        serving.close()
+    return 0

@@ -1,0 +1,100 @@
+"""A process as one of the workers that serve an address together."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, cast
+
+from ..concurrency.threads import start_thread
+from ..errors import ConfigurationError
+from ..settings import Settings
+from ..transport import Accept, Responder, Server, Sharing, Transport
+from .board import Board
+from .dividing import part, part_of_peer
+from .inheritance import Inheritance
+from .leash import ANSWER, ASK, SERVES, Leash
+from .siblings import Siblings
+from .turns import Turns
+
+
+class Membership:
+    """What a worker has inherited. Thread-safe; made once."""
+
+    def __init__(self, inherited: Inheritance, on_lost: Callable[[], None]) -> None:
+        """``on_lost`` is called on another thread if the supervisor ends, so that this process does so as well.
+
+        Until :meth:`serves`, it just ends.
+        """
+        for descriptor in inherited.descriptors:
+            os.set_inheritable(descriptor, False)
+        self.number, self.workers = inherited.number, inherited.workers
+        self._transport, self._address = inherited.transport, inherited.address
+        self._listeners = [socket.socket(fileno=descriptor) for descriptor in inherited.listeners]
+        self.turns = Turns(Board(inherited.board, inherited.workers), inherited.number)
+        self.siblings = Siblings(
+            inherited.number,
+            socket.socket(fileno=inherited.inbox),
+            [socket.socket(fileno=descriptor) for descriptor in inherited.outboxes],
+        )
+        self._on_lost = on_lost
+        self._problems: Callable[[], Sequence[tuple[str, str]]] | None = None
+        self._leash = Leash(Connection(inherited.leash), self._asked, self._lost, "fly_orm supervisor")
+
+    def limits(self, settings: Settings) -> dict[str, int]:
+        """Those of this worker that are a part of the node's; ConfigurationError if there is not enough for all."""
+        if settings.pool_size < self.workers:
+            raise ConfigurationError(
+                f"{self.workers} workers cannot share a pool_size of {settings.pool_size}: the connections to the "
+                "primary are divided among them, and each needs one; raise FLY_ORM_POOL_SIZE (--pool-size), or start "
+                "fewer workers (--workers)"
+            )
+        divided = {"pool_size": part(settings.pool_size, self.number, self.workers)}
+        if settings.peer_leases is not None:
+            divided["peer_leases"] = part_of_peer(settings.peer_leases, self.workers)
+        return divided
+
+    def serve(self, transport: Transport, settings: Settings, address: str, accept: Accept) -> Server:
+        """A server at the address that the workers share.
+
+        ConfigurationError if the application has chosen another one, or another transport.
+        """
+        if (settings.transport, address) != (self._transport, self._address):
+            raise ConfigurationError(
+                f"the application serves at {address!r} by {settings.transport!r}, and its workers were to share "
+                f"{self._address!r} by {self._transport!r}: with --workers, choose both by variables (FLY_ORM_LISTEN, "
+                "FLY_ORM_TRANSPORT) or options, and not by fly_orm.configure()",
+                address=address,
+            )
+        if self._listeners:
+            return cast(Sharing, transport).serve_bound(address, self._listeners, accept, self.turns)
+        return transport.serve(address, accept)
+
+    def counting(self, accept: Callable[[str, Callable[[], None]], Responder]) -> Accept:
+        """``accept``, with each channel counted until its responder calls the function that it is given."""
+
+        def counted(peer: str) -> Responder:
+            self.turns.opened()
+            return accept(peer, self.turns.closed)
+
+        return counted
+
+    def serves(self, databases: list[str], address: str, problems: Callable[[], Sequence[tuple[str, str]]]) -> None:
+        """Tell the supervisor that this worker serves. ``problems`` tells what keeps it from being ready."""
+        self._problems = problems
+        self.turns.begin()
+        self._leash.send(**{SERVES: databases, "address": address})
+
+    def _asked(self, message: dict[str, Any]) -> None:
+        start_thread(lambda: self._reply(message[ASK]), "fly_orm readiness")
+
+    def _reply(self, number: int) -> None:
+        problems = [("it is starting", "")] if self._problems is None else list(self._problems())
+        self._leash.send(**{ANSWER: number, "problems": problems})
+
+    def _lost(self) -> None:
+        if self._problems is None:  # it serves nobody yet
+            os._exit(1)
+        self._on_lost()

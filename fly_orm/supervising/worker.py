@@ -1,0 +1,140 @@
+"""One worker as its supervisor sees it: a process that is replaced when it ends."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..deadline import now
+from ..serving.readiness import Problem
+from ..sharing.leash import ANSWER, ASK, SERVES, Leash
+from .estate import Estate
+from .restarts import Restarts
+
+log = logging.getLogger("fly_orm")
+
+#: The option of ``fly-orm serve`` that makes it a worker.
+OPTION = "--inherited"
+
+
+class Worker:
+    """The process of this number, and what it has said. The main thread uses it, except for :meth:`ask`."""
+
+    def __init__(self, number: int, estate: Estate, on_change: Callable[[], None]) -> None:
+        """``on_change`` is called on another thread when the worker begins to serve."""
+        self.number = number
+        self._estate = estate
+        self._command, self._arguments = own_command()
+        self._on_change = on_change
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leash: Leash | None = None
+        self._restarts = Restarts()
+        self._started_at = 0.0
+        self.starts_at: float | None = now()
+        """When to start a process (monotonic); None if there is one."""
+        self.serving: dict[str, Any] | None = None
+        """What the present process has said that it serves, once it does."""
+        self._is_asked_to_stop = False
+        self._asked = 0
+        self._note: Callable[[list[Problem]], None] = lambda _: None
+        """Takes the answer to the last question."""
+
+    @property
+    def name(self) -> str:
+        """The worker in words."""
+        return f"worker {self.number + 1}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it has failed to start too often."""
+        return self._restarts.is_hopeless
+
+    def start(self) -> None:
+        """Start a process."""
+        inherited, own, theirs = self._estate.bequeath(self.number)
+        self.serving, self.starts_at, self._is_asked_to_stop = None, None, False
+        self._started_at = now()
+        with theirs:
+            command = [*self._command, OPTION, inherited.encode(), *self._arguments]
+            self._process = subprocess.Popen(command, pass_fds=inherited.descriptors)  # noqa: S603  # its own command
+        process = self._process
+        self._leash = Leash(own, lambda message: self._heard(process, message), lambda: None, f"fly_orm {self.name}")
+
+    def stop(self) -> None:
+        """Ask the process to stop, if there is one; it may take a while."""
+        self._is_asked_to_stop = True
+        self.starts_at = None
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+
+    def ended(self) -> int | None:
+        """The exit status of the process if it has just ended, as a shell has it; another one is due then."""
+        process = self._process
+        if process is None or (code := process.poll()) is None:
+            return None
+        lived = now() - self._started_at
+        pause = self._restarts.ended(lived=lived, served=self.serving is not None)
+        if self._is_asked_to_stop or (code == 0 and self.serving is not None):
+            pause = 0.0
+            log.info("%s (process %d) has stopped", self.name, process.pid)
+        else:
+            log.error(
+                "%s (process %d) has ended after %.1f seconds (%s)%s",
+                self.name,
+                process.pid,
+                lived,
+                _how(code),
+                f"; it begins again in {pause:g} seconds" if pause else "",
+            )
+        self._process, self._leash, self.serving = None, None, None
+        self._estate.board.clear(self.number)
+        self.starts_at = now() + pause
+        return code if code >= 0 else 128 - code
+
+    def ask(self, note: Callable[[list[Problem]], None]) -> None:
+        """Ask what keeps it from being ready; ``note`` is called with the answer on another thread, if one comes.
+
+        Any thread may call, but not two at a time.
+        """
+        self._asked, self._note = self._asked + 1, note
+        if (leash := self._leash) is None:
+            note([Problem(f"{self.name} does not run")])
+        else:
+            leash.send(**{ASK: self._asked})
+
+    def _heard(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+        if SERVES in message and process is self._process:
+            self.serving = message
+            self._on_change()
+        elif message.get(ANSWER) == self._asked:
+            self._note([Problem(f"{self.name}: {text}", detail) for text, detail in message["problems"]])
+
+
+def own_command() -> tuple[list[str], list[str]]:
+    """The command by which this process was started, up to the subcommand, and the arguments of that."""
+    before = len(sys.orig_argv) - len(sys.argv) + 1
+    return [sys.executable, *sys.orig_argv[1:before], sys.argv[1]], sys.argv[2:]
+
+
+def _how(code: int) -> str:
+    """How a process has ended, in words."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

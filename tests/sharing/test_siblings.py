@@ -1,0 +1,86 @@
+"""Workers ask each other: the one that has a lease acts, and who asks waits for that, and not for ever."""
+
+import socket
+import threading
+
+import pytest
+
+from fly_orm.deadline import Deadline
+from fly_orm.sharing.siblings import CANCEL, MOST_ID_BYTES, Siblings
+from tests.support.two_regions import AMPLE
+
+LEASE = b"a lease of somebody"
+
+
+@pytest.fixture
+def siblings():
+    """Three, of which none answers yet."""
+    mail = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(3)]
+    outboxes = [outbox for _, outbox in mail]
+    yield [Siblings(number, inbox, outboxes) for number, (inbox, _) in enumerate(mail)]
+    for inbox, outbox in mail:
+        inbox.shutdown(socket.SHUT_RDWR)
+        inbox.close()
+        outbox.close()
+
+
+def test_the_one_that_has_the_lease_has_acted_when_asking_returns(siblings):
+    cancelled = []
+
+    def cancel(lease):
+        cancelled.append(lease)
+        return True
+
+    siblings[0].answer({})
+    siblings[1].answer({CANCEL: lambda _: False})
+    siblings[2].answer({CANCEL: cancel})
+    for _ in range(100):
+        siblings[0].ask(CANCEL, LEASE, Deadline.after(AMPLE))
+    assert cancelled == [LEASE] * 100
+
+
+def test_asking_ends_when_nobody_has_the_lease(siblings):
+    for each in siblings:
+        each.answer({CANCEL: lambda _: False})
+    deadline = Deadline.after(AMPLE)
+    siblings[0].ask(CANCEL, LEASE, deadline)
+    assert not deadline.expired
+
+
+def test_asking_ends_at_the_deadline_if_a_sibling_hangs(siblings):
+    siblings[0].answer({})
+    siblings[1].answer({CANCEL: lambda _: False})
+    siblings[0].ask(CANCEL, LEASE, Deadline.after(0.1))
+
+
+def test_a_sibling_that_hangs_and_whose_inbox_is_full_counts_as_having_declined(siblings):
+    siblings[0].answer({})
+    siblings[1].answer({CANCEL: lambda _: False})
+    for _ in range(2000):  # more than the inbox of any system holds
+        siblings[0].ask(CANCEL, LEASE, Deadline.after(0))
+    deadline = Deadline.after(AMPLE)
+    siblings[0].ask(CANCEL, LEASE, deadline)
+    assert not deadline.expired
+
+
+def test_the_answer_is_not_given_to_another_question(siblings):
+    """The one that has the lease is slow, and another question is answered meanwhile."""
+    may_go_on = threading.Event()
+
+    def cancel(lease):
+        if lease == LEASE:
+            may_go_on.wait(AMPLE)
+        return lease == LEASE
+
+    siblings[0].answer({})
+    for each in siblings[1:]:
+        each.answer({CANCEL: cancel})
+    siblings[0].ask(CANCEL, LEASE, Deadline.after(0.05))
+    siblings[0].ask(CANCEL, b"another", Deadline.after(AMPLE))
+    may_go_on.set()
+    siblings[0].ask(CANCEL, LEASE, Deadline.after(AMPLE))
+
+
+def test_an_id_that_no_lease_of_ours_has_is_not_passed_on(siblings):
+    siblings[0].answer({})
+    siblings[0].ask(CANCEL, b"x" * (MOST_ID_BYTES + 1), Deadline.after(None))

@@ -1,0 +1,61 @@
+"""``fly-orm serve --workers``, as tests look at it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import psutil
+
+from fly_orm.deadline import Deadline
+from fly_orm.forwarding.sealed_channel import SealedChannel, open_channel
+from fly_orm.protocol.messages import Inspect
+from fly_orm.registry import make_transport
+from fly_orm.topology import Node
+from tests.support.two_regions import AMPLE, SECRETS, settings
+from tests.support.waiting import until
+
+APP = """
+import os
+from peewee import PostgresqlDatabase
+import fly_orm
+
+db = fly_orm.wrap(PostgresqlDatabase("{database}", host="{host}", port={port}, user="{user}"))
+"""
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The workers that run, the oldest first."""
+    return sorted(psutil.Process(pid).children(), key=lambda child: child.create_time())
+
+
+def channel_to(address: str, **changes: Any) -> SealedChannel:
+    """A channel to one of the workers."""
+    own = settings("lax", address, **changes)
+    transport = make_transport(own.transport, own)
+    node = Node(region="syd", address=address)
+    return open_channel(transport, node, secrets=SECRETS, region="lax", deadline=Deadline.after(AMPLE))
+
+
+def worker_behind(channel: SealedChannel) -> int:
+    """The number of the worker that a channel leads to, from 1."""
+    return channel.request(Inspect(), Deadline.after(AMPLE)).worker
+
+
+def until_all_serve(address: str, workers: int, **changes: Any) -> None:
+    """Wait until each worker has served a channel."""
+    found: set[int] = set()
+
+    def look() -> bool:
+        channels = [channel_to(address, **changes) for _ in range(workers)]
+        found.update(map(worker_behind, channels))
+        for channel in channels:
+            channel.close()
+        return len(found) == workers
+
+    until(look, "not all workers serve")
+
+
+def spread(channels: list[SealedChannel]) -> list[int]:
+    """How many of the channels each worker has, the most first."""
+    return sorted(Counter(map(worker_behind, channels)).values(), reverse=True)
