@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..errors import ConfigurationError
+from ..protocol.expiry import RENEW
 from ..protocol.strength import weakness
 from ..settings import Settings
 from .finding import Finding, error, ok, warning
@@ -90,7 +91,11 @@ def tls_findings(settings: Settings) -> list[Finding]:
         tls = settings.tls()
     except ConfigurationError as problem:
         return [error("tls", str(problem), "Correct FLY_ORM_TLS_CERT, FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA")]
-    return [] if tls is None else [ok("tls", "channels between nodes are encrypted")]
+    if tls is None:
+        return []
+    advice = RENEW[0].upper() + RENEW[1:]
+    found = [(error if each.is_late else warning)("tls", str(each), advice) for each in tls.to_renew()]
+    return [ok("tls", "channels between nodes are encrypted"), *found]
 
 
 def _limits(settings: Settings) -> list[Finding]:

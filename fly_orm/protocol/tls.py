@@ -10,13 +10,14 @@ import ssl
 import stat
 import threading
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import NoReturn
 
 from ..concurrency.forks import abandon_in_children
-from ..deadline import Deadline, now
+from ..deadline import Deadline, now, wall_clock
 from ..errors import ConfigurationError
+from .expiry import DAY, RENEW, Renewal, authority_validity, chain_validity
 from .tls_socket import TlsSocket
 
 log = logging.getLogger("fly_orm")
@@ -53,6 +54,18 @@ class TlsFiles:
             )
         return self
 
+    def to_renew(self, time: float) -> list[Renewal]:
+        """The certificates that have expired at a time of day, or are to be renewed by then."""
+        found = [
+            (self.certificate, chain_validity(self.certificate)),
+            (self.authority, authority_validity(self.authority)),
+        ]
+        return [
+            Renewal(file=self.named(path), validity=validity, is_late=validity.ends <= time)
+            for path, validity in found
+            if validity is not None and validity.renew_at <= time
+        ]
+
     def named(self, path: str) -> str:
         """One of the files, and the variable that names it, for messages."""
         paths = (self.certificate, self.key, self.authority)
@@ -80,6 +93,8 @@ class Tls:
         self._retry_at = math.inf
         """When to load the files again, on the monotonic clock."""
         self._turned_away = _TurnedAway()
+        self._look_at = now() + DAY
+        """When to look next whether a certificate is to be renewed, on the monotonic clock. A start is announced."""
         abandon_in_children(self)
 
     def connect(self, sock: socket.socket, deadline: Deadline) -> TlsSocket:
@@ -106,7 +121,15 @@ class Tls:
             sock, self._current().server, server_side=True, on_failure=partial(self._turned_away.note, peer)
         )
 
+    def to_renew(self) -> list[Renewal]:
+        """The certificates that have expired, or soon will."""
+        return self._files.to_renew(wall_clock())
+
     def _current(self) -> _Contexts:
+        if self._look_at <= now():
+            self._look_at = now() + DAY
+            for renewal in self.to_renew():
+                _log_renewal(str(renewal), renewal.is_late, int(wall_clock() / DAY))
         version = _version(self._files)
         if version != self._seen or self._retry_at <= now():
             with self._lock:
@@ -175,6 +198,12 @@ def _is_readable_by_all(path: str) -> bool:
 @cache
 def _warn_of_readable(key: str) -> None:
     log.warning("the key in %r can be read by every user of this machine; `chmod 600` it", key)
+
+
+@lru_cache(maxsize=16)
+def _log_renewal(renewal: str, is_late: bool, _day: int) -> None:
+    """Log it once a day for all that use the files in this process."""
+    log.log(logging.ERROR if is_late else logging.WARNING, "%s: %s", renewal, RENEW)
 
 
 def _load(files: TlsFiles) -> _Contexts:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl
 
+from .expiry import RENEW
+
 _BOTH = "set FLY_ORM_TLS_CERT, FLY_ORM_TLS_KEY and FLY_ORM_TLS_CA on both ends, or on neither"
 #: What to do where one end uses TLS and the other does not.
 NO_TLS = f"the peer closed the connection in the TLS handshake; if it does not use TLS, {_BOTH}"
-_RENEW = "issue another one with `fly-orm certificates`; it is loaded without a restart"
 _PURPOSE = "must be for servers and for clients, as `fly-orm certificates` makes them"
 #: By the reason that OpenSSL gives. An alert is what the peer has said about this end.
 _REASONS = {
@@ -17,7 +18,7 @@ _REASONS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": f"the peer wants a certificate: {_BOTH}",
     "TLSV1_ALERT_UNKNOWN_CA": "the peer does not know the authority that issued this process's certificate: use "
     "certificates of the same authority, and the same FLY_ORM_TLS_CA, on both ends",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": f"the certificate of this process has expired, as the peer says: {_RENEW}",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": f"the certificate of this process has expired, as the peer says: {RENEW}",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the peer refuses the certificate of this process; its log may say why",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": f"the peer refuses the certificate of this process, which {_PURPOSE}",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the peer does not know TLS 1.3, which is required",
@@ -26,7 +27,7 @@ _REASONS = {
 #: By the code of a failed verification (X509_V_ERR_… in OpenSSL's manual).
 _VERIFICATIONS = {
     9: "the certificate of the peer is not valid yet: compare the clocks of both machines",
-    10: f"the certificate of the peer has expired: {_RENEW}",
+    10: f"the certificate of the peer has expired: {RENEW}",
     26: f"the certificate of the peer {_PURPOSE}",
 }
 #: The codes for a certificate that leads to no authority, or to an unknown one.

@@ -43,7 +43,12 @@ class Announcer:
     def _warn(self, serves_at: str | None = None) -> None:
         for finding in self._findings(serves_at):
             if finding.level > Level.OK and self._is_new(str(finding)):
-                log.warning("%s (run `fly-orm check` for details)", finding)
+                has_expired = finding.level is Level.ERROR and finding.topic == "tls"  # no channel can be opened
+                log.log(
+                    logging.ERROR if has_expired else logging.WARNING,
+                    "%s (run `fly-orm check` for details)",
+                    finding,
+                )
 
     def _findings(self, serves_at: str | None) -> list[Finding]:
         settings = self._settings

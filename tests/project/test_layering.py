@@ -99,7 +99,7 @@ def test_the_two_sides_of_a_request_do_not_know_each_other():
         ("pytest", {"fly_orm/testing/contract"}),
         ("fly_orm_transports", {"fly_orm_transports"}),
         ("time", {"fly_orm/deadline.py", "fly_orm/testing"}),
-        ("datetime", {"fly_orm/codec", "fly_orm/cli/issuing.py"}),
+        ("datetime", {"fly_orm/codec", "fly_orm/cli/issuing.py", "fly_orm/protocol/expiry.py"}),
         ("cryptography", {"fly_orm/cli/issuing.py"}),
     ],
 )
