@@ -7,8 +7,9 @@ from typing import Any
 
 FOLDERS = {
     "writes": (
+        "latency",
+        "round_trips",
         "node_cpu",
-        "write_latency",
         "transactions",
         "exactly_once",
         "functions",

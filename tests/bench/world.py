@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.managers import BaseManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -23,7 +23,25 @@ from tests.support.two_regions import close
 NAME = "bench"
 SECRET = "kT2v8Qw1nZ0yLr7Jm4HcXb6PdEs9GfUaVi3OoKqNtRw"
 #: A server that has run for a while finds its next WAL segment made; filling one with zeros takes 50 ms here.
-SETTINGS = {"wal_init_zero": "off"}
+#: Statements are counted only while a benchmark asks for it.
+SETTINGS = {
+    "wal_init_zero": "off",
+    "max_connections": 500,
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.track": "none",
+}
+_COUNTS = """
+    SELECT coalesce(sum(calls), 0)::int8, coalesce(sum(rows) FILTER (WHERE query ~* '^(insert|update|delete)'), 0)::int8
+    FROM pg_stat_statements JOIN pg_database ON oid = dbid
+    WHERE datname = '{}' AND query !~ 'pg_stat_statements'"""
+
+
+class Statements(NamedTuple):
+    """How many statements a server has executed while they were counted."""
+
+    calls: int
+    rows: int
+    """That they have inserted, updated or deleted."""
 
 
 class Backstage:
@@ -39,19 +57,11 @@ class Backstage:
         self._cluster.create_database(NAME)
         with self._cluster.primary.connect(NAME) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE TABLE row (id serial PRIMARY KEY, name text NOT NULL, number integer NOT NULL)")
+            cursor.execute("CREATE EXTENSION pg_stat_statements")
         self._cluster.wait_for_replica()
         primary = self._cluster.primary
-        environment = {
-            "PRIMARY_REGION": "syd",
-            "FLY_REGION": "syd",
-            "FLY_ORM_LISTEN": "127.0.0.1:0",
-            "FLY_ORM_SECRET": SECRET,
-            "DATABASE_URL": url(primary, NAME),
-            **variables,
-        }
-        command = ("fly_orm", "serve", "tests.bench.node:db")
-        node = enter(Process(*command, environment={**os.environ, **environment}))
-        address = node.hear().rpartition(" ")[2]
+        self._variables = variables
+        node, address = self._serve()
         self._rpc = enter(Wan(address))
         self._direct = enter(Wan(f"{primary.host}/.s.PGSQL.{primary.port}"))
         host, _, port = self._direct.address.rpartition(":")
@@ -64,6 +74,24 @@ class Backstage:
             "replica": self._cluster.replica.params(NAME),
             "version": primary.query("SHOW server_version"),
         }
+
+    def _serve(self, *options: str) -> tuple[Process, str]:
+        environment = {
+            "PRIMARY_REGION": "syd",
+            "FLY_REGION": "syd",
+            "FLY_ORM_LISTEN": "127.0.0.1:0",
+            "FLY_ORM_SECRET": SECRET,
+            "DATABASE_URL": url(self._cluster.primary, NAME),
+            **self._variables,
+        }
+        command = ("fly_orm", "serve", *options, "tests.bench.node:db")
+        node = self._undo.enter_context(Process(*command, environment={**os.environ, **environment}))
+        return node, node.hear().rpartition(" ")[2]
+
+    def another_node(self, *options: str) -> tuple[int, str]:
+        """Start one more node, with options of ``fly-orm serve``, which stops with the rest: its pid and address."""
+        node, address = self._serve(*options)
+        return node.pid, address
 
     def set_rtt(self, seconds: float) -> None:
         """Put the regions so far apart, on every link."""
@@ -82,6 +110,21 @@ class Backstage:
         """Let the replica replay again; it has caught up when this returns."""
         self._cluster.resume_replay()
         self._cluster.wait_for_replica(60)
+
+    def count_statements(self, track: str) -> None:
+        """Count statements from now on ("top"), or no longer ("none"), on both servers."""
+        for server in (self._cluster.primary, self._cluster.replica):
+            server.query(f"ALTER SYSTEM SET pg_stat_statements.track = '{track}'")
+            server.query("SELECT pg_reload_conf()")
+
+    def statements(self) -> tuple[Statements, Statements]:
+        """What the primary and the replica have counted."""
+        counted = []
+        for server in (self._cluster.primary, self._cluster.replica):
+            with closing(server.connect(NAME)) as connection, connection.cursor() as cursor:
+                cursor.execute(_COUNTS.format(NAME))
+                counted.append(Statements(*cursor.fetchone()))
+        return counted[0], counted[1]
 
     def round_trips(self) -> tuple[int, int]:
         """How many there have been: to the serving node, and straight to the primary."""
@@ -116,13 +159,19 @@ class World:
             self.backstage.set_rtt(0)
 
     @contextmanager
+    def counted(self) -> Iterator[Callable[[], tuple[Statements, Statements]]]:
+        """A block in which the servers count statements: what tells how many the primary and the replica have seen."""
+        self.backstage.count_statements("top")
+        try:
+            yield self.backstage.statements
+        finally:
+            self.backstage.count_statements("none")
+
+    @contextmanager
     def lax(self, **options: Any) -> Iterator[Any]:
         """A wrapped database on the replica."""
-        nodes = {"syd": (Node(region="syd", address=self.reach["rpc"]),)}
-        topology = Topology(region="lax", primary_region="syd")
-        settings = Settings(topology=topology, nodes=nodes, secret=SECRET, rpc_timeout=30, replication_timeout=30)
         with self._database("replica") as database:
-            yield fly_orm.wrap(database, settings=settings, **options)
+            yield fly_orm.wrap(database, settings=lax_settings(self.reach["rpc"]), **options)
 
     @contextmanager
     def syd(self) -> Iterator[Any]:
@@ -151,6 +200,14 @@ class World:
             yield database
         finally:
             close(database)
+
+
+def lax_settings(address: str, **others: Any) -> Settings:
+    """Those of a process in lax that knows one node, at this address."""
+    topology = Topology(region="lax", primary_region="syd")
+    nodes = {"syd": (Node(region="syd", address=address),)}
+    given = {"rpc_timeout": 30, "replication_timeout": 30, **others}
+    return Settings(topology=topology, nodes=nodes, secret=SECRET, **given)
 
 
 def model(database: Any) -> Any:
