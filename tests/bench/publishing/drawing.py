@@ -15,7 +15,7 @@ from .stored import FOLDER
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 MARKERS = "osD^vPX*"
 HATCHES = ("", "//", "..", "xx", "\\\\", "--", "++", "oo")
-SIZE, DPI = (8.0, 4.4), 100
+SIZE, DPI = (8.0, 4.8), 100
 #: The text chunk of a PNG file that says which values were drawn.
 DIGEST = "Comment"
 
@@ -43,11 +43,11 @@ def draw(plot: Plot, folder: Path = FOLDER) -> None:
             _bars(axes, plot)
         else:
             _lines(axes, plot)
-        axes.set_title(plot.message, loc="left", fontsize=11, wrap=True)
+        figure.suptitle(plot.message, x=0.02, ha="left", fontsize=12)
         axes.set_xlabel(plot.x_label)
         axes.set_ylabel(plot.y_label)
         if len(plot.lines) > 1:
-            figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+            figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
         figure.savefig(
             folder / file_of(plot),
             metadata={DIGEST: digest(plot), "Software": None},
@@ -69,6 +69,7 @@ def _lines(axes: Any, plot: Plot) -> None:
     if plot.log_y:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
     else:
         axes.set_ylim(bottom=0)
 

@@ -22,7 +22,7 @@ WRITES = times(2400)
 WARM_UP = 20
 _OTHERS = f"""
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = '{NAME}' AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
+    WHERE datname = '{NAME}' AND backend_type = 'client backend'"""
 _SEEN = f"SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{NAME}'"
 
 
@@ -74,7 +74,7 @@ def _strings(world: World) -> str:
     """
     with world.lax() as lax:
         row = model(lax)
-        with closing(connect(world.reach["primary"])) as primary:
+        with closing(connect({**world.reach["primary"], "dbname": "postgres"})) as primary:
             row.create(name="first", number=0)
             before = _transactions(primary)
             for number in range(WRITES):
