@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..deadline import Deadline, now
+from .latch import Latch
 from .pool_places import EXACT, Caller, Place
 
 T = TypeVar("T")
@@ -31,8 +32,8 @@ class Pool(Generic[T]):
     A signal handler of the application may raise in any method. What the caller has asked for, or has given back, is
     then there for others; and an item that its user has dropped without a word no longer counts.
 
-    open: opens an item by the deadline, which is that of the caller that needs it. It is called without the pool's
-    lock, by several threads at once, and may raise anything. There can be weak references to an item.
+    open: opens an item by the deadline of the caller that needs it. It is called without the pool's lock, by several
+    threads at once, and may raise anything. There can be weak references to an item.
     close: closes an item; it must not raise.
     max_opening: the most items that are opened at a time, by default any number. The other callers wait for their turn
     or for an item that is released before.
@@ -86,12 +87,14 @@ class Pool(Generic[T]):
 
     def release(self, item: T) -> None:
         """Take an item back, for the caller that has waited longest or to stay idle; close it if the pool is closed."""
-        use = None
+        place = use = None
         try:
-            use = self._use_of(item)
-            self._take_back(item, use)
+            place = self._place_of(item)
+            use = None if place is None else place.use
+            self._take_back(place, item, use)
         except BaseException:  # an interrupt; a second time does no harm
-            self._take_back(item, use or self._use_of(item))
+            place = place or self._place_of(item)
+            self._take_back(place, item, use or (place and place.use))
             raise
         if self._closed:
             self.close_idle(0)
@@ -154,12 +157,6 @@ class Pool(Generic[T]):
         with self._lock:
             return len(self._idle)
 
-    @property
-    def has_idle(self) -> bool:
-        """Whether an item is idle."""
-        with self._lock:
-            return bool(self._idle)
-
     def close_idle(self, seconds: float, last: float | None = None, keep: int = 0) -> float | None:
         """Close the items that have been idle for this long; the one used last only after ``last`` seconds, if given.
 
@@ -193,7 +190,8 @@ class Pool(Generic[T]):
     def _lend_or_queue(self, caller: Caller[T], suits: Callable[[T], int] | None) -> None:
         """Give the caller an idle item, or a place for a new one; if there is neither, put it into the queue."""
         with self._lock:
-            self._tell()
+            if self._serving is not None:
+                self._tell()
             best, suit = self._last_idle(), 1
             if best is not None and suits is not None and (suit := suits(best.item)) != EXACT:  # type: ignore[arg-type]
                 found = [(suits(place.item), place.order, place) for place in self._places if place.item is not None]
@@ -203,10 +201,12 @@ class Pool(Generic[T]):
             elif self._may_open:
                 self._reserve(caller)
             else:
+                caller.served = Latch()
                 self._waiting.append(caller)
-            self._tell()
+            self._serving = None  # this caller need not be told
 
     def _wait(self, caller: Caller[T], deadline: Deadline) -> None:
+        assert caller.served is not None  # noqa: S101  # since it is in the queue
         while not caller.served.wait(deadline.within(LOOK_INTERVAL).remaining()):
             # Between the timeout and the lock, another thread may have served this caller. Nobody else would use that.
             with self._lock:
@@ -265,23 +265,20 @@ class Pool(Generic[T]):
         if self._closed:
             self.close_idle(0)
 
-    def _use_of(self, item: T) -> object:
-        """What tells the present use of an item from later ones; None if the item is not of this pool any more."""
-        place = self._place_of(item)
-        return None if place is None else place.use
-
     def _place_of(self, item: T) -> Place[T] | None:
+        """The place of an item; None if the item is not of this pool any more."""
         for place in self._places:
             if place.owner() is item:
                 return place
         return None
 
-    def _take_back(self, item: T, use: object) -> None:
+    def _take_back(self, place: Place[T] | None, item: T, use: object) -> None:
         """Lend an item to the next caller, or let it be idle, unless that was done since this use of it."""
         with self._lock:
-            if (place := self._place_of(item)) is not None:
+            if place is not None:
                 self._let_idle(place, item, use)
-            self._serve_queue()
+            if self._waiting or self._serving is not None:
+                self._serve_queue()
 
     def _remove(self, item: T) -> None:
         with self._lock:
@@ -319,8 +316,9 @@ class Pool(Generic[T]):
 
     def _lend(self, place: Place[T], caller: Caller[T]) -> None:
         """Give an idle item to a caller."""
-        caller.place, caller.item, self._serving = place, place.item, caller
-        place.use, place.item = caller.use, None
+        use = object()
+        caller.place, caller.item, caller.use, self._serving = place, place.item, use, caller
+        place.use, place.item = use, None
 
     def _let_idle(self, place: Place[T], item: T, use: object) -> None:
         if place.use is use and place.item is None:
@@ -345,5 +343,6 @@ class Pool(Generic[T]):
         if (caller := self._serving) is not None:
             if caller in self._waiting:
                 self._waiting.remove(caller)
-            caller.served.set()
+            if caller.served is not None:
+                caller.served.set()
             self._serving = None

@@ -16,22 +16,24 @@ EXACT = 2
 class Caller(Generic[T]):
     """A caller that asks for an item. Once served, it has one, or a place in which it may open one."""
 
-    def __init__(self) -> None:
-        self.use = object()
-        """Tells what this caller uses from the same item when another one uses it."""
-        self.served = Latch()
-        self.place: Place[T] | None = None
-        self.item: T | None = None
-        self.error: Exception | None = None
-        """What kept others from opening an item, which it would meet as well."""
-        self.pool_closed = False
+    # Most callers are served at once, and set only what they need.
+    use: object = None
+    """Tells what this caller uses from the same item when another one uses it."""
+    served: Latch | None = None
+    """Set once a caller in the queue was served."""
+    place: Place[T] | None = None
+    item: T | None = None
+    error: Exception | None = None
+    """What kept others from opening an item, which it would meet as well."""
+    pool_closed = False
 
 
 class Place(Generic[T]):
     """The place of one item. It lasts while somebody answers for it: who opens the item, who uses it, or the pool."""
 
     def __init__(self, caller: Caller[T]) -> None:
-        self.use: object = caller.use
+        self.use: object = object()
+        caller.use = self.use
         self.opening = True
         self.item: T | None = None
         """The item, while it is idle."""
@@ -44,7 +46,8 @@ class Place(Generic[T]):
 
     def reopens(self, caller: Caller[T]) -> None:
         owner: weakref.ref[Any] = weakref.ref(caller)
-        self.owner, self.use, self.opening, caller.place = owner, caller.use, True, self
+        use = object()
+        self.owner, self.use, self.opening, caller.use, caller.place = owner, use, True, use, self
 
     def opened(self, item: T) -> None:
         owner = weakref.ref(item)

@@ -123,7 +123,7 @@ class PrimaryConnection:
         """
         if not self.is_new:
             begun = profile.start.customized if self.made and profile.start else ()
-            if now() > self._opened + MAX_AGE or not self.made.issubset([*made, *begun]):
+            if now() > self._opened + MAX_AGE or (self.made and not self.made.issubset([*made, *begun])):
                 return 0
         return EXACT if self.profile == profile else 1
 
@@ -235,7 +235,7 @@ class PrimaryConnection:
     @property
     def is_ready(self) -> bool:
         """Whether the next caller may use it, and :meth:`tidy` has nothing to do."""
-        return self.is_clean and self._sequences.are_known and self.wal.sent
+        return self.is_clean and self.wal.to_send is None and self._sequences.are_known
 
     def tidy(self) -> None:
         """Do what its last caller need not wait for: clean it, unless that was done at once, and wake WAL senders."""
@@ -254,7 +254,7 @@ class PrimaryConnection:
         if self.raw.closed:
             return True
         # On an idle connection, input is mostly its end; but it can also be a notice, or a setting that was reloaded.
-        return self._has_input() and not self._answers()
+        return bool(self._has_input()) and not self._answers()
 
     def keeps_session(self) -> bool:
         """Whether the server process is still the one that the connection began with."""

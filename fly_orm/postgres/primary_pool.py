@@ -7,8 +7,10 @@ import queue
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import msgspec
 import psycopg2
 
 from ..concurrency import patience
@@ -113,7 +115,7 @@ class PrimaryPool:
         caller's, or the server does not accept the profile; psycopg2's error if the server cannot be reached. Nothing
         has been executed then.
         """
-        connection = self._pool.acquire(deadline, lambda idle: idle.suits(profile, made))
+        connection = self._pool.acquire(deadline, partial(PrimaryConnection.suits, profile=profile, made=made))
         if requested is None and connection.is_prepared(profile, made):
             connection.is_clean = False
             self._check_current(connection, newest)
@@ -143,7 +145,8 @@ class PrimaryPool:
                 if self._sessions and connection.pooled:
                     self._sessions.check_again(connection)
                 if requested is not None and profile.start is not None:
-                    profile = profile._replace(start=connection.session.as_of_now(profile.start, requested))
+                    start = connection.session.as_of_now(profile.start, requested)
+                    profile = msgspec.structs.replace(profile, start=start)
                 if connection.would_begin_differently(profile):
                     return False
                 try:
@@ -206,7 +209,8 @@ class PrimaryPool:
         if connection.is_ready:
             self._pool.release(connection)
             with self._closing:
-                _ = self._closed or self._has_cleaner()  # which closes it when nobody uses it
+                if self._cleaner is None and not self._closed:
+                    self._has_cleaner()  # which closes it when nobody uses it
             return
         with self._closing:
             # Behind the end mark of close(), nobody would find it.
@@ -228,14 +232,17 @@ class PrimaryPool:
 
     def _check_current(self, connection: PrimaryConnection, newest: Collection[History]) -> None:
         """Discard the connection and raise NotPrimary if its server was superseded, as the newest timelines tell."""
-        own = connection.wal.history
-        if own is None or not (newer := [seen for seen in newest if own.is_behind(seen)]):
+        own, newer = connection.wal.history, None
+        for seen in newest:
+            if own is not None and seen != own and own.is_behind(seen):
+                newer = seen
+        if own is None or newer is None:
             return
         address = connection.address
         self._pool.discard(connection)  # the address may lead to the new primary by now
         raise NotPrimary(
             f"the server of {self.name!r} at {address} is on timeline {own.timeline}, but its caller has "
-            f"seen timeline {newer[0].timeline}: another server was promoted to primary; stop this one, or let it "
+            f"seen timeline {newer.timeline}: another server was promoted to primary; stop this one, or let it "
             "rejoin as a replica",
             superseded={self.name: Superseded(own, address)},
         )
@@ -336,6 +343,6 @@ class PrimaryPool:
             except queue.Empty:
                 pass
             with self._closing:  # so that what is released from now on finds that there is no thread
-                if self._used.empty() and (self._closed or not self._pool.has_idle):
+                if self._used.empty() and (self._closed or not self._pool.idle):
                     self._cleaner = None
                     return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from .starting import Start
 
 
-class Profile(NamedTuple):
+class Profile(msgspec.Struct, frozen=True):
     """What a caller's connection has that its statements depend on."""
 
     encoding: str
@@ -23,7 +23,7 @@ class Profile(NamedTuple):
         return f"SET client_encoding TO '{self.encoding}'".encode()
 
 
-class Cleaning(NamedTuple):
+class Cleaning(msgspec.Struct, frozen=True):
     """What cleans a session after each caller with the same profile."""
 
     profile: Profile

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from .cursors import text_cursor
 
@@ -32,7 +34,7 @@ ASSIGNED_VERSION = (
 _LETTERS = {"-S": "work_mem"}
 
 
-class Start(NamedTuple):
+class Start(msgspec.Struct, frozen=True):
     """The role that a Postgres session has logged in as, and the settings that it begins with.
 
     Settings that come from the server's configuration are not among them: each server has its own.

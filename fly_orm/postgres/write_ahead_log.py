@@ -98,13 +98,8 @@ class WriteAheadLog:
         senders_sleep = connection.server_version >= _SLEEPY_SENDERS_VERSION
         self.question = (_STATE_AND_SENDERS if senders_sleep else STATE).encode("ascii")
         """STATE, with what else :meth:`commit_position` makes use of."""
-        self._to_send: LSN | None = None
-        """The last commit that may not have been sent to the replicas yet."""
-
-    @property
-    def sent(self) -> bool:
-        """Whether :meth:`wake_senders` has nothing to do."""
-        return self._to_send is None
+        self.to_send: LSN | None = None
+        """The last commit that may not have been sent to the replicas yet, for :meth:`wake_senders`."""
 
     def upcoming_commit(self) -> Commit:
         """What the commit of the open transaction will be like."""
@@ -141,7 +136,7 @@ class WriteAheadLog:
         if asynchronous or lsn.ends_page:
             self._push()
         elif unsent != ["f"]:
-            self._to_send = lsn
+            self.to_send = lsn
         return self._position(lsn)
 
     def wake_senders(self) -> None:
@@ -150,7 +145,7 @@ class WriteAheadLog:
         Flushing another record wakes a WAL sender that missed the commit. Does nothing for a role that may not see what
         has been sent, because it is not a member of pg_read_all_stats.
         """
-        lsn, self._to_send = self._to_send, None
+        lsn, self.to_send = self.to_send, None
         if lsn is not None and self._connection.server_version >= _SLEEPY_SENDERS_VERSION:
             with self._connection.cursor() as cursor:
                 cursor.execute(_UNSENT, (str(lsn),))

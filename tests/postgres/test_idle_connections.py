@@ -104,7 +104,7 @@ class TestMakingWay:
     def test_ends_what_is_idle(self, pool, database, connections, statement):
         one, two = pool.acquire(PROFILE, SOON), pool.acquire(PROFILE, SOON)
         pool.release(one)
-        until(lambda: pool._pool.has_idle)
+        until(lambda: pool._pool.idle)
         make_way_for(statement.format(database).encode())
         until(lambda: connections() == 1)
         pool.release(two)
@@ -114,7 +114,7 @@ class TestMakingWay:
     def test_is_only_for_statements_that_need_this_database(self, pool, database, statement):
         connection = pool.acquire(PROFILE, SOON)
         pool.release(connection)
-        until(lambda: pool._pool.has_idle)
+        until(lambda: pool._pool.idle)
         make_way_for(statement.format(database).encode())
         assert pool.acquire(PROFILE, SOON) is connection
         pool.release(connection)
@@ -133,6 +133,6 @@ def test_anybody_can_drop_the_database_soon_after_the_pool_was_used(cluster):
     cluster.primary.query("CREATE DATABASE short_lived")
     pool = PrimaryPool("short_lived", lambda: cluster.primary.connect("short_lived"), max_size=2)
     pool.release(pool.acquire(PROFILE, SOON))
-    until(lambda: pool._pool.has_idle)
+    until(lambda: pool._pool.idle)
     cluster.primary.query("DROP DATABASE short_lived")
     pool.close()

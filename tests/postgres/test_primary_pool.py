@@ -136,7 +136,7 @@ class TestAPooledConnection:
         """The connection that a caller gets, once it is clean."""
         connection = pool.acquire(Profile("UTF8", (), start), SOON)
         pool.release(connection)
-        until(lambda: pool._pool.has_idle)
+        until(lambda: pool._pool.idle)
         return connection
 
     def test_can_be_opened_in_a_process_with_many_open_files(self, pool):
