@@ -39,6 +39,8 @@ if _typing.TYPE_CHECKING:
     from .functions.calling import call, on_primary
     from .functions.registering import remote
     from .lsn import LSN
+    from .observing.listeners import Observation, observe
+    from .observing.observer import Observer
     from .routing.operation_block import operation
     from .runtime.database_url import database_url
     from .runtime.regions import PRIMARY, is_primary, my_region, nodes, primary_region, regions
@@ -76,6 +78,8 @@ __all__ = [
     "NotPortable",
     "NotPrimary",
     "NotSupported",
+    "Observation",
+    "Observer",
     "OutcomeUnknown",
     "Refused",
     "RemoteError",
@@ -99,6 +103,7 @@ __all__ = [
     "is_primary",
     "my_region",
     "nodes",
+    "observe",
     "on_primary",
     "operation",
     "primary",
@@ -145,6 +150,8 @@ _DEFINED: dict[str, tuple[str, ...]] = {
     "functions.calling": ("call", "on_primary"),
     "functions.registering": ("remote",),
     "lsn": ("LSN",),
+    "observing.listeners": ("Observation", "observe"),
+    "observing.observer": ("Observer",),
     "routing.operation_block": ("operation",),
     "runtime.database_url": ("database_url",),
     "runtime.regions": ("PRIMARY", "is_primary", "my_region", "nodes", "primary_region", "regions"),

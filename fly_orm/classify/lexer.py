@@ -50,6 +50,11 @@ _CLOSED = re.compile(f"{_QUOTED}|{_LITERAL}|{_ESCAPED}|{_NAMED}")
 _MARKED = re.compile(
     rf"--[^\n\r]*|/\*|{_QUOTED}|{_ESCAPED}|{_DOLLAR}|{_START}{_LETTER}*|(?P<plain>{_WITH_ESCAPES}|'[\s\S]*)"
 )
+#: What :func:`masked` has to recognize. What it keeps, or passes over, has no literal in it.
+_MASKED = re.compile(
+    rf"(?P<space>{_SPACE}+)|(?P<comment>--[^\n\r]*|/\*)|(?P<literal>{_ESCAPED}|{_WITH_ESCAPES}|[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)"
+    rf"|(?P<kept>[uU]&{_QUOTED}|{_QUOTED}|{_START}{_LETTER}*|%s|{_NAMED}|\$[0-9]+)|(?P<dollar>{_DOLLAR})|(?P<open>['\"])"
+)
 #: The end of each placeholder is looked for as far as the next parenthesis. With more of them than this, and nothing
 #: that closes them, that would take quadratic time, in which no other thread of the process runs.
 _MOST_PLACEHOLDERS, _MOST_CHARACTERS = 1000, 20_000_000
@@ -135,6 +140,29 @@ def with_escapes_marked(sql: str) -> str:
             pieces.append(f"{sql[done : match.start()]} E")
             done = match.start()
     return "".join(pieces) + sql[done:]
+
+
+def masked(sql: str) -> str:
+    """The text in one line, with a question mark for each literal and number, and without comments.
+
+    It ends with an ellipsis where the text is cut off, or it is not certain where a literal ends.
+    """
+    pieces, at = [], 0
+    while match := _MASKED.search(sql, at):
+        pieces.append(sql[at : match.start()])
+        kind, text, at = match.lastgroup, match[0], match.end()
+        try:
+            if text == "/*":
+                at = _comment_end(sql, at)
+            elif kind == "dollar":
+                at = _after(sql, text, at)
+        except UnterminatedError:
+            kind = "open"
+        # Whether a backslash escapes a quote depends on a setting of the server's.
+        if kind == "open" or (text[0] == "'" and "\\" in text):
+            return " ".join("".join([*pieces, "…"]).split())
+        pieces.append({"space": " ", "comment": " ", "kept": text}.get(kind or "", "?"))
+    return " ".join("".join([*pieces, sql[at:]]).split())
 
 
 def _careful(sql: str, *, keeps_dollar_quoted: bool = False) -> list[str]:

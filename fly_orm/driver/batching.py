@@ -10,6 +10,7 @@ from ..protocol.messages import Batch, Done, Result
 from ..routing.decide import Action
 from ..routing.errors import explain
 from ..routing.session_following import examined
+from . import observed
 from .connection import RoutingConnection
 
 
@@ -27,7 +28,7 @@ def execute_batch(connection: RoutingConnection, batch: Batch, statement: Statem
     if batch.commits and not connection.can_commit_early:
         return None
     try:
-        with connection.remote.lock:
+        with observed.batch(connection, batch), connection.remote.lock:
             done = connection.remote.forward_batch(batch, statement, decision.why, waited=decision.waited)
     finally:
         if batch.commits and connection.remote.transaction is None:

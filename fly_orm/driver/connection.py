@@ -25,6 +25,8 @@ from ..routing.session_following import LOCKED, took_locks
 from ..routing.setting_changes import change_setting, take_encoding
 from ..routing.unsupported import ASYNCHRONOUS, UNSUPPORTED
 from ..sessions.context import current
+from ..sessions.running import note_decided
+from ..sessions.served import Route
 from ..sessions.session import Session
 from .classes import cursor_classes
 from .implicit_transactions import set_c_autocommit
@@ -124,6 +126,7 @@ class RoutingConnection(PlainReads):
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(UNSUPPORTED[statement.kind]))
         self._record(statement, decision, session)
+        note_decided(Route.LOCAL if decision.action in _LOCAL else Route.PRIMARY, decision.why)
         return msgspec.structs.replace(decision, waited=waited.seconds) if waited.seconds else decision
 
     def why_ask_primary(self, error: psycopg2.Error, statement: Statement) -> str:

@@ -15,6 +15,7 @@ from ..routing.decide import Action
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import follow_here
 from ..routing.unsupported import COPIED_LOCKS
+from . import observed
 from .copy_source import CopySource
 from .copy_target import CopyTarget
 
@@ -71,6 +72,11 @@ def statement(direction: str, table: str, sep: str, null: str, columns: Iterable
 def copy(cursor: Any, sql: Any, file: Any, size: int) -> None:
     """Execute a COPY on the replica or on the primary, between its data and a file of the caller's."""
     size = operator.index(size)  # raises what psycopg2 raises, before a transaction begins
+    with observed.block(cursor, sql):
+        _copy(cursor, sql, file, size)
+
+
+def _copy(cursor: Any, sql: Any, file: Any, size: int) -> None:
     statement, decision = cursor._decide(sql)
     why, out, wrote, waited = decision.why, statement.copy == "out", False, decision.waited
     if decision.action is Action.READ_HERE and out:

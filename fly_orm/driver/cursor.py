@@ -14,6 +14,8 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
+from ..observing.listeners import listeners
+from ..observing.log import DEBUG, logs
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
 from ..routing.decide import PINNED, Action, Decision, unchecked
@@ -21,8 +23,8 @@ from ..routing.remote_connection import Forwarded, RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED, examined, on_one_server
 from ..sessions.context import current
-from ..sessions.observing import observe
-from . import copying
+from ..sessions.running import note_served
+from . import copying, observed
 from .batches import batches, taken
 from .result import RemoteResult
 from .text import call_text
@@ -52,6 +54,9 @@ class RoutingCursor(ext.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice, and what would be
         # a method elsewhere is written out: a call costs more than all that it does, most of all while caches are cold.
+        if (listeners.statements or logs(DEBUG)) and (running := observed.running(self, query)) is not None:
+            with running:
+                return RoutingCursor.execute(self, query, vars)
         connection, statement = self.connection, None
         served = connection.plain_reads.get(query) if type(query) is str else None
         if served is None:
@@ -67,7 +72,7 @@ class RoutingCursor(ext.cursor):
                 session = current()
                 promoted = session.activity is not None and connection.get_parameter_status("in_hot_standby") == "off"
                 if not promoted and session.may_read_over(connection):
-                    observe(session, served)
+                    note_served(session, served)
                     try:
                         return _execute_here(self, query, vars)
                     except psycopg2.Error as error:
@@ -92,6 +97,10 @@ class RoutingCursor(ext.cursor):
             raise failure  # psycopg2 has executed what came before, too
 
     def _execute_many(self, query: Any, rows: list[Any]) -> None:
+        with observed.block(self, query, len(rows)):
+            self._execute_rows(query, rows)
+
+    def _execute_rows(self, query: Any, rows: list[Any]) -> None:
         if self.connection.begins:
             self._bind(query, rows[0])  # if this raises, no transaction begins
         statement, decision = self._decide(query)
@@ -275,7 +284,7 @@ class RoutingCursor(ext.cursor):
             with on_one_server(self.connection, statement):
                 self._super_here("execute", query, vars_)
             self.connection.changed_setting(sql, statement, why)
-            observe(current(), self.connection.served_here[why])  # after what was forwarded for it
+            note_served(current(), self.connection.served_here[why])  # after what was forwarded for it
 
     def _read_there(
         self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement, *, waited: float = 0.0
@@ -286,7 +295,7 @@ class RoutingCursor(ext.cursor):
 
     def _run_here(self, decision: Decision, method: str, *args: Any) -> None:
         event = self.connection.served_here[decision.why]
-        observe(current(), replace(event, wait=decision.waited) if decision.waited else event)
+        note_served(current(), replace(event, wait=decision.waited) if decision.waited else event)
         self._super_here(method, *args)
 
     def _run_settling(self, statement: Statement, decision: Decision, method: str, query: Any, *args: Any) -> None:

@@ -17,6 +17,7 @@ from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
 from ..routing.session_following import follow_here, note_here, took_locks
 from ..sessions.operation import Operation, current_operation
+from . import observed
 from .modes import ConnectionModes
 from .operating import operating
 from .transaction_here import TransactionHere, chained, move_to_primary
@@ -215,7 +216,8 @@ class ImplicitTransactions(ConnectionModes):
         if not begun:
             return
         try:
-            self._end_begun(statement, sql)
+            with observed.end(self, sql):
+                self._end_begun(statement, sql)
         except BaseException:
             if self.remote.transaction is not None:  # an interrupt, before its end was sent
                 self.remote.abandon()

@@ -10,6 +10,7 @@ from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
 from ..routing.decide import Action, unchecked
+from . import observed
 from .cursor import NOTHING, RoutingCursor
 from .remote_cursor import RemoteCursor
 
@@ -130,4 +131,5 @@ class RemoteNamedCursor(RemoteCursor):
     def _ask(self, command: str | bytes) -> None:
         self._check_open()
         query, statement = self._result.query, Statement(kind=Kind.READ, why="a cursor on the primary")
-        self._show(self._forward([self._bind(command, None)], statement, statement.why), query)
+        with observed.block(self, command, kind="read"):
+            self._show(self._forward([self._bind(command, None)], statement, statement.why), query)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -13,21 +14,24 @@ from psycopg2 import extensions as ext
 from ..classify.statement import Kind, Statement
 from ..errors import FlyOrmError
 from ..local.instance import Instance
+from ..observing.listeners import listeners
+from ..observing.log import DEBUG, logs
 from ..postgres.client_check import WATCH
 from ..postgres.libpq import execute_unnoticed
 from ..postgres.making_way import make_way_for
 from ..sessions.context import current
-from ..sessions.observing import observe
 from ..sessions.operation import Operation, current_operation
+from ..sessions.running import is_observed, is_running, note_served
 from ..sessions.served import Route, Served
 from ..sessions.session import Session
-from . import copying
+from . import copying, observed
 from .holding import Hold
 from .implicit_transactions import in_autocommit
 from .mixing import mix
 from .operating import ended, operating
 from .text import call_text, text_of
 
+_PRIMARY_REGION = "this region has the primary"
 #: Recorded in place of the FETCH of a named cursor.
 _FETCH = "TABLE fetched"
 _NOTHING: AbstractContextManager[None] = nullcontext()
@@ -41,6 +45,9 @@ class RecordingCursor(ext.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         connection = self.connection
+        if (listeners.statements or logs(DEBUG)) and (running := observed.running(self, query)) is not None:
+            with running:
+                return RecordingCursor.execute(self, query, vars)
         statement = connection.router.classify(query if type(query) is str else text_of(query, self), connection)
         if statement.is_plain_read and connection.note_plain_read(statement):
             return _execute_here(self, query, vars)
@@ -50,7 +57,11 @@ class RecordingCursor(ext.cursor):
     def executemany(self, query: Any, vars_list: Any) -> None:
         if current_operation() is not None:
             vars_list = list(vars_list)  # they are read twice
-        with self._recorded(query, lambda: [self.mogrify(query, row) for row in vars_list]):
+        count = 1
+        if is_observed() and not is_running():
+            vars_list = list(vars_list)  # they are counted
+            count = len(vars_list)
+        with self._recorded(query, lambda: [self.mogrify(query, row) for row in vars_list], count):
             return super().executemany(query, vars_list)
 
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
@@ -77,14 +88,22 @@ class RecordingCursor(ext.cursor):
         with self._recorded("COPY t TO stdout"):
             return super().copy_to(file, table, *args, **options)
 
-    def _recorded(self, query: Any, sqls: Callable[[], Sequence[bytes]] = list) -> AbstractContextManager[None]:
+    def _recorded(
+        self, query: Any, sqls: Callable[[], Sequence[bytes]] = list, count: int = 1
+    ) -> AbstractContextManager[None]:
+        running = observed.running(self, query, count) if is_observed() else None
+        if running is None:
+            return self._block(query, sqls)
+        return observed.within(running, partial(self._block, query, sqls))
+
+    def _block(self, query: Any, sqls: Callable[[], Sequence[bytes]] = list) -> AbstractContextManager[None]:
         connection, session = self.connection, current()
         connection.check_current(session)
         if session.invocation is not None:
             connection.end_with_process(session.invocation)
         session.note_primary(connection.database, connection.router.primary_source)
-        if connection.served is not None:
-            observe(session, connection.served)
+        note_served(session, connection.served)
+        if connection.detour is not None:
             connection.router.local.detour.used(connection.detour)
         activity = session.activity
         statement = connection.router.classify(text := text_of(query, self), connection)
@@ -106,20 +125,25 @@ class RecordingNamedCursor(RecordingCursor):
     """A named cursor: each fetch is a statement that runs on the server, and that can be cancelled."""
 
     def fetchone(self) -> Any:
-        with self._recorded(_FETCH):
+        with self._fetching():
             return super().fetchone()
 
     def fetchmany(self, size: Any = None) -> Any:
-        with self._recorded(_FETCH):
+        with self._fetching():
             return super().fetchmany(*(() if size is None else (size,)))
 
     def fetchall(self) -> Any:
-        with self._recorded(_FETCH):
+        with self._fetching():
             return super().fetchall()
 
     def __next__(self) -> Any:
-        with self._recorded(_FETCH):
+        asks = self.rownumber >= self.rowcount  # otherwise the row is here already
+        with self._fetching() if asks else self._block(_FETCH):
             return super().__next__()
+
+    def _fetching(self) -> AbstractContextManager[None]:
+        running = observed.running(self, "FETCH", kind="read") if is_observed() else None
+        return self._block(_FETCH) if running is None else observed.within(running, partial(self._block, _FETCH))
 
 
 class RecordingConnection(ext.connection):
@@ -140,8 +164,8 @@ class RecordingConnection(ext.connection):
     """The detour that the connection is part of, in a secondary region; see :class:`fly_orm.local.detour.Detour`."""
     fence_version = 0
     """The version of the fence by which the server was last found to be current."""
-    served: Served | None = None
-    """What :func:`fly_orm.why` shows of its statements; None in the primary region."""
+    served: Served
+    """What :func:`fly_orm.why` shows of its statements."""
     watched_for: Any = None
     """The invocation for which the server watches whether this process is alive."""
     operation: Operation | None = None
@@ -154,7 +178,9 @@ class RecordingConnection(ext.connection):
         router, topology = self.router, self.router.settings.topology
         self.database = router.name
         self.fence_version = router.fence.version
-        if not topology.is_primary:
+        if topology.is_primary:
+            self.served = router.local.served_at(f"{self.info.host}:{self.info.port}")[_PRIMARY_REGION]
+        else:
             instance = self.instance
             self.pooled = instance is None
             server = None if instance is None else str(instance)
@@ -187,10 +213,11 @@ class RecordingConnection(ext.connection):
     def note_plain_read(self, statement: Statement) -> bool:
         """Check and record a read that calls no function of the user's; False, and nothing, if that takes a block."""
         session = current()
-        ordinary = self.served is None and self.hold is None and not (self.pooled or statement.asynchronous)
+        ordinary = self.detour is None and self.hold is None and not (self.pooled or statement.asynchronous)
         if not ordinary or session.invocation is not None or current_operation() is not None:
             return False
         self.check_current(session)
+        note_served(session, self.served)
         session.note_primary(self.database, self.router.primary_source)
         if session.activity is not None:
             session.activity.record(self.router, statement)
@@ -253,14 +280,22 @@ class RecordingConnection(ext.connection):
         if session.activity is not None:
             session.activity.check()
         committed = self.get_transaction_status() == ext.TRANSACTION_STATUS_INTRANS
-        super().commit()
+        with self._ending("COMMIT"):
+            super().commit()
         ended(self, committed=committed)
 
     def rollback(self) -> None:
         if self.hold is not None:
             self.hold.ended = True
-        super().rollback()
+        with self._ending("ROLLBACK"):
+            super().rollback()
         self.operation = None
+
+    def _ending(self, sql: str) -> AbstractContextManager[None]:
+        """A block in which the transaction ends, if one is open."""
+        if not is_observed() or self.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE:
+            return _NOTHING
+        return observed.end(self, sql, self.served)
 
     def _note_anything(self) -> None:
         """Note in the session that it may do anything with the primary."""

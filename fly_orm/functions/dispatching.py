@@ -30,8 +30,8 @@ from ..routing.freshness import Waited
 from ..routing.router import Router
 from ..runtime.runtime import Runtime
 from ..sessions.context import current
-from ..sessions.observing import observe
 from ..sessions.operation import current_operation, executing, is_recorded
+from ..sessions.running import note_served
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from ..topology import Node
@@ -118,7 +118,7 @@ def dispatch(
         rpc=answer.elapsed,
         wait=waited,
     )
-    observe(current(), served)
+    note_served(current(), served)
     result = _outcome(function, answer)
     for router, replica in late:
         router.raise_if_late(replica, result)

@@ -67,7 +67,10 @@ class LocalServer:
 
     def served_by(self, instance: Instance | None, route: Route = Route.LOCAL) -> ServedHere:
         """What :func:`fly_orm.why` shows of the statements that a server executes; None stands for an unknown one."""
-        server = None if instance is None else str(instance)
+        return self.served_at(None if instance is None else str(instance), route)
+
+    def served_at(self, server: str | None, route: Route = Route.LOCAL) -> ServedHere:
+        """The same for a server that is known by its address only."""
         return self._served.setdefault((server, route), ServedHere(server, route))
 
     def begin(self, connection: Any) -> tuple[Instance | None, Start]:

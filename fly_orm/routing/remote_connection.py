@@ -23,8 +23,8 @@ from ..postgres.sql_error import rebuild
 from ..postgres.starting import Start
 from ..protocol.messages import Batch, Done, Result, Run
 from ..sessions.context import current
-from ..sessions.observing import observe
 from ..sessions.operation import executing
+from ..sessions.running import note_served
 from ..sessions.served import Route, Served
 from .errors import explain, informative_cause, session_lost
 from .freshness import Waited
@@ -314,7 +314,7 @@ class RemoteConnection:
             replica = self._freshen(response.reply, writes=writes)
         wait = waited + replica.seconds
         served = Served(route=Route.PRIMARY, why=why, node=str(response.node), rpc=response.elapsed, wait=wait)
-        observe(current(), served)
+        note_served(current(), served)
         return replica
 
     def _freshen(self, done: Done, *, writes: bool) -> Waited:

@@ -47,7 +47,7 @@ class Session:
         self.pins = Pins()
         """By database, the position that this session's reads have to show."""
         self.served: Served | None = None
-        """How the last statement or call was served; see :func:`fly_orm.sessions.observing.observe`."""
+        """How the last statement or call was served; see :func:`fly_orm.sessions.running.note_served`."""
         self.task = current_task()
         """The asyncio task that the session belongs to; None for a thread's."""
         self._read: set[tuple[object, object]] = set()

@@ -17,7 +17,7 @@ from ...errors import FlyOrmError
 from ...postgres.libpq import was_lost
 from ...postgres.subclasses import named_like
 from ...sessions.context import current
-from ...sessions.observing import unobserved
+from ...sessions.running import unobserved
 from ..base import Connector, Router, RoutingConnection
 from .served import FailedCommit, Served, ServedCursor
 from .writes import Captured

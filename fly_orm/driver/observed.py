@@ -1,0 +1,81 @@
+"""Statements of cursors and connections that somebody observes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any
+
+from ..classify import Kind
+from ..observing.events import StatementKind
+from ..protocol.messages import Batch
+from ..sessions.running import RunningStatement, is_observed, is_running
+from ..sessions.served import Served
+from .text import text_of
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+_KINDS: dict[Kind, StatementKind] = {Kind.READ: "read", Kind.WRITE: "write"}
+
+
+class CursorStatement(RunningStatement):
+    """A block in which a cursor executes a statement that somebody observes."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: Any, text: str | bytes, count: int, kind: StatementKind | None) -> None:
+        super().__init__(cursor.connection.database, text, count, kind)
+        self._cursor = cursor
+
+    def find_kind(self) -> StatementKind:
+        text = self._text if isinstance(self._text, str) else self._text.decode("latin-1")
+        connection = self._cursor.connection
+        return _KINDS.get(connection.router.classify(text, connection).kind, "control")
+
+    @property
+    def rows(self) -> int:
+        return int(self._cursor.rowcount)
+
+
+def running(cursor: Any, query: Any, count: int = 1, kind: StatementKind | None = None) -> CursorStatement | None:
+    """The block in which to execute a statement that somebody observes; None if it is part of another one.
+
+    ``kind`` is what it does, if its text does not tell.
+    """
+    if is_running():
+        return None
+    text = query if isinstance(query, str | bytes) else ""
+    if not text:
+        with suppress(Exception):  # whatever may be wrong with it, psycopg2 raises that
+            text = text_of(query, cursor)
+    return CursorStatement(cursor, text, count, kind)
+
+
+def block(cursor: Any, query: Any, count: int = 1, kind: StatementKind | None = None) -> AbstractContextManager[None]:
+    """The same; a block that does nothing if nobody observes it."""
+    return (running(cursor, query, count, kind) if is_observed() else None) or _NOTHING
+
+
+def end(connection: Any, sql: str, served: Served | None = None) -> AbstractContextManager[None]:
+    """A block in which a transaction ends that the DB-API has begun; ``served`` says how, if nothing else does."""
+    if is_running() or not is_observed():
+        return _NOTHING
+    running = RunningStatement(connection.database, sql)
+    if served is not None:
+        running.note(served)
+    return running
+
+
+def batch(connection: Any, statements: Batch) -> AbstractContextManager[None]:
+    """A block in which statements are executed that travel together."""
+    if is_running() or not is_observed():
+        return _NOTHING
+    texts = [step.statement for step in statements.steps]
+    count = len(texts) + statements.commits
+    return RunningStatement(connection.database, texts[0] if texts else "COMMIT", count, kind="write")
+
+
+@contextmanager
+def within(statement: RunningStatement, make: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """The block that ``make`` makes, inside that of a statement, so that what it raises belongs to the statement."""
+    with statement, make():
+        yield

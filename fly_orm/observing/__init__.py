@@ -1,0 +1,68 @@
+"""What observers see: an event for everything that fly_orm does for an application, and on a node."""
+
+from .events import (
+    CallServed,
+    CallStarted,
+    ChannelClosed,
+    ChannelOpened,
+    ChannelRefused,
+    Event,
+    NodeReturned,
+    NodeSetAside,
+    ReadFellBack,
+    ReplicaCaughtUp,
+    ReplicaLate,
+    RequestEnded,
+    RequestStarted,
+    StatementServed,
+    StatementStarted,
+    UnknownOutcome,
+    WaitEnded,
+)
+from .listeners import Observation, observe
+from .node_events import (
+    ConnectionLent,
+    LeaseEnded,
+    LeaseOpened,
+    PeerConnected,
+    PeerGone,
+    PeerRefused,
+    ProofFailed,
+    RequestExecuted,
+    RequestReceived,
+)
+from .observer import Observer
+from .route import Route
+
+__all__ = [
+    "CallServed",
+    "CallStarted",
+    "ChannelClosed",
+    "ChannelOpened",
+    "ChannelRefused",
+    "ConnectionLent",
+    "Event",
+    "LeaseEnded",
+    "LeaseOpened",
+    "NodeReturned",
+    "NodeSetAside",
+    "Observation",
+    "Observer",
+    "PeerConnected",
+    "PeerGone",
+    "PeerRefused",
+    "ProofFailed",
+    "ReadFellBack",
+    "ReplicaCaughtUp",
+    "ReplicaLate",
+    "RequestEnded",
+    "RequestExecuted",
+    "RequestReceived",
+    "RequestStarted",
+    "Route",
+    "StatementServed",
+    "StatementStarted",
+    "UnknownOutcome",
+    "WaitEnded",
+    "observe",
+]

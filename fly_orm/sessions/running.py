@@ -1,0 +1,171 @@
+"""What is known of a statement, or of a call, while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+
+from ..deadline import now
+from ..observing.event import ids
+from ..observing.events import CallServed, CallStarted, StatementKind, StatementServed, StatementStarted
+from ..observing.listeners import emit, listeners
+from ..observing.log import DEBUG, log_served, logs
+from ..observing.route import Route
+from .served import Served
+from .session import Session
+
+
+class _Running:
+    """A block in which something runs that somebody observes."""
+
+    __slots__ = ("id", "node", "route", "rpc", "server", "started", "trips", "wait", "why")
+
+    def __init__(self) -> None:
+        self.id = next(ids)
+        self.started = now()
+        self.route: Route | None = None
+        self.why = ""
+        self.server: str | None = None
+        self.node: str | None = None
+        self.rpc = self.wait = 0.0
+        self.trips = 0
+
+    def note(self, served: Served) -> None:
+        """Note how it, or a part of it, was served."""
+        self.route, self.why, self.server, self.node = served.route, served.why, served.server, served.node
+        self.rpc += served.rpc
+        self.wait += served.wait
+        self.trips += served.rpc > 0
+
+
+class _Thread(threading.local):
+    running: _Running | None = None
+    """The statement that somebody observes. What is executed for it in turn is part of it."""
+
+
+_thread = _Thread()
+
+
+def is_observed() -> bool:
+    """Whether anybody observes statements."""
+    return listeners.statements or logs(DEBUG)
+
+
+def is_running() -> bool:
+    """Whether this thread executes a statement that somebody observes, or that nobody may."""
+    return _thread.running is not None
+
+
+def note_served(session: Session, served: Served) -> None:
+    """Record how a statement of this session, or a part of it, is served; :func:`fly_orm.why` returns the last one."""
+    session.served = served
+    if (running := _thread.running) is not None:
+        running.note(served)
+
+
+def note_decided(route: Route, why: str) -> None:
+    """Record where a statement is about to run, which may not need a server, or may fail before one has served it."""
+    if (running := _thread.running) is not None:
+        running.route, running.why = route, why
+
+
+@contextmanager
+def unobserved(session: Session) -> Iterator[None]:
+    """A block whose statements are an adapter's own and not the caller's: neither ``why()`` nor an event shows them."""
+    served, running = session.served, _thread.running
+    _thread.running = running or _Running()
+    try:
+        yield
+    finally:
+        session.served, _thread.running = served, running
+
+
+class RunningStatement(_Running):
+    """A block in which a statement runs that somebody observes. It is not inside another one."""
+
+    __slots__ = ("_count", "_database", "_kind", "_text")
+
+    def __init__(self, database: str, text: str | bytes, count: int = 1, kind: StatementKind | None = None) -> None:
+        """``count`` is how many statements it stands for; ``kind`` is what it does, if that is known."""
+        super().__init__()
+        self._database, self._text, self._count, self._kind = database, text, count, kind
+
+    def find_kind(self) -> StatementKind:
+        """What the statement does, if that is not known."""
+        return "control"
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has returned or changed; -1 if that is not known."""
+        return -1
+
+    def __enter__(self) -> None:
+        if listeners.statement_started:
+            emit(StatementStarted(id=self.id, database=self._database, statements=self._count, _text=self._text))
+        _thread.running = self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
+        _thread.running = None
+        with suppress(Exception):  # whatever may be wrong with the report, the statement is done
+            self._report(now() - self.started, error)
+
+    def _report(self, total: float, error: BaseException | None) -> None:
+        if not (listeners.statement_served or logs(DEBUG)):
+            return
+        event = StatementServed(
+            id=self.id,
+            database=self._database,
+            statements=self._count,
+            _text=self._text,
+            kind=self._kind or self.find_kind(),
+            route=self.route,
+            why=self.why,
+            server=self.server,
+            node=self.node,
+            total=total,
+            rpc=self.rpc,
+            wait=self.wait,
+            round_trips=self.trips,
+            rows=-1 if error is not None else self.rows,
+            error=None if error is None else type(error).__name__,
+            sqlstate=getattr(error, "pgcode", None),
+        )
+        if listeners.statement_served:
+            emit(event)
+        log_served(event)
+
+
+class RunningCall(_Running):
+    """A block in which a function runs, here or elsewhere, while somebody observes."""
+
+    __slots__ = ("_function", "statements")
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self._function = function
+        self.statements: int | None = None
+        """How many statements it has executed on the node, if that has told."""
+
+    def __enter__(self) -> RunningCall:
+        if listeners.call_started:
+            emit(CallStarted(id=self.id, function=self._function))
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
+        event = CallServed(
+            id=self.id,
+            function=self._function,
+            route=self.route,
+            why=self.why,
+            node=self.node,
+            total=now() - self.started,
+            rpc=self.rpc,
+            wait=self.wait,
+            statements=self.statements,
+            error=None if error is None else type(error).__name__,
+        )
+        if listeners.call_served:
+            emit(event)
+        log_served(event)
