@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from ..deadline import SETTLING_TIME
 from ..errors import AlreadyCommitted, FlyOrmError, NotPrimary, OutcomeUnknown, Refused, ResultLost, TransactionLost
@@ -14,8 +15,7 @@ from .settled import problem
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Response(Generic[R]):
+class Response(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """A reply, and where it came from."""
 
     reply: R

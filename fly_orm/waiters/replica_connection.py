@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 
@@ -17,6 +17,14 @@ from .strategy import ChooseStrategy, Strategy
 ANSWER_TIMEOUT = 1.0
 
 
+class _Asking(NamedTuple):
+    """What queries are asked with over one connection."""
+
+    connection: Any
+    cursor: Any
+    strategy: Strategy
+
+
 class ReplicaConnection:
     """A connection that is opened when it is needed, and again when it is lost. One thread asks at a time."""
 
@@ -25,6 +33,8 @@ class ReplicaConnection:
         self._choose = choose
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._asking: _Asking | None = None
+        """What the last query was asked with."""
         self._closed = False
         self.replayed = LSN(0)
         """The replay LSN that the replica last reported over the current connection; 0 if it has not reported any."""
@@ -73,9 +83,12 @@ class ReplicaConnection:
         return self._choose(connection.server_version)
 
     def _query(self, connection: Any, lsn: LSN, timeout: float | None) -> LSN | None:
-        with connection.cursor() as cursor:
-            cursor.execute(self._strategy(connection).query(lsn, timeout))
-            replayed, in_recovery = cursor.fetchone()
+        asking = self._asking
+        if asking is None or asking.connection is not connection:
+            asking = self._asking = _Asking(connection, connection.cursor(), self._strategy(connection))
+        cursor = asking.cursor
+        cursor.execute(asking.strategy.query(lsn, timeout))
+        replayed, in_recovery = cursor.fetchone()
         if not in_recovery:
             return None
         self.replayed = LSN(0) if replayed is None else LSN.parse(replayed)
@@ -93,7 +106,7 @@ class ReplicaConnection:
 
     def _forget(self) -> None:
         with self._lock:
-            connection, self._connection = self._connection, None
+            connection, self._connection, self._asking = self._connection, None, None
             # The next connection may reach another server, or one that was rebuilt and has replayed less.
             self.replayed = LSN(0)
         if connection is not None:

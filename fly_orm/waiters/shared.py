@@ -8,7 +8,8 @@ from typing import Any
 import psycopg2
 
 from ..concurrency.timer import Timer, TimerClosed
-from ..deadline import Deadline
+from ..concurrency.watch import Watch
+from ..deadline import Deadline, now
 from ..errors import NotAReplica, ReplicationTimeout
 from ..lsn import LSN
 from .replica_connection import ANSWER_TIMEOUT, ReplicaConnection
@@ -29,12 +30,14 @@ class SharedWaiter:
         self._queue = WaitQueue()
         self._replica = ReplicaConnection(connect, choose)
         self._timer = Timer("the timer of the waiter")
+        self._watch = Watch(self._timer, self._look)
 
     def wait(self, lsn: LSN, deadline: Deadline) -> LSN:
         """The replica's replay LSN once it is at least ``lsn``; see :class:`fly_orm.waiter.LSNWaiter`."""
         if (replayed := self._replica.known_replayed(lsn)) is not None:
             return replayed
-        me = WaitingThread(lsn)
+        # libpq waits for ever for a server that has vanished without closing the connection.
+        me = WaitingThread(lsn, answer_by=deadline.at + ANSWER_TIMEOUT)
         try:
             self._queue.join(me)
             while not me.reached:
@@ -67,19 +70,7 @@ class SharedWaiter:
     def _poll(self, me: WaitingThread, deadline: Deadline) -> None:
         """Query the replica for all threads until this one can go on; ignore errors caused by close()."""
         try:
-            self._poll_until_reached(me, deadline)
-        except psycopg2.Error as error:
-            if not me.closed:
-                raise self._unanswered(me, error) from error
-        except TimerClosed:
-            if not me.closed:
-                raise
-
-    def _poll_until_reached(self, me: WaitingThread, deadline: Deadline) -> None:
-        left = deadline.remaining()
-        # libpq waits for ever for a server that has vanished without closing the connection.
-        limit = None if left is None else left + ANSWER_TIMEOUT
-        with self._timer.limit(limit, self._replica.break_off):
+            self._watch.begin()
             while not (me.reached or me.closed):
                 replayed = self._replica.ask(self._queue.lowest(me), deadline)
                 if replayed is None:
@@ -89,6 +80,19 @@ class SharedWaiter:
                     if deadline.expired:
                         raise self._late(me, deadline)
                     self._queue.sleep(me, self._replica.pause, deadline)
+        except psycopg2.Error as error:
+            if not me.closed:
+                raise self._unanswered(me, error) from error
+        except TimerClosed:
+            if not me.closed:
+                raise
+
+    def _look(self) -> bool:
+        """Let the query of a poller that should have its answer by now fail; whether there is a poller."""
+        answer_by = self._queue.answer_by
+        if answer_by is not None and now() >= answer_by:
+            self._replica.break_off()
+        return answer_by is not None
 
     def _late(self, me: WaitingThread, deadline: Deadline) -> ReplicationTimeout:
         replayed = self._replica.replayed

@@ -15,8 +15,10 @@ from ..lsn import LSN
 class WaitingThread:
     """A thread in the queue: the LSN that it waits for, since when, and how it is woken."""
 
-    def __init__(self, lsn: LSN) -> None:
+    def __init__(self, lsn: LSN, *, answer_by: float) -> None:
         self.lsn = lsn
+        self.answer_by = answer_by
+        """When the replica must have answered its last query (monotonic)."""
         self.since = now()
         self.reached = False
         """Whether the replica has replayed the LSN."""
@@ -57,6 +59,12 @@ class WaitQueue:
             if self._poller is None:
                 self._poller = thread
             return self._poller is thread
+
+    @property
+    def answer_by(self) -> float | None:
+        """When the replica must have answered the poller; None if there is none."""
+        poller = self._poller
+        return None if poller is None else poller.answer_by
 
     def leave(self, thread: WaitingThread) -> None:
         """Remove a thread for whatever reason, and let the first of the others become the poller if there is none.

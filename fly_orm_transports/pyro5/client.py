@@ -28,7 +28,7 @@ def open_channel(address: Address, deadline: Deadline, tls: Tls | None = None) -
     sock = None
     try:
         sock = connect(address, deadline)
-        stream = MessageStream(sock if tls is None else tls.connect(sock, deadline))
+        stream = MessageStream(sock if tls is None else tls.connect(sock, deadline), polls=True)
     except FAILURES as error:
         raise NotDelivered(
             f"cannot connect to {address} within {deadline}: {error}", address=str(address), accepted=sock is not None
@@ -90,7 +90,8 @@ class Pyro5Channel:
 
     def _receive(self, deadline: Deadline) -> bytes:
         try:
-            self._receive_greeting(deadline)
+            if not self._is_greeted:
+                self._receive_greeting(deadline)
         except FAILURES as error:
             raise self._outcome_unknown(str(error)) from error
         try:

@@ -7,10 +7,12 @@ payload is opaque bytes under a serializer id of our own, so there is nothing to
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
 from contextlib import suppress
+from typing import Any
 
 from Pyro5.errors import ProtocolError
 from Pyro5.protocol import (
@@ -67,6 +69,8 @@ _BEFORE: dict[int, bytes] = {
 _AFTER: bytes = _HEADER[_AFTER_AT:]
 _CHUNK_BYTES = 256 * 1024
 _READ_AHEAD_BYTES = 4096
+#: Seconds. With more, the milliseconds of ``poll()`` would overflow.
+_LONGEST_POLL = 1e6
 
 
 def frame(kind: int, seq: int, payload: bytes) -> bytes:
@@ -123,12 +127,26 @@ def next_message(data: bytearray, kind: int, max_bytes: int) -> tuple[int, bytes
     return seq, payload
 
 
+def _arrivals(sock: socket.socket) -> Any:
+    """What waits for arrivals at a socket; None without ``poll()``, or if the socket encrypts, and may hold some."""
+    if not (_AT_ONCE and hasattr(select, "poll") and type(sock) is socket.socket):
+        return None
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return poll
+
+
 class MessageStream:
     """Messages over a connected socket. One thread sends and receives; any may call ``shutdown`` or ``close``."""
 
-    def __init__(self, sock: socket.socket, unread: bytes = b"") -> None:
-        """``unread`` is what has been read from the socket already, and belongs to the next message."""
+    def __init__(self, sock: socket.socket, unread: bytes = b"", *, polls: bool = False) -> None:
+        """``unread`` is what has been read from the socket already, and belongs to the next message.
+
+        ``polls`` lets what arrives be waited for with ``poll()``. The time limit of a socket takes a system call to
+        set, and makes two of each later one.
+        """
         self._sock = sock
+        self._arrivals = _arrivals(sock) if polls else None
         self._takes_at_once = bool(_AT_ONCE) and type(sock) is socket.socket  # one that encrypts has to send all of it
         self._unread = unread
         self.may_be_sent = False
@@ -143,6 +161,10 @@ class MessageStream:
         OSError like those of the socket, and it may do so just after the system has taken the bytes.
         """
         self.may_be_sent = False
+        if self._arrivals is not None and self._sock.gettimeout() is not None:
+            self._sock.settimeout(None)
+        if deadline.expired:
+            raise TimeoutError("timed out")
         if len(payload) < _CHUNK_BYTES:
             data = memoryview(frame(kind, seq, payload))
         else:  # without a copy
@@ -193,6 +215,11 @@ class MessageStream:
             pass
 
     def _send_all(self, rest: memoryview, deadline: Deadline, flags: int) -> None:
+        if self._arrivals is not None:
+            try:  # noqa: SIM105  # suppress() would take longer
+                rest = rest[self._sock.send(rest, flags | _AT_ONCE) :]
+            except BlockingIOError:
+                pass
         while rest:
             limit(self._sock, deadline)
             rest = rest[self._sock.send(rest, flags) :]
@@ -200,9 +227,21 @@ class MessageStream:
     def receive(self, kind: int, max_bytes: int, deadline: Deadline) -> tuple[int, bytes]:
         """The sequence number and payload of the next message, which must be of this kind and no longer than this."""
         if not self._unread:
-            limit(self._sock, deadline)
-            self._unread = self._arrived(_HEADER_BYTES)
+            self._unread = self._first(deadline)
         return self._take(kind, max_bytes) or self._complete(kind, max_bytes, deadline)
+
+    def _first(self, deadline: Deadline) -> bytes:
+        """The first bytes of a message."""
+        while self._arrivals is not None:
+            left = deadline.remaining()
+            if not self._arrivals.poll(None if left is None else 1000 * min(left, _LONGEST_POLL)):
+                raise TimeoutError("timed out")
+            try:
+                return self._arrived(_HEADER_BYTES, _AT_ONCE)
+            except BlockingIOError:  # poll(2), section BUGS
+                continue
+        limit(self._sock, deadline)
+        return self._arrived(_HEADER_BYTES)
 
     def wait_for(self, kind: int, max_bytes: int, timeout: float) -> tuple[int, bytes]:
         """As :meth:`receive`, however long it takes until the message begins. The rest has ``timeout`` seconds."""
@@ -242,9 +281,9 @@ class MessageStream:
             limit(self._sock, deadline)
             data += self._arrived(size - len(data))
 
-    def _arrived(self, missing: int) -> bytes:
+    def _arrived(self, missing: int, flags: int = 0) -> bytes:
         """What has arrived, which may be a little more than is missing, so that a small message takes one call."""
-        chunk = self._sock.recv(min(missing, _CHUNK_BYTES) + _READ_AHEAD_BYTES)
+        chunk = self._sock.recv(min(missing, _CHUNK_BYTES) + _READ_AHEAD_BYTES, flags)
         if not chunk:
             raise ConnectionResetError("the peer closed the connection")
         return chunk
