@@ -279,7 +279,7 @@ class TestAnExecutor:
 
     def test_cancels_nothing_too_late(self, ask, executor, monkeypatch):
         cancelled = []
-        monkeypatch.setattr(executor, "cancel", cancelled.append)
+        monkeypatch.setattr(executor, "cancel", lambda lease, _deadline: cancelled.append(lease))
         ask.raw(encode(Cancel(lease=b"late", begin_by=now() - 0.001)))
         ask.raw(encode(Cancel(lease=b"in time", begin_by=now() + 10)))
         assert cancelled == [b"in time"]

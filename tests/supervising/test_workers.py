@@ -3,65 +3,47 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
 
-import peewee
 import psutil
 import pytest
 
-import fly_orm
-from tests.support.nodes import NodeProcess, node_process
-from tests.support.two_regions import close, named, settings
+from tests.support.certificates import Certificates, variables_of
 from tests.support.waiting import until
-from tests.support.worker_processes import APP, channel_to, spread, until_all_serve, workers_of
+from tests.support.worker_processes import channel_to, spread, until_all_serve, workers_of
 
 
-@pytest.fixture
-def node(cluster, database, tmp_path):
-    """Starts ``fly-orm serve app:db`` with options, and ends it and its workers."""
-    (tmp_path / "app.py").write_text(APP.format(database=database, **cluster.primary.params(database)))
-    with ExitStack() as undo:
-
-        def start(*arguments: str, **variables: str) -> NodeProcess:
-            started = undo.enter_context(node_process("app:db", *arguments, folder=tmp_path, **variables))
-            undo.callback(kill_workers, started.pid)
-            return started
-
-        yield start
-
-
-def kill_workers(pid):
-    for worker in workers_of(pid) if psutil.pid_exists(pid) else []:
-        worker.kill()
-
-
-def lax(cluster, database, address, **options):
-    db = peewee.PostgresqlDatabase(**named(cluster.replica, database))
-    return fly_orm.wrap(db, settings=settings("lax", address), **options)
-
-
-def test_all_workers_serve_the_address(cluster, database, node):
+def test_all_workers_serve_the_address(node, lax):
     started = node("--workers=2")
     address = started.address()
+    assert started.announced.endswith(f"with 2 workers at {address}\n")
     until_all_serve(address, 2)
     assert len(workers_of(started.pid)) == 2
-    db = lax(cluster, database, address)
+    db = lax(address)
     db.execute_sql("CREATE TABLE t (i int)")
     db.execute_sql("INSERT INTO t VALUES (1)")
     assert db.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
-    close(db)
 
 
-def test_channels_are_spread_evenly(node):
+def test_channels_are_spread_evenly_also_after_some_have_ended(node):
     address = node("--workers=2").address()
     until_all_serve(address, 2)
     channels = [channel_to(address) for _ in range(8)]
     assert spread(channels) == [4, 4]
+    for channel in channels[::2]:
+        channel.close()
+    channels[::2] = [channel_to(address) for _ in range(4)]
+    until(lambda: max(spread(channels)) <= 5, "they are not spread evenly")
     for channel in channels:
         channel.close()
 
 
-def test_a_worker_that_dies_is_replaced(cluster, database, node):
+def test_tls(node, tmp_path):
+    certificates = Certificates(tmp_path / "certificates")
+    address = node("--workers=2", **variables_of(certificates.files())).address()
+    until_all_serve(address, 2, **certificates.settings())
+
+
+def test_a_worker_that_dies_is_replaced(node):
     started = node("--workers=2")
     address = started.address()
     until_all_serve(address, 2)
@@ -74,6 +56,29 @@ def test_a_worker_that_dies_is_replaced(cluster, database, node):
     assert f"worker 1 (process {victim.pid}) has ended after" in started.process.stderr.read()
 
 
+def test_a_worker_that_is_asked_to_stop_is_replaced_without_a_fuss(node):
+    started = node("--workers=2")
+    address = started.address()
+    until_all_serve(address, 2)
+    victim = workers_of(started.pid)[0]
+    victim.terminate()
+    until(lambda: len(workers_of(started.pid)) == 2 and victim not in workers_of(started.pid), "not replaced")
+    until_all_serve(address, 2)
+    started.process.send_signal(signal.SIGTERM)
+    assert started.process.wait(60) == 0
+    assert "ERROR" not in started.process.stderr.read()
+
+
+def test_sighup_replaces_one_worker_after_another(node):
+    started = node("--workers=2")
+    address = started.address()
+    until_all_serve(address, 2)
+    before = workers_of(started.pid)
+    started.process.send_signal(signal.SIGHUP)
+    until(lambda: len(now := workers_of(started.pid)) == 2 and not {*now} & {*before}, "not all are replaced")
+    until_all_serve(address, 2)
+
+
 def test_workers_end_with_their_supervisor(node):
     started = node("--workers=2")
     until_all_serve(started.address(), 2)
@@ -81,3 +86,40 @@ def test_workers_end_with_their_supervisor(node):
     started.process.kill()
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
+
+
+@pytest.mark.parametrize(("arguments", "variables"), [(["--workers=2"], {}), ([], {"FLY_ORM_WORKERS": "2"})])
+def test_a_mistake_in_the_settings_is_said_once(node, arguments, variables):
+    process = node(*arguments, "--pool-size=1", **variables).process
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.count("2 workers cannot share a pool_size of 1") == 1
+    assert "Traceback" not in err
+
+
+def test_a_transport_that_cannot_share_an_address_is_refused(node):
+    process = node("--workers=2", FLY_ORM_TRANSPORT="pigeon").process
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "'pigeon' cannot serve one address with 2 workers; start as many nodes" in err
+
+
+def test_an_application_that_chooses_another_address_is_told_how_to_do_it(node, tmp_path):
+    with (tmp_path / "app.py").open("a") as file:
+        file.write("\nfly_orm.configure(fly_orm.Settings(listen='127.0.0.1:1', secret='x' * 40))\n")
+    process = node("--workers=2").process
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "choose both by variables" in err
+
+
+def test_workers_that_can_never_be_started_again_end_the_node(node, tmp_path):
+    started = node("--workers=2")
+    until_all_serve(started.address(), 2)
+    (tmp_path / "app.py").write_text("raise SystemExit(7)")
+    for worker in workers_of(started.pid):
+        worker.kill()
+    _, err = started.process.communicate(timeout=120)
+    assert started.process.returncode == 7
+    assert err.count("(exit status 7)") == 10
+    assert "no worker can be started any more" in err

@@ -1,0 +1,48 @@
+"""A node with workers, for an application of one database."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import peewee
+import psutil
+import pytest
+
+import fly_orm
+from fly_orm.testing import Cluster
+from tests.support.nodes import NodeProcess, node_process
+from tests.support.two_regions import close, named, settings
+from tests.support.worker_processes import APP, workers_of
+
+
+@pytest.fixture
+def node(cluster: Cluster, database: str, tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+    """Starts ``fly-orm serve app:db`` with options, and ends it and its workers."""
+    (tmp_path / "app.py").write_text(APP.format(database=database, **cluster.primary.params(database)))
+    with ExitStack() as undo:
+
+        def start(*arguments: str, **variables: str) -> NodeProcess:
+            started = undo.enter_context(node_process("app:db", *arguments, folder=tmp_path, **variables))
+            undo.callback(_kill_workers, started.pid)
+            return started
+
+        yield start
+
+
+def _kill_workers(pid: int) -> None:
+    for worker in workers_of(pid) if psutil.pid_exists(pid) else []:
+        worker.kill()
+
+
+@pytest.fixture
+def lax(cluster: Cluster, database: str) -> Iterator[Callable[..., Any]]:
+    """Makes the database as an application in lax has it, with the node at an address."""
+    with ExitStack() as undo:
+
+        def make(address: str, options: Any = None, **changes: Any) -> Any:
+            db = peewee.PostgresqlDatabase(**named(cluster.replica, database))
+            undo.callback(close, db)
+            return fly_orm.wrap(db, settings=settings("lax", address, **changes), **(options or {}))
+
+        yield make
