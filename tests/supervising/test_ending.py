@@ -1,0 +1,142 @@
+"""A node with workers under load: what its callers notice when workers end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from http.client import HTTPConnection
+
+import fly_orm
+from tests.support.waiting import PATIENCE, until
+from tests.support.worker_processes import until_all_serve, workers_of
+
+THREADS = 6
+#: The most of their channels that lead to one worker, as they are spread evenly.
+MOST_OF_ONE = THREADS // 2 + 1
+
+
+class Load:
+    """Threads that write, and what each of them was told."""
+
+    def __init__(self, db):
+        self.db = db
+        self.written = Counter()
+        self.failures = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(THREADS)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def goes_on(self):
+        """Wait until every thread has written again."""
+        before = self.written.copy()
+        until(lambda: all(self.written[number] > before[number] for number in range(THREADS)), "nothing is written")
+
+    def _work(self, number):
+        with self.db.connection_context():
+            while not self._over.is_set():
+                try:
+                    self.db.execute_sql("INSERT INTO t VALUES (%s)", (number,))
+                    self.written[number] += 1
+                except Exception as error:
+                    self.failures.append(error)
+
+
+@contextmanager
+def load(started, lax):
+    address = started.address()
+    until_all_serve(address, 2)
+    db = lax(address)
+    db.execute_sql("CREATE TABLE t (i int)")
+    with Load(db) as writers:
+        writers.goes_on()
+        yield writers, address
+
+
+def rows(db):
+    return db.execute_sql("SELECT count(*) FROM t").fetchone()[0]
+
+
+def test_no_request_fails_while_workers_are_replaced_one_after_another(node, lax):
+    started = node("--workers=2")
+    with load(started, lax) as (writers, address):
+        before = workers_of(started.pid)
+        started.process.send_signal(signal.SIGHUP)
+        until(lambda: len(now := workers_of(started.pid)) == 2 and not {*now} & {*before}, "not all are replaced")
+        until_all_serve(address, 2)
+        writers.goes_on()
+    assert writers.failures == []
+    assert rows(writers.db) == writers.written.total()
+
+
+def test_a_worker_that_is_killed_takes_only_its_own_requests_with_it(node, lax):
+    started = node("--workers=2")
+    with load(started, lax) as (writers, address):
+        workers_of(started.pid)[0].kill()
+        until_all_serve(address, 2)
+        writers.goes_on()
+    assert all(isinstance(error, fly_orm.OutcomeUnknown) for error in writers.failures)
+    assert len(writers.failures) <= MOST_OF_ONE
+    assert 0 <= rows(writers.db) - writers.written.total() <= len(writers.failures)
+
+
+def test_a_transaction_is_committed_while_its_worker_drains(node, lax):
+    started = node("--workers=2")
+    address = started.address()
+    until_all_serve(address, 2)
+    db = lax(address)
+    with db.atomic():
+        db.execute_sql("CREATE TABLE t (i int)")
+        started.process.send_signal(signal.SIGTERM)
+        until(lambda: declines(lax(address)), "it accepts requests")
+        db.execute_sql("INSERT INTO t VALUES (1)")
+    assert started.process.wait(PATIENCE) == 0
+    assert rows(db) == 1
+
+
+def declines(db):
+    """Whether no worker accepts a write any more."""
+    try:
+        db.execute_sql("CREATE TEMP TABLE mine ()")
+        db.execute_sql("DISCARD ALL")
+    except fly_orm.Refused:
+        return True
+    finally:
+        db.close()
+    return False
+
+
+def ask(url, path):
+    connection = HTTPConnection(url.removeprefix("http://").split("/")[0], timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_the_node_is_ready_as_long_as_one_worker_is(node):
+    started = node("--workers=2", "--http=127.0.0.1:0")
+    url = started.process.stdout.readline().split()[-1]
+    until(lambda: ask(url, "/readyz") == (200, "ready\n"), "it did not become ready")
+    assert ask(url, "/livez") == (200, "alive\n")
+    workers = workers_of(started.pid)
+    workers[0].suspend()
+    until(lambda: ask(url, "/readyz")[0] == 200, "the other worker is not ready")
+    workers[1].suspend()
+    until(lambda: ask(url, "/readyz") == (503, "not ready: 2 of its workers do not answer\n"), "it is still ready")
+    assert ask(url, "/livez")[0] == 200
+    for worker in workers:
+        worker.resume()
+    until(lambda: ask(url, "/readyz")[0] == 200, "it did not become ready again")
