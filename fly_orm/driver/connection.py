@@ -31,6 +31,7 @@ from ..sessions.session import Session
 from .classes import cursor_classes
 from .implicit_transactions import set_c_autocommit
 from .info import RoutingInfo
+from .observed import tell_of_refusal
 from .plain_reads import PlainReads
 from .text import text_of
 from .transaction_mode import TransactionMode
@@ -134,6 +135,7 @@ class RoutingConnection(PlainReads):
         if self._transaction_here:
             raise error
         why = LOCKED if took_locks(self, statement.changes) else why_ask_primary(error)
+        tell_of_refusal(self.database, why, error)
         self.begin_on_primary()
         return why
 

@@ -254,6 +254,7 @@ class RoutingCursor(ext.cursor):
         raise NotImplementedError
 
     def _forward(self, sqls: Sequence[bytes], statement: Statement, why: str, **options: Any) -> Result:
+        observed.tell_if_late(self.connection, statement, why)
         return self._on_primary(sqls[-1], lambda remote: remote.forward(sqls, statement, why, **options))
 
     def _on_primary(self, sql: bytes, act: Callable[[RemoteConnection], Forwarded]) -> Result:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
-from ..classify import Kind
-from ..observing.events import StatementKind
+from ..classify import Kind, Statement
+from ..observing.events import ReadFellBack, StatementKind
+from ..observing.listeners import emit, listeners
 from ..protocol.messages import Batch
+from ..routing.decide import PINNED
+from ..sessions.context import current
 from ..sessions.running import RunningStatement, is_observed, is_running
 from ..sessions.served import Served
 from .text import text_of
@@ -72,6 +75,20 @@ def batch(connection: Any, statements: Batch) -> AbstractContextManager[None]:
     texts = [step.statement for step in statements.steps]
     count = len(texts) + statements.commits
     return RunningStatement(connection.database, texts[0] if texts else "COMMIT", count, kind="write")
+
+
+def tell_of_refusal(database: str, why: str, error: Any) -> None:
+    """Tell observers that the replica has refused a read, which runs on the primary."""
+    if listeners.read_fell_back:
+        emit(ReadFellBack(database=database, because="refused", why=why, sqlstate=error.pgcode))
+
+
+def tell_if_late(connection: Any, statement: Statement, why: str) -> None:
+    """Tell observers of a read that runs on the primary since the replica does not show enough, if it is one."""
+    if not listeners.read_fell_back or why != PINNED or statement.kind is not Kind.READ:
+        return
+    if not (current().on_primary or connection.router.freshness.reads_on_primary):  # nor does anybody want it there
+        emit(ReadFellBack(database=connection.database, because="late", why=why))
 
 
 @contextmanager

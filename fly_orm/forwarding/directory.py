@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from ..deadline import Deadline, now
 from ..discovery import Discovery, discovery_name
 from ..errors import AuthenticationFailed, NoNode, NotDelivered, Refused
+from ..observing.events import NodeReturned, NodeSetAside
+from ..observing.listeners import emit, listeners
 from ..registry import make_discovery
 from ..settings import Settings
 from ..topology import Node
@@ -144,12 +146,16 @@ class Directory:
             else:
                 problem = "is shutting down" if isinstance(error, Refused) else "could not be reached"
                 log.warning("%s %s, and is tried last until it can be reached: %s", node, problem, error)
+            if listeners.node_set_aside:
+                emit(NodeSetAside(node=str(node), why=str(error)))
             self._discovery.refresh(node.region, Deadline.after(0))
 
     def mark_reached(self, node: Node, asked_at: float) -> None:
         """End the quarantine of a node, if it is in quarantine, since it has answered what it was asked then."""
-        if self._quarantine.remove(node, asked_at):
+        if (began := self._quarantine.remove(node, asked_at)) is not None:
             log.info("%s can be reached again", node)
+            if listeners.node_returned:
+                emit(NodeReturned(node=str(node), seconds=now() - began))
 
     def warm_up(self, region: str) -> None:
         """Open channels to the nodes of a region in the background, so that the first request finds them open."""

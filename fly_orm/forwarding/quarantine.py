@@ -65,19 +65,19 @@ class Quarantine:
             self._schedule(node, stay)
             return True
 
-    def remove(self, node: Node, asked_at: float) -> bool:
-        """End the quarantine of a node that has answered. Returns whether it was in quarantine.
+    def remove(self, node: Node, asked_at: float) -> float | None:
+        """End the quarantine of a node that has answered. Returns when it began (monotonic); None if it was not there.
 
         What it was asked before it was put there (monotonic) says nothing about it now.
         """
         if node not in self._stays:  # nearly always, and after every request
-            return False
+            return None
         with self._lock:
             stay = self._stays.get(node)
             if stay is None or asked_at < stay.began:
-                return False
+                return None
             del self._stays[node]
-            return True
+            return stay.began
 
     def retain(self, region: str, nodes: Collection[Node]) -> None:
         """Forget the nodes of the region that are not among these."""

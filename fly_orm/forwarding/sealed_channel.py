@@ -7,7 +7,9 @@ import logging
 import msgspec
 
 from ..deadline import Deadline, now
-from ..errors import AuthenticationFailed, NotDelivered, NotSupported, OutcomeUnknown
+from ..errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown
+from ..observing.events import ChannelClosed, ChannelOpened, ChannelRefused
+from ..observing.listeners import emit, listeners
 from ..parsing import naming
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
@@ -18,6 +20,7 @@ from ..topology import Node
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
 from .all_in_use import NodeFull
 from .node_clock import NodeClock
+from .observed_request import Sizes, observed
 from .settled import with_settled_after
 
 log = logging.getLogger("fly_orm")
@@ -48,6 +51,8 @@ class SealedChannel:
         self._seal = seal
         self._region = region
         self._clock = clock
+        self._sizes = Sizes()
+        self._closed = False
 
     def greet(self, deadline: Deadline) -> None:
         """Exchange greetings, from which this end learns the node's clock. NotDelivered if there is no reply in time.
@@ -78,6 +83,11 @@ class SealedChannel:
         the request is too long. After any other error the channel must be closed: its seal numbers the messages, and a
         late reply would be taken for the reply to the next request.
         """
+        if listeners.requests:
+            return observed(self._request, message, deadline, self.node, self._sizes)
+        return self._request(message, deadline)
+
+    def _request(self, message: Request, deadline: Deadline) -> Reply:
         if not isinstance(message, Run | Copy | Call | Cancel):
             return self._exchange(message, deadline)
         if self._clock.is_old(now()):
@@ -106,6 +116,9 @@ class SealedChannel:
     def close(self) -> None:
         """Close the connection. Never raises."""
         self._channel.close()
+        if listeners.channel_closed and not self._closed:
+            emit(ChannelClosed(node=str(self.node), seconds=now() - self.opened_at))
+        self._closed = True
 
     def _exchange(self, message: Request, deadline: Deadline) -> Reply:
         encoded = encode(message)
@@ -114,7 +127,7 @@ class SealedChannel:
                 f"the request is {len(encoded)} bytes long, and a request to another region may not be longer than "
                 f"{MAX_MESSAGE_BYTES}; send less at once"
             )
-        asked = now()
+        asked, self._sizes.sent = now(), len(encoded)
         try:
             sealed = self._channel.exchange(self._seal.close(encoded), deadline)
         except OutcomeUnknown:
@@ -123,6 +136,7 @@ class SealedChannel:
         self.answered_at = answered = now()
         if (opened := self._seal.open(sealed)) is None:
             raise OutcomeUnknown(f"the reply from {self.node} was altered in transit", node=str(self.node))
+        self._sizes.received = len(opened)
         try:
             reply = decode_reply(opened)
         except MessageError as error:
@@ -141,6 +155,20 @@ def open_channel(
 
     AuthenticationFailed if the node holds another secret, or is on another machine and the secret is missing or weak.
     """
+    started = now()
+    try:
+        channel = _open_channel(transport, node, secrets, region, deadline)
+    except FlyOrmError as error:
+        if listeners.channel_refused:
+            kind, why = type(error).__name__, str(error)
+            emit(ChannelRefused(node=str(node), seconds=now() - started, error=kind, why=why))
+        raise
+    if listeners.channel_opened:
+        emit(ChannelOpened(node=str(node), seconds=now() - started))
+    return channel
+
+
+def _open_channel(transport: Transport, node: Node, secrets: Secrets, region: str, deadline: Deadline) -> SealedChannel:
     problem = weakness(secrets)
     if problem is not None and not transport.is_local(node.address):
         raise AuthenticationFailed(f"{node} is on another machine, {problem}", node=str(node))

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from ..runtime.regions import PRIMARY, Region
 from ..runtime.runtime import current_runtime
+from ..sessions.running import running_call
 from ..sessions.wait import Wait
 from .dispatching import CallOptions, call_here, dispatch
 from .locating import is_next_to_primary
@@ -32,11 +33,12 @@ class OnPrimary(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         runtime = current_runtime()
         here = is_next_to_primary(runtime)
-        result: R = (
-            call_here(runtime, self.function, args, kwargs, self._options)
-            if here
-            else dispatch(runtime, None, self.function, args, kwargs, self._options)
-        )
+        with running_call(self.function.name):
+            result: R = (
+                call_here(runtime, self.function, args, kwargs, self._options)
+                if here
+                else dispatch(runtime, None, self.function, args, kwargs, self._options)
+            )
         return result
 
     def decorate_code(self, decorate: Callable[[Callable[P, R]], Callable[P, R]]) -> OnPrimary[P, R]:
@@ -162,9 +164,13 @@ def call(
     code, args = _code_of(function, args)
     registration = registered(code)
     runtime, name = current_runtime(), None if region is PRIMARY else str(region)
-    if is_next_to_primary(runtime) if name is None else name == runtime.settings.topology.region:
-        return call_here(runtime, registration, args, kwargs, options)  # type: ignore[no-any-return]
-    result: R = dispatch(runtime, name, registration, args, kwargs, options)
+    here = is_next_to_primary(runtime) if name is None else name == runtime.settings.topology.region
+    with running_call(registration.name):
+        result: R = (
+            call_here(runtime, registration, args, kwargs, options)
+            if here
+            else dispatch(runtime, name, registration, args, kwargs, options)
+        )
     return result
 
 

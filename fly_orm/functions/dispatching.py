@@ -28,10 +28,11 @@ from ..protocol.messages import Call, Returned
 from ..routing.errors import as_driver_error, informative_cause
 from ..routing.freshness import Waited
 from ..routing.router import Router
+from ..routing.settling import tell_if_unknown
 from ..runtime.runtime import Runtime
 from ..sessions.context import current
 from ..sessions.operation import current_operation, executing, is_recorded
-from ..sessions.running import note_served
+from ..sessions.running import note_call, note_call_here
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from ..topology import Node
@@ -103,6 +104,7 @@ def dispatch(
         message = msgspec.structs.replace(message, newest=_newest_timelines(ours))
     answer = _ask(runtime, region, message, recorded, deadline, ours)
     if answer is None:
+        note_call_here("no node has the primary, but this process does")
         if recorded is not None:
             return run_here(function, args, kwargs, recorded.as_another_request(), ours, deadline)
         return function.code(*args, **kwargs)
@@ -118,7 +120,7 @@ def dispatch(
         rpc=answer.elapsed,
         wait=waited,
     )
-    note_served(current(), served)
+    note_call(current(), served, answer.reply.statements)
     result = _outcome(function, answer)
     for router, replica in late:
         router.raise_if_late(replica, result)
@@ -148,6 +150,7 @@ def _ask(
             for router in ours:  # it may have written, so whoever looks for that has to look on the primary
                 router.freshness.expect(UNKNOWN)
         if isinstance(error, FlyOrmError):
+            tell_if_unknown(error, function=message.function)
             raise _as_caught_here(error, ours) from informative_cause(error)
         raise
 
@@ -155,7 +158,8 @@ def _ask(
 def call_here(
     runtime: Runtime, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions
 ) -> Any:
-    """What the function returns in this process, which is next to the primary; raises what it raises."""
+    """What the function returns in this process, where it belongs; raises what it raises."""
+    note_call_here("the call runs in this region")
     key = options.operation_key
     wanted = options.exactly_once or key is not None or current_operation() is not None
     if not wanted or (is_recorded() and key is None):  # or it is part of another call's transaction

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..deadline import now
+from ..observing.events import ReplicaCaughtUp, ReplicaLate
+from ..observing.listeners import emit, listeners
 from ..position import Position, later
 from .repetition import Repetition
 
@@ -61,6 +63,7 @@ class Lateness:
 
     def __init__(self, server: object) -> None:
         """``server`` is what the log calls the server; None for one behind a pooler, which may be another each time."""
+        self._server = None if server is None else str(server)
         self._name = "this region's replica" if server is None else f"this region's replica ({server})"
         self._repetition = Repetition() if server is None else None
         self._lock = threading.Lock()
@@ -90,12 +93,17 @@ class Lateness:
             self._since, self._target = now(), Wanted(position, now())
             if self._repetition is not None:
                 self._repetition.begin(timeout)
+        lag = None if measure is None else measure(position)
+        reason = " ".join(str(why).split())  # libpq's messages have several lines
         log.warning(
             "%s is late: %s%s; until it has caught up, nobody waits for it, and what it lacks is read on the primary",
             self._name,
-            " ".join(str(why).split()),  # libpq's messages have several lines
-            _clause(measure, position),
+            reason,
+            "" if lag is None else f"; {lag}",
         )
+        if listeners.replica_late:
+            missing, seconds = (None, None) if lag is None else lag
+            emit(ReplicaLate(server=self._server, timeout=timeout, missing_bytes=missing, lag=seconds, why=reason))
 
     @contextmanager
     def look(self) -> Iterator[bool]:
@@ -145,12 +153,18 @@ class Lateness:
         late = self._end()
         if late is not None:
             log.info("%s has caught up after %.1f s%s", self._name, late.seconds, _clause(measure, late.newest))
+            self._tell_of_end(late, restarted=False)
 
     def replaced(self) -> None:
         """Note that the server was restarted, or that its address leads to another one."""
         late = self._end()
         if late is not None:
             log.info("%s, which was late for %.1f s, was restarted; it is waited for again", self._name, late.seconds)
+            self._tell_of_end(late, restarted=True)
+
+    def _tell_of_end(self, late: _Late, *, restarted: bool) -> None:
+        if listeners.replica_caught_up:
+            emit(ReplicaCaughtUp(server=self._server, seconds=late.seconds, restarted=restarted))
 
     def _end(self) -> _Late | None:
         with self._lock:

@@ -85,12 +85,14 @@ class Listeners:
     proof_failed: Ears
     statements: bool
     """Whether anybody hears that statements begin, or that they were served."""
+    calls: bool
+    """The same for calls of functions."""
     requests: bool
     """The same for requests to nodes, where they are sent."""
     executions: bool
     """The same for requests that a node executes."""
 
-    __slots__ = (*KINDS, "executions", "requests", "statements")
+    __slots__ = (*KINDS, "calls", "executions", "requests", "statements")
 
     def __init__(self) -> None:
         self.take([])
@@ -100,6 +102,7 @@ class Listeners:
         for kind in KINDS:
             setattr(self, kind, tuple(ear for one in observations for ear in one.ears.get(kind, ())))
         self.statements = bool(self.statement_started or self.statement_served)
+        self.calls = bool(self.call_started or self.call_served)
         self.requests = bool(self.request_started or self.request_ended)
         self.executions = bool(self.request_received or self.request_executed)
 

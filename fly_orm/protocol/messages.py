@@ -128,6 +128,8 @@ class Run(Message, frozen=True, tag="run"):
     """What to look for in the Postgres session, unless a transaction is still open then."""
     record: Record | None = None
     """How the ledger has to record what the request commits; None if it does not."""
+    context: dict[str, str] = {}
+    """What the caller's observers give the node's, such as the ``traceparent`` of a trace."""
 
     @property
     def has_commit(self) -> bool:
@@ -210,6 +212,8 @@ class Call(Message, frozen=True, tag="call"):
     """How the ledger of ``database`` has to record the call; None if it does not."""
     database: str = ""
     """The name of the database in one transaction of which the function has to run, if it is recorded."""
+    context: dict[str, str] = {}
+    """As in :class:`Run`."""
     blocks: list[str] = []
     """The databases for which the caller is in a block that their ORM asks for, so that the function is in one, too."""
 
@@ -291,6 +295,8 @@ class Returned(Answer, frozen=True, kw_only=True, tag="returned"):
 
     It is UNKNOWN if the node could not ask for it.
     """
+    statements: int | None = None
+    """How many statements the function has executed; None if the node does not tell."""
 
 
 class Settled(Answer, frozen=True, kw_only=True, tag="settled"):

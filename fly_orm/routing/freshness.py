@@ -20,6 +20,8 @@ from ..errors import NotAReplica, ReplicationTimeout
 from ..local.instance import THE_PRIMARY
 from ..local.pooled import on_server_that_shows
 from ..local.replica import LocalReplica
+from ..observing.events import WaitEnded
+from ..observing.listeners import emit, listeners
 from ..position import UNKNOWN, Position
 from ..sessions.context import current, current_invocation
 from ..sessions.pins import Pin
@@ -172,15 +174,19 @@ class Freshness:
 
     def _wait_now(self, pin: Pin, connection: Any) -> Waited:
         """Wait for the replica; if it is late, the session's reads go to the primary."""
-        started = now()
+        started, is_late = now(), True
         try:
             self._wait_for_replica(pin.position, self._deadline(), connection)
+            is_late = False
         except ReplicationTimeout as late:
             self._report_elsewhere(vars(late).get("reason", ""))
             if self._options.on_lag == "raise" and not pin.resumed:
                 return Waited(now() - started, late)
         except Exception:  # what was written is committed, and must not seem to fail because of a plug-in or a setting
             log.exception("could not wait for the replica of %r; this session reads from the primary", self._name())
+        finally:
+            if listeners.wait_ended:
+                emit(WaitEnded(database=self._name(), seconds=now() - started, late=is_late))
         return Waited(now() - started)
 
     def _report_elsewhere(self, reason: str) -> None:

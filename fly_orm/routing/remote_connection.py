@@ -36,7 +36,7 @@ from .requests import Requests
 from .router import Router
 from .session_following import follow_there
 from .session_settings import SessionSettings
-from .settling import exchange, statements_reply
+from .settling import exchange, statements_reply, tell_if_unknown
 from .transaction import RemoteTransaction
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
@@ -232,12 +232,11 @@ class RemoteConnection:
             self._connection.close()
             raise self.router.driver_error(session_lost(self._gone))
         transaction = self.transaction
-        if transaction is None:
+        if transaction is None or transaction.lost is None:
             return
-        if transaction.lost is not None:
-            if statement.kind is Kind.COMMIT:
-                self.transaction = None
-            raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
+        if statement.kind is Kind.COMMIT:
+            self.transaction = None
+        raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
 
     def _request(self, sqls: Sequence[bytes], statement: Statement, **options: Any) -> Run:
         make = partial(self._requests.run, opens_lease=self._lease is None, has_state=self.has_state, **options)
@@ -262,6 +261,7 @@ class RemoteConnection:
         except NotSupported as error:
             raise self.router.driver_error(error) from informative_cause(error)  # nothing was sent, so nothing is lost
         except FlyOrmError as error:
+            tell_if_unknown(error, database=self.router.name)
             lost_state = self.has_state and self.transaction is None and isinstance(error, TransactionLost)
             self._lost(run, error, may_write=may_write)
             if lost_state:

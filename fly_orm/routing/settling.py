@@ -14,6 +14,8 @@ from ..errors import FlyOrmError, NotDelivered, OutcomeUnknown, Refused, ResultL
 from ..forwarding.forwarder import Forwarder
 from ..forwarding.response import Response
 from ..forwarding.settled import advice, without_reply
+from ..observing.events import UnknownOutcome
+from ..observing.listeners import emit, listeners
 from ..protocol.encoding import MessageError, decode_reply
 from ..protocol.messages import Done, Reply, Result, Run, Settle, Settled
 
@@ -52,6 +54,12 @@ def exchange(
         limit = Deadline.after(RESERVE) if in_pieces and deadline.expired else deadline
         answer = _settle(forwarder, ask(), unknown, limit)
         return Response(reply=as_reply(answer, unknown), node=answer.node, elapsed=answer.elapsed, settled=True)
+
+
+def tell_if_unknown(error: FlyOrmError, *, database: str | None = None, function: str | None = None) -> None:
+    """Tell observers that nobody knows what became of a request, if this is the error that its caller gets."""
+    if listeners.unknown_outcome and isinstance(error, OutcomeUnknown):
+        emit(UnknownOutcome(database=database, function=function, node=error.node or None, why=str(error)))
 
 
 def _settle(forwarder: Forwarder, question: Settle, unknown: OutcomeUnknown, deadline: Deadline) -> Response[Settled]:

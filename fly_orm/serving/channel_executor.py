@@ -11,6 +11,7 @@ import psycopg2
 from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, Refused
+from ..observing.listeners import listeners
 from ..postgres.making_way import make_way_for
 from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.encoding import MessageError, decode_request
@@ -41,6 +42,7 @@ from .executor import Executor
 from .function_runner import SHUTTING_DOWN
 from .lease import Lease
 from .lease_errors import ConnectionBroken, TooLate
+from .observed_request import observed
 from .replies import declined, encode_reply, not_opened
 from .streamed_copy import StreamedCopy
 from .time_limits import node_deadline, transaction_timeout
@@ -92,7 +94,7 @@ class ChannelExecutor:
             # gone() may have found the lock taken, and returned. It sets the flag before it tries the lock, and here
             # the flag is read after the lock was released: so at least one of the two ends the lease.
             if self._gone:
-                self._executor.channels.discard(self)
+                self._executor.peers.gone(self)
                 self._end_if_idle()
 
     @property
@@ -111,7 +113,7 @@ class ChannelExecutor:
         """Cancel what is running for the caller, and roll back what is open. Returns at once."""
         self._gone = True  # first, for whatever begins from now on; see respond(), _run() and _on_start()
         self._on_gone()
-        self._executor.channels.discard(self)
+        self._executor.peers.gone(self)
         if (lease := self._lease) is not None:
             lease.time_out()
         self._stop_invocation()
@@ -142,15 +144,15 @@ class ChannelExecutor:
 
     def _reply(self, request: bytes) -> Reply:
         try:
-            return self._handle(decode_request(request, self._executor.limits.max_elements))
+            message = decode_request(request, self._executor.limits.max_elements)
+            return observed(self._handle, self._peer, message) if listeners.executions else self._handle(message)
         except MessageError as error:
             return Declined(reason="bad request", message=str(error))
 
     def _handle(self, request: Request) -> Reply:
         match request:
             case Greet(region=region):
-                log.debug("a process in region %r opened a channel", region)
-                self._executor.channels.add(self)
+                self._executor.peers.greeted(self, self._peer, region)
                 return self._executor.welcome()
             case Run():
                 return self._run(request)

@@ -10,8 +10,10 @@ import psycopg2
 from ..concurrency.latch import Latch
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.timer import Timer, TimerClosed
-from ..deadline import Deadline
+from ..deadline import Deadline, now
 from ..errors import FlyOrmError, Refused
+from ..observing.listeners import emit, listeners
+from ..observing.node_events import ConnectionLent, LeaseEnded, LeaseOpened
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.profile import Profile
@@ -40,6 +42,7 @@ from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .inspecting import Inspector
 from .lease import Lease
 from .ledger_pruner import LedgerPruner
+from .peers import Peers
 from .replies import not_opened
 from .servers import ANSWER_TIMEOUT, describe
 from .shares import Shares, default_share
@@ -75,7 +78,7 @@ class Executor:
         self._describing = Shares(1)
         """Each description takes a connection of its own."""
         self._watchdog = Watchdog(self.timer, self.limits.max_result_bytes)
-        self.channels: set[object] = set()
+        self.peers = Peers()
         """The channels whose peers have been greeted, and are not gone."""
         self.draining = False
         """Whether new leases and calls are declined."""
@@ -139,7 +142,7 @@ class Executor:
                     self._note_drained()
 
     def _open_lease(self, request: Run, deadline: Deadline, peer: str | None) -> Lease:
-        pool = self.pools.get(request.database)
+        pool, started = self.pools.get(request.database), now()
         if pool is None:
             served = ", ".join(self.databases)
             raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
@@ -157,7 +160,17 @@ class Executor:
         limit = self.limits.statement_timeout
         lease = self._leases[request.lease] = Lease(request.lease, pool, connection, self._watchdog, limit)
         lease.holder = holder
+        if listeners.lease_opened or listeners.connection_lent:
+            self._tell_of(lease, started)
         return lease
+
+    def _tell_of(self, lease: Lease, started: float) -> None:
+        """Tell observers of a lease, for which its caller has waited since then."""
+        lease.opened_at = now()
+        seconds, size = lease.opened_at - started, self.limits.pool_size
+        in_use = sum(other.database == lease.database for other in list(self._leases.values()))
+        emit(ConnectionLent(database=lease.database, wait=seconds, in_use=in_use, size=size))
+        emit(LeaseOpened(database=lease.database, peer=_peer_of(lease), seconds=seconds))
 
     def describe(self, database: str, peer: str) -> Described | Declined:
         """The server that a database is on, or why that is not known."""
@@ -176,7 +189,7 @@ class Executor:
         """How this node is, and which servers its databases are on."""
         leases = [lease.database for lease in list(self._leases.values())]
         running = self._runner.functions
-        return self._inspector.inspect(leases, running, channels=len(self.channels), draining=self.draining)
+        return self._inspector.inspect(leases, running, channels=len(self.peers), draining=self.draining)
 
     def settle(self, question: Settle, peer: str) -> Settled | Declined:
         """What became of a request whose caller got no reply, or why that is not known."""
@@ -199,6 +212,8 @@ class Executor:
         with self._lock:
             self._leases.pop(lease.id, None)
             self._note_drained()
+        if listeners.lease_ended and lease.opened_at is not None:
+            emit(LeaseEnded(database=lease.database, peer=_peer_of(lease), seconds=now() - lease.opened_at))
         try:
             lease.end()
         finally:
@@ -237,7 +252,7 @@ class Executor:
             self.note_recorded(call.database)
         try:
             with self._shares.taken(peer, _FUNCTIONS, node_deadline(call).for_queueing()):
-                return self._runner.run(call, on_start)
+                return self._runner.run(call, on_start, peer)
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {call.function}: {error}")
 
@@ -268,6 +283,10 @@ class Executor:
         for pool in self.pools.values():
             pool.close()
         self.timer.close()
+
+
+def _peer_of(lease: Lease) -> str:
+    return "" if lease.holder is None else lease.holder[0]
 
 
 def _acquire(pool: PrimaryPool, request: Run, deadline: Deadline) -> PrimaryConnection:

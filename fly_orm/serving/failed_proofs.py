@@ -9,6 +9,8 @@ from functools import partial
 from itertools import takewhile
 
 from ..deadline import now
+from ..observing.listeners import emit, listeners
+from ..observing.node_events import ProofFailed
 from ..protocol.handshake import OnFailure
 from .shares import host_of
 
@@ -56,6 +58,8 @@ class FailedProofs:
     def _wrong_secret(self, peer: str) -> float:
         """Log that a peer has none of the secrets, and return the seconds after which it is to be told so."""
         failures, is_due = self._count(peer)
+        if listeners.proof_failed:
+            emit(ProofFailed(peer=peer, because="secret"))
         if is_due:
             log.warning(
                 "%s does not hold the FLY_ORM_SECRET of this node, and was turned away. If it is one of your "
@@ -67,6 +71,8 @@ class FailedProofs:
     def _wrong_version(self, peer: str, version: int) -> None:
         """Log that a peer speaks another version of the protocol."""
         _, is_due = self._count(peer)
+        if listeners.proof_failed:
+            emit(ProofFailed(peer=peer, because="version"))
         if is_due:
             log.warning(
                 "%s speaks version %d of fly_orm's protocol, and was turned away. Deploy the same fly_orm on both. "

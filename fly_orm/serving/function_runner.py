@@ -12,6 +12,7 @@ from ..concurrency.timer import Timer
 from ..errors import NotPrimary, Refused
 from ..functions import registering
 from ..functions.registering import Function
+from ..observing.listeners import listeners
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..protocol.messages import BUSY, Call, Declined, Returned
@@ -23,6 +24,7 @@ from ..sessions.session import Session
 from ..settings import Settings
 from .function_threads import FunctionThreads
 from .invoking import invoke, too_late
+from .observed_request import Executing
 from .primaries import check_primaries
 from .replies import declined
 from .time_limits import node_deadline
@@ -64,8 +66,8 @@ class FunctionRunner:
         self._invocations: dict[Invocation, str] = {}
         """By what is running: the name of its function."""
 
-    def run(self, call: Call, on_start: OnStart) -> Returned | Declined:
-        """Run the function that was called and return the outcome."""
+    def run(self, call: Call, on_start: OnStart, peer: str = "") -> Returned | Declined:
+        """Run the function that a peer has called and return the outcome."""
         deadline = node_deadline(call)
         function = registering.find(call.function)
         if function is None:
@@ -79,7 +81,7 @@ class FunctionRunner:
         invocation = Invocation(deadline, on_primary=call.on_primary)
         on_start(invocation)
         try:
-            return self._threads.run(lambda: self._run(function, call, invocation), deadline.for_queueing())
+            return self._threads.run(lambda: self._run(function, call, invocation, peer), deadline.for_queueing())
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
 
@@ -129,7 +131,7 @@ class FunctionRunner:
         if not check_primaries(self._pools, call.newest):
             raise Refused("this node cannot reach any of its databases", reason="unavailable")
 
-    def _run(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
+    def _run(self, function: Function, call: Call, invocation: Invocation, peer: str) -> Returned | Declined:
         """Runs on a thread for functions."""
         if invocation.stopped:  # while the call was queueing for the thread
             return too_late(function)
@@ -137,10 +139,18 @@ class FunctionRunner:
             self._invocations[invocation] = function.name
         try:
             # In an empty context, so that the function inherits nothing from the one that this thread ran before.
-            return Context().run(self._run_in_session, function, call, invocation)
+            return Context().run(self._run_observed, function, call, invocation, peer)
         finally:
             with self._lock:
                 self._invocations.pop(invocation, None)
+
+    def _run_observed(self, function: Function, call: Call, invocation: Invocation, peer: str) -> Returned | Declined:
+        if not listeners.executions:
+            return self._run_in_session(function, call, invocation)
+        with Executing("call", peer, call) as executing:
+            reply = executing.replied(self._run_in_session(function, call, invocation))
+            executing.raised = invocation.raised
+            return reply
 
     def _run_in_session(self, function: Function, call: Call, invocation: Invocation) -> Returned | Declined:
         enter(Session(invocation))

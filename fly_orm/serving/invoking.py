@@ -57,8 +57,9 @@ def invoke(
         if not execution.started:
             return _not_started(function, error, release)
         execution.fail(error)
-    written = _written(invocation)
-    return Returned(**execution.outcome, written=written, read=_read(invocation, written))
+        invocation.raised = type(error).__name__
+    written, statements = _written(invocation), invocation.statements
+    return Returned(**execution.outcome, written=written, read=_read(invocation, written), statements=statements)
 
 
 def too_late(function: Function) -> Declined:

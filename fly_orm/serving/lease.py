@@ -68,6 +68,8 @@ class Lease:
         self._bound = ResultLimit(self._raw, watchdog.most)
         self.holder: tuple[str, str] | None = None
         """Whose share of the node's leases it is part of."""
+        self.opened_at: float | None = None
+        """When it was opened (monotonic), if observers were told."""
         self.give_up: Callable[[], None] = lambda: None
         """Ends it, unless a request is being handled. Any thread may call."""
         self._running: RunningStatement | None = None

@@ -36,6 +36,10 @@ class Invocation(ActivityLog):
         """By database name: the latest position of what forwarded statements and calls have written."""
         self.read: dict[str, Position] = {}
         """By database name: the latest position of what they have only read."""
+        self.statements = 0
+        """How many statements were executed directly on a primary."""
+        self.raised: str | None = None
+        """The name of the class of the exception that the function has raised."""
         self._lock = threading.Lock()
         self._running: set[RunningStatement] = set()
         self._stopped: str | None = None
@@ -58,6 +62,7 @@ class Invocation(ActivityLog):
         undo.
         """
         self.record(database, statement)
+        self.statements += 1
         running = RunningStatement(connection)
         with self._lock:
             if self.stopped and statement.kind not in _UNDOING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 
 from ..deadline import now
@@ -43,6 +43,8 @@ class _Running:
 class _Thread(threading.local):
     running: _Running | None = None
     """The statement that somebody observes. What is executed for it in turn is part of it."""
+    call: RunningCall | None = None
+    """The innermost call that somebody observes."""
 
 
 _thread = _Thread()
@@ -140,27 +142,32 @@ class RunningStatement(_Running):
 class RunningCall(_Running):
     """A block in which a function runs, here or elsewhere, while somebody observes."""
 
-    __slots__ = ("_function", "statements")
+    __slots__ = ("_function", "_outer", "statements")
 
     def __init__(self, function: str) -> None:
         super().__init__()
-        self._function = function
+        self._function, self._outer = function, _thread.call
         self.statements: int | None = None
         """How many statements it has executed on the node, if that has told."""
 
-    def __enter__(self) -> RunningCall:
+    def __enter__(self) -> None:
         if listeners.call_started:
             emit(CallStarted(id=self.id, function=self._function))
-        return self
+        _thread.call = self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
+        _thread.call = self._outer
+        with suppress(Exception):  # as above
+            self._report(now() - self.started, error)
+
+    def _report(self, total: float, error: BaseException | None) -> None:
         event = CallServed(
             id=self.id,
             function=self._function,
             route=self.route,
             why=self.why,
             node=self.node,
-            total=now() - self.started,
+            total=total,
             rpc=self.rpc,
             wait=self.wait,
             statements=self.statements,
@@ -169,3 +176,25 @@ class RunningCall(_Running):
         if listeners.call_served:
             emit(event)
         log_served(event)
+
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+def running_call(function: str) -> AbstractContextManager[None]:
+    """A block in which a function is called, here or elsewhere."""
+    return RunningCall(function) if listeners.calls or logs(DEBUG) else _NOTHING
+
+
+def note_call(session: Session, served: Served, statements: int | None) -> None:
+    """Record how a call of this session is served, and how many statements the function has executed."""
+    session.served = served
+    if (call := _thread.call) is not None:
+        call.note(served)
+        call.statements = statements
+
+
+def note_call_here(why: str) -> None:
+    """Record that the function that is called runs in this process."""
+    if (call := _thread.call) is not None:
+        call.route, call.why = Route.LOCAL, why

@@ -1,0 +1,64 @@
+"""The processes that have channels to this node."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import NamedTuple
+
+from ..deadline import now
+from ..observing.listeners import emit, listeners
+from ..observing.node_events import PeerConnected, PeerGone
+
+log = logging.getLogger("fly_orm.node")
+
+
+class _Peer(NamedTuple):
+    host: str
+    region: str
+    since: float
+
+
+class Peers:
+    """The channels whose peers have been greeted, and are not gone. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channels: dict[object, _Peer] = {}
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def greeted(self, channel: object, host: str, region: str) -> None:
+        """Note that a process on a host, in the region that it names, uses a channel. It greets more than once."""
+        with self._lock:
+            if channel in self._channels:
+                return
+            is_first = not self._has(host)
+            self._channels[channel] = _Peer(host, region, now())
+        extra = {"event": "peer_connected", "peer": host, "region": region}
+        if is_first:
+            log.info("processes on %s, in region %r, use this node from now on", host, region, extra=extra)
+        else:
+            log.debug("a process on %s, in region %r, opened another channel", host, region, extra=extra)
+        if listeners.peer_connected:
+            emit(PeerConnected(peer=host, region=region))
+
+    def gone(self, channel: object) -> None:
+        """Note that a channel was closed, if that is not known."""
+        with self._lock:
+            peer = self._channels.pop(channel, None)
+            is_last = peer is not None and not self._has(peer.host)
+        if peer is None:
+            return
+        seconds = now() - peer.since
+        extra = {"event": "peer_gone", "peer": peer.host, "region": peer.region, "seconds": seconds}
+        if is_last:
+            log.info("no process on %s, in region %r, uses this node any more", peer.host, peer.region, extra=extra)
+        else:
+            log.debug("a process on %s, in region %r, closed a channel", peer.host, peer.region, extra=extra)
+        if listeners.peer_gone:
+            emit(PeerGone(peer=peer.host, region=peer.region, seconds=seconds))
+
+    def _has(self, host: str) -> bool:
+        return any(peer.host == host for peer in self._channels.values())
