@@ -78,7 +78,8 @@ class Deadline(msgspec.Struct, frozen=True):
         """The earlier of this deadline and one ``timeout`` seconds from now."""
         if timeout is None:
             return self
-        check_timeout("timeout", timeout)
+        if not timeout >= 0:
+            check_timeout("timeout", timeout)
         at = now() + timeout
         return self if self.at <= at else Deadline(at, timeout)
 

@@ -47,6 +47,8 @@ class PrimaryConnection:
         self.raw = connection
         """The driver's connection."""
         self.profile: Profile | None = None
+        self._guard: RoleGuard | None = None
+        """What keeps statements to the roles that the caller may take, if it has another one than the node."""
         self.made: set[str] = set()
         """The customized settings that the Postgres session has had: they can be emptied, but not removed."""
         self.is_new = True
@@ -62,7 +64,8 @@ class PrimaryConnection:
         self._has_input = input_check(connection)
         self._known_types = 0
         """How many types the driver knew when its cursors were told to return bytes for them."""
-        self._own_cursor = text_cursor(connection)
+        self._own_cursor = text_cursor(connection)  # the driver would decode in Python what it fetches as text
+        self._own_cursor.string_types.update(dict.fromkeys(self._own_cursor.string_types, ext.BYTES))
         self.server_run = read_run(connection)
         """Identifies the time in which its server gives no id to two transactions."""
         self.session = PooledSession(connection)
@@ -80,27 +83,25 @@ class PrimaryConnection:
         """Whether the session knows of sequences what earlier callers did with them."""
         self._opened = now()
 
-    def cursor(self) -> Any:
+    def cursor(self, factory: type[ext.cursor] = ext.cursor) -> Any:
         """A new cursor whose rows hold bytes, except for types that the driver has never heard of."""
-        return self._cursor(ext.cursor)
-
-    def _cursor(self, factory: type[ext.cursor]) -> Any:
         types = len(ext.string_types)
         if types != self._known_types:
             bytes_cursor(self.raw)
             self._known_types = types
-        self.raw.notices = RecentNotices()
-        return self.raw.cursor(cursor_factory=factory)
+        if self.raw.notices:
+            self.raw.notices = RecentNotices()
+        return factory(self.raw)
 
     def callers_cursor(self, *, may_change_role: bool) -> Any:
         """A cursor for a caller's statements, which keeps them to the roles that the caller may take.
 
         ``may_change_role`` says whether functions or code that they call may change the role.
         """
-        guard = None if self.profile is None else self._guard(self.profile)
+        guard = self._guard
         if guard is None:
             return self.cursor()
-        cursor = self._cursor(GuardedCursor)
+        cursor = self.cursor(GuardedCursor)
         cursor.guard, cursor.may_change_role = guard, may_change_role
         return cursor
 
@@ -190,7 +191,7 @@ class PrimaryConnection:
 
         The session is the node's own again if the caller's role was another one.
         """
-        profile, self.profile = self.profile, None
+        profile, self.profile, self._guard = self.profile, None, None
         if self.raw.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             execute(self.raw, "ROLLBACK")
         self._sequences.look(self.raw)
@@ -208,15 +209,17 @@ class PrimaryConnection:
         Returns the answer (see :attr:`WriteAheadLog.question`), or None if that has not been possible.
         """
         profile, keeps = self.profile, self._sequences.are_kept
-        if profile is None or keeps is None or not self._has_encoding(profile.encoding):
+        if profile is None or keeps is None:
             return None
-        self.profile, self._keeps_sequences = None, keeps
         at_once = self._at_once
         if at_once is None or at_once.keeps != keeps or at_once.profile != profile:
             at_once = self._at_once = self._cleaning_for(profile, keeps)
+        if not (at_once.is_ascii or self._has_encoding(profile.encoding)):
+            return None
+        self.profile, self._guard, self._keeps_sequences = None, None, keeps
         try:
             self._own_cursor.execute(at_once.sql)
-            state: str = self._own_cursor.fetchone()[0]
+            state: bytes = self._own_cursor.fetchone()[0]
         except psycopg2.Error:
             if self.raw.closed:
                 raise
@@ -224,13 +227,14 @@ class PrimaryConnection:
         if not at_once.is_own:
             self.profile = profile
         self._is_own, self.is_clean = at_once.is_own, True
-        return state
+        return state.decode("ascii")
 
     def _cleaning_for(self, profile: Profile, keeps: bool) -> Cleaning:
         is_own = self.session.acts_as_another(profile.start)
         start = self.session.statements(profile.start)
         again = [] if is_own else [profile.set_encoding, *start, *profile.session_settings]
-        return Cleaning(profile, keeps, is_own, b"\n;".join([*self._cleaning, *again, self.wal.question]))
+        sql = b"\n;".join([*self._to_clean, *([] if keeps else [DISCARD]), *again, self.wal.question])
+        return Cleaning(profile, keeps, is_own, sql, sql.isascii())
 
     @property
     def is_ready(self) -> bool:
@@ -274,7 +278,7 @@ class PrimaryConnection:
 
     def _take_on(self, profile: Profile, statements: list[bytes]) -> None:
         """Execute statements and give the session the profile; in one string if the client encoding stays the same."""
-        self.profile, self._is_own = None, False
+        self.profile, self._guard, self._is_own = None, None, False
         if not self._has_encoding(profile.encoding):
             self._execute(statements)
             statements = []
@@ -282,14 +286,11 @@ class PrimaryConnection:
         self.made.update(profile.start.customized if profile.start else ())
         encoding = [profile.set_encoding] if statements else []  # as they reset it
         self._execute([*statements, *encoding, *self.session.statements(profile.start), *profile.session_settings])
-        if (guard := self._guard(profile)) is not None:
+        if profile.start is not None and self.session.acts_as_another(profile.start):
+            guard = RoleGuard(self.raw, self.session, profile.start)
             guard.check_settings(profile.session_settings)
+            self._guard = guard
         self.profile = profile
-
-    def _guard(self, profile: Profile) -> RoleGuard | None:
-        if profile.start is None or not self.session.acts_as_another(profile.start):
-            return None
-        return RoleGuard(self.raw, self.session, profile.start)
 
     def _check_start(self, profile: Profile, error: psycopg2.Error) -> None:
         """Raise Refused if it was the start of the caller's session that the server did not accept."""

@@ -32,3 +32,5 @@ class Cleaning(msgspec.Struct, frozen=True):
     is_own: bool
     """Whether it is the node's own after that."""
     sql: bytes
+    is_ascii: bool
+    """Whether it means the same in all client encodings."""

@@ -114,7 +114,7 @@ class WriteAheadLog:
         ``state`` is what :attr:`question` has returned since, if it was asked.
         """
         flushed, *_ = (self._ask() if state is None else state).split()
-        return self._position(LSN.parse(flushed))
+        return Position(LSN.parse(flushed), self._system, self._timeline)
 
     def commit_position(self, *, asynchronous: bool = False, state: str | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has committed.
@@ -137,7 +137,7 @@ class WriteAheadLog:
             self._push()
         elif unsent != ["f"]:
             self.to_send = lsn
-        return self._position(lsn)
+        return Position(lsn, self._system, self._timeline)
 
     def wake_senders(self) -> None:
         """Make sure that the last commit is sent to the replicas soon.
@@ -151,9 +151,6 @@ class WriteAheadLog:
                 cursor.execute(_UNSENT, (str(lsn),))
                 if cursor.rowcount:
                     self._push()
-
-    def _position(self, lsn: LSN) -> Position:
-        return Position(lsn, self._system, self._timeline)
 
     def _ask(self) -> str:
         with text_cursor(self._connection) as cursor:

@@ -35,7 +35,7 @@ _replies: msgspec.msgpack.Decoder[Reply] = decoder(Reply)
 
 def decode_request(message: bytes, max_elements: int = MAX_ELEMENTS) -> Request:
     """The request that ``message`` encodes; MessageError if it encodes none, or has more than ``max_elements``."""
-    if has_more_elements([message], max_elements):
+    if len(message) > max_elements and has_more_elements([message], max_elements):
         raise MessageError(
             f"the request has more than {max_elements} elements, such as statements; send less at once, or raise "
             "FLY_ORM_MAX_ELEMENTS on the node"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Column(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Column(msgspec.Struct, frozen=True, array_like=True):
     """One column of a result: the attributes of ``psycopg2.extensions.Column``."""
 
     name: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.running_statement import RunningStatement
 from ..postgres.transaction_ids import read_open
@@ -50,7 +52,7 @@ class BatchedStatements:
         self.committing = True
         if recorded is not None and recorded.records(commit):
             reply = encode(Done(results=self.results))
-            return recorded.commit(b"COMMIT", commit, reply)._replace(results=self.results)
+            return msgspec.structs.replace(recorded.commit(b"COMMIT", commit, reply), results=self.results)
         cursor.execute("COMMIT")
         return Executed(commit=commit, results=self.results)
 

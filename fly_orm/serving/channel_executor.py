@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import psycopg2
 
@@ -79,7 +80,8 @@ class ChannelExecutor:
         """The COPY that runs in the lease, even between two requests."""
         self._invocation: Invocation | None = None
         self._gone = False
-        self._cancel_idle_end: Callable[[], None] = lambda: None
+        self._cancel_idle_end: Callable[[], None] | None = None
+        """Stops the timer that ends the lease, if it runs."""
         self._executed_at = 0.0
         """When the last request of the lease ended."""
         self._renews = False
@@ -120,11 +122,22 @@ class ChannelExecutor:
         self._end_if_idle()
 
     def _respond(self, request: bytes) -> bytes:
-        self._cancel_idle_end()
-        reply = encode_reply(self._reply(request))
+        if self._cancel_idle_end is not None:
+            self._stop_idle_end()
+        try:
+            message = decode_request(request, self._executor.limits.max_elements)
+            done = observed(self._handle, self._peer, message) if listeners.executions else self._handle(message)
+            reply = encode_reply(done)
+        except MessageError as error:
+            reply = encode_reply(Declined(reason="bad request", message=str(error)))
         if self._lease is not None and not self._gone and (timeout := self._silence_timeout(self._lease)) is not None:
             self._cancel_idle_end = self._executor.timer.call_later(timeout, self._end_if_idle)
         return reply
+
+    def _stop_idle_end(self) -> None:
+        cancel, self._cancel_idle_end = self._cancel_idle_end, None
+        if cancel is not None:
+            cancel()
 
     def _silence_timeout(self, lease: Lease) -> float | None:
         """Seconds after which the lease ends if its caller says nothing; None is no limit."""
@@ -137,17 +150,10 @@ class ChannelExecutor:
         """End the lease, unless a request is being handled: that request will do it, or start the timer again."""
         if self._lock.acquire(blocking=False):
             try:
-                self._cancel_idle_end()
+                self._stop_idle_end()
                 self._end_lease()
             finally:
                 self._lock.release()
-
-    def _reply(self, request: bytes) -> Reply:
-        try:
-            message = decode_request(request, self._executor.limits.max_elements)
-            return observed(self._handle, self._peer, message) if listeners.executions else self._handle(message)
-        except MessageError as error:
-            return Declined(reason="bad request", message=str(error))
 
     def _handle(self, request: Request) -> Reply:
         match request:
@@ -196,7 +202,8 @@ class ChannelExecutor:
         if not is_whole(request):
             return Declined(reason="bad request", message="a COPY or COMMIT without its statement")
         if request.opens_lease:
-            self._end_lease()
+            if self._lease is not None:
+                self._end_lease()
             try:
                 opening = deadline.within(self._executor.limits.statement_timeout)
                 self._lease = self._executor.open_lease(request, opening, self._peer)
@@ -236,7 +243,7 @@ class ChannelExecutor:
             self._executor.note_recorded(request.database)
         self._renews = request.renews
         if (file := in_pieces(request, lease.has_hung_up)) is None:
-            return self._ran(lambda: lease.run(request, deadline), opens_lease=request.opens_lease)
+            return self._ran(partial(lease.run, request, deadline), opens_lease=request.opens_lease)
         try:
             copy = self._copy = StreamedCopy(lease, request, deadline, file)
         except RuntimeError as error:

@@ -14,7 +14,6 @@ from ..deadline import Deadline, now
 from ..errors import FlyOrmError, Refused
 from ..observing.listeners import emit, listeners
 from ..observing.node_events import ConnectionLent, LeaseEnded, LeaseOpened
-from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.profile import Profile
 from ..postgres.running_statement import CANCEL_TIMEOUT
@@ -146,13 +145,16 @@ class Executor:
         if pool is None:
             served = ", ".join(self.databases)
             raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
-        if deadline.expired:
+        if deadline.at <= started:
             raise Refused("the caller's deadline had passed when the request arrived", reason=EXPIRED)
         holder = None if peer is None else (peer, pool.name)
         if holder is not None:
             self._shares.take(*holder, deadline)
         try:
-            connection = _acquire(pool, request, deadline)
+            start = Start(request.role, request.start_settings) if request.role else None
+            profile = Profile(request.encoding, tuple(request.session_settings), start)
+            made, requested = request.made_settings, request.requested_settings
+            connection = pool.acquire(profile, deadline, request.newest, made=made, requested=requested)
         except BaseException:
             if holder is not None:
                 self._shares.give_back(*holder)
@@ -211,7 +213,8 @@ class Executor:
         """End a lease; what is open in it is rolled back."""
         with self._lock:
             self._leases.pop(lease.id, None)
-            self._note_drained()
+            if self._drained is not None:
+                self._note_drained()
         if listeners.lease_ended and lease.opened_at is not None:
             emit(LeaseEnded(database=lease.database, peer=_peer_of(lease), seconds=now() - lease.opened_at))
         try:
@@ -287,11 +290,3 @@ class Executor:
 
 def _peer_of(lease: Lease) -> str:
     return "" if lease.holder is None else lease.holder[0]
-
-
-def _acquire(pool: PrimaryPool, request: Run, deadline: Deadline) -> PrimaryConnection:
-    start = Start(request.role, request.start_settings) if request.role else None
-    profile = Profile(request.encoding, tuple(request.session_settings), start)
-    return pool.acquire(
-        profile, deadline, request.newest, made=request.made_settings, requested=request.requested_settings
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import psycopg2
@@ -30,7 +30,7 @@ _ALONE = (ACTIVE_SQL_TRANSACTION, INVALID_TRANSACTION_TERMINATION)
 _COMMITTED = Result(status_message="COMMIT")
 
 
-class Executed(NamedTuple):
+class Executed(msgspec.Struct, frozen=True):
     """What became of the statements of a request."""
 
     result: Result | None = None

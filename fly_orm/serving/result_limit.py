@@ -131,6 +131,6 @@ class ResultLimit:
 
 def size_of(values: Sequence[bytes | None]) -> int:
     """About how many bytes encode the values of a result: one percent more at most."""
-    present = [value for value in values if value is not None]
+    present: Sequence[Any] = [value for value in values if value is not None] if None in values else values
     size = len(values) + len(present) + sum(map(len, present))
     return size + 3 * (size // 256)

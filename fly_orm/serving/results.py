@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from psycopg2 import extensions as ext
@@ -15,6 +17,9 @@ from .result_limit import ResultLimit, size_of
 
 #: How many rows are taken at a time. To take them holds the interpreter.
 _BATCH = 5000
+#: The attributes of psycopg2's description of a column that a reply has.
+_COLUMN = attrgetter(*Column.__struct_fields__)
+_TYPE = attrgetter("type_code")
 #: What a reply takes for a row of COPY … TO STDOUT, besides its data.
 _ROW_BYTES = 5
 
@@ -133,11 +138,17 @@ class _Rows:
 
 def result_of(cursor: Any, row_count: int, limit: ResultLimit) -> Result:
     """The result of the cursor's last statement, with this row count. Raises the error of ``limit``."""
-    columns = None if cursor.description is None else [_column(column) for column in cursor.description]
-    rows, data = (0, []) if columns is None else _fetch(cursor, [[] for _ in columns], limit)
+    if (description := cursor.description) is None:
+        columns, rows, data = None, 0, list[Any]()
+    else:
+        columns = [*starmap(Column, map(_COLUMN, description))]
+        rows, data = _fetch(cursor, limit)
+        known = cursor.connection.string_types
+        if not all(map(known.__contains__, map(_TYPE, columns))):
+            data = _as_sent(cursor, columns, data)
     return Result(
         columns=columns,
-        data=_as_sent(cursor, columns or (), data),
+        data=data,
         rows=rows,
         row_count=row_count,
         status_message=cursor.statusmessage,
@@ -145,44 +156,33 @@ def result_of(cursor: Any, row_count: int, limit: ResultLimit) -> Result:
     )
 
 
-def _fetch(cursor: Any, data: list[list[Any]], limit: ResultLimit) -> tuple[int, list[list[Any]]]:
+def _fetch(cursor: Any, limit: ResultLimit) -> tuple[int, list[list[Any]]]:
     """The number of rows, and their values, column by column. Rows take three times as much memory as their values."""
     count = size = 0
+    data: list[list[Any]] = []
     while rows := cursor.fetchmany(_BATCH):
         count += len(rows)
-        for column, values in zip(data, zip(*rows, strict=True), strict=True):
-            column.extend(values)
-            size += size_of(values)
+        batch = [*map(list, zip(*rows, strict=True))]
+        size += sum(map(size_of, batch))
         limit.note(size)
         if size > limit.most:
             raise limit.exceeded()
+        for column, values in zip(data, batch, strict=False):
+            column += values
+        data = data or batch
         if len(rows) < _BATCH:
             break
-    return count, data if count else []
+    return count, data
 
 
-def _column(column: Any) -> Column:
-    return Column(
-        name=column.name,
-        type_code=column.type_code,
-        internal_size=column.internal_size,
-        precision=column.precision,
-        scale=column.scale,
-        table_oid=column.table_oid,
-        table_column=column.table_column,
-    )
-
-
-def _as_sent(cursor: Any, columns: Sequence[Column], data: list[list[Any]]) -> list[list[bytes | None]]:
-    """The values, column by column, as the bytes that Postgres sent.
+def _as_sent(cursor: Any, columns: Sequence[Column], data: list[list[Any]]) -> list[list[Any]]:
+    """The values, column by column, as the bytes that Postgres sent, where types are not known to the connection.
 
     psycopg2 decodes the values of types that it does not know, such as an extension's, before it can be told not to.
     They are encoded again, and arrive as bytes from then on.
     """
     string_types = cursor.connection.string_types
     unknown = {column.type_code for column in columns} - string_types.keys()
-    if not unknown:
-        return data
     string_types.update(dict.fromkeys(unknown, ext.BYTES))
     encoding = ext.encodings[cursor.connection.encoding]
     return [

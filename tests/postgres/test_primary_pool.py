@@ -76,16 +76,26 @@ class TestAPooledConnection:
         assert connection.is_clean
         pool.release(connection)
 
-    def test_that_cannot_be_cleaned_at_once_is_cleaned_in_the_background(self, pool):
+    def test_has_its_client_encoding_again_when_it_was_cleaned_at_once(self, pool):
         connection = pool.acquire(PROFILE, SOON)
+        with connection.cursor() as cursor:
+            cursor.execute("SET client_encoding TO LATIN1")
+            assert connection.clean_at_once()
+            cursor.execute("SELECT current_setting('client_encoding'), 'ü'")
+            assert cursor.fetchone() == (b"UTF8", "ü".encode())
+        pool.release(connection)
+
+    def test_that_cannot_be_cleaned_at_once_is_cleaned_in_the_background(self, pool):
+        profile = Profile("UTF8", ("SET application_name TO 'ü'".encode(),))
+        connection = pool.acquire(profile, SOON)
         with connection.cursor() as cursor:
             cursor.execute("SET client_encoding TO LATIN1; SET lock_timeout TO 9")
         assert connection.clean_at_once() is None
         pool.release(connection)
-        again = pool.acquire(PROFILE, SOON)
+        again = pool.acquire(profile, SOON)
         while again is not connection:
             pool.release(again)
-            again = pool.acquire(PROFILE, SOON)
+            again = pool.acquire(profile, SOON)
         with again.cursor() as cursor:
             cursor.execute("SELECT current_setting('client_encoding'), current_setting('lock_timeout')")
             assert cursor.fetchone() == (b"UTF8", b"0")
