@@ -41,6 +41,7 @@ if _typing.TYPE_CHECKING:
     from .lsn import LSN
     from .observing.listeners import Observation, observe
     from .observing.observer import Observer
+    from .observing.tracing import Trace, trace
     from .routing.operation_block import operation
     from .runtime.database_url import database_url
     from .runtime.regions import PRIMARY, is_primary, my_region, nodes, primary_region, regions
@@ -91,6 +92,7 @@ __all__ = [
     "Server",
     "Serving",
     "Settings",
+    "Trace",
     "TransactionLost",
     "Transport",
     "WaitError",
@@ -116,6 +118,7 @@ __all__ = [
     "serve",
     "session",
     "token",
+    "trace",
     "wait_for",
     "why",
     "wrap",
@@ -152,6 +155,7 @@ _DEFINED: dict[str, tuple[str, ...]] = {
     "lsn": ("LSN",),
     "observing.listeners": ("Observation", "observe"),
     "observing.observer": ("Observer",),
+    "observing.tracing": ("Trace", "trace"),
     "routing.operation_block": ("operation",),
     "runtime.database_url": ("database_url",),
     "runtime.regions": ("PRIMARY", "is_primary", "my_region", "nodes", "primary_region", "regions"),

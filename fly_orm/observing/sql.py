@@ -19,6 +19,11 @@ def summary(text: str | bytes) -> str:
     return _shortened(_summary(text[:_LOOKED_AT]) + "…")
 
 
+def shown(text: str | bytes) -> str | bytes:
+    """As much of a text as its summary is made of, so that nobody keeps the rest."""
+    return text if len(text) <= _LOOKED_AT else text[: _LOOKED_AT + 1]
+
+
 def command(text: str | bytes) -> str:
     """The first word of the statement, in upper case; empty if it does not begin with a word."""
     word = summary(text).lstrip("( ").partition(" ")[0]

@@ -13,6 +13,7 @@ from ..observing.events import CallServed, CallStarted, StatementKind, Statement
 from ..observing.listeners import emit, listeners
 from ..observing.log import DEBUG, log_served, logs
 from ..observing.route import Route
+from ..observing.sql import shown
 from .served import Served
 from .session import Session
 
@@ -105,7 +106,8 @@ class RunningStatement(_Running):
 
     def __enter__(self) -> None:
         if listeners.statement_started:
-            emit(StatementStarted(id=self.id, database=self._database, statements=self._count, _text=self._text))
+            text = shown(self._text)
+            emit(StatementStarted(id=self.id, database=self._database, statements=self._count, _text=text))
         _thread.running = self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
@@ -120,7 +122,7 @@ class RunningStatement(_Running):
             id=self.id,
             database=self._database,
             statements=self._count,
-            _text=self._text,
+            _text=shown(self._text),
             kind=self._kind or self.find_kind(),
             route=self.route,
             why=self.why,

@@ -1,0 +1,113 @@
+"""What a trace collects of a block."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+import fly_orm
+from fly_orm.observing.listeners import listeners
+from tests.support.two_regions import TwoRegions
+
+
+@pytest.fixture
+def db(regions: TwoRegions) -> Any:
+    """A database in lax, with a table that the replica has."""
+    regions.query("CREATE TABLE t (id serial PRIMARY KEY, name text)")
+    regions.cluster.wait_for_replica()
+    database = regions.lax()
+    database.connect()
+    return database
+
+
+def test_it_tells_where_statements_ran_and_what_they_took(regions: TwoRegions, db: Any) -> None:
+    with fly_orm.trace() as trace:
+        db.execute_sql("SELECT name FROM t")
+        with db.atomic():
+            db.execute_sql("INSERT INTO t (name) VALUES ('ann'), ('bob')")
+        db.execute_sql("SELECT name FROM t")
+    db.execute_sql("SELECT 1")
+    assert [each.command for each in trace.statements] == ["SELECT", "BEGIN", "INSERT", "COMMIT", "SELECT"]
+    assert (trace.local, trace.primary, trace.round_trips, trace.errors) == (2, 3, 2, 0)
+    assert trace.total >= trace.rpc + trace.waited > 0
+    assert trace.local_total == trace.statements[0].total + trace.statements[-1].total
+    assert not listeners.statements
+
+
+def test_it_is_a_table(regions: TwoRegions, db: Any) -> None:
+    with fly_orm.trace() as trace:
+        db.execute_sql("SELECT name FROM t WHERE name = 'secret'")
+        db.execute_sql("INSERT INTO t (name) VALUES ('secret')")
+        with pytest.raises(Exception, match="nothing"):
+            db.execute_sql("SELECT nothing")
+    summary, headings, *rows = str(trace).splitlines()
+    assert summary.startswith("3 statements in ")
+    assert summary.endswith(f"waited {1000 * trace.waited:.1f} ms")
+    assert ": 2 local, 1 on the primary; 1 round trip (" in summary
+    assert headings.split() == ["route", "kind", "rows", "ms", "rpc", "wait", "where", "statement"]
+    assert [row.split()[:3] for row in rows] == [
+        ["1", "local", "read"],
+        ["2", "primary", "write"],
+        ["3", "local", "read"],
+    ]
+    assert rows[0].endswith("SELECT name FROM t WHERE name = ?")
+    assert f"syd={regions.wan.address}  INSERT INTO t (name) VALUES (?)" in rows[1]
+    assert rows[2].endswith("SELECT nothing ! UndefinedColumn")
+    assert (
+        str(fly_orm.Trace())
+        == "0 statements in 0.0 ms: 0 local, 0 on the primary; 0 round trips (0.0 ms), waited 0.0 ms"
+    )
+
+
+def test_blocks_may_be_nested(db: Any) -> None:
+    with fly_orm.trace() as outer:
+        with fly_orm.trace() as inner:
+            db.execute_sql("SELECT 1")
+        db.execute_sql("SELECT 2")
+    assert (len(outer.statements), len(inner.statements)) == (2, 1)
+
+
+def test_it_collects_what_its_own_context_does(regions: TwoRegions, db: Any) -> None:
+    other = regions.lax()
+    with fly_orm.trace() as trace:
+        thread = threading.Thread(target=lambda: other.execute_sql("SELECT 'of another thread'"))
+        thread.start()
+        thread.join()
+    assert not trace.statements
+
+    async def in_a_task() -> None:
+        with fly_orm.trace() as trace:
+            await asyncio.gather(*(asyncio.to_thread(other.execute_sql, "SELECT 1") for _ in range(3)))
+        assert len(trace.statements) == 3
+
+    asyncio.run(in_a_task())
+
+
+def test_it_collects_in_the_primary_region(regions: TwoRegions) -> None:
+    db = regions.syd()
+    with fly_orm.trace() as trace:
+        db.execute_sql("CREATE TABLE u ()")
+        db.execute_sql("SELECT * FROM u")
+    assert (trace.local, trace.primary, trace.round_trips) == (2, 0, 0)
+    assert trace.total == trace.local_total > 0
+
+
+def test_it_collects_calls(regions: TwoRegions, db: Any) -> None:
+    fly_orm.configure(regions.lax_settings())
+    with fly_orm.trace() as trace:
+        answer()
+    (call,) = trace.calls
+    assert (trace.round_trips, trace.rpc, trace.total) == (1, call.rpc, call.total)
+    assert "call" in str(trace)
+    fly_orm.configure(regions.lax_settings())
+    with fly_orm.trace() as trace:
+        fly_orm.call("lax", answer)
+    assert (trace.round_trips, trace.total) == (0, 0.0)
+
+
+@fly_orm.on_primary
+def answer() -> int:
+    return 42
