@@ -19,7 +19,7 @@ FOLDERS = {
     ),
     "reads": ("local_reads", "read_your_writes", "waiting", "late_replica"),
     "wire": ("tls", "transports"),
-    "size": ("imports",),
+    "size": ("imports", "memory", "leaks"),
     "growth": (),
     "endurance": ("load", "idle_channels", "soak", "strangers", "peers"),
 }
