@@ -20,7 +20,7 @@ FOLDERS = {
     "reads": ("local_reads", "read_your_writes", "waiting", "late_replica"),
     "wire": ("tls", "transports"),
     "size": ("imports", "memory", "leaks"),
-    "growth": (),
+    "growth": ("growth",),
     "endurance": ("load", "idle_channels", "soak", "strangers", "peers"),
 }
 #: These take minutes each, and run only if they are named.

@@ -63,6 +63,7 @@ class Backstage:
         self._variables = variables
         node, address = self._serve()
         self._rpc = enter(Wan(address))
+        self._others: list[Wan] = []
         self._direct = enter(Wan(f"{primary.host}/.s.PGSQL.{primary.port}"))
         host, _, port = self._direct.address.rpartition(":")
         return {
@@ -93,9 +94,15 @@ class Backstage:
         node, address = self._serve(*options)
         return node.pid, address
 
+    def far(self, address: str) -> str:
+        """The address of a network of its own in front of another node."""
+        link = self._undo.enter_context(Wan(address, rtt=self._rpc.rtt))
+        self._others.append(link)
+        return link.address
+
     def set_rtt(self, seconds: float) -> None:
         """Put the regions so far apart, on every link."""
-        for link in (self._rpc, self._direct, self._cluster.replication_link):
+        for link in (self._rpc, self._direct, self._cluster.replication_link, *self._others):
             link.rtt = seconds
 
     def set_apply_delay(self, seconds: float) -> None:

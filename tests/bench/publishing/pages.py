@@ -12,7 +12,7 @@ from tests.support.tables import Table
 from .drawing import file_of
 from .stored import Stored
 
-PAGES = (ROOT / "docs" / "performance.md",)
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "growth.md")
 _BLOCK = re.compile(r"<!-- measured: (\w+) -->\n.*?<!-- end of \1 -->", re.DOTALL)
 
 

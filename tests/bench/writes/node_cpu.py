@@ -8,11 +8,10 @@ from contextlib import closing
 from time import perf_counter, process_time
 from typing import Any
 
-import psutil
-
 from tests.support.tables import Table
 from tests.support.waiting import until
 
+from .. import processor
 from ..duration import times
 from ..report import us
 from ..world import NAME, World, model
@@ -37,7 +36,7 @@ def run(world: World) -> Table:
 
 
 def _row(world: World, threads: int) -> tuple[object, ...]:
-    node = psutil.Process(world.reach["node pid"])
+    node = world.reach["node pid"]
     with world.lax() as lax, ThreadPoolExecutor(threads) as pool:
         row, barrier = model(lax), threading.Barrier(threads + 1)
 
@@ -52,18 +51,13 @@ def _row(world: World, threads: int) -> tuple[object, ...]:
 
         running = [pool.submit(work, number) for number in range(threads)]
         barrier.wait()
-        spent, own, started = _spent(node), process_time(), perf_counter()
+        spent, own, started = processor.spent(node), process_time(), perf_counter()
         barrier.wait()
         for each in running:
             each.result()
-        took, own, spent = perf_counter() - started, process_time() - own, _spent(node) - spent
+        took, own, spent = perf_counter() - started, process_time() - own, processor.spent(node) - spent
         made = WRITES // threads * threads
     return threads, us(spent / made), us(own / made), f"{made / took:.0f}"
-
-
-def _spent(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _strings(world: World) -> str:
