@@ -7,6 +7,7 @@ payload is opaque bytes under a serializer id of our own, so there is nothing to
 
 from __future__ import annotations
 
+import _socket
 import select
 import socket
 import struct
@@ -127,9 +128,14 @@ def next_message(data: bytearray, kind: int, max_bytes: int) -> tuple[int, bytes
     return seq, payload
 
 
+def _takes_at_once(sock: socket.socket) -> bool:
+    """Whether the socket neither waits nor encrypts if it is told not to wait. Those of gevent wait all the same."""
+    return bool(_AT_ONCE) and type(sock) is socket.socket and isinstance(sock, _socket.socket)
+
+
 def _arrivals(sock: socket.socket) -> Any:
     """What waits for arrivals at a socket; None without ``poll()``, or if the socket encrypts, and may hold some."""
-    if not (_AT_ONCE and hasattr(select, "poll") and type(sock) is socket.socket):
+    if not (_takes_at_once(sock) and hasattr(select, "poll")):
         return None
     poll = select.poll()
     poll.register(sock, select.POLLIN)
@@ -147,7 +153,7 @@ class MessageStream:
         """
         self._sock = sock
         self._arrivals = _arrivals(sock) if polls else None
-        self._takes_at_once = bool(_AT_ONCE) and type(sock) is socket.socket  # one that encrypts has to send all of it
+        self._takes_at_once = _takes_at_once(sock)
         self._unread = unread
         self.may_be_sent = False
         """Whether the peer may have the last message as a whole, and may therefore act on it."""
@@ -296,7 +302,7 @@ class MessageStream:
         if self._unread:
             return False
         try:
-            if self._sock.gettimeout() is not None or not _AT_ONCE:
+            if self._sock.gettimeout() is not None or not self._takes_at_once:
                 self._sock.settimeout(0)
             self._sock.recv(1, socket.MSG_PEEK | _AT_ONCE)
         except BlockingIOError:
