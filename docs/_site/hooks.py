@@ -27,6 +27,7 @@ SHOWN = {
     "contributing.md": "CONTRIBUTING.md",
     "vulnerabilities.md": "SECURITY.md",
     "examples/guestbook.md": "examples/guestbook/README.md",
+    "examples/tested_shop.md": "examples/tested_shop/README.md",
     "plugins/fly-orm-nats.md": "plugins/fly-orm-nats/README.md",
     "plugins/fly-orm-pigeon.md": "plugins/fly-orm-pigeon/README.md",
     "plugins/fly-orm-psycopg2.md": "plugins/fly-orm-psycopg2/README.md",
@@ -112,5 +113,5 @@ def api() -> Iterator[str]:
     for name in sorted(set(fly_orm.__all__), key=str.lower):
         yield f"::: fly_orm.{name}\n"
     yield "## For tests\n"
-    for name in ("Cluster", "Server", "Wan"):
+    for name in ("Cluster", "RoundRobin", "Server", "TwoRegions", "Wan"):
         yield f"::: fly_orm.testing.{name}\n"

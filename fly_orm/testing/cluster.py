@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from time import sleep
@@ -125,51 +126,51 @@ class Cluster:
         """Drop the database ``name``, if it exists, and end the connections to it."""
         self._on_primary("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
-    def pause_replay(self) -> None:
-        """Pause the replica's replay. It still receives what is committed from now on, but does not show it."""
-        self.replica.query("SELECT pg_wal_replay_pause()")
-        _poll(lambda: self.replica.query("SELECT pg_get_wal_replay_pause_state()") == "paused", "replay is not paused")
+    def pause_replay(self, *servers: Server) -> None:
+        """Pause the replay of the replica, or else of these servers.
 
-    def resume_replay(self) -> None:
-        """Resume the replica's replay, so that it catches up. Does nothing if replay is not paused."""
-        self.replica.query("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
+        They still receive what is committed from now on, but do not show it.
+        """
+        for server in servers or (self.replica,):
+            server.query("SELECT pg_wal_replay_pause()")
+            state = partial(server.query, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
+            _poll(state, f"replay of the {server.name} is not paused")
+
+    def resume_replay(self, *servers: Server) -> None:
+        """Let the replica, or else these servers, catch up. Does nothing to servers whose replay is not paused."""
+        for server in servers or (self.replica,):
+            server.query("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
 
     @contextmanager
-    def replay_paused(self) -> Iterator[None]:
-        """Pause the replica's replay for the duration of the block."""
-        self.pause_replay()
+    def replay_paused(self, *servers: Server) -> Iterator[None]:
+        """Pause the replay of the replica, or else of these servers, for the duration of the block."""
+        self.pause_replay(*servers)
         try:
             yield
         finally:
-            self.resume_replay()
+            self.resume_replay(*servers)
 
-    def apply_delay(self, seconds: float) -> AbstractContextManager[object]:
-        """Make the replica replay each commit ``seconds`` after it happened; 0 is at once.
+    def apply_delay(self, seconds: float, *servers: Server) -> AbstractContextManager[object]:
+        """Make the replica, or else these servers, replay each commit ``seconds`` after it happened; 0 is at once.
 
         The delay lasts until the next call, or until the end of the block in a ``with`` statement.
         """
-        self._set_apply_delay(seconds)
+        delayed = servers or (self.replica,)
+        self._set_apply_delay(seconds, delayed)
         undo = ExitStack()
-        undo.callback(self._set_apply_delay, 0)
+        undo.callback(self._set_apply_delay, 0, delayed)
         return undo
 
-    def wait_for_replica(self, timeout: float = 30) -> None:
-        """Wait until the replica has replayed everything that the primary has flushed by now.
+    def wait_for_replica(self, *servers: Server, timeout: float = 30) -> None:
+        """Wait until the replica, or else these servers, have replayed everything that the primary has flushed by now.
 
         TimeoutError if that takes longer than ``timeout`` seconds.
         """
         target = self.primary.query("SELECT pg_current_wal_flush_lsn()::text")
-        con = self.replica.connect()
-        try:
-            cursor = con.cursor()
-
-            def caught_up() -> bool:
-                cursor.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (target,))
-                return cursor.fetchone() == (True,)
-
-            _poll(caught_up, f"the replica has not replayed {target}", timeout)
-        finally:
-            con.close()
+        for server in servers or (self.replica,):
+            with closing(server.connect()) as connection, connection.cursor() as cursor:
+                replayed = partial(_replayed, cursor, target)
+                _poll(replayed, f"the {server.name} has not replayed {target}", timeout)
 
     def promote(self) -> None:
         """Promote the replica. The old primary goes on.
@@ -254,13 +255,20 @@ class Cluster:
         finally:
             con.close()
 
-    def _set_apply_delay(self, seconds: float) -> None:
+    def _set_apply_delay(self, seconds: float, servers: Sequence[Server]) -> None:
         value = f"{round(seconds * 1000)}ms"
-        self.replica.query("ALTER SYSTEM SET recovery_min_apply_delay = %s", value)
-        self.replica.query("SELECT pg_reload_conf()")
         # The main process signals its children, replay included, before it starts new sessions with the new setting.
         current = "SELECT setting = %s FROM pg_settings WHERE name = 'recovery_min_apply_delay'"
-        _poll(lambda: bool(self.replica.query(current, value[:-2])), "the apply delay is not in effect")
+        for server in servers:
+            server.query("ALTER SYSTEM SET recovery_min_apply_delay = %s", value)
+            server.query("SELECT pg_reload_conf()")
+            in_effect = partial(server.query, current, value[:-2])
+            _poll(in_effect, f"the apply delay of the {server.name} is not in effect")
+
+
+def _replayed(cursor: Any, lsn: str) -> bool:
+    cursor.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (lsn,))
+    return bool(cursor.fetchone() == (True,))
 
 
 def _poll(condition: Callable[[], bool], complaint: str, timeout: float = 30) -> None:

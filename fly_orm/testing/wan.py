@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
-from .address import Binding, parse
+from .address import Binding, SocketAddress, parse
 from .faults import CutAfterRequest, CutBeforeReply, CutBeforeRequest, Fault
 from .loop import LoopThread
 from .network import Network, Weather
@@ -86,6 +86,10 @@ class Wan:
         """Count from 0 again."""
         self._do(self._reset_counters)
 
+    def lead_to(self, target: str) -> None:
+        """Let new connections reach another target. Those that are open stay where they are."""
+        self._do(self._lead_to, parse(target))
+
     def cut(self) -> None:
         """Drop all connections with everything under way, and refuse new ones until :meth:`heal`."""
         self._do(self._cut)
@@ -144,6 +148,9 @@ class Wan:
         self._server = await loop.create_server(
             lambda: ProxiedConnection(self._network, self._traffic).client, sock=self._binding.open(), backlog=BACKLOG
         )
+
+    def _lead_to(self, target: SocketAddress) -> None:
+        self._network.target = target
 
     def _refuse(self) -> None:
         if self._server:

@@ -116,7 +116,7 @@ class Backstage:
     def resume(self) -> None:
         """Let the replica replay again; it has caught up when this returns."""
         self._cluster.resume_replay()
-        self._cluster.wait_for_replica(60)
+        self._cluster.wait_for_replica(timeout=60)
 
     def count_statements(self, track: str) -> None:
         """Count statements from now on ("top"), or no longer ("none"), on both servers."""

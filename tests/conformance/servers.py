@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from fly_orm.testing import Cluster
+from fly_orm.testing import Cluster, RoundRobin
 from tests.support.pgbouncer import pgbouncer
-from tests.support.round_robin import round_robin
 
 from .log import selects
 from .modes import Mode
@@ -31,7 +30,7 @@ class Servers:
         with ExitStack() as undo:
             parameters = servers[0].params()
             if len(servers) > 1:
-                parameters |= undo.enter_context(round_robin(*servers)).parameters
+                parameters |= undo.enter_context(RoundRobin(*servers)).parameters
             if mode.pooling:
                 parameters |= undo.enter_context(pgbouncer(mode.pooling, parameters, **_POOL)).parameters
             yield parameters

@@ -7,10 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from examples.two_regions.process import Process
-from fly_orm.testing import Cluster
+from fly_orm.testing import Cluster, RoundRobin
 from tests.support.nodes import environment_in, url
 from tests.support.ports import free_ports
-from tests.support.round_robin import RoundRobin, round_robin
 from tests.support.servers import Servers
 
 from .shop import COUNTERS, TABLE, URL
@@ -64,7 +63,7 @@ def world(*, tells: bool = True) -> Iterator[World]:
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster.start(settings=SETTINGS))
         servers = [cluster.primary, cluster.replica, cluster.add_replica()]
-        address = stack.enter_context(round_robin(*servers[1:]))
+        address = stack.enter_context(RoundRobin(*servers[1:]))
         cluster.create_database(NAME)
         places = [f"127.0.0.1:{port}" for port in free_ports(len(servers))]
         nodes = f"syd={' '.join(places)}"

@@ -12,8 +12,8 @@ import fly_orm
 from fly_orm import Route
 from fly_orm.local import detour
 from fly_orm.local.instance import read_instance
+from fly_orm.testing import RoundRobin
 from tests.local.test_second_host import count, in_lax, is_read_locally, served
-from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions
 from tests.support.waiting import until
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("_hurry", "_table")
 
 def test_a_replica_behind_the_only_address_counts_once_it_was_reached(regions: TwoRegions, incidents: Any) -> None:
     """As Fly.io's DNS leads to the nearest machine that runs, which may be the primary's. The log stays short."""
-    with round_robin(regions.cluster.primary, *[regions.cluster.replica] * 2) as address:
+    with RoundRobin(regions.cluster.primary, *[regions.cluster.replica] * 2) as address:
         db = regions.lax(**address.parameters)
         routes = set()
         for _ in range(8):
@@ -34,7 +34,7 @@ def test_a_replica_behind_the_only_address_counts_once_it_was_reached(regions: T
 
 
 def test_a_pool_of_mixed_connections_drifts_to_the_replica(regions: TwoRegions) -> None:
-    with round_robin(regions.cluster.primary, *[regions.cluster.replica] * 2) as address:
+    with RoundRobin(regions.cluster.primary, *[regions.cluster.replica] * 2) as address:
         db = regions.lax(PooledPostgresqlDatabase, **address.parameters)
         until(lambda: is_read_locally(db))
         assert all(is_read_locally(db) for _ in range(4))

@@ -19,10 +19,9 @@ from fly_orm import Route
 from fly_orm.deadline import now
 from fly_orm.local.repetition import Repetition
 from fly_orm.postgres.pooling import server_pid
-from fly_orm.testing import Cluster
+from fly_orm.testing import Cluster, RoundRobin
 from tests.support.pgbouncer import PgBouncer, pgbouncer
 from tests.support.pony_regions import close
-from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions, named, settings, two_regions
 from tests.support.waiting import until
 
@@ -65,7 +64,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def pooler(mode: str, *servers: Any) -> Iterator[PgBouncer]:
     """A pooler with a connection to each server, which it uses in turn."""
-    with round_robin(*servers) as address, pgbouncer(mode, address.parameters, server_round_robin=1) as made:
+    with RoundRobin(*servers) as address, pgbouncer(mode, address.parameters, server_round_robin=1) as made:
         connections = [made.connect("postgres") for _ in servers]
         for command in ("BEGIN", "ROLLBACK"):
             for connection in connections:
@@ -270,7 +269,7 @@ class TestTheServerBehindIt:
 
     def test_is_asked_what_it_is_when_a_connection_is_opened(self, regions: TwoRegions, replicas: list[Any]) -> None:
         servers = regions.cluster.primary, replicas[0]
-        with round_robin(*servers) as address, pgbouncer("session", address.parameters) as made:
+        with RoundRobin(*servers) as address, pgbouncer("session", address.parameters) as made:
             first = made.connect("postgres")
             assert server_pid(first)  # takes the connection to the primary
             db = regions.lax(**made.parameters)

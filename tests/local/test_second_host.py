@@ -18,9 +18,8 @@ from fly_orm import Route
 from fly_orm.local import detour
 from fly_orm.lsn import LSN
 from fly_orm.position import Position
-from fly_orm.testing import Cluster
+from fly_orm.testing import Cluster, RoundRobin
 from tests.support.pony_regions import pony_in_lax
-from tests.support.round_robin import round_robin
 from tests.support.two_regions import TwoRegions, two_regions
 from tests.support.waiting import until
 
@@ -306,7 +305,7 @@ def test_a_session_does_not_miss_what_it_wrote_on_a_promoted_server() -> None:
     with Cluster.start() as cluster, two_regions(cluster, "postgres") as regions:
         regions.query("CREATE TABLE t (id serial PRIMARY KEY, name text)")
         cluster.wait_for_replica()
-        with round_robin(cluster.primary, cluster.replica) as address:
+        with RoundRobin(cluster.primary, cluster.replica) as address:
             db = regions.lax(options={"replication_timeout": 0.1}, **address.parameters)
             until(lambda: leads_to(cluster.replica, db))
             promoted = db.connection()

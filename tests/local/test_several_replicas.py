@@ -15,8 +15,7 @@ import pytest
 import fly_orm
 from fly_orm import Route
 from fly_orm.postgres.libpq import has_input
-from fly_orm.testing import Cluster
-from tests.support.round_robin import round_robin
+from fly_orm.testing import Cluster, RoundRobin
 from tests.support.two_regions import TwoRegions, settings, two_regions
 from tests.support.waiting import once_waited_for, until
 
@@ -47,7 +46,7 @@ def replicas(both: tuple[TwoRegions, list[Any]]) -> list[Any]:
 
 @pytest.fixture
 def address(replicas: list[Any]) -> Iterator[dict[str, Any]]:
-    with round_robin(*replicas) as address:
+    with RoundRobin(*replicas) as address:
         yield address.parameters
 
 
@@ -104,7 +103,7 @@ def test_a_read_that_waits_does_so_for_the_server_that_it_runs_on(
 def test_a_session_that_moves_all_the_time_asks_over_connections_that_are_kept(
     regions: TwoRegions, replicas: list[Any]
 ) -> None:
-    with round_robin(*replicas) as address, fly_orm.session():
+    with RoundRobin(*replicas) as address, fly_orm.session():
         db = regions.lax(**address.parameters)
         moves = 20
         for _ in range(moves):
@@ -180,7 +179,7 @@ def answers(db: Any) -> bool:
 
 def test_an_address_that_leads_to_the_primary_too_loses_no_write(regions: TwoRegions, replicas: list[Any]) -> None:
     servers = {str(server.port): server for server in (regions.cluster.primary, replicas[0])}
-    with round_robin(*servers.values()) as address:
+    with RoundRobin(*servers.values()) as address:
         db = regions.lax(options={"replication_timeout": 0.1}, **address.parameters)
         pause(replicas[0])
         try:

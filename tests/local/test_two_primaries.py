@@ -14,9 +14,8 @@ import fly_orm
 from fly_orm import NotPrimary, resume, session, token
 from fly_orm.position import History
 from fly_orm.sessions.activity import Activity
-from fly_orm.testing import Cluster
+from fly_orm.testing import Cluster, RoundRobin
 from fly_orm.topology import Node
-from tests.support.round_robin import round_robin
 from tests.support.two_regions import close, named, settings
 from tests.support.waiting import until
 
@@ -160,7 +159,7 @@ class TestAConnectionToAServerThatTakesWrites:
 
     def test_has_its_position_asked_of_the_newest_primary(self, split):
         """The address leads to the old primary, too, and to a replica."""
-        with round_robin(split.cluster.primary, split.ams, split.cluster.replica) as address:
+        with RoundRobin(split.cluster.primary, split.ams, split.cluster.replica) as address:
             db = split.in_ams(split.new)
             insert(db)  # through a node, so that the new timeline is known
             db.connect_params.update(address.parameters)

@@ -91,13 +91,13 @@ def test_the_two_sides_of_a_request_do_not_know_each_other():
     ("foreign", "allowed"),
     [
         ("peewee", {"fly_orm/adapters/peewee"}),
-        ("playhouse", set()),
+        ("playhouse", {"fly_orm/testing/served.py"}),
         ("pony", {"fly_orm/adapters/pony"}),
         ("Pyro5", {"fly_orm_transports/pyro5"}),
         ("dns", {"fly_orm/discovery"}),
         ("entrypoints", {"fly_orm/registry.py"}),
         ("itsdangerous", {"fly_orm/tokens/signing.py"}),
-        ("pytest", {"fly_orm/testing/contract"}),
+        ("pytest", {"fly_orm/testing/contract", "fly_orm/testing/pytest_plugin.py"}),
         ("fly_orm_transports", {"fly_orm_transports"}),
         ("time", {"fly_orm/deadline.py", "fly_orm/testing"}),
         ("datetime", {"fly_orm/codec", "fly_orm/cli/issuing.py", "fly_orm/protocol/expiry.py"}),
@@ -115,13 +115,14 @@ def test_only_the_adapters_know_an_orm():
 
 
 def test_the_environment_is_read_in_one_place():
-    """The testing package reads PG_BIN as well, once."""
+    """The testing package reads PG_BIN as well, once, and makes the environments of other processes."""
     readers = {
         where(path)
         for path in modules(*CODE)
         if any(f"os.{name}" in path.read_text() for name in ("environ", "getenv"))
     }
-    assert readers <= {"fly_orm/settings.py", "fly_orm/testing/binaries.py"}
+    testing = {f"fly_orm/testing/{name}.py" for name in ("binaries", "environment", "served")}
+    assert readers <= {"fly_orm/settings.py"} | testing
 
 
 def test_what_callers_share_with_other_threads_survives_an_interrupt():

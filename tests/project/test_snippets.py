@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -13,7 +14,9 @@ import peewee
 import pytest
 
 import fly_orm
+from fly_orm.testing import TwoRegions
 from tests.support import ROOT
+from tests.support.nodes import plain_environment
 from tests.support.ports import free_ports
 from tests.support.roles import roles
 from tests.support.two_regions import settings, two_regions
@@ -103,3 +106,24 @@ def test_the_lifespan_of_the_page_about_web_servers_serves(regions, monkeypatch)
     assert regions.query("SELECT to_regclass('t')::text") == "t"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+@pytest.mark.slow
+def test_the_first_ten_minutes(tmp_path):
+    (tmp_path / "blog.py").write_text(snippet("start.md", "python", "import os"))
+    session = snippet("start.md", "pycon", ">>> import fly_orm")
+    said = [line for line in session.splitlines() if not line.startswith(">>> ")]
+    with TwoRegions("blog:db", rtt=0.08, folder=tmp_path) as both:
+        typed = "".join(line.removeprefix(">>> ") + "\n" for line in session.splitlines() if line.startswith(">>> "))
+        environment = {**plain_environment(), **both.environment(), "PYTHONPATH": f"{ROOT}"}
+        ran = subprocess.run(
+            [sys.executable, "-i", "-q", "-c", "import sys; sys.ps1 = ''"],
+            cwd=tmp_path, env=environment, input=typed, capture_output=True, text=True,
+        )  # fmt: skip
+    shown = ran.stdout.splitlines()
+    assert [shape(line) for line in shown] == [shape(line) for line in said], ran.stderr
+
+
+def shape(line):
+    """A line of output without what differs from run to run."""
+    return re.sub(r"127[^']*|[0-9.]*[0-9](?=[,)])|localhost:[0-9]+", "#", line)

@@ -16,8 +16,8 @@ from fly_orm.deadline import Deadline
 from fly_orm.postgres.pooling import server_pid, share_sessions
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.postgres.profile import Profile
+from fly_orm.testing import RoundRobin
 from tests.support.pgbouncer import PgBouncer, pgbouncer
-from tests.support.round_robin import round_robin
 from tests.support.two_regions import close, named, settings
 
 SCHEMAS = ["red", "green", "blue"]
@@ -147,7 +147,7 @@ def test_a_pool_that_needs_no_session_does_not_mind(cluster: Any, database: str)
 
 def test_a_pooler_that_repeats_an_old_report_is_not_believed(cluster: Any, database: str) -> None:
     """It tells new clients what the last server that it connected to has reported; they may get another one."""
-    with round_robin(cluster.primary, cluster.replica) as address, pgbouncer("session", address.parameters) as pooler:
+    with RoundRobin(cluster.primary, cluster.replica) as address, pgbouncer("session", address.parameters) as pooler:
         first = pooler.connect(database)
         assert server_pid(first)  # takes the connection to the primary
         raw = pooler.connect(database)

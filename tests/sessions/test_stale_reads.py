@@ -16,8 +16,7 @@ import pytest
 import fly_orm
 from fly_orm.deadline import Deadline
 from fly_orm.local.progress import Progress
-from fly_orm.testing import Cluster
-from tests.support.round_robin import round_robin
+from fly_orm.testing import Cluster, RoundRobin
 from tests.support.two_regions import settings, two_regions
 
 pytestmark = pytest.mark.over_every_transport
@@ -208,7 +207,7 @@ def reader_endpoint():
     """A database in lax whose address leads to two replicas in turn, both of them in trouble."""
     with Cluster.start() as cluster:
         second = cluster.add_replica()
-        with two_regions(cluster, "postgres") as regions, round_robin(cluster.replica, second) as address:
+        with two_regions(cluster, "postgres") as regions, RoundRobin(cluster.replica, second) as address:
             regions.query(TABLE)
             regions.query(COUNTERS)
             cluster.wait_for_replica()

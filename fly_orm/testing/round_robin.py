@@ -5,18 +5,24 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
 from typing import Any
+
+from .server import Server
 
 
 class RoundRobin:
-    """Passes each new connection on to the next of the servers that accept one; they listen on Unix sockets."""
+    """Passes each new connection on to the next of the servers that accept one, until it is closed.
 
-    def __init__(self, servers: Sequence[Any]) -> None:
+    Any thread may call its methods.
+    """
+
+    def __init__(self, *servers: Server) -> None:
         self.lead_to(servers)
         self.accepted = 0
-        """Connections so far."""
+        """How many connections there have been."""
         self._turn = itertools.count()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = set()
@@ -24,15 +30,24 @@ class RoundRobin:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The connection parameters that lead here."""
+        """The keyword arguments ``host`` and ``port`` with which ``psycopg2.connect`` comes here."""
         host, port = self._listener.getsockname()
         return {"host": host, "port": port}
 
-    def lead_to(self, servers: Sequence[Any]) -> None:
-        """Let new connections reach these servers from now on; those that are open stay where they are."""
+    def lead_to(self, servers: Iterable[Server]) -> None:
+        """Let new connections reach these servers from now on. Those that are open stay where they are."""
         self._paths = [f"{server.host}/.s.PGSQL.{server.port}" for server in servers]
 
+    def __enter__(self) -> RoundRobin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def close(self) -> None:
+        """Accept no more connections, and end those that are open."""
         for each in (self._listener, *self._sockets.copy()):
             _shut(each)
             each.close()
@@ -75,13 +90,3 @@ class RoundRobin:
 def _shut(connection: socket.socket) -> None:
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def round_robin(*servers: Any) -> Iterator[RoundRobin]:
-    """An address that leads to these servers in turn, as long as the block lasts."""
-    made = RoundRobin(servers)
-    try:
-        yield made
-    finally:
-        made.close()
