@@ -27,6 +27,7 @@ from ..sessions.running import note_served
 from . import copying, observed
 from .batches import batches, taken
 from .result import RemoteResult
+from .result_pieces import forward
 from .text import call_text
 
 _READ = Kind.READ
@@ -255,7 +256,7 @@ class RoutingCursor(ext.cursor):
 
     def _forward(self, sqls: Sequence[bytes], statement: Statement, why: str, **options: Any) -> Result:
         observed.tell_if_late(self.connection, statement, why)
-        return self._on_primary(sqls[-1], lambda remote: remote.forward(sqls, statement, why, **options))
+        return self._on_primary(sqls[-1], lambda remote: forward(remote, sqls, statement, why, **options))
 
     def _on_primary(self, sql: bytes, act: Callable[[RemoteConnection], Forwarded]) -> Result:
         """What ``act`` returns of the connection to the primary; the cursor shows nothing of an earlier statement.

@@ -9,6 +9,8 @@ from typing import Any
 from psycopg2 import extensions as ext
 
 from ..protocol.messages import Result
+from ..protocol.results import Values
+from .result_pieces import PiecedRows
 
 
 class RemoteResult:
@@ -22,14 +24,13 @@ class RemoteResult:
         self.last_row_id = result.last_row_id
         self.description = None if result.columns is None else tuple(_column(column) for column in result.columns)
         self.row_number = 0
-        self._data = result.data
-        self._rows = result.rows
+        self._rows = PiecedRows(result)
         self._casters = self._casters_for(cursor) if self.description else []
 
     @property
     def left(self) -> int:
         """Number of rows not yet fetched."""
-        return self._rows - self.row_number
+        return self._rows.count - self.row_number
 
     def fetch(self, cursor: Any, count: int) -> list[Any]:
         """The next rows, at most ``count``, as the cursor's row factory makes them.
@@ -37,7 +38,7 @@ class RemoteResult:
         If a row cannot be made, raises the error, and the rows after it are next.
         """
         start = self.row_number
-        self.row_number = end = min(start + count, self._rows)
+        self.row_number = end = min(start + count, self._rows.count)
         try:
             return self._made(cursor, start, end)
         except BaseException:
@@ -48,9 +49,19 @@ class RemoteResult:
             raise
 
     def _made(self, cursor: Any, start: int, end: int) -> list[Any]:
+        made: list[Any] = []
+        while start < end:
+            rows = self._rows.at(start)
+            stop = min(end, rows.end)
+            some = self._of_values(cursor, rows.values, start - rows.start, stop - rows.start)
+            made += some
+            start = stop
+        return made
+
+    def _of_values(self, cursor: Any, values: Values, start: int, end: int) -> list[Any]:
         columns = [
             list(map(caster, column[start:end], repeat(cursor)))
-            for caster, column in zip(self._casters, self._data, strict=False)
+            for caster, column in zip(self._casters, values, strict=False)
         ]
         rows: Sequence[Any] = list(zip(*columns, strict=True)) if columns else [()] * (end - start)
         factory = cursor.row_factory
@@ -58,7 +69,7 @@ class RemoteResult:
 
     def scroll(self, row_number: int) -> None:
         """Move to a row; IndexError if the result has no such row."""
-        if not 0 <= row_number < self._rows:
+        if not 0 <= row_number < self._rows.count:
             raise IndexError
         self.row_number = row_number
 

@@ -1,4 +1,4 @@
-"""The caller's side of a COPY whose data travels in pieces."""
+"""The caller's side of a statement whose data travels in pieces: a COPY, or one with a long result."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .settled import problem
 
 
 class CopyData(Protocol):
-    """The data of a COPY: what its caller has to send, or where it puts what it gets."""
+    """The data of a COPY, or a result: what the caller has to send, or where it puts what it gets."""
 
     is_input: bool
     """Whether it is that of COPY … FROM STDIN."""
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """What the first request says about the COPY, with the first piece of the input, or all of it."""
+        """What the first request says about the data, with the first piece of the input, or all of it."""
         ...
 
     def go_on(self, copying: Copying) -> Copy:
@@ -37,10 +37,10 @@ class CopyData(Protocol):
 
 
 def exchange(channel: SealedChannel, run: Run, deadline: Deadline, data: CopyData) -> Done:
-    """Send the first request of a COPY, and those that go on with it, and return the last reply.
+    """Send the first request of a statement, and those that go on with it, and return the last reply.
 
-    The node commits nothing before it has all of the input. If it does not get that, the error is TransactionLost, and
-    once a piece was taken, no other node can be tried: the source cannot be read again.
+    Of a COPY with input, the node commits nothing before it has all of that. If it does not get it, the error is
+    TransactionLost, and once a piece was taken, no other node can be tried: the source cannot be read again.
     """
     try:
         reply = _reply(channel, run, deadline)
@@ -60,7 +60,7 @@ def exchange(channel: SealedChannel, run: Run, deadline: Deadline, data: CopyDat
         except (NotDelivered, Refused, TransactionLost) as error:
             if data.is_input:
                 raise _lost(channel.node, error) from error
-            message = f"the COPY on {channel.node} may have been executed before it was lost: {error}"
+            message = f"the statement on {channel.node} may have been executed before it was lost: {error}"
             raise OutcomeUnknown(message, node=str(channel.node)) from error
     return reply
 

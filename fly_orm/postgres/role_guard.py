@@ -60,7 +60,7 @@ class RoleGuard:
         ``may_change_role`` says that functions or code that it calls may do so. The role is then looked at before the
         statement's transaction commits; what the code has done in between cannot be found out.
         """
-        if PASSIVE.fullmatch(sql) or not (may_change_role or may_show_any(sql)):
+        if not self.concerns(sql, may_change_role=may_change_role):
             return run()
         text = self._text(sql)
         changes = role_changes(text)
@@ -75,6 +75,10 @@ class RoleGuard:
         run()
         self._settle(changes, hidden=hidden)
         return None
+
+    def concerns(self, sql: bytes, *, may_change_role: bool) -> bool:
+        """Whether the guard may have to do something before or after a statement."""
+        return not PASSIVE.fullmatch(sql) and (may_change_role or may_show_any(sql))
 
     def check_settings(self, sqls: Collection[bytes]) -> None:
         """Raise Refused if these session settings, which were made, have changed to a role that may not be taken."""
@@ -205,6 +209,10 @@ class GuardedCursor(ext.cursor):
     guard: RoleGuard
     may_change_role = False
     """Whether functions or code that the statements call may change the role."""
+
+    def is_guarded(self, query: bytes) -> bool:
+        """Whether a statement must be executed by this cursor, since its guard may have to do something."""
+        return self.guard.concerns(query, may_change_role=self.may_change_role)
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         run = partial(super().execute, query, vars)

@@ -56,6 +56,12 @@ class RunningStatement:
         self.may_wait_for_standby = False
         """Whether it is a COMMIT that may wait for a synchronous standby."""
 
+    def go_on(self, ends_at: float) -> None:
+        """Note that the calling thread goes on with the statement, until this instant."""
+        self.thread = threading.get_native_id()
+        self.received_before = None
+        self.ends_at = ends_at
+
     def cancel(self) -> None:
         """Cancel the statement; returns when the server has received that, or cannot be reached."""
         with self._lock:

@@ -10,6 +10,7 @@ from ..errors import FlyOrmError
 from ..lsn import LSN, UNKNOWN_LSN
 from .elements import MAX_CONTAINERS, MAX_ELEMENTS, has_more_containers, has_more_elements
 from .messages import Reply, Request
+from .results import Values
 
 
 class MessageError(FlyOrmError):
@@ -30,6 +31,7 @@ def decoder(type_: Any) -> Any:
 
 encode = msgspec.msgpack.Encoder(enc_hook=int).encode
 _requests: msgspec.msgpack.Decoder[Request] = decoder(Request)
+_values: msgspec.msgpack.Decoder[Values] = decoder(Values)
 _replies: msgspec.msgpack.Decoder[Reply] = decoder(Reply)
 
 
@@ -54,3 +56,13 @@ def decode_reply(message: bytes) -> Reply:
         return _replies.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MessageError(f"not a reply of fly_orm's protocol: {error}") from error
+
+
+def decode_values(piece: bytes) -> Values:
+    """The values of a piece of a result; MessageError if it is not one."""
+    if has_more_containers(piece, MAX_CONTAINERS):
+        raise MessageError(f"the piece has more than {MAX_CONTAINERS} arrays and maps, and no result has so many")
+    try:
+        return _values.decode(piece)
+    except msgspec.DecodeError as error:
+        raise MessageError(f"not a piece of a result: {error}") from error

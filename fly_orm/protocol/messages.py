@@ -106,6 +106,8 @@ class Run(Message, frozen=True, tag="run"):
     """Whether the only statement is COPY … TO STDOUT."""
     copy_out_in_pieces: bool = False
     """Whether its output may come in pieces, in :class:`Copying`."""
+    piece_bytes: int = 0
+    """If given, the result of the only statement may come in pieces of about so many bytes, in :class:`Copying`."""
     keeps_lease: bool = False
     """Whether the request leaves state in the Postgres session that later requests need (a temporary table, a lock)."""
     commits: bool = False
@@ -143,11 +145,12 @@ class Run(Message, frozen=True, tag="run"):
 
 
 class Copy(Message, frozen=True, tag="copy"):
-    """Go on with the COPY of a :class:`Run`, upon :class:`Copying`. The last reply is that to the Run."""
+    """Go on with the COPY or the result of a :class:`Run` upon :class:`Copying`. The last reply is that to the Run."""
 
     lease: bytes = b""
     timeout: Timeout | None = None
-    """Seconds until the COPY must have taken the piece, or have one to give, else it is cancelled. None is no limit."""
+    """Seconds until the piece must have been taken, or the next one be there; else the statement is cancelled. None is
+    no limit."""
     begin_by: Instant | None = None
     """When the caller gives up, as in :class:`Run`."""
     data: bytes = b""
@@ -268,12 +271,16 @@ class Done(Answer, frozen=True, kw_only=True, tag="done"):
 
 
 class Copying(Answer, frozen=True, kw_only=True, tag="copying"):
-    """The COPY goes on: it has taken the piece that the caller has sent, or has one for the caller."""
+    """The statement goes on: it has taken the piece that the caller has sent, or has one for the caller."""
 
     data: bytes = b""
-    """The next piece of the output of COPY … TO STDOUT. It may end within a row."""
+    """The next piece of the output of COPY … TO STDOUT, which may end within a row; or the encoded values of the next
+    rows of a result, column by column."""
     sizes: list[int] = []
-    """The sizes of the rows that end or begin here, each mentioned once. Such a row may end in a later piece."""
+    """Of a COPY, the sizes of the rows that end or begin here, each mentioned once. Such a row may end in a later
+    piece."""
+    rows: int = 0
+    """Of a result, how many rows the piece has."""
 
 
 class Returned(Answer, frozen=True, kw_only=True, tag="returned"):

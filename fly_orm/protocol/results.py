@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+#: The values of some rows, column by column, in Postgres' text format and the caller's client encoding.
+Values = list[list[bytes | None]]
+
 
 class Column(msgspec.Struct, frozen=True, array_like=True):
     """One column of a result: the attributes of ``psycopg2.extensions.Column``."""
@@ -22,10 +25,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     columns: list[Column] | None = None
     """None for a statement that returns no rows."""
-    data: list[list[bytes | None]] = []
-    """The values, column by column, in Postgres' text format and the caller's client encoding."""
+    data: Values = []
     rows: int = 0
     """The number of rows. ``data`` does not tell it where a SELECT has no columns."""
+    rows_before: int = 0
+    """How many rows of the result came before, in the last pieces. Those before them were other statements'."""
     row_count: int = -1
     """The cursor's ``rowcount``; of several statements, the sum, or -1 if the count of any is not known."""
     status_message: str | None = None

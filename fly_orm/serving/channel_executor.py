@@ -46,13 +46,16 @@ from .lease_errors import ConnectionBroken, TooLate
 from .observed_request import observed
 from .replies import declined, encode_reply, not_opened
 from .streamed_copy import StreamedCopy
+from .streamed_result import StreamedResult
 from .time_limits import node_deadline, transaction_timeout
 
 log = logging.getLogger("fly_orm")
 
 _NO_PLACE = "this node has no place for the channel"
 _CALLER_GONE = "its caller has disconnected"
-_COPYING = Declined(reason="bad request", message="a COPY is running in the lease, and nothing else can")
+_COPYING = Declined(
+    reason="bad request", message="a COPY or a long result is under way in the lease, and nothing else can run"
+)
 _LOST = Declined(reason="lost", message="it was idle for too long, or this node was restarted")
 
 
@@ -76,8 +79,8 @@ class ChannelExecutor:
         self._peer = peer
         self._lock = threading.Lock()
         self._lease: Lease | None = None
-        self._copy: StreamedCopy | None = None
-        """The COPY that runs in the lease, even between two requests."""
+        self._copy: StreamedCopy | StreamedResult | None = None
+        """The COPY that runs in the lease, or the result that goes on, even between two requests."""
         self._invocation: Invocation | None = None
         self._gone = False
         self._cancel_idle_end: Callable[[], None] | None = None
@@ -226,7 +229,7 @@ class ChannelExecutor:
         if deadline.expired:
             self._end_lease()
             return Declined(reason="lost", message="the caller's deadline had passed when a piece arrived")
-        return self._ran(lambda: running.go_on(copy, deadline))
+        return self._ran(lease, lambda: running.go_on(copy, deadline))
 
     def _renew(self, lease: bytes) -> Reply:
         if self._lease is None or self._lease.id != lease:
@@ -243,16 +246,16 @@ class ChannelExecutor:
             self._executor.note_recorded(request.database)
         self._renews = request.renews
         if (file := in_pieces(request, lease.has_hung_up)) is None:
-            return self._ran(partial(lease.run, request, deadline), opens_lease=request.opens_lease)
+            return self._ran(lease, partial(lease.run, request, deadline), opens_lease=request.opens_lease)
         try:
-            copy = self._copy = StreamedCopy(lease, request, deadline, file)
+            self._copy = copy = StreamedCopy(lease, request, deadline, file)
         except RuntimeError as error:
             self._end_lease()
             return Declined(reason=BUSY, message=f"this node has no thread for a COPY: {error}")
         first = deadline.within(self._executor.limits.statement_timeout)
-        return self._ran(lambda: copy.begin(first), opens_lease=request.opens_lease)
+        return self._ran(lease, lambda: copy.begin(first), opens_lease=request.opens_lease)
 
-    def _ran(self, run: Callable[[], Done | Copying], *, opens_lease: bool = False) -> Reply:
+    def _ran(self, lease: Lease, run: Callable[[], Done | Copying], *, opens_lease: bool = False) -> Reply:
         """The reply to a request that runs in the lease, which ends unless the reply says that it stays open."""
         try:
             reply = run()
@@ -266,6 +269,7 @@ class ChannelExecutor:
             declines = declined(error)
         else:
             if isinstance(reply, Copying):
+                self._copy = self._copy or StreamedResult(lease)
                 return reply
             self._copy = None
             if not reply.lease_open:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
-from psycopg2.errorcodes import QUERY_CANCELED
 
 from ..deadline import Deadline, now
 from ..position import UNKNOWN, Position
@@ -19,20 +17,21 @@ from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.primary_pool import CLEAN_TIMEOUT, PrimaryPool
 from ..postgres.running_statement import RunningStatement
-from ..postgres.sql_error import describe, is_end_of_session, query_cancelled
+from ..postgres.sql_error import query_cancelled
 from ..postgres.transaction_ids import read_open
 from ..postgres.watchdog import Watchdog
 from ..postgres.write_ahead_log import Commit
-from ..protocol.messages import Done, Result, Run, Settle, Settled, SQLError, Watch
+from ..protocol.messages import Copying, Done, Run, Settle, Settled, Watch
 from .batched import BatchedStatements
 from .copy_files import CopyInput, CopyOutput
-from .lease_errors import ConnectionBroken, TooLate, timed_out, timeout_text
+from .lease_errors import ConnectionBroken, TooLate, broken, described, timeout_text
 from .plain import is_plain
 from .recorded import Executed, RecordedRequest, begin
 from .reports import report
-from .result_limit import ENDED, ResultLimit, in_transaction, too_long, writes_at_length
+from .result_limit import ResultLimit, in_transaction, writes_at_length
 from .results import execute, execute_one
 from .settled import settled
+from .steps import SteppedRequest, Steps
 
 log = logging.getLogger("fly_orm")
 
@@ -73,25 +72,52 @@ class Lease:
         self.give_up: Callable[[], None] = lambda: None
         """Ends it, unless a request is being handled. Any thread may call."""
         self._running: RunningStatement | None = None
+        self._deadline = Deadline.after(None)
+        """When the request that runs has to be answered, or a piece of its result."""
+        self._stepped = SteppedRequest()
         self._may_make: set[str] = set()
         """The customized settings that its statements may have made, and that nobody has looked for yet."""
 
-    def run(self, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None = None) -> Done:
+    def run(self, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None = None) -> Done | Copying:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile.
 
         ``pieces`` is the file of a COPY whose data travels in pieces, which is not cancelled at the deadline. TooLate
-        if that passes before a statement begins, unless others of this request are committed already.
+        if that passes before a statement begins, unless others of this request are committed already. A Copying has the
+        first piece of a long result; then :meth:`go_on`, or :meth:`abandon`, has to be next.
         """
-        if not request.commits:
-            caller, deadline = deadline, deadline.within(self._statement_timeout)
-            self._is_cut_short = deadline is not caller
-        if pieces is None and is_plain(request):
-            return self._run_plain(request, deadline)
+        self._set_deadline(deadline, limited=not request.commits)
+        steps = self._run_plain(request) if pieces is None and is_plain(request) else self._run_any(request, pieces)
+        return self._paused(self._stepped.begin(steps))
+
+    def go_on(self, deadline: Deadline) -> Done | Copying:
+        """The next piece of the result, or what :meth:`run` returns or raises. It has a deadline of its own."""
+        self._set_deadline(deadline)
+        if (running := self._running) is not None:
+            running.go_on(self._deadline.at)
+        return self._paused(self._stepped.go_on())
+
+    def abandon(self) -> None:
+        """End a request whose result goes on, and its connection, which would have to be read to the result's end."""
+        self.break_off()
+        self._stepped.close()
+        self._raw.close()
+
+    def _set_deadline(self, deadline: Deadline, *, limited: bool = True) -> None:
+        self._deadline = deadline.within(self._statement_timeout) if limited else deadline
+        self._is_cut_short = self._deadline is not deadline
+
+    def _paused(self, reply: Done | Copying) -> Done | Copying:
+        """The reply. If it has a piece, the statement waits for its caller, without a time limit."""
+        if isinstance(reply, Copying) and (running := self._running) is not None:
+            running.ends_at = math.inf
+        return reply
+
+    def _run_any(self, request: Run, pieces: CopyInput | CopyOutput | None) -> Steps[Done]:
         self._connection.made.update(request.made_settings)
         if request.watch is not None:
             self._may_make |= request.watch.customized
         cursor = self._connection.callers_cursor(may_change_role=request.may_change_role)
-        executed = self._execute(cursor, request, deadline, pieces)
+        executed = yield from self._execute(cursor, request, pieces)
         notices, transaction = recent_notices(self._raw), self._transaction
         watch = request.watch or (_STATE if executed.error is not None and request.keeps_lease else None)
         session = None if watch is None or transaction != _IDLE else report(self._connection, watch)
@@ -115,21 +141,21 @@ class Lease:
             unrecorded=executed.unrecorded,
         )
 
-    def _run_plain(self, request: Run, deadline: Deadline) -> Done:
-        """:meth:`run` for a request that is plain, as most are: the same, without what those do not need."""
+    def _run_plain(self, request: Run) -> Steps[Done]:
+        """:meth:`_run_any` for a request that is plain, as most are: the same, without what those do not need."""
         connection, raw = self._connection, self._raw
-        executed = position = None
-        running = self._begin_to_run(deadline.at)
+        position = None
+        running = self._begin_to_run(self._deadline.at)
         try:
             try:
                 connection.begin(request.statements)
-                self._check_time(deadline)
+                self._check_time()
                 cursor = connection.callers_cursor(may_change_role=request.may_change_role)
-                executed = Executed(execute_one(cursor, request.statements[0], self._bound))
+                executed = Executed((yield from execute_one(cursor, request, self._bound)))
             except psycopg2.Error as error:
                 if raw.closed and error.pgcode is None:
-                    raise self._broken(error, running, undecided=True) from error
-                executed = Executed(None, self._describe(error, running))
+                    raise broken(error, running, self._bound, undecided=True) from error
+                executed = Executed(None, described(error, running, self._bound, self._timeout_text))
             notices, transaction = recent_notices(raw), self._transaction
             if transaction == _IDLE:
                 running.ends_at, running.received_before = now() + CLEAN_TIMEOUT, None
@@ -186,6 +212,8 @@ class Lease:
 
     def end(self) -> None:
         """Give the connection back to the pool, which rolls back what is open on it."""
+        if self._stepped.goes_on:
+            self.abandon()
         self._connection.made |= self._may_make
         self._connection.buffered = self._bound.buffered
         self._pool.release(self._connection)
@@ -196,9 +224,7 @@ class Lease:
         status: int = self._raw.get_transaction_status()
         return status
 
-    def _execute(
-        self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None
-    ) -> Executed:
+    def _execute(self, cursor: Any, request: Run, pieces: CopyInput | CopyOutput | None) -> Steps[Executed]:
         batched = None if request.batch is None else BatchedStatements(self._connection, request.batch, self._bound)
         recorded = None
         if (record := request.record) is not None:
@@ -212,7 +238,7 @@ class Lease:
         # cancelled wait would only hide that the standby does not have it yet (SyncRepWaitForLSN in syncrep.c).
         waits = request.commits and not request.commit_limited
         running = self._begin_to_run(
-            math.inf if waits or pieces is not None else deadline.at,
+            math.inf if waits or pieces is not None else self._deadline.at,
             is_measured=not isinstance(pieces, CopyInput),
         )
         try:
@@ -220,24 +246,27 @@ class Lease:
                 running.may_wait_for_standby = waits
                 note = self._connection.begin if request.opens_lease else self._connection.go_on
                 note(request.texts)
-                self._check_time(deadline)
+                self._check_time()
                 if recorded is not None and alone and not request.commits:
-                    return recorded.run(cursor, lambda number: self._check_time(deadline, number), pieces)
+                    return (yield from recorded.run(cursor, self._check_time, pieces))
                 begin(cursor, request, recorded, self._transaction)
                 if batched is not None:
-                    check = partial(self._check_time, deadline)
-                    return batched.run(cursor, check, running, recorded, wants_id=request.wants_id)
+                    check, wants_id = self._check_time, request.wants_id
+                    return batched.run(cursor, check, running, recorded, wants_id=wants_id)
                 wants_commit = request.wants_position or recorded is not None
                 if request.commits and wants_commit and self._transaction == _IN_TRANSACTION:
                     commit = self._connection.wal.upcoming_commit()  # after COMMIT, Postgres no longer tells
                     running.may_wait_for_standby = commit.waits
                     if recorded is not None and recorded.records(commit):
-                        self._check_time(deadline)
+                        self._check_time()
                         if not commit.waits:
-                            running.ends_at = deadline.at
+                            running.ends_at = self._deadline.at
                         return recorded.commit(request.statements[0], commit)
                 undecided = undecided or request.commits or request.ends_transaction
-                result = self._run(cursor, request, deadline, pieces, alone=alone)
+                work = execute(cursor, request, self._check_time, pieces, self._bound)
+                if alone and writes_at_length(request):  # no transaction is open in which it would run
+                    work = in_transaction(self._raw, work, lambda: None if pieces else self._check_time())
+                result = yield from work
                 if request.keeps_lease or request.watch is not None or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets)
                 wants_id = request.wants_id and self._transaction == _IN_TRANSACTION
@@ -253,37 +282,20 @@ class Lease:
             if committing or (self._raw.closed and error.pgcode is None):
                 may_have_ended = not isinstance(pieces, CopyInput) or pieces.complete
                 undecided = (undecided and may_have_ended) or committing
-                raise self._broken(error, running, undecided=undecided) from error
+                raise broken(error, running, self._bound, undecided=undecided) from error
             results = None if batched is None else batched.results
-            return Executed(None, self._describe(error, running), commit, results=results)
+            return Executed(None, described(error, running, self._bound, self._timeout_text), commit, results=results)
 
-    def _run(
-        self, cursor: Any, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None, *, alone: bool
-    ) -> Result | None:
-        """Execute the statements. ``alone`` says that no transaction is open in which they would run."""
-
-        def work() -> Result | None:
-            return execute(cursor, request, lambda number: self._check_time(deadline, number), pieces, self._bound)
-
-        if not (alone and writes_at_length(request)):
-            return work()
-        return in_transaction(self._raw, work, lambda: None if pieces else self._check_time(deadline))
-
-    def _check_time(self, deadline: Deadline, number: int = 0) -> None:
+    def _check_time(self, number: int = 0) -> None:
         """Raise unless there is time to begin the next statement, which is preceded by ``number`` others."""
         if number and (running := self._running) is not None:
             running.received_before = None  # as the result of that statement is another one
-        if not deadline.expired:
+        if not self._deadline.expired:
             return
         if number and (running := self._running) is not None and self._transaction == _IDLE:  # those are committed
             running.is_timed_out = True
             raise query_cancelled(self._timeout_text)
         raise TooLate("the caller's deadline passed before it could begin")
-
-    def _broken(self, error: psycopg2.Error, running: RunningStatement, *, undecided: bool) -> ConnectionBroken:
-        ended = not running.broken_off and is_end_of_session(error)
-        message = str(too_long(self._bound.most, ENDED) if running.is_too_long else error)
-        return ConnectionBroken(message, undecided=undecided, ended=ended)
 
     def _begin_to_run(self, ends_at: float, *, is_measured: bool = True) -> RunningStatement:
         """Let any thread cancel what runs from now on, until :meth:`_end`, and the watchdog at this instant.
@@ -320,10 +332,10 @@ class Lease:
             if not commit.wrote:
                 return wal.read_position(state)
             return wal.commit_position(asynchronous=commit.asynchronous, state=state)
-        except psycopg2.Error as broken:
+        except psycopg2.Error as error:
             if transaction != _IDLE:  # COMMIT AND CHAIN has begun another transaction, which is lost
-                raise ConnectionBroken(str(broken), undecided=True) from broken
-            log.warning("could not ask the primary for its position after a request: %s", str(broken).strip())
+                raise ConnectionBroken(str(error), undecided=True) from error
+            log.warning("could not ask the primary for its position after a request: %s", str(error).strip())
             return UNKNOWN
 
     def _clean(self) -> str | None:
@@ -332,13 +344,6 @@ class Lease:
             return self._connection.clean_at_once()
         finally:
             self._end(running)
-
-    def _describe(self, error: psycopg2.Error, running: RunningStatement) -> SQLError:
-        if error.pgcode == QUERY_CANCELED and running.is_too_long:
-            return describe(self._bound.cancelled())
-        described = describe(error)
-        is_timeout = error.pgcode == QUERY_CANCELED and running.is_timed_out
-        return timed_out(described, self._timeout_text) if is_timeout else described
 
     @property
     def _timeout_text(self) -> str:

@@ -24,6 +24,7 @@ from ..protocol.messages import Done, OpenTransaction, Record, Result, Run, SQLE
 from .copy_files import CopyInput, CopyOutput
 from .result_limit import ResultLimit
 from .results import execute
+from .steps import Steps
 
 #: What statements raise that cannot run in a transaction block, or that end one.
 _ALONE = (ACTIVE_SQL_TRANSACTION, INVALID_TRANSACTION_TERMINATION)
@@ -89,7 +90,9 @@ class RecordedRequest:
         state = self._commit(entries.note(self._record, reply, wrote=True), sql)
         return Executed(_COMMITTED, commit=replace(commit, wrote=True), state=state)
 
-    def run(self, cursor: Any, check: Callable[[int], None], pieces: CopyInput | CopyOutput | None = None) -> Executed:
+    def run(
+        self, cursor: Any, check: Callable[[int], None], pieces: CopyInput | CopyOutput | None = None
+    ) -> Steps[Executed]:
         """Execute the statements outside of the caller's transactions, and so in one of their own.
 
         If one of several fails, those before it are committed, as they would be by themselves. ``check`` is called with
@@ -100,7 +103,9 @@ class RecordedRequest:
         while self._begin(b"BEGIN"):
             self._number = 0
             try:
-                result = execute(cursor, request, lambda number: self._next(number, check), pieces, self._limit)
+                result = yield from execute(
+                    cursor, request, lambda number: self._next(number, check), pieces, self._limit
+                )
             except psycopg2.Error as failure:
                 if self._raw.closed:
                     raise
@@ -195,5 +200,10 @@ def begin(cursor: Any, request: Run, recorded: RecordedRequest | None, transacti
 
 def _is_long(result: Result | None) -> bool:
     """Whether a result is certainly too long for the ledger, so that it need not be encoded."""
-    columns = () if result is None else result.data
-    return sum(len(value) for column in columns for value in column if value) > entries.MOST_STORED_BYTES
+    if result is None:
+        return False
+    columns = result.data
+    return (
+        result.rows_before > 0
+        or sum(len(value) for column in columns for value in column if value) > entries.MOST_STORED_BYTES
+    )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
 from psycopg2.errorcodes import PROGRAM_LIMIT_EXCEEDED
 
+from ..classify.long_results import returns_much
 from ..classify.role_changes import controls_transactions
 from ..postgres.aborting import abort_transaction
 from ..postgres.cursors import execute
 from ..postgres.running_statement import RunningStatement
 from ..postgres.sql_error import made_error
 from ..protocol.messages import Run
-
-T = TypeVar("T")
+from .steps import R, Steps
 
 _ADVICE = (
     "Fetch less at once: with LIMIT, a named cursor, or a function that works next to the primary. "
@@ -27,10 +26,6 @@ _ADVICE = (
 NO_EFFECT = "the statement has had no effect"
 ENDED = "the node has ended its connection to the primary"
 EXECUTED = "the statement was executed"
-#: The end of a statement that returns nothing but columns.
-_COLUMNS = re.compile(rb'returning[\w\s".,]+')
-#: What makes an INSERT one of more rows than its text has.
-_QUERY = re.compile(rb"\b(?:select|table)\b")
 
 
 def too_long(most: int, became: str) -> psycopg2.Error:
@@ -45,30 +40,19 @@ def writes_at_length(request: Run) -> bool:
     """
     if len(request.statements) != 1:
         return False
-    lowered = request.statements[0].lower()
-    at = lowered.rfind(b"returning")
-    if at < 0 or _returns_short_rows(lowered, at):
-        return False
-    return not controls_transactions(request.statements[0].decode("utf-8", "replace"))
+    statement = request.statements[0]
+    return returns_much(statement) and not controls_transactions(statement.decode("utf-8", "replace"))
 
 
-def _returns_short_rows(lowered: bytes, at: int) -> bool:
-    """Whether a statement is an INSERT of values in its text that returns columns, as ORMs make it to learn a key."""
-    return (
-        lowered.lstrip().startswith(b"insert")
-        and _COLUMNS.fullmatch(lowered, at) is not None
-        and _QUERY.search(lowered) is None
-    )
+def in_transaction(connection: Any, work: Steps[R], check: Callable[[], None]) -> Steps[R]:
+    """What ``work`` yields and returns, which runs in a transaction on a driver connection.
 
-
-def in_transaction(connection: Any, work: Callable[[], T], check: Callable[[], None]) -> T:
-    """What ``work`` returns, which runs in a transaction on a driver connection; if it raises, nothing is committed.
-
-    Neither if ``check`` raises, which is called before the COMMIT: this process may have been stopped meanwhile.
+    Nothing is committed if it raises, or is given up; neither if ``check`` raises, which is called before the COMMIT:
+    this process may have been stopped meanwhile.
     """
     execute(connection, "BEGIN")
     try:
-        result = work()
+        result = yield from work
         check()
     except BaseException:
         with suppress(psycopg2.Error):
@@ -110,6 +94,11 @@ class ResultLimit:
         """Note that a COPY begins to write a row of so many bytes."""
         self.note(size)
         self._is_writing = True
+
+    def passed(self, size: int) -> None:
+        """Note that so many bytes of a result have left the driver, which has held them as a whole."""
+        self.note(size)
+        self._rows += 1
 
     def end_row(self) -> None:
         """Note that the row is written."""

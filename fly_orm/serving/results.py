@@ -14,6 +14,8 @@ from ..postgres.notices import kept_as_they_come
 from ..protocol.messages import Column, Result, Run
 from .copy_files import BrokenFile, CopyInput, CopyOutput
 from .result_limit import ResultLimit, size_of
+from .result_pieces import in_pieces, stream_of
+from .steps import Steps
 
 #: How many rows are taken at a time. To take them holds the interpreter.
 _BATCH = 5000
@@ -30,11 +32,12 @@ def execute(
     check: Callable[[int], None],
     pieces: CopyInput | CopyOutput | None,
     limit: ResultLimit,
-) -> Result | None:
+) -> Steps[Result | None]:
     """The result of the last statement, with the row count of all; None if there are no statements.
 
-    Raises what the driver raises for the first statement that fails, or the error of ``limit``. ``check`` is called
-    with the number of each before it begins. ``pieces`` is the file of a COPY whose data travels in pieces.
+    If it is long, and its caller accepts that, its first pieces are yielded. Raises what the driver raises for the
+    first statement that fails, or the error of ``limit``. ``check`` is called with the number of each before it begins.
+    ``pieces`` is the file of a COPY whose data travels in pieces.
     """
     if pieces is not None:
         check(0)
@@ -42,6 +45,10 @@ def execute(
     if request.copy_in is not None or request.broken_copy_in is not None or request.copy_out:
         check(0)
         return _copy(cursor, request, limit)
+    if (stream := stream_of(cursor, request)) is not None:
+        check(0)
+        limit.note(len(request.statements[0]))
+        return (yield from in_pieces(stream, request, limit))
     row_count = 0
     for number, statement in enumerate(request.statements):
         check(number)
@@ -55,9 +62,12 @@ def execute(
     return result
 
 
-def execute_one(cursor: Any, statement: bytes, limit: ResultLimit) -> Result:
-    """The result of a statement; see :func:`execute`."""
+def execute_one(cursor: Any, request: Run, limit: ResultLimit) -> Steps[Result]:
+    """The result of the only statement of a request; see :func:`execute`."""
+    statement = request.statements[0]
     limit.note(len(statement))
+    if (stream := stream_of(cursor, request)) is not None:
+        return (yield from in_pieces(stream, request, limit))
     cursor.execute(statement)
     result = result_of(cursor, cursor.rowcount, limit)
     cursor.close()  # libpq's copy of the result must not stay until the reply has been encoded

@@ -24,7 +24,7 @@ class StreamedCopy:
         self._lease = lease
         self._file = file
         self._changed = file.changed
-        self._outcome: Done | BaseException | None = None
+        self._outcome: Done | Copying | BaseException | None = None
         self._on_end: Callable[[], None] = lambda: None
         threading.Thread(target=self._work, args=(run, deadline), name="fly_orm copy", daemon=True).start()
 
@@ -55,7 +55,7 @@ class StreamedCopy:
             self._lease.time_out()
 
     def _work(self, run: Run, deadline: Deadline) -> None:
-        outcome: Done | BaseException
+        outcome: Done | Copying | BaseException
         try:
             outcome = self._lease.run(run, deadline, self._file)
         except BaseException as error:  # noqa: BLE001  # the thread that talks to the caller raises it
@@ -74,9 +74,9 @@ class StreamedCopy:
                 self._cancel()
         if self._outcome is None:
             return self._file.reply()
-        if isinstance(self._outcome, Done):
-            return self._outcome
-        raise self._outcome
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
 
     def _can_reply(self) -> bool:
         return self._outcome is not None or self._file.ready

@@ -24,6 +24,8 @@ ALIKE: dict[str, Any] = {
     "session_settings": [b"SET work_mem TO 1"],
     "newest": [],
     "may_change_role": True,
+    "piece_bytes": 1024,
+    "context": {"traceparent": "00-1-1-01"},
 }
 UNLIKE: dict[str, Any] = {
     "opens_lease": False,

@@ -1,0 +1,38 @@
+"""Which statements may return much, judged by their text."""
+
+from __future__ import annotations
+
+import re
+
+#: The first words of statements that return rows, and what a comment or a query in parentheses begins with.
+_RETURNS = re.compile(
+    rb"\s*(?:select|with|fetch|values|table|execute|explain|show|insert|update|delete|merge|\(|--|/\*)", re.IGNORECASE
+)
+#: The end of a statement that returns nothing but columns.
+_COLUMNS = re.compile(rb'returning[\w\s".,]+')
+#: What makes an INSERT one of more rows than its text has.
+_QUERY = re.compile(rb"\b(?:select|table)\b")
+_WRITE = re.compile(rb"\s*(?:insert|update|delete|merge)\b", re.IGNORECASE)
+
+
+def may_return_much(sql: bytes) -> bool:
+    """Whether a statement may return many or long rows."""
+    if _RETURNS.match(sql) is None:
+        return False
+    return _WRITE.match(sql) is None or returns_much(sql)
+
+
+def returns_much(sql: bytes) -> bool:
+    """Whether a statement has a RETURNING that may return much, which makes it a write."""
+    lowered = sql.lower()
+    at = lowered.rfind(b"returning")
+    return at >= 0 and not _returns_short_rows(lowered, at)
+
+
+def _returns_short_rows(lowered: bytes, at: int) -> bool:
+    """Whether a statement is an INSERT of values in its text that returns columns, as ORMs make it to learn a key."""
+    return (
+        lowered.lstrip().startswith(b"insert")
+        and _COLUMNS.fullmatch(lowered, at) is not None
+        and _QUERY.search(lowered) is None
+    )
