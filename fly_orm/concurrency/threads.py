@@ -6,7 +6,25 @@ import _thread
 import threading
 from collections.abc import Callable
 
+from .forks import abandon_in_children
 from .latch import Latch
+
+
+class _ThisThread(threading.local):
+    """What each thread asks the system for once."""
+
+    def __init__(self) -> None:
+        self.native_id = threading.get_native_id()
+        """The system's id of the thread."""
+        abandon_in_children(self)
+
+    def abandon(self) -> None:
+        """Ask again in a forked child, whose only thread is another one for the system."""
+        self.native_id = threading.get_native_id()
+        abandon_in_children(self)
+
+
+this_thread = _ThisThread()
 
 
 def start_thread(run: Callable[[], object], name: str) -> None:

@@ -203,10 +203,12 @@ class PrimaryConnection:
             self._is_own = True
         self.is_clean = True
 
-    def clean_at_once(self) -> str | None:
+    def clean_at_once(self, commit: bytes | None = None) -> str | None:
         """Clean the session, which is idle, in one string with the question for the state of the write-ahead log.
 
-        Returns the answer (see :attr:`WriteAheadLog.question`), or None if that has not been possible.
+        Returns the answer (see :attr:`WriteAheadLog.question`), or None if that has not been possible. ``commit`` is to
+        be executed before, in the same string, and leaves no transaction open. It is not executed if this returns None;
+        if it fails, or anything behind it, psycopg2's error is raised.
         """
         profile, keeps = self.profile, self._sequences.are_kept
         if profile is None or keeps is None:
@@ -216,17 +218,16 @@ class PrimaryConnection:
             at_once = self._at_once = self._cleaning_for(profile, keeps)
         if not (at_once.is_ascii or self._has_encoding(profile.encoding)):
             return None
-        self.profile, self._guard, self._keeps_sequences = None, None, keeps
         try:
-            self._own_cursor.execute(at_once.sql)
+            self._own_cursor.execute(at_once.sql if commit is None else b"\n;".join([commit, at_once.sql]))
             state: bytes = self._own_cursor.fetchone()[0]
         except psycopg2.Error:
-            if self.raw.closed:
+            if self.raw.closed or commit is not None:
                 raise
             return None  # clean() will tell
-        if not at_once.is_own:
-            self.profile = profile
-        self._is_own, self.is_clean = at_once.is_own, True
+        if at_once.is_own:
+            self.profile = self._guard = None
+        self._is_own, self._keeps_sequences, self.is_clean = at_once.is_own, keeps, True
         return state.decode("ascii")
 
     def _cleaning_for(self, profile: Profile, keeps: bool) -> Cleaning:

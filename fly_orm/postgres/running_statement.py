@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 
+from ..concurrency.threads import this_thread
 from .libpq import break_off, cancel
 
 #: Seconds within which a statement must be cancelled. Its connection is ended otherwise.
@@ -22,6 +23,20 @@ class RunningStatement:
     Postgres cancels whatever the connection is executing when the request arrives, not a certain statement (Postgres
     manual, "Canceling Requests in Progress"). So a request that is late would hit the next statement.
     """
+
+    # There is one for each request, and most of them keep these.
+    is_timed_out = False
+    """Whether it is cancelled since its time is over."""
+    is_too_long = False
+    """Whether it is cancelled since its result is too long."""
+    broken_off = False
+    """Whether its connection was ended from here, so that the server may not have heard of it yet."""
+    may_wait_for_standby = False
+    """Whether it is a COMMIT that may wait for a synchronous standby."""
+    received_before: int | None = None
+    """How many bytes its connection had received when a watchdog first saw it, or it last made progress."""
+    progress_before: object = None
+    _over = False
 
     def __init__(
         self,
@@ -37,24 +52,12 @@ class RunningStatement:
         """
         self.connection = connection
         self.progress = progress
-        self.thread = threading.get_native_id()
+        self.thread = this_thread.native_id
         self.ends_at = ends_at
         """When its time is over (monotonic); a :class:`Watchdog` cancels it soon after that."""
-        self.is_timed_out = False
-        """Whether it is cancelled since its time is over."""
         self.is_measured = is_measured
         """Whether a watchdog cancels it if its result becomes too long."""
-        self.received_before: int | None = None
-        """How many bytes its connection had received when a watchdog first saw it, or it last made progress."""
-        self.progress_before: object = None
-        self.is_too_long = False
-        """Whether it is cancelled since its result is too long."""
         self._lock = threading.Lock()
-        self._over = False
-        self.broken_off = False
-        """Whether its connection was ended from here, so that the server may not have heard of it yet."""
-        self.may_wait_for_standby = False
-        """Whether it is a COMMIT that may wait for a synchronous standby."""
 
     def go_on(self, ends_at: float) -> None:
         """Note that the calling thread goes on with the statement, until this instant."""

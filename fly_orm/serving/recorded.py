@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,8 @@ from .steps import Steps
 #: What statements raise that cannot run in a transaction block, or that end one.
 _ALONE = (ACTIVE_SQL_TRANSACTION, INVALID_TRANSACTION_TERMINATION)
 _COMMITTED = Result(status_message="COMMIT")
+#: A COMMIT that begins no other transaction.
+_COMMIT = re.compile(rb"\s*commit\s*;?\s*", re.IGNORECASE)
 
 
 class Executed(msgspec.Struct, frozen=True):
@@ -67,6 +70,8 @@ class RecordedRequest:
         self._record = record
         self._limit = limit
         self._on_commit = on_commit
+        self._ends_lease = not request.keeps_lease and request.watch is None
+        """Whether the session can be cleaned together with the COMMIT."""
         self._number = 0
         """How many statements have been executed before the one that is running."""
         self.committing = False
@@ -161,6 +166,10 @@ class RecordedRequest:
         wants = self._request.wants_position
         self.committing = True
         try:
+            if wants and self._ends_lease and _COMMIT.fullmatch(sql) is not None:
+                state = self._connection.clean_at_once(note + b"\n;" + sql)
+                if state is not None:
+                    return state
             with self._raw.cursor() as cursor:
                 cursor.execute(b"; ".join([note, sql, *([STATE.encode()] if wants else [])]))
                 return cursor.fetchone()[0].decode() if wants else None

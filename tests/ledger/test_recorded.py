@@ -1,6 +1,7 @@
 """What is recorded behaves as it does without a ledger."""
 
 import io
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ import pytest
 
 import fly_orm
 from fly_orm.ledger.table import create_sql
+from fly_orm.postgres.primary_connection import PrimaryConnection
 from fly_orm.serving.executor import Executor
 from tests.support.two_regions import TwoRegions
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
 INSERT = "INSERT INTO t (name) VALUES (%s) RETURNING id"
@@ -70,6 +73,21 @@ def test_what_cannot_run_in_a_transaction_runs_without_a_row(regions: TwoRegions
     db.execute_sql(sql)
     assert regions.query("SELECT count(*) FROM fly_orm_ledger") == rows
     assert names(regions) == (["first", "x"] if "CALL" in sql else ["first"])
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_the_session_is_cleaned_in_the_string_that_commits(
+    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch, in_transaction: bool
+) -> None:
+    """Otherwise, the connection would have to be handed to the thread that cleans."""
+    clean, cleaned = PrimaryConnection.clean, []
+    monkeypatch.setattr(PrimaryConnection, "clean", lambda each: cleaned.append(each) or clean(each))
+    with db.atomic() if in_transaction else nullcontext():
+        db.execute_sql(INSERT, ("a",))
+    pool = next(iter(regions.serving._executor.pools.values()))
+    until(lambda: pool._pool.idle == pool._pool.size)
+    assert not cleaned
+    assert names(regions) == ["a"]
 
 
 def test_a_session_with_state_keeps_it(regions: TwoRegions, db: Any) -> None:
