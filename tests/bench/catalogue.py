@@ -14,6 +14,7 @@ FOLDERS = {
         "exactly_once",
         "functions",
         "throughput",
+        "workers",
         "eager",
         "stalls",
     ),

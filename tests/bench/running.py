@@ -20,7 +20,7 @@ from .report import Report
 from .world import World, world
 
 #: Seconds after which a benchmark is stopped; those that take long have an hour.
-LIMIT, LONG_LIMIT = 240.0, 3600.0
+LIMIT, LONG_LIMIT = 300.0, 3600.0
 STOP_TIMEOUT = 20.0
 #: What the node has to be told to hold the channels of the benchmarks: it has room for fewer unless it is.
 NODE_OPTIONS = "max_connections=4000"

@@ -8,9 +8,10 @@ from typing import Any
 from tests.support.pairs import write_and_read
 from tests.support.tables import Table
 
+from ..duration import times
 from ..world import World, model
 
-PAIRS, THREADS = 2000, 8
+PAIRS, THREADS = times(2000), 8
 
 
 def run(world: World) -> Table:

@@ -17,10 +17,11 @@ from fly_orm.waiters import NativeWaiter, PollingWaiter
 from tests.support import postgres19
 from tests.support.tables import Table
 
+from ..duration import times
 from ..report import ms, percentile
 from ..world import World
 
-COMMITS, ROUNDS = 3000, 6
+COMMITS, ROUNDS = times(3000), 6
 PERCENTS = (50, 99, 99.9)
 
 _COMMIT = "INSERT INTO waited VALUES (1)"

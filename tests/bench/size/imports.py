@@ -8,9 +8,10 @@ from statistics import median
 
 from tests.support.tables import Table
 
+from ..duration import times
 from ..world import World
 
-PROCESSES = 9
+PROCESSES = times(9, 3)
 _WRAP = (
     "import peewee, fly_orm; from fly_orm import Settings; from fly_orm.topology import Topology;"
     "settings = Settings(topology=Topology(region='syd', primary_region='syd'));"

@@ -38,16 +38,27 @@ CHANNELS = (0, 100, 1000)
 def run(world: World) -> Report:
     """The two tables."""
     nodes = _of_a_node(world)
+    applications = {threads: (_median(world, PLAIN, threads), _median(world, WRAPPED, threads)) for threads in THREADS}
     return Report(
-        tables=[_of_applications(world), _table(nodes)],
+        tables=[_of_applications(applications), _table(nodes)],
         plots=[
+            Plot(
+                name="memory",
+                message="Memory of a process with peewee, unwrapped and wrapped",
+                x_label="memory of the process alone (MiB)",
+                bars=[f"{threads} threads" for threads in applications],
+                lines=[
+                    Line(name=name, x=[], y=[round(sizes[kind], 1) for sizes in applications.values()])
+                    for kind, name in enumerate(("unwrapped", "wrapped"))
+                ],
+            ),
             Plot(
                 name="node_memory",
                 message="Memory of a node by the number of its channels, all of them idle",
                 x_label="channels",
                 y_label="memory of the node (MiB)",
                 lines=[Line(name="node", x=list(nodes), y=[size for size, _ in nodes.values()])],
-            )
+            ),
         ],
     )
 
@@ -57,15 +68,14 @@ def size_of(pid: int) -> float:
     return float(psutil.Process(pid).memory_full_info().uss) / 2**20
 
 
-def _of_applications(world: World) -> Table:
-    rows = []
-    for threads in THREADS:
-        plain, wrapped = (_median(world, kind, threads) for kind in (PLAIN, WRAPPED))
-        rows.append((threads, f"{plain:.1f}", f"{wrapped:.1f}", f"{wrapped - plain:.1f}"))
+def _of_applications(sizes: dict[int, tuple[float, float]]) -> Table:
     return Table(
         title=f"memory (MiB) of a process with peewee and a connection on each thread, medians of {PROCESSES}",
         headings=("threads", "unwrapped", "wrapped", "more"),
-        rows=rows,
+        rows=[
+            (threads, f"{plain:.1f}", f"{wrapped:.1f}", f"{wrapped - plain:.1f}")
+            for threads, (plain, wrapped) in sizes.items()
+        ],
     )
 
 

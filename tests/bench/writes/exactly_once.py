@@ -10,11 +10,12 @@ from typing import Any
 from fly_orm.ledger.table import create_sql
 from tests.support.tables import Table
 
+from ..duration import times
 from ..report import median_ms
 from ..world import World, model
 
 RTTS = (0.0, 0.08)
-REPETITIONS = {0.0: 300, 0.08: 15}
+REPETITIONS = {0.0: times(300), 0.08: times(15, 3)}
 
 
 def run(world: World) -> Table:

@@ -10,13 +10,14 @@ from typing import Any
 import fly_orm
 from tests.support.tables import Table
 
+from ..duration import times
 from ..report import median_ms, ms
 from ..work import Row, insert
 from ..world import World
 
 RTT = 0.08
-ROWS = 200
-REPETITIONS = 15
+ROWS = times(200)
+REPETITIONS = times(15, 3)
 
 
 def run(world: World) -> Table:

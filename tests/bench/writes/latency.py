@@ -127,5 +127,15 @@ def _plots(found: Mapping[float, Mapping[str, Taken]]) -> Sequence[Plot]:
                 )
                 for name in shown
             ],
-        )
+        ),
+        Plot(
+            name="latency_80",
+            message="A write at 80 ms: the median, and what 99 of 100 do not exceed",
+            x_label="time (ms)",
+            bars=list(CHOSEN),
+            lines=[
+                Line(name=f"p{percent}", x=[], y=[round(found[0.08][name].at(percent) * 1000, 1) for name in CHOSEN])
+                for percent in (50, 99)
+            ],
+        ),
     ]
