@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..deadline import Deadline, now
 from .latch import Latch
-from .pool_places import EXACT, Caller, Place
+from .pool_places import EXACT, Caller, Place, outstayed
 
 T = TypeVar("T")
 
@@ -164,17 +163,12 @@ class Pool(Generic[T]):
         if there is none.
         """
         with self._lock:
-            idle = sorted(self._idle, key=lambda place: place.order)
-            ends = [place.since + seconds - now() for place in idle]
-            if ends and last is not None:
-                ends[-1] += last - seconds
-            ends[len(ends) - min(keep, len(ends)) :] = [math.inf] * min(keep, len(ends))
-            old = [place for end, place in zip(ends, idle, strict=True) if end <= 0]
+            old, left = outstayed(self._idle, seconds, last, keep)
             self._places = [place for place in self._places if place not in old]
         for place in old:
             if place.item is not None:
                 self._close(place.item)
-        return min((end for end in ends if 0 < end < math.inf), default=None)
+        return left
 
     def close(self) -> None:
         """Close the idle items now and the others when they come back. Callers in the queue get PoolTimeout."""
@@ -186,6 +180,11 @@ class Pool(Generic[T]):
         self.close_idle(0)
 
     # Without the lock
+
+    _look_interval = LOOK_INTERVAL
+
+    def _look(self) -> None:
+        """Do something, perhaps, for a caller that has waited for that long."""
 
     def _lend_or_queue(self, caller: Caller[T], suits: Callable[[T], int] | None) -> None:
         """Give the caller an idle item, or a place for a new one; if there is neither, put it into the queue."""
@@ -207,7 +206,8 @@ class Pool(Generic[T]):
 
     def _wait(self, caller: Caller[T], deadline: Deadline) -> None:
         assert caller.served is not None  # noqa: S101  # since it is in the queue
-        while not caller.served.wait(deadline.within(LOOK_INTERVAL).remaining()):
+        while not caller.served.wait(deadline.within(self._look_interval).remaining()):
+            self._look()
             # Between the timeout and the lock, another thread may have served this caller. Nobody else would use that.
             with self._lock:
                 self._serve_queue()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import weakref
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
+from ..deadline import now
 from .latch import Latch
 
 T = TypeVar("T")
@@ -52,3 +55,20 @@ class Place(Generic[T]):
     def opened(self, item: T) -> None:
         owner = weakref.ref(item)
         self.owner, self.opening = owner, False
+
+
+def outstayed(
+    idle: Iterable[Place[T]], seconds: float, last: float | None = None, keep: int = 0
+) -> tuple[list[Place[T]], float | None]:
+    """Those of the idle places whose items are to be closed, and the seconds until another one is; None if none is.
+
+    They have been idle for ``seconds``, or the one used last for ``last`` seconds, if given. As many as ``keep`` says
+    stay, those that were used last.
+    """
+    places = sorted(idle, key=lambda place: place.order)
+    ends = [place.since + seconds - now() for place in places]
+    if ends and last is not None:
+        ends[-1] += last - seconds
+    ends[len(ends) - min(keep, len(ends)) :] = [math.inf] * min(keep, len(ends))
+    old = [place for end, place in zip(ends, places, strict=True) if end <= 0]
+    return old, min((end for end in ends if 0 < end < math.inf), default=None)

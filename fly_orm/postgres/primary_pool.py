@@ -15,7 +15,8 @@ import psycopg2
 
 from ..concurrency import patience
 from ..concurrency.latch import Latch
-from ..concurrency.pool import Pool, PoolTimeout
+from ..concurrency.pool import PoolTimeout
+from ..concurrency.resizable_pool import ResizablePool
 from ..concurrency.threads import start_thread
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
@@ -80,7 +81,7 @@ class PrimaryPool:
         """The name of the Postgres database, once a connection has been opened."""
         self._verify, self._on_replica = verify, on_replica
         self._connect = connect
-        self._pool: Pool[PrimaryConnection] = Pool(self._open, PrimaryConnection.close, max_size=max_size)
+        self.places = self._pool = ResizablePool(self._open, PrimaryConnection.close, max_size=max_size)
         self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
         self._patience = patience.Patience()
         self._way_until = 0.0

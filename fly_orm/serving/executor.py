@@ -35,16 +35,18 @@ from ..protocol.messages import (
 )
 from ..routing.router import Router
 from ..settings import Settings, variable_of
+from ..sharing.dividing import default_share
 from ..sharing.membership import Membership
-from ..sharing.siblings import CANCEL, GIVE_UP
+from ..sharing.siblings import BORROW, CANCEL, GIVE_UP
 from .function_runner import SHUTTING_DOWN, FunctionRunner, OnStart
 from .inspecting import Inspector
 from .lease import Lease
 from .ledger_pruner import LedgerPruner
+from .lending import lend
 from .peers import Peers
 from .replies import not_opened
 from .servers import ANSWER_TIMEOUT, describe
-from .shares import Shares, default_share
+from .shares import Shares
 from .time_limits import node_deadline, renewal_interval
 
 #: The kind of place that a function takes; no database is called like this.
@@ -88,12 +90,14 @@ class Executor:
         self._leases: dict[bytes, Lease] = {}
         self._openings = 0
         """How many requests are about to open a lease."""
-        self._siblings = None if membership is None else membership.siblings
-        if self._siblings is not None:
-            self._siblings.answer({CANCEL: self._cancel, GIVE_UP: self._give_up})
         self._lock = threading.Lock()
         self._drained: Latch | None = None
         """Set once no lease is open or about to open, if somebody waits for that."""
+        self._siblings = None if membership is None else membership.siblings
+        if membership is not None:
+            kinds = {_FUNCTIONS: runner.places, **{name: pool.places for name, pool in self.pools.items()}}
+            lending = lend(membership, self._shares, kinds)
+            membership.siblings.answer({CANCEL: self._cancel, GIVE_UP: self._give_up, BORROW: lending})
 
     @property
     def databases(self) -> list[str]:

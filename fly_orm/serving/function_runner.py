@@ -6,8 +6,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import Context
+from typing import Any
 
 from ..concurrency.pool import PoolTimeout
+from ..concurrency.resizable_pool import ResizablePool
 from ..concurrency.timer import Timer
 from ..errors import NotPrimary, Refused
 from ..functions import registering
@@ -84,6 +86,11 @@ class FunctionRunner:
             return self._threads.run(lambda: self._run(function, call, invocation, peer), deadline.for_queueing())
         except PoolTimeout as error:
             return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
+
+    @property
+    def places(self) -> ResizablePool[Any]:
+        """What bounds how many run at a time."""
+        return self._threads.places
 
     @property
     def functions(self) -> list[str]:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from ..concurrency.pool import Pool
+from ..concurrency.resizable_pool import ResizablePool
 from ..deadline import Deadline
 
 T = TypeVar("T")
@@ -51,7 +51,9 @@ class FunctionThreads(Generic[T]):
     """At most ``max_size`` threads, started on demand. Each calls ``on_exit`` when it ends. Thread-safe."""
 
     def __init__(self, name: str, *, max_size: int, on_exit: Callable[[], None] = lambda: None) -> None:
-        self._pool: Pool[_Thread[T]] = Pool(lambda _deadline: _Thread(name, on_exit), _Thread.end, max_size=max_size)
+        self.places = self._pool = ResizablePool[_Thread[T]](
+            lambda _deadline: _Thread(name, on_exit), _Thread.end, max_size=max_size
+        )
 
     def run(self, job: Callable[[], T], deadline: Deadline) -> T:
         """The result of the job, done by one of the threads. PoolTimeout if none is free by the deadline."""

@@ -5,21 +5,16 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..concurrency.latch import Latch
 from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline
 
-#: A pool leaves every fifth place to others, unless another share is set.
-_LEFT = 5
+#: Seconds after which it says that there is a shortage, if the shares can be resized.
+SHORTAGE_INTERVAL = 0.05
 _PORT = re.compile(r":\d+$")
-
-
-def default_share(places: int) -> int:
-    """How many of so many places one peer may take: all of them, if they are fewer than five."""
-    return places - places // _LEFT
 
 
 def host_of(peer: str) -> str:
@@ -37,6 +32,10 @@ class Shares:
     def __init__(self, most: int, setting: str = "") -> None:
         """``setting`` is the name of the variable that sets ``most``, for messages."""
         self._most = most
+        self._limits: dict[str, int] = {}
+        """By kind, where that is another number."""
+        self.on_shortage: dict[str, Callable[[], None]] = {}
+        """By kind, what is called again and again while somebody waits; it may resize the shares."""
         self._setting = setting and f" ({setting})"
         self._lock = threading.Lock()
         self._taken: dict[tuple[str, str], int] = {}
@@ -48,13 +47,36 @@ class Shares:
         holder = peer, kind
         with self._lock:
             taken = self._taken.get(holder, 0)
-            if taken < self._most:
+            if taken < self._limit(kind):
                 self._taken[holder] = taken + 1
                 return
             turn = Latch()
             self._waiting.setdefault(holder, deque()).append(turn)
-        if not turn.wait(deadline.remaining()) and not self._was_admitted(holder, turn):
-            raise PoolTimeout(f"{peer} kept all {self._most} that one peer may have{self._setting} for {deadline}")
+        if not self._waits(turn, kind, deadline) and not self._was_admitted(holder, turn):
+            most = self._limit(kind)
+            raise PoolTimeout(f"{peer} kept all {most} that one peer may have{self._setting} for {deadline}")
+
+    def resize(self, kind: str, most: int) -> None:
+        """Let each peer take so many of this kind from now on. Those that have more keep them."""
+        with self._lock:
+            self._limits[kind] = most
+            for holder, queue in list(self._waiting.items()):
+                while holder[1] == kind and queue and self._taken.get(holder, 0) < most:
+                    self._taken[holder] = self._taken.get(holder, 0) + 1
+                    self._pass_on(holder)
+
+    def _limit(self, kind: str) -> int:
+        return self._limits.get(kind, self._most)
+
+    def _waits(self, turn: Latch, kind: str, deadline: Deadline) -> bool:
+        on_shortage = self.on_shortage.get(kind)
+        if on_shortage is None:
+            return turn.wait(deadline.remaining())
+        while not turn.wait(deadline.within(SHORTAGE_INTERVAL).remaining()):
+            if deadline.expired:
+                return False
+            on_shortage()
+        return True
 
     def _was_admitted(self, holder: tuple[str, str], turn: Latch) -> bool:
         """Whether a place was passed on at the last moment; if not, the caller leaves the queue."""
@@ -70,15 +92,19 @@ class Shares:
         """Give a place back."""
         holder = peer, kind
         with self._lock:
-            if queue := self._waiting.get(holder):
-                queue.popleft().set()
-                if not queue:
-                    del self._waiting[holder]
+            if self._waiting.get(holder) and self._taken[holder] <= self._limit(kind):
+                self._pass_on(holder)
                 return
             if self._taken[holder] > 1:
                 self._taken[holder] -= 1
             else:
                 del self._taken[holder]
+
+    def _pass_on(self, holder: tuple[str, str]) -> None:
+        queue = self._waiting[holder]
+        queue.popleft().set()
+        if not queue:
+            del self._waiting[holder]
 
     @contextmanager
     def taken(self, peer: str, kind: str, deadline: Deadline) -> Iterator[None]:

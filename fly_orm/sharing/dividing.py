@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: A peer leaves every fifth place to others, unless another share is set.
+_LEFT = 5
+
 
 def part(total: int, number: int, workers: int) -> int:
     """How many of ``total`` places the worker of this number has, from 0: the first ones have one more if need be.
@@ -12,6 +15,14 @@ def part(total: int, number: int, workers: int) -> int:
     return total // workers + (number < total % workers)
 
 
-def part_of_peer(most: int, workers: int) -> int:
-    """How many of the ``most`` places that one peer may have it may have in each worker, rounded up."""
-    return -(-most // workers)
+def default_share(places: int) -> int:
+    """How many of so many places one peer may take: it leaves every fifth to others, so all if they are fewer."""
+    return places - places // _LEFT
+
+
+def part_of_peer(most: int, size: int, total: int) -> int:
+    """How many places one peer may have of a worker that has ``size`` of ``total``, if it may have ``most`` of these.
+
+    In all workers together, it is ``most`` at most, unless one place in each is more than that.
+    """
+    return max(1, size * most // total)

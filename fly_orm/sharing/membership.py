@@ -12,11 +12,13 @@ from ..concurrency.threads import start_thread
 from ..errors import ConfigurationError
 from ..settings import Settings
 from ..transport import Accept, Responder, Server, Sharing, Transport
+from .allowance import Allowance, Places
 from .board import Board
-from .dividing import part, part_of_peer
+from .dividing import default_share, part, part_of_peer
 from .inheritance import Inheritance
 from .leash import ANSWER, ASK, SERVES, Leash
 from .siblings import Siblings
+from .slots import Slots
 from .turns import Turns
 
 
@@ -33,6 +35,8 @@ class Membership:
         self.number, self.workers = inherited.number, inherited.workers
         self._transport, self._address = inherited.transport, inherited.address
         self._listeners = [socket.socket(fileno=descriptor) for descriptor in inherited.listeners]
+        self._board = inherited.board
+        self._total = self._peer_total = 0
         self.turns = Turns(Board(inherited.board, inherited.workers), inherited.number)
         self.siblings = Siblings(
             inherited.number,
@@ -44,17 +48,31 @@ class Membership:
         self._leash = Leash(Connection(inherited.leash), self._asked, self._lost, "fly_orm supervisor")
 
     def limits(self, settings: Settings) -> dict[str, int]:
-        """Those of this worker that are a part of the node's; ConfigurationError if there is not enough for all."""
-        if settings.pool_size < self.workers:
+        """Those of this worker that are a part of the node's, to begin with.
+
+        ConfigurationError if there is not enough for all.
+        """
+        total = settings.pool_size
+        if total < self.workers:
             raise ConfigurationError(
-                f"{self.workers} workers cannot share a pool_size of {settings.pool_size}: the connections to the "
-                "primary are divided among them, and each needs one; raise FLY_ORM_POOL_SIZE (--pool-size), or start "
-                "fewer workers (--workers)"
+                f"{self.workers} workers cannot share a pool_size of {total}: the connections to the primary are "
+                "divided among them, and each needs one; raise FLY_ORM_POOL_SIZE (--pool-size), or start fewer workers "
+                "(--workers)"
             )
-        divided = {"pool_size": part(settings.pool_size, self.number, self.workers)}
-        if settings.peer_leases is not None:
-            divided["peer_leases"] = part_of_peer(settings.peer_leases, self.workers)
-        return divided
+        self._total = total
+        self._peer_total = default_share(total) if settings.peer_leases is None else min(settings.peer_leases, total)
+        own = part(total, self.number, self.workers)
+        return {"pool_size": own, "peer_leases": self.part_of_peer(own)}
+
+    def part_of_peer(self, size: int) -> int:
+        """How many of this worker's places one peer may have, if it has ``size`` of them."""
+        return part_of_peer(self._peer_total, size, self._total)
+
+    def allowance(self, number: int, kind: str, places: Places, on_change: Callable[[int], None]) -> Allowance:
+        """The places of a kind, which has the same ``number`` in all workers."""
+        slots = Slots(self._board, kind=number, total=self._total, number=self.number, workers=self.workers)
+        own = part(self._total, self.number, self.workers)
+        return Allowance(kind, places, slots, self.siblings, own, on_change)
 
     def serve(self, transport: Transport, settings: Settings, address: str, accept: Accept) -> Server:
         """A server at the address that the workers share.

@@ -18,13 +18,14 @@ from ..concurrency.latch import Latch
 from ..concurrency.threads import start_thread
 from ..deadline import Deadline
 
-#: What they ask for: to cancel the statement that runs in a lease, and to end a lease that its caller has given up.
-CANCEL, GIVE_UP = 1, 2
+#: What they ask for: to cancel the statement that runs in a lease, to end a lease that its caller has given up, and to
+#: lend a place of a kind.
+CANCEL, GIVE_UP, BORROW = 1, 2, 3
 _NO, _YES = 100, 101
 _HEADER = struct.Struct("!BHI")
 _MOST_BYTES = 512
-#: The longest id of a lease that is passed on; callers choose them, and fly_orm's have 16 bytes.
-MOST_ID_BYTES = 64
+#: The longest id of a lease, or name of a kind, that is passed on. Callers choose the ids, and fly_orm's have 16 bytes.
+MOST_ID_BYTES = 256
 
 #: Does what was asked for, and returns whether it was the one to do it.
 Handler = Callable[[bytes], bool]
@@ -65,9 +66,9 @@ class Siblings:
         self._inbox.setblocking(True)
         start_thread(self._run, "fly_orm siblings")
 
-    def ask(self, what: int, lease: bytes, deadline: Deadline) -> None:
+    def ask(self, what: int, about: bytes, deadline: Deadline) -> None:
         """Ask the siblings for something; returns once one has done it or all have declined, or at the deadline."""
-        if len(lease) > MOST_ID_BYTES or not self._outboxes:
+        if len(about) > MOST_ID_BYTES or not self._outboxes:
             return
         number = next(self._numbers) & 0xFFFFFFFF
         question = _Question(len(self._outboxes))
@@ -75,7 +76,7 @@ class Siblings:
             self._questions[number] = question
         try:
             for sibling in self._outboxes:
-                if not self._send(sibling, what, number, lease):
+                if not self._send(sibling, what, number, about):
                     self._note(number, yes=False)
             question.decided.wait(deadline.remaining())
         finally:

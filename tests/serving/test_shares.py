@@ -14,8 +14,9 @@ from fly_orm.protocol.encoding import decode_reply, encode
 from fly_orm.protocol.messages import Call, Declined, Done, Returned, Run
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.serving.executor import Executor
-from fly_orm.serving.shares import Shares, default_share, host_of
+from fly_orm.serving.shares import Shares, host_of
 from fly_orm.settings import Settings
+from fly_orm.sharing.dividing import default_share
 from tests.support.waiting import until
 
 
