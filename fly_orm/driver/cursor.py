@@ -24,6 +24,7 @@ from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED, examined, on_one_server
 from ..sessions.context import current
 from ..sessions.running import note_served
+from ..sessions.served import Served
 from . import copying, observed
 from .batches import batches, taken
 from .result import RemoteResult
@@ -55,9 +56,6 @@ class RoutingCursor(ext.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice, and what would be
         # a method elsewhere is written out: a call costs more than all that it does, most of all while caches are cold.
-        if (listeners.statements or logs(DEBUG)) and (running := observed.running(self, query)) is not None:
-            with running:
-                return RoutingCursor.execute(self, query, vars)
         connection, statement = self.connection, None
         served = connection.plain_reads.get(query) if type(query) is str else None
         if served is None:
@@ -73,12 +71,25 @@ class RoutingCursor(ext.cursor):
                 session = current()
                 promoted = session.activity is not None and connection.get_parameter_status("in_hot_standby") == "off"
                 if not promoted and session.may_read_over(connection):
-                    note_served(session, served)
+                    session.served = served
+                    if listeners.statements or logs(DEBUG):
+                        return self._read_observed(query, vars, served)
                     try:
                         return _execute_here(self, query, vars)
                     except psycopg2.Error as error:
                         return self._read_refused(error, query, vars)
-        return self._execute(query, vars, statement or connection.statement(query, self))
+        statement = statement or connection.statement(query, self)
+        if listeners.statements or logs(DEBUG):
+            with observed.block(self, query):
+                return self._execute(query, vars, statement)
+        return self._execute(query, vars, statement)
+
+    def _read_observed(self, query: Any, vars_: Any, served: Served) -> None:
+        with observed.block(self, query, kind="read", served=served):
+            try:
+                return _execute_here(self, query, vars_)
+            except psycopg2.Error as error:
+                return self._read_refused(error, query, vars_)
 
     def _read_refused(self, error: psycopg2.Error, query: Any, vars_: Any) -> None:
         """Go on after the replica's error for a plain read."""
@@ -98,7 +109,7 @@ class RoutingCursor(ext.cursor):
             raise failure  # psycopg2 has executed what came before, too
 
     def _execute_many(self, query: Any, rows: list[Any]) -> None:
-        with observed.block(self, query, len(rows)):
+        with observed.block(self, query, count=len(rows)):
             self._execute_rows(query, rows)
 
     def _execute_rows(self, query: Any, rows: list[Any]) -> None:

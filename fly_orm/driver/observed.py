@@ -23,26 +23,16 @@ _KINDS: dict[Kind, StatementKind] = {Kind.READ: "read", Kind.WRITE: "write"}
 class CursorStatement(RunningStatement):
     """A block in which a cursor executes a statement that somebody observes."""
 
-    __slots__ = ("_cursor",)
-
-    def __init__(self, cursor: Any, text: str | bytes, count: int, kind: StatementKind | None) -> None:
-        super().__init__(cursor.connection.database, text, count, kind)
-        self._cursor = cursor
-
     def find_kind(self) -> StatementKind:
-        text = self._text if isinstance(self._text, str) else self._text.decode("latin-1")
-        connection = self._cursor.connection
-        return _KINDS.get(connection.router.classify(text, connection).kind, "control")
-
-    @property
-    def rows(self) -> int:
-        return int(self._cursor.rowcount)
+        text, connection = self._text, self._cursor.connection
+        statement = connection.router.classify(text if type(text) is str else text_of(text, connection), connection)
+        return _KINDS.get(statement.kind, "control")
 
 
-def running(cursor: Any, query: Any, count: int = 1, kind: StatementKind | None = None) -> CursorStatement | None:
+def running(cursor: Any, query: Any, **options: Any) -> RunningStatement | None:
     """The block in which to execute a statement that somebody observes; None if it is part of another one.
 
-    ``kind`` is what it does, if its text does not tell.
+    The options are those of :class:`RunningStatement`.
     """
     if is_running():
         return None
@@ -50,22 +40,19 @@ def running(cursor: Any, query: Any, count: int = 1, kind: StatementKind | None 
     if not text:
         with suppress(Exception):  # whatever may be wrong with it, psycopg2 raises that
             text = text_of(query, cursor)
-    return CursorStatement(cursor, text, count, kind)
+    return CursorStatement(cursor.connection.database, text, cursor, **options)
 
 
-def block(cursor: Any, query: Any, count: int = 1, kind: StatementKind | None = None) -> AbstractContextManager[None]:
+def block(cursor: Any, query: Any, **options: Any) -> AbstractContextManager[None]:
     """The same; a block that does nothing if nobody observes it."""
-    return (running(cursor, query, count, kind) if is_observed() else None) or _NOTHING
+    return (running(cursor, query, **options) if is_observed() else None) or _NOTHING
 
 
 def end(connection: Any, sql: str, served: Served | None = None) -> AbstractContextManager[None]:
     """A block in which a transaction ends that the DB-API has begun; ``served`` says how, if nothing else does."""
     if is_running() or not is_observed():
         return _NOTHING
-    running = RunningStatement(connection.database, sql)
-    if served is not None:
-        running.note(served)
-    return running
+    return RunningStatement(connection.database, sql, served=served)
 
 
 def batch(connection: Any, statements: Batch) -> AbstractContextManager[None]:
@@ -74,7 +61,7 @@ def batch(connection: Any, statements: Batch) -> AbstractContextManager[None]:
         return _NOTHING
     texts = [step.statement for step in statements.steps]
     count = len(texts) + statements.commits
-    return RunningStatement(connection.database, texts[0] if texts else "COMMIT", count, kind="write")
+    return RunningStatement(connection.database, texts[0] if texts else "COMMIT", count=count, kind="write")
 
 
 def tell_of_refusal(database: str, why: str, error: Any) -> None:

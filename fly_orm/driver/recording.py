@@ -45,11 +45,11 @@ class RecordingCursor(ext.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         connection = self.connection
-        if (listeners.statements or logs(DEBUG)) and (running := observed.running(self, query)) is not None:
-            with running:
-                return RecordingCursor.execute(self, query, vars)
         statement = connection.router.classify(query if type(query) is str else text_of(query, self), connection)
         if statement.is_plain_read and connection.note_plain_read(statement):
+            if listeners.statements or logs(DEBUG):
+                with observed.block(self, query, kind="read", served=connection.served):
+                    return _execute_here(self, query, vars)
             return _execute_here(self, query, vars)
         with self._recorded(query, lambda: [self.mogrify(query, vars)]):
             return super().execute(query, vars)
@@ -91,7 +91,7 @@ class RecordingCursor(ext.cursor):
     def _recorded(
         self, query: Any, sqls: Callable[[], Sequence[bytes]] = list, count: int = 1
     ) -> AbstractContextManager[None]:
-        running = observed.running(self, query, count) if is_observed() else None
+        running = observed.running(self, query, count=count) if is_observed() else None
         if running is None:
             return self._block(query, sqls)
         return observed.within(running, partial(self._block, query, sqls))
@@ -217,7 +217,7 @@ class RecordingConnection(ext.connection):
         if not ordinary or session.invocation is not None or current_operation() is not None:
             return False
         self.check_current(session)
-        note_served(session, self.served)
+        session.served = self.served
         session.note_primary(self.database, self.router.primary_source)
         if session.activity is not None:
             session.activity.record(self.router, statement)

@@ -22,31 +22,8 @@ KINDS = tuple(name for name in vars(Observer) if not name.startswith("_") and na
 MAX_CONTEXT = 4096
 
 
-class _Ear:
-    """A method of an observer's. It never raises an Exception, and logs the first one."""
-
-    __slots__ = ("_failed", "_method")
-
-    def __init__(self, method: Callable[[Any], Any]) -> None:
-        self._method = method
-        self._failed = False
-
-    def __call__(self, event: Event) -> Any:
-        try:
-            return self._method(event)
-        except Exception as error:
-            if not self._failed:
-                self._failed = True
-                with suppress(Exception):  # a log handler of the application's may raise, too
-                    log.error(
-                        "%s raised an exception; others that it raises are not logged",
-                        getattr(self._method, "__qualname__", self._method),
-                        exc_info=error,
-                    )
-            return None
-
-
-Ears = tuple[_Ear, ...]
+#: The methods of observers that hear one kind of event.
+Ears = tuple[Callable[[Any], Any], ...]
 
 
 class Listeners:
@@ -114,6 +91,8 @@ class Observation:
         self.observer = observer
         self.ears = {kind: _ears(observer, kind) for kind in KINDS}
         """By the name of the method, what hears that kind of event."""
+        self.failed: set[str] = set()
+        """The kinds of events at which it has raised an exception."""
 
     def end(self) -> None:
         """Let the observer hear nothing more. What other threads are telling it now, it still hears."""
@@ -129,7 +108,7 @@ class Observation:
 
 
 def _ears(observer: Observer, kind: str) -> Ears:
-    return tuple(_Ear(getattr(observer, name)) for name in (kind, "event") if _overrides(observer, name))
+    return tuple(getattr(observer, name) for name in (kind, "event") if _overrides(observer, name))
 
 
 def _overrides(observer: Observer, name: str) -> bool:
@@ -139,7 +118,14 @@ def _overrides(observer: Observer, name: str) -> bool:
 listeners = Listeners()
 _observations: list[Observation] = []
 _lock = threading.Lock()
-_thread = threading.local()
+
+
+class _Thread(threading.local):
+    tells = False
+    """Whether this thread is telling observers of an event. What they do is not observed."""
+
+
+_thread = _Thread()
 
 
 def observe(observer: Observer) -> Observation:
@@ -165,19 +151,38 @@ def observe(observer: Observer) -> Observation:
 
 def emit(event: Event) -> None:
     """Tell everybody who hears this kind of event. Raises no Exception."""
-    _tell(event)
+    if _thread.tells:
+        return
+    _thread.tells = True
+    try:
+        for ear in getattr(listeners, event.heard_by):
+            try:
+                ear(event)
+            except Exception as error:  # noqa: BLE001  # an observer may raise anything, and harms nobody
+                _note_failure(ear, error)
+    finally:
+        _thread.tells = False
 
 
 def context_of(event: RequestStarted) -> dict[str, str]:
     """Tell that a request starts; returns what it is to carry for its observers. Raises no Exception."""
     context: dict[str, str] = {}
-    with suppress(Exception):
-        for returned in _tell(event):
-            context.update(returned or {})
-        if is_small(context):
-            return context
-    _warn_of_context()
-    return {}
+    if _thread.tells:
+        return context
+    _thread.tells = True
+    try:
+        for ear in listeners.request_started:
+            try:
+                returned = ear(event)
+                if isinstance(returned, Mapping) and is_small({**context, **returned}):
+                    context.update(returned)
+                elif returned:
+                    _warn_of_context(ear)
+            except Exception as error:  # noqa: BLE001  # as above
+                _note_failure(ear, error)
+    finally:
+        _thread.tells = False
+    return context
 
 
 def is_small(context: Mapping[str, str]) -> bool:
@@ -186,21 +191,32 @@ def is_small(context: Mapping[str, str]) -> bool:
     return texts and sum(len(name) + len(text) for name, text in context.items()) <= MAX_CONTEXT
 
 
-def _tell(event: Event) -> list[Any]:
-    """What the methods return that hear the event; nothing is told while this thread tells something else."""
-    if getattr(_thread, "tells", False):
-        return []
-    _thread.tells = True
-    try:
-        return [ear(event) for ear in getattr(listeners, event.heard_by)]
-    finally:
-        _thread.tells = False
+def _note_failure(ear: Any, error: Exception) -> None:
+    if _is_first(ear):
+        with suppress(Exception):  # a log handler of the application's may raise, too
+            log.error("%s raised an exception; others that it raises are not logged", _name(ear), exc_info=error)
 
 
-def _warn_of_context() -> None:
-    with suppress(Exception):
-        log.warning(
-            "what observers return from request_started() has to be texts of at most %d characters in all; it does not "
-            "travel",
-            MAX_CONTEXT,
-        )
+def _warn_of_context(ear: Any) -> None:
+    if _is_first(ear):
+        with suppress(Exception):
+            log.warning(
+                "what %s returns does not travel: it has to be texts by name, with at most %d characters in all",
+                _name(ear),
+                MAX_CONTEXT,
+            )
+
+
+def _name(ear: Any) -> str:
+    return getattr(ear, "__qualname__", None) or repr(ear)
+
+
+def _is_first(ear: Any) -> bool:
+    """Whether a method has not failed before. Thread-safe."""
+    with _lock:
+        for observation in _observations:
+            for kind, ears in observation.ears.items():
+                if ear in ears and kind not in observation.failed:
+                    observation.failed.add(kind)
+                    return True
+    return False

@@ -21,6 +21,12 @@ def log_served(event: StatementServed | CallServed) -> None:
             log.debug("%s", line(event), extra=fields(event))
 
 
+def log_failure() -> None:
+    """Log the exception because of which observers could not be told of something. Raises no Exception."""
+    with suppress(Exception):
+        log.exception("observers could not be told how a statement or a call was served")
+
+
 def line(event: StatementServed | CallServed) -> str:
     """The event in one line, for people."""
     what = event.sql if isinstance(event, StatementServed) else f"call of {event.function}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
+from typing import Any
 
 from ..deadline import now
 from ..observing.event import ids
 from ..observing.events import CallServed, CallStarted, StatementKind, StatementServed, StatementStarted
 from ..observing.listeners import emit, listeners
-from ..observing.log import DEBUG, log_served, logs
+from ..observing.log import DEBUG, log_failure, log_served, logs
 from ..observing.route import Route
 from ..observing.sql import shown
 from .served import Served
@@ -21,17 +22,16 @@ from .session import Session
 class _Running:
     """A block in which something runs that somebody observes."""
 
-    __slots__ = ("id", "node", "route", "rpc", "server", "started", "trips", "wait", "why")
+    route: Route | None = None
+    why = ""
+    server: str | None = None
+    node: str | None = None
+    rpc = wait = 0.0
+    trips = 0
 
     def __init__(self) -> None:
         self.id = next(ids)
         self.started = now()
-        self.route: Route | None = None
-        self.why = ""
-        self.server: str | None = None
-        self.node: str | None = None
-        self.rpc = self.wait = 0.0
-        self.trips = 0
 
     def note(self, served: Served) -> None:
         """Note how it, or a part of it, was served."""
@@ -88,21 +88,32 @@ def unobserved(session: Session) -> Iterator[None]:
 class RunningStatement(_Running):
     """A block in which a statement runs that somebody observes. It is not inside another one."""
 
-    __slots__ = ("_count", "_database", "_kind", "_text")
+    # Statements that are observed come this way, local reads included. So this is written with few calls.
 
-    def __init__(self, database: str, text: str | bytes, count: int = 1, kind: StatementKind | None = None) -> None:
-        """``count`` is how many statements it stands for; ``kind`` is what it does, if that is known."""
-        super().__init__()
-        self._database, self._text, self._count, self._kind = database, text, count, kind
+    def __init__(
+        self,
+        database: str,
+        text: str | bytes,
+        cursor: Any = None,
+        *,
+        count: int = 1,
+        kind: StatementKind | None = None,
+        served: Served | None = None,
+    ) -> None:
+        """``count`` is how many statements it stands for. ``cursor`` executes it, if one does.
+
+        ``kind`` is what it does, if that is known; ``served`` is how it is served, unless something else tells.
+        """
+        self.id = next(ids)
+        self._database, self._text, self._cursor = database, text, cursor
+        self._count, self._kind = count, kind
+        if served is not None:
+            self.route, self.why, self.server, self.node = served.route, served.why, served.server, served.node
+        self.started = now()
 
     def find_kind(self) -> StatementKind:
         """What the statement does, if that is not known."""
         return "control"
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has returned or changed; -1 if that is not known."""
-        return -1
 
     def __enter__(self) -> None:
         if listeners.statement_started:
@@ -111,17 +122,27 @@ class RunningStatement(_Running):
         _thread.running = self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
-        _thread.running = None
-        with suppress(Exception):  # whatever may be wrong with the report, the statement is done
-            self._report(now() - self.started, error)
+        total, _thread.running = now() - self.started, None
+        try:
+            event = self._event(total, error)
+            if listeners.statement_served:
+                emit(event)
+            if logs(DEBUG):
+                log_served(event)
+        except Exception:  # noqa: BLE001  # whatever is wrong with the report, the statement is done
+            log_failure()
 
-    def _report(self, total: float, error: BaseException | None) -> None:
-        if not (listeners.statement_served or logs(DEBUG)):
-            return
-        event = StatementServed(
+    def _event(self, total: float, error: BaseException | None) -> StatementServed:
+        more: dict[str, Any] = {}  # what most reads do not have, as each field takes time
+        if self.trips or self.wait or self._count != 1:
+            more = {"rpc": self.rpc, "wait": self.wait, "round_trips": self.trips, "statements": self._count}
+        if error is not None:
+            more |= {"error": type(error).__name__, "sqlstate": getattr(error, "pgcode", None)}
+        elif self._cursor is not None:
+            more["rows"] = self._cursor.rowcount
+        return StatementServed(
             id=self.id,
             database=self._database,
-            statements=self._count,
             _text=shown(self._text),
             kind=self._kind or self.find_kind(),
             route=self.route,
@@ -129,22 +150,12 @@ class RunningStatement(_Running):
             server=self.server,
             node=self.node,
             total=total,
-            rpc=self.rpc,
-            wait=self.wait,
-            round_trips=self.trips,
-            rows=-1 if error is not None else self.rows,
-            error=None if error is None else type(error).__name__,
-            sqlstate=getattr(error, "pgcode", None),
+            **more,
         )
-        if listeners.statement_served:
-            emit(event)
-        log_served(event)
 
 
 class RunningCall(_Running):
     """A block in which a function runs, here or elsewhere, while somebody observes."""
-
-    __slots__ = ("_function", "_outer", "statements")
 
     def __init__(self, function: str) -> None:
         super().__init__()
@@ -158,9 +169,11 @@ class RunningCall(_Running):
         _thread.call = self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
-        _thread.call = self._outer
-        with suppress(Exception):  # as above
-            self._report(now() - self.started, error)
+        total, _thread.call = now() - self.started, self._outer
+        try:
+            self._report(total, error)
+        except Exception:  # noqa: BLE001  # as above
+            log_failure()
 
     def _report(self, total: float, error: BaseException | None) -> None:
         event = CallServed(

@@ -18,7 +18,7 @@ FOLDERS = {
         "eager",
         "stalls",
     ),
-    "reads": ("local_reads", "read_your_writes", "waiting", "late_replica"),
+    "reads": ("local_reads", "observing", "read_your_writes", "waiting", "late_replica"),
     "wire": ("tls", "transports"),
     "size": ("imports", "memory", "leaks"),
     "growth": ("growth",),

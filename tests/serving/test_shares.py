@@ -27,7 +27,7 @@ class Runner:
         self.meanwhile = lambda: None
         self.replies = []
 
-    def run(self, call, on_start):
+    def run(self, call, on_start, peer):
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         return Returned(value=b"\xc0")
