@@ -141,7 +141,7 @@ class HttpServer:
         try:
             return method, await route()
         except Exception:
-            log.exception("%s failed", path)
+            log.exception("could not answer %s", path)
             return method, Page(status=500, text="the log says what is wrong")
 
 
