@@ -5,7 +5,9 @@ from __future__ import annotations
 from traceback import TracebackException
 
 import pytest
+from peewee import PostgresqlDatabase
 
+import fly_orm
 from fly_orm.errors import ConfigurationError
 from fly_orm.settings import Settings, variables_set
 
@@ -203,3 +205,11 @@ def test_what_is_no_timeout_is_an_error_that_names_it(wrong):
     ):
         with pytest.raises(ConfigurationError, match="_timeout"):
             give()
+
+
+def test_wrap_reads_a_timeout_as_its_variable_is_read():
+    database = fly_orm.wrap(PostgresqlDatabase("nowhere"), rpc_timeout="1.5", replication_timeout="none")
+    assert database._fly_orm.settings.rpc_timeout == 1.5
+    assert database._fly_orm.settings.replication_timeout is None
+    with pytest.raises(ConfigurationError, match="rpc_timeout='soon' is not a timeout"):
+        fly_orm.wrap(PostgresqlDatabase("nowhere"), rpc_timeout="soon")

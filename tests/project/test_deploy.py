@@ -75,21 +75,6 @@ def test_every_variable_exists():
     assert named <= set(VARIABLES)
 
 
-def test_every_message_that_one_is_to_watch_for_exists():
-    source = "".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text()) for path in (ROOT / "fly_orm").rglob("*.py"))
-    rows = messages_to_watch_for()
-    assert len(rows) > 8
-    for fragment in chain.from_iterable(row.split("…") for row in rows):
-        assert re.sub(r"%[sdr]", "", fragment).strip() in source, fragment
-
-
-def messages_to_watch_for():
-    """The messages in the table of what to alert on."""
-    table = (ROOT / "docs" / "deploy" / "operating.md").read_text().split("## What to alert on")[1]
-    cells = re.findall(r"^\| (.*?) \| ", table, re.MULTILINE)[1:]
-    return [message for cell in cells for message in re.findall(r"(?<!`)`([^`]+)`", cell)]
-
-
 @pytest.mark.skipif(tomllib is None, reason="needs tomllib, of Python 3.11")
 def test_the_fly_toml_fits_the_node():
     toml = tomllib.loads(snippet("deploy/fly.md", "toml", "app ="))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import ExitStack
 from http.client import HTTPConnection
 
@@ -304,3 +306,17 @@ def test_so_many_cookies_are_not_looked_at(caplog):
     with fly_orm.session():
         Carrier().resume([f"{COOKIE}=forged; " * 1000], ["forged"] * 1000)
     assert 0 < len([record for record in caplog.records if "ignored the token" in record.message]) <= 2 * MOST_TOKENS
+
+
+@pytest.mark.parametrize("middleware", ["WSGIMiddleware", "ASGIMiddleware"])
+def test_it_fails_at_start_without_what_signs_tokens(middleware):
+    code = (
+        "import sys; sys.modules['itsdangerous'] = None\n"
+        f"from fly_orm.web import {middleware}\n"
+        f"try: {middleware}(None)\n"
+        "except ValueError as error: print(error)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment_in("lax")
+    ).stdout
+    assert "tokens are signed with itsdangerous, which is not installed: pip install" in said
