@@ -28,6 +28,7 @@ class Trace:
         self.events: list[StatementServed | CallServed] = []
         """Statements and calls of functions. Those of a function that runs here are before its call."""
         self._token: Token[tuple[Trace, ...]] | None = None
+        self._is_open = False
 
     @property
     def statements(self) -> list[StatementServed]:
@@ -71,10 +72,11 @@ class Trace:
         calls = sum(event.total for event in self.calls if event.route is not Route.LOCAL)
         return sum(event.total for event in self.statements) + calls
 
-    @property
-    def local_total(self) -> float:
-        """Seconds that the statements took that this region's server has executed."""
-        return sum(event.total for event in self.statements if event.route is Route.LOCAL)
+    def taken(self, *routes: Route) -> float:
+        """Seconds of that for statements and calls by these routes, without the waits for the replica."""
+        calls = [call for call in self.calls if call.route is not Route.LOCAL]
+        events: list[StatementServed | CallServed] = [*self.statements, *calls]
+        return sum(event.total - event.wait for event in events if event.route in routes)
 
     @property
     def errors(self) -> int:
@@ -97,16 +99,30 @@ class Trace:
     def __repr__(self) -> str:
         return f"<Trace: {self.summary}>"
 
-    def __enter__(self) -> Trace:
-        self._token = _traces.set((*_traces.get(), self))
+    def begin(self) -> Trace:
+        """Collect what this context does from now on, until :meth:`end`. A ``with`` block is usually the better way."""
+        self._token, self._is_open = _traces.set((*_traces.get(), self)), True
         _collector.begin()
         return self
 
+    def end(self) -> None:
+        """Collect nothing more. Any context may do so, more than once."""
+        if self._is_open:
+            self._is_open = False
+            _collector.end()
+
+    def collect(self, event: StatementServed | CallServed) -> None:
+        """Add an event, unless the block is over."""
+        if self._is_open:
+            self.events.append(event)
+
+    def __enter__(self) -> Trace:
+        return self.begin()
+
     def __exit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
-        _collector.end()
-        token, self._token = self._token, None
-        if token is not None:
-            _traces.reset(token)
+        self.end()
+        if self._token is not None:
+            _traces.reset(self._token)
 
 
 def trace() -> Trace:
@@ -142,11 +158,11 @@ class _Collector(Observer):
 
     def statement_served(self, event: StatementServed) -> None:
         for each in _traces.get():
-            each.events.append(event)
+            each.collect(event)
 
     def call_served(self, event: CallServed) -> None:
         for each in _traces.get():
-            each.events.append(event)
+            each.collect(event)
 
 
 _collector = _Collector()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
 from typing import Any
 
+from ..observing.tracing import trace
 from ..sessions.blocks import session
 from ..sessions.context import current
 from ..sessions.session import Session
 from ..tokens.token import ask, questions
 from .carrier import is_https, seen
 from .middleware import Middleware
+from .timing import header as timing_header
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,7 +33,7 @@ class ASGIMiddleware(Middleware[Application]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        with session():
+        with session(), trace() if self._timing else nullcontext() as timed:
             request_session = current()
             self._carrier.resume(_values(scope, "cookie"), _values(scope, self._carrier.header))
             before = seen(request_session)
@@ -38,7 +41,8 @@ class ASGIMiddleware(Middleware[Application]):
             async def send_with_token(message: MutableMapping[str, Any]) -> None:
                 if message["type"] == "http.response.start":
                     token = await self._token(request_session, before, scope)
-                    message = {**message, "headers": [*message.get("headers", ()), *token]}
+                    timing = [] if timed is None else _encoded(timing_header(timed))
+                    message = {**message, "headers": [*message.get("headers", ()), *token, *timing]}
                 await send(message)
 
             return await self._app(scope, receive, send_with_token)
@@ -47,8 +51,11 @@ class ASGIMiddleware(Middleware[Application]):
         if asked := questions(request_session, reads=self._carrier.reads):
             await asyncio.to_thread(ask, request_session, asked)  # the servers' answers must not block the event loop
         https = is_https(scope.get("scheme", ""), ",".join(_values(scope, "x-forwarded-proto")))
-        headers = self._carrier.headers(request_session, before, https=https)
-        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        return _encoded(self._carrier.headers(request_session, before, https=https))
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def _values(scope: Scope, header: str) -> list[str]:

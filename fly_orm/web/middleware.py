@@ -20,6 +20,8 @@ class Middleware(Generic[A]):
         max_age: float = MAX_AGE,
         cookie: str = COOKIE,
         header: str = HEADER,
+        timing: bool = False,
     ) -> None:
         self._app = app
+        self._timing = timing
         self._carrier = Carrier(reads=reads, max_age=max_age, cookie=cookie, header=header)

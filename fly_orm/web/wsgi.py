@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any
 
+from ..observing.tracing import Trace
 from ..sessions.activity import ActivityLog
 from ..sessions.context import enter
 from ..sessions.session import Session
 from ..tokens.token import ask, questions
 from .carrier import Carrier, is_https, seen
 from .middleware import Middleware
+from .timing import header
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -26,13 +28,21 @@ class WSGIMiddleware(Middleware[Application]):
     costs a query to the local server, and shared caches do not store responses with cookies. Tokens that are older than
     ``max_age`` seconds, or forged, are ignored. Thread-safe.
 
+    With ``timing=True``, the header ``Server-Timing`` says how many statements ran here and on the primary before the
+    first byte of the response, what they took, and how long they waited for the replica. Browsers' developer tools
+    show it. So can everybody who uses the application: leave it off in public.
+
     Raises ConfigurationError if ``PRIMARY_REGION`` is set and there is no ``FLY_ORM_SECRET``, or the extra ``tokens``
     is not installed, and ValueError for a ``max_age`` that is not a number above 0.
     """
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = _Request(self._carrier, environ, start_response)
-        body = request.context.run(self._app, environ, request.start_response)
+        request = _Request(self._carrier, environ, start_response, timing=self._timing)
+        try:
+            body = request.context.run(self._app, environ, request.start_response)
+        except BaseException:
+            request.end_timing()
+            raise
         if isinstance(body, list | tuple):
             request.send_head()
             return body  # it is complete, so no code of the application runs while the server sends it
@@ -52,7 +62,9 @@ class _Request:
     committed, and the token covers the commit.
     """
 
-    def __init__(self, carrier: Carrier, environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+    def __init__(
+        self, carrier: Carrier, environ: dict[str, Any], start_response: Callable[..., Any], *, timing: bool
+    ) -> None:
         self.context: Context = copy_context()
         self._carrier = carrier
         self._start_response = start_response
@@ -60,6 +72,7 @@ class _Request:
         self._head: tuple[str, list[tuple[str, str]]] | None = None
         self._write: Callable[[bytes], Any] | None = None
         self._session = Session(ActivityLog())
+        self._trace = Trace() if timing else None
         self.context.run(self._begin, environ)
 
     def start_response(
@@ -76,12 +89,21 @@ class _Request:
         """Send the head of the response, if the application has set one and it has not been sent."""
         if self._head is not None and self._write is None:
             status, headers = self._head
-            self._write = self._start_response(status, [*headers, *self._token()])
+            self._write = self._start_response(status, [*headers, *self._token(), *self.end_timing()])
+
+    def end_timing(self) -> list[tuple[str, str]]:
+        """The header with what the statements so far have taken, if it is wanted. Later ones are not traced."""
+        if self._trace is None:
+            return []
+        self._trace.end()
+        return header(self._trace)
 
     def _begin(self, environ: dict[str, Any]) -> None:
         enter(self._session)
-        header = environ.get("HTTP_" + self._carrier.header.upper().replace("-", "_"), "")
-        self._carrier.resume([environ.get("HTTP_COOKIE", "")], [header])
+        if self._trace is not None:
+            self._trace.begin()
+        token = environ.get("HTTP_" + self._carrier.header.upper().replace("-", "_"), "")
+        self._carrier.resume([environ.get("HTTP_COOKIE", "")], [token])
         self._before = seen(self._session)
 
     def _token(self) -> list[tuple[str, str]]:
@@ -117,6 +139,7 @@ class _Body:
 
     def close(self) -> None:
         """Close the application's body."""
+        self._request.end_timing()
         close = getattr(self._body, "close", None)
         if close is not None:
             self._request.context.run(close)

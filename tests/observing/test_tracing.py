@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import fly_orm
+from fly_orm.observing import Route
 from fly_orm.observing.listeners import listeners
 from tests.support.two_regions import TwoRegions
 
@@ -33,7 +34,8 @@ def test_it_tells_where_statements_ran_and_what_they_took(regions: TwoRegions, d
     assert [each.command for each in trace.statements] == ["SELECT", "BEGIN", "INSERT", "COMMIT", "SELECT"]
     assert (trace.local, trace.primary, trace.round_trips, trace.errors) == (2, 3, 2, 0)
     assert trace.total >= trace.rpc + trace.waited > 0
-    assert trace.local_total == trace.statements[0].total + trace.statements[-1].total
+    assert trace.taken(Route.LOCAL) == trace.statements[0].total + trace.statements[-1].total
+    assert trace.taken(*Route) == pytest.approx(trace.total - trace.waited)
     assert not listeners.statements
 
 
@@ -92,7 +94,7 @@ def test_it_collects_in_the_primary_region(regions: TwoRegions) -> None:
         db.execute_sql("CREATE TABLE u ()")
         db.execute_sql("SELECT * FROM u")
     assert (trace.local, trace.primary, trace.round_trips) == (2, 0, 0)
-    assert trace.total == trace.local_total > 0
+    assert trace.total == trace.taken(Route.LOCAL) > 0
 
 
 def test_it_collects_calls(regions: TwoRegions, db: Any) -> None:
