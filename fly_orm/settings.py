@@ -233,6 +233,11 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name)).upper()
 
 
+def environment_with(**variables: str) -> dict[str, str]:
+    """The environment for a child process, with these variables."""
+    return {**os.environ, **variables}
+
+
 def database_url_from_environment() -> str | None:
     """``DATABASE_URL``, which Fly.io sets for an application that a database is attached to; None if it is not set."""
     return os.environ.get("DATABASE_URL") or None

@@ -1,7 +1,9 @@
 """Two regions for the tests that ask for them, with each transport between them where that is asked for."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -18,6 +20,9 @@ from tests.support.side_by_side import SideBySide
 from tests.support.two_regions import AMPLE, TwoRegions, two_regions
 
 pytest_plugins = ["tests.support.fixtures"]
+
+if "CI" not in os.environ and not all(map(find_spec, ("opentelemetry", "prometheus_client"))):
+    collect_ignore = ["otel", "prometheus", "project/test_monitoring.py"]  # an environment from before these extras
 
 # A busy machine is slow to make an example, and slow to run it.
 hypothesis_settings.register_profile(

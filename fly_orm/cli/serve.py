@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--http",
         metavar="ADDRESS",
-        help="answer health checks at this address, such as [::]:8080: /livez and /readyz (default: not at all)",
+        help="answer health checks and Prometheus at this address, such as [::]:8080: /livez, /readyz and /metrics "
+        "(default: not at all)",
     )
     parser.add_argument(
         "--workers",

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import ConfigurationError
 from ..parsing import naming
 from ..registry import make_transport
 from ..serving.http import HttpServer
+from ..serving.metrics import metrics_page
 from ..serving.node import Serving
 from ..serving.readiness import Readiness, alive
 from ..settings import Settings
@@ -47,7 +49,7 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
         estate = Estate(workers, settings.transport, address, transport.bind(address))
     with Signals(*SIGNALS) as signals:
         supervisor = Supervisor(workers, estate, signals, partial(_announce, workers))
-        http = _serve_http(options.http, supervisor)
+        http = _serve_http(options.http, supervisor, estate)
         try:
             return supervisor.run()
         finally:
@@ -60,12 +62,13 @@ def _announce(workers: int, databases: list[str], address: str) -> None:
     print(f"fly-orm: serving {', '.join(databases)} with {workers} workers at {address}", flush=True)
 
 
-def _serve_http(address: str | None, supervisor: Supervisor) -> HttpServer | None:
-    """The health checks of the node, if there is an address for them."""
+def _serve_http(address: str | None, supervisor: Supervisor, estate: Estate) -> HttpServer | None:
+    """The health checks and the metrics of the node, if there is an address for them."""
     if address is None:
         return None
     readiness = Readiness(supervisor.problems, lambda: supervisor.is_stopping)
-    http = HttpServer(address, {"/livez": alive, "/readyz": readiness.page})
+    metrics = metrics_page(estate.keep_metrics)
+    http = HttpServer(address, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
     print(f"fly-orm: health checks at http://{http.address}/readyz", flush=True)
     return http
 
@@ -79,6 +82,8 @@ def work(inherited: Inheritance, serve: Callable[[Membership], Serving]) -> int:
     with Signals(*STOP) as signals:
         membership = Membership(inherited, signals.wake)
         serving = serve(membership)
+        with suppress(ImportError):  # the page of the supervisor says what is missing
+            serving.keep_metrics_in_files()
         membership.serves(serving.databases, serving.address, serving.problems)
         signals.wait()
         serving.close()

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from ..deadline import Deadline, now
 from .latch import Latch
-from .pool_places import EXACT, Caller, Place, outstayed
+from .pool_places import EXACT, Caller, Place, Usage, outstayed
 
 T = TypeVar("T")
 
@@ -49,16 +49,14 @@ class Pool(Generic[T]):
         shared: type[Exception] | tuple[()] = (),
     ) -> None:
         self._open, self._close = open, close
-        self._max_size = max_size
+        self._max_size, self._shared = max_size, shared
         self._max_opening = max_size if max_opening is None else max_opening
-        self._shared = shared
         self._lock = threading.Lock()
         self._places: list[Place[T]] = []
-        self._order = itertools.count()
+        self._order, self._closed = itertools.count(), False
         self._waiting: list[Caller[T]] = []
         self._serving: Caller[T] | None = None
         """The caller that was served last, until it has been told."""
-        self._closed = False
 
     def acquire(self, deadline: Deadline, suits: Callable[[T], int] | None = None) -> T:
         """An item for this caller alone, who must release or discard it.
@@ -153,8 +151,12 @@ class Pool(Generic[T]):
     @property
     def idle(self) -> int:
         """How many items are idle."""
+        return len(self._idle)
+
+    def usage(self) -> Usage:
+        """How it is used now."""
         with self._lock:
-            return len(self._idle)
+            return Usage(self._count(), len(self._idle), len(self._waiting), self._max_size)
 
     def close_idle(self, seconds: float, last: float | None = None, keep: int = 0) -> float | None:
         """Close the items that have been idle for this long; the one used last only after ``last`` seconds, if given.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..deadline import now
 from .latch import Latch
@@ -14,6 +14,19 @@ T = TypeVar("T")
 
 #: What suits a caller better than anything else does.
 EXACT = 2
+
+
+class Usage(NamedTuple):
+    """How a pool is used."""
+
+    open: int
+    """Items that are open or being opened."""
+    idle: int
+    """Those that nobody uses."""
+    waiting: int
+    """Callers that wait for one."""
+    most: int
+    """How many items there may be."""
 
 
 class Caller(Generic[T]):

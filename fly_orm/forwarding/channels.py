@@ -9,6 +9,7 @@ from weakref import WeakMethod
 
 from ..concurrency.crowded_pool import CrowdedPool
 from ..concurrency.pool import PoolTimeout
+from ..concurrency.pool_places import Usage
 from ..concurrency.slots import Holder, Slots
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
@@ -95,6 +96,10 @@ class NodeChannels:
             yield
         finally:
             self._call_slots.leave(holder)
+
+    def usage(self) -> Usage:
+        """How many channels there are, and how many callers wait for one."""
+        return self._pool.usage()
 
     def acquire(self, deadline: Deadline) -> SealedChannel:
         """A channel for the caller alone, to be released or discarded. NotDelivered if there is none in time."""

@@ -66,6 +66,12 @@ class Directory:
         """The nodes that could not be reached, and are tried last."""
         return self._quarantine.nodes
 
+    @property
+    def channels(self) -> list[NodeChannels]:
+        """The channels to each node that was used."""
+        with self._lock:
+            return list(self._channels.values())
+
     def nodes(self, region: str, deadline: Deadline) -> list[Node]:
         """The nodes of a region, possibly none. NotDelivered if they cannot be looked up by the deadline."""
         nodes = list(self._discovery.nodes(region, deadline))

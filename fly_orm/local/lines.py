@@ -19,6 +19,7 @@ from .asking import read_history, read_lag, read_replayed
 from .instance import Instance, read_instance
 from .lateness import Lag
 from .progress import Progress
+from .replication import Replication, read_replication
 
 #: Seconds after which a replica that has not answered counts as unreachable.
 ASK_TIMEOUT = 2.0
@@ -100,6 +101,10 @@ class Lines:
     def lag(self, instance: Instance | None, wanted: LSN) -> Lag | None:
         """How far a server is behind; None if it has not replayed anything. Raises as :meth:`ask` does."""
         return self._ask(instance, lambda connection, _server: read_lag(connection, wanted))[1]
+
+    def replication(self) -> Replication | None:
+        """How one of the servers follows its primary; None if it is not a replica. Raises as :meth:`ask` does."""
+        return self._ask(None, lambda connection, _server: read_replication(connection))[1]
 
     def close(self) -> None:
         """Close the connections. Later questions raise psycopg2's InterfaceError."""

@@ -20,6 +20,7 @@ from .instance import Instance, read_instance
 from .lateness import Lag, MeasureLag
 from .lines import ASK_TIMEOUT, Lines
 from .progress import Progress
+from .replication import Replication
 from .resting_waiter import RestingWaiter
 
 #: Seconds after which a waiter that would have waited on a primary connects again. Its address may lead to a replica by
@@ -131,6 +132,13 @@ class LocalReplica:
         if replayed is None:
             raise NotAReplica("the local server is not in recovery, or has not replayed anything")
         return server.position(replayed)
+
+    def replication(self) -> Replication | None:
+        """How the replica follows its primary; None if it is not a replica.
+
+        Raises psycopg2's error or TimerClosed if it cannot be asked. While it hangs, so does the caller.
+        """
+        return self._lines.replication()
 
     def close(self) -> None:
         """Close the connections; waits that are under way raise ReplicationTimeout."""

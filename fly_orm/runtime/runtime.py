@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from weakref import WeakSet
 
 from ..concurrency.forks import abandon_in_children
 from ..forwarding.fence import Fence
@@ -30,6 +31,7 @@ class Runtime:
         """Logs what a process finds when it starts."""
         self._lock = threading.Lock()
         self._forwarder: Forwarder | None = None
+        _runtimes.add(self)
         abandon_in_children(self)
 
     @property
@@ -55,6 +57,14 @@ class Runtime:
         """Leave the channels to the parent after a fork. This process opens others when it needs them."""
         self._lock, self._forwarder = threading.Lock(), None
         abandon_in_children(self)
+
+
+_runtimes: WeakSet[Runtime] = WeakSet()
+
+
+def open_forwarders() -> list[Forwarder]:
+    """The forwarders of this process that anything has needed."""
+    return [forwarder for runtime in list(_runtimes) if (forwarder := runtime._forwarder) is not None]
 
 
 class _Default:

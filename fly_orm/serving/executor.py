@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable
 
 import psycopg2
@@ -196,6 +197,15 @@ class Executor:
         leases = [lease.database for lease in list(self._leases.values())]
         running = self._runner.functions
         return self._inspector.inspect(leases, running, channels=len(self.peers), draining=self.draining)
+
+    @property
+    def leases(self) -> Counter[str]:
+        """How many leases are open, by database."""
+        return Counter(lease.database for lease in list(self._leases.values()))
+
+    def waiting(self, database: str) -> int:
+        """How many requests wait for a connection: because none is free, or their peer has all that it may have."""
+        return self.pools[database].places.usage().waiting + self._shares.waiting(database)
 
     def settle(self, question: Settle, peer: str) -> Settled | Declined:
         """What became of a request whose caller got no reply, or why that is not known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from ..deadline import Deadline
@@ -11,14 +12,22 @@ from ..registry import make_transport
 from ..settings import Settings
 from ..topology import Node
 from .executor import Executor
-from .http import HttpServer
+from .http import HttpServer, Page
+from .metrics import metrics_page
 from .readiness import ANSWER_TIMEOUT, Problem, Readiness, alive, problems_of
 
 
 def health_server(http: str, address: str, executor: Executor, settings: Settings) -> HttpServer:
     """A server at ``http`` that says how the node at ``address`` is."""
     readiness = Readiness(partial(problems, address, executor, settings), lambda: executor.draining)
-    return HttpServer(http, {"/livez": alive, "/readyz": readiness.page})
+    metrics = metrics_page(lambda: _metrics_of(executor))
+    return HttpServer(http, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
+
+
+def _metrics_of(executor: Executor) -> Callable[[], Page]:
+    from .node_metrics import NodeMetrics  # which needs an extra
+
+    return NodeMetrics(executor).page
 
 
 def problems(address: str, executor: Executor, settings: Settings) -> list[Problem]:

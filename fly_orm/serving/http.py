@@ -34,6 +34,7 @@ class Page:
 
     status: int
     text: str
+    content_type: str = "text/plain; charset=utf-8"
 
 
 #: Makes the page of a path. It runs on the thread of the server, and must not block it.
@@ -146,9 +147,9 @@ class HttpServer:
 
 
 def _encoded(page: Page, *, with_text: bool) -> bytes:
-    text = f"{page.text}\n".encode()
+    text = page.text.encode() + (b"" if page.text.endswith("\n") else b"\n")
     head = (
-        f"HTTP/1.1 {page.status} {_PHRASES[page.status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"HTTP/1.1 {page.status} {_PHRASES[page.status]}\r\nContent-Type: {page.content_type}\r\n"
         f"Content-Length: {len(text)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     return head.encode("ascii") + (text if with_text else b"")

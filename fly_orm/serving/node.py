@@ -39,6 +39,7 @@ from .successor import listen as listen_or_none
 
 if TYPE_CHECKING:
     from .http import HttpServer
+    from .node_metrics import NodeMetrics
     from .readiness import Problem
 
 log = logging.getLogger("fly_orm")
@@ -69,6 +70,7 @@ class Serving:
         self._failed = failed
         self._settings = settings
         self._http: HttpServer | None = None
+        self._metrics: NodeMetrics | None = None
 
     @property
     def address(self) -> str:
@@ -113,6 +115,14 @@ class Serving:
         from .health import problems
 
         return problems(self.address, self._executor, self._settings)
+
+    def keep_metrics_in_files(self) -> None:
+        """Keep metrics from now on, if ``PROMETHEUS_MULTIPROC_DIR`` says where. ImportError without the extra."""
+        from ..prometheus.files import is_multiprocess
+        from .node_metrics import NodeMetrics
+
+        if is_multiprocess():
+            self._metrics = NodeMetrics(self._executor)
 
     def close(self, drain_timeout: float | None = None) -> None:
         """Stop serving. New requests are declined, and those in progress may take ``drain_timeout`` more seconds.

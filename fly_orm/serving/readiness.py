@@ -7,10 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..concurrency.threads import start_thread
-from ..deadline import now
 from ..protocol.inspecting import Inspected
 from .http import Page
+from .shared_answer import SharedAnswer
 
 log = logging.getLogger("fly_orm")
 
@@ -57,8 +56,7 @@ class Readiness:
     def __init__(self, ask: Callable[[], list[Problem]], is_draining: Callable[[], bool]) -> None:
         self._ask = ask
         self._is_draining = is_draining
-        self._answer: asyncio.Future[list[Problem]] | None = None
-        self._answered_at = 0.0
+        self._answer = SharedAnswer(self._asked, "fly_orm readiness")
         self._logged: list[str] = []
 
     async def page(self) -> Page:
@@ -66,27 +64,11 @@ class Readiness:
         if self._is_draining():
             return _page([SHUTTING_DOWN])
         try:
-            problems = await asyncio.wait_for(asyncio.shield(self._current()), ANSWER_TIMEOUT)
+            problems = await self._answer.get(max_age=MAX_AGE, timeout=ANSWER_TIMEOUT)
         except asyncio.TimeoutError:
             problems = [Problem(f"its servers have not answered within {ANSWER_TIMEOUT:g} seconds")]
         self._log(problems)
         return _page(problems)
-
-    def _current(self) -> asyncio.Future[list[Problem]]:
-        """The answer that is awaited, or was given just now."""
-        if self._answer is None or (self._answer.done() and now() - self._answered_at > MAX_AGE):
-            loop = asyncio.get_running_loop()
-            answer = self._answer = loop.create_future()
-
-            def ask() -> None:
-                problems = self._asked()
-                try:
-                    loop.call_soon_threadsafe(self._note, answer, problems)
-                except RuntimeError:  # the loop was closed meanwhile
-                    return
-
-            start_thread(ask, "fly_orm readiness")
-        return self._answer
 
     def _asked(self) -> list[Problem]:
         try:
@@ -94,10 +76,6 @@ class Readiness:
         except Exception:
             log.exception("cannot find out whether this node is ready")
             return [Problem("it cannot find out; its log says why")]
-
-    def _note(self, answer: asyncio.Future[list[Problem]], problems: list[Problem]) -> None:
-        self._answered_at = now()
-        answer.set_result(problems)
 
     def _log(self, problems: list[Problem]) -> None:
         """Log what has changed."""

@@ -106,6 +106,11 @@ class Shares:
         if not queue:
             del self._waiting[holder]
 
+    def waiting(self, kind: str) -> int:
+        """How many wait for a place of this kind, because their peers have all that they may have."""
+        with self._lock:
+            return sum(len(queue) for (_, each), queue in self._waiting.items() if each == kind)
+
     @contextmanager
     def taken(self, peer: str, kind: str, deadline: Deadline) -> Iterator[None]:
         """A block that has a place; see :meth:`take`."""

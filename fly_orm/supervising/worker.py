@@ -11,6 +11,7 @@ from typing import Any
 
 from ..deadline import now
 from ..serving.readiness import Problem
+from ..settings import environment_with
 from ..sharing.leash import ANSWER, ASK, SERVES, Leash
 from .estate import Estate
 from .restarts import Restarts
@@ -65,7 +66,10 @@ class Worker:
         self._started_at = now()
         with theirs:
             command = [*self._command, OPTION, inherited.encode(), *self._arguments]
-            self._process = subprocess.Popen(command, pass_fds=inherited.descriptors)  # noqa: S603  # its own command
+            variables = {} if (metrics := self._estate.metrics) is None else metrics.variables
+            self._process = subprocess.Popen(  # noqa: S603  # its own command
+                command, pass_fds=inherited.descriptors, env=environment_with(**variables)
+            )
         process = self._process
         self._leash = Leash(own, lambda message: self._heard(process, message), lambda: None, f"fly_orm {self.name}")
 
@@ -102,6 +106,8 @@ class Worker:
             )
         self._process, self._leash, self.serving = None, None, None
         self._estate.board.clear(self.number)
+        if (metrics := self._estate.metrics) is not None:
+            metrics.worker_ended(process.pid)
         self.starts_at = now() + pause
         return code if code >= 0 else 128 - code
 

@@ -1,6 +1,7 @@
 """One primary and replica for the whole run, one NATS server, and an empty database for each test that asks for one."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +40,8 @@ def _anew() -> Iterator[None]:
     enter(Session())
     yield
     runtime.forget()
+    if (instrumenting := sys.modules.get("fly_orm.prometheus.instrumenting")) is not None:
+        instrumenting.forget()
 
 
 @pytest.fixture(autouse=True)

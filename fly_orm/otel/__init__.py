@@ -1,0 +1,19 @@
+"""Spans for OpenTelemetry. They need the extra ``otel``, an SDK, and one call when the process starts::
+
+    from fly_orm.otel import FlyOrmInstrumentor
+
+    FlyOrmInstrumentor().instrument()
+
+``opentelemetry-instrument`` makes that call by itself. docs/observing.md describes the spans.
+
+Imports ``observing`` and the layers below it.
+"""
+
+try:
+    import opentelemetry.trace as _trace  # noqa: F401
+except ImportError as error:
+    raise ImportError("spans need opentelemetry-api: pip install 'fly-orm[otel]'") from error
+
+from .instrumentor import FlyOrmInstrumentor
+
+__all__ = ["FlyOrmInstrumentor"]

@@ -1,0 +1,61 @@
+"""What a node shows at /metrics."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fly_orm.serving import metrics
+from tests.support.scraping import scrape
+from tests.support.two_regions import two_regions
+from tests.support.waiting import PATIENCE, until
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Gathers the metrics for each scrape anew."""
+    monkeypatch.setattr(metrics, "MAX_AGE", 0.0)
+
+
+@pytest.fixture
+def node(regions):
+    """The address of the HTTP server of the node in syd."""
+    regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text)")
+    regions.cluster.wait_for_replica()
+    return regions.serving.serve_http("127.0.0.1:0")
+
+
+def test_a_node_shows_what_callers_hold(regions, node):
+    name, lax = regions.name, regions.lax()
+    lax.execute_sql("INSERT INTO item (name) VALUES ('one')")
+    with lax.atomic():
+        lax.execute_sql("INSERT INTO item (name) VALUES ('two')")
+        held = scrape(node)
+    assert held.value("fly_orm_node_leases", database=name) == 1
+    assert held.value("fly_orm_node_connections", database=name, state="in use") == 1
+    assert held.value("fly_orm_node_pool_size", database=name) == 10
+    assert held.value("fly_orm_node_waiting", database=name) == 0
+    assert held.value("fly_orm_node_draining") == 0
+    assert held.value("fly_orm_node_channels") >= 1
+    assert held.value("fly_orm_channels", region="syd", state="in use") == 1
+    assert held.value("fly_orm_nodes_set_aside", region="syd") == 0
+    until(lambda: scrape(node).value("fly_orm_node_connections", database=name, state="in use") == 0)
+    assert scrape(node).value("fly_orm_node_leases", database=name) == 0
+
+
+def test_a_request_that_waits_for_a_connection_is_seen(cluster, database):
+    with two_regions(cluster, database, pool_size=1) as regions, ThreadPoolExecutor(1) as other:
+        node = regions.serving.serve_http("127.0.0.1:0")
+        lax = regions.lax()
+        with lax.atomic():
+            lax.execute_sql("CREATE TABLE item (name text)")  # holds the only connection
+            waits = other.submit(write_and_close, regions.lax())
+            until(lambda: scrape(node).value("fly_orm_node_waiting", database=database) == 1)
+        waits.result(PATIENCE)
+        assert scrape(node).value("fly_orm_node_waiting", database=database) == 0
+
+
+def write_and_close(db):
+    db.execute_sql("INSERT INTO item VALUES ('one')")
+    db.close()
