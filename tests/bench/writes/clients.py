@@ -15,7 +15,7 @@ import fly_orm
 
 from .ways import WAYS, Place, connect
 
-#: Of so many writes, one is looked for on the replica when it has returned.
+#: Of so many writes of a thread, the first is looked for on the replica when it has returned.
 LOOK = 25
 WARM_UP = 3
 TIMEOUT = 60.0
@@ -154,7 +154,7 @@ def _write(write: Any, here: Any, until: float) -> Done:
                 break
             continue
         writes += 1
-        if writes % LOOK == 0:
+        if writes % LOOK == 1:
             here.execute("SELECT count(*) FROM row WHERE id = %s", (made,))
             missed += here.fetchone()[0] == 0
             if served := fly_orm.why():

@@ -85,7 +85,7 @@ def _checked(primary: Any, who: Clients, way: str, place: Place, callers: int) -
     before = _rows(primary)
     done = who.write(way, place, callers=callers, seconds=SECONDS)
     stored = _rows(primary) - before
-    if stored < done.writes or (way.startswith("fly_orm") and done.nodes - {f"syd={place.node}"}):
+    if stored < done.writes or (way.startswith("fly_orm") and done.nodes != {f"syd={place.node}"}):
         raise AssertionError(f"{way}: counted {done.writes} writes, stored {stored}, by {sorted(done.nodes)}")
     return done
 
