@@ -26,12 +26,8 @@ def returns_much(sql: bytes) -> bool:
     """Whether a statement has a RETURNING that may return much, which makes it a write."""
     lowered = sql.lower()
     at = lowered.rfind(b"returning")
-    return at >= 0 and not _returns_short_rows(lowered, at)
-
-
-def _returns_short_rows(lowered: bytes, at: int) -> bool:
-    """Whether a statement is an INSERT of values in its text that returns columns, as ORMs make it to learn a key."""
-    return (
+    # An INSERT of values in its text that returns columns is short; ORMs make it to learn a key.
+    return at >= 0 and not (
         lowered.lstrip().startswith(b"insert")
         and _COLUMNS.fullmatch(lowered, at) is not None
         and _QUERY.search(lowered) is None

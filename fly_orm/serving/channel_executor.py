@@ -44,6 +44,7 @@ from .function_runner import SHUTTING_DOWN
 from .lease import Lease
 from .lease_errors import ConnectionBroken, TooLate
 from .observed_request import observed
+from .plain import is_plain
 from .replies import declined, encode_reply, not_opened
 from .streamed_copy import StreamedCopy
 from .streamed_result import StreamedResult
@@ -201,8 +202,8 @@ class ChannelExecutor:
             self._executor.timer.call_later(CANCEL_TIMEOUT, invocation.break_off)
 
     def _run(self, request: Run) -> Reply:
-        deadline = node_deadline(request)
-        if not is_whole(request):
+        deadline, plain = node_deadline(request), is_plain(request)
+        if not plain and not is_whole(request):
             return Declined(reason="bad request", message="a COPY or COMMIT without its statement")
         if request.opens_lease:
             if self._lease is not None:
@@ -219,7 +220,7 @@ class ChannelExecutor:
             return Declined(reason="lost", message=_CALLER_GONE)
         if self._copy is not None:
             return _COPYING
-        return self._run_in(self._lease, request, deadline)
+        return self._run_in(self._lease, request, deadline, plain)
 
     def _go_on(self, copy: Copy) -> Reply:
         lease, running = self._lease, self._copy
@@ -239,14 +240,14 @@ class ChannelExecutor:
             return Declined(reason="lost", message="its connection to the primary was lost")
         return Done(lease_open=True, may_have_written=False)
 
-    def _run_in(self, lease: Lease, request: Run, deadline: Deadline) -> Reply:
+    def _run_in(self, lease: Lease, request: Run, deadline: Deadline, plain: bool) -> Reply:
         if request.statements:
             make_way_for(request.statements[0])
         if request.record is not None:
             self._executor.note_recorded(request.database)
         self._renews = request.renews
-        if (file := in_pieces(request, lease.has_hung_up)) is None:
-            return self._ran(lease, partial(lease.run, request, deadline), opens_lease=request.opens_lease)
+        if plain or (file := in_pieces(request, lease.has_hung_up)) is None:
+            return self._ran(lease, partial(lease.run, request, deadline, plain=plain), opens_lease=request.opens_lease)
         try:
             self._copy = copy = StreamedCopy(lease, request, deadline, file)
         except RuntimeError as error:

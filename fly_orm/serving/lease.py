@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
 
 from ..deadline import Deadline, now
-from ..position import UNKNOWN, Position
 from ..postgres.cursors import recent_notices
 from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
@@ -24,8 +23,8 @@ from ..postgres.write_ahead_log import Commit
 from ..protocol.messages import Copying, Done, Run, Settle, Settled, Watch
 from .batched import BatchedStatements
 from .copy_files import CopyInput, CopyOutput
-from .lease_errors import ConnectionBroken, TooLate, broken, described, timeout_text
-from .plain import is_plain
+from .lease_errors import TooLate, broken, described, timeout_text
+from .position_after import position_after
 from .recorded import Executed, RecordedRequest, begin
 from .reports import report
 from .result_limit import ResultLimit, in_transaction, writes_at_length
@@ -43,8 +42,27 @@ _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 _STATE = Watch(state=True)
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class Lease:
     """A connection from the pool on which one caller's requests run. One thread runs at a time; any may cancel."""
+
+    # Most leases are for one request, and keep these.
+    holder: tuple[str, str] | None = None
+    """Whose share of the node's leases it is part of."""
+    opened_at: float | None = None
+    """When it was opened (monotonic), if observers were told."""
+    _running: RunningStatement | None = None
+    _deadline = Deadline.after(None)
+    """When the request that runs has to be answered, or a piece of its result."""
+    _is_cut_short = False
+    """Whether that is before its caller's deadline."""
+    _stepped: SteppedRequest | None = None
+    """The last request that was not plain."""
+    _may_make: Set[str] = frozenset()
+    """The customized settings that its statements may have made, and that nobody has looked for yet."""
 
     def __init__(
         self,
@@ -61,45 +79,45 @@ class Lease:
         self._connection = connection
         self._raw = connection.raw
         self._statement_timeout = statement_timeout
-        self._is_cut_short = False
-        """Whether the request that runs may not take until its deadline."""
         self._watchdog = watchdog
         self._bound = ResultLimit(self._raw, watchdog.most)
-        self.holder: tuple[str, str] | None = None
-        """Whose share of the node's leases it is part of."""
-        self.opened_at: float | None = None
-        """When it was opened (monotonic), if observers were told."""
-        self.give_up: Callable[[], None] = lambda: None
+        self.give_up: Callable[[], None] = _nothing
         """Ends it, unless a request is being handled. Any thread may call."""
-        self._running: RunningStatement | None = None
-        self._deadline = Deadline.after(None)
-        """When the request that runs has to be answered, or a piece of its result."""
-        self._stepped = SteppedRequest()
-        self._may_make: set[str] = set()
-        """The customized settings that its statements may have made, and that nobody has looked for yet."""
 
-    def run(self, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None = None) -> Done | Copying:
+    def run(
+        self,
+        request: Run,
+        deadline: Deadline,
+        pieces: CopyInput | CopyOutput | None = None,
+        *,
+        plain: bool = False,
+    ) -> Done | Copying:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile.
 
-        ``pieces`` is the file of a COPY whose data travels in pieces, which is not cancelled at the deadline. TooLate
-        if that passes before a statement begins, unless others of this request are committed already. A Copying has the
-        first piece of a long result; then :meth:`go_on`, or :meth:`abandon`, has to be next.
+        ``plain`` says that it is as :func:`is_plain` says. ``pieces`` is the file of a COPY whose data travels in
+        pieces, which is not cancelled at the deadline. TooLate if that passes before a statement begins, unless others
+        of this request are committed already. A Copying has the first piece of a long result; then :meth:`go_on`, or
+        :meth:`abandon`, has to be next.
         """
         self._set_deadline(deadline, limited=not request.commits)
-        steps = self._run_plain(request) if pieces is None and is_plain(request) else self._run_any(request, pieces)
-        return self._paused(self._stepped.begin(steps))
+        if plain:
+            return self._run_plain(request)
+        self._stepped = SteppedRequest()
+        return self._paused(self._stepped.begin(self._run_any(request, pieces)))
 
     def go_on(self, deadline: Deadline) -> Done | Copying:
         """The next piece of the result, or what :meth:`run` returns or raises. It has a deadline of its own."""
         self._set_deadline(deadline)
         if (running := self._running) is not None:
             running.go_on(self._deadline.at)
+        assert self._stepped is not None  # noqa: S101  # because it has returned a piece
         return self._paused(self._stepped.go_on())
 
     def abandon(self) -> None:
         """End a request whose result goes on, and its connection, which would have to be read to the result's end."""
         self.break_off()
-        self._stepped.close()
+        if self._stepped is not None:
+            self._stepped.close()
         self._raw.close()
 
     def _set_deadline(self, deadline: Deadline, *, limited: bool = True) -> None:
@@ -122,10 +140,11 @@ class Lease:
         watch = request.watch or (_STATE if executed.error is not None and request.keeps_lease else None)
         session = None if watch is None or transaction != _IDLE else report(self._connection, watch)
         if session is not None and not request.keeps_lease:  # otherwise, EXECUTE may still make it
-            self._may_make.clear()
+            self._may_make = frozenset()
         keeps = request.keeps_lease or (session is not None and session.has_state) or transaction != _IDLE
         wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
-        position = self._position(executed, transaction, keeps=keeps) if wanted else None
+        clean = None if keeps else self._clean
+        position = position_after(self._connection, executed, transaction, clean) if wanted else None
         return Done(
             result=executed.result,
             results=executed.results,
@@ -141,7 +160,7 @@ class Lease:
             unrecorded=executed.unrecorded,
         )
 
-    def _run_plain(self, request: Run) -> Steps[Done]:
+    def _run_plain(self, request: Run) -> Done:
         """:meth:`_run_any` for a request that is plain, as most are: the same, without what those do not need."""
         connection, raw = self._connection, self._raw
         position = None
@@ -151,15 +170,16 @@ class Lease:
                 connection.begin(request.statements)
                 self._check_time()
                 cursor = connection.callers_cursor(may_change_role=request.may_change_role)
-                executed = Executed((yield from execute_one(cursor, request, self._bound)))
+                executed = Executed(execute_one(cursor, request.statements[0], self._bound))
             except psycopg2.Error as error:
                 if raw.closed and error.pgcode is None:
                     raise broken(error, running, self._bound, undecided=True) from error
                 executed = Executed(None, described(error, running, self._bound, self._timeout_text))
-            notices, transaction = recent_notices(raw), self._transaction
+            notices = recent_notices(raw) if raw.notices else []
+            transaction = raw.get_transaction_status()
             if transaction == _IDLE:
                 running.ends_at, running.received_before = now() + CLEAN_TIMEOUT, None
-                position = self._position(executed, transaction, keeps=False)
+                position = position_after(connection, executed, transaction, connection.clean_at_once)
         finally:
             self._end(running)
         return Done(
@@ -212,7 +232,7 @@ class Lease:
 
     def end(self) -> None:
         """Give the connection back to the pool, which rolls back what is open on it."""
-        if self._stepped.goes_on:
+        if self._stepped is not None and self._stepped.goes_on:
             self.abandon()
         self._connection.made |= self._may_make
         self._connection.buffered = self._bound.buffered
@@ -290,7 +310,7 @@ class Lease:
         """Raise unless there is time to begin the next statement, which is preceded by ``number`` others."""
         if number and (running := self._running) is not None:
             running.received_before = None  # as the result of that statement is another one
-        if not self._deadline.expired:
+        if self._deadline.at > now():
             return
         if number and (running := self._running) is not None and self._transaction == _IDLE:  # those are committed
             running.is_timed_out = True
@@ -317,26 +337,6 @@ class Lease:
     def _note_own_commit(self) -> None:
         if (running := self._running) is not None:
             running.may_wait_for_standby = True
-
-    def _position(self, executed: Executed, transaction: int, *, keeps: bool) -> Position | None:
-        """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing.
-
-        ``keeps`` says that the lease stays open. Otherwise, its connection is cleaned in the same round trip.
-        """
-        if transaction == _IN_ERROR:
-            return None  # COMMIT AND CHAIN failed
-        commit, wal, state = executed.commit, self._connection.wal, executed.state
-        try:
-            if state is None and not keeps:
-                state = self._connection.clean_at_once() if self._running else self._clean()
-            if not commit.wrote:
-                return wal.read_position(state)
-            return wal.commit_position(asynchronous=commit.asynchronous, state=state)
-        except psycopg2.Error as error:
-            if transaction != _IDLE:  # COMMIT AND CHAIN has begun another transaction, which is lost
-                raise ConnectionBroken(str(error), undecided=True) from error
-            log.warning("could not ask the primary for its position after a request: %s", str(error).strip())
-            return UNKNOWN
 
     def _clean(self) -> str | None:
         running = self._begin_to_run(now() + CLEAN_TIMEOUT)

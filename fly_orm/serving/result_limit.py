@@ -65,16 +65,16 @@ def in_transaction(connection: Any, work: Steps[R], check: Callable[[], None]) -
 class ResultLimit:
     """The most bytes that the result of a statement may have on its way to the caller."""
 
+    running: RunningStatement | None = None
+    """What runs on the connection."""
+    buffered = 16 * 1024
+    """Bytes of the longest statement or result that the driver has held as a whole; at first, of libpq's buffers."""
+    _rows = 0
+    _is_writing = False
+
     def __init__(self, connection: Any, most: int) -> None:
         self._connection = connection
         self.most = most
-        self.running: RunningStatement | None = None
-        """What runs on the connection."""
-        self.buffered = 0
-        """Bytes of the longest statement or result that the driver has held as a whole."""
-
-        self._rows = 0
-        self._is_writing = False
 
     def note(self, size: int) -> None:
         """Note that the driver has held so many bytes as a whole."""

@@ -62,12 +62,10 @@ def execute(
     return result
 
 
-def execute_one(cursor: Any, request: Run, limit: ResultLimit) -> Steps[Result]:
-    """The result of the only statement of a request; see :func:`execute`."""
-    statement = request.statements[0]
-    limit.note(len(statement))
-    if (stream := stream_of(cursor, request)) is not None:
-        return (yield from in_pieces(stream, request, limit))
+def execute_one(cursor: Any, statement: bytes, limit: ResultLimit) -> Result:
+    """The result of a statement as a whole; see :func:`execute`."""
+    if len(statement) > limit.buffered:
+        limit.note(len(statement))
     cursor.execute(statement)
     result = result_of(cursor, cursor.rowcount, limit)
     cursor.close()  # libpq's copy of the result must not stay until the reply has been encoded
@@ -174,7 +172,8 @@ def _fetch(cursor: Any, limit: ResultLimit) -> tuple[int, list[list[Any]]]:
         count += len(rows)
         batch = [*map(list, zip(*rows, strict=True))]
         size += sum(map(size_of, batch))
-        limit.note(size)
+        if size > limit.buffered:
+            limit.note(size)
         if size > limit.most:
             raise limit.exceeded()
         for column, values in zip(data, batch, strict=False):

@@ -15,8 +15,7 @@ Steps = Generator[Copying, None, R]
 class SteppedRequest:
     """The request that runs in a lease, and how far it is. One thread at a time."""
 
-    def __init__(self) -> None:
-        self._steps: Steps[Done] | None = None
+    _steps: Steps[Done] | None = None
 
     @property
     def goes_on(self) -> bool:

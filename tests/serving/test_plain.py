@@ -24,7 +24,6 @@ ALIKE: dict[str, Any] = {
     "session_settings": [b"SET work_mem TO 1"],
     "newest": [],
     "may_change_role": True,
-    "piece_bytes": 1024,
     "context": {"traceparent": "00-1-1-01"},
 }
 UNLIKE: dict[str, Any] = {
@@ -40,6 +39,7 @@ UNLIKE: dict[str, Any] = {
     "copy_in_begins": b"",
     "copy_out": True,
     "copy_out_in_pieces": True,
+    "piece_bytes": 1024,
     "keeps_lease": True,
     "commits": True,
     "ends_transaction": True,

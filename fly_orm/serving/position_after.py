@@ -1,0 +1,40 @@
+"""How far a replica must replay to show what a request has done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+from ..position import UNKNOWN, Position
+from ..postgres.primary_connection import PrimaryConnection
+from .lease_errors import ConnectionBroken
+from .recorded import Executed
+
+log = logging.getLogger("fly_orm")
+
+
+def position_after(
+    connection: PrimaryConnection, executed: Executed, transaction: int, clean: Callable[[], str | None] | None
+) -> Position | None:
+    """The position after what was executed; UNKNOWN if the connection breaks, which undoes nothing.
+
+    ``transaction`` is libpq's status. ``clean`` cleans the session in the string that asks for the position; None if
+    the lease stays open.
+    """
+    if transaction == ext.TRANSACTION_STATUS_INERROR:
+        return None  # COMMIT AND CHAIN failed
+    commit, wal, state = executed.commit, connection.wal, executed.state
+    try:
+        if state is None and clean is not None:
+            state = clean()
+        if not commit.wrote:
+            return wal.read_position(state)
+        return wal.commit_position(asynchronous=commit.asynchronous, state=state)
+    except psycopg2.Error as error:
+        if transaction != ext.TRANSACTION_STATUS_IDLE:  # COMMIT AND CHAIN has begun another transaction, which is lost
+            raise ConnectionBroken(str(error), undecided=True) from error
+        log.warning("could not ask the primary for its position after a request: %s", str(error).strip())
+        return UNKNOWN
