@@ -207,6 +207,14 @@ class Turns(Protocol):
         """
         ...
 
+    def exceeds(self, channels: int) -> bool:
+        """Whether a process with so many channels of trusted peers has more than its part.
+
+        If so, it may close one whose responder ``is_idle``, as one does that has no place left. Its peer opens another
+        one where there are fewer. Returns at once, and never raises.
+        """
+        ...
+
 
 class Sharing(Protocol):
     """What a :class:`Transport` has besides if several processes can serve one address.

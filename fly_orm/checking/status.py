@@ -54,6 +54,10 @@ class NodeStatus:
     pool_size: int | None = None
     calls: Sequence[str] = ()
     """The functions that run there."""
+    worker: int = 0
+    """Which of its workers has answered, from 1, whose channels, leases and functions these are; 0 if it has none."""
+    workers: int = 1
+    """How many workers it has."""
     databases: Sequence[DatabaseStatus] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -95,6 +99,8 @@ def _known(told: Inspected, primaries: Sequence[ServedDatabase]) -> dict[str, An
         "channels": max(0, told.channels - 1),
         "pool_size": told.pool_size,
         "calls": tuple(told.calls),
+        "worker": told.worker,
+        "workers": told.workers,
         "databases": tuple(_database(each, primaries) for each in told.databases),
     }
 

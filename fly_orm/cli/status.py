@@ -124,6 +124,7 @@ def _notes(node: NodeStatus) -> list[str]:
     """Problems and running functions, which do not fit into the table."""
     notes = [node.problem] if node.problem else []
     notes += ["it is shutting down"] if node.draining else []
+    notes += [f"channels and leases are those of worker {node.worker} of {node.workers}"] if node.worker else []
     notes += [f"{database.name}: {database.server}" for database in node.databases if not database.role]
     notes += [f"runs {name}" + (f" ({count})" if count > 1 else "") for name, count in Counter(node.calls).items()]
     return notes

@@ -9,10 +9,11 @@ from typing import NamedTuple, TypeVar
 from ..concurrency.latch import Latch
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY, DRAINING, Call, Cancel, Done, Returned, Run, Settle, Settled
+from ..protocol.messages import BUSY, DRAINING, Call, Done, Returned, Run, Settle, Settled
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
+from . import cancelling
 from .all_in_use import AllInUse
 from .asking import ask
 from .candidates import PrimaryCandidates, of_region
@@ -228,13 +229,8 @@ class Forwarder:
         self.directory.warm_up(self.primary_of(database).current)
 
     def cancel(self, lease: bytes, node: Node) -> None:
-        """Cancel the statement that runs in a lease on a node. FlyOrmError if the node cannot be told.
-
-        Over another channel, since the lease's own is waiting for the reply to that statement.
-        """
-        deadline = Deadline.after(self._settings.rpc_timeout)
-        with self.directory.channels_to(node).lent(deadline) as channel:
-            channel.request(Cancel(lease=lease), deadline)
+        """Cancel the statement that runs in a lease on a node. FlyOrmError if the node cannot be told."""
+        cancelling.cancel(self.directory.channels_to(node), lease, Deadline.after(self._settings.rpc_timeout))
 
     def close(self) -> None:
         """Close all channels."""

@@ -77,7 +77,8 @@ class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
     """Seconds since it began to serve."""
     databases: list[ServedDatabase] = []
     pool_size: int = 0
-    """The most statements and transactions that run at a time in each database, and the most functions."""
+    """The most statements and transactions that run at a time in each database, and the most functions, of all
+    workers together."""
     channels: int = 0
     """How many channels are open to it, including the one that carried the request."""
     calls: list[str] = []
@@ -85,6 +86,6 @@ class Inspected(Answer, frozen=True, kw_only=True, tag="inspected"):
     draining: bool = False
     """Whether it is shutting down."""
     worker: int = 0
-    """Which of the node's workers this is about, from 1; 0 if the node has one process."""
+    """Which of the node's workers has the channels, leases and calls, from 1; 0 if the node has one process."""
     workers: int = 1
     """How many workers the node has."""

@@ -34,6 +34,7 @@ class Inspector:
         self, routers: Mapping[str, Router], timer: Timer, limits: Settings, membership: Membership | None = None
     ) -> None:
         self._worker = (0, 1) if membership is None else (membership.number + 1, membership.workers)
+        self._pool_size = limits.pool_size if membership is None else membership.total
         self._routers = routers
         self._timer = timer
         self._limits = limits
@@ -50,7 +51,7 @@ class Inspector:
             driver=driver_version(),
             release=self._limits.release,
             databases=[_holding(database, held[database.name]) for database in self._asked()],
-            pool_size=self._limits.pool_size,
+            pool_size=self._pool_size,
             channels=channels,
             calls=list(calls[:MOST_CALLS]),
             uptime=now() - self._started,

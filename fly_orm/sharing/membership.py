@@ -36,7 +36,8 @@ class Membership:
         self._transport, self._address = inherited.transport, inherited.address
         self._listeners = [socket.socket(fileno=descriptor) for descriptor in inherited.listeners]
         self._board = inherited.board
-        self._total = self._peer_total = 0
+        self.total = self._peer_total = 0
+        """How many places of each kind the node has, once that is known."""
         self.turns = Turns(Board(inherited.board, inherited.workers), inherited.number)
         self.siblings = Siblings(
             inherited.number,
@@ -59,19 +60,19 @@ class Membership:
                 "divided among them, and each needs one; raise FLY_ORM_POOL_SIZE (--pool-size), or start fewer workers "
                 "(--workers)"
             )
-        self._total = total
+        self.total = total
         self._peer_total = default_share(total) if settings.peer_leases is None else min(settings.peer_leases, total)
         own = part(total, self.number, self.workers)
         return {"pool_size": own, "peer_leases": self.part_of_peer(own)}
 
     def part_of_peer(self, size: int) -> int:
         """How many of this worker's places one peer may have, if it has ``size`` of them."""
-        return part_of_peer(self._peer_total, size, self._total)
+        return part_of_peer(self._peer_total, size, self.total)
 
     def allowance(self, number: int, kind: str, places: Places, on_change: Callable[[int], None]) -> Allowance:
         """The places of a kind, which has the same ``number`` in all workers."""
-        slots = Slots(self._board, kind=number, total=self._total, number=self.number, workers=self.workers)
-        own = part(self._total, self.number, self.workers)
+        slots = Slots(self._board, kind=number, total=self.total, number=self.number, workers=self.workers)
+        own = part(self.total, self.number, self.workers)
         return Allowance(kind, places, slots, self.siblings, own, on_change)
 
     def serve(self, transport: Transport, settings: Settings, address: str, accept: Accept) -> Server:

@@ -2,7 +2,8 @@
 
 A channel stays where it was accepted for as long as its caller needs it, so an uneven start would last. All workers
 wait at the same sockets, and the system wakes them all. So one that has more channels than another lets that one go
-first.
+first. When a worker was replaced, the others close idle channels, one after another, so that their callers open them
+there.
 """
 
 from __future__ import annotations
@@ -39,15 +40,20 @@ class Turns:
 
     def passes(self, *, waited: bool) -> bool:
         """Whether to leave the next connection to another worker; see :class:`fly_orm.transport.Turns`."""
-        accepting = self._board.read("accepting")
-        others = [
-            channels
-            for number, channels in enumerate(self._board.read("channels"))
-            if accepting[number] and number != self._worker
-        ]
-        if not others or not accepting[self._worker]:
+        others = self._others()
+        if not others or not self._board.read("accepting")[self._worker]:
             return bool(others)
         return not waited and self._channels > min(others)
+
+    def exceeds(self, channels: int) -> bool:
+        """Whether another worker has at least two channels fewer; see :class:`fly_orm.transport.Turns`."""
+        others = self._others()
+        return bool(others) and channels > min(others) + 1
+
+    def _others(self) -> list[int]:
+        """How many channels each of the siblings has that accept some."""
+        rows = enumerate(zip(self._board.read("accepting"), self._board.read("channels"), strict=True))
+        return [channels for number, (accepts, channels) in rows if accepts and number != self._worker]
 
     def _change(self, by: int) -> None:
         with self._lock:

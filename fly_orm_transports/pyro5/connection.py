@@ -40,6 +40,8 @@ class Connection:
         self._linger = peer.linger
         self._finished = Latch()
         """Set once no request is being answered, and none will be."""
+        self._greeting = 0 if first is None else first[0]
+        """The number of the first request, with which the peer opens its channel."""
         self._seq = 0 if first is None else first[0] - 1
         """The number of the last request that was answered, or is being answered."""
         self._used_at = math.inf if first else now()
@@ -124,6 +126,11 @@ class Connection:
         if self._used_at == math.inf or self._draining or not self._responder.is_idle:
             return None
         return now() - self._used_at
+
+    @property
+    def was_used(self) -> bool:
+        """Whether a request was answered after the first one, so that the peer expects that it may end."""
+        return self._seq not in (self._greeting, (self._greeting - 1) & 0xFFFF)
 
     def make_room(self) -> bool:
         """End the connection, and tell the peer why, if its ``idle_time`` is not None."""

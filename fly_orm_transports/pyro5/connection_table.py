@@ -24,6 +24,11 @@ class Place(Protocol):
         """Seconds since the last request; None if one is being answered, or the peer needs this very connection."""
         ...
 
+    @property
+    def was_used(self) -> bool:
+        """Whether its peer has used it, and so expects that it may have ended when it is used again."""
+        ...
+
     def make_room(self) -> bool:
         """End the connection, if its ``idle_time`` is not None."""
         ...
@@ -55,6 +60,16 @@ class ConnectionTable(Generic[C]):
             self._places[connection] = None
             self._by_host[connection.host] += 1
             return True
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return len(self._places)
+
+    def let_one_go(self) -> None:
+        """End the connection that has been idle for longest, of those that were used before, if there is one."""
+        with self._lock:
+            self._make_room(lambda each, _time: each.was_used)
 
     def _has_room(self, host: str) -> bool:
         if self._by_host[host] >= self._size_per_host:

@@ -42,6 +42,7 @@ class Pyro5Server:
         """``turns`` are given if other processes accept connections at these sockets as well."""
         self._address = str(Address(host=host, port=listeners[0].getsockname()[1]))
         self._pid = os.getpid()
+        self._turns = turns
         self._full = False
         self._table: ConnectionTable[Connection] = ConnectionTable(options.max_connections)
         self._lobby = Lobby(self._address, listeners, accept, options, tls, self._admit, turns)
@@ -84,6 +85,8 @@ class Pyro5Server:
         while not self._closing.wait(WATCH_INTERVAL):
             for connection in self._table.snapshot():
                 connection.check_peer(_report_gone)
+            if self._turns is not None and self._turns.exceeds(self._table.taken):
+                self._table.let_one_go()
 
     def close(self, drain_timeout: float) -> None:
         """See :meth:`fly_orm.transport.Server.close`. In a forked process it does nothing."""

@@ -97,6 +97,8 @@ def test_what_does_not_fit_into_the_table_is_below_it():
         round_trip=0.08,
         uptime=7200.0,
         channels=3,
+        worker=2,
+        workers=4,
         pool_size=10,
         calls=("shop.f", "shop.f", "shop.g"),
         databases=(replica, lost),
@@ -108,6 +110,7 @@ def test_what_does_not_fit_into_the_table_is_below_it():
     assert second.split()[:2] == ["orders", "none"]
     assert notes == [
         "lax=b:1: it is shutting down",
+        "lax=b:1: channels and leases are those of worker 2 of 4",
         "lax=b:1: orders: it is gone",
         "lax=b:1: runs shop.f (2)",
         "lax=b:1: runs shop.g",

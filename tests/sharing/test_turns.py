@@ -46,6 +46,19 @@ def test_a_worker_that_leaves_accepts_nothing_as_long_as_another_does(workers):
     assert passes(workers) == [False, False, False]
 
 
+def test_a_worker_with_two_more_than_another_has_too_many(workers):
+    for worker, count in zip(workers, (3, 1, 2), strict=True):
+        for _ in range(count):
+            worker.opened()
+    assert workers[0].exceeds(3)
+    assert not workers[0].exceeds(2)  # the other one is a stranger's
+    assert not workers[2].exceeds(2)
+    workers[1].leave()
+    assert not workers[0].exceeds(3)
+    workers[2].leave()
+    assert not workers[0].exceeds(3)
+
+
 def test_a_worker_that_has_ended_is_not_waited_for():
     board = Board.make(2)
     turns = [Turns(board, number) for number in range(2)]

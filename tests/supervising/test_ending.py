@@ -63,6 +63,15 @@ def load(started, lax):
         yield writers, address
 
 
+def connections(pid, address):
+    """How many channels each worker has."""
+    port = int(address.split(":")[-1])
+    return [
+        sum(each.laddr.port == port and each.status == "ESTABLISHED" for each in worker.net_connections())
+        for worker in workers_of(pid)
+    ]
+
+
 def rows(db):
     return db.execute_sql("SELECT count(*) FROM t").fetchone()[0]
 
@@ -84,6 +93,8 @@ def test_a_worker_that_is_killed_takes_only_its_own_requests_with_it(node, lax):
     with load(started, lax) as (writers, address):
         workers_of(started.pid)[0].kill()
         until_all_serve(address, 2)
+        writers.goes_on()
+        until(lambda: max(connections(started.pid, address)) <= MOST_OF_ONE, "the new worker has too few channels")
         writers.goes_on()
     assert all(isinstance(error, fly_orm.OutcomeUnknown) for error in writers.failures)
     assert len(writers.failures) <= MOST_OF_ONE

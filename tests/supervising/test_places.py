@@ -87,9 +87,11 @@ def test_the_places_of_a_worker_that_is_killed_are_free_again(started, cluster, 
     for lease, channel in zip(leases, channels[1], strict=False):
         assert isinstance(begin(channel, database, lease=lease), Done)
     workers_of(started.pid)[0].kill()
-    others = [b"other" + lease for lease in leases]
-    for lease, channel in zip(others, channels[2], strict=False):
-        assert isinstance(begin(channel, database, lease=lease), Done)
+    with ExitStack() as stack:
+        for lease in leases:
+            channel = channel_to(address)
+            stack.callback(channel.close)
+            assert isinstance(begin(channel, database, lease=b"other" + lease), Done)
     until_all_serve(address, 2)
     assert connections(cluster, database) <= PLACES + 2 * OWN
 
