@@ -60,8 +60,11 @@ class Deadline(msgspec.Struct, frozen=True):
     @classmethod
     def after(cls, timeout: float | None) -> Deadline:
         """The deadline ``timeout`` seconds from now; with None, one that never passes."""
-        check_timeout("timeout", timeout)
-        return cls(math.inf if timeout is None else now() + timeout, timeout)
+        if timeout is None:
+            return cls(math.inf, None)
+        if not (isinstance(timeout, float | int) and timeout >= 0):
+            check_timeout("timeout", timeout)
+        return cls(now() + timeout, timeout)
 
     @classmethod
     def at_instant(cls, instant: float | None, timeout: float | None) -> Deadline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from .session_change import NOTHING, RESETS, SessionChange, changes_for_now, changes_settings
@@ -88,6 +88,8 @@ class Statement:
     """Whether it defines a function or a procedure, or replaces one."""
     is_plain_read: bool = field(init=False, default=False)
     """Whether it is a read that calls none of the user's functions."""
+    is_plain_write: bool = field(init=False, default=False)
+    """Whether it is a write of which nothing is known that would distinguish it from other writes but its text."""
 
     @property
     def counts_on_primary(self) -> bool:
@@ -96,6 +98,7 @@ class Statement:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_plain_read", self.kind is Kind.READ and not self.user_calls and not self.changes)
+        object.__setattr__(self, "is_plain_write", self.kind is Kind.WRITE and _facts(self) == _NO_FACTS)
 
     @property
     def makes(self) -> frozenset[str]:
@@ -111,6 +114,15 @@ class Statement:
         change = changes_settings if self.kind is Kind.SET else changes_for_now
         own = change(self.name.split(",")) if self.name else NOTHING
         return self.changes | own | (RESETS if self.resets_all else NOTHING)
+
+
+def _facts(statement: Statement) -> list[object]:
+    """All that is known of a statement, whose own values these are, but its kind, and why that was found."""
+    return [getattr(statement, name) for name in _FACTS]
+
+
+_FACTS = [each.name for each in fields(Statement) if each.init and each.name not in ("kind", "why")]
+_NO_FACTS = _facts(Statement(kind=Kind.READ, why=""))
 
 
 def write(why: str, *, leaves_state: bool = False, needs_transaction: bool = False) -> Statement:

@@ -32,6 +32,8 @@ class IdleEnd:
     def used(self) -> None:
         """Note the end of a use. Never raises: without a thread for the timer, the next use tries again."""
         self._patience.used()
+        if self._is_watched:  # nearly always
+            return
         try:
             with self._lock:
                 if self._is_watched:

@@ -14,19 +14,22 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
+from ..classify.long_results import may_return_much
 from ..observing.listeners import listeners
 from ..observing.log import DEBUG, logs
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
 from ..routing.decide import PINNED, Action, Decision, unchecked
-from ..routing.remote_connection import Forwarded, RemoteConnection
+from ..routing.forwarded import NOT_SENT, Forwarded
+from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED, examined, on_one_server
 from ..sessions.context import current
 from ..sessions.running import note_served
 from ..sessions.served import Served
-from . import copying, observed
+from . import observed
 from .batches import batches, taken
+from .copying_cursor import CopyingCursor
 from .result import RemoteResult
 from .result_pieces import forward
 from .text import call_text
@@ -47,7 +50,7 @@ class CursorClasses(NamedTuple):
     remote: Any
 
 
-class RoutingCursor(ext.cursor):
+class RoutingCursor(CopyingCursor):
     """A routing cursor while its last result, if it has one, is the local server's."""
 
     connection: Any  # a RoutingConnection, which imports this module
@@ -81,8 +84,8 @@ class RoutingCursor(ext.cursor):
         statement = statement or connection.statement(query, self)
         if listeners.statements or logs(DEBUG):
             with observed.block(self, query):
-                return self._execute(query, vars, statement)
-        return self._execute(query, vars, statement)
+                return self._run(query, vars, statement)
+        return self._run(query, vars, statement)
 
     def _read_observed(self, query: Any, vars_: Any, served: Served) -> None:
         with observed.block(self, query, kind="read", served=served):
@@ -97,6 +100,17 @@ class RoutingCursor(ext.cursor):
         if self.name is not None and self.connection.defers_reads:
             return self._execute(query, vars_, statement)  # it has to begin the transaction
         return self._read_there(error, query, vars_, statement)
+
+    def _run(self, query: Any, vars_: Any, statement: Statement) -> None:
+        """Forward a plain write, unless that takes more than for the last one, and execute anything else."""
+        if statement.is_plain_write and self.name is None:
+            self._check_open()
+            sql = self._bind(query, vars_)
+            if not may_return_much(sql):
+                result = self._on_primary(sql, lambda remote: remote.forward_plain_write(sql, statement))
+                if result is not NOT_SENT.result:
+                    return self._show(result, sql)
+        return self._execute(query, vars_, statement)
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
         self._check_unnamed("executemany")
@@ -149,36 +163,7 @@ class RoutingCursor(ext.cursor):
         self._execute_one(call_text(procname, parameters, self), parameters or None)
         return None if isinstance(parameters, dict) else parameters
 
-    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-        self._check_open()
-        copying.check_file(file)
-        copying.copy(self, sql, file, size)
-
-    def copy_from(
-        self,
-        file: Any,
-        table: str,
-        sep: str = "\t",
-        null: str = "\\N",
-        size: int = 8192,
-        columns: Iterable[str] | None = None,
-    ) -> None:
-        copying.check_source(file)
-        self._check_open()
-        copying.copy(self, copying.statement("FROM stdin", table, sep, null, columns, self), file, size)
-
-    def copy_to(
-        self, file: Any, table: str, sep: str = "\t", null: str = "\\N", columns: Iterable[str] | None = None
-    ) -> None:
-        copying.check_target(file)
-        self._check_open()
-        copying.copy(self, copying.statement("TO stdout", table, sep, null, columns, self), file, 8192)
-
     # Routing
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise psycopg2.InterfaceError("cursor already closed")
 
     def _check_unnamed(self, method: str) -> None:
         self._check_open()
@@ -274,12 +259,12 @@ class RoutingCursor(ext.cursor):
 
         ReplicationTimeout, with this cursor over the result, if the replica is late and the application wants that.
         """
-        self._show(NOTHING, sql)
         connection = self.connection
         try:
             with connection.remote.lock:
                 result, waited = act(connection.remote)
-        except psycopg2.Error as error:
+        except BaseException as error:
+            self._show(NOTHING, sql)
             if isinstance(error, FromPrimary):
                 error.cursor = self
             raise

@@ -88,5 +88,5 @@ class RemoteCursor(RoutingCursor):
     def _check_rows(self) -> None:
         if self.connection.closed != _LOST:  # the rows are here already, and their statement is committed
             self._check_open()
-        if self._result.description is None:
+        if self._result.columns is None:
             raise psycopg2.ProgrammingError("no results to fetch")

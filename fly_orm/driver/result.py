@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import repeat
 from typing import Any
 
 from psycopg2 import extensions as ext
 
-from ..protocol.messages import Result
+from ..protocol.messages import Column, Result
 from ..protocol.results import Values
 from .result_pieces import PiecedRows
 
@@ -22,10 +23,15 @@ class RemoteResult:
         self.row_count = result.row_count
         self.status_message = result.status_message
         self.last_row_id = result.last_row_id
-        self.description = None if result.columns is None else tuple(_column(column) for column in result.columns)
+        self.columns = result.columns
         self.row_number = 0
         self._rows = PiecedRows(result)
-        self._casters = self._casters_for(cursor) if self.description else []
+        self._casters = _casters(result.columns, cursor) if result.columns else []
+
+    @cached_property
+    def description(self) -> tuple[Any, ...] | None:
+        """The columns as psycopg2 describes them; None for a statement that returns no rows."""
+        return None if self.columns is None else tuple(_column(column) for column in self.columns)
 
     @property
     def left(self) -> int:
@@ -73,17 +79,15 @@ class RemoteResult:
             raise IndexError
         self.row_number = row_number
 
-    def _casters_for(self, cursor: Any) -> list[Callable[[bytes | None, Any], Any]]:
-        types = [cursor.string_types or {}, cursor.connection.string_types, ext.string_types]
-        return [_caster(types, column.type_code) for column in self.description or ()]
 
-
-def _caster(types: Sequence[dict[int, Any]], oid: int) -> Callable[[bytes | None, Any], Any]:
-    """The typecaster that psycopg2 would use: the cursor's, else the connection's, else the global one, else text."""
-    for registered in types:
-        if oid in registered:
-            return registered[oid]  # type: ignore[no-any-return]
-    return ext.UNICODE
+def _casters(columns: Sequence[Column], cursor: Any) -> list[Callable[[bytes | None, Any], Any]]:
+    """The typecasters that psycopg2 would use: the cursor's, else the connection's, else the global ones, else text."""
+    own, connections, common = cursor.string_types or {}, cursor.connection.string_types, ext.string_types
+    casters = []
+    for column in columns:
+        oid = column.type_code
+        casters.append(own.get(oid) or connections.get(oid) or common.get(oid) or ext.UNICODE)
+    return casters
 
 
 def _made(row: Any, values: Sequence[Any]) -> Any:

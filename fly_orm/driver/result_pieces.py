@@ -15,7 +15,8 @@ from ..protocol.copying import RESULT_PIECE_BYTES
 from ..protocol.encoding import decode_values
 from ..protocol.messages import Copy, Copying, Result
 from ..protocol.results import Values
-from ..routing.remote_connection import Forwarded, RemoteConnection
+from ..routing.forwarded import Forwarded
+from ..routing.remote_connection import RemoteConnection
 
 
 class LongResult(Result, frozen=True, kw_only=True):

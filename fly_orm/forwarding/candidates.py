@@ -40,10 +40,13 @@ class PrimaryCandidates:
         failures: Failures,
         *,
         last_resort: bool = True,
+        tried: Collection[Node] = (),
     ) -> None:
+        """``tried`` are nodes that have not accepted the request already, as ``failures`` says."""
         self._directory, self._primary = directory, primary
         self._deadline, self._failures = deadline, failures
         self._last_resort = last_resort
+        self._tried = tried
         self.known = primary.regions
         """The regions that every request is sent to."""
         self.others: list[str] | None = None
@@ -106,8 +109,8 @@ class PrimaryCandidates:
 
     def _split(self, nodes: Collection[Node], quarantined: list[Node]) -> list[Node]:
         """The nodes that are not in quarantine; the others are added to ``quarantined``."""
-        away = self._directory.quarantined
+        nodes, away = [node for node in nodes if node not in self._tried], self._directory.quarantined
         if not away:
-            return list(nodes)
+            return nodes
         quarantined.extend(node for node in nodes if node in away)
         return [node for node in nodes if node not in away]

@@ -31,6 +31,8 @@ CHECK_TIMEOUT = 1.0
 MAX_OPENING = 8
 #: Idle channels that are kept open, so that a write need not wait for a connection to be made.
 READY_CHANNELS = 2
+#: Seconds between two looks whether so many are idle.
+WARM_UP_INTERVAL = 0.05
 #: The share of the channels to a node that calls of functions may use. Calls take long: without this limit, a burst of
 #: them would leave none for statements.
 CALL_SHARE = 0.5
@@ -76,6 +78,7 @@ class NodeChannels:
         )
         self._suspected_at = -math.inf
         """When a request was last given up without a reply (monotonic). Channels that were silent since may be dead."""
+        self._warm_up_at = -math.inf
         self._warm_up = BackgroundTask("fly_orm channel opener", self._open_ready)
         self._idle_timeout = idle_timeout
         self._timer = Timer(f"the timer of the channels to {node}")
@@ -112,7 +115,9 @@ class NodeChannels:
             try:
                 channel.reused = channel.opened_at < asked_at
                 if channel.answered_at > self._suspected_at or self._answers(channel, deadline):
-                    self.warm_up()
+                    if asked_at >= self._warm_up_at:
+                        self._warm_up_at = asked_at + WARM_UP_INTERVAL
+                        self.warm_up()
                     return channel
             except BaseException:
                 self._pool.discard(channel)
@@ -154,7 +159,7 @@ class NodeChannels:
             self._pool.discard(channel)
         else:
             self._pool.release(channel)
-        if self._pool.idle > READY_CHANNELS and not self._is_watched:
+        if not self._is_watched and self._pool.idle > READY_CHANNELS:
             self._watch(self._idle_timeout)
 
     def _watch(self, seconds: float | None) -> None:

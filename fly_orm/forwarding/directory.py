@@ -124,6 +124,8 @@ class Directory:
 
     def channels_to(self, node: Node) -> NodeChannels:
         """The channels to a node; made on first use."""
+        if (known := self._channels.get(node)) is not None:
+            return known
         with self._lock:
             channels = self._channels.get(node)
             if channels is None:

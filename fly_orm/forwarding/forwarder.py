@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ..concurrency.latch import Latch
 from ..deadline import Deadline, now
@@ -23,12 +23,12 @@ from .directory import Directory
 from .failures import Failures, causes
 from .fence import Fence
 from .interruption import Attempts, Interruption
+from .primary import Primary
 from .primary_region import PrimaryRegion
 from .remote_call import send
 from .remote_lease import RemoteLease
 from .replied import after_reply
 from .response import Response
-from .return_check import ReturnCheck
 from .unaccepted import Unaccepted
 from .witnesses import Answers, witnesses
 
@@ -36,12 +36,6 @@ T = TypeVar("T")
 
 #: With less time (seconds) than this, nodes that were busy are not tried once more: their replies could come too late.
 RETRY_MIN_TIME = 0.5
-
-
-class _Primary(NamedTuple):
-    region: PrimaryRegion
-    return_check: ReturnCheck
-    interruption: Interruption
 
 
 class Forwarder:
@@ -57,7 +51,7 @@ class Forwarder:
         """The newest timelines that this process has seen."""
         self._unaccepted = Unaccepted(self.directory, settings.topology)
         self._lock = threading.Lock()
-        self._primaries: dict[str | None, _Primary] = {}
+        self._primaries: dict[str | None, Primary] = {}
         self._knows_primary = Latch()
         """Set once a request for a primary has been accepted."""
         self._interruptions: dict[str, Interruption] = {}
@@ -67,15 +61,14 @@ class Forwarder:
         """The region whose nodes have the primary of a database; None stands for that of functions, which need all."""
         return self._primary(database).region
 
-    def _primary(self, database: str | None) -> _Primary:
+    def _primary(self, database: str | None) -> Primary:
+        if (known := self._primaries.get(database)) is not None:
+            return known
         with self._lock:
             if (known := self._primaries.get(database)) is None:
                 region = PrimaryRegion(self._configured, database)
-                known = self._primaries[database] = _Primary(
-                    region,
-                    ReturnCheck(self.directory, region, self.fence),
-                    Interruption(region.wanted, self._knows_primary),
-                )
+                interruption = Interruption(region.wanted, self._knows_primary)
+                known = self._primaries[database] = Primary(self.directory, region, interruption, self.fence)
             return known
 
     def _interruption(self, region: str) -> Interruption:
@@ -161,23 +154,25 @@ class Forwarder:
         These are the nodes of the primary region, and if the primary is not there, those of all regions; see
         :class:`PrimaryCandidates`. Otherwise as :meth:`try_nodes`, but without ``last_resort`` nobody waits.
         """
-        primary, return_check, interruption = self._primary(database)
-        attempts = Attempts(interruption, deadline)
+        primary, failures = self._primary(database), Failures()
+        usual = primary.usual
+        if usual and (accepted := self._first(usual, failures, deadline, attempt)) is not None:
+            return accepted[1]
+        attempts = Attempts(primary.interruption, deadline)
         while True:
-            failures = Failures()
-            candidates = PrimaryCandidates(self.directory, primary, deadline, failures, last_resort=last_resort)
+            candidates = PrimaryCandidates(
+                self.directory, primary.region, deadline, failures, last_resort=last_resort, tried=usual
+            )
             if (accepted := self._first(candidates, failures, deadline, attempt)) is not None:
                 node, result = accepted
                 with after_reply("note the region of the primary"):
-                    interruption.accepted()
-                    primary.accepted(node.region, failures)
-                    return_check.request_sent()
+                    primary.accepted(node, failures)
                 return result
-            error = self._unaccepted.by_primary(primary, candidates, failures, deadline, action)
-            if failures.found_full and attempts.wait_for_place():
-                continue
-            if not (last_resort and failures.may_pass and attempts.wait(causes(failures.errors))):
+            error = self._unaccepted.by_primary(primary.region, candidates, failures, deadline, action)
+            waits = failures.found_full and attempts.wait_for_place()
+            if not waits and not (last_resort and failures.may_pass and attempts.wait(causes(failures.errors))):
                 raise error
+            usual, failures = (), Failures()
 
     def try_nodes(
         self,
@@ -254,8 +249,9 @@ class Forwarder:
                     self._note(node, error, asked_at, deadline)
                     break  # to the next node
                 else:
-                    with after_reply("note that the node was reached"):
-                        self.directory.mark_reached(node, asked_at)
+                    if self.directory.quarantined:
+                        with after_reply("note that the node was reached"):
+                            self.directory.mark_reached(node, asked_at)
                     return node, result
         return None
 

@@ -48,9 +48,14 @@ class Interruption:
         self._since: float | None = None
         self._quiet_until = -math.inf
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there has been an interruption since a node last accepted a request, or none ever did."""
+        return self._since is not None or not self._known.is_set()
+
     def accepted(self) -> None:
         """Note that a node has accepted a request. Those that wait go on."""
-        if self._since is None and self._known.is_set():  # nearly always
+        if not self.is_on:  # nearly always
             return
         with self._lock:
             self._known.set()

@@ -63,6 +63,11 @@ class PrimaryRegion:
         return self._remembered or self.configured
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the configured region has accepted the last request, and no other one was searched since."""
+        return self._remembered is None and self.last_search is None
+
+    @property
     def regions(self) -> list[str]:
         """The regions that every request is sent to, in the order to try them."""
         return list(dict.fromkeys([self.current, self.configured]))

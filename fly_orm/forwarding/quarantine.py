@@ -11,8 +11,6 @@ from ..deadline import now
 from ..errors import FlyOrmError
 from ..topology import Node
 
-_NONE: frozenset[Node] = frozenset()
-
 
 class _Stay:
     """One stay of a node in quarantine; ``interval`` is the number of seconds until the next probe."""
@@ -42,19 +40,13 @@ class Quarantine:
         self._first_interval, self._longest_interval = first_interval, longest_interval
         self._lock = threading.Lock()
         self._stays: dict[Node, _Stay] = {}
+        self.nodes: frozenset[Node] = frozenset()
+        """The nodes in quarantine."""
         self._timer = Timer("the timer of the nodes")
         self._closed = False
 
     def __contains__(self, node: Node) -> bool:
         return node in self._stays
-
-    @property
-    def nodes(self) -> frozenset[Node]:
-        """The nodes in quarantine."""
-        if not self._stays:  # nearly always, and before every request
-            return _NONE
-        with self._lock:
-            return frozenset(self._stays)
 
     def add(self, node: Node) -> bool:
         """Put a node in quarantine. Returns False if it is there already, or after :meth:`close`."""
@@ -62,6 +54,7 @@ class Quarantine:
             if node in self._stays or self._closed:
                 return False
             stay = self._stays[node] = _Stay(self._first_interval)
+            self.nodes = frozenset(self._stays)
             self._schedule(node, stay)
             return True
 
@@ -77,6 +70,7 @@ class Quarantine:
             if stay is None or asked_at < stay.began:
                 return None
             del self._stays[node]
+            self.nodes = frozenset(self._stays)
             return stay.began
 
     def retain(self, region: str, nodes: Collection[Node]) -> None:
@@ -84,12 +78,14 @@ class Quarantine:
         with self._lock:
             for node in [node for node in self._stays if node.region == region and node not in nodes]:
                 del self._stays[node]
+            self.nodes = frozenset(self._stays)
 
     def close(self) -> None:
         """Forget all nodes and end the probes."""
         with self._lock:
             self._closed = True
             self._stays.clear()
+            self.nodes = frozenset()
         self._timer.close()
 
     def _schedule(self, node: Node, stay: _Stay) -> None:

@@ -59,7 +59,7 @@ class RemoteLease:
         """
         reused = self._channel is not None and self._channel.reused
         try:
-            response = self._exchange(msgspec.structs.replace(run, opens_lease=True), deadline, copy)
+            response = self._exchange(run, deadline, copy, opens=True)
         except (NotDelivered, Refused) as error:
             again = isinstance(error, Refused) and error.reason in (EXPIRED, FULL) and not deadline.expired
             if not reused or not (isinstance(error, NotDelivered) or again):
@@ -126,14 +126,14 @@ class RemoteLease:
             return  # the channel was closed, which ends the lease as well
 
     def _exchange(
-        self, request: Run | Renew | Release, deadline: Deadline, copy: CopyData | None = None
+        self, request: Run | Renew | Release, deadline: Deadline, copy: CopyData | None = None, *, opens: bool = False
     ) -> Response[Done]:
         channel = self._channel
         if channel is None:
             raise NotDelivered(f"the connection to {self.node} was lost", node=str(self.node))
         if isinstance(request, Run):
             renews = channel.welcome.renewal_interval is not None
-            request = msgspec.structs.replace(request, lease=self.id, renews=renews)
+            request = msgspec.structs.replace(request, lease=self.id, renews=renews, opens_lease=opens)
         started, self._used = now(), math.inf
         try:
             if isinstance(request, Run) and request.record is not None:
@@ -147,7 +147,7 @@ class RemoteLease:
             # lease, there is none, and others may use it. But those on which a request has expired, or which the
             # node closes, are discarded, so that the attempts end with a new one.
             again = isinstance(error, Refused) and error.reason in (EXPIRED, FULL)
-            if isinstance(request, Run) and request.opens_lease and not again:
+            if opens and not again:
                 self._return_channel(channel)
             elif not isinstance(error, NotSupported):
                 self.abandon()  # its caller takes the lease for lost, but the node may hold it open still

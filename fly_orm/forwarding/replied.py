@@ -9,6 +9,13 @@ from types import TracebackType
 log = logging.getLogger("fly_orm")
 
 
+def could_not(action: str, error: Exception) -> None:
+    """Log an error that comes after a reply. Never raises."""
+    with suppress(Exception):  # a log handler or filter of the application's may raise, too
+        message = "a request was executed, but this process could not %s; its result is returned"
+        log.error(message, action, exc_info=error)
+
+
 class after_reply:  # noqa: N801  # it is used as contextlib.suppress is
     """A block that runs once a node has replied. It logs the errors in it and never raises them.
 
@@ -27,7 +34,5 @@ class after_reply:  # noqa: N801  # it is used as contextlib.suppress is
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         if not isinstance(error, Exception):
             return False
-        with suppress(Exception):  # a log handler or filter of the application's may raise, too
-            message = "a request was executed, but this process could not %s; its result is returned"
-            log.error(message, self._action, exc_info=error)
+        could_not(self._action, error)
         return True

@@ -28,6 +28,8 @@ log = logging.getLogger("fly_orm")
 #: Round trips, and seconds, of the caller's time that a node does not get; see :meth:`SealedChannel.node_timeout`.
 _MARGIN_ROUND_TRIPS = 1.25
 _MARGIN = 0.05
+#: The requests that say by when they have to begin.
+_TIMED = (Run, Copy, Call, Cancel)
 
 
 class SealedChannel:
@@ -88,7 +90,7 @@ class SealedChannel:
         return self._request(message, deadline)
 
     def _request(self, message: Request, deadline: Deadline) -> Reply:
-        if not isinstance(message, Run | Copy | Call | Cancel):
+        if not isinstance(message, _TIMED):
             return self._exchange(message, deadline)
         if self._clock.is_old(now()):
             self.greet(deadline)
@@ -111,7 +113,7 @@ class SealedChannel:
         for the way there and back, with a quarter for jitter, and a little for the cancelling.
         """
         left = deadline.remaining()
-        return None if left is None else max(0.0, left - _MARGIN_ROUND_TRIPS * self.round_trip - _MARGIN)
+        return None if left is None else max(0.0, left - _MARGIN_ROUND_TRIPS * self._clock.round_trip - _MARGIN)
 
     def close(self) -> None:
         """Close the connection. Never raises."""

@@ -76,6 +76,13 @@ class Progress:
         history = self.history
         return bool(position.system) and history is not None and history.timeline > position.timeline
 
+    def has_left(self, position: Position) -> bool:
+        """Whether it shows the position at once, or never."""
+        history = self.history
+        if history is None or (history.system == position.system and history.timeline == position.timeline):
+            return False  # nearly always
+        return self.is_elsewhere(position) or self.is_past(position)
+
     def why_behind(self, position: Position) -> str:
         """A clause, if the server may have missed a failover, as far as is known; empty otherwise."""
         history = self.history

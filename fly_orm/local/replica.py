@@ -149,7 +149,7 @@ class LocalReplica:
         self, server: Progress, position: Position, deadline: Deadline, wait: _Wait, started: float
     ) -> None:
         """Wait; while the server is late, only look."""
-        if server.shows(position) or self._looked(server, position, wait):
+        if server.shows(position) or (server.lateness.is_late and self._looked(server, position, wait)):
             return
         try:
             wait(position, deadline)
@@ -163,13 +163,11 @@ class LocalReplica:
             raise
 
     def _looked(self, server: Progress, position: Position, wait: _Wait) -> bool:
-        """Whether a server that was late shows the position; False once it has caught up, and may be waited for.
+        """Whether a server that is late shows the position; False once it has caught up, and may be waited for.
 
         ReplicationTimeout if it is late still.
         """
         lateness = server.lateness
-        if not lateness.is_late:
-            return False
         before = lateness.want(position) if server.includes(position) else None
         late = ReplicationTimeout(
             f"committed at {position}, but this region's replica is late, and nobody waits for it", lsn=position.lsn
@@ -208,7 +206,7 @@ class LocalReplica:
         reached = self._reached
         # What the server's history has left behind is shown at once, or never. The waiter is asked all the same: it may
         # have to connect anew, and reach another server.
-        never = reached.server.is_elsewhere(position) or reached.server.is_past(position)
+        never = reached.server.has_left(position)
         try:
             replayed = self._waiter.wait(position.lsn, Deadline.after(0) if never else deadline)
         except ReplicationTimeout as late:
@@ -221,8 +219,7 @@ class LocalReplica:
         if not server.includes(position):
             self._ask_again(server, position)
         if reached is self._reached:  # or it is not known which of the servers has shown the position
-            server.note(position)
-            server.note_replayed(replayed)
+            server.note(position if server.history is None else server.position(replayed))
 
     def _connect_waiter(self, position: Position, deadline: Deadline) -> None:
         """Let the waiter connect, so that it is known which server it waits for."""

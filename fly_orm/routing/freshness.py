@@ -64,16 +64,16 @@ class Freshness:
         ``wait`` overrides the session's and the database's own. ``connection`` is the routing connection that is to
         read next, if that is known. Nothing is waited for at UNKNOWN; see :meth:`expect`.
         """
-        session, name = current(), self._name()
+        session, name = current(), self._name() if connection is None else connection.database
         if session.invocation is not None:
             session.invocation.wrote_until(name, commit)
         when = wait or session.wait_or(self._options.wait)
         if when == "none":
             return NOT_AT_ALL
         session.saw(name, commit)
-        session.pins.add(name, commit, waits=when == "read")
+        pin = session.pins.add(name, commit, waits=when == "read")
         if when == "write" and not commit.is_unknown:
-            return self._wait_now(session.pins[name], connection)
+            return self._wait_now(pin, connection)
         return NOT_AT_ALL
 
     def expect(self, position: Position) -> None:
@@ -210,7 +210,9 @@ class Freshness:
         pooled = connection is not None and connection.pooled
         if connection is not None and connection.instance is None and not pooled:
             return  # nothing tells what an unchecked server shows
-        with suppress(NotAReplica):  # the local server was promoted, and shows everything
+        try:  # noqa: SIM105  # suppress() would take longer
             self._replica().wait(position, deadline, None if pooled else connection)
+        except NotAReplica:  # the local server was promoted, and shows everything
+            pass
         if connection is not None and not pooled:  # the server of the next read is another one, perhaps
             connection.shown = position

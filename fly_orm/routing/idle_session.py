@@ -23,9 +23,14 @@ class IdleSession:
     def __init__(self) -> None:
         self._used_at = now()
 
+    @property
+    def due(self) -> float:
+        """When the session has to be used again (monotonic)."""
+        return self._used_at + INTERVAL
+
     def keep(self, connection: Any, settings: SessionSettings) -> None:
         """Use the session, if it may have been idle for some time. Never raises."""
-        if now() < self._used_at + INTERVAL:
+        if now() < self.due:
             return
         self._used_at = now()
         value = settings.value_of(IDLE_TIMEOUT) or connection.router.local.idle_session_timeout

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from psycopg2 import extensions as ext
 
@@ -22,19 +22,19 @@ from ..position import UNKNOWN
 from ..postgres.sql_error import rebuild
 from ..postgres.starting import Start
 from ..protocol.messages import Batch, Done, Result, Run
-from ..sessions.context import current
 from ..sessions.operation import executing
-from ..sessions.running import note_served
-from ..sessions.served import Route, Served
+from ..sessions.running import note_decided
+from ..sessions.served import Route
 from .errors import explain, informative_cause, session_lost
+from .executed import note_executed, note_session
+from .forwarded import NOT_SENT, Forwarded
 from .freshness import Waited
 from .heartbeats import heartbeats
-from .interruptible import interruptible
 from .notices import keep_notices
+from .plain_writes import PlainWrites, stamp_of
 from .recording import note_done, operation_of, unrecorded
 from .requests import Requests
 from .router import Router
-from .session_following import follow_there
 from .session_settings import SessionSettings
 from .settling import exchange, statements_reply, tell_if_unknown
 from .transaction import RemoteTransaction
@@ -43,13 +43,6 @@ _IDLE = ext.TRANSACTION_STATUS_IDLE
 #: Seconds that the renewal of a lease may take. A statement that comes meanwhile waits for it.
 _RENEWAL_TIMEOUT = 5.0
 _STATUS = {Kind.SAVEPOINT: "SAVEPOINT", Kind.RELEASE: "RELEASE", Kind.ROLLBACK_TO: "ROLLBACK"}
-
-
-class Forwarded(NamedTuple):
-    """What a statement returned on the primary, and how the wait for the replica ended."""
-
-    result: Result
-    waited: Waited = Waited()
 
 
 class RemoteConnection:
@@ -62,6 +55,7 @@ class RemoteConnection:
         self.router = router
         self.session_settings = SessionSettings(start)
         self._requests = Requests(router, self.session_settings)
+        self._plain_writes = PlainWrites()
         self.transaction: RemoteTransaction | None = None
         self.has_state = False
         """Whether the Postgres session on the primary has state that later statements need, such as a lock."""
@@ -127,8 +121,21 @@ class RemoteConnection:
         """
         self._check_can_forward(statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
+        stamp = stamp_of(self._connection) if statement.is_plain_write and copy is None else None
         run = self._request(sqls, statement, writes=writes, copy=copy)
-        done, replica = self._exchange(run, statement, why, copy, writes=writes, waited=waited)
+        if stamp is not None:
+            self._plain_writes.keep(run, stamp, self._connection, self._requests.idle.due)
+        return self._forwarded(run, statement, why, copy, writes=writes, waited=waited)
+
+    def forward_plain_write(self, sql: bytes, statement: Statement) -> Forwarded:
+        """As :meth:`forward`, if the request of the last plain write will do; otherwise NOT_SENT, and nothing is."""
+        if (run := self._plain_writes.request(sql, self._reference())) is None:
+            return NOT_SENT
+        note_decided(Route.PRIMARY, statement.why)
+        return self._forwarded(run, statement, statement.why, None, writes=True, waited=0.0)
+
+    def _forwarded(self, run: Run, statement: Statement, why: str, copy: CopyData | None, **options: Any) -> Forwarded:
+        done, replica = self._exchange(run, statement, why, copy, **options)
         if done.error is not None:
             raise rebuild(explain(done.error))
         return Forwarded(done.result or Result(), replica)
@@ -148,28 +155,36 @@ class RemoteConnection:
     ) -> tuple[Done, Waited]:
         """The reply to a request, and how the wait for the replica ended. Takes over what it says of the session."""
         may_write = writes or bool(statement.function_names)
-        given_up = partial(self._interrupted, run, may_write=may_write)
-        with interruptible(given_up), executing(operation_of(run, self.transaction), self.router.driver_error):
+        if run.record is None:
+            response, transaction = self._execute(run, statement, copy, may_write=may_write)
+        else:
+            with executing(operation_of(run, self.transaction), self.router.driver_error):
+                response, transaction = self._execute(run, statement, copy, may_write=may_write)
+        connection, done = self._reference(), response.reply
+        replica = note_executed(self.router, connection, response, why, writes=writes, waited=waited)
+        note_session(self.router, connection, run, response, statement, transaction)
+        return done, replica
+
+    def _execute(
+        self, run: Run, statement: Statement, copy: CopyData | None, *, may_write: bool
+    ) -> tuple[Response[Done], RemoteTransaction | None]:
+        """The response to a request, and the transaction that was open before.
+
+        If a signal handler raises, nobody knows what is open on the primary, and it must not stay open, with its locks.
+        """
+        try:
             response = self._ask(run, copy, may_write=may_write)
             if response.reply.unrecorded:
                 response = self._ask(self._checked(unrecorded, run, statement), copy, may_write=True)
             transaction = self._update(response.reply, statement)
             note_done(run, transaction, response.reply)
-        done = response.reply
-        replica = self._observe(response, why, writes=writes, waited=waited)
-        if done.session is not None:
-            with after_reply("give the replica's session what has changed in the primary's"):
-                follow_there(self._connection, done.session)
-        unreported = response.settled and run.watch is not None  # it may have changed settings, and nobody knows which
-        if (run.keeps_lease or unreported) and not done.lease_open:
-            with after_reply("close the connection, whose session on the primary is lost"):
-                self._connection.close()  # as the driver does when it loses its server
-        if done.error is None:
-            if statement.defines_functions or (transaction is not None and transaction.defines_functions):
-                self.router.session_functions.forget()
-            if transaction is not None:
-                transaction.note(statement)
-        return done, replica
+        except FlyOrmError:  # says what became of the request
+            raise
+        except BaseException as error:
+            self._abandon_lease()
+            self._lost(run, error, may_write=may_write)
+            raise
+        return response, transaction
 
     # The lease
 
@@ -203,6 +218,11 @@ class RemoteConnection:
             self._lose_transaction(error)
         finally:
             self.lock.release()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is open on the primary, and nothing was lost there."""
+        return self.transaction is None and self._lease is None and not self.has_state and self._gone is None
 
     @property
     def has_lease(self) -> bool:
@@ -240,7 +260,10 @@ class RemoteConnection:
 
     def _request(self, sqls: Sequence[bytes], statement: Statement, **options: Any) -> Run:
         make = partial(self._requests.run, opens_lease=self._lease is None, has_state=self.has_state, **options)
-        return self._checked(make, self._connection, sqls, statement, self.transaction)
+        run = self._checked(make, self._connection, sqls, statement, self.transaction)
+        if (self.transaction is None or run.has_commit) and (options.get("writes", True) or statement.function_names):
+            self.router.freshness.prepare()
+        return run
 
     def _checked(self, make: Callable[..., Run], *arguments: Any) -> Run:
         """A request; NotSupported, as an instance of the driver's classes too, if it must not be sent."""
@@ -251,10 +274,10 @@ class RemoteConnection:
 
     def _ask(self, run: Run, copy: CopyData | None, *, may_write: bool) -> Response[Done]:
         deadline = self.router.deadline()
-        if may_write and (run.has_commit or self.transaction is None):
-            self.router.freshness.prepare()
-        ask = self._requests.question(self._connection, run, self.transaction, self._lease)
+        ask = self._requests.question(self._reference(), run, self.transaction, self._lease)
         try:
+            if ask is None:
+                return self._send(run, copy, deadline)
             send = partial(self._send, run, copy)
             as_reply = partial(statements_reply, run)
             return exchange(self.router.forwarder, send, ask, as_reply, deadline, in_pieces=copy is not None)
@@ -282,10 +305,6 @@ class RemoteConnection:
     def _note_opening(self, lease: RemoteLease) -> None:
         self._opening = lease
 
-    def _interrupted(self, run: Run, error: BaseException, *, may_write: bool) -> None:
-        self._abandon_lease()
-        self._lost(run, error, may_write=may_write)
-
     def _lost(self, run: Run, error: BaseException, *, may_write: bool) -> None:
         """Note that a request failed, and with it the transaction or the Postgres session that it belonged to."""
         if may_write and not isinstance(error, NotDelivered | Refused | TransactionLost):
@@ -304,34 +323,10 @@ class RemoteConnection:
             self.transaction.lost = error
             self.transaction.status = ext.TRANSACTION_STATUS_INERROR
 
-    def _observe(self, response: Response[Done], why: str, *, writes: bool, waited: float) -> Waited:
-        """Take over what the reply says of the primary, and wait for the replica. Never raises."""
-        replica, position = Waited(), response.reply.position
-        if position is not None:
-            with after_reply("note the timeline of the primary"):
-                self.router.note_primary(position, response.node)
-        with after_reply("wait for the replica"):
-            replica = self._freshen(response.reply, writes=writes)
-        wait = waited + replica.seconds
-        served = Served(route=Route.PRIMARY, why=why, node=str(response.node), rpc=response.elapsed, wait=wait)
-        note_served(current(), served)
-        return replica
-
-    def _freshen(self, done: Done, *, writes: bool) -> Waited:
-        """Wait for the replica if something was committed; otherwise only let later reads be as fresh as this one.
-
-        Reads on the primary count too, above all those of a caller that tries again after a rollback.
-        """
-        if done.position is None:
-            return Waited()
-        if writes and done.may_have_written:
-            return self.router.freshness.wait(done.position, connection=self._connection)
-        self.router.freshness.expect(done.position)
-        return Waited()
-
     def _update(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over notices and transaction status; returns the transaction that was open before."""
-        keep_notices(self._connection, done.notices)
+        if done.notices:
+            keep_notices(self._connection, done.notices)
         self.session_settings.take_start(done.start_settings)
         before = self.transaction
         if not done.lease_open:

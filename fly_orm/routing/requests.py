@@ -25,7 +25,7 @@ class Requests:
     def __init__(self, router: Router, settings: SessionSettings) -> None:
         self._router = router
         self._settings = settings
-        self._idle = IdleSession()
+        self.idle = IdleSession()
 
     def run(
         self,
@@ -53,7 +53,7 @@ class Requests:
             record = record_of_batch(statement, transaction, commits=commits, exactly_once=exactly_once)
         ends = COMMIT if batch is not None and batch.commits else statement
         opening = self._opening(connection) if opens_lease else {}  # without what this statement is going to set
-        self._idle.keep(connection, self._settings)
+        self.idle.keep(connection, self._settings)
         changes = statement.session_changes if transaction is None else statement.session_changes | transaction.changes
         return Run(
             database=connection.database,

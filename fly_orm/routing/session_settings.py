@@ -209,7 +209,8 @@ class SessionSettings:
 
     def profile(self, connection: Any, unreported: dict[str, str]) -> list[bytes]:
         """The statements that give a Postgres session on the primary the settings of this connection."""
-        reported = tuple(connection.get_parameter_status(name) for name in _REPORTED)
+        ask = connection.get_parameter_status
+        reported = (ask("TimeZone"), ask("DateStyle"), ask("IntervalStyle"), ask("standard_conforming_strings"))
         key = reported, len(self.made)
         if self._cached is None or self._cached[0] != key:
             values = {**unreported, **dict(zip(_REPORTED, reported, strict=True))}

@@ -26,11 +26,12 @@ class Pins(dict[str, Pin]):
 
     __slots__ = ()
 
-    def add(self, database: str, position: Position, *, waits: bool = False) -> None:
-        """Pin a database until its replica shows a position, and all that earlier pins asked for."""
+    def add(self, database: str, position: Position, *, waits: bool = False) -> Pin:
+        """Pin a database until its replica shows a position, and all that earlier pins asked for; returns the pin."""
         before = self.get(database)
         known = None if before is None else before.position
-        self[database] = Pin(later(known, position), waits or (before is not None and before.waits))
+        pin = self[database] = Pin(later(known, position), waits or (before is not None and before.waits))
+        return pin
 
     def resume(self, database: str, position: Position) -> None:
         """Pin a database until its replica shows a position that another process has seen; the next read waits.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from ..position import Position
 from .activity import ActivityLog
@@ -14,6 +14,8 @@ from .pins import Pin, Pins
 from .served import Served
 from .wait import Wait
 from .watermarks import Watermarks
+
+D = TypeVar("D")
 
 #: Seconds for which reads go to the primary after a write of unknown outcome. Bounded, or else the session would not
 #: read on its replica again for as long as the primary region is out of reach.
@@ -100,7 +102,7 @@ class Session:
         finally:
             self._wait = before
 
-    def wait_or(self, default: Wait) -> Wait:
+    def wait_or(self, default: D) -> Wait | D:
         """When this session waits for the replica; ``default`` outside of :func:`fly_orm.wait_for`."""
         return self._wait or default
 

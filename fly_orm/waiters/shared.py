@@ -39,11 +39,11 @@ class SharedWaiter:
         # libpq waits for ever for a server that has vanished without closing the connection.
         me = WaitingThread(lsn, answer_by=deadline.at + ANSWER_TIMEOUT)
         try:
-            self._queue.join(me)
+            polls = self._queue.join(me)
             while not me.reached:
                 if me.closed:
                     raise self._closed(me)
-                if self._queue.become_poller(me):
+                if polls or self._queue.become_poller(me):
                     self._poll(me, deadline)
                 elif not me.woken.wait(deadline.remaining()) and not me.reached:
                     raise self._late(me, deadline)

@@ -43,15 +43,18 @@ class WaitQueue:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def join(self, thread: WaitingThread) -> None:
-        """Add a thread; if the queue is closed, mark it as closed instead."""
+    def join(self, thread: WaitingThread) -> bool:
+        """Add a thread; whether it is the poller. If the queue is closed, mark the thread as closed instead."""
         with self._lock:
             if self._closed:
                 thread.closed = True
-                return
+                return False
             heapq.heappush(self._heap, (thread.lsn, next(self._order), thread))
-            if self._poller is not None:  # which may sleep for longer than this thread should wait
-                self._poller.woken.ring()
+            if self._poller is None:
+                self._poller = thread
+                return True
+            self._poller.woken.ring()  # it may sleep for longer than this thread should wait
+            return False
 
     def become_poller(self, thread: WaitingThread) -> bool:
         """Whether this thread is the poller from now on, until it leaves."""
@@ -94,7 +97,8 @@ class WaitQueue:
             while self._heap and self._heap[0][0] <= replayed:
                 thread = self._heap[0][2]
                 thread.reached = True
-                thread.woken.ring()  # before it is removed: a poller that is interrupted in between is not missed
+                if thread is not self._poller:
+                    thread.woken.ring()  # before it is removed: a poller that is interrupted in between is not missed
                 heapq.heappop(self._heap)
 
     def sleep(self, poller: WaitingThread, pause: Callable[[float], float], deadline: Deadline) -> None:

@@ -53,9 +53,10 @@ HELLO = b"fly_orm/1"
 FAILURES = (OSError, ProtocolError)
 
 #: Tells the system that more follows at once, so that it may wait until a packet is full. Not every system has it.
-_MORE: int = getattr(socket, "MSG_MORE", 0)
+_MORE = int(getattr(socket, "MSG_MORE", 0))
 #: Lets a call return instead of wait. Where the system does not have it, sending a short message hardly ever waits.
-_AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)
+_AT_ONCE = int(getattr(socket, "MSG_DONTWAIT", 0))
+_PEEK = int(socket.MSG_PEEK)
 _HEADER: bytes = SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data
 _HEADER_BYTES = len(_HEADER)
 _TAG_BYTES = 6
@@ -304,7 +305,7 @@ class MessageStream:
         try:
             if self._sock.gettimeout() is not None or not self._takes_at_once:
                 self._sock.settimeout(0)
-            self._sock.recv(1, socket.MSG_PEEK | _AT_ONCE)
+            self._sock.recv(1, _PEEK | _AT_ONCE)
         except BlockingIOError:
             return True
         except OSError:
