@@ -12,7 +12,7 @@ Imports ``observing`` and the layers below it.
 try:
     import opentelemetry.trace as _trace  # noqa: F401
 except ImportError as error:
-    raise ImportError("spans need opentelemetry-api: pip install 'fly-orm[otel]'") from error
+    raise ImportError("spans need opentelemetry-api: pip install 'opentelemetry-api>=1.28,<2'") from error
 
 from .instrumentor import FlyOrmInstrumentor
 

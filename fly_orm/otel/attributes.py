@@ -77,11 +77,7 @@ def of_request(event: RequestStarted) -> Attributes:
 
 def of_received(event: RequestReceived) -> Attributes:
     """What a node knows of a request before it executes it."""
-    host, port = _split(event.peer)
-    found = _rpc(event) | {"client.address": host}
-    if port is not None:
-        found["client.port"] = port
-    return found
+    return _rpc(event) | {"client.address": event.peer}
 
 
 def of_outcome(event: RequestEnded | RequestExecuted) -> Attributes:

@@ -12,7 +12,7 @@ Imports ``observing``, ``routing`` and the layers below these.
 try:
     import prometheus_client as _prometheus_client  # noqa: F401
 except ImportError as error:
-    raise ImportError("metrics need prometheus-client: pip install 'fly-orm[prometheus]'") from error
+    raise ImportError("metrics need prometheus-client: pip install 'prometheus-client>=0.20,<1'") from error
 
 from .instrumenting import Instrumentation, instrument
 

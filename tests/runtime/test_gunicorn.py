@@ -5,90 +5,21 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import psutil
 import pytest
 
 from tests.project.test_snippets import snippet
-from tests.support import ROOT
-from tests.support.nodes import environment_in, url
+from tests.support.gunicorn_server import NAME, gunicorn
 from tests.support.ports import free_ports
 from tests.support.two_regions import TwoRegions, settings
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
-
-NAME = "unicorn"
-
-
-class Gunicorn:
-    """A running gunicorn, and what it says."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=lambda: self.lines.extend(iter(process.stderr.readline, "")))  # type: ignore[union-attr]
-        self._reader.start()
-        until(lambda: self._said(r"Listening at: (\S+)") or process.poll() is not None)
-        self.address = str(self._said(r"Listening at: (\S+)"))
-
-    def _said(self, pattern: str) -> str | None:
-        return next((found[1] for line in list(self.lines) if (found := re.search(pattern, line))), None)
-
-    def post(self, title: str) -> tuple[int, int, str]:
-        """The process that has written, how many posts with this title it has then seen, and where it has read."""
-        in_transaction = "&transaction=yes" if title.endswith("0") else ""
-        with urlopen(f"{self.address}/?title={title}{in_transaction}", timeout=PATIENCE) as response:
-            pid, stored, route = response.read().decode().split()
-        return int(pid), int(stored), route
-
-    def stop(self) -> None:
-        """End it as a deploy does, and check that it ends in order."""
-        self.process.terminate()
-        assert self.process.wait(PATIENCE) == 0
-
-    def close(self) -> None:
-        """End it at once, if it has not ended."""
-        self.process.kill()
-        self.process.wait()
-        self._reader.join(PATIENCE)
-        self.process.stderr.close()  # type: ignore[union-attr]
-
-
-@contextmanager
-def gunicorn(regions: TwoRegions, *options: str, region: str = "lax", **variables: str) -> Iterator[Gunicorn]:
-    server = regions.cluster.replica if region == "lax" else regions.cluster.primary
-    nodes = f"syd={regions.wan.address}"
-    given = {
-        **environment_in(region),
-        "FLY_ORM_NODES": nodes,
-        "DATABASE_URL": "postgresql+pool"
-        + url(server, regions.name).removeprefix("postgresql")
-        + f"&application_name={NAME}",
-        **variables,
-    }
-    command = [sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:0", "-w", "2", "-k", "gthread", "--threads", "2"]
-    process = subprocess.Popen(
-        [*command, *options, "tests.support.gunicorn_app:application"],
-        cwd=ROOT,
-        env=given,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    running = Gunicorn(process)
-    try:
-        yield running
-    finally:
-        running.close()
 
 
 def connections(server: Any) -> int:
