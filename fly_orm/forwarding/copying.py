@@ -11,7 +11,7 @@ from ..deadline import Deadline
 from ..errors import FlyOrmError, NotDelivered, OutcomeUnknown, Refused, TransactionLost
 from ..protocol.messages import Copy, Copying, Done, Run
 from ..topology import Node
-from .response import done
+from .response import done, lost
 from .sealed_channel import SealedChannel
 from .settled import problem
 
@@ -48,8 +48,8 @@ def exchange(channel: SealedChannel, run: Run, deadline: Deadline, data: CopyDat
         if run.copy_in_begins is None:
             raise
         raise _lost(channel.node, error) from error
-    while isinstance(reply, Copying):
-        copy = msgspec.structs.replace(data.go_on(reply), lease=run.lease)
+    while isinstance(piece := reply, Copying):
+        copy = msgspec.structs.replace(data.go_on(piece), lease=run.lease)
         deadline = data.deadline(copy)
         try:
             reply = _reply(channel, copy, deadline)
@@ -60,9 +60,11 @@ def exchange(channel: SealedChannel, run: Run, deadline: Deadline, data: CopyDat
         except (NotDelivered, Refused, TransactionLost) as error:
             if data.is_input:
                 raise _lost(channel.node, error) from error
+            if piece.uncommitted:
+                raise lost(channel.node, error) from error
             message = f"the statement on {channel.node} may have been executed before it was lost: {error}"
             raise OutcomeUnknown(message, node=str(channel.node)) from error
-    return reply
+    return piece
 
 
 def _reply(channel: SealedChannel, request: Run | Copy, deadline: Deadline) -> Copying | Done:

@@ -10,7 +10,7 @@ from psycopg2 import extensions as ext
 
 from ..protocol.messages import SQLError
 from .libpq_results import LibpqResults
-from .sql_error import DIAGNOSTICS, DRIVER_CLASSES, rebuild, shortened
+from .sql_error import DIAGNOSTICS, DRIVER_CLASSES, rebuild
 
 #: libpq's code of each field of an error (postgres_ext.h); Postgres manual, "Error and Notice Message Fields".
 _CODES = {
@@ -42,7 +42,7 @@ def error_of(libpq: LibpqResults, result: int, connection: Any) -> psycopg2.Erro
     """The error that a result is, as psycopg2 raises it (``pq_raise()`` in pqpath.c)."""
     encoding = ext.encodings[connection.encoding]
     found = {name: libpq.PQresultErrorField(result, code) for name, code in _FIELDS}
-    fields = {name: shortened(value.decode(encoding, "replace")) for name, value in found.items() if value is not None}
+    fields = {name: value.decode(encoding, "replace") for name, value in found.items() if value is not None}
     return _made(libpq.PQresultErrorMessage(result).decode(encoding, "replace"), fields)
 
 
@@ -52,16 +52,16 @@ def failure(libpq: LibpqResults, connection: Any) -> psycopg2.Error:
     return _made(text, {})
 
 
-def _made(text: str, fields: dict[str, str | None]) -> psycopg2.Error:
+def _made(text: str, fields: dict[str, str]) -> psycopg2.Error:
     sqlstate = fields.get("sqlstate")
     message = text[8:] if text.startswith(_SEVERITIES) else text
     return rebuild(
         SQLError(
             driver_class=_base(sqlstate).__name__,
-            message=shortened(message) or "",
+            message=message,
             sqlstate=sqlstate,
-            text=shortened(text),
-            diagnostics={name: value for name, value in fields.items() if value is not None},
+            text=text,
+            diagnostics=fields,
         )
     )
 

@@ -80,7 +80,7 @@ class RowStream:
         Raises what psycopg2 raises, at whatever row. If the iteration is given up, the connection has to be closed.
         """
         libpq, connection = self._libpq, self.connection.pgconn_ptr
-        if connection is None:
+        if self.connection.closed:
             raise psycopg2.InterfaceError("connection already closed")
         if not libpq.PQsendQuery(connection, sql):
             raise self._noticed(failure(libpq, self.connection))

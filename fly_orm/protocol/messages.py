@@ -281,6 +281,8 @@ class Copying(Answer, frozen=True, kw_only=True, tag="copying"):
     piece."""
     rows: int = 0
     """Of a result, how many rows the piece has."""
+    uncommitted: bool = False
+    """Whether nothing of the statement is committed before the caller asks for more."""
 
 
 class Returned(Answer, frozen=True, kw_only=True, tag="returned"):

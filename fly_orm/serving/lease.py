@@ -24,10 +24,11 @@ from ..protocol.messages import Copying, Done, Run, Settle, Settled, Watch
 from .batched import BatchedStatements
 from .copy_files import CopyInput, CopyOutput
 from .lease_errors import TooLate, broken, described, timeout_text
+from .own_transaction import in_transaction
 from .position_after import position_after
 from .recorded import Executed, RecordedRequest, begin
 from .reports import report
-from .result_limit import ResultLimit, in_transaction, writes_at_length
+from .result_limit import ResultLimit, writes_at_length
 from .results import execute, execute_one
 from .settled import settled
 from .steps import SteppedRequest, Steps
@@ -285,7 +286,7 @@ class Lease:
                 undecided = undecided or request.commits or request.ends_transaction
                 work = execute(cursor, request, self._check_time, pieces, self._bound)
                 if alone and writes_at_length(request):  # no transaction is open in which it would run
-                    work = in_transaction(self._raw, work, lambda: None if pieces else self._check_time())
+                    work = in_transaction(self._raw, work, lambda: None if pieces else self._check_time(), self._bound)
                 result = yield from work
                 if request.keeps_lease or request.watch is not None or self._transaction == _IN_TRANSACTION:
                     self._connection.restore(request.resets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from ..protocol.messages import Done, OpenTransaction, Record, Result, Run, SQLE
 from .copy_files import CopyInput, CopyOutput
 from .result_limit import ResultLimit
 from .results import execute
-from .steps import Steps
+from .steps import Steps, uncommitted
 
 #: What statements raise that cannot run in a transaction block, or that end one.
 _ALONE = (ACTIVE_SQL_TRANSACTION, INVALID_TRANSACTION_TERMINATION)
@@ -108,9 +109,8 @@ class RecordedRequest:
         while self._begin(b"BEGIN"):
             self._number = 0
             try:
-                result = yield from execute(
-                    cursor, request, lambda number: self._next(number, check), pieces, self._limit
-                )
+                steps = execute(cursor, request, partial(self._next, check), pieces, self._limit)
+                result = yield from uncommitted(steps)
             except psycopg2.Error as failure:
                 if self._raw.closed:
                     raise
@@ -137,7 +137,7 @@ class RecordedRequest:
                 return Executed(result, error, notices=notices, state=state)
         return self._earlier()
 
-    def _next(self, number: int, check: Callable[[int], None]) -> None:
+    def _next(self, check: Callable[[int], None], number: int) -> None:
         check(number)
         self._number = number
 

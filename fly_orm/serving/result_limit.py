@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
@@ -13,11 +12,9 @@ from psycopg2.errorcodes import PROGRAM_LIMIT_EXCEEDED
 from ..classify.long_results import returns_much
 from ..classify.role_changes import controls_transactions
 from ..postgres.aborting import abort_transaction
-from ..postgres.cursors import execute
 from ..postgres.running_statement import RunningStatement
 from ..postgres.sql_error import made_error
 from ..protocol.messages import Run
-from .steps import R, Steps
 
 _ADVICE = (
     "Fetch less at once: with LIMIT, a named cursor, or a function that works next to the primary. "
@@ -42,24 +39,6 @@ def writes_at_length(request: Run) -> bool:
         return False
     statement = request.statements[0]
     return returns_much(statement) and not controls_transactions(statement.decode("utf-8", "replace"))
-
-
-def in_transaction(connection: Any, work: Steps[R], check: Callable[[], None]) -> Steps[R]:
-    """What ``work`` yields and returns, which runs in a transaction on a driver connection.
-
-    Nothing is committed if it raises, or is given up; neither if ``check`` raises, which is called before the COMMIT:
-    this process may have been stopped meanwhile.
-    """
-    execute(connection, "BEGIN")
-    try:
-        result = yield from work
-        check()
-    except BaseException:
-        with suppress(psycopg2.Error):
-            execute(connection, "ROLLBACK")
-        raise
-    execute(connection, "COMMIT")
-    return result
 
 
 class ResultLimit:

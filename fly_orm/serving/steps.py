@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from typing import TypeVar
+
+import msgspec
 
 from ..protocol.messages import Copying, Done
 
 R = TypeVar("R")
 #: Yields pieces of a result, and returns what there is in the end.
 Steps = Generator[Copying, None, R]
+
+
+def uncommitted(steps: Steps[R]) -> Steps[R]:
+    """The same steps, whose pieces say that nothing is committed before there is the rest."""
+    with closing(steps):
+        while True:
+            try:
+                piece = next(steps)
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            yield msgspec.structs.replace(piece, uncommitted=True)
 
 
 class SteppedRequest:
