@@ -34,6 +34,8 @@ _CODES = {
     "source_function": "R",
 }
 _FIELDS = [(name, ord(_CODES[name])) for name in DIAGNOSTICS]
+#: The first characters of SQLSTATEs for which psycopg2 does not look at the second.
+_WHOLE = "5FHPX"
 #: What psycopg2 leaves out at the beginning of a message.
 _SEVERITIES = ("ERROR:  ", "FATAL:  ", "PANIC:  ")
 
@@ -67,10 +69,11 @@ def _made(text: str, fields: dict[str, str]) -> psycopg2.Error:
 
 
 def _base(sqlstate: str | None) -> type[psycopg2.Error]:
-    """The DB-API class of an SQLSTATE: that of the others of its class, which its first two characters tell."""
+    """The DB-API class of an SQLSTATE: that of the others of its class, which its first characters tell."""
     if sqlstate is None:
         return psycopg2.OperationalError
+    prefix = sqlstate[:1] if sqlstate[0] in _WHOLE else sqlstate[:2]
     for known, cls in _psycopg.sqlstate_errors.items():
-        if known[:2] == sqlstate[:2]:
+        if known.startswith(prefix):
             return next(base for base in DRIVER_CLASSES if issubclass(cls, base))
     return psycopg2.DatabaseError

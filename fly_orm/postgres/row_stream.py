@@ -98,7 +98,7 @@ class RowStream:
                     continue
                 yield from self._taken()
                 try:
-                    error = error or self._end(result)
+                    error = self._end(result)  # the last one counts, as for PQexec
                 finally:
                     libpq.PQclear(result)
                 if isinstance(error, psycopg2.ProgrammingError) and error.pgcode is None:

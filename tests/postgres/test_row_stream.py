@@ -46,6 +46,7 @@ QUERIES = [
     b"BEGIN; DECLARE c BINARY CURSOR FOR SELECT 0, 'a', NULL FROM generate_series(1, 50); FETCH ALL FROM c; COMMIT",
     b"DECLARE c BINARY CURSOR FOR SELECT 0, 16777216, 'a', '', NULL FROM generate_series(1, 50); FETCH ALL FROM c",
 ]
+CODES = ["P9999", "5Z000", "XY000", "HX000", "FX000", "3Z000", "2Z000", "20ZZZ", "25ZZZ", "40ZZZ", "42ZZZ", "08ZZZ"]
 ERRORS = [
     b"SELECT * FROM missing",
     b"SELECT g, 1 / (300 - g) FROM generate_series(1, 1000) g",
@@ -57,7 +58,7 @@ ERRORS = [
     b"COPY pg_database FROM STDIN",
     b"DO $$ BEGIN RAISE EXCEPTION USING MESSAGE = 'own \xc3\xa9', ERRCODE = 'P0999', HINT = 'h', DETAIL = 'd', TABLE = "
     b"'t', COLUMN = 'c', CONSTRAINT = 'n', DATATYPE = 'y', SCHEMA = 's'; END $$",
-    b"DO $$ BEGIN RAISE EXCEPTION USING MESSAGE = 'class of nobody', ERRCODE = 'ZZ001'; END $$",
+    *[b"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '%s'; END $$" % code.encode() for code in [*CODES, "ZZ001"]],
     b"DO $$ BEGIN RAISE EXCEPTION USING MESSAGE = repeat('long ', 50000); END $$",
 ]
 
@@ -129,10 +130,13 @@ def test_the_error_is_the_same(connection: Any, libpq: LibpqResults, sql: bytes)
     assert outcome(lambda: taken(connection, libpq, sql), connection) == expected
 
 
-def test_a_lost_connection_is_noticed(connection: Any, libpq: LibpqResults) -> None:
+def test_a_lost_connection_is_noticed(cluster: Cluster, connection: Any, libpq: LibpqResults) -> None:
     ends = b"SELECT g, pg_terminate_backend(pg_backend_pid()) FROM generate_series(1, 20) g"
-    with pytest.raises(psycopg2.errors.AdminShutdown):
+    with closing(cluster.primary.connect("postgres")) as another, pytest.raises(psycopg2.OperationalError) as expected:
+        of_psycopg2(another, ends)
+    with pytest.raises(psycopg2.OperationalError) as raised:
         taken(connection, libpq, ends)
+    assert describe(raised.value) == describe(expected.value)
     assert connection.closed
     with pytest.raises(psycopg2.InterfaceError):
         taken(connection, libpq, b"SELECT 1")
