@@ -14,6 +14,8 @@ from .base import Timeout as Timeout
 from .batching import Batch as Batch
 from .batching import Step as Step
 from .copying import BrokenInput as BrokenInput
+from .copying import Copy as Copy
+from .copying import Copying as Copying
 from .inspecting import Describe as Describe
 from .inspecting import Described as Described
 from .inspecting import Inspect as Inspect
@@ -144,25 +146,6 @@ class Run(Message, frozen=True, tag="run"):
         return self.statements if self.batch is None else [step.statement for step in self.batch.steps]
 
 
-class Copy(Message, frozen=True, tag="copy"):
-    """Go on with the COPY or the result of a :class:`Run` upon :class:`Copying`. The last reply is that to the Run."""
-
-    lease: bytes = b""
-    timeout: Timeout | None = None
-    """Seconds until the piece must have been taken, or the next one be there; else the statement is cancelled. None is
-    no limit."""
-    begin_by: Instant | None = None
-    """When the caller gives up, as in :class:`Run`."""
-    data: bytes = b""
-    """The next piece of the input of COPY … FROM STDIN."""
-    last: bool = False
-    """Whether the input ends with it. Until it has, nothing is committed."""
-    broken: BrokenInput | None = None
-    """The last piece, instead of ``data``, if the input could not be read to its end."""
-    discards: bool = False
-    """Whether the caller does not need the rest of the output of COPY … TO STDOUT, which runs to its end."""
-
-
 class Settle(Message, frozen=True, tag="settle"):
     """Tell what became of a request whose caller got no reply. From then on it cannot commit anything any more.
 
@@ -268,21 +251,6 @@ class Done(Answer, frozen=True, kw_only=True, tag="done"):
     """What was asked for with ``watch``."""
     unrecorded: bool = False
     """Whether nothing was executed, because the statement cannot run in a transaction, and so cannot be recorded."""
-
-
-class Copying(Answer, frozen=True, kw_only=True, tag="copying"):
-    """The statement goes on: it has taken the piece that the caller has sent, or has one for the caller."""
-
-    data: bytes = b""
-    """The next piece of the output of COPY … TO STDOUT, which may end within a row; or the encoded values of the next
-    rows of a result, column by column."""
-    sizes: list[int] = []
-    """Of a COPY, the sizes of the rows that end or begin here, each mentioned once. Such a row may end in a later
-    piece."""
-    rows: int = 0
-    """Of a result, how many rows the piece has."""
-    uncommitted: bool = False
-    """Whether nothing of the statement is committed before the caller asks for more."""
 
 
 class Returned(Answer, frozen=True, kw_only=True, tag="returned"):

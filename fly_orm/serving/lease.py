@@ -86,12 +86,7 @@ class Lease:
         """Ends it, unless a request is being handled. Any thread may call."""
 
     def run(
-        self,
-        request: Run,
-        deadline: Deadline,
-        pieces: CopyInput | CopyOutput | None = None,
-        *,
-        plain: bool = False,
+        self, request: Run, deadline: Deadline, pieces: CopyInput | CopyOutput | None = None, *, plain: bool = False
     ) -> Done | Copying:
         """Execute the request and return the reply. ConnectionBroken if the connection breaks meanwhile.
 
