@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 import fly_orm
 from fly_orm.testing import Cluster
 from tests.support.nodes import NodeProcess, node_process
+from tests.support.shared_cluster import make_database
 from tests.support.two_regions import close, named, settings
-from tests.support.worker_processes import APP, workers_of
+from tests.support.worker_processes import APP, until_all_serve, workers_of
 
 
 @pytest.fixture
@@ -35,9 +37,38 @@ def _kill_workers(pid: int) -> None:
         worker.kill()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A node of two workers that several tests use, one after another."""
+
+    database: str
+    address: str
+
+
+#: How many places that node has.
+PLACES = 6
+
+
+@pytest.fixture(scope="module")
+def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder, database = tmp_path_factory.mktemp("served"), make_database(cluster)
+    (folder / "app.py").write_text(APP.format(database=database, **cluster.primary.params(database)))
+    options = ("--workers=2", f"--pool-size={PLACES}", f"--peer-leases={PLACES}")
+    with node_process("app:db", *options, folder=folder) as started, ExitStack() as undo:
+        undo.callback(_kill_workers, started.pid)
+        address = started.address()
+        until_all_serve(address, 2)
+        yield Served(database=database, address=address)
+    cluster.drop_database(database)
+
+
 @pytest.fixture
-def lax(cluster: Cluster, database: str) -> Iterator[Callable[..., Any]]:
+def lax(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     """Makes the database as an application in lax has it, with the node at an address."""
+    if "served" in request.fixturenames:
+        database = request.getfixturevalue("served").database
+    else:
+        database = request.getfixturevalue("database")
     with ExitStack() as undo:
 
         def make(address: str, options: Any = None, **changes: Any) -> Any:

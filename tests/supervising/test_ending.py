@@ -8,12 +8,14 @@ from collections import Counter
 from contextlib import contextmanager
 from http.client import HTTPConnection
 
+import pytest
+
 import fly_orm
 from tests.support.waiting import PATIENCE, until
 from tests.support.worker_processes import until_all_serve, workers_of
 
 THREADS = 6
-#: The most of their channels that lead to one worker, as they are spread evenly.
+#: How many of their channels lead to one worker, at most, once they are spread evenly.
 MOST_OF_ONE = THREADS // 2 + 1
 
 
@@ -76,6 +78,7 @@ def rows(db):
     return db.execute_sql("SELECT count(*) FROM t").fetchone()[0]
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_workers_are_replaced_one_after_another(node, lax):
     started = node("--workers=2")
     with load(started, lax) as (writers, address):
@@ -91,13 +94,14 @@ def test_no_request_fails_while_workers_are_replaced_one_after_another(node, lax
 def test_a_worker_that_is_killed_takes_only_its_own_requests_with_it(node, lax):
     started = node("--workers=2")
     with load(started, lax) as (writers, address):
+        at_risk = connections(started.pid, address)[0] + 1  # as one may just be moving there
         workers_of(started.pid)[0].kill()
         until_all_serve(address, 2)
         writers.goes_on()
         until(lambda: max(connections(started.pid, address)) <= MOST_OF_ONE, "the new worker has too few channels")
         writers.goes_on()
     assert all(isinstance(error, fly_orm.OutcomeUnknown) for error in writers.failures)
-    assert len(writers.failures) <= MOST_OF_ONE
+    assert len(writers.failures) <= at_risk
     assert 0 <= rows(writers.db) - writers.written.total() <= len(writers.failures)
 
 

@@ -14,21 +14,14 @@ from fly_orm.testing import Wan
 from fly_orm.testing.contract.tools import in_thread
 from tests.support.two_regions import AMPLE
 from tests.support.waiting import until
-from tests.support.worker_processes import channel_to, until_all_serve, worker_behind
+from tests.support.worker_processes import channel_to, worker_behind
 
 
 @pytest.fixture
-def address(node):
-    found = node("--workers=2").address()
-    until_all_serve(found, 2)
-    return found
-
-
-@pytest.fixture
-def channels(address):
+def channels(served):
     """Two channels, to different workers."""
-    with closing(channel_to(address)) as first, closing(channel_to(address)) as second:
-        assert worker_behind(first) != worker_behind(second)
+    with closing(channel_to(served.address)) as first, closing(channel_to(served.address)) as second:
+        until(lambda: worker_behind(first) != worker_behind(second), "they lead to one worker")
         yield first, second
 
 
@@ -36,9 +29,9 @@ def run(database, *statements, **options):
     return Run(database=database, lease=os.urandom(16), opens_lease=True, statements=list(statements), **options)
 
 
-def test_a_statement_is_cancelled_through_another_worker(cluster, database, channels):
+def test_a_statement_is_cancelled_through_another_worker(cluster, served, channels):
     one, other = channels
-    request = run(database, b"SELECT pg_sleep(600)")
+    request = run(served.database, b"SELECT pg_sleep(600)")
     running = in_thread(lambda: one.request(request, Deadline.after(None)))
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(600)'"
     until(lambda: cluster.primary.query(sleeping) == 1, "it does not run")
@@ -46,25 +39,25 @@ def test_a_statement_is_cancelled_through_another_worker(cluster, database, chan
     assert running.result(AMPLE).error.sqlstate == "57014"
 
 
-def test_a_transaction_that_its_caller_has_given_up_ends_when_another_worker_is_asked(database, channels):
+def test_a_transaction_that_its_caller_has_given_up_ends_when_another_worker_is_asked(served, channels):
     one, other = channels
-    request = run(database, b"CREATE TABLE t ()", preamble=[b"BEGIN"], wants_id=True)
+    request = run(served.database, b"CREATE TABLE t ()", preamble=[b"BEGIN"], wants_id=True)
     opened = one.request(request, Deadline.after(AMPLE)).opened
     assert opened is not None
 
     def answer():
-        question = Settle(run=run(database), transaction=opened, lease=request.lease)
+        question = Settle(run=run(served.database), transaction=opened, lease=request.lease)
         return other.request(question, Deadline.after(AMPLE))
 
     until(lambda: not isinstance(answer(), Declined), "it stays undecided")
     assert not answer().executed
 
 
-def test_a_write_whose_reply_is_lost_is_found_by_any_worker(cluster, database, address, lax):
-    with cluster.primary.connect(database) as connection, connection.cursor() as cursor:
+def test_a_write_whose_reply_is_lost_is_found_by_any_worker(cluster, served, lax):
+    with cluster.primary.connect(served.database) as connection, connection.cursor() as cursor:
         cursor.execute(create_sql() + "; CREATE TABLE t (id serial, name text)")
     cluster.wait_for_replica()
-    with Wan(address) as wan:
+    with Wan(served.address) as wan:
         db = lax(wan.address, {"exactly_once": True})
         for name in ("first", "second", "third"):
             wan.cut_before_reply()

@@ -3,46 +3,49 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 
 import psutil
 import pytest
 
 from tests.support.certificates import Certificates, variables_of
 from tests.support.waiting import until
-from tests.support.worker_processes import channel_to, spread, until_all_serve, workers_of
+from tests.support.worker_processes import channel_to, until_all_serve, worker_behind, workers_of
 
 
-def test_all_workers_serve_the_address(node, lax):
-    started = node("--workers=2")
-    address = started.address()
-    assert started.announced.endswith(f"with 2 workers at {address}\n")
-    until_all_serve(address, 2)
-    assert len(workers_of(started.pid)) == 2
-    db = lax(address)
+def test_all_workers_serve_the_address(served, lax):
+    """The fixture has waited for both."""
+    db = lax(served.address)
     db.execute_sql("CREATE TABLE t (i int)")
     db.execute_sql("INSERT INTO t VALUES (1)")
     assert db.execute_sql("SELECT i FROM t").fetchall() == [(1,)]
+    db.execute_sql("DROP TABLE t")
 
 
-def test_channels_are_spread_evenly_also_after_some_have_ended(node):
-    address = node("--workers=2").address()
-    until_all_serve(address, 2)
-    channels = [channel_to(address) for _ in range(8)]
-    assert spread(channels) == [4, 4]
-    for channel in channels[::2]:
-        channel.close()
-    channels[::2] = [channel_to(address) for _ in range(4)]
-    until(lambda: max(spread(channels)) <= 5, "they are not spread evenly")
+def test_channels_are_spread(served):
+    """How evenly, tests of the turns and of the lobby say: here, a busy machine may have one worker hold back."""
+    channels = [channel_to(served.address) for _ in range(24)]
+    assert min(Counter(map(worker_behind, channels)).values()) >= 4
     for channel in channels:
         channel.close()
 
 
+@pytest.mark.slow
 def test_tls(node, tmp_path):
     certificates = Certificates(tmp_path / "certificates")
     address = node("--workers=2", **variables_of(certificates.files())).address()
     until_all_serve(address, 2, **certificates.settings())
 
 
+def test_the_workers_of_a_name_in_nats_serve_it_together(node, nats, monkeypatch):
+    monkeypatch.setenv("NATS_URL", nats.url)
+    address = "nats:workers.syd"
+    started = node("--workers=2", FLY_ORM_TRANSPORT="nats", FLY_ORM_LISTEN=address)
+    assert started.address() == address
+    until_all_serve(address, 2, transport="nats")
+
+
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced(node):
     started = node("--workers=2")
     address = started.address()
@@ -56,6 +59,7 @@ def test_a_worker_that_dies_is_replaced(node):
     assert f"worker 1 (process {victim.pid}) has ended after" in started.process.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_asked_to_stop_is_replaced_without_a_fuss(node):
     started = node("--workers=2")
     address = started.address()
@@ -67,16 +71,6 @@ def test_a_worker_that_is_asked_to_stop_is_replaced_without_a_fuss(node):
     started.process.send_signal(signal.SIGTERM)
     assert started.process.wait(60) == 0
     assert "ERROR" not in started.process.stderr.read()
-
-
-def test_sighup_replaces_one_worker_after_another(node):
-    started = node("--workers=2")
-    address = started.address()
-    until_all_serve(address, 2)
-    before = workers_of(started.pid)
-    started.process.send_signal(signal.SIGHUP)
-    until(lambda: len(now := workers_of(started.pid)) == 2 and not {*now} & {*before}, "not all are replaced")
-    until_all_serve(address, 2)
 
 
 def test_workers_end_with_their_supervisor(node):
@@ -113,6 +107,7 @@ def test_an_application_that_chooses_another_address_is_told_how_to_do_it(node, 
     assert "choose both by variables" in err
 
 
+@pytest.mark.slow
 def test_workers_that_can_never_be_started_again_end_the_node(node, tmp_path):
     started = node("--workers=2")
     until_all_serve(started.address(), 2)

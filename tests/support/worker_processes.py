@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import psutil
@@ -54,8 +53,3 @@ def until_all_serve(address: str, workers: int, **changes: Any) -> None:
         return len(found) == workers
 
     until(look, "not all workers serve")
-
-
-def spread(channels: list[SealedChannel]) -> list[int]:
-    """How many of the channels each worker has, the most first."""
-    return sorted(Counter(map(worker_behind, channels)).values(), reverse=True)

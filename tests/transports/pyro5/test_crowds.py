@@ -14,6 +14,7 @@ from fly_orm_transports.pyro5.connection_table import ConnectionTable
 class Place:
     def __init__(self, host, idle_time):
         self.host, self.idle_time = host, idle_time
+        self.was_used = True
 
     def make_room(self):
         return self.idle_time is not None
@@ -54,6 +55,16 @@ def test_one_host_leaves_every_fifth_place_to_others_however_busy_it_is():
     assert table.admit(Place("b", None))
     assert table.admit(Place("c", None))
     assert not table.admit(Place("d", None))
+
+
+def test_what_goes_to_another_process_is_idle_and_was_used_before():
+    """A peer that has just opened it would not expect that it has to open another one."""
+    table, (busy, new, first, _second) = full(("a", None), ("a", 9.0), ("a", 2.0), ("b", 3.0))
+    new.was_used = False
+    for expected in ([busy, new, first], [busy, new], [busy, new]):
+        table.let_one_go()
+        assert table.taken == len(expected)
+        assert table.snapshot()[-len(expected) :] == expected
 
 
 def test_a_host_with_its_share_gets_a_place_of_its_own_that_was_idle_for_long():
