@@ -239,8 +239,8 @@ class PrimaryConnection:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the next caller may use it, and :meth:`tidy` has nothing to do."""
-        return self.is_clean and self.wal.to_send is None and self._sequences.are_known
+        """Whether the next caller may use it, whatever :meth:`tidy` has to do for the last commit."""
+        return self.is_clean and self._sequences.are_known
 
     def tidy(self) -> None:
         """Do what its last caller need not wait for: clean it, unless that was done at once, and wake WAL senders."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,14 +12,13 @@ import msgspec
 import psycopg2
 
 from ..concurrency import patience
-from ..concurrency.latch import Latch
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.resizable_pool import ResizablePool
-from ..concurrency.threads import start_thread
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
-from ..position import History, Superseded
+from ..position import History
+from .cleaner import CLEAN_TIMEOUT, Cleaner
 from .libpq import break_off
 from .making_way import occupy
 from .pooled_session import PooledSession
@@ -32,13 +29,12 @@ from .recovery import is_replica
 from .running_statement import RunningStatement
 from .sequences import Sequences
 from .starting import Start
+from .timelines import check_current
+from .unsent_commit import UnsentCommit
 from .watchdog import Watchdog
 
 log = logging.getLogger("fly_orm")
 
-#: Seconds within which a connection must be set up, or cleaned. One that is not is closed, because a server that does
-#: not answer must not hold up the cleaning of the others.
-CLEAN_TIMEOUT = 3.0
 #: Seconds within which a connection must have taken on its caller's session settings. These are statements of the
 #: caller's, which nobody could cancel.
 SETTINGS_TIMEOUT = 10.0
@@ -82,15 +78,12 @@ class PrimaryPool:
         self._verify, self._on_replica = verify, on_replica
         self._connect = connect
         self.places = self._pool = ResizablePool(self._open, PrimaryConnection.close, max_size=max_size)
-        self._used: queue.SimpleQueue[PrimaryConnection | None] = queue.SimpleQueue()
         self._patience = patience.Patience()
         self._way_until = 0.0
-        self._closing = threading.Lock()
-        self._closed = False
-        self._cleaner: Latch | None = None
-        """Set when the thread that cleans has ended; None if there is none."""
         occupy(self)
         self._timer = Timer(f"the timer of {name}")
+        self._unsent = UnsentCommit()
+        self._cleaner = Cleaner(name, self._pool, self._unsent, self._timer, self._close_idle)
         self._watch = None if max_result_bytes is None else Watchdog(self._timer, max_result_bytes)
         self._sequences = Sequences()
         self._has_warned = False
@@ -119,7 +112,8 @@ class PrimaryPool:
         connection = self._pool.acquire(deadline, partial(PrimaryConnection.suits, profile=profile, made=made))
         if requested is None and connection.is_prepared(profile, made):
             connection.is_clean = False
-            self._check_current(connection, newest)
+            if newest:
+                self._check_current(connection, newest)
             return connection
         while not (connection.suits(profile, made) and self._prepare(connection, profile, deadline, requested)):
             connection = self._pool.replace(connection, deadline)
@@ -208,17 +202,11 @@ class PrimaryPool:
             self._pool.discard(connection)
             return
         if connection.is_ready:
+            unsent = self._unsent.note(connection.wal)
             self._pool.release(connection)
-            with self._closing:
-                if self._cleaner is None and not self._closed:
-                    self._has_cleaner()  # which closes it when nobody uses it
-            return
-        with self._closing:
-            # Behind the end mark of close(), nobody would find it.
-            if not self._closed and self._has_cleaner():
-                self._used.put(connection)
-                return
-        self._pool.discard(connection)
+            self._cleaner.watch(look=unsent)
+        elif not self._cleaner.take(connection):
+            self._pool.discard(connection)
 
     def check(self, newest: Collection[History] = ()) -> None:
         """Raise NotPrimary, Refused or psycopg2's error, as :meth:`acquire` would, if there is no primary to use."""
@@ -229,24 +217,16 @@ class PrimaryPool:
             return  # all connections are in use, so there is a primary
         self._check_current(connection, newest)
         self._pool.release(connection)
-        self._look_soon()
+        self._patience.used()
+        self._cleaner.watch(look=True)
 
     def _check_current(self, connection: PrimaryConnection, newest: Collection[History]) -> None:
         """Discard the connection and raise NotPrimary if its server was superseded, as the newest timelines tell."""
-        own, newer = connection.wal.history, None
-        for seen in newest:
-            if own is not None and seen != own and own.is_behind(seen):
-                newer = seen
-        if own is None or newer is None:
-            return
-        address = connection.address
-        self._pool.discard(connection)  # the address may lead to the new primary by now
-        raise NotPrimary(
-            f"the server of {self.name!r} at {address} is on timeline {own.timeline}, but its caller has "
-            f"seen timeline {newer.timeline}: another server was promoted to primary; stop this one, or let it "
-            "rejoin as a replica",
-            superseded={self.name: Superseded(own, address)},
-        )
+        try:
+            check_current(self.name, connection, newest)
+        except NotPrimary:
+            self._pool.discard(connection)  # the address may lead to the new primary by now
+            raise
 
     def make_way(self) -> None:
         """Close the idle connections, and for some seconds those that become idle; see :func:`.making_way.occupy`."""
@@ -256,12 +236,7 @@ class PrimaryPool:
     def close(self) -> None:
         """Close the idle connections now, and the others when they are released."""
         self._pool.close()  # first, so that what the cleaner still returns to the pool is closed
-        with self._closing:
-            self._closed = True
-            self._used.put(None)
-            cleaner = self._cleaner
-        if cleaner is not None:
-            cleaner.wait()
+        self._cleaner.close()
         self._timer.close()
 
     def _open(self, deadline: Deadline) -> PrimaryConnection:
@@ -290,60 +265,9 @@ class PrimaryPool:
                 f"the database {self.name!r} of this node is a replica (pg_is_in_recovery() is true there)"
             )
 
-    def _look_soon(self) -> None:
-        """Let the cleaner notice that another connection is idle."""
-        self._patience.used()
-        with self._closing:
-            if not self._closed and self._has_cleaner():
-                self._used.put(None)
-
-    def _has_cleaner(self) -> bool:
-        """Whether there is a thread that cleans, which is started if need be. Under the lock."""
-        if self._cleaner is None:
-            ended, name = Latch(), self.name
-            try:
-                start_thread(lambda: self._run_cleaner(ended), f"fly_orm cleaner of {name}")
-            except RuntimeError:  # no thread can be started
-                return False
-            self._cleaner = ended
-        return True
-
-    def _run_cleaner(self, ended: Latch) -> None:
-        with self._closing:
-            is_wanted = self._cleaner is ended  # unless the caller that started it was interrupted
-        if is_wanted:
-            try:
-                self._clean_used()
-            finally:
-                ended.set()
-
-    def _close_idle(self) -> float | None:
+    def _close_idle(self) -> float:
         if now() < self._way_until:
-            return self._pool.close_idle(0)
-        return self._pool.close_idle(patience.SHORTEST, last=self._patience.seconds)
-
-    def _clean_used(self) -> None:
-        """Clean the released connections, one after another, on the cleaner's thread, until all of them are closed."""
-        while (connection := self._next_used()) is not None:
-            try:
-                with self._timer.limit(CLEAN_TIMEOUT, connection.break_off):
-                    connection.tidy()
-            except psycopg2.Error:
-                self._pool.discard(connection)
-            else:
-                self._pool.release(connection)
-            del connection
-
-    def _next_used(self) -> PrimaryConnection | None:
-        """The next released connection. None if the thread has to end: no connection is idle, or the pool is closed."""
-        while True:
-            left = self._close_idle()
-            try:
-                if (used := self._used.get(timeout=self._patience.seconds if left is None else left)) is not None:
-                    return used
-            except queue.Empty:
-                pass
-            with self._closing:  # so that what is released from now on finds that there is no thread
-                if self._used.empty() and (self._closed or not self._pool.idle):
-                    self._cleaner = None
-                    return None
+            left = self._pool.close_idle(0)
+        else:
+            left = self._pool.close_idle(patience.SHORTEST, last=self._patience.seconds)
+        return self._patience.seconds if left is None else left

@@ -33,8 +33,10 @@ class RunningStatement:
     """Whether its connection was ended from here, so that the server may not have heard of it yet."""
     may_wait_for_standby = False
     """Whether it is a COMMIT that may wait for a synchronous standby."""
+    was_seen = False
+    """Whether a watchdog has looked at it before."""
     received_before: int | None = None
-    """How many bytes its connection had received when a watchdog first saw it, or it last made progress."""
+    """How many bytes its connection had received when a watchdog measured it first, or it last made progress."""
     progress_before: object = None
     _over = False
 

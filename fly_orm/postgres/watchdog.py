@@ -79,8 +79,9 @@ class Watchdog:
         try:
             if time >= running.ends_at:
                 self._time_out(running, time)
-            if running.is_measured:
+            if running.is_measured and running.was_seen:
                 self._measure(running)
+            running.was_seen = True  # most end before another look, and to measure them would cost more than they do
         except RuntimeError as error:  # no thread can be started for cancelling; its connection will be ended
             log.warning("could not cancel a statement: %s", error)
 

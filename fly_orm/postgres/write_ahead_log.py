@@ -95,11 +95,13 @@ class WriteAheadLog:
         """The history of the primary; None if it is not known."""
         known = self.history or History(0, _read_timeline(connection))
         self._system, self._timeline = known.system, known.timeline
-        senders_sleep = connection.server_version >= _SLEEPY_SENDERS_VERSION
-        self.question = (_STATE_AND_SENDERS if senders_sleep else STATE).encode("ascii")
+        self._senders_sleep = connection.server_version >= _SLEEPY_SENDERS_VERSION
+        self.question = (_STATE_AND_SENDERS if self._senders_sleep else STATE).encode("ascii")
         """STATE, with what else :meth:`commit_position` makes use of."""
         self.to_send: LSN | None = None
         """The last commit that may not have been sent to the replicas yet, for :meth:`wake_senders`."""
+        self.sent = LSN(0)
+        """Up to where everything is known to have been sent."""
 
     def upcoming_commit(self) -> Commit:
         """What the commit of the open transaction will be like."""
@@ -135,7 +137,9 @@ class WriteAheadLog:
         lsn = LSN.parse(inserted if asynchronous else flushed)
         if asynchronous or lsn.ends_page:
             self._push()
-        elif unsent != ["f"]:
+        elif unsent == ["f"]:
+            self.sent = lsn
+        elif self._senders_sleep:
             self.to_send = lsn
         return Position(lsn, self._system, self._timeline)
 
@@ -146,7 +150,7 @@ class WriteAheadLog:
         has been sent, because it is not a member of pg_read_all_stats.
         """
         lsn, self.to_send = self.to_send, None
-        if lsn is not None and self._connection.server_version >= _SLEEPY_SENDERS_VERSION:
+        if lsn is not None:
             with self._connection.cursor() as cursor:
                 cursor.execute(_UNSENT, (str(lsn),))
                 if cursor.rowcount:

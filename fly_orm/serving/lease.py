@@ -11,10 +11,11 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..deadline import Deadline, now
+from ..postgres.cleaner import CLEAN_TIMEOUT
 from ..postgres.cursors import recent_notices
 from ..postgres.libpq import has_hung_up
 from ..postgres.primary_connection import PrimaryConnection
-from ..postgres.primary_pool import CLEAN_TIMEOUT, PrimaryPool
+from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import RunningStatement
 from ..postgres.sql_error import query_cancelled
 from ..postgres.transaction_ids import read_open

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 
 import peewee
@@ -75,7 +74,7 @@ def test_a_node_goes_on_when_its_primary_is_back(lax, way, weather):
 
 
 def test_a_connection_that_cannot_be_cleaned_does_not_hold_up_the_others(cluster, database, way, monkeypatch):
-    monkeypatch.setattr(sys.modules[PrimaryPool.__module__], "CLEAN_TIMEOUT", 0.2)  # primary() hides its module
+    monkeypatch.setattr("fly_orm.postgres.cleaner.CLEAN_TIMEOUT", 0.2)
     host, port = way.address.rsplit(":", 1)
     given = {**cluster.primary.params(database), "host": host, "port": port}
     pool = PrimaryPool(database, lambda: psycopg2.connect(**given), max_size=1)

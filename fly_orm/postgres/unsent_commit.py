@@ -1,0 +1,51 @@
+"""Which commit the replicas may not have been sent yet; see :meth:`.write_ahead_log.WriteAheadLog.wake_senders`."""
+
+from __future__ import annotations
+
+import threading
+
+from ..lsn import LSN
+from .write_ahead_log import WriteAheadLog
+
+
+class UnsentCommit:
+    """The newest commit through any connection of a pool that may not have been sent yet. Thread-safe.
+
+    If a later one was sent, so was all that came before. So only the newest has to be looked at, and while callers
+    commit all the time, hardly any.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lsn: LSN | None = None
+        self._is_looked_at = False
+        """Whether somebody is about to look."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is such a commit."""
+        return self._lsn is not None
+
+    def note(self, wal: WriteAheadLog) -> bool:
+        """Take over what a connection has learnt of its last commit; whether somebody has to look, and nobody is to."""
+        with self._lock:
+            if wal.to_send is not None:
+                self._lsn, wal.to_send = max(self._lsn or wal.to_send, wal.to_send), None
+            elif self._lsn is not None and wal.sent >= self._lsn:
+                self._lsn = None
+            if self._lsn is None or self._is_looked_at:
+                return False
+            self._is_looked_at = True
+            return True
+
+    def begin_look(self) -> bool:
+        """Note that the caller looks now; whether there is still such a commit."""
+        with self._lock:
+            self._is_looked_at = False
+            return self._lsn is not None
+
+    def take(self) -> LSN | None:
+        """The position of the commit, which the caller makes sure of; from now on there is none."""
+        with self._lock:
+            lsn, self._lsn = self._lsn, None
+            return lsn
