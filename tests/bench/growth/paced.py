@@ -17,6 +17,9 @@ from fly_orm.deadline import Deadline
 from ..writes.clients import TIMEOUT
 from ..writes.ways import Opens, Place, Write, through_peewee
 
+#: Processes that start at the same time.
+AT_ONCE = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wrote:
@@ -48,14 +51,16 @@ class Paced:
 def paced(place: Place, *, processes: int, threads: int, rate: float) -> Iterator[Paced]:
     """So many processes, each of which has begun to write ``rate`` times a second, on all of its threads together."""
     context, members = get_context("spawn"), []
-    for number in range(processes):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, place, threads, rate, number), daemon=True)
-        process.start()
-        theirs.close()
-        members.append((process, ours))
+    running = Paced(members)
     try:
-        running = Paced(members)
+        for number in range(processes):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, place, threads, rate, number), daemon=True)
+            process.start()
+            theirs.close()
+            members.append((process, ours))
+            if len(members) % AT_ONCE == 0:
+                running.wrote()  # or they would be in each other's way so much that handshakes time out
         running.wrote()
         yield running
     finally:

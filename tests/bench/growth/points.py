@@ -9,8 +9,6 @@ from typing import Any
 
 import psutil
 
-from tests.support.waiting import until
-
 from .. import processor
 from ..duration import seconds, times
 from ..size.memory import held, size_of
@@ -23,7 +21,9 @@ from .paced import paced
 CHANNELS = times(500, 100)
 #: Seconds for which something is observed.
 WINDOW = seconds(6, 1.5)
-_CLIENTS = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{NAME}' AND backend_type = 'client backend'"
+_CLIENTS = f"""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = '{NAME}' AND backend_type = 'client backend' AND backend_start > %s"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def observed(world: World, given: Deployment) -> Observed:
         closing(_connect(world, "primary")) as primary,
         closing(_connect(world, "replica")) as replica,
     ):
-        until(lambda: not _asked(primary) + _asked(replica), "connections of others stayed open")
+        begun = _asked(primary, "SELECT clock_timestamp()")
         with paced(place, processes=given.processes, threads=given.threads, rate=given.writes) as running:
             sleep(WINDOW / 3)  # until channels and connections are as many as they become
             running.wrote()
@@ -99,8 +99,8 @@ def observed(world: World, given: Deployment) -> Observed:
                 node_cores=spent / took,
                 caller_cores=wrote.processor / took,
                 channels=_channels(pid, address),
-                primary_connections=_asked(primary),
-                replica_connections=_asked(replica),
+                primary_connections=_asked(primary, _CLIENTS, begun),
+                replica_connections=_asked(replica, _CLIENTS, begun),
                 questions=asked / took,
                 memory=size_of(pid),
             )
@@ -117,8 +117,7 @@ def _connect(world: World, where: str) -> Any:
     return connect({**world.reach[where], "dbname": "postgres"})
 
 
-def _asked(connection: Any) -> int:
+def _asked(connection: Any, query: str, *arguments: Any) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(_CLIENTS)
-        found: int = cursor.fetchone()[0]
-    return found
+        cursor.execute(query, arguments)
+        return cursor.fetchone()[0]

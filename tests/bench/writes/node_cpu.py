@@ -21,7 +21,8 @@ WRITES = times(2400)
 WARM_UP = 20
 _OTHERS = f"""
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = '{NAME}' AND backend_type = 'client backend'"""
+    WHERE datname = '{NAME}' AND backend_type = 'client backend'
+    AND state_change > clock_timestamp() - interval '11 s'"""
 _SEEN = f"SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{NAME}'"
 
 
@@ -63,8 +64,8 @@ def _row(world: World, threads: int) -> tuple[object, ...]:
 def _strings(world: World) -> str:
     """How many strings of statements the primary is sent for each write, when one thread writes for a second and more.
 
-    A session tells what it has executed when it ends, and before that at most once a second (pgstat_report_stat() in
-    Postgres' pgstat.c), so that all sessions of the node have to be over, before and after.
+    A session tells what it has executed when it ends or has been idle for 10 seconds, and before that at most once a
+    second (pgstat_report_stat() in Postgres' pgstat.c). So no session may have been used lately, before and after.
     """
     with world.lax() as lax:
         row = model(lax)
