@@ -33,6 +33,7 @@ from .heartbeats import heartbeats
 from .notices import keep_notices
 from .plain_writes import PlainWrites, stamp_of
 from .recording import note_done, operation_of, unrecorded
+from .repeated_reads import send_read
 from .requests import Requests
 from .router import Router
 from .session_settings import SessionSettings
@@ -154,26 +155,26 @@ class RemoteConnection:
         self, run: Run, statement: Statement, why: str, copy: CopyData | None, *, writes: bool, waited: float
     ) -> tuple[Done, Waited]:
         """The reply to a request, and how the wait for the replica ended. Takes over what it says of the session."""
-        may_write = writes or bool(statement.function_names)
         if run.record is None:
-            response, transaction = self._execute(run, statement, copy, may_write=may_write)
+            response, transaction = self._execute(run, statement, copy, writes=writes)
         else:
             with executing(operation_of(run, self.transaction), self.router.driver_error):
-                response, transaction = self._execute(run, statement, copy, may_write=may_write)
+                response, transaction = self._execute(run, statement, copy, writes=writes)
         connection, done = self._reference(), response.reply
         replica = note_executed(self.router, connection, response, why, writes=writes, waited=waited)
         note_session(self.router, connection, run, response, statement, transaction)
         return done, replica
 
     def _execute(
-        self, run: Run, statement: Statement, copy: CopyData | None, *, may_write: bool
+        self, run: Run, statement: Statement, copy: CopyData | None, *, writes: bool
     ) -> tuple[Response[Done], RemoteTransaction | None]:
         """The response to a request, and the transaction that was open before.
 
         If a signal handler raises, nobody knows what is open on the primary, and it must not stay open, with its locks.
         """
+        may_write = writes or bool(statement.function_names)
         try:
-            response = self._ask(run, copy, may_write=may_write)
+            response = self._ask(run, copy, may_write=may_write, reads=not writes and statement.is_plain_read)
             if response.reply.unrecorded:
                 response = self._ask(self._checked(unrecorded, run, statement), copy, may_write=True)
             transaction = self._update(response.reply, statement)
@@ -272,11 +273,13 @@ class RemoteConnection:
         except NotSupported as error:
             raise self.router.driver_error(error) from informative_cause(error)
 
-    def _ask(self, run: Run, copy: CopyData | None, *, may_write: bool) -> Response[Done]:
+    def _ask(self, run: Run, copy: CopyData | None, *, may_write: bool, reads: bool = False) -> Response[Done]:
         deadline = self.router.deadline()
         ask = self._requests.question(self._reference(), run, self.transaction, self._lease)
         try:
             if ask is None:
+                if reads and self._lease is None:
+                    return send_read(self._send, run, copy, deadline)
                 return self._send(run, copy, deadline)
             send = partial(self._send, run, copy)
             as_reply = partial(statements_reply, run)

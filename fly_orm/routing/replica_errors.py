@@ -8,7 +8,7 @@ import psycopg2
 #: manual, section 26.4). Such a statement has had no effect on the database. Some of these states can have other causes
 #: too; the primary then raises the same error.
 _REFUSALS = frozenset({"25006", "0A000", "55000", "40001", "58P01", "XX000"})
-_READ_ONLY = "25006"
+READ_ONLY = "25006"
 
 
 def why_ask_primary(error: psycopg2.Error) -> str:
@@ -20,4 +20,4 @@ def why_ask_primary(error: psycopg2.Error) -> str:
 
 def tried_to_write(error: psycopg2.Error) -> bool:
     """Whether the replica refused a statement because it writes, although it looked like a read."""
-    return error.pgcode == _READ_ONLY
+    return error.pgcode == READ_ONLY
