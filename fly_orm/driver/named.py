@@ -94,10 +94,9 @@ class RemoteNamedCursor(RemoteCursor):
     def __next__(self) -> Any:
         if not self._result.left:
             self._ask(f"FETCH FORWARD {self.itersize} FROM {self._identifier}")
-        rows = self._result.fetch(self, 1)
-        if not rows:
+        if not self._result.left:
             raise StopIteration
-        return rows[0]
+        return self._result.fetch_one(self)
 
     def scroll(self, value: int, mode: str = "relative") -> None:
         if mode not in ("relative", "absolute"):

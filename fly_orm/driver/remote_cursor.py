@@ -54,8 +54,7 @@ class RemoteCursor(RoutingCursor):
 
     def fetchone(self) -> Any:
         self._check_rows()
-        rows = self._result.fetch(self, 1)
-        return rows[0] if rows else None
+        return self._result.fetch_one(self)
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         self._check_rows()

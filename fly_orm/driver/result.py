@@ -26,6 +26,7 @@ class RemoteResult:
         self.columns = result.columns
         self.row_number = 0
         self._rows = PiecedRows(result)
+        self._current = self._rows.at(0)
         self._casters = _casters(result.columns, cursor) if result.columns else []
 
     @cached_property
@@ -37,6 +38,20 @@ class RemoteResult:
     def left(self) -> int:
         """Number of rows not yet fetched."""
         return self._rows.count - self.row_number
+
+    def fetch_one(self, cursor: Any) -> Any:
+        """The next row, or None. If it cannot be made, raises the error, and the row after it is next."""
+        number, rows = self.row_number, self._current
+        if not rows.start <= number < rows.end:
+            if number >= self._rows.count:
+                return None
+            rows = self._current = self._rows.at(number)
+        self.row_number = number + 1
+        place = number - rows.start
+        pairs = zip(self._casters, rows.values, strict=False)
+        row = tuple([caster(column[place], cursor) for caster, column in pairs])
+        factory = cursor.row_factory
+        return row if factory is None else _made(factory(cursor), row)
 
     def fetch(self, cursor: Any, count: int) -> list[Any]:
         """The next rows, at most ``count``, as the cursor's row factory makes them.

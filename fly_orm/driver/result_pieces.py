@@ -92,13 +92,16 @@ class PiecedRows:
             self._starts.append(self._starts[-1] + piece.rows)
         self.count = self._starts[-1] + result.rows
         """How many rows there are."""
-        self._last = self._decoded = Rows(self._starts[-1], self.count, result.data)
+        self._last = Rows(self._starts[-1], self.count, result.data)
+        self._decoded = self._last
 
     def at(self, row: int) -> Rows:
-        """Those rows that came together with this one."""
+        """Those rows that came together with this one; the last ones if there is no such row."""
         for rows in (self._decoded, self._last):
             if rows.start <= row < rows.end:
                 return rows
+        if row >= self.count:
+            return self._last
         number = bisect_right(self._starts, row) - 1
         start, piece = self._starts[number], self._pieces[number]
         self._decoded = Rows(start, start + piece.rows, decode_values(piece.data))
