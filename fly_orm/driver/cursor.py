@@ -15,7 +15,8 @@ from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
 from ..classify.long_results import may_return_much
-from ..observing.listeners import listeners
+from ..deadline import now
+from ..observing.listeners import listeners, tell_timed
 from ..observing.log import DEBUG, logs
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
@@ -25,7 +26,7 @@ from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED, examined, on_one_server
 from ..sessions.context import current
-from ..sessions.running import note_served
+from ..sessions.running import is_running, note_served
 from ..sessions.served import Served
 from . import observed
 from .batches import batches, taken
@@ -88,6 +89,14 @@ class RoutingCursor(CopyingCursor):
         return self._run(query, vars, statement)
 
     def _read_observed(self, query: Any, vars_: Any, served: Served) -> None:
+        if listeners.read_timed and not (logs(DEBUG) or is_running()):
+            started = now()
+            try:
+                _execute_here(self, query, vars_)
+            except psycopg2.Error as error:
+                with observed.block(self, query, kind="read", served=served):
+                    return self._read_refused(error, query, vars_)
+            return tell_timed(self.connection.database, now() - started)
         with observed.block(self, query, kind="read", served=served):
             try:
                 return _execute_here(self, query, vars_)

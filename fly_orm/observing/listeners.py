@@ -17,13 +17,13 @@ from .observer import Observer
 log = logging.getLogger("fly_orm")
 
 #: The names of the methods that hear one kind of event each.
-KINDS = tuple(name for name in vars(Observer) if not name.startswith("_") and name != "event")
+KINDS = tuple(name for name in vars(Observer) if not name.startswith("_") and name not in ("event", "read_timed"))
 #: The most characters that a request carries for observers.
 MAX_CONTEXT = 4096
 
 
 #: The methods of observers that hear one kind of event.
-Ears = tuple[Callable[[Any], Any], ...]
+Ears = tuple[Callable[..., Any], ...]
 
 
 class Listeners:
@@ -60,6 +60,8 @@ class Listeners:
     peer_gone: Ears
     peer_refused: Ears
     proof_failed: Ears
+    read_timed: Ears
+    """Who is told of a plain read on this region's server without an event; nobody if anybody needs the event."""
     statements: bool
     """Whether anybody hears that statements begin, or that they were served."""
     calls: bool
@@ -69,7 +71,7 @@ class Listeners:
     executions: bool
     """The same for requests that a node executes."""
 
-    __slots__ = (*KINDS, "calls", "executions", "requests", "statements")
+    __slots__ = (*KINDS, "calls", "executions", "read_timed", "requests", "statements")
 
     def __init__(self) -> None:
         self.take([])
@@ -78,7 +80,10 @@ class Listeners:
         """Let the observers of these hear, and no others."""
         for kind in KINDS:
             setattr(self, kind, tuple(ear for one in observations for ear in one.ears.get(kind, ())))
-        self.statements = bool(self.statement_started or self.statement_served)
+        hearing = [one for one in observations if one.ears["statement_started"] or one.ears["statement_served"]]
+        only_time = all(one.ears["read_timed"] and not one.ears["statement_started"] for one in hearing)
+        self.read_timed = tuple(ear for one in hearing for ear in one.ears["read_timed"] if only_time)
+        self.statements = bool(hearing)
         self.calls = bool(self.call_started or self.call_served)
         self.requests = bool(self.request_started or self.request_ended)
         self.executions = bool(self.request_received or self.request_executed)
@@ -90,6 +95,7 @@ class Observation:
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self.ears = {kind: _ears(observer, kind) for kind in KINDS}
+        self.ears["read_timed"] = (observer.read_timed,) if _overrides(observer, "read_timed") else ()
         """By the name of the method, what hears that kind of event."""
         self.failed: set[str] = set()
         """The kinds of events at which it has raised an exception."""
@@ -159,6 +165,21 @@ def emit(event: Event) -> None:
             try:
                 ear(event)
             except Exception as error:  # noqa: BLE001  # an observer may raise anything, and harms nobody
+                _note_failure(ear, error)
+    finally:
+        _thread.tells = False
+
+
+def tell_timed(database: str, seconds: float) -> None:
+    """Tell of a plain read without an event. Raises no Exception."""
+    if _thread.tells:
+        return
+    _thread.tells = True
+    try:
+        for ear in listeners.read_timed:
+            try:
+                ear(database, seconds)
+            except Exception as error:  # noqa: BLE001  # as above
                 _note_failure(ear, error)
     finally:
         _thread.tells = False

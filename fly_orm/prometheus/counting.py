@@ -60,6 +60,8 @@ class Counting(Observer):
             each: _Labelled(_counter(each)) for each in DEFINITIONS if each.type == "counter"
         }
         self._statements = self._times[definitions.STATEMENTS]
+        self._reads: dict[str, Histogram] = {}
+        """By database, that of plain reads on this region's server, which are most of all."""
         self._databases: set[str | None] = set()
         self._know(None)
 
@@ -83,6 +85,15 @@ class Counting(Observer):
         self._statements[event.database, event.route, event.kind].observe(event.total)
         if event.error is not None:
             self._count(definitions.STATEMENT_ERRORS, event.database, event.error)
+
+    def read_timed(self, database: str, seconds: float) -> None:
+        """Time a plain read."""
+        if (read := self._reads.get(database)) is None:
+            self._know(database)
+            read = self._reads[database] = self._statements[database, Route.LOCAL, "read"]
+        if self._used is not None:
+            self._used()
+        read.observe(seconds)
 
     def call_served(self, event: CallServed) -> None:
         """Time the call of a function."""
