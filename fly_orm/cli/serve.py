@@ -132,7 +132,11 @@ def _close(serving: Serving, signals: Signals) -> None:
 
     threading.Thread(target=close, name="fly-orm serve close", daemon=True).start()
     if number := signals.wait():
-        log.warning("%s came while the node was closing: it ends at once", signal.Signals(number).name)
+        log.warning(
+            "%s came while the node was closing: it ends at once",
+            signal.Signals(number).name,
+            extra={"event": "forced_end", "signal": signal.Signals(number).name},
+        )
         logging.shutdown()
         os._exit(128 + number)
     closed.result()

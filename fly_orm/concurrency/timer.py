@@ -162,7 +162,7 @@ class _Calls:
             try:
                 function()
             except Exception:  # for instance, no thread could be started; later calls must be made all the same
-                log.exception("%s: a call failed", timer)
+                log.exception("%s: a call failed", timer, extra={"event": "internal_error", "timer": str(timer)})
             del call, timer, function  # while the thread waits, it must not keep them alive
 
     def _next(self, thread: _Thread) -> tuple[Timer, Callable[[], None]] | None:

@@ -145,7 +145,7 @@ class Lookup(Generic[T]):
                 self._pending = None
         if answer.value is None and not failed_before:
             earlier = "there is no earlier answer" if self._good is None else "the earlier answer stays in use"
-            log.warning("%s; %s", self, earlier)
+            log.warning("%s; %s", self, earlier, extra={"event": "lookup_failed", "problem": str(self)})
         elif answer.value is not None and failed_before:
-            log.info("%s", self)
+            log.info("%s", self, extra={"event": "lookup_succeeded", "found": str(self)})
         answered.set()

@@ -150,10 +150,21 @@ class Directory:
         if self._quarantine.add(node):
             self._retained.pop(node.region, None)
             if isinstance(error, AuthenticationFailed):
-                log.warning("%s could not be authenticated, and is tried last until it can be: %s", node, error)
+                log.warning(
+                    "%s could not be authenticated, and is tried last until it can be: %s",
+                    node,
+                    error,
+                    extra={"event": "node_set_aside", "node": str(node), "problem": str(error)},
+                )
             else:
                 problem = "is shutting down" if isinstance(error, Refused) else "could not be reached"
-                log.warning("%s %s, and is tried last until it can be reached: %s", node, problem, error)
+                log.warning(
+                    "%s %s, and is tried last until it can be reached: %s",
+                    node,
+                    problem,
+                    error,
+                    extra={"event": "node_set_aside", "node": str(node), "problem": str(error)},
+                )
             if listeners.node_set_aside:
                 emit(NodeSetAside(node=str(node), why=str(error)))
             self._discovery.refresh(node.region, Deadline.after(0))
@@ -161,7 +172,7 @@ class Directory:
     def mark_reached(self, node: Node, asked_at: float) -> None:
         """End the quarantine of a node, if it is in quarantine, since it has answered what it was asked then."""
         if (began := self._quarantine.remove(node, asked_at)) is not None:
-            log.info("%s can be reached again", node)
+            log.info("%s can be reached again", node, extra={"event": "node_returned", "node": str(node)})
             if listeners.node_returned:
                 emit(NodeReturned(node=str(node), seconds=now() - began))
 
@@ -194,7 +205,7 @@ class Directory:
             gone = [node for node in self._channels if node.region == region and node not in nodes]
             channels = [self._channels.pop(node) for node in gone]
         for each in channels:
-            log.info("%s is no longer listed", each.node)
+            log.info("%s is no longer listed", each.node, extra={"event": "node_unlisted", "node": str(each.node)})
             each.close()
 
     def _look_up_and_warm_up(self, region: str) -> None:

@@ -113,4 +113,5 @@ class Fence:
             newer,
             older.timeline,
             where,
+            extra={"event": "two_primaries", "database": database, "timeline": older.timeline},
         )

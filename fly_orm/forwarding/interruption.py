@@ -66,7 +66,12 @@ class Interruption:
                 self._quiet_until = now() + QUIET_SECONDS
         over.set()
         if loud and since is not None:
-            log.info("requests for %s are accepted again, after %.1f s", self._wanted, now() - since)
+            log.info(
+                "requests for %s are accepted again, after %.1f s",
+                self._wanted,
+                now() - since,
+                extra={"event": "requests_accepted_again", "wanted": self._wanted, "seconds": now() - since},
+            )
 
     def begin(self, why: str) -> float:
         """Note that no node accepts a request. Returns the instant (monotonic) until which requests wait."""
@@ -83,6 +88,7 @@ class Interruption:
                 self._wanted,
                 PATIENCE,
                 why,
+                extra={"event": "no_node_accepts", "wanted": self._wanted, "problem": str(why)},
             )
         return end
 

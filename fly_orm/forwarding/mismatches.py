@@ -28,6 +28,12 @@ class Mismatches:
                 node.address,
                 node.region,
                 welcome.region,
+                extra={
+                    "event": "region_mismatch",
+                    "address": node.address,
+                    "listed_region": node.region,
+                    "region": welcome.region,
+                },
             )
         if theirs not in (None, own) and self._is_new(theirs):
             log.warning(
@@ -36,6 +42,7 @@ class Mismatches:
                 self._topology.region,
                 _value(theirs),
                 node,
+                extra={"event": "primary_region_mismatch", "node": str(node)},
             )
 
     def _is_new(self, what: object) -> bool:

@@ -102,18 +102,42 @@ class PrimaryRegion:
         back = "its nodes accept them again" if region == self.configured else "its nodes could not be reached lately"
         why = causes(failures.of([before, self.configured])) or back
         level = logging.INFO if region == self.configured else logging.WARNING
-        log.log(level, "requests for %s go to region %r from now on, not to %r: %s", self.wanted, region, before, why)
+        log.log(
+            level,
+            "requests for %s go to region %r from now on, not to %r: %s",
+            self.wanted,
+            region,
+            before,
+            why,
+            extra={
+                "event": "primary_elsewhere",
+                "wanted": self.wanted,
+                "region": region,
+                "previous_region": before,
+                "problem": str(why),
+            },
+        )
 
     def is_back(self, node: Node) -> None:
         """Return to the configured region, one of whose nodes has the primary."""
         with self._lock:
             before, self._remembered = self._remembered, None
         if before is not None:
-            log.info("requests for the primary go to region %r again, not to %r: %s has it", node.region, before, node)
+            log.info(
+                "requests for the primary go to region %r again, not to %r: %s has it",
+                node.region,
+                before,
+                node,
+                extra={"event": "primary_back", "region": node.region, "previous_region": before, "node": str(node)},
+            )
 
     def is_here(self, error: FlyOrmError) -> None:
         """Note that no node accepts calls for the primary, as this error says, but that this process has one."""
         with self._lock:
             noted, self._here = self._here, True
         if not noted:
-            log.warning("functions for the primary run in this process, whose server is the primary: %s", error)
+            log.warning(
+                "functions for the primary run in this process, whose server is the primary: %s",
+                error,
+                extra={"event": "functions_here", "problem": str(error)},
+            )

@@ -13,7 +13,7 @@ def could_not(action: str, error: Exception) -> None:
     """Log an error that comes after a reply. Never raises."""
     with suppress(Exception):  # a log handler or filter of the application's may raise, too
         message = "a request was executed, but this process could not %s; its result is returned"
-        log.error(message, action, exc_info=error)
+        log.error(message, action, exc_info=error, extra={"event": "after_reply_failed", "action": action})
 
 
 class after_reply:  # noqa: N801  # it is used as contextlib.suppress is

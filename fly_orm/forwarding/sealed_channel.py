@@ -200,5 +200,11 @@ def _shake_hands(
     if clock.is_vague:  # a stall has just ended, and the first request must not suffer from it
         sealed.greet(deadline)
     welcome = sealed.welcome
-    log.debug("opened a channel to %s: region %r, databases %s", node, welcome.region, ", ".join(welcome.databases))
+    log.debug(
+        "opened a channel to %s: region %r, databases %s",
+        node,
+        welcome.region,
+        ", ".join(welcome.databases),
+        extra={"event": "channel_opened", "node": str(node), "region": welcome.region},
+    )
     return sealed

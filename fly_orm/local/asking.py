@@ -141,5 +141,6 @@ def _warn() -> None:
         log.warning(
             "this role may not ask the replica which system and timeline it follows, so reads after a failover can "
             "be stale; GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint(), "
-            "pg_control_recovery() to it"
+            "pg_control_recovery() to it",
+            extra={"event": "replica_not_asked"},
         )

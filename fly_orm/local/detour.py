@@ -74,6 +74,12 @@ class Detour:
                         region,
                         database,
                         instance,
+                        extra={
+                            "event": "detour_began",
+                            "region": region,
+                            "database": database,
+                            "server": str(instance),
+                        },
                     )
             return self._number
 
@@ -92,7 +98,12 @@ class Detour:
             if self._since is not None:
                 if self._loud:
                     seconds = now() - self._since
-                    log.info("this region's replica (%s) can be reached again, after %.1f s", instance, seconds)
+                    log.info(
+                        "this region's replica (%s) can be reached again, after %.1f s",
+                        instance,
+                        seconds,
+                        extra={"event": "detour_ended", "server": str(instance), "seconds": seconds},
+                    )
                     self._quiet_until = now() + QUIET_SECONDS
                 self._since, self._warned = None, False
                 self._ended = now()
@@ -120,6 +131,7 @@ class Detour:
                 "a connection still leads to the primary, although this region's replica could be reached again %.0f s "
                 "ago; close connections after use, or let a pool lend them, so that they can be replaced",
                 now() - self._ended,
+                extra={"event": "detour_outlived", "seconds": now() - self._ended},
             )
 
     def _look(self) -> None:

@@ -94,15 +94,22 @@ class Lateness:
             if self._repetition is not None:
                 self._repetition.begin(timeout)
         lag = None if measure is None else measure(position)
+        missing, seconds = (None, None) if lag is None else lag
         reason = " ".join(str(why).split())  # libpq's messages have several lines
         log.warning(
             "%s is late: %s%s; until it has caught up, nobody waits for it, and what it lacks is read on the primary",
             self._name,
             reason,
             "" if lag is None else f"; {lag}",
+            extra={
+                "event": "replica_late",
+                "server": self._server,
+                "problem": reason,
+                "missing_bytes": missing,
+                "lag": seconds,
+            },
         )
         if listeners.replica_late:
-            missing, seconds = (None, None) if lag is None else lag
             emit(ReplicaLate(server=self._server, timeout=timeout, missing_bytes=missing, lag=seconds, why=reason))
 
     @contextmanager
@@ -152,14 +159,25 @@ class Lateness:
         """Note that the server has caught up."""
         late = self._end()
         if late is not None:
-            log.info("%s has caught up after %.1f s%s", self._name, late.seconds, _clause(measure, late.newest))
+            log.info(
+                "%s has caught up after %.1f s%s",
+                self._name,
+                late.seconds,
+                _clause(measure, late.newest),
+                extra={"event": "replica_caught_up", "server": self._server, "seconds": late.seconds},
+            )
             self._tell_of_end(late, restarted=False)
 
     def replaced(self) -> None:
         """Note that the server was restarted, or that its address leads to another one."""
         late = self._end()
         if late is not None:
-            log.info("%s, which was late for %.1f s, was restarted; it is waited for again", self._name, late.seconds)
+            log.info(
+                "%s, which was late for %.1f s, was restarted; it is waited for again",
+                self._name,
+                late.seconds,
+                extra={"event": "replica_replaced", "server": self._server, "seconds": late.seconds},
+            )
             self._tell_of_end(late, restarted=True)
 
     def _tell_of_end(self, late: _Late, *, restarted: bool) -> None:

@@ -66,7 +66,12 @@ class LocalPrimary:
         except NotPrimary:
             raise
         except (psycopg2.Error, PoolTimeout, Refused, TimerClosed) as error:
-            log.warning("could not ask the primary of %r for its position: %s", database, str(error).strip())
+            log.warning(
+                "could not ask the primary of %r for its position: %s",
+                database,
+                str(error).strip(),
+                extra={"event": "position_unknown", "database": database, "problem": str(error).strip()},
+            )
             return UNKNOWN
 
     def _acquire(self, pool: PrimaryPool) -> PrimaryConnection:

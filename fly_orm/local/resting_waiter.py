@@ -106,4 +106,4 @@ class RestingWaiter:
         except FlyOrmError:
             pass  # the wait that follows meets it too, and says so
         except Exception:  # a plug-in's
-            log.exception("the waiter could not connect ahead of a wait")
+            log.exception("the waiter could not connect ahead of a wait", extra={"event": "internal_error"})

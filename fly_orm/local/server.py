@@ -106,7 +106,12 @@ class LocalServer:
             except NotAReplica:  # it was promoted
                 return self.primary.position(database, activity)
         except (psycopg2.Error, NotAReplica, NotPrimary, TimerClosed) as error:
-            log.warning("could not ask the server of %r for its position: %s", database, str(error).strip())
+            log.warning(
+                "could not ask the server of %r for its position: %s",
+                database,
+                str(error).strip(),
+                extra={"event": "position_unknown", "database": database, "problem": str(error).strip()},
+            )
             return UNKNOWN
 
     def _shown(self, instances: Collection[Instance | None]) -> Position:

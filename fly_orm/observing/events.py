@@ -11,8 +11,8 @@ from .sql import command, summary
 #: Whether a statement reads; changes data or anything else; or begins or ends a transaction, or changes the session.
 StatementKind = Literal["read", "write", "control"]
 #: What a request asks a node for: statements, a further piece of a COPY, a function, to cancel a statement, or what
-#: became of an earlier request.
-RequestKind = Literal["run", "copy", "call", "cancel", "settle"]
+#: became of an earlier request; or anything else.
+RequestKind = Literal["run", "copy", "call", "cancel", "settle", "other"]
 
 
 class _OfStatement(Event, frozen=True, kw_only=True):

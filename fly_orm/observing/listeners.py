@@ -215,7 +215,12 @@ def is_small(context: Mapping[str, str]) -> bool:
 def _note_failure(ear: Any, error: Exception) -> None:
     if _is_first(ear):
         with suppress(Exception):  # a log handler of the application's may raise, too
-            log.error("%s raised an exception; others that it raises are not logged", _name(ear), exc_info=error)
+            log.error(
+                "%s raised an exception; others that it raises are not logged",
+                _name(ear),
+                exc_info=error,
+                extra={"event": "observer_failed", "observer": _name(ear)},
+            )
 
 
 def _warn_of_context(ear: Any) -> None:
@@ -225,6 +230,7 @@ def _warn_of_context(ear: Any) -> None:
                 "what %s returns does not travel: it has to be texts by name, with at most %d characters in all",
                 _name(ear),
                 MAX_CONTEXT,
+                extra={"event": "observer_context_refused", "observer": _name(ear)},
             )
 
 

@@ -24,7 +24,9 @@ def log_served(event: StatementServed | CallServed) -> None:
 def log_failure() -> None:
     """Log the exception because of which observers could not be told of something. Raises no Exception."""
     with suppress(Exception):
-        log.exception("observers could not be told how a statement or a call was served")
+        log.exception(
+            "observers could not be told how a statement or a call was served", extra={"event": "internal_error"}
+        )
 
 
 def line(event: StatementServed | CallServed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..errors import Refused
 from .cursors import text_cursor
 from .starting import Start, read_assigned, read_start
 from .write_ahead_log import UNLOCK
+
+log = logging.getLogger("fly_orm")
 
 #: The parts of DISCARD ALL (Postgres manual), which itself may not share a string with other statements; but not
 #: DISCARD PLANS, as plans do no harm, nor DISCARD SEQUENCES, for which see :mod:`fly_orm.postgres.sequences`. RESET
@@ -160,3 +163,17 @@ def _escape(character: str) -> str:
 def quoted(role: str) -> str:
     """A role's name as an identifier."""
     return '"' + role.replace('"', '""') + '"'
+
+
+def warn_of_superuser(database: str, session: PooledSession, start: Start) -> None:
+    """Log that callers of other roles are served by a superuser's session."""
+    own, role = session.own.role, start.role
+    log.warning(
+        "this node connects to %r as %r, a superuser, and executes statements of the role %r: a function or a DO block "
+        "of a caller could act as any role. Connect the node as a role without privileges of its own that is a member "
+        "of its callers' roles",
+        database,
+        own,
+        role,
+        extra={"event": "node_is_superuser", "database": database, "node_role": own, "role": role},
+    )

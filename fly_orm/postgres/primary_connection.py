@@ -183,7 +183,11 @@ class PrimaryConnection:
         except psycopg2.Error as error:
             if transaction != ext.TRANSACTION_STATUS_IDLE:
                 raise
-            log.warning("a session on the primary did not get back what its caller's began with: %s", error)
+            log.warning(
+                "a session on the primary did not get back what its caller's began with: %s",
+                error,
+                extra={"event": "session_not_restored", "problem": str(error)},
+            )
             self.close()
 
     def clean(self) -> None:

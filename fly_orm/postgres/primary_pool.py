@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +20,7 @@ from ..position import History
 from .cleaner import CLEAN_TIMEOUT, Cleaner
 from .libpq import break_off
 from .making_way import occupy
-from .pooled_session import PooledSession
+from .pooled_session import PooledSession, warn_of_superuser
 from .pooling import SessionCheck, is_pooled, server_pid
 from .primary_connection import MAX_BUFFERED, PrimaryConnection
 from .profile import Profile
@@ -32,8 +31,6 @@ from .starting import Start
 from .timelines import check_current
 from .unsent_commit import UnsentCommit
 from .watchdog import Watchdog
-
-log = logging.getLogger("fly_orm")
 
 #: Seconds within which a connection must have taken on its caller's session settings. These are statements of the
 #: caller's, which nobody could cancel.
@@ -179,14 +176,7 @@ class PrimaryPool:
         if start is None or self._has_warned or not (session.is_superuser and session.acts_as_another(start)):
             return
         self._has_warned = True
-        log.warning(
-            "this node connects to %r as %r, a superuser, and executes statements of the role %r: a function or a DO "
-            "block of a caller could act as any role. Connect the node as a role without privileges of its own that is "
-            "a member of its callers' roles",
-            self.name,
-            session.own.role,
-            start.role,
-        )
+        warn_of_superuser(self.name, session, start)
 
     def _refused(self, error: psycopg2.Error) -> Refused:
         return Refused(

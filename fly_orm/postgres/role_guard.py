@@ -23,6 +23,7 @@ from ..classify.role_changes import (
     role_changes,
 )
 from ..errors import Refused
+from ..observing.rarely import Rarely, again
 from .aborting import abort_transaction
 from .cursors import execute, text_cursor
 from .pooled_session import PooledSession, literal, quoted
@@ -30,6 +31,7 @@ from .sql_error import made_error
 from .starting import Start, set_role_privilege
 
 log = logging.getLogger("fly_orm")
+_refusals = Rarely()
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
@@ -158,7 +160,12 @@ class RoleGuard:
             return
         if self._transaction != _IDLE:
             self._refuse(INSUFFICIENT_PRIVILEGE, refused)
-        log.warning("a statement of the role %r has committed as another one: %s", self._start.role, refused)
+        log.warning(
+            "a statement of the role %r has committed as another one: %s",
+            self._start.role,
+            refused,
+            extra={"event": "role_escaped", "role": self._start.role, "problem": refused},
+        )
         self._restore()
 
     def _refused(self) -> str | None:
@@ -191,7 +198,15 @@ class RoleGuard:
 
     def _refuse(self, sqlstate: str, message: str, hint: str | None = None) -> None:
         """Raise an error as the server would. A transaction that is open fails, as after any error."""
-        log.warning("the node refused a statement of the role %r: %s", self._start.role, message)
+        role = self._start.role
+        if (count := _refusals.since_last((role, sqlstate))) is not None:
+            log.warning(
+                "the node refused a statement of the role %r: %s%s",
+                role,
+                message,
+                again(count),
+                extra={"event": "role_refused", "role": role, "problem": message, "count": count},
+            )
         abort_transaction(self._connection, sqlstate, message)
         raise made_error(sqlstate, message, hint)
 

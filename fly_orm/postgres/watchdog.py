@@ -83,7 +83,9 @@ class Watchdog:
                 self._measure(running)
             running.was_seen = True  # most end before another look, and to measure them would cost more than they do
         except RuntimeError as error:  # no thread can be started for cancelling; its connection will be ended
-            log.warning("could not cancel a statement: %s", error)
+            log.warning(
+                "could not cancel a statement: %s", error, extra={"event": "cancel_failed", "problem": str(error)}
+            )
 
     def _time_out(self, running: RunningStatement, time: float) -> None:
         """Cancel the statement. If it goes on for a second all the same, end its connection."""

@@ -58,7 +58,7 @@ class Readings:
                 try:
                     read.extend(source())
                 except Exception:
-                    log.exception("some of the metrics cannot be read")
+                    log.exception("some of the metrics cannot be read", extra={"event": "metrics_failed"})
         return read
 
 

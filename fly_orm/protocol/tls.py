@@ -144,10 +144,18 @@ class Tls:
         except ConfigurationError as error:  # perhaps one of the files has not been replaced yet
             self._retry_at = now() + RETRY_INTERVAL
             if is_new:
-                log.warning("the certificates have changed, and those from before stay in use: %s", error)
+                log.warning(
+                    "the certificates have changed, and those from before stay in use: %s",
+                    error,
+                    extra={"event": "certificates_not_loaded", "problem": str(error)},
+                )
         else:
             self._retry_at = math.inf
-            log.info("loaded the changed certificates: %s", self._files.certificate)
+            log.info(
+                "loaded the changed certificates: %s",
+                self._files.certificate,
+                extra={"event": "certificates_loaded", "file": str(self._files.certificate)},
+            )
 
     def abandon(self) -> None:
         """Replace the lock in a forked process."""
@@ -171,6 +179,7 @@ class _TurnedAway:
                 peer,
                 problem,
                 self._count,
+                extra={"event": "peer_without_certificate", "peer": peer, "problem": problem, "count": self._count},
             )
 
 
@@ -197,13 +206,23 @@ def _is_readable_by_all(path: str) -> bool:
 
 @cache
 def _warn_of_readable(key: str) -> None:
-    log.warning("the key in %r can be read by every user of this machine; `chmod 600` it", key)
+    log.warning(
+        "the key in %r can be read by every user of this machine; `chmod 600` it",
+        key,
+        extra={"event": "key_readable", "file": str(key)},
+    )
 
 
 @lru_cache(maxsize=16)
 def _log_renewal(renewal: str, is_late: bool, _day: int) -> None:
     """Log it once a day for all that use the files in this process."""
-    log.log(logging.ERROR if is_late else logging.WARNING, "%s: %s", renewal, RENEW)
+    log.log(
+        logging.ERROR if is_late else logging.WARNING,
+        "%s: %s",
+        renewal,
+        RENEW,
+        extra={"event": "certificate_expires", "problem": renewal},
+    )
 
 
 def _load(files: TlsFiles) -> _Contexts:

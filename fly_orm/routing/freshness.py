@@ -183,7 +183,11 @@ class Freshness:
             if self._options.on_lag == "raise" and not pin.resumed:
                 return Waited(now() - started, late)
         except Exception:  # what was written is committed, and must not seem to fail because of a plug-in or a setting
-            log.exception("could not wait for the replica of %r; this session reads from the primary", self._name())
+            log.exception(
+                "could not wait for the replica of %r; this session reads from the primary",
+                self._name(),
+                extra={"event": "internal_error", "database": self._name()},
+            )
         finally:
             if listeners.wait_ended:
                 emit(WaitEnded(database=self._name(), seconds=now() - started, late=is_late))
@@ -198,6 +202,7 @@ class Freshness:
                 "to a replica that follows the primary",
                 self._name(),
                 reason,
+                extra={"event": "replica_does_not_follow", "database": self._name(), "problem": reason},
             )
 
     def _deadline(self) -> Deadline:

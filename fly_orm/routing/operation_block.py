@@ -56,4 +56,5 @@ def _warn_if_unrecorded(key: str) -> None:
         "region, that is this one, %r. This warning is logged once",
         key,
         unset[0].settings.topology.region,
+        extra={"event": "operation_not_recorded", "operation_key": key, "region": unset[0].settings.topology.region},
     )

@@ -250,7 +250,12 @@ class PrimaryCheck:
             if found.verdict is not Verdict.UNDECIDED and own.history is not None:
                 _remember(self._known, own.run, own)
         if (before is None or before.verdict is not found.verdict) and found.verdict in MESSAGES:
-            log.log(logging.ERROR if found.disputed else logging.WARNING, "%s", self._describe(own, found))
+            log.log(
+                logging.ERROR if found.disputed else logging.WARNING,
+                "%s",
+                self._describe(own, found),
+                extra={"event": "server_checked"},
+            )
 
     def _place(self, own: Described) -> str:
         return f"at {own.address}, the server of region {self._topology.region!r}"

@@ -181,6 +181,7 @@ def _change_here(connection: Any, name: str, value: str | None) -> bool:
             "there: %s",
             name,
             str(error).strip(),
+            extra={"event": "setting_not_followed", "setting": name, "problem": str(error).strip()},
         )
         return False
     return True

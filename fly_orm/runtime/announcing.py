@@ -32,12 +32,26 @@ class Announcer:
         name = connection.info.dbname
         if self._is_new(name):
             server = f"{name!r} is on the {server_text(connection)}"
-            log.info("fly_orm %s %s: %s; %s", VERSION, self._place().removesuffix(","), server, self._ways())
+            log.info(
+                "fly_orm %s %s: %s; %s",
+                VERSION,
+                self._place().removesuffix(","),
+                server,
+                self._ways(),
+                extra={"event": "process_started", "version": VERSION},
+            )
             self._warn()
 
     def node(self, address: str, servers: Sequence[str]) -> None:
         """Log where a node serves, and the servers of its databases, which are given in words."""
-        log.info("fly_orm %s %s serves at %s: %s", VERSION, self._place(), address, ", ".join(servers))
+        log.info(
+            "fly_orm %s %s serves at %s: %s",
+            VERSION,
+            self._place(),
+            address,
+            ", ".join(servers),
+            extra={"event": "node_started", "version": VERSION, "address": address},
+        )
         self._warn(address)
 
     def _warn(self, serves_at: str | None = None) -> None:
@@ -48,6 +62,7 @@ class Announcer:
                     logging.ERROR if has_expired else logging.WARNING,
                     "%s (run `fly-orm check` for details)",
                     finding,
+                    extra={"event": "finding", "problem": str(finding)},
                 )
 
     def _findings(self, serves_at: str | None) -> list[Finding]:

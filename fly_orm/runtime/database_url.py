@@ -116,4 +116,5 @@ def _warn(host: str, region: str) -> None:
             name,
             region,
             name.rpartition(".")[0],
+            extra={"event": "url_leads_to_proxy", "host": name, "region": region},
         )

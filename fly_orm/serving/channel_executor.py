@@ -39,6 +39,7 @@ from ..protocol.messages import (
 )
 from ..sessions.invocation import Invocation
 from .copy_files import in_pieces, is_whole
+from .cut_off import log_cut_off
 from .executor import Executor
 from .function_runner import SHUTTING_DOWN
 from .lease import Lease
@@ -50,7 +51,7 @@ from .streamed_copy import StreamedCopy
 from .streamed_result import StreamedResult
 from .time_limits import node_deadline, transaction_timeout
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 _NO_PLACE = "this node has no place for the channel"
 _CALLER_GONE = "its caller has disconnected"
@@ -128,12 +129,16 @@ class ChannelExecutor:
     def _respond(self, request: bytes) -> bytes:
         if self._cancel_idle_end is not None:
             self._stop_idle_end()
+        message: Request | None = None
         try:
             message = decode_request(request, self._executor.limits.max_elements)
             done = observed(self._handle, self._peer, message) if listeners.executions else self._handle(message)
             reply = encode_reply(done)
         except MessageError as error:
-            reply = encode_reply(Declined(reason="bad request", message=str(error)))
+            done = Declined(reason="bad request", message=str(error))
+            reply = encode_reply(done)
+        if isinstance(done, Declined):
+            self._executor.refusals.note(self._peer, message, done)
         if self._lease is not None and not self._gone and (timeout := self._silence_timeout(self._lease)) is not None:
             self._cancel_idle_end = self._executor.timer.call_later(timeout, self._end_if_idle)
         return reply
@@ -155,6 +160,8 @@ class ChannelExecutor:
         if self._lock.acquire(blocking=False):
             try:
                 self._stop_idle_end()
+                if self._lease is not None:
+                    log_cut_off(self._lease, self._peer, is_gone=self._gone)
                 self._end_lease()
             finally:
                 self._lock.release()

@@ -45,6 +45,7 @@ from .lease import Lease
 from .ledger_pruner import LedgerPruner
 from .lending import lend
 from .peers import Peers
+from .refusals import Refusals
 from .replies import not_opened
 from .servers import ANSWER_TIMEOUT, describe
 from .shares import Shares
@@ -80,6 +81,7 @@ class Executor:
         self._describing = Shares(1)
         """Each description takes a connection of its own."""
         self._watchdog = Watchdog(self.timer, self.limits.max_result_bytes)
+        self.refusals = Refusals()
         self.peers = Peers()
         """The channels whose peers have been greeted, and are not gone."""
         self.draining = False

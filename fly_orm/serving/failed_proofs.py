@@ -14,7 +14,7 @@ from ..observing.node_events import ProofFailed
 from ..protocol.handshake import OnFailure
 from .shares import host_of
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Seconds for which no second line is logged for the same address.
 INTERVAL = 60.0
@@ -65,6 +65,7 @@ class FailedProofs:
                 "%s does not hold the FLY_ORM_SECRET of this node, and was turned away. If it is one of your "
                 "processes, set the same secret on both. (This is logged once a minute for each address.)",
                 peer,
+                extra={"event": "proof_failed", "peer": peer},
             )
         return float(min(DELAY * 2.0 ** min(failures - 1, 30), LONGEST_DELAY))
 
@@ -79,6 +80,7 @@ class FailedProofs:
                 "(This is logged once a minute for each address.)",
                 peer,
                 version,
+                extra={"event": "version_unknown", "peer": peer, "version": version},
             )
 
     def _count(self, peer: str) -> tuple[int, bool]:
@@ -100,5 +102,10 @@ class FailedProofs:
             counted = failures.count
         for name, each in over:
             if each.unlogged:
-                log.warning("%s failed %d more handshakes in the minute after that was logged", name, each.unlogged)
+                log.warning(
+                    "%s failed %d more handshakes in the minute after that was logged",
+                    name,
+                    each.unlogged,
+                    extra={"event": "proofs_failed", "peer": name, "count": each.unlogged},
+                )
         return counted, is_due

@@ -31,7 +31,7 @@ from .primaries import check_primaries
 from .replies import declined
 from .time_limits import node_deadline
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Called when an invocation is about to start. It can be stopped from then on.
 OnStart = Callable[[Invocation], None]
@@ -179,4 +179,9 @@ def _disconnect() -> None:
         try:
             router.wrapped.close_thread_connections()
         except Exception as error:  # noqa: BLE001  # an ORM may raise anything, and the thread ends all the same
-            log.warning("cannot close a connection to %r: %s", router.name, error)
+            log.warning(
+                "cannot close a connection to %r: %s",
+                router.name,
+                error,
+                extra={"event": "connection_not_closed", "database": router.name, "problem": str(error)},
+            )

@@ -15,7 +15,7 @@ from ..concurrency.latch import Latch
 from ..concurrency.threads import start_thread
 from ..errors import ConfigurationError
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Connections that are open at a time, at most. A further one takes the place of the oldest, since a client that sends
 #: its request at once needs its place only for a moment.
@@ -142,7 +142,7 @@ class HttpServer:
         try:
             return method, await route()
         except Exception:
-            log.exception("could not answer %s", path)
+            log.exception("could not answer %s", path, extra={"event": "internal_error", "path": path})
             return method, Page(status=500, text="the log says what is wrong")
 
 

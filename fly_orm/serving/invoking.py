@@ -22,7 +22,7 @@ from ..sessions.session import Session
 from .privileges import note_role
 from .replies import declined
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 
 def invoke(
@@ -154,7 +154,11 @@ def _position_now(router: Router, session: Session) -> Position:
     try:
         return router.position_after(Activity(wrote=True), session) or UNKNOWN
     except Exception:  # as above
-        log.exception("could not find out the position of %r after a function", router.name)
+        log.exception(
+            "could not find out the position of %r after a function",
+            router.name,
+            extra={"event": "position_unknown", "database": router.name},
+        )
         return UNKNOWN
 
 
@@ -162,7 +166,11 @@ def _position(router: Router, activity: Activity) -> Position | None:
     try:
         return router.local.primary.position(router.name, activity)
     except NotPrimary as error:  # demoted while the function ran
-        log.warning("%s", error)
+        log.warning("%s", error, extra={"event": "position_unknown", "problem": str(error)})
     except Exception:  # what the function wrote is committed, and must not seem to fail
-        log.exception("could not find out the position of %r after a function", router.name)
+        log.exception(
+            "could not find out the position of %r after a function",
+            router.name,
+            extra={"event": "position_unknown", "database": router.name},
+        )
     return UNKNOWN

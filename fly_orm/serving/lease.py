@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Set
 from typing import Any
@@ -33,8 +32,6 @@ from .result_limit import ResultLimit, writes_at_length
 from .results import execute, execute_one
 from .settled import settled
 from .steps import SteppedRequest, Steps
-
-log = logging.getLogger("fly_orm")
 
 _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS

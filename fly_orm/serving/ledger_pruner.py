@@ -17,7 +17,7 @@ from ..ledger.pruning import BATCH, prune
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.profile import Profile
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Seconds between two looks at one ledger.
 INTERVAL = 600.0
@@ -62,6 +62,12 @@ class LedgerPruner:
                 "`fly-orm ledger prune` regularly, as the owner of the table",
                 pool.name,
                 str(error).strip(),
+                extra={"event": "ledger_not_pruned", "database": pool.name, "problem": str(error).strip()},
             )
         except (psycopg2.Error, PoolTimeout, FlyOrmError) as error:
-            log.info("could not prune the ledger of %r: %s", pool.name, str(error).strip())
+            log.info(
+                "could not prune the ledger of %r: %s",
+                pool.name,
+                str(error).strip(),
+                extra={"event": "ledger_not_pruned", "database": pool.name, "problem": str(error).strip()},
+            )

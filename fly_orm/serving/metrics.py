@@ -9,7 +9,7 @@ from collections.abc import Callable
 from .http import Page
 from .shared_answer import SharedAnswer
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Seconds that the metrics may take.
 ANSWER_TIMEOUT = 4.0
@@ -35,7 +35,7 @@ class MetricsPage:
         try:
             return self._gather()
         except Exception:
-            log.exception("the metrics cannot be gathered")
+            log.exception("the metrics cannot be gathered", extra={"event": "metrics_failed"})
             return Page(status=500, text="the log says what is wrong")
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .node_metrics import NodeMetrics
     from .readiness import Problem
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Seconds in which requests that are in progress may finish when a node stops, unless a function may take longer.
 DRAIN_TIMEOUT = 5.0
@@ -93,7 +93,7 @@ class Serving:
             try:
                 check_primaries([pool])
             except FlyOrmError as error:
-                log.warning("%s", error)
+                log.warning("%s", error, extra={"event": "node_not_started", "problem": str(error)})
 
     def serve_http(self, address: str) -> str:
         """Answer health checks over HTTP until the node is closed; returns the address, with the port.
@@ -133,6 +133,11 @@ class Serving:
         timeout = self._settings.drain_timeout if drain_timeout is None else drain_timeout
         deadline = Deadline.after(max(DRAIN_TIMEOUT, longest_timeout()) if timeout is None else timeout)
         cancel_warning = self._warn_at(deadline)
+        log.info(
+            "this node shuts down: it declines new requests, and what is in progress has %s",
+            deadline,
+            extra={"event": "drain_began", "address": self.address},
+        )
         if self._membership is not None:
             self._membership.turns.leave()
         # Leases first, while they can still be reached, to be committed.
@@ -154,7 +159,11 @@ class Serving:
     def _warn_in_progress(self) -> None:
         if in_progress := Counter([*self._executor.in_progress, *self._runner.in_progress]):
             what = ", ".join(f"{each} ({count})" for each, count in in_progress.items())
-            log.warning("the drain timeout is over, and this node ends what is still in progress: %s", what)
+            log.warning(
+                "the drain timeout is over, and this node ends what is still in progress: %s",
+                what,
+                extra={"event": "drain_cut_off", "cut_off": what},
+            )
 
     def __enter__(self) -> Serving:
         return self

@@ -36,11 +36,14 @@ class Peers:
                 return
             is_first = not self._has(host)
             self._channels[channel] = _Peer(host, region, now())
-        extra = {"event": "peer_connected", "peer": host, "region": region}
-        if is_first:
-            log.info("processes on %s, in region %r, use this node from now on", host, region, extra=extra)
-        else:
-            log.debug("a process on %s, in region %r, opened another channel", host, region, extra=extra)
+        log.log(
+            logging.INFO if is_first else logging.DEBUG,
+            "a process on %s, in region %r, opened a channel%s",
+            host,
+            region,
+            ", the first of that machine" if is_first else "",
+            extra={"event": "peer_connected", "peer": host, "region": region},
+        )
         if listeners.peer_connected:
             emit(PeerConnected(peer=host, region=region))
 
@@ -52,11 +55,14 @@ class Peers:
         if peer is None:
             return
         seconds = now() - peer.since
-        extra = {"event": "peer_gone", "peer": peer.host, "region": peer.region, "seconds": seconds}
-        if is_last:
-            log.info("no process on %s, in region %r, uses this node any more", peer.host, peer.region, extra=extra)
-        else:
-            log.debug("a process on %s, in region %r, closed a channel", peer.host, peer.region, extra=extra)
+        log.log(
+            logging.INFO if is_last else logging.DEBUG,
+            "a channel of a process on %s, in region %r, is closed%s",
+            peer.host,
+            peer.region,
+            ", the last of that machine" if is_last else "",
+            extra={"event": "peer_gone", "peer": peer.host, "region": peer.region, "seconds": seconds},
+        )
         if listeners.peer_gone:
             emit(PeerGone(peer=peer.host, region=peer.region, seconds=seconds))
 

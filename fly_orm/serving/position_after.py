@@ -13,7 +13,7 @@ from ..postgres.primary_connection import PrimaryConnection
 from .lease_errors import ConnectionBroken
 from .recorded import Executed
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 
 def position_after(
@@ -36,5 +36,9 @@ def position_after(
     except psycopg2.Error as error:
         if transaction != ext.TRANSACTION_STATUS_IDLE:  # COMMIT AND CHAIN has begun another transaction, which is lost
             raise ConnectionBroken(str(error), undecided=True) from error
-        log.warning("could not ask the primary for its position after a request: %s", str(error).strip())
+        log.warning(
+            "could not ask the primary for its position after a request: %s",
+            str(error).strip(),
+            extra={"event": "position_unknown", "problem": str(error).strip()},
+        )
         return UNKNOWN

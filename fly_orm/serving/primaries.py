@@ -10,7 +10,7 @@ import psycopg2
 from ..position import History
 from ..postgres.primary_pool import PrimaryPool
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 
 def check_primaries(pools: Iterable[PrimaryPool], newest: Mapping[str, Sequence[History]] = {}) -> bool:  # not changed
@@ -25,5 +25,10 @@ def check_primaries(pools: Iterable[PrimaryPool], newest: Mapping[str, Sequence[
             pool.check(newest.get(pool.name, ()))
             reached = True
         except psycopg2.Error as error:
-            log.warning("the database %r of this node cannot be reached: %s", pool.name, str(error).strip())
+            log.warning(
+                "the database %r of this node cannot be reached: %s",
+                pool.name,
+                str(error).strip(),
+                extra={"event": "database_unreachable", "database": pool.name, "problem": str(error).strip()},
+            )
     return reached

@@ -11,7 +11,7 @@ from ..protocol.inspecting import Inspected
 from .http import Page
 from .shared_answer import SharedAnswer
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Seconds after which a node whose servers have not answered is not ready.
 ANSWER_TIMEOUT = 2.0
@@ -74,7 +74,7 @@ class Readiness:
         try:
             return self._ask()
         except Exception:
-            log.exception("cannot find out whether this node is ready")
+            log.exception("cannot find out whether this node is ready", extra={"event": "internal_error"})
             return [Problem("it cannot find out; its log says why")]
 
     def _log(self, problems: list[Problem]) -> None:
@@ -84,9 +84,13 @@ class Readiness:
             return
         self._logged = texts
         if problems:
-            log.warning("this node is not ready: %s", "; ".join(": ".join(filter(None, each)) for each in problems))
+            log.warning(
+                "this node is not ready: %s",
+                "; ".join(": ".join(filter(None, each)) for each in problems),
+                extra={"event": "not_ready", "problem": "; ".join(": ".join(filter(None, each)) for each in problems)},
+            )
         else:
-            log.info("this node is ready again")
+            log.info("this node is ready again", extra={"event": "ready"})
 
 
 def _page(problems: list[Problem]) -> Page:

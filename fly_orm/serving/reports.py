@@ -10,7 +10,7 @@ from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.session_report import encoded, has_state, read_settings
 from ..protocol.messages import SessionReport, Watch
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 
 def report(connection: PrimaryConnection, watch: Watch) -> SessionReport:
@@ -24,7 +24,11 @@ def report(connection: PrimaryConnection, watch: Watch) -> SessionReport:
         state = (watch.anything or watch.state) and has_state(cursor)
     except psycopg2.Error as error:  # what was asked for has been executed
         connection.made |= watch.customized
-        log.warning("could not find out what a statement has changed in its session: %s", str(error).strip())
+        log.warning(
+            "could not find out what a statement has changed in its session: %s",
+            str(error).strip(),
+            extra={"event": "session_not_reported", "problem": str(error).strip()},
+        )
         return SessionReport(has_state=True)
     connection.made.update(name for name in watch.customized if settings[name] is not None)
     if settings.get("session_authorization") == connection.session.own.role:

@@ -17,7 +17,7 @@ from ..settings import Settings
 from ..topology import Node
 from ..transport import Accept, Server, Transport
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: Seconds in which whatever serves at the address has to show that it belongs to this application. A sibling on a busy
 #: machine may need some, and a worker that gave it up would not start.
@@ -97,7 +97,11 @@ class Successor:
         self._closing = Latch()
         self._lock = threading.Lock()
         self._server: Server | None = None
-        log.info("another process of this application serves at %s; this one will when that one has stopped", address)
+        log.info(
+            "another process of this application serves at %s; this one will when that one has stopped",
+            address,
+            extra={"event": "standing_by", "address": address},
+        )
         start_thread(self._run, "fly_orm successor")
 
     @property

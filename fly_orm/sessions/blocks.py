@@ -67,5 +67,5 @@ def _reading(*, on_primary: bool) -> Iterator[None]:
 
 
 def why() -> Served | None:
-    """How the last statement or call of this context was served; None before the first, and on an unrouted database."""
+    """How the last statement or call of this context was served; None before the first."""
     return current().served

@@ -13,7 +13,7 @@ from .estate import Estate
 from .inquiry import Inquiry
 from .worker import Worker
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: What the supervisor waits for.
 SIGNALS = (*STOP, signal.SIGCHLD, signal.SIGHUP)
@@ -73,10 +73,14 @@ class Supervisor:
     def _handle(self, number: int) -> int | None:
         """Do what a signal asks for; the exit status if that is to end."""
         if number == signal.SIGHUP and not self._stopping:
-            log.info("SIGHUP came: the workers are replaced one after another")
+            log.info("SIGHUP came: the workers are replaced one after another", extra={"event": "workers_replaced"})
             self._rolling = list(self._workers)
         elif number in STOP and self._stopping:
-            log.warning("%s came while the workers were closing: they end at once", signal.Signals(number).name)
+            log.warning(
+                "%s came while the workers were closing: they end at once",
+                signal.Signals(number).name,
+                extra={"event": "forced_end", "signal": signal.Signals(number).name},
+            )
             self._kill_all()
             return 128 + number
         elif number in STOP:
@@ -104,7 +108,7 @@ class Supervisor:
         if self._status is not None and not self._has_served:
             return self._status
         if all(worker.is_hopeless for worker in self._workers):
-            log.error("no worker can be started any more")
+            log.error("no worker can be started any more", extra={"event": "no_worker"})
             return self._status
         return None
 

@@ -16,7 +16,7 @@ from ..sharing.leash import ANSWER, ASK, SERVES, Leash
 from .estate import Estate
 from .restarts import Restarts
 
-log = logging.getLogger("fly_orm")
+log = logging.getLogger("fly_orm.node")
 
 #: The option of ``fly-orm serve`` that makes it a worker.
 OPTION = "--inherited"
@@ -94,7 +94,12 @@ class Worker:
         pause = self._restarts.ended(lived=lived, served=self.serving is not None)
         if self._is_asked_to_stop or (code == 0 and self.serving is not None):
             pause = 0.0
-            log.info("%s (process %d) has stopped", self.name, process.pid)
+            log.info(
+                "%s (process %d) has stopped",
+                self.name,
+                process.pid,
+                extra={"event": "worker_stopped", "worker": self.name, "process_id": process.pid},
+            )
         else:
             log.error(
                 "%s (process %d) has ended after %.1f seconds (%s)%s",
@@ -103,6 +108,7 @@ class Worker:
                 lived,
                 _how(code),
                 f"; it begins again in {pause:g} seconds" if pause else "",
+                extra={"event": "worker_died", "worker": self.name, "process_id": process.pid, "seconds": lived},
             )
         self._process, self._leash, self.serving = None, None, None
         self._estate.board.clear(self.number)

@@ -69,7 +69,12 @@ def _resumed(function: Callable[..., Any], text: str) -> Iterator[None]:
         except InvalidToken as error:
             if error.reason != "expired":
                 raise
-            log.warning("%s runs in a session that has seen nothing: %s", _name(function), error)
+            log.warning(
+                "%s runs in a session that has seen nothing: %s",
+                _name(function),
+                error,
+                extra={"event": "token_ignored", "function": _name(function), "problem": str(error)},
+            )
         yield
 
 

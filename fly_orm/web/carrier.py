@@ -47,7 +47,9 @@ class Carrier:
             try:
                 resume(text, max_age=self.max_age)
             except InvalidToken as error:
-                log.info("ignored the token of a request: %s", error)
+                log.info(
+                    "ignored the token of a request: %s", error, extra={"event": "token_ignored", "problem": str(error)}
+                )
 
     def headers(self, session: Session, before: object, *, https: bool) -> list[tuple[str, str]]:
         """The headers that carry a token in the response; none if the session has seen no more than ``before``."""
@@ -60,6 +62,7 @@ class Carrier:
             log.warning(
                 "the token is sent only in the header %s: it covers too many databases to fit into a cookie",
                 self.header,
+                extra={"event": "token_too_long", "header": self.header},
             )
             return [(self.header, token)]
         return [("Set-Cookie", cookie), (self.header, token)]

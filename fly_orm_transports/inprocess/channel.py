@@ -114,7 +114,11 @@ class InProcessChannel:
                 return None
             return self._responder.respond(request)
         except BaseException:  # nothing above this thread would report it
-            log.exception("the responder of %s raised an exception", self._name)
+            log.exception(
+                "the responder of %s raised an exception",
+                self._name,
+                extra={"event": "internal_error", "peer": self._name},
+            )
             return None
 
     def _reply(self, deadline: Deadline) -> bytes:

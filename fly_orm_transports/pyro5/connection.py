@@ -59,9 +59,16 @@ class Connection:
             if self._linger.deadline is not None:
                 self._stream.discard()
         except FAILURES as error:
-            log.debug("the connection of %s ended: %s", self._peer, error)
+            log.debug(
+                "the connection of %s ended: %s",
+                self._peer,
+                error,
+                extra={"event": "connection_ended", "peer": self._peer, "problem": str(error)},
+            )
         except BaseException:  # nothing above this thread would report it
-            log.exception("the connection of %s failed", self._peer)
+            log.exception(
+                "the connection of %s failed", self._peer, extra={"event": "internal_error", "peer": self._peer}
+            )
         finally:
             self._finished.set()
             self.report_gone()
@@ -79,7 +86,12 @@ class Connection:
         reply = self._respond(request)
         if reply is None or len(reply) > MAX_MESSAGE_BYTES:
             problem = "the request was refused" if reply is None else f"the reply is {len(reply)} bytes long"
-            log.debug("dropping the connection of %s: %s", self._peer, problem)
+            log.debug(
+                "dropping the connection of %s: %s",
+                self._peer,
+                problem,
+                extra={"event": "connection_dropped", "peer": self._peer, "problem": str(problem)},
+            )
             return False
         self._linger.note_sending()
         self._stream.reply(RESULT, seq, reply, MESSAGE_TIMEOUT)
@@ -102,7 +114,11 @@ class Connection:
         try:
             return self._responder.respond(request)
         except Exception:  # a responder never raises, but one that does must not take the server down
-            log.exception("the responder of %s raised an exception", self._peer)
+            log.exception(
+                "the responder of %s raised an exception",
+                self._peer,
+                extra={"event": "internal_error", "peer": self._peer},
+            )
             return None
         finally:
             with self._state_lock:
@@ -199,7 +215,11 @@ class Connection:
             try:
                 self._responder.gone()
             except Exception:  # one responder must not take the server down
-                log.exception("the responder of %s failed to clean up", self._peer)
+                log.exception(
+                    "the responder of %s failed to clean up",
+                    self._peer,
+                    extra={"event": "internal_error", "peer": self._peer},
+                )
 
     def join(self, deadline: Deadline) -> None:
         """Wait until the thread has ended, or the deadline has passed."""

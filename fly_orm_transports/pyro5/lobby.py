@@ -107,7 +107,7 @@ class Lobby:
                 self._take_turns([key.data for key, _ in self._selector.select(self._patience())])
                 self._look_at_the_clock()
         except BaseException:  # nothing above this thread would report it
-            log.exception("the lobby failed")
+            log.exception("the lobby failed", extra={"event": "internal_error"})
         finally:
             for stranger in self._strangers.snapshot():
                 self._dismiss(stranger)
@@ -197,10 +197,17 @@ class Lobby:
         try:
             act()
         except FAILURES as error:
-            log.debug("the connection of %s ended: %s", stranger.peer, error)
+            log.debug(
+                "the connection of %s ended: %s",
+                stranger.peer,
+                error,
+                extra={"event": "connection_ended", "peer": stranger.peer, "problem": str(error)},
+            )
             self._dismiss(stranger)
         except Exception:
-            log.exception("the connection of %s failed", stranger.peer)
+            log.exception(
+                "the connection of %s failed", stranger.peer, extra={"event": "internal_error", "peer": stranger.peer}
+            )
             self._dismiss(stranger)
         else:
             self._note_progress(stranger)
@@ -251,4 +258,8 @@ class Lobby:
             try:
                 stranger.responder.gone()
             except Exception:  # one responder must not take the server down
-                log.exception("the responder of %s failed to clean up", stranger.peer)
+                log.exception(
+                    "the responder of %s failed to clean up",
+                    stranger.peer,
+                    extra={"event": "internal_error", "peer": stranger.peer},
+                )

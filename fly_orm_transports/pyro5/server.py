@@ -65,7 +65,18 @@ class Pyro5Server:
         connection = Connection(stream, stranger, stranger.responder, self._table)
         if problem := self._start(connection, stranger.sock):
             if not self._full:  # logged once, or a crowd could fill the disk with it
-                log.warning("refusing %s and further peers at %s: %s", stranger.peer, self._address, problem)
+                log.warning(
+                    "refusing %s and further peers at %s: %s",
+                    stranger.peer,
+                    self._address,
+                    problem,
+                    extra={
+                        "event": "peer_turned_away",
+                        "peer": stranger.peer,
+                        "address": self._address,
+                        "problem": problem,
+                    },
+                )
             connection.turn_away()
         self._full = bool(problem)
 

@@ -60,6 +60,12 @@ class Shortage:
                 self._address,
                 error,
                 self._turned_away,
+                extra={
+                    "event": "connections_refused",
+                    "address": self._address,
+                    "problem": str(error),
+                    "count": self._turned_away,
+                },
             )
             self._logged_at, self._turned_away = now(), 0
 

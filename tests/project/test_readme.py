@@ -76,7 +76,7 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("fly_orm"):
                 for alias in node.names:
                     assert hasattr(import_module(str(node.module)), alias.name), alias.name
-        for name in re.findall(r"(?<!from )\bfly_orm\.(\w+)", block):
+        for name in re.findall(r"(?<!from )(?<!\")\bfly_orm\.(\w+)", block):  # a logger is in quotes
             assert hasattr(fly_orm, name), name
 
 

@@ -84,7 +84,11 @@ class WrappedPeewee(WrappedDatabase):
         lost = self._is_open() and bool(database.connection().closed)
         in_transaction = self.in_transaction()
         if in_transaction:
-            log.warning("a function left a transaction on %r open; it is rolled back", self.name())
+            log.warning(
+                "a function left a transaction on %r open; it is rolled back",
+                self.name(),
+                extra={"event": "function_left_open", "database": self.name()},
+            )
             while database.in_transaction():
                 database.pop_transaction()
         if lost or in_transaction or (self._is_open() and self._has_changed()):

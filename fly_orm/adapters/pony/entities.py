@@ -71,7 +71,7 @@ class _FunctionScope:
     def roll_back_others(self) -> None:
         """Roll back the db_sessions that the function left open, so that the next function inherits nothing."""
         if core.local.db_context_counter > self._opened:
-            log.warning("a function left a db_session open; it is rolled back")
+            log.warning("a function left a db_session open; it is rolled back", extra={"event": "function_left_open"})
             core.rollback()
             core.local.db_context_counter = self._opened
             if not self._opened:

@@ -70,7 +70,12 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
                 super().release(con)
         except psycopg2.Error as error:
             # The db_session is over and its writes are committed. The pool has dropped the connection.
-            log.warning("the connection to %r was lost: %s", self.router.name, str(error).strip())
+            log.warning(
+                "the connection to %r was lost: %s",
+                self.router.name,
+                str(error).strip(),
+                extra={"event": "connection_lost", "database": self.router.name, "problem": str(error).strip()},
+            )
         _defer_transactions(con)  # a suspended generator continues with this connection after others have used it
 
 

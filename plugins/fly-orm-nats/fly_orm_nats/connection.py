@@ -195,7 +195,7 @@ class NatsConnection:
         try:
             self._loop.run_until_complete(self._main())
         except BaseException as error:  # nothing above this thread would report it
-            log.exception("the connection to NATS failed")
+            log.exception("the connection to NATS failed", extra={"event": "internal_error"})
             self.reason = f"the connection to NATS failed: {type(error).__name__}: {error}"
         finally:
             self._end()
@@ -272,9 +272,11 @@ class NatsConnection:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _on_error(self, error: Exception) -> None:
-        log.debug("NATS: %s", error)
+        log.debug("NATS: %s", error, extra={"event": "nats_error", "problem": str(error)})
         if "permissions" in str(error).lower():
-            log.warning("NATS does not permit it: %s", error)
+            log.warning(
+                "NATS does not permit it: %s", error, extra={"event": "nats_not_permitted", "problem": str(error)}
+            )
             if len(self.permission_errors) < _MAX_PERMISSION_ERRORS:
                 self.permission_errors.append(str(error))
 

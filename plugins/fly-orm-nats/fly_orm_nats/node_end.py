@@ -143,7 +143,12 @@ class NodeEnd:
     def end(self, reason: str) -> None:
         if self.ended:
             return
-        log.debug("the channel of %s ended: %s", self._peer, reason)
+        log.debug(
+            "the channel of %s ended: %s",
+            self._peer,
+            reason,
+            extra={"event": "connection_ended", "peer": self._peer, "problem": str(reason)},
+        )
         self.ended = True
         self._cancel_timer()
         self._connection.peers.detach(self._peer, True, self._channel)
@@ -172,7 +177,7 @@ class NodeEnd:
         except ConnectionLost:
             pass
         except BaseException:  # nothing above this thread would report it
-            log.exception("the channel of %s failed", self._peer)
+            log.exception("the channel of %s failed", self._peer, extra={"event": "internal_error", "peer": self._peer})
         finally:
             self.report_gone()
             with suppress(ConnectionLost):
@@ -193,7 +198,12 @@ class NodeEnd:
             self._responding = False
         if reply is None or len(reply) > MAX_MESSAGE_BYTES:
             problem = "the request was refused" if reply is None else f"the reply is {len(reply)} bytes long"
-            log.debug("dropping the channel of %s: %s", self._peer, problem)
+            log.debug(
+                "dropping the channel of %s: %s",
+                self._peer,
+                problem,
+                extra={"event": "connection_dropped", "peer": self._peer, "problem": str(problem)},
+            )
             return False
         self._connection.call_soon(self._answer, seq, reply, self._responder.trusted)
         return True
@@ -214,7 +224,11 @@ class NodeEnd:
             try:
                 self._responder.gone()
             except Exception:  # one responder must not take the server down
-                log.exception("the responder of %s failed to clean up", self._peer)
+                log.exception(
+                    "the responder of %s failed to clean up",
+                    self._peer,
+                    extra={"event": "internal_error", "peer": self._peer},
+                )
 
     def join(self, deadline: Deadline) -> None:
         """Wait until the thread has ended, or the deadline has passed."""

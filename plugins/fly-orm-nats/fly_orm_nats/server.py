@@ -114,12 +114,21 @@ class NatsServer:
                 self._listen()
             except FlyOrmError as error:
                 if pause == FIRST_PAUSE:
-                    log.warning("%s is not served until NATS can be reached again: %s", self._address, error)
+                    log.warning(
+                        "%s is not served until NATS can be reached again: %s",
+                        self._address,
+                        error,
+                        extra={"event": "address_not_served", "address": self._address, "problem": str(error)},
+                    )
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 self._lost.ring()
             else:
-                log.info("%s is served again", self._address)
+                log.info(
+                    "%s is served again",
+                    self._address,
+                    extra={"event": "address_served_again", "address": self._address},
+                )
                 pause = FIRST_PAUSE
 
     # In the connection's thread
