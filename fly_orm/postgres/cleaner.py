@@ -118,7 +118,7 @@ class Cleaner:
 
     def _look_at_senders(self) -> None:
         """Make sure that the last commit is sent, unless one behind it was."""
-        if not self._unsent.is_known:
+        if self._unsent.lsn is None:
             return
         Bell().wait(LOOK_AFTER)
         if not self._unsent.begin_look() or not self._pool.idle:  # whoever gives a connection back has it looked at

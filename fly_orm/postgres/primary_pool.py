@@ -109,7 +109,7 @@ class PrimaryPool:
         connection = self._pool.acquire(deadline, partial(PrimaryConnection.suits, profile=profile, made=made))
         if requested is None and connection.is_prepared(profile, made):
             connection.is_clean = False
-            if newest:
+            if newest and {*newest} != {connection.wal.history}:
                 self._check_current(connection, newest)
             return connection
         while not (connection.suits(profile, made) and self._prepare(connection, profile, deadline, requested)):
@@ -192,9 +192,10 @@ class PrimaryPool:
             self._pool.discard(connection)
             return
         if connection.is_ready:
-            unsent = self._unsent.note(connection.wal)
+            wal = connection.wal
+            look = (wal.to_send is not None or self._unsent.lsn is not None) and self._unsent.note(wal)
             self._pool.release(connection)
-            self._cleaner.watch(look=unsent)
+            self._cleaner.watch(look=look)
         elif not self._cleaner.take(connection):
             self._pool.discard(connection)
 

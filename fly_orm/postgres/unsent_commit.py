@@ -17,23 +17,19 @@ class UnsentCommit:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lsn: LSN | None = None
+        self.lsn: LSN | None = None
+        """Its position; None if there is none."""
         self._is_looked_at = False
         """Whether somebody is about to look."""
-
-    @property
-    def is_known(self) -> bool:
-        """Whether there is such a commit."""
-        return self._lsn is not None
 
     def note(self, wal: WriteAheadLog) -> bool:
         """Take over what a connection has learnt of its last commit; whether somebody has to look, and nobody is to."""
         with self._lock:
             if wal.to_send is not None:
-                self._lsn, wal.to_send = max(self._lsn or wal.to_send, wal.to_send), None
-            elif self._lsn is not None and wal.sent >= self._lsn:
-                self._lsn = None
-            if self._lsn is None or self._is_looked_at:
+                self.lsn, wal.to_send = max(self.lsn or wal.to_send, wal.to_send), None
+            elif self.lsn is not None and wal.sent >= self.lsn:
+                self.lsn = None
+            if self.lsn is None or self._is_looked_at:
                 return False
             self._is_looked_at = True
             return True
@@ -42,10 +38,10 @@ class UnsentCommit:
         """Note that the caller looks now; whether there is still such a commit."""
         with self._lock:
             self._is_looked_at = False
-            return self._lsn is not None
+            return self.lsn is not None
 
     def take(self) -> LSN | None:
         """The position of the commit, which the caller makes sure of; from now on there is none."""
         with self._lock:
-            lsn, self._lsn = self._lsn, None
+            lsn, self.lsn = self.lsn, None
             return lsn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from ..concurrency.timer import Timer, TimerClosed
 from ..deadline import now
@@ -33,6 +34,8 @@ class Watchdog:
         self._timer = timer
         self.most = most
         self._watched: set[RunningStatement] = set()
+        self.end: Callable[[RunningStatement], None] = self._watched.discard
+        """Notes that a statement is over."""
         self._lock = threading.Lock()
         self._looking = False
         self._idle = 0
@@ -45,10 +48,6 @@ class Watchdog:
                 if not self._looking:
                     self._idle = 0
                     self._look_later()
-
-    def end(self, running: RunningStatement) -> None:
-        """Note that the statement is over."""
-        self._watched.discard(running)
 
     def _look_later(self) -> None:
         self._looking = False

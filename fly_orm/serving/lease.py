@@ -37,6 +37,7 @@ _IDLE = ext.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = ext.TRANSACTION_STATUS_INTRANS
 _IN_ERROR = ext.TRANSACTION_STATUS_INERROR
 
+_TOO_LATE = "the caller's deadline passed before it could begin"
 #: A session-level lock that a statement has taken is held although the statement failed.
 _STATE = Watch(state=True)
 
@@ -162,7 +163,8 @@ class Lease:
         try:
             try:
                 connection.begin(request.statements)
-                self._check_time()
+                if self._deadline.at <= now():
+                    raise TooLate(_TOO_LATE)
                 cursor = connection.callers_cursor(may_change_role=request.may_change_role)
                 executed = Executed(execute_one(cursor, request.statements[0], self._bound))
             except psycopg2.Error as error:
@@ -309,7 +311,7 @@ class Lease:
         if number and (running := self._running) is not None and self._transaction == _IDLE:  # those are committed
             running.is_timed_out = True
             raise query_cancelled(self._timeout_text)
-        raise TooLate("the caller's deadline passed before it could begin")
+        raise TooLate(_TOO_LATE)
 
     def _begin_to_run(self, ends_at: float, *, is_measured: bool = True) -> RunningStatement:
         """Let any thread cancel what runs from now on, until :meth:`_end`, and the watchdog at this instant.

@@ -77,7 +77,11 @@ class Connection:
 
     def _answer_one(self) -> bool:
         """Answer one request; whether the connection stays open for another."""
-        seq, request = self._receive()
+        if self._first is None:
+            seq, request = self._stream.wait_for(INVOKE, MAX_MESSAGE_BYTES, MESSAGE_TIMEOUT)
+            self._linger.note_received()
+        else:
+            (seq, request), self._first = self._first, None
         with self._state_lock:
             if self._draining:  # a server that is closing has declined the request already
                 return False
@@ -101,14 +105,6 @@ class Connection:
                 return True
         self._send_last_reply()
         return False
-
-    def _receive(self) -> tuple[int, bytes]:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        received = self._stream.wait_for(INVOKE, MAX_MESSAGE_BYTES, MESSAGE_TIMEOUT)
-        self._linger.note_received()
-        return received
 
     def _respond(self, request: bytes) -> bytes | None:
         try:
