@@ -95,7 +95,7 @@ class Settings:
     )
     max_result_bytes: int = _limit(
         MAX_MESSAGE_BYTES,
-        "the most bytes that a statement may return",
+        "the most bytes of a result that travels as a whole, or of sixteen rows of one that travels in pieces",
         unit="bytes",
         least=1024,
         most=MAX_MESSAGE_BYTES,

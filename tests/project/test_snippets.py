@@ -79,7 +79,9 @@ def test_the_tenants_of_the_page_about_session_state_are_isolated(cluster, datab
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("beginning", ["import fly_orm", "from fly_orm.testing import Cluster\n"])
+@pytest.mark.parametrize(
+    "beginning", ["import fly_orm\nimport pytest\nfrom fly_orm", "from fly_orm.testing import Cluster\n"]
+)
 def test_the_tests_of_the_page_about_testing_pass(beginning):
     namespace = {}
     exec(snippet("testing.md", "python", beginning), namespace)
