@@ -19,8 +19,8 @@ FOLDERS = {
         "stalls",
     ),
     "reads": ("local_reads", "observing", "read_your_writes", "waiting", "late_replica"),
-    "wire": ("tls", "transports"),
-    "size": ("imports", "memory", "leaks"),
+    "wire": ("wire", "tls", "transports"),
+    "size": ("imports", "memory", "leaks", "results"),
     "growth": ("growth",),
     "endurance": ("load", "idle_channels", "soak", "strangers", "peers"),
 }

@@ -12,6 +12,8 @@ from tests.support.tables import Table
 from .drawing import file_of
 from .stored import Stored
 
+#: The block that says on which machines the figures were taken.
+MACHINES = "machines"
 PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "growth.md")
 _BLOCK = re.compile(r"<!-- measured: (\w+) -->\n.*?<!-- end of \1 -->", re.DOTALL)
 
@@ -24,18 +26,33 @@ def write(found: Mapping[str, Stored], pages: Iterable[Path] = PAGES) -> None:
 
 def filled(text: str, found: Mapping[str, Stored]) -> str:
     """The text of a page with its blocks as they should be."""
-    return _BLOCK.sub(lambda match: block(match[1], found.get(match[1])), text)
+    return _BLOCK.sub(lambda match: block(match[1], found), text)
 
 
 def names_in(text: str) -> list[str]:
     """The benchmarks that a page has a block for."""
-    return [match[1] for match in _BLOCK.finditer(text)]
+    return [match[1] for match in _BLOCK.finditer(text) if match[1] != MACHINES]
 
 
-def block(name: str, found: Stored | None) -> str:
+def block(name: str, found: Mapping[str, Stored]) -> str:
     """What stands in a page for a benchmark, with its marks."""
-    inside = f"*Not measured yet: `python -m tests.bench {name} --save`*" if found is None else _shown(found)
+    if name == MACHINES:
+        inside = _machines(found.values())
+    elif name in found:
+        inside = _shown(found[name])
+    else:
+        inside = f"*Not measured yet: `python -m tests.bench {name} --save`*"
     return f"<!-- measured: {name} -->\n{inside}\n<!-- end of {name} -->"
+
+
+def _machines(found: Iterable[Stored]) -> str:
+    """Where the figures were taken, and which of them, if they were taken on several machines."""
+    names: dict[str, list[str]] = {}
+    for each in found:
+        names.setdefault(each.machine, []).append(each.name)
+    if len(names) == 1:
+        return f"All figures are of one machine: {next(iter(names))}."
+    return "\n".join(f"- {machine}: {', '.join(f'`{name}`' for name in on_it)}" for machine, on_it in names.items())
 
 
 def _shown(found: Stored) -> str:
@@ -57,7 +74,7 @@ def _source(found: Stored) -> str:
     version = f" of {found.version}" if found.version else ""
     return (
         f"<sub>`{found.command}`{version},{short} on {found.day.day} {found.day:%B %Y}, {found.seconds:.0f} s, load "
-        f"{found.load:.1f} before it began, on {found.machine}.</sub>"
+        f"{found.load:.1f} before it began.</sub>"
     )
 
 
