@@ -7,21 +7,27 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from statistics import median
 from time import thread_time
 from timeit import repeat
 from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from prometheus_client import CollectorRegistry
 
 import fly_orm
 from fly_orm.observing import StatementServed
 from fly_orm.observing.listeners import listeners
 from fly_orm.observing.log import DEBUG, logs
+from fly_orm.otel import FlyOrmInstrumentor
+from fly_orm.prometheus import instrument
 from tests.support.tables import Table
 
 from ..report import us
 from ..world import World
 
-ROUNDS, READS = 200, 50
+#: What others do on the machine makes a read slower, and never faster. So the fastest round counts.
+ROUNDS, READS = 300, 20
 _SELECT = "SELECT id, name, number FROM row WHERE id = %s"
 
 
@@ -50,11 +56,34 @@ def logging_to_nobody() -> Iterator[None]:
             log.propagate = True
 
 
+@contextmanager
+def counting() -> Iterator[None]:
+    """A block in which metrics for Prometheus are kept."""
+    counted = instrument(CollectorRegistry())
+    try:
+        yield
+    finally:
+        counted.end()
+
+
+@contextmanager
+def spans() -> Iterator[None]:
+    """A block in which OpenTelemetry is asked for spans, none of which is sampled."""
+    instrumentor = FlyOrmInstrumentor()
+    instrumentor.instrument(tracer_provider=TracerProvider(sampler=ALWAYS_OFF))
+    try:
+        yield
+    finally:
+        instrumentor.uninstrument()
+
+
 #: Blocks in which reads are measured.
 WAYS: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
     "nobody": nullcontext,
     "an observer that does nothing": lambda: fly_orm.observe(Empty()),
     "fly_orm.trace()": fly_orm.trace,
+    "metrics for Prometheus": counting,
+    "OpenTelemetry's SDK, not sampled": spans,
     "logging at level DEBUG": logging_to_nobody,
 }
 
@@ -72,14 +101,18 @@ def run(world: World) -> Table:
         for _ in range(ROUNDS):
             for name, way in WAYS.items():
                 with way():
+                    read()
                     taken[name].append(_seconds(read))
-    usual = median(taken["nobody"])
-    rows = [(name, us(median(seconds)), us(median(seconds) - usual)) for name, seconds in taken.items()]
+    usual = min(taken["nobody"])
+    rows = [(name, us(min(seconds)), us(min(seconds) - usual)) for name, seconds in taken.items()]
     return Table(
-        title=f"processor time of a read, by who observes it ({ROUNDS} × {READS} reads each)",
+        title=f"processor time of a read, by who observes it (the fastest of {ROUNDS} rounds of {READS} reads each)",
         headings=("", "µs", "more µs"),
         rows=rows,
-        result=f"with nobody, to ask whether anybody does takes {us(_question())} µs of it; aim: at most 0.2 µs",
+        result=(
+            f"with nobody, to ask whether anybody does takes {us(_question())} µs of it; aims: at most 0.2 µs, and "
+            "3 µs more for Prometheus"
+        ),
     )
 
 
