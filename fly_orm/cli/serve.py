@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -114,6 +115,9 @@ def _serve(options: argparse.Namespace, membership: Membership | None) -> Servin
     serving = serve_in(default_runtime(), databases, listen=options.listen, limits=limits, membership=membership)
     if is_primary():
         serving.warn_unless_primary()
+    # What the application and its libraries have made stays, and the garbage collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     return serving
 
 
