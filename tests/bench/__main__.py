@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from time import perf_counter
 
@@ -43,7 +45,7 @@ def measure(names: list[str] | tuple[str, ...], *, quick: bool, save: bool) -> i
     if quick:
         quickly()
     failed, started, version = [], perf_counter(), measured_version()
-    with Runner() as runner:
+    with _written(save), Runner() as runner:
         postgres = runner.world.reach["version"]
         print(report.machine(postgres), flush=True)
         for name in names:
@@ -53,10 +55,18 @@ def measure(names: list[str] | tuple[str, ...], *, quick: bool, save: bool) -> i
                 failed.append(name)
             elif save:
                 _store(ran, report.hardware(postgres), quick=quick, version=version)
-    if save:
-        write_docs()
     print(f"\n{len(names)} benchmarks in {perf_counter() - started:.0f} s; failed: {', '.join(failed) or 'none'}")
     return 1 if failed else 0
+
+
+@contextmanager
+def _written(save: bool) -> Iterator[None]:
+    """After the block, the pages show what was stored in it, even if it was interrupted."""
+    try:
+        yield
+    finally:
+        if save:
+            write_docs()
 
 
 def _store(ran: Ran, machine: str, *, quick: bool, version: str) -> None:

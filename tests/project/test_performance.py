@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import pytest
 
 from tests.bench.catalogue import LONG, MODULES, USUAL, load
 from tests.bench.publishing.drawing import DIGEST, digest, file_of
-from tests.bench.publishing.pages import PAGES, filled, names_in
+from tests.bench.publishing.pages import _BLOCK, PAGES, filled, names_in
 from tests.bench.publishing.stored import FOLDER, stored
 from tests.support import ROOT
 
@@ -31,6 +32,12 @@ def comment_of(png):
 def test_the_tables_of_the_page_are_those_that_are_stored(page):
     text = page.read_text()
     assert filled(text, FOUND) == text, "run python -m tests.bench --write-docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_figures_stand_only_where_they_are_generated(page):
+    prose = _BLOCK.sub("", page.read_text())
+    assert re.findall(r"\d[\d,.]*\s*(?:µs|KiB|MiB|GiB|%|/s\b|writes a second)", prose) == []
 
 
 def test_everything_that_is_measured_has_one_place():

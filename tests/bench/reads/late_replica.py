@@ -20,11 +20,12 @@ from typing import Any
 import fly_orm
 from tests.support.tables import Table
 
+from ..duration import seconds
 from ..report import ms, percentile
 from ..world import World, model
 
 RTT, THREADS, TIMEOUT = 0.02, 32, 1.0
-SECONDS, TURN = 60.0, 2.0
+SECONDS, TURN = seconds(60), 2.0
 AIM = 1.2
 
 Reads = Callable[[], AbstractContextManager[object]]
@@ -86,7 +87,7 @@ def run(world: World) -> Table:
                 _once(side, pool)  # opens connections and channels
             with _paused(world):
                 first = _once(ours, pool)
-                for _ in range(round(SECONDS / TURN / 2)):
+                for _ in range(max(1, round(SECONDS / TURN / 2))):
                     for side in (ours, floor):
                         side.turn(pool, TURN)
             again = _seconds_until_it_waits(ours)

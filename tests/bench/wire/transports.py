@@ -28,13 +28,14 @@ from fly_orm.transport import Transport
 from tests.support.nats_server import nats_server
 from tests.support.tables import Table
 
+from ..duration import times
 from ..report import ms, percentile
 from ..world import NAME, World
 from .transports_node import SECRET, served
 
 CALLERS = (1, 8, 32, 128)
 #: Each transport has so many turns, of so many seconds.
-TURNS, SECONDS = 6, 0.5
+TURNS, SECONDS = times(6, 1), 0.5
 MESSAGE = b"x" * 200
 _INSERT = Run(
     database=NAME, lease=b"", statements=[b"INSERT INTO row (name, number) VALUES ('transports', 1) RETURNING id"]

@@ -30,11 +30,12 @@ import psycopg2
 
 from tests.support.tables import Table
 
+from ..duration import times
 from ..report import ms, percentile
 from ..world import World, model, world
 
 RTT = 0.08
-WORLDS, TURNS, WRITES = 4, 25, 10
+WORLDS, TURNS, WRITES = 4, times(25), times(10)
 AIM = 0.005
 PERCENTS = (50, 99, 99.9)
 
