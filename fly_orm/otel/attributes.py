@@ -25,19 +25,18 @@ _POSTGRES_PORT = 5432
 Attributes = dict[str, str | int | bool]
 
 
-def statement_name(event: StatementStarted) -> str:
-    """The name of a statement's span."""
-    return _summary(event) or SYSTEM
-
-
-def of_statement(event: StatementStarted) -> Attributes:
-    """What is known of a statement when it begins, so that a sampler can decide by it."""
-    found: Attributes = {"db.system.name": SYSTEM, "db.namespace": event.database, "db.query.text": event.sql}
-    if summary := _summary(event):
-        found["db.query.summary"] = summary
-    if event.statements > 1:
+def of_statement(event: StatementStarted) -> tuple[str, Attributes]:
+    """The name of a statement's span, and what is known when it begins, so that a sampler can decide by it."""
+    sql = event.sql
+    found: Attributes = {"db.system.name": SYSTEM, "db.namespace": event.database, "db.query.text": sql}
+    if event.statements > 1:  # they may differ, and only the first is known
+        summary = "BATCH"
         found["db.operation.batch.size"] = event.statements
-    return found
+    else:
+        summary = summary_of(sql)
+    if summary:
+        found["db.query.summary"] = summary
+    return summary or SYSTEM, found
 
 
 def of_served(event: StatementServed) -> Attributes:
@@ -92,11 +91,6 @@ def _rpc(event: RequestStarted | RequestReceived) -> Attributes:
     if event.database is not None:
         found["db.namespace"] = event.database
     return found
-
-
-def _summary(event: StatementStarted) -> str:
-    """The summary of a statement. Those of a batch may differ, and only the first is known."""
-    return "BATCH" if event.statements > 1 else summary_of(event.sql)
 
 
 def _server(address: str, default_port: int | None = None) -> Attributes:

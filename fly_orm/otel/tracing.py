@@ -43,7 +43,8 @@ class Tracing(Observer):
 
     def statement_started(self, event: StatementStarted) -> None:
         """Begin the span of a statement."""
-        self._begin(event.id, attributes.statement_name(event), SpanKind.CLIENT, attributes.of_statement(event))
+        name, found = attributes.of_statement(event)
+        self._begin(event.id, name, SpanKind.CLIENT, found)
 
     def statement_served(self, event: StatementServed) -> None:
         """End the span of a statement."""

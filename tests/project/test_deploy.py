@@ -85,6 +85,7 @@ def test_the_fly_toml_fits_the_node():
     assert not [name for name in toml["env"] if name.startswith("FLY_")]  # which Fly.io refuses
     assert Settings.from_environment(toml["env"]).listen == f"[::]:{Settings.listen.rpartition(':')[2]}"
     assert check["path"] == "/readyz"
+    assert toml["metrics"] == [{"processes": ["node"], "port": http, "path": "/metrics"}]
     assert float(check["timeout"].rstrip("s")) > readiness.ANSWER_TIMEOUT
     assert {*check["processes"], *toml["http_service"]["processes"]} == set(toml["processes"])
     assert f":{toml['http_service']['internal_port']} " in toml["processes"]["app"]
@@ -176,11 +177,13 @@ def test_the_manifests_of_a_region_fit_together(region):
     for number in range(stateful["replicas"]):
         selector = found["Service", f"node-{number}"]["spec"]["selector"]
         assert selector == {"statefulset.kubernetes.io/pod-name": f"node-{number}"}
+    scraped = stateful["template"]["metadata"]["annotations"]
     pod = stateful["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] >= STOPPING
     [container] = pod["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert serves(shlex.join(container["args"])) == [ports["health"]]
+    assert (scraped["prometheus.io/port"], scraped["prometheus.io/path"]) == (str(ports["health"]), "/metrics")
     assert settings.listen.endswith(f":{ports['fly-orm']}")
     for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         assert container[probe]["httpGet"] == {"path": path, "port": "health"}

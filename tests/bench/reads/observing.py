@@ -11,8 +11,11 @@ from time import thread_time
 from timeit import repeat
 from typing import Any
 
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from prometheus_client import CollectorRegistry
 
 import fly_orm
@@ -67,14 +70,21 @@ def counting() -> Iterator[None]:
 
 
 @contextmanager
-def spans() -> Iterator[None]:
-    """A block in which OpenTelemetry is asked for spans, none of which is sampled."""
+def spans(provider: TracerProvider) -> Iterator[None]:
+    """A block in which OpenTelemetry is asked for spans."""
     instrumentor = FlyOrmInstrumentor()
-    instrumentor.instrument(tracer_provider=TracerProvider(sampler=ALWAYS_OFF))
+    instrumentor.instrument(tracer_provider=provider)
     try:
         yield
     finally:
         instrumentor.uninstrument()
+
+
+def sdk(sampler: Sampler) -> TracerProvider:
+    """OpenTelemetry's SDK, which keeps spans in memory."""
+    provider = SdkTracerProvider(sampler=sampler)
+    provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    return provider
 
 
 #: Blocks in which reads are measured.
@@ -83,7 +93,9 @@ WAYS: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
     "an observer that does nothing": lambda: fly_orm.observe(Empty()),
     "fly_orm.trace()": fly_orm.trace,
     "metrics for Prometheus": counting,
-    "OpenTelemetry's SDK, not sampled": spans,
+    "OpenTelemetry without an SDK": lambda: spans(NoOpTracerProvider()),
+    "OpenTelemetry's SDK, not sampled": lambda: spans(sdk(ALWAYS_OFF)),
+    "OpenTelemetry's SDK, in memory": lambda: spans(sdk(ALWAYS_ON)),
     "logging at level DEBUG": logging_to_nobody,
 }
 
