@@ -236,8 +236,7 @@ class Forwarder:
     ) -> tuple[Node, T] | None:
         """The first candidate that accepts the request, and what ``attempt`` returned; None if none does."""
         for node in candidates:
-            while not deadline.expired:
-                asked_at = now()
+            while (asked_at := now()) < deadline.at:
                 try:
                     result = attempt(self.directory.channels_to(node))
                 except OldChannelLost as error:

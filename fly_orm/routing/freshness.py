@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import psycopg2
 
 from ..concurrency.timer import TimerClosed
@@ -32,7 +33,7 @@ from .options import Options
 log = logging.getLogger("fly_orm")
 
 
-class Waited(NamedTuple):
+class Waited(msgspec.Struct, frozen=True):
     """How a wait for the replica ended."""
 
     seconds: float = 0.0

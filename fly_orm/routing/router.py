@@ -49,6 +49,8 @@ class Router:
         """Stands for the database on its primary in the sessions that have used that directly."""
         self.local = self._local()
         """The server that this process connects to."""
+        self._noted: tuple[History, int] | None = None
+        """The timeline of the last primary that has executed a request, and the version of the fence then."""
         self._options = options
         self.primary_check = self._primary_check()
         """Makes sure that no wrong server is written."""
@@ -122,9 +124,13 @@ class Router:
 
     def note_primary(self, position: Position, node: Node) -> None:
         """Note the timeline of a primary that has executed a request."""
-        name, fence, history = self.name, self.fence, position.history
-        if history is not None and not fence.expects(name, history):
+        fence, history = self.fence, position.history
+        if history is None or self._noted == (history, fence.version):  # nearly always
+            return
+        name = self.name
+        if not fence.expects(name, history):
             fence.met(name, history, f"at the primary of {node}")
+        self._noted = history, fence.version
 
     def driver_error(self, error: FlyOrmError) -> FlyOrmError:
         """The error as an instance of its own class, of the driver's, and of the ORM's, so that callers catch it."""
@@ -146,6 +152,7 @@ class Router:
     def forget_server(self) -> None:
         """Ask and check the local server anew: the database object leads to another address from now on."""
         local, self.local, self.primary_check = self.local, self._local(), self._primary_check()
+        self._noted = None
         local.close()
 
     def abandon(self) -> None:

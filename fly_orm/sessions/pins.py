@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from ..position import UNKNOWN, Position, later
 
 
-class Pin(NamedTuple):
+class Pin(msgspec.Struct, frozen=True, gc=False):
     """A position that reads of one database have to show: they run on the primary unless their server shows it."""
 
     position: Position
@@ -47,13 +47,13 @@ class Pins(dict[str, Pin]):
     def doubt(self, database: str) -> None:
         """Pin a database until the primary tells a position: something of unknown outcome may be committed."""
         before = self.get(database) or Pin(UNKNOWN)
-        self[database] = before._replace(position=UNKNOWN)
+        self[database] = msgspec.structs.replace(before, position=UNKNOWN)
 
     def waited(self, database: str) -> None:
         """Note that a read has waited, so that later ones do not wait again."""
         before = self.get(database)
         if before is not None:
-            self[database] = before._replace(waits=False)
+            self[database] = msgspec.structs.replace(before, waits=False)
 
     def remove(self, database: str) -> None:
         """Let reads of a database run on the replica again."""
