@@ -67,7 +67,6 @@ def stamp_of(connection: Any) -> Stamp | None:
         connection.get_parameter_status("client_encoding"),
         session.wait_or(None),
         router.fence.version,
-        local,
         local.at_primary,
         local.replica.server(connection.instance).history,
         None if seen is None else (seen.system, seen.timeline),

@@ -67,10 +67,12 @@ class ReplicaConnection:
         connection = self._connection
         return 0.0 if connection is None else self._strategy(connection).pause(waited)
 
-    def break_off(self) -> None:
-        """Make a query that is running fail. Any thread may call."""
-        if (connection := self._connection) is not None:
-            break_off(connection)
+    def break_off(self) -> bool:
+        """Make a query that is running fail; whether there is a connection. Any thread may call."""
+        if (connection := self._connection) is None:
+            return False
+        break_off(connection)
+        return True
 
     def close(self) -> None:
         """Close the connection, and make a query that is running fail. Any thread may call."""

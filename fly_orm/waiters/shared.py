@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -89,10 +90,11 @@ class SharedWaiter:
 
     def _look(self) -> bool:
         """Let the query of a poller that should have its answer by now fail; whether there is a poller."""
-        answer_by = self._queue.answer_by
-        if answer_by is not None and now() >= answer_by:
-            self._replica.break_off()
-        return answer_by is not None
+        poller = self._queue.poller
+        if poller is not None and now() >= poller.answer_by:
+            # Once for each question; and not if it is still connecting, which has a time limit of its own.
+            poller.answer_by = math.inf if self._replica.break_off() else now() + ANSWER_TIMEOUT
+        return poller is not None
 
     def _late(self, me: WaitingThread, deadline: Deadline) -> ReplicationTimeout:
         replayed = self._replica.replayed

@@ -64,10 +64,9 @@ class WaitQueue:
             return self._poller is thread
 
     @property
-    def answer_by(self) -> float | None:
-        """When the replica must have answered the poller; None if there is none."""
-        poller = self._poller
-        return None if poller is None else poller.answer_by
+    def poller(self) -> WaitingThread | None:
+        """The thread that queries the replica, if there is one."""
+        return self._poller
 
     def leave(self, thread: WaitingThread) -> None:
         """Remove a thread for whatever reason, and let the first of the others become the poller if there is none.
