@@ -43,6 +43,10 @@ def logged():
                 continue
             if not re.search(r"\blog(ger)?$", ast.unparse(node.func.value)):
                 continue
+            if node.func.attr == "log" and re.fullmatch(
+                r"logging\.INFO.* else logging\.DEBUG", ast.unparse(node.args[0])
+            ):
+                continue
             given = node.args[node.func.attr == "log"]
             given = names.get(given.id, given) if isinstance(given, ast.Name) else given
             text = re.sub(r"%[-\d.]*[a-z]", "…", ast.literal_eval(given))
