@@ -15,6 +15,7 @@ FOLDERS = {
         "functions",
         "throughput",
         "workers",
+        "computing",
         "eager",
         "stalls",
     ),

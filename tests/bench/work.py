@@ -17,3 +17,9 @@ def insert(rows: int) -> None:
     """One autocommit insert after the other."""
     for number in range(rows):
         Row.create(name="by a function", number=number)
+
+
+@fly_orm.on_primary(timeout=60)
+def compute() -> int:
+    """Some 15 milliseconds of Python, and no statement."""
+    return sum(number * number for number in range(300_000))
