@@ -65,7 +65,7 @@ class StatementServed(_OfStatement, frozen=True, kw_only=True):
     wait: float = 0.0
     """Seconds of it spent waiting for the replica."""
     round_trips: int = 0
-    """How many requests to the primary region were answered for it."""
+    """How many requests to the primary region were answered for it; all the pieces of a result or a COPY are one."""
     rows: int = -1
     """How many rows it has returned or changed; -1 if that is not known."""
     error: str | None = None

@@ -53,7 +53,7 @@ class Trace:
 
     @property
     def round_trips(self) -> int:
-        """How many requests to other regions were answered."""
+        """How many requests to other regions were answered; all the pieces of a result or a COPY are one."""
         return sum(event.round_trips for event in self.statements) + sum(event.rpc > 0 for event in self.calls)
 
     @property

@@ -72,6 +72,18 @@ def test_blocks_may_be_nested(db: Any) -> None:
     assert (len(outer.statements), len(inner.statements)) == (2, 1)
 
 
+def test_it_ends_once(db: Any) -> None:
+    with fly_orm.trace() as outer:
+        inner = fly_orm.trace().begin()
+        db.execute_sql("SELECT 1")
+        inner.end()
+        inner.end()
+        db.execute_sql("SELECT 2")
+    with fly_orm.trace() as later:
+        db.execute_sql("SELECT 3")
+    assert [len(each.statements) for each in (outer, inner, later)] == [2, 1, 1]
+
+
 def test_it_collects_what_its_own_context_does(regions: TwoRegions, db: Any) -> None:
     other = regions.lax()
     with fly_orm.trace() as trace:

@@ -10,6 +10,7 @@ import pytest
 import fly_orm
 from fly_orm.observing import PeerRefused, rarely
 from fly_orm.observing.rarely import Rarely
+from fly_orm.serving.peers import Peers
 from tests.observing.heard import hearing
 from tests.support.two_regions import TwoRegions
 from tests.support.waiting import until
@@ -42,6 +43,16 @@ def test_its_peers(regions: TwoRegions, log: Any) -> None:
     assert [record.levelname for record in connected] == ["INFO"] + ["DEBUG"] * (len(connected) - 1)
     assert {(record.peer, record.region) for record in connected} == {("127.0.0.1", "lax")}
     assert [record.levelname for record in log("peer_gone")][-1] == "INFO"
+
+
+def test_a_peer_that_greets_again_is_no_other(log: Any) -> None:
+    peers = Peers()
+    for _ in range(2):
+        peers.greeted("channel", "10.0.0.1", "lax")
+    assert (len(peers), len(log("peer_connected"))) == (1, 1)
+    for _ in range(2):
+        peers.gone("channel")
+    assert (len(peers), len(log("peer_gone"))) == (0, 1)
 
 
 def test_what_it_declines_once_a_minute(regions: TwoRegions, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
