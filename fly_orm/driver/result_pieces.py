@@ -11,7 +11,7 @@ from ..classify import Statement
 from ..classify.long_results import may_return_much
 from ..deadline import Deadline
 from ..forwarding.copying import CopyData
-from ..protocol.copying import RESULT_PIECE_BYTES
+from ..protocol.copying import PIECE_BYTES
 from ..protocol.encoding import decode_values
 from ..protocol.messages import Copy, Copying, Result
 from ..protocol.results import Values
@@ -37,7 +37,7 @@ class ResultPieces:
     """Takes the pieces of the result of one statement, if it is long."""
 
     is_input = False
-    fields = MappingProxyType({"piece_bytes": RESULT_PIECE_BYTES})
+    fields = MappingProxyType({"piece_bytes": PIECE_BYTES})
 
     def __init__(self, router: Any) -> None:
         self._router = router

@@ -10,9 +10,6 @@ from .base import Answer, Instant, Message, Timeout
 #: to arrive in time, also where the network is slow, and both ends hold two or three of them.
 PIECE_BYTES = 2 * 1024 * 1024
 
-#: The same for the values of a result. Each short one takes ten times its length in memory before it is encoded.
-RESULT_PIECE_BYTES = 1024 * 1024
-
 
 class BrokenInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The end of the input of a COPY … FROM STDIN that could not be read to its end: the COPY fails after it."""

@@ -8,13 +8,16 @@ from typing import Any
 from ..postgres.notices import kept_as_they_come
 from ..postgres.role_guard import GuardedCursor
 from ..postgres.row_stream import RowStream
-from ..protocol.copying import RESULT_PIECE_BYTES
+from ..protocol.copying import PIECE_BYTES
 from ..protocol.encoding import encode
 from ..protocol.messages import Copying, Result, Run
 from ..protocol.results import Values
 from .result_limit import ResultLimit, size_of
 from .steps import Steps
 
+#: The most memory that the values of a piece take before they are encoded: each takes some besides its bytes, so that
+#: short ones take twenty times their length.
+_HELD_BYTES, _VALUE_BYTES = 8 * 2**20, 48
 #: What a message has besides a row.
 _ENVELOPE_BYTES = 1024
 
@@ -36,7 +39,7 @@ def in_pieces(stream: RowStream, request: Run, limit: ResultLimit) -> Steps[Resu
 
     Raises what the driver raises, or the error of ``limit`` for a row that is too long.
     """
-    most = min(request.piece_bytes, RESULT_PIECE_BYTES, limit.most)
+    most = min(request.piece_bytes, PIECE_BYTES, limit.most)
     data: Values = []
     size = rows = before = 0
     dropped = False
@@ -50,7 +53,8 @@ def in_pieces(stream: RowStream, request: Run, limit: ResultLimit) -> Steps[Resu
                 dropped = True
                 limit.cancel()
                 continue
-            if rows and size + added > most:
+            held = sum(map(len, data)) * _VALUE_BYTES
+            if rows and (size + added > most or size + held > _HELD_BYTES):
                 yield Copying(data=encode(data), rows=rows)
                 before += rows
                 data, size, rows = [], 0, 0
