@@ -47,6 +47,15 @@ def test_every_variable_is_read():
     assert (settings.rpc_timeout, settings.replication_timeout) == (2.5, None)
 
 
+def test_workers_are_a_number_or_one_for_each_core():
+    assert Settings.from_environment({}).workers == 1
+    assert Settings.from_environment({"FLY_ORM_WORKERS": "4"}).workers == 4
+    assert Settings.from_environment({"FLY_ORM_WORKERS": "auto"}).workers is None
+    for wrong in ("0", "-1", "many", "1.5"):
+        with pytest.raises(ConfigurationError, match=f"FLY_ORM_WORKERS='{wrong}'"):
+            Settings.from_environment({"FLY_ORM_WORKERS": wrong})
+
+
 def test_my_region_counts_where_fly_region_is_not_set():
     assert Settings.from_environment({"MY_REGION": "ams", "FLY_REGION": ""}).topology.region == "ams"
 

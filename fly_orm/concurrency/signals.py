@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -43,7 +44,8 @@ class Signals:
 
     def wake(self) -> None:
         """End the wait, or the next one. Any thread may call."""
-        self._writer.send(bytes([_WAKE]))
+        with suppress(OSError):  # it is full, so that the wait ends anyway, or the block has ended
+            self._writer.send(bytes([_WAKE]))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

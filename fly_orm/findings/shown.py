@@ -61,6 +61,8 @@ def _text(name: str, value: Any) -> str:
         return " ".join(f"{option}=…" for option in value) or "none"
     if name in LIMITS:
         return LIMITS[name].text_of(value)
+    if name == "workers" and value is None:
+        return "one for each core"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value or "none")

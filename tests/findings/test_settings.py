@@ -141,6 +141,7 @@ def test_each_setting_is_shown_with_its_source_and_no_secret_is():
             "FLY_ORM_SECRET": SECRET,
             "FLY_ORM_TRANSPORT_OPTIONS": "password=hidden",
             "FLY_ORM_MAX_RESULT_BYTES": "1MiB",
+            "FLY_ORM_WORKERS": "auto",
         }
     )
     assert found["region"] == ("lax", "MY_REGION")
@@ -149,6 +150,7 @@ def test_each_setting_is_shown_with_its_source_and_no_secret_is():
     assert found["secret"] == ("set", "FLY_ORM_SECRET")
     assert found["transport_options"] == ("password=…", "FLY_ORM_TRANSPORT_OPTIONS")
     assert found["max_result_bytes"] == ("1MiB", "FLY_ORM_MAX_RESULT_BYTES")
+    assert found["workers"] == ("one for each core", "FLY_ORM_WORKERS")
     assert found["waiter"] == ("auto", "default")
     assert SECRET not in str(found)
     assert "hidden" not in str(found)

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from http.client import HTTPConnection
 
+import psutil
 import pytest
 
 import fly_orm
@@ -117,6 +118,24 @@ def test_a_transaction_is_committed_while_its_worker_drains(node, lax):
         db.execute_sql("INSERT INTO t VALUES (1)")
     assert started.process.wait(PATIENCE) == 0
     assert rows(db) == 1
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_all_workers_at_once(node, lax):
+    started = node("--workers=2", "--drain-timeout=600")
+    address = started.address()
+    until_all_serve(address, 2)
+    workers = workers_of(started.pid)
+    db = lax(address)
+    db.begin()
+    db.execute_sql("CREATE TABLE t (i int)")
+    started.process.send_signal(signal.SIGTERM)
+    until(lambda: declines(lax(address)), "it accepts requests")
+    assert started.process.poll() is None
+    started.process.send_signal(signal.SIGTERM)
+    assert started.process.wait(PATIENCE) == 128 + signal.SIGTERM
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
+    assert alive == []
 
 
 def declines(db):
