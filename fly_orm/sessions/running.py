@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
+from weakref import ref
 
 from ..deadline import now
 from ..observing.event import ids
@@ -42,8 +43,11 @@ class _Running:
 
 
 class _Thread(threading.local):
-    running: _Running | None = None
-    """The statement that somebody observes. What is executed for it in turn is part of it."""
+    running: ref[_Running] | None = None
+    """The statement that somebody observes. What is executed for it in turn is part of it.
+
+    If an interrupt keeps its block from ending in order, the block is gone all the same, and the reference is dead.
+    """
     call: RunningCall | None = None
     """The innermost call that somebody observes."""
 
@@ -58,31 +62,36 @@ def is_observed() -> bool:
 
 def is_running() -> bool:
     """Whether this thread executes a statement that somebody observes, or that nobody may."""
-    return _thread.running is not None
+    return _running() is not None
+
+
+def _running() -> _Running | None:
+    return None if (running := _thread.running) is None else running()
 
 
 def note_served(session: Session, served: Served) -> None:
     """Record how a statement of this session, or a part of it, is served; :func:`fly_orm.why` returns the last one."""
     session.served = served
-    if (running := _thread.running) is not None:
+    if (running := _running()) is not None:
         running.note(served)
 
 
 def note_decided(route: Route, why: str) -> None:
     """Record where a statement is about to run, which may not need a server, or may fail before one has served it."""
-    if (running := _thread.running) is not None:
+    if (running := _running()) is not None:
         running.route, running.why = route, why
 
 
 @contextmanager
 def unobserved(session: Session) -> Iterator[None]:
     """A block whose statements are an adapter's own and not the caller's: neither ``why()`` nor an event shows them."""
-    served, running = session.served, _thread.running
-    _thread.running = running or _Running()
+    served, before, hidden = session.served, _thread.running, _Running()
+    if not is_running():
+        _thread.running = ref(hidden)
     try:
         yield
     finally:
-        session.served, _thread.running = served, running
+        session.served, _thread.running = served, before
 
 
 class RunningStatement(_Running):
@@ -119,7 +128,7 @@ class RunningStatement(_Running):
         if listeners.statement_started:
             text = shown(self._text)
             emit(StatementStarted(id=self.id, database=self._database, statements=self._count, _text=text))
-        _thread.running = self
+        _thread.running = ref(self)
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
         total, _thread.running = now() - self.started, None

@@ -13,6 +13,7 @@ from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm.observing import Route, StatementServed, StatementStarted
+from fly_orm.sessions.running import RunningStatement, is_running
 from tests.observing.heard import hearing
 from tests.support.two_regions import TwoRegions
 
@@ -191,3 +192,10 @@ def test_each_is_one_line_of_the_log(db: Any, region: str, caplog: pytest.LogCap
     assert "secret" not in str(vars(write))
     assert (write.__dict__["event"], write.__dict__["kind"], write.__dict__["rows"]) == ("statement_served", "write", 1)
     assert read.__dict__["sql"] == "SELECT name FROM t"
+
+
+def test_one_that_an_interrupt_has_kept_from_ending_is_over_all_the_same(db: Any) -> None:
+    """An interrupt may arrive where the block ends, and then nobody says so."""
+    RunningStatement(db.database, "SELECT 'interrupted'").__enter__()
+    assert not is_running()
+    assert [each.sql for each in served(lambda: db.execute_sql("SELECT 'next'"))] == ["SELECT ?"]
