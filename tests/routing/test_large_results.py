@@ -182,11 +182,18 @@ def test_the_outcome_is_unknown_if_the_last_reply_may_be(
     assert count(db) == (ROWS if piece == PIECES else 0)
 
 
-def test_the_outcome_of_what_may_have_ended_is_unknown(
+def test_a_read_is_repeated_from_its_beginning(regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = between(monkeypatch, at_2=lambda: [regions.wan.cut(), regions.wan.heal()])
+    assert [row[0] for row in execute(db, QUERY).fetchall()] == list(range(1, ROWS + 1))
+    assert sizes == [PIECE] * (2 + PIECES)
+
+
+def test_the_outcome_of_what_may_have_ended_and_written_is_unknown(
     regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    execute(db, "CREATE FUNCTION add(i int) RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (i, i) RETURNING id'")
     between(monkeypatch, at_2=lambda: [regions.wan.cut(), regions.wan.heal()])
-    fails(fly_orm.OutcomeUnknown, db, QUERY)
+    fails(fly_orm.OutcomeUnknown, db, f"SELECT add(g), repeat('x', 100) FROM generate_series(1, {ROWS}) g")
 
 
 def test_a_transaction_is_lost_with_its_result(regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
