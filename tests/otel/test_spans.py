@@ -85,6 +85,7 @@ def own(span):
 def test_a_write_is_one_trace_from_the_application_to_the_node(traces, lax):
     with traces.tracer.start_as_current_span("request") as request:
         lax.db.execute_sql("INSERT INTO item (name) VALUES ('gustav')")
+        assert trace.get_current_span() is request
     [served] = traces.there(1)
     spans = traces.here()
     statement, sent, wait = spans["INSERT item"], spans["fly_orm.Node/run"], spans["wait for the replica"]

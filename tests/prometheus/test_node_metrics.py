@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from fly_orm.serving import metrics
-from tests.support.scraping import scrape
+from tests.support.scraping import asked, scrape
 from tests.support.two_regions import two_regions
 from tests.support.waiting import PATIENCE, until
 
@@ -59,3 +60,22 @@ def test_a_request_that_waits_for_a_connection_is_seen(cluster, database):
 def write_and_close(db):
     db.execute_sql("INSERT INTO item VALUES ('one')")
     db.close()
+
+
+def test_without_the_extra_the_page_says_what_to_install(regions, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("prometheus_client", "fly_orm.prometheus"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "fly_orm.serving.node_metrics", raising=False)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    status, text = asked(regions.serving.serve_http("127.0.0.1:0"), "/metrics")
+    assert (status, text) == (404, "metrics need prometheus-client: pip install 'prometheus-client>=0.20,<1'\n")
+
+
+def test_the_metrics_are_gathered_once_however_many_clients_ask(regions, node, monkeypatch):
+    monkeypatch.setattr(metrics, "MAX_AGE", 600)
+    scrape(node)
+    regions.lax().execute_sql("INSERT INTO item (name) VALUES ('one')")
+    for _ in range(3):
+        assert scrape(node).value("fly_orm_statement_seconds_count", route="primary") is None
+    monkeypatch.setattr(metrics, "MAX_AGE", 0.0)
+    assert scrape(node).value("fly_orm_statement_seconds_count", route="primary") == 1

@@ -104,7 +104,12 @@ def test_the_supervisor_shows_what_all_workers_have_done(cluster, database, node
     assert scrape(http).value("fly_orm_node_draining") == 0
     for each in databases:
         close(each)
-    folders = {Path(each.environ()["PROMETHEUS_MULTIPROC_DIR"]) for each in workers_of(started.pid)}
+    [folder] = {Path(each.environ()["PROMETHEUS_MULTIPROC_DIR"]) for each in workers_of(started.pid)}
+    victim = workers_of(started.pid)[0]
+    assert list(folder.glob(f"gauge_*_{victim.pid}.db"))
+    victim.kill()
+    until(lambda: not list(folder.glob(f"gauge_*_{victim.pid}.db")))
+    assert scrape(http).value("fly_orm_node_request_seconds_count", kind="run") == 13
     started.process.send_signal(signal.SIGTERM)
     assert started.process.wait(PATIENCE) == 0
-    assert [each for each in folders if each.exists()] == []
+    assert not folder.exists()

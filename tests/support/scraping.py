@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -29,15 +29,25 @@ class Scrape:
         return (sample.labels for sample in self._samples if sample.name == name)
 
 
+def asked(address: str, path: str) -> tuple[int, str]:
+    """The status and the text that a path is answered with."""
+    answer, text = _asked(address, path)
+    return answer.status, text
+
+
 def scrape(address: str, path: str = "/metrics") -> Scrape:
     """What is at an address that serves HTTP."""
+    answer, text = _asked(address, path)
+    assert answer.status == 200, text
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    return Scrape(text)
+
+
+def _asked(address: str, path: str) -> tuple[HTTPResponse, str]:
     connection = HTTPConnection(address, timeout=PATIENCE)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
-        text = answer.read().decode()
-        assert answer.status == 200, text
-        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        return Scrape(text)
+        return answer, answer.read().decode()
     finally:
         connection.close()
