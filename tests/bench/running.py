@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -106,7 +107,10 @@ def _child(name: str, regions: World) -> Iterator[tuple[Any, Any]]:
             process.terminate()
             process.join(STOP_TIMEOUT)
         if process.is_alive():
-            process.kill()
+            try:
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+            except ProcessLookupError:  # it has no group of its own yet
+                process.kill()
             process.join()
         ours.close()
 
@@ -114,6 +118,7 @@ def _child(name: str, regions: World) -> Iterator[tuple[Any, Any]]:
 def _measure(name: str, regions: World, out: Any) -> None:
     from .__main__ import stop_on_signals
 
+    os.setpgid(0, 0)
     stop_on_signals()
     try:
         found = load(name).run(regions)

@@ -14,7 +14,7 @@ from typing import Any
 import fly_orm
 from fly_orm.deadline import Deadline
 
-from ..writes.clients import TIMEOUT
+from ..writes.clients import END_TIMEOUT, TIMEOUT
 from ..writes.ways import Opens, Place, Write, through_peewee
 
 #: Processes that start at the same time.
@@ -66,7 +66,7 @@ def paced(place: Place, *, processes: int, threads: int, rate: float) -> Iterato
     finally:
         for process, ours in members:
             ours.close()
-            process.join(TIMEOUT)
+            process.join(END_TIMEOUT)
             process.kill()
 
 

@@ -19,6 +19,8 @@ from .ways import WAYS, Place, connect
 LOOK = 25
 WARM_UP = 3
 TIMEOUT = 60.0
+#: Seconds in which a process ends by itself.
+END_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ def clients(processes: int) -> Iterator[Clients]:
     finally:
         for process, ours in members:
             ours.close()
-            process.join(TIMEOUT)
+            process.join(END_TIMEOUT)
             process.kill()
 
 
