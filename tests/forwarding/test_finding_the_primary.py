@@ -13,6 +13,7 @@ from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.forwarding import primary_region
 from fly_orm.forwarding.all_in_use import AllInUse
+from fly_orm.forwarding.directory import Directory
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
 from fly_orm.settings import Settings
@@ -98,6 +99,19 @@ class TestThePrimaryRegion:
     def test_is_the_only_one_if_a_node_of_it_may_have_the_primary(self, world, answer):
         world.fails((Refused, NotDelivered), s1=answer, s2=REPLICA)
         assert set(world.tried) == {"s1", "s2"}
+
+    def test_is_not_looked_up_for_a_request_after_another(self, world, monkeypatch):
+        monkeypatch.setattr("fly_orm.forwarding.primary.USUAL_SECONDS", 3600.0)
+        assert world.request(s1="ok", s2="ok") in ("s1", "s2")
+        monkeypatch.setattr(Directory, "candidates", None)  # which would raise
+        assert {world.request() for _ in range(50)} == {"s1", "s2"}  # each has its share
+
+    @pytest.mark.parametrize("answer", [BUSY, REPLICA, GONE])
+    def test_gets_a_request_once_at_each_node_that_does_not_accept_it(self, world, answer):
+        world.request(s1="ok", s2="ok")
+        world.fails((Refused, NotDelivered), s1=answer, s2=answer, l1=REPLICA, a1=REPLICA)
+        assert sorted(world.tried)[-2:] == ["s1", "s2"]
+        assert len(set(world.tried)) == len(world.tried)
 
     @pytest.mark.parametrize("error", [OutcomeUnknown("?"), KeyboardInterrupt()])
     def test_is_the_only_one_after_a_request_that_may_have_been_executed(self, world, error):
