@@ -70,8 +70,12 @@ class RowStream:
 
     @classmethod
     def on(cls, connection: Any) -> RowStream | None:
-        """A stream on this connection; None if libpq's functions cannot be called from here."""
-        libpq = libpq_results()
+        """A stream on this connection; None if libpq's functions cannot be called from here.
+
+        Neither can they if the driver waits by a callback of the application's, as with gevent: they would hold up all
+        other greenlets.
+        """
+        libpq = libpq_results() if ext.get_wait_callback() is None else None
         return None if libpq is None else cls(connection, libpq)
 
     def batches(self, sql: bytes) -> Generator[Batch, None, None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extras import wait_select
 
 from fly_orm.postgres.cursors import bytes_cursor
 from fly_orm.postgres.libpq_results import LibpqResults
@@ -140,6 +141,15 @@ def test_a_lost_connection_is_noticed(cluster: Cluster, connection: Any, libpq: 
     assert connection.closed
     with pytest.raises(psycopg2.InterfaceError):
         taken(connection, libpq, b"SELECT 1")
+
+
+def test_there_is_no_stream_where_the_driver_waits_by_a_callback(connection: Any) -> None:
+    assert RowStream.on(connection) is not None
+    psycopg2.extensions.set_wait_callback(wait_select)
+    try:
+        assert RowStream.on(connection) is None
+    finally:
+        psycopg2.extensions.set_wait_callback(None)
 
 
 def test_other_encodings_are_decoded(connection: Any, libpq: LibpqResults) -> None:
