@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
@@ -10,11 +11,17 @@ import psycopg2
 from ..concurrency.latch import Latch
 from ..concurrency.threads import start_thread
 from ..concurrency.timer import TimerClosed
+from ..deadline import Deadline, now
+from ..errors import FlyOrmError
 from ..local.replication import Replication
 from ..routing.router import Router
 
-#: Seconds that a replica may take to answer: who asks for the metrics is waiting.
+#: Seconds that replicas may take to answer: whoever asks for the metrics is waiting.
 ANSWER_TIMEOUT = 1.0
+
+
+#: Seconds after which a server that was not a replica is asked again: it may have become one.
+PRIMARY_INTERVAL = 60.0
 
 
 class LagMeter:
@@ -23,13 +30,15 @@ class LagMeter:
     def __init__(self) -> None:
         self._questions: WeakKeyDictionary[Router, _Question] = WeakKeyDictionary()
 
-    def read(self, router: Router) -> Replication | None:
-        """How the replica follows its primary; None if it is not a replica, or does not answer in time."""
-        question = self._questions.get(router)
-        if question is None or question.ended.is_set():
-            question = self._questions[router] = _Question(router)
-            question.ended.wait(ANSWER_TIMEOUT)
-        return question.answer  # of a server that hangs, nobody waits for the answer again
+    def read(self, routers: Iterable[Router]) -> list[tuple[Router, Replication | None]]:
+        """How the server of each follows its primary; None if it is not a replica, or does not answer in time."""
+        asked = [(router, self._questions.get(router)) for router in routers]
+        due = {router: _Question(router) for router, question in asked if question is None or question.is_old}
+        self._questions.update(due)
+        deadline = Deadline.after(ANSWER_TIMEOUT)
+        for question in due.values():  # of a server that hangs, nobody waits for the answer again
+            question.ended.wait(deadline.remaining())
+        return [(router, self._questions[router].answer) for router, _ in asked]
 
 
 class _Question:
@@ -38,12 +47,15 @@ class _Question:
     def __init__(self, router: Router) -> None:
         self.answer: Replication | None = None
         self.ended = Latch()
+        self._ask_at = now()
         replica = router.local.replica
 
         def ask() -> None:
             try:
-                with suppress(psycopg2.Error, TimerClosed):  # the log says elsewhere what is wrong
+                with suppress(psycopg2.Error, TimerClosed, FlyOrmError):  # the log says elsewhere what is wrong
                     self.answer = replica.replication()
+                    if self.answer is None:
+                        self._ask_at = now() + PRIMARY_INTERVAL
             finally:
                 self.ended.set()
 
@@ -51,3 +63,8 @@ class _Question:
             start_thread(ask, "fly_orm replica lag")
         except RuntimeError:  # no thread can be started
             self.ended.set()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether another question is due."""
+        return self.ended.is_set() and now() >= self._ask_at

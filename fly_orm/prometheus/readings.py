@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from ..concurrency.forks import abandon_in_children
 from ..findings.version import VERSION
+from ..local.replication import Replication
 from ..routing.router import Router, routers
 from ..runtime.runtime import default_runtime, open_forwarders
 from . import definitions
@@ -72,14 +73,15 @@ class ProcessReadings:
         """The readings of now."""
         yield Reading(definitions.INFO, (VERSION, default_runtime().settings.topology.region), 1)
         yield from _channels()
-        for router in routers():
-            if router.has_name and router.local.at_primary is False:
-                yield from self._replica(router)
+        ours = [router for router in routers() if router.has_name and not router.local.at_primary]
+        for router, replication in self._lag.read(ours):
+            yield from self._replica(router, replication)
 
-    def _replica(self, router: Router) -> Iterator[Reading]:
+    def _replica(self, router: Router, replication: Replication | None) -> Iterator[Reading]:
         labels = (router.name,)
-        yield Reading(definitions.REPLICA_LATE, labels, router.local.replica.is_late)
-        if (replication := self._lag.read(router)) is None:
+        if replication is not None or router.local.at_primary is False:
+            yield Reading(definitions.REPLICA_LATE, labels, router.local.replica.is_late)
+        if replication is None:
             return
         yield Reading(definitions.REPLICA_RECEIVING, labels, replication.receiving)
         if replication.missing_bytes is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import peewee
 import pytest
 
+import fly_orm
 from fly_orm.serving import metrics
 from tests.support.scraping import asked, scrape
-from tests.support.two_regions import two_regions
+from tests.support.two_regions import close, named, settings, two_regions
 from tests.support.waiting import PATIENCE, until
 
 
@@ -79,3 +81,12 @@ def test_the_metrics_are_gathered_once_however_many_clients_ask(regions, node, m
         assert scrape(node).value("fly_orm_statement_seconds_count", route="primary") is None
     monkeypatch.setattr(metrics, "MAX_AGE", 0.0)
     assert scrape(node).value("fly_orm_statement_seconds_count", route="primary") == 1
+
+
+def test_a_node_next_to_a_replica_shows_its_lag(cluster, database):
+    db = fly_orm.wrap(peewee.PostgresqlDatabase(**named(cluster.replica, database)), settings=settings("lax"))
+    with fly_orm.serve(db, listen="127.0.0.1:0", settings=settings("lax")) as serving:
+        node = serving.serve_http("127.0.0.1:0")
+        until(lambda: scrape(node).value("fly_orm_replica_receiving", database=database) == 1)
+        assert scrape(node).value("fly_orm_replica_lag_bytes", database=database) is not None
+    close(db)
