@@ -41,7 +41,7 @@ def test_a_statement_is_cancelled_through_another_worker(cluster, served, channe
 
 def test_a_transaction_that_its_caller_has_given_up_ends_when_another_worker_is_asked(served, channels):
     one, other = channels
-    request = run(served.database, b"CREATE TABLE t ()", preamble=[b"BEGIN"], wants_id=True)
+    request = run(served.database, b"CREATE TABLE given_up ()", preamble=[b"BEGIN"], wants_id=True)
     opened = one.request(request, Deadline.after(AMPLE)).opened
     assert opened is not None
 
