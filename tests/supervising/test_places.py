@@ -12,26 +12,16 @@ from fly_orm.protocol.messages import Declined, Done, Run
 from fly_orm.testing.contract.tools import in_thread
 from tests.supervising.conftest import PLACES
 from tests.support.two_regions import AMPLE
-from tests.support.worker_processes import channel_to, until_all_serve, worker_behind, workers_of
+from tests.support.worker_processes import channel_to, channels_by_worker, until_all_serve, workers_of
 
 #: Connections of fly_orm's own, of each worker (docs/deploy/operating.md).
 OWN = 2
 
 
-def channels_to(address, stack):
-    """By worker, as many channels as the node has places."""
-    found = {1: [], 2: []}
-    while min(map(len, found.values())) < PLACES:
-        channel = channel_to(address)
-        stack.callback(channel.close)
-        found[worker_behind(channel)].append(channel)
-    return found
-
-
 @pytest.fixture
 def channels(served):
     with ExitStack() as stack:
-        yield channels_to(served.address, stack)
+        yield channels_by_worker(served.address, PLACES, stack)
 
 
 def begin(channel, database, *, lease, seconds=2 * AMPLE):
@@ -111,7 +101,7 @@ def test_the_places_of_a_worker_that_is_killed_are_free_again(node, cluster, dat
     until_all_serve(address, 2)
     leases = [bytes([number]) for number in range(PLACES - 1)]
     with ExitStack() as stack:
-        for lease, channel in zip(leases, channels_to(address, stack)[1], strict=False):
+        for lease, channel in zip(leases, channels_by_worker(address, PLACES, stack)[1], strict=False):
             assert isinstance(begin(channel, database, lease=lease), Done)
         workers_of(started.pid)[0].kill()
     with ExitStack() as stack:

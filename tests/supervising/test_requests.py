@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import ExitStack
 
 import pytest
 
@@ -14,15 +14,15 @@ from fly_orm.testing import Wan
 from fly_orm.testing.contract.tools import in_thread
 from tests.support.two_regions import AMPLE
 from tests.support.waiting import until
-from tests.support.worker_processes import channel_to, worker_behind
+from tests.support.worker_processes import channels_by_worker
 
 
 @pytest.fixture
 def channels(served):
     """Two channels, to different workers."""
-    with closing(channel_to(served.address)) as first, closing(channel_to(served.address)) as second:
-        until(lambda: worker_behind(first) != worker_behind(second), "they lead to one worker")
-        yield first, second
+    with ExitStack() as stack:
+        found = channels_by_worker(served.address, 1, stack)
+        yield found[1][0], found[2][0]
 
 
 def run(database, *statements, **options):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import psutil
 
 from fly_orm.deadline import Deadline
+from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.forwarding.sealed_channel import SealedChannel, open_channel
-from fly_orm.protocol.messages import Inspect
+from fly_orm.protocol.messages import Declined, Inspect
 from fly_orm.registry import make_transport
 from fly_orm.topology import Node
 from tests.support.two_regions import AMPLE, SECRETS, settings
@@ -53,3 +55,28 @@ def until_all_serve(address: str, workers: int, **changes: Any) -> None:
         return len(found) == workers
 
     until(look, "not all workers serve")
+
+
+def channels_by_worker(address: str, each: int, stack: ExitStack) -> dict[int, list[SealedChannel]]:
+    """So many channels to each of two workers.
+
+    On a busy machine, one may get more at first, and then closes some of those that are idle.
+    """
+    found: dict[int, list[SealedChannel]] = {1: [], 2: []}
+    while min(map(len, found.values())) < each:
+        channel = channel_to(address)
+        stack.callback(channel.close)
+        found[worker_behind(channel)].append(channel)
+        if min(map(len, found.values())) == each:
+            for channels in found.values():
+                for surplus in channels[each:]:
+                    surplus.close()
+                channels[:] = [one for one in channels[:each] if _is_open(one)]
+    return found
+
+
+def _is_open(channel: SealedChannel) -> bool:
+    try:
+        return not isinstance(channel.request(Inspect(), Deadline.after(AMPLE)), Declined)
+    except (NotDelivered, OutcomeUnknown):
+        return False
