@@ -1,6 +1,7 @@
 """One node, and the links to it, for the cells of a module."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,9 @@ def here(cluster: Cluster) -> Iterator[World]:
     restore(cluster)  # this comes before what is done for each test
     name = make_database(cluster)
     with pytest.MonkeyPatch.context() as patch, world(cluster, name) as made:
-        patch.setattr("fly_orm.forwarding.directory.random.sample", lambda nodes, _count: list(nodes))  # in this order
+        # Callers try the nodes in the order in which they know them.
+        patch.setattr("fly_orm.forwarding.directory.random.sample", lambda nodes, _count: list(nodes))
+        patch.setattr("fly_orm.forwarding.primary.random", SimpleNamespace(choice=lambda nodes: nodes[0]))
         yield made
     restore(cluster)
     cluster.drop_database(name)
