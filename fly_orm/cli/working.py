@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -26,6 +27,9 @@ from ..supervising.supervisor import SIGNALS, Supervisor
 
 log = logging.getLogger("fly_orm")
 
+#: The descriptor of standard error, the last of the three streams.
+_LAST_STREAM = 2
+
 
 def cores() -> int:
     """How many cores this process may use."""
@@ -37,6 +41,7 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
 
     ConfigurationError if the transport cannot serve an address with several processes, or cannot listen there.
     """
+    _open_standard_streams()
     settings = Settings.from_environment()
     address = options.listen or settings.listen
     transport: Any = make_transport(settings.transport, settings)
@@ -56,6 +61,13 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
             if http is not None:
                 http.close()
             estate.close()
+
+
+def _open_standard_streams() -> None:
+    """Let no socket have the number of a standard stream that is closed: workers would inherit it as that stream."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _announce(workers: int, databases: list[str], address: str) -> None:
@@ -78,13 +90,15 @@ def work(inherited: Inheritance, serve: Callable[[Membership], Serving]) -> int:
     name = f"worker {inherited.number + 1}"
     logging.basicConfig(level=logging.INFO, format=f"%(levelname)s %(name)s {name}: %(message)s", force=True)
     # A terminal, and some managers of services, signal all processes, and the supervisor does so once more: signals
-    # after the first one mean nothing here, and the supervisor kills those that it does not wait for.
-    with Signals(*STOP) as signals:
+    # after the first one mean nothing here, and the supervisor kills those that it does not wait for. SIGHUP means
+    # nothing at all: the supervisor has got it too, and replaces one worker after another.
+    with Signals(*STOP, signal.SIGHUP) as signals:
         membership = Membership(inherited, signals.wake)
         serving = serve(membership)
         with suppress(ImportError):  # the page of the supervisor says what is missing
             serving.keep_metrics_in_files()
         membership.serves(serving.databases, serving.address, serving.problems)
-        signals.wait()
+        while signals.wait() == signal.SIGHUP:
+            pass
         serving.close()
     return 0

@@ -26,6 +26,8 @@ class Board:
     @classmethod
     def make(cls, workers: int) -> Board:
         """A new one, for the supervisor, all of whose numbers are 0."""
+        if hasattr(os, "memfd_create"):  # needs no folder to write to, which a container may lack
+            return cls(os.memfd_create("fly_orm-workers"), workers)
         with tempfile.TemporaryFile() as file:
             return cls(os.dup(file.fileno()), workers)
 

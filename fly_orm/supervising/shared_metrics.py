@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 
+from ..errors import ConfigurationError
 from ..prometheus import files
 from ..serving.http import Page
 
@@ -14,7 +15,14 @@ class SharedMetrics:
     """A folder with the metrics of all workers. Needs prometheus-client. Thread-safe."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="fly-orm-metrics-")
+        """Make the folder. ConfigurationError if there is no place for it."""
+        try:
+            self._folder = tempfile.mkdtemp(prefix="fly-orm-metrics-")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the workers cannot share their metrics, for which they need a temporary folder: {error}; set TMPDIR "
+                "to a folder that this process may write to, or leave out --http or --workers"
+            ) from error
 
     @property
     def variables(self) -> Mapping[str, str]:

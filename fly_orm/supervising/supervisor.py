@@ -118,10 +118,18 @@ class Supervisor:
             self._rolling.pop(0).stop()
 
     def _start_those_due(self) -> None:
-        # The first one alone at first: what is wrong with the settings is then said once.
-        for worker in self._workers if self._has_served else self._workers[:1]:
+        for worker in self._wanted:
             if not self._stopping and worker.starts_at is not None and worker.starts_at <= now():
-                worker.start()
+                try:
+                    worker.start()
+                except (OSError, RuntimeError) as error:  # out of descriptors, processes or memory: the others go on
+                    self._status = worker.not_started(error)
+
+    @property
+    def _wanted(self) -> list[Worker]:
+        """The workers that run or are to be started."""
+        # The first one alone at first: what is wrong with the settings is then said once.
+        return self._workers if self._has_served else self._workers[:1]
 
     def _note_serving(self) -> None:
         if self._has_served or self._workers[0].serving is None:
@@ -133,7 +141,7 @@ class Supervisor:
 
     def _patience(self) -> float | None:
         """Seconds until another worker has to be started; None if none has to be."""
-        if self._stopping or not self._has_served:
+        if self._stopping:
             return None
-        due = [worker.starts_at for worker in self._workers if worker.starts_at is not None]
+        due = [worker.starts_at for worker in self._wanted if worker.starts_at is not None]
         return max(0.0, min(due) - now()) if due else None

@@ -60,7 +60,7 @@ class Worker:
         return self._restarts.is_hopeless
 
     def start(self) -> None:
-        """Start a process."""
+        """Start a process. OSError or RuntimeError if the system cannot do that now; see :meth:`not_started`."""
         inherited, own, theirs = self._estate.bequeath(self.number)
         self.serving, self.starts_at, self._is_asked_to_stop = None, None, False
         self._started_at = now()
@@ -72,6 +72,22 @@ class Worker:
             )
         process = self._process
         self._leash = Leash(own, lambda message: self._heard(process, message), lambda: None, f"fly_orm {self.name}")
+
+    def not_started(self, error: Exception) -> int:
+        """Note that no process could be started, so that it is tried again. The exit status that stands for that."""
+        if self.is_running:  # without a leash
+            self.kill()
+            return 1
+        pause = self._restarts.ended(lived=0.0, served=False)
+        self.starts_at = now() + pause
+        log.error(
+            "%s cannot be started (%s); it is tried again in %g seconds",
+            self.name,
+            error,
+            pause,
+            extra={"event": "worker_not_started", "worker": self.name, "seconds": pause},
+        )
+        return 1
 
     def stop(self) -> None:
         """Ask the process to stop, if there is one; it may take a while."""
