@@ -96,7 +96,7 @@ def _problems(router: Router, local: LocalFacts, server: ServerFacts, deadline: 
             found.append("the replica of this region cannot be reached, and connections lead to the far primary")
         if local.may_write:
             return found
-    elif router.local.replica.is_late:
+    elif router.local.replica.look():
         found.append("the replica of this region is late")
     if router.settings.topology.primary_region is None:
         return found if server.primary else [*found, "the local server is a replica, and there is no other region"]

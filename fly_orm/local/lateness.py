@@ -82,6 +82,11 @@ class Lateness:
         """Whether a wait has run out, and the server has not caught up since."""
         return self._since is not None
 
+    @property
+    def newest(self) -> Position | None:
+        """The newest position that was wanted of it while it is late; None if it is not late."""
+        return self._newest if self.is_late else None
+
     def begin(self, position: Position, timeout: float | None, why: object, measure: MeasureLag | None) -> None:
         """Note that a wait of ``timeout`` seconds has run out; ``measure`` is None if the server could not be asked."""
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -74,6 +75,17 @@ class LocalReplica:
     def is_late(self) -> bool:
         """Whether a wait for one of the servers has run out, and it has not caught up since."""
         return any(server.lateness.is_late for server in list(self._by_instance.values()))
+
+    def look(self) -> bool:
+        """Whether one of the servers is late still: those that are late are asked, as nobody may wait for them any more.
+
+        While a server hangs, so does the caller.
+        """
+        for server in list(self._by_instance.values()):
+            if (newest := server.lateness.newest) is not None:
+                with suppress(ReplicationTimeout):  # it is late still
+                    self._looked(server, newest, partial(self._ask_whether, server))
+        return self.is_late
 
     def meet(self, connection: Any) -> None:
         """Learn the history of the server that a routing connection has reached, unless it is known.
@@ -190,6 +202,15 @@ class LocalReplica:
                     lateness.unanswered()
                 raise
             return True
+
+    def _ask_whether(self, server: Progress, position: Position, _deadline: Deadline) -> None:
+        """Ask a server whether it shows a position, over a connection of its own; ReplicationTimeout if it does not."""
+        try:
+            _, replayed = self._lines.ask(server.instance)
+        except (psycopg2.Error, TimerClosed) as error:
+            raise ReplicationTimeout(f"this region's replica cannot be asked: {error}", lsn=position.lsn) from error
+        if replayed is None or not server.includes(position) or replayed < position.lsn:
+            raise ReplicationTimeout(f"this region's replica has replayed only up to {replayed}", lsn=position.lsn)
 
     def _measure(self, server: Progress) -> MeasureLag:
         """What measures the lag of a server, over a connection of its own, when that is to be logged."""

@@ -53,6 +53,7 @@ class _Question:
         def ask() -> None:
             try:
                 with suppress(psycopg2.Error, TimerClosed, FlyOrmError):  # the log says elsewhere what is wrong
+                    replica.look()
                     self.answer = replica.replication()
                     if self.answer is None:
                         self._ask_at = now() + PRIMARY_INTERVAL

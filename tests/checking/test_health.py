@@ -67,7 +67,7 @@ def test_with_a_late_replica_it_is_degraded_until_it_has_caught_up(regions):
     assert found.status == "degraded"
     assert f"{regions.name}: the replica of this region is late" in found.problems
     regions.cluster.wait_for_replica()
-    until(lambda: database.execute_sql("SELECT 1").fetchall() and checked(database).status == "ready")
+    until(lambda: checked(database).status == "ready")  # although nobody uses the database meanwhile
 
 
 def test_without_its_server_it_is_only_live(regions):

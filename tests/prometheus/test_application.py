@@ -66,6 +66,16 @@ def test_no_text_and_no_address_is_a_label(metrics, regions, lax):
     assert regions.wan.address not in text
 
 
+def test_a_replica_that_was_late_is_not_once_it_has_caught_up_even_if_nobody_waits(metrics, regions):
+    regions.query("CREATE TABLE item (id serial PRIMARY KEY, name text)")
+    regions.cluster.wait_for_replica()
+    late, lax = "fly_orm_replica_late", regions.lax(options={"replication_timeout": 0.1})
+    with regions.cluster.replay_paused():
+        lax.execute_sql("INSERT INTO item (name) VALUES ('one')")
+        until(lambda: read(metrics).value(late, database=regions.name) == 1)
+    until(lambda: read(metrics).value(late, database=regions.name) == 0)
+
+
 def test_the_lag_of_the_replica_is_shown(metrics, regions, lax):
     name = regions.name
     lax.execute_sql("SELECT 1")
