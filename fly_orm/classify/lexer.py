@@ -50,9 +50,11 @@ _CLOSED = re.compile(f"{_QUOTED}|{_LITERAL}|{_ESCAPED}|{_NAMED}")
 _MARKED = re.compile(
     rf"--[^\n\r]*|/\*|{_QUOTED}|{_ESCAPED}|{_DOLLAR}|{_START}{_LETTER}*|(?P<plain>{_WITH_ESCAPES}|'[\s\S]*)"
 )
+# As from PostgreSQL 16 on: 0x1F, 1_000.
+_NUMBER = "0[xXoObB][0-9a-fA-F_]+|[0-9][0-9._]*(?:[eE][+-]?[0-9_]+)?"
 #: What :func:`masked` has to recognize. What it keeps, or passes over, has no literal in it.
 _MASKED = re.compile(
-    rf"(?P<space>{_SPACE}+)|(?P<comment>--[^\n\r]*|/\*)|(?P<literal>{_ESCAPED}|{_WITH_ESCAPES}|[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)"
+    rf"(?P<space>{_SPACE}+)|(?P<comment>--[^\n\r]*|/\*)|(?P<literal>{_ESCAPED}|{_WITH_ESCAPES}|{_NUMBER})"
     rf"|(?P<kept>[uU]&{_QUOTED}|{_QUOTED}|{_START}{_LETTER}*|%s|{_NAMED}|\$[0-9]+)|(?P<dollar>{_DOLLAR})|(?P<open>['\"])"
 )
 #: The end of each placeholder is looked for as far as the next parenthesis. With more of them than this, and nothing

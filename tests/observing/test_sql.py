@@ -18,6 +18,7 @@ from fly_orm.observing.sql import command, summary
             'SELECT "t1"."id2" FROM t1 WHERE id = %s AND x=%(name)s',
         ),
         ("SELECT /* 'a' /* b */ */ 'c' -- d\nFROM t", "SELECT ? FROM t"),
+        ("SELECT 0xC0FFEE, 0b11, 1_234.5_6e1_0, -7::int", "SELECT ?, ?, ?, -?::int"),
         ("SELECT $$secret$$, $a$ secret $$ $a$, $1", "SELECT ?, ?, $1"),
         ("SELECT E'it\\'s', U&'a', B'01', x'1F'", "SELECT ?, U&?, B?, x?"),
         ("SELECT 'a\\' OR 'secret'", "SELECT …"),
