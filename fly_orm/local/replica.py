@@ -77,7 +77,7 @@ class LocalReplica:
         return any(server.lateness.is_late for server in list(self._by_instance.values()))
 
     def look(self) -> bool:
-        """Whether one of the servers is late still: those that are late are asked, as nobody may wait for them any more.
+        """Whether a server is late still: those that are late are asked, as nobody may wait for them any more.
 
         While a server hangs, so does the caller.
         """

@@ -8,6 +8,9 @@ from typing import ClassVar, Literal
 from .event import Event
 from .events import RequestKind
 
+#: What a peer lacks that is turned away: the secret, or a version of the protocol that this node knows.
+WhyNoProof = Literal["secret", "version"]
+
 
 class RequestReceived(Event, frozen=True, kw_only=True):
     """A node begins to execute a request. Its :class:`RequestExecuted` follows on the same thread, in the same context.
@@ -125,4 +128,4 @@ class ProofFailed(Event, frozen=True, kw_only=True):
     heard_by: ClassVar[str] = "proof_failed"
 
     peer: str
-    because: Literal["secret", "version"]
+    because: WhyNoProof

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
 from prometheus_client import Counter, Histogram
 
@@ -23,8 +23,9 @@ from ..observing import (
     UnknownOutcome,
     WaitEnded,
 )
+from ..observing.node_events import WhyNoProof
 from . import definitions
-from .definitions import BUCKETS, DEFINITIONS, Definition
+from .definitions import BUCKETS, DEFINITIONS, UNDELIVERED, Definition
 
 M = TypeVar("M", Counter, Histogram)
 _Label = str | Route | None
@@ -63,7 +64,10 @@ class Counting(Observer):
         self._reads: dict[str, Histogram] = {}
         """By database, that of plain reads on this region's server, which are most of all."""
         self._databases: set[str | None] = set()
+        self._functions: set[str] = set()
         self._know(None)
+        for reason in get_args(WhyNoProof):
+            self._begin(definitions.NODE_FAILED_PROOFS, reason)
 
     @property
     def metrics(self) -> list[Counter | Histogram]:
@@ -71,10 +75,23 @@ class Counting(Observer):
         return [*(each.metric for each in self._times.values()), *(each.metric for each in self._counts.values())]
 
     def _know(self, database: str | None) -> None:
-        """Begin to count at 0 what alerts are about: Prometheus sees no increase in what begins with 1."""
+        """Begin to count what alerts are about of a database."""
         self._databases.add(database)
-        for definition in (definitions.UNKNOWN_OUTCOMES, definitions.WAITS_LATE):
-            self._counts[definition][(database,)].inc(0)
+        self._begin(definitions.UNKNOWN_OUTCOMES, database)
+        self._begin(definitions.WAITS_LATE, database)
+        if database is not None:
+            for error in UNDELIVERED:
+                self._begin(definitions.STATEMENT_ERRORS, database, error)
+
+    def _know_function(self, function: str) -> None:
+        """The same of a function."""
+        self._functions.add(function)
+        for error in UNDELIVERED:
+            self._begin(definitions.CALL_ERRORS, function, error)
+
+    def _begin(self, definition: Definition, *labels: _Label) -> None:
+        """Begin to count at 0: Prometheus sees no increase in what begins with 1."""
+        self._counts[definition][labels].inc(0)
 
     def statement_served(self, event: StatementServed) -> None:
         """Time a statement."""
@@ -97,6 +114,8 @@ class Counting(Observer):
 
     def call_served(self, event: CallServed) -> None:
         """Time the call of a function."""
+        if event.function not in self._functions:
+            self._know_function(event.function)
         self._time(definitions.CALLS, event.total, event.function, event.route)
         if event.error is not None:
             self._count(definitions.CALL_ERRORS, event.function, event.error)

@@ -9,7 +9,8 @@ from itertools import chain
 import pytest
 import yaml
 
-from fly_orm.prometheus.definitions import BUCKETS, DEFINITIONS
+import fly_orm
+from fly_orm.prometheus.definitions import BUCKETS, DEFINITIONS, UNDELIVERED
 from tests.support import ROOT
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "fly_orm.json").read_text())
@@ -149,6 +150,19 @@ def test_each_alert_says_what_to_do_and_leads_to_the_page():
         grouped = re.search(r"by \(([^)]*)\)", rule["expr"])
         kept = set(grouped[1].split(", ")) if grouped else {"instance", "database"}
         assert mentioned <= kept, rule["alert"]
+
+
+def names_of(error: type[Exception]):
+    """The names of a class and of those that are derived from it, except for the driver's own of the same name."""
+    return {error.__name__}.union(*map(names_of, error.__subclasses__()))
+
+
+def test_alerts_are_about_every_error_by_which_nothing_was_executed():
+    assert set(UNDELIVERED) == names_of(fly_orm.NotDelivered) | names_of(fly_orm.Refused)
+    alerts = {rule["alert"]: rule["expr"] for rule in GROUP["rules"]}
+    for name in ("FlyOrmRequestsFail", "FlyOrmCallsFail"):
+        [classes] = re.findall(r'error=~"([^"]*)"', alerts[name])
+        assert tuple(classes.split("|")) == UNDELIVERED, name
 
 
 def test_the_severities_of_the_page_are_those_of_the_alerts():

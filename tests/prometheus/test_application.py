@@ -57,6 +57,19 @@ def test_errors_are_counted_by_their_class(metrics, regions, lax):
     assert read(metrics).value("fly_orm_statement_errors_total", database=regions.name, error="UniqueViolation") == 2
 
 
+def test_what_alerts_are_about_is_counted_from_0_on(metrics, regions, lax):
+    """``increase()`` does not see the first of what begins with 1."""
+    lax.execute_sql("SELECT 1")
+    regions.serving.close()
+    errors = "fly_orm_statement_errors_total"
+    assert read(metrics).value(errors, database=regions.name, error="NotDelivered") == 0
+    assert read(metrics).value(errors, database=regions.name, error="AuthenticationFailed") == 0
+    assert read(metrics).value("fly_orm_node_failed_proofs_total", reason="secret") == 0
+    with pytest.raises(peewee.OperationalError):
+        lax.execute_sql("INSERT INTO item (name) VALUES ('one')")
+    assert read(metrics).value(errors, database=regions.name, error="NotDelivered") == 1
+
+
 def test_no_text_and_no_address_is_a_label(metrics, regions, lax):
     lax.execute_sql("INSERT INTO item (name) VALUES ('gustav')")
     lax.execute_sql("SELECT name FROM item WHERE name = 'gustav'").fetchall()
