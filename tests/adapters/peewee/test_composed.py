@@ -1,4 +1,4 @@
-"""``@db.atomic()`` above ``@fly_orm.on_primary`` is what it is below: one transaction where the function runs."""
+"""``@db.atomic()`` above ``@fly_orm.on_primary`` is one transaction where the function runs, as below."""
 
 from __future__ import annotations
 
@@ -88,3 +88,17 @@ def test_it_is_one_round_trip_and_one_transaction_in_either_order(app: Any) -> N
         assert isinstance(function, type(app.below))
     with app.db.atomic(), pytest.raises(fly_orm.NotSupported, match="runs in a transaction of its own"):
         app.above("x")
+
+
+@fly_orm.on_primary
+def composed(*names: str) -> int:
+    return len(names)
+
+
+@pytest.mark.parametrize("block", ["savepoint", "manual_commit"])
+def test_an_order_that_cannot_work_is_refused_when_the_function_is_decorated(block: str) -> None:
+    db = fly_orm.wrap(peewee.PostgresqlDatabase("shop"), settings=settings("lax"))
+    decorator = getattr(db, block)()
+    with pytest.raises(fly_orm.ConfigurationError, match=rf"write @fly_orm.on_primary above @db.{block}\(\)"):
+        decorator(composed)
+    assert callable(decorator(test_an_order_that_cannot_work_is_refused_when_the_function_is_decorated))
