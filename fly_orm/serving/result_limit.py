@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 from psycopg2.errorcodes import PROGRAM_LIMIT_EXCEEDED
 
-from ..classify.long_results import returns_much
+from ..classify.long_results import may_have_returning, returns_much
 from ..classify.role_changes import controls_transactions
 from ..postgres.aborting import abort_transaction
 from ..postgres.running_statement import RunningStatement
@@ -38,7 +38,9 @@ def writes_at_length(request: Run) -> bool:
     if len(request.statements) != 1:
         return False
     statement = request.statements[0]
-    return returns_much(statement) and not controls_transactions(statement.decode("utf-8", "replace"))
+    if not (returns_much(statement) and may_have_returning(statement)):
+        return False
+    return not controls_transactions(statement.decode("utf-8", "replace"))
 
 
 class ResultLimit:

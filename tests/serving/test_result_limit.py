@@ -208,6 +208,22 @@ def test_a_write_that_returns_much_and_fails_leaves_nothing_open(ask, count):
     assert count() == 0
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        b"CALL add('returning')",
+        b"-- all of them, returning nothing\nCALL add('')",
+        b"DO $$ DECLARE n int; BEGIN INSERT INTO t VALUES (1) RETURNING i INTO n; COMMIT; END $$",
+        b"CREATE INDEX CONCURRENTLY returning_customers ON t (i)",
+        b"VACUUM /* returning space */ t",
+    ],
+)
+def test_the_word_returning_does_not_put_a_statement_into_a_transaction(ask, statement):
+    ask(b"CREATE TABLE t (i int)")
+    ask(b"CREATE PROCEDURE add(text) LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (1); COMMIT; END $$")
+    assert ask(statement).error is None
+
+
 def test_in_a_transaction_nothing_of_it_is_committed(ask, count):
     ask(b"INSERT INTO t VALUES (1)", preamble=[b"BEGIN"])
     failed = ask(b"SELECT " + LONG + b" FROM generate_series(1, 1000)", opens_lease=False)
