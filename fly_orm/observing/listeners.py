@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from ..concurrency.forks import abandon_in_children
 from ..errors import ConfigurationError
 from .event import Event
 from .events import RequestStarted
@@ -97,14 +98,14 @@ class Observation:
         self.ears = {kind: _ears(observer, kind) for kind in KINDS}
         self.ears["read_timed"] = (observer.read_timed,) if _overrides(observer, "read_timed") else ()
         """By the name of the method, what hears that kind of event."""
-        self.failed: set[str] = set()
-        """The kinds of events at which it has raised an exception."""
+        self.failed: list[Any] = []
+        """The methods that have raised an exception."""
 
     def end(self) -> None:
         """Let the observer hear nothing more. What other threads are telling it now, it still hears."""
-        with _lock:
-            _observations[:] = [other for other in _observations if other is not self]
-            listeners.take(_observations)
+        with _present.lock:
+            _present.observations = [other for other in _present.observations if other is not self]
+            listeners.take(_present.observations)
 
     def __enter__(self) -> Observation:
         return self
@@ -121,9 +122,25 @@ def _overrides(observer: Observer, name: str) -> bool:
     return getattr(type(observer), name) is not getattr(Observer, name)
 
 
+class _Present:
+    """The observations that have not ended. Fork-safe."""
+
+    def __init__(self) -> None:
+        self.observations: list[Observation] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self.lock = threading.Lock()
+        abandon_in_children(self)
+
+    def abandon(self) -> None:
+        """Replace the lock in a forked child; another thread of the parent may have been about to change who hears."""
+        self._begin()
+        listeners.take(self.observations)
+
+
 listeners = Listeners()
-_observations: list[Observation] = []
-_lock = threading.Lock()
+_present = _Present()
 
 
 class _Thread(threading.local):
@@ -146,13 +163,18 @@ def observe(observer: Observer) -> Observation:
             f"{type(observer).__name__} defines none of the methods of fly_orm.Observer, so it would hear nothing; "
             f"they are event, {', '.join(KINDS)}"
         )
-    with _lock:
-        if any(observer is other.observer for other in _observations):
+    with _present.lock:
+        if observation_of(observer) is not None:
             raise ConfigurationError(f"{observer!r} observes already")
         observation = Observation(observer)
-        _observations.append(observation)
-        listeners.take(_observations)
+        _present.observations = [*_present.observations, observation]
+        listeners.take(_present.observations)
     return observation
+
+
+def observation_of(observer: Observer) -> Observation | None:
+    """What has let an observer hear, if it does."""
+    return next((each for each in _present.observations if each.observer is observer), None)
 
 
 def emit(event: Event) -> None:
@@ -240,10 +262,9 @@ def _name(ear: Any) -> str:
 
 def _is_first(ear: Any) -> bool:
     """Whether a method has not failed before. Thread-safe."""
-    with _lock:
-        for observation in _observations:
-            for kind, ears in observation.ears.items():
-                if ear in ears and kind not in observation.failed:
-                    observation.failed.add(kind)
-                    return True
+    with _present.lock:
+        for observation in _present.observations:
+            if ear not in observation.failed and any(ear in ears for ears in observation.ears.values()):
+                observation.failed.append(ear)
+                return True
     return False

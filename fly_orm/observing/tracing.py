@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 
+from ..concurrency.forks import abandon_in_children
 from .events import CallServed, StatementServed
-from .listeners import Observation, observe
+from .listeners import Observation, observation_of, observe
 from .observer import Observer
 from .route import Route
 
@@ -102,14 +104,13 @@ class Trace:
     def begin(self) -> Trace:
         """Collect what this context does from now on, until :meth:`end`. A ``with`` block is usually the better way."""
         self._token, self._is_open = _traces.set((*_traces.get(), self)), True
-        _collector.begin()
+        _collector.begin(self)
         return self
 
     def end(self) -> None:
         """Collect nothing more. Any context may do so, more than once."""
-        if self._is_open:
-            self._is_open = False
-            _collector.end()
+        self._is_open = False
+        _collector.end(self)
 
     def collect(self, event: StatementServed | CallServed) -> None:
         """Add an event, unless the block is over."""
@@ -122,7 +123,8 @@ class Trace:
     def __exit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
         self.end()
         if self._token is not None:
-            _traces.reset(self._token)
+            with suppress(ValueError):  # the block ends in another context, as that of a generator may
+                _traces.reset(self._token)
 
 
 def trace() -> Trace:
@@ -136,23 +138,33 @@ def trace() -> Trace:
 
 
 class _Collector(Observer):
-    """Passes events to the traces of the context in which they happen. It observes while there are any traces."""
+    """Passes events to the traces of the context in which they happen. It observes while there are any. Fork-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
+        self._open: set[Trace] = set()
         self._observation: Observation | None = None
+        self._replace_lock()
 
-    def begin(self) -> None:
+    def _replace_lock(self) -> None:
+        self._lock = threading.Lock()
+        abandon_in_children(self)
+
+    def abandon(self) -> None:
+        """Go on in a forked child, without the traces of the parent's other threads."""
+        self._open = self._open.intersection(_traces.get())
+        self._observation = observation_of(self)  # another thread may have been about to note it
+        self._replace_lock()
+
+    def begin(self, trace: Trace) -> None:
         with self._lock:
-            self._count += 1
+            self._open.add(trace)
             if self._observation is None:
                 self._observation = observe(self)
 
-    def end(self) -> None:
+    def end(self, trace: Trace) -> None:
         with self._lock:
-            self._count -= 1
-            if self._count == 0 and self._observation is not None:
+            self._open.discard(trace)
+            if not self._open and self._observation is not None:
                 self._observation.end()
                 self._observation = None
 

@@ -90,6 +90,18 @@ def test_an_observer_that_raises_is_logged_once_and_harms_nobody(caplog: pytest.
     assert "no disk" in str(record.exc_info)
 
 
+def test_one_that_hears_everything_and_raises_is_logged_once_too(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Observer):
+        def event(self, event: Event) -> None:
+            raise RuntimeError("no disk")
+
+    with fly_orm.observe(Broken()):
+        for event in (ASIDE, RETURNED, ASIDE):
+            emit(event)
+    (record,) = caplog.records
+    assert "Broken.event raised an exception" in record.message
+
+
 def test_a_log_handler_that_raises_harms_nobody_either() -> None:
     class Broken(Observer):
         def node_set_aside(self, event: NodeSetAside) -> None:

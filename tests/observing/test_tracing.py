@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import os
+import signal
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import fly_orm
+from fly_orm.concurrency.latch import Latch
 from fly_orm.observing import Route
 from fly_orm.observing.listeners import listeners
-from tests.support.two_regions import TwoRegions
+from tests.support.two_regions import AMPLE, TwoRegions
 
 
 @pytest.fixture
@@ -98,6 +103,64 @@ def test_it_collects_what_its_own_context_does(regions: TwoRegions, db: Any) -> 
         assert len(trace.statements) == 3
 
     asyncio.run(in_a_task())
+
+
+def test_it_may_end_in_another_context(db: Any) -> None:
+    """As it does where a framework runs the two halves of a generator in different threads."""
+
+    def block() -> Iterator[fly_orm.Trace]:
+        with fly_orm.trace() as trace:
+            yield trace
+
+    generator = block()
+    trace = contextvars.copy_context().run(next, generator)
+    assert next(generator, None) is None
+    db.execute_sql("SELECT 1")
+    assert not trace.statements
+    assert not listeners.statements
+
+
+def test_a_forked_child_goes_on_with_its_own(db: Any) -> None:
+    """Other threads of the parent may hold the locks, or have open traces; the child does not have these threads."""
+    is_over = Latch()
+
+    def trace_again_and_again() -> None:
+        while not is_over.is_set():
+            with fly_orm.trace():
+                pass
+
+    threads = [threading.Thread(target=trace_again_and_again) for _ in range(3)]
+    with fly_orm.trace() as trace:
+        for each in threads:
+            each.start()
+        try:
+            for _ in range(10):
+                assert in_a_child(lambda: ends_alone(trace)) == 0
+        finally:
+            is_over.set()
+            for each in threads:
+                each.join()
+
+
+def ends_alone(trace: fly_orm.Trace) -> bool:
+    """Whether a trace can be begun next to this one, and nobody observes when both have ended."""
+    with fly_orm.trace():
+        pass
+    trace.end()
+    return not listeners.statements
+
+
+def in_a_child(work: Callable[[], bool]) -> int:
+    """The exit status of a forked child: 0 if the work returns true there. It is killed if that takes too long."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(int(AMPLE))
+        status = 1
+        try:
+            status = 0 if work() else 2
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_it_collects_in_the_primary_region(regions: TwoRegions) -> None:
