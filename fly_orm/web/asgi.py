@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import nullcontext
 from typing import Any
 
-from ..observing.tracing import trace
+from ..observing.tracing import Trace, trace
 from ..sessions.blocks import session
 from ..sessions.context import current
 from ..sessions.session import Session
@@ -33,7 +33,8 @@ class ASGIMiddleware(Middleware[Application]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        with session(), trace() if self._timing else nullcontext() as timed:
+        timing = self._timing and scope["type"] == "http"  # nobody gets to see that of a WebSocket
+        with session(), trace() if timing else nullcontext() as timed:
             request_session = current()
             self._carrier.resume(_values(scope, "cookie"), _values(scope, self._carrier.header))
             before = seen(request_session)
@@ -41,8 +42,7 @@ class ASGIMiddleware(Middleware[Application]):
             async def send_with_token(message: MutableMapping[str, Any]) -> None:
                 if message["type"] == "http.response.start":
                     token = await self._token(request_session, before, scope)
-                    timing = [] if timed is None else _encoded(timing_header(timed))
-                    message = {**message, "headers": [*message.get("headers", ()), *token, *timing]}
+                    message = {**message, "headers": [*message.get("headers", ()), *token, *_timing(timed)]}
                 await send(message)
 
             return await self._app(scope, receive, send_with_token)
@@ -52,6 +52,14 @@ class ASGIMiddleware(Middleware[Application]):
             await asyncio.to_thread(ask, request_session, asked)  # the servers' answers must not block the event loop
         https = is_https(scope.get("scheme", ""), ",".join(_values(scope, "x-forwarded-proto")))
         return _encoded(self._carrier.headers(request_session, before, https=https))
+
+
+def _timing(timed: Trace | None) -> list[tuple[bytes, bytes]]:
+    """The header with what the statements so far have taken, if it is wanted. Later ones are not traced."""
+    if timed is None:
+        return []
+    timed.end()
+    return _encoded(timing_header(timed))
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -104,6 +104,26 @@ def test_it_says_what_the_statements_have_taken(db: Any, serve: Callable[..., di
     assert not listeners.statements
 
 
+def test_nothing_is_kept_of_what_comes_after_the_header(serve: Callable[..., dict[str, str]]) -> None:
+    """A response may be streamed for days."""
+    observed = []
+    serve(str, lambda: observed.append(listeners.statements), timing=True)
+    assert observed == [False]
+
+
+def test_nothing_is_kept_of_a_web_socket() -> None:
+    observed = []
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        observed.append(listeners.statements)
+
+    async def nothing(*_: Any) -> Any:
+        return None
+
+    asyncio.run(ASGIMiddleware(app, timing=True)({"type": "websocket", "headers": []}, nothing, nothing))
+    assert observed == [False]
+
+
 def test_it_is_off_unless_it_is_wanted(db: Any, serve: Callable[..., dict[str, str]]) -> None:
     assert serve(lambda: db.execute_sql("SELECT 1"))["Server-Timing"] == "app;dur=1"
 
