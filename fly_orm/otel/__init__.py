@@ -4,7 +4,7 @@
 
     FlyOrmInstrumentor().instrument()
 
-``opentelemetry-instrument`` makes that call by itself. docs/observing.md describes the spans.
+``opentelemetry-instrument`` makes that call by itself. docs/tracing.md describes the spans.
 
 Imports ``observing`` and the layers below it.
 """

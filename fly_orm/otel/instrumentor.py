@@ -14,7 +14,7 @@ from .attributes import SCHEMA_URL
 from .tracing import Tracing
 
 _lock = threading.Lock()
-_observation: Observation | None = None
+_current: tuple[Tracing, Observation] | None = None
 
 
 class FlyOrmInstrumentor:
@@ -26,7 +26,7 @@ class FlyOrmInstrumentor:
     @property
     def is_instrumented_by_opentelemetry(self) -> bool:
         """Whether spans are made."""
-        return _observation is not None
+        return _current is not None
 
     def instrument(self, *, tracer_provider: TracerProvider | None = None, **_other: Any) -> None:
         """Make spans from now on; nothing more if they are made already.
@@ -34,16 +34,17 @@ class FlyOrmInstrumentor:
         They go to ``tracer_provider``, by default the global one, which may be set later. Others of OpenTelemetry's
         options are ignored.
         """
-        global _observation
+        global _current
         with _lock:
-            if _observation is None:
-                tracer = trace.get_tracer("fly_orm", VERSION, tracer_provider, SCHEMA_URL)
-                _observation = observe(Tracing(tracer))
+            if _current is None:
+                tracing = Tracing(trace.get_tracer("fly_orm", VERSION, tracer_provider, SCHEMA_URL))
+                _current = tracing, observe(tracing)
 
     def uninstrument(self, **_other: Any) -> None:
-        """Make no more spans."""
-        global _observation
+        """Begin no further span. Those of operations that are under way end as usual."""
+        global _current
         with _lock:
-            observation, _observation = _observation, None
-        if observation is not None:
-            observation.end()
+            current, _current = _current, None
+        if current is not None:
+            tracing, observation = current
+            tracing.finish(observation.end)

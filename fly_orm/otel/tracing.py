@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Token
 
 from opentelemetry import context as contexts
@@ -40,6 +40,14 @@ class Tracing(Observer):
         self._tracer = tracer
         self._open: dict[int, tuple[trace.Span, Token[contexts.Context]]] = {}
         """By the id of the operation, its span, and what makes the one before it the current span again."""
+        self._ended: Callable[[], None] | None = None
+        """Called when all spans have ended, once no further one is to begin."""
+
+    def finish(self, ended: Callable[[], None]) -> None:
+        """Begin no further span, and call ``ended`` when all have ended: a span must not stay the current one."""
+        self._ended = ended
+        if not self._open:
+            ended()
 
     def statement_started(self, event: StatementStarted) -> None:
         """Begin the span of a statement."""
@@ -95,6 +103,8 @@ class Tracing(Observer):
     def _begin(
         self, key: int, name: str, kind: SpanKind, found: Attributes, *, context: contexts.Context | None = None
     ) -> None:
+        if self._ended is not None:
+            return
         span = self._tracer.start_span(name, context, kind, found)
         if span.get_span_context().is_valid:  # otherwise there is no SDK
             self._open[key] = span, contexts.attach(trace.set_span_in_context(span, context))
@@ -112,3 +122,5 @@ class Tracing(Observer):
             span.end()
         finally:
             contexts.detach(token)
+            if self._ended is not None and not self._open:
+                self._ended()

@@ -4,7 +4,7 @@
 
     instrument()
 
-A node that serves HTTP has them at ``/metrics`` without it. docs/observing.md lists them.
+A node that serves HTTP has them at ``/metrics`` without it. docs/metrics.md lists them.
 
 Imports ``observing``, ``routing`` and the layers below these.
 """

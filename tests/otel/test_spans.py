@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
 import fly_orm
+from fly_orm.observing.listeners import listeners
 from fly_orm.otel import FlyOrmInstrumentor
 from tests.support import shop
 from tests.support.shop_in_lax import Shop
@@ -198,3 +199,17 @@ def test_the_spans_are_ended_once_they_are_turned_off(traces, lax):
     lax.db.execute_sql("SELECT 1")
     assert len(traces.here("SELECT")) == 1
     assert fly_orm.why() is not None
+
+
+def test_a_span_that_is_open_when_they_end_is_not_left_the_current_one(traces, lax):
+    class Ending(fly_orm.Observer):
+        def request_ended(self, event):
+            FlyOrmInstrumentor().uninstrument()
+
+    with fly_orm.observe(Ending()):
+        lax.db.execute_sql("INSERT INTO item (name) VALUES ('one')")
+    assert not trace.get_current_span().get_span_context().is_valid
+    assert len(traces.here("INSERT item")) == 1
+    lax.db.execute_sql("INSERT INTO item (name) VALUES ('two')")
+    assert len(traces.here("INSERT item")) == 1
+    assert not listeners.statements
