@@ -39,6 +39,14 @@ def start_thread(run: Callable[[], object], name: str) -> None:
     begun.wait()  # as start() does, so that the thread is listed from now on
 
 
+def start_thread_or_run(run: Callable[[], object], name: str) -> None:
+    """Run a function on a daemon thread of its own, or on this one if no thread can be started, to its end."""
+    try:
+        start_thread(run, name)
+    except RuntimeError:
+        run()
+
+
 def _start(run: Callable[[], object], name: str, begun: Latch) -> None:
     try:
         threading.Thread(target=run, name=name, daemon=True).start()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
-from ..concurrency.threads import start_thread
+from ..concurrency.threads import start_thread_or_run
 from ..errors import ConfigurationError
 from ..settings import Settings
 from ..transport import Accept, Responder, Server, Sharing, Transport
@@ -107,7 +107,7 @@ class Membership:
         self._leash.send(**{SERVES: databases, "address": address})
 
     def _asked(self, message: dict[str, Any]) -> None:
-        start_thread(lambda: self._reply(message[ASK]), "fly_orm readiness")
+        start_thread_or_run(lambda: self._reply(message[ASK]), "fly_orm readiness")
 
     def _reply(self, number: int) -> None:
         problems = [("it is starting", "")] if self._problems is None else list(self._problems())

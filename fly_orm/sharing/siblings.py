@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..concurrency.latch import Latch
-from ..concurrency.threads import start_thread
+from ..concurrency.threads import start_thread, start_thread_or_run
 from ..deadline import Deadline
 
 #: What they ask for: to cancel the statement that runs in a lease, to end a lease that its caller has given up, and to
@@ -109,7 +109,7 @@ class Siblings:
                 self._note(number, yes=what == _YES)
             elif (handler := self._handlers.get(what)) is not None:
                 # On a thread of its own, since to cancel may take a while.
-                start_thread(
+                start_thread_or_run(
                     partial(self._answer, handler, sibling, number, received[_HEADER.size :]), "fly_orm sibling"
                 )
 

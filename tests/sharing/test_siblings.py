@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +38,21 @@ def test_the_one_that_has_the_lease_has_acted_when_asking_returns(siblings):
     for _ in range(100):
         siblings[0].ask(CANCEL, LEASE, Deadline.after(AMPLE))
     assert cancelled == [LEASE] * 100
+
+
+def test_one_that_cannot_start_a_thread_now_answers_all_the_same_and_later(siblings, monkeypatch):
+    cancelled = []
+    siblings[0].answer({})
+    siblings[1].answer({CANCEL: lambda lease: cancelled.append(lease) is None})
+
+    def start(*_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as shortage:
+        shortage.setattr("fly_orm.concurrency.threads._thread", SimpleNamespace(start_new_thread=start))
+        siblings[0].ask(CANCEL, LEASE, Deadline.after(AMPLE))
+    siblings[0].ask(CANCEL, LEASE, Deadline.after(AMPLE))
+    assert cancelled == [LEASE] * 2
 
 
 def test_asking_ends_when_nobody_has_the_lease(siblings):
