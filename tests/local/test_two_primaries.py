@@ -94,7 +94,7 @@ class TestAProcessThatHasSeenTheNewTimeline:
             assert fly_orm.why().node.endswith(split.new)
         (error,) = errors(caplog)
         assert f"there is timeline 2, which was seen at the primary of syd={split.new}" in error
-        assert f"timeline 1 at {split.cluster.primary.params()['host']}" in error
+        assert f"timeline 1 at localhost:{split.cluster.primary.port}" in error
         assert f"the server of syd={split.old}" in error
 
     @pytest.mark.parametrize("write", ["statement", "transaction", "COPY", "read"])

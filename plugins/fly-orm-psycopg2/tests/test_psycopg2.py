@@ -130,7 +130,7 @@ def test_a_transaction_of_another_thread_does_not_matter(regions):
 def test_in_the_primary_region_nothing_is_routed_and_the_factory_can_be_served(regions):
     syd = fly_orm.wrap(ConnectionFactory(url(regions.cluster.primary, regions.name)), settings=settings("syd"))
     connection = syd.connect()
-    assert run(connection, "INSERT INTO item (name) VALUES ('a')") == (None, None)
+    assert run(connection, "INSERT INTO item (name) VALUES ('a')") == (None, fly_orm.Route.LOCAL)
     assert names(connection) == ["a"]
     with fly_orm.serve(syd, listen="127.0.0.1:0", settings=settings("syd")) as serving:
         assert serving.databases == [regions.name]
