@@ -11,7 +11,7 @@ from psycopg2 import extensions as ext
 
 from ..protocol.messages import Column, Result
 from ..protocol.results import Values
-from .result_pieces import PiecedRows
+from .result_pieces import PiecedRows, Rows
 
 
 class RemoteResult:
@@ -60,24 +60,35 @@ class RemoteResult:
         """
         start = self.row_number
         self.row_number = end = min(start + count, self._rows.count)
-        try:
-            return self._made(cursor, start, end)
-        except BaseException:
-            if end - start > 1:
-                self.row_number = start
-                while self.row_number < end:
-                    self.fetch(cursor, 1)  # raises it again, once it gets there
-            raise
-
-    def _made(self, cursor: Any, start: int, end: int) -> list[Any]:
         made: list[Any] = []
         while start < end:
             rows = self._rows.at(start)
             stop = min(end, rows.end)
-            some = self._of_values(cursor, rows.values, start - rows.start, stop - rows.start)
-            made += some
+            try:
+                made += self._of_values(cursor, rows.values, start - rows.start, stop - rows.start)
+            except Exception:
+                self._raise_first(cursor, rows, start, stop)
+                self.row_number = end  # it was not a row, but a signal handler that raised
+                raise
             start = stop
         return made
+
+    def _raise_first(self, cursor: Any, rows: Rows, start: int, stop: int) -> None:
+        """Raise the error of the first of these rows that cannot be made, and go on behind it; if all can, return.
+
+        Values are cast column by column, so that the first error need not be that of the first row. It is found by
+        bisection: one row at a time would take seconds for a long result, also for a signal handler's error.
+        """
+        while stop - start > 1:
+            middle = (start + stop) // 2
+            try:
+                self._of_values(cursor, rows.values, start - rows.start, middle - rows.start)
+            except Exception:  # noqa: BLE001  # raised below, if it is that of the first row
+                stop = middle
+            else:
+                start = middle
+        self.row_number = stop
+        self._of_values(cursor, rows.values, start - rows.start, stop - rows.start)
 
     def _of_values(self, cursor: Any, values: Values, start: int, end: int) -> list[Any]:
         columns = [

@@ -155,6 +155,27 @@ def test_a_write_that_fails_after_many_rows_has_no_effect(db: Any) -> None:
     assert count(db) == 0
 
 
+@pytest.mark.parametrize(("error", "again"), [(ValueError, {*range(33, 40)}), (KeyboardInterrupt, set())])
+def test_rows_that_come_before_one_that_cannot_be_made_are_not_all_made_again(
+    db: Any, error: type[BaseException], again: set[int]
+) -> None:
+    made: list[int] = []
+
+    def number(value: str, _cursor: Any) -> int:
+        if value == "40":
+            raise error
+        made.append(int(value))
+        return int(value)
+
+    cursor = execute(db, QUERY)
+    psycopg2.extensions.register_type(psycopg2.extensions.new_type((23,), "NUMBER", number), cursor)
+    cursor.execute(QUERY)
+    with pytest.raises(error):
+        cursor.fetchall()
+    assert {each for each in made if made.count(each) > 1} <= again
+    assert [row[0] for row in cursor.fetchall()] == ([*range(41, ROWS + 1)] if again else [])
+
+
 # The network
 
 
