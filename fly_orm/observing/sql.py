@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from ..classify.lexer import masked
@@ -10,6 +11,8 @@ from ..classify.lexer import masked
 _LOOKED_AT, _LONGEST = 4000, 1000
 #: Texts whose summary is remembered.
 _CACHED = 512
+#: What would control the terminal on which a log is read.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def summary(text: str | bytes) -> str:
@@ -32,7 +35,8 @@ def command(text: str | bytes) -> str:
 
 @lru_cache(_CACHED)
 def _summary(text: str | bytes) -> str:
-    return _shortened(masked(text if isinstance(text, str) else text.decode(errors="replace")))
+    shown = masked(text if isinstance(text, str) else text.decode(errors="replace"))
+    return _shortened(_CONTROL.sub("\ufffd", shown))
 
 
 def _shortened(text: str) -> str:

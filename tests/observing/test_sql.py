@@ -25,6 +25,7 @@ from fly_orm.observing.sql import command, summary
         ("SELECT 'secret", "SELECT …"),
         ("SELECT /* secret", "SELECT …"),
         ("SELECT $x$ secret", "SELECT …"),
+        ('SELECT "a\x1b[2J\nb"', 'SELECT "a\ufffd[2J b"'),
         ("", ""),
     ],
 )
