@@ -122,7 +122,7 @@ def _ignore_deadlines() -> None:
 
 
 def _begin_late() -> None:
-    """A node executes what arrives after its caller has given up."""
+    """A node executes what arrives after its caller has given up, and has repeated it, as it was not there."""
     for module in (channel_executor, executor, function_runner):
         module.node_deadline = lambda request: Deadline.after(request.timeout)  # type: ignore[attr-defined]
 
@@ -159,7 +159,7 @@ PLANTS = {
     "halves": Planted("node", _commit_halves, Kind.HALF),
     "declined": Planted("node", _decline_what_was_done, Kind.DECLINED),
     "deadlines": Planted("client", _ignore_deadlines, Kind.LATE_CALL),
-    "late": Planted("node", _begin_late, Kind.LATE_WRITE),
+    "late": Planted("node", _begin_late, Kind.TWICE),
     "thread": Planted("client", _leave_a_thread, Kind.LEFT),
     "transactions": Planted("node", _leave_transactions, Kind.LEFT),
 }
