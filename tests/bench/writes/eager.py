@@ -33,6 +33,7 @@ from tests.support.tables import Table
 from ..duration import times
 from ..report import ms, percentile
 from ..world import World, model, world
+from .ways import WAIT_FOR_REPLAY
 
 RTT = 0.08
 WORLDS, TURNS, WRITES = 4, times(25), times(10)
@@ -45,14 +46,6 @@ _TRAFFIC = tuple(
     f"FROM generate_series(1, {rows}); PERFORM pg_sleep({pause}); END LOOP; END $$; ROLLBACK"
     for times, rows, size, pause in ((2000, 1, 20, 0.001), (20, 100, 1000, 0.1))
 )
-_LOOP = """
-    CREATE OR REPLACE FUNCTION wait_for_replay(target pg_lsn) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-        FOR i IN 1..600 LOOP
-            IF pg_last_wal_replay_lsn() >= target THEN RETURN; END IF;
-            PERFORM pg_sleep(0.05);
-        END LOOP;
-        RAISE '% is not replayed', target;
-    END $$"""
 _INSERT = "BEGIN; INSERT INTO row (name, number) VALUES ('eager', 0); COMMIT; SELECT {}::text"
 _FLUSHED, _INSERTED = _INSERT.format("pg_current_wal_flush_lsn()"), _INSERT.format("pg_current_wal_insert_lsn()")
 
@@ -153,7 +146,7 @@ def _ways(regions: World) -> Iterator[dict[str, Write]]:
 
             return write
 
-        _cursor(regions, "primary", stack).execute(f"CREATE TABLE IF NOT EXISTS traffic (data text); {_LOOP}")
+        _cursor(regions, "primary", stack).execute(f"CREATE TABLE IF NOT EXISTS traffic (data text); {WAIT_FOR_REPLAY}")
         yield {
             FLOOR: direct(_FLUSHED, lambda here, lsn: None),
             NONE: partial(model(lazy).create, name="eager", number=0),

@@ -24,7 +24,7 @@ from ..duration import times
 from ..plot import Line, Plot
 from ..report import Report, ms, percentile
 from ..world import World
-from .ways import LOOP, WAYS, Opens, Place, connect
+from .ways import WAIT_FOR_REPLAY, WAYS, Opens, Place, connect
 
 #: Threads by round trip (seconds).
 DISTANCES = {0.0: 1, 0.02: 4, 0.08: 16, 0.2: 32}
@@ -50,7 +50,7 @@ class Taken:
 def run(world: World) -> Report:
     """A table for each distance."""
     with closing(connect(world.reach["primary"])) as primary:
-        primary.cursor().execute(LOOP)
+        primary.cursor().execute(WAIT_FOR_REPLAY)
     found = {rtt: _measured(world, rtt, threads) for rtt, threads in DISTANCES.items()}
     return Report(tables=[_table(rtt, taken) for rtt, taken in found.items()], plots=_plots(found))
 

@@ -29,7 +29,7 @@ POLL = 0.002
 #: Connections of a pool: as many as a node has.
 POOL = 10
 #: On the replica: returns when the position is replayed, and looks every 50 ms.
-LOOP = """
+WAIT_FOR_REPLAY = """
     CREATE OR REPLACE FUNCTION wait_for_replay(target pg_lsn) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
         FOR i IN 1..600 LOOP
             IF pg_last_wal_replay_lsn() >= target THEN RETURN; END IF;
