@@ -45,32 +45,30 @@ def test_the_workers_of_a_name_in_nats_serve_it_together(node, nats, monkeypatch
     until_all_serve(address, 2, transport="nats")
 
 
-@pytest.mark.slow
-def test_a_worker_that_dies_is_replaced(node):
+def said_when_one_ends(node, end):
+    """The id of a worker that was ended and replaced, and what the node has said until it was stopped."""
     started = node("--workers=2")
     address = started.address()
     until_all_serve(address, 2)
     victim = workers_of(started.pid)[0]
-    victim.kill()
+    end(victim)
     until(lambda: len(workers_of(started.pid)) == 2 and victim not in workers_of(started.pid), "not replaced")
     until_all_serve(address, 2)
     started.process.send_signal(signal.SIGTERM)
     assert started.process.wait(60) == 0
-    assert f"worker 1 (process {victim.pid}) has ended after" in started.process.stderr.read()
+    return victim.pid, started.process.stderr.read()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced(node):
+    pid, said = said_when_one_ends(node, lambda worker: worker.kill())
+    assert f"worker 1 (process {pid}) has ended after" in said
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_asked_to_stop_is_replaced_without_a_fuss(node):
-    started = node("--workers=2")
-    address = started.address()
-    until_all_serve(address, 2)
-    victim = workers_of(started.pid)[0]
-    victim.terminate()
-    until(lambda: len(workers_of(started.pid)) == 2 and victim not in workers_of(started.pid), "not replaced")
-    until_all_serve(address, 2)
-    started.process.send_signal(signal.SIGTERM)
-    assert started.process.wait(60) == 0
-    assert "ERROR" not in started.process.stderr.read()
+    _, said = said_when_one_ends(node, lambda worker: worker.terminate())
+    assert "ERROR" not in said
 
 
 def test_workers_end_with_their_supervisor(node):
