@@ -12,6 +12,7 @@ import typing as _typing
 from .findings import version as _version
 
 if _typing.TYPE_CHECKING:
+    from .adapters.psycopg2.factory import connection_factory
     from .checking.health import Health, check
     from .codec import register_type
     from .deadline import Deadline
@@ -101,6 +102,7 @@ __all__ = [
     "carry",
     "check",
     "configure",
+    "connection_factory",
     "database_url",
     "is_primary",
     "my_region",
@@ -126,6 +128,7 @@ __all__ = [
 
 #: By module, the public names that it defines.
 _DEFINED: dict[str, tuple[str, ...]] = {
+    "adapters.psycopg2.factory": ("connection_factory",),
     "checking.health": ("Health", "check"),
     "codec": ("register_type",),
     "deadline": ("Deadline",),

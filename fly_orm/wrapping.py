@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from .adapters.loading import adapter_of
-from .errors import ConfigurationError, check_choice
-from .routing.options import OnLag, Options, Reads
+from .errors import ConfigurationError
+from .routing.arguments import OnLag, Reads, SessionFunctions, checked
+from .routing.options import options_of
 from .routing.router import Router
 from .runtime.runtime import Runtime, default_runtime
-from .sessions.wait import WAITS, Wait
+from .sessions.wait import Wait
 from .settings import Settings
 
 D = TypeVar("D")
@@ -27,7 +28,7 @@ def wrap(
     rpc_timeout: float | str | None = "default",
     replication_timeout: float | str | None = "default",
     primary_functions: Iterable[str] = (),
-    session_functions: Iterable[str] | Mapping[str, Iterable[str] | None] = (),
+    session_functions: SessionFunctions = (),
     settings: Settings | None = None,
 ) -> D:
     """The same database object, which now reads from this region's replica and writes in the primary region.
@@ -95,39 +96,20 @@ def wrap(
     in use already; and NotSupported, outside of the primary region, if the database does not connect to PostgreSQL
     through psycopg2.
     """
-    check_choice("wait", wait, *WAITS)
-    check_choice("reads", reads, "replica", "primary")
-    check_choice("on_lag", on_lag, "primary", "raise")
-    check_choice("exactly_once", exactly_once, False, True)
-    runtime = default_runtime() if settings is None else Runtime(settings)
-    timeouts = {"rpc_timeout": rpc_timeout, "replication_timeout": replication_timeout}
-    given = {name: timeout for name, timeout in timeouts.items() if timeout != "default"}
-    options = Options(
-        runtime=runtime,
-        settings=runtime.settings.with_timeouts(**given),
+    arguments = checked(
         name=name,
         wait=wait,
         reads=reads,
         on_lag=on_lag,
         exactly_once=exactly_once,
-        primary_functions=tuple(primary_functions),
-        session_functions=_session_functions(session_functions),
+        rpc_timeout=rpc_timeout,
+        replication_timeout=replication_timeout,
+        primary_functions=primary_functions,
+        session_functions=session_functions,
     )
+    options = options_of(arguments, default_runtime() if settings is None else Runtime(settings))
     wrapped: D = adapter_of(database).wrap(database, options)
     return wrapped
-
-
-def _session_functions(
-    given: Iterable[str] | Mapping[str, Iterable[str] | None],
-) -> dict[str, tuple[str, ...] | None]:
-    """The settings that each function changes; None if it may change anything."""
-    if isinstance(given, str):
-        raise ConfigurationError(f"session_functions must be a list or a mapping of names; got the string {given!r}")
-    changed = given if isinstance(given, Mapping) else dict.fromkeys(given)
-    for name, settings in changed.items():
-        if isinstance(settings, str):
-            raise ConfigurationError(f"session_functions: the settings of {name!r} must be a list; got {settings!r}")
-    return {name: None if settings is None else tuple(settings) for name, settings in changed.items()}
 
 
 def router_of(database: Any) -> Router:

@@ -19,16 +19,20 @@ from ..driver.connector import Connector, unrouted
 from ..routing.options import Options
 from ..routing.router import Router
 from ..routing.wrapped_database import WrappedDatabase
+from .psycopg2.factory import ConnectionFactory
+from .psycopg2.wrapped import WrappedAddress
 
 __all__ = [
     "Adapter",
     "CodecError",
+    "ConnectionFactory",
     "Connector",
     "EncodedInstance",
     "Options",
     "Router",
     "RoutingConnection",
     "TypeHandler",
+    "WrappedAddress",
     "WrappedDatabase",
     "check_fields",
     "find_named",

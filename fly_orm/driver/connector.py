@@ -44,8 +44,13 @@ def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:
 class Connector:
     """Opens the connections of one database; those that reach a replica are routed. Thread-safe."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, *, defers_transactions: bool = False) -> None:
+        """``defers_transactions`` is the initial value of that attribute of the connections.
+
+        It holds from their first statement on, before the library can set it.
+        """
         self._router = router
+        self._defers_transactions = defers_transactions
         self._classes: dict[Any, type[ext.connection]] = {}
         self._connect_at, self._connects = 0.0, False
 
@@ -113,11 +118,12 @@ class Connector:
 
     def _derive(self, own: Any) -> type[ext.connection]:
         router, settings = self._router, self._router.settings
-        plain = mix(own, RecordingConnection, router=router)
+        shared = {"router": router, "defers_transactions": self._defers_transactions}
+        plain = mix(own, RecordingConnection, **shared)
         read_only = settings.read_only and not settings.topology.is_primary
         kind = ReadOnlyConnection if read_only else RoutingConnection
-        unchecked = mix(own, UncheckedConnection, router=router)
-        routed: type[ext.connection] = mix(own, kind, router=router, plain_class=plain, unchecked_class=unchecked)
+        unchecked = mix(own, UncheckedConnection, **shared)
+        routed: type[ext.connection] = mix(own, kind, plain_class=plain, unchecked_class=unchecked, **shared)
         return routed
 
     def _with_hint(self, error: psycopg2.OperationalError) -> psycopg2.OperationalError:

@@ -69,6 +69,12 @@ class ImplicitTransactions(ConnectionModes):
         """Whether a transaction is open, here or on the primary."""
         return self._begun or self.remote.transaction is not None or self._transaction_here
 
+    @property
+    def transaction_thread(self) -> int | None:
+        """The thread that has begun the transaction which is open."""
+        transaction = self.remote.transaction or self.transaction_here
+        return None if transaction is None else transaction.thread
+
     def operating_here(
         self, statement: Statement, cursor: Any, query: Any, rows: Iterable[Any]
     ) -> AbstractContextManager[None]:

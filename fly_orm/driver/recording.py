@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import psycopg2
@@ -98,6 +99,7 @@ class RecordingCursor(ext.cursor):
 
     def _block(self, query: Any, sqls: Callable[[], Sequence[bytes]] = list) -> AbstractContextManager[None]:
         connection, session = self.connection, current()
+        connection.thread = get_ident()
         connection.check_current(session)
         if session.invocation is not None:
             connection.end_with_process(session.invocation)
@@ -150,6 +152,8 @@ class RecordingConnection(ext.connection):
     """A connection to a primary. Its cursors are psycopg2's own where there is nothing to record."""
 
     router: Any
+    defers_transactions = False
+    """Without effect here; see :class:`fly_orm.driver.connection.RoutingConnection`."""
     asynchronous = False
     """Whether commits may not wait for their WAL: ``synchronous_commit`` was set, and may still be."""
     database: str
@@ -170,6 +174,8 @@ class RecordingConnection(ext.connection):
     """The invocation for which the server watches whether this process is alive."""
     operation: Operation | None = None
     """The operation that its transaction is, if it has taken the key of one."""
+    thread: int | None = None
+    """The last thread that has used it for more than a plain read."""
     hold: Hold | None = None
     """What keeps its transaction open, while an exactly-once function runs in it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any
 
 from psycopg2 import errors
@@ -21,6 +22,8 @@ class TransactionHere:
 
     def __init__(self, begin: bytes, command_tag: str = "BEGIN") -> None:
         self.begin, self.command_tag = begin, command_tag
+        self.thread = get_ident()
+        """The thread that has begun it."""
         self.is_fixed = False
         """Whether it has done what the primary would have to do again, and might do differently."""
         self.commands: list[tuple[Statement, bytes]] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import get_ident
+
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
@@ -14,6 +16,8 @@ class RemoteTransaction:
     """Statements not yet sent, open savepoints, and what the Postgres session may have that the replica's lacks."""
 
     def __init__(self, pending: list[bytes] | None = None) -> None:
+        self.thread = get_ident()
+        """The thread that has begun it."""
         self.status: int = ext.TRANSACTION_STATUS_INTRANS
         self.pending = pending or []
         """Statements that are sent with the next one."""
