@@ -28,6 +28,7 @@ SHOWN = {
     "vulnerabilities.md": "SECURITY.md",
     "examples/guestbook.md": "examples/guestbook/README.md",
     "examples/tested_shop.md": "examples/tested_shop/README.md",
+    "plugins/fly-orm-django.md": "plugins/fly-orm-django/README.md",
     "plugins/fly-orm-nats.md": "plugins/fly-orm-nats/README.md",
     "plugins/fly-orm-pigeon.md": "plugins/fly-orm-pigeon/README.md",
     "plugins/fly-orm-psycopg2.md": "plugins/fly-orm-psycopg2/README.md",

@@ -30,13 +30,18 @@ _WIDTH = 120
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what to check, and how long that may take."""
+    """Declare what to check, and how."""
     parser.add_argument(
         "database",
         nargs="*",
         metavar="MODULE:ATTRIBUTE",
         help="a wrapped database, such as shop.app:db; without one, only the settings and the nodes are checked",
     )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare all but what to check."""
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--no-write", dest="writes", action="store_false", help="do not try a write")
     parser.add_argument(

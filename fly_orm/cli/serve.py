@@ -36,10 +36,15 @@ log = logging.getLogger("fly_orm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what to serve, and where."""
+    """Declare what to serve, and how."""
     parser.add_argument(
         "database", nargs="+", metavar="MODULE:ATTRIBUTE", help="a peewee or Pony database, such as shop.app:db"
     )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare all but what to serve."""
     parser.add_argument(
         "--import",
         dest="imports",

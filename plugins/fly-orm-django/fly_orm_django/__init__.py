@@ -1,0 +1,1 @@
+"""Django in many regions: ``ENGINE = "fly_orm_django"`` reads on the local replica and writes on the primary."""

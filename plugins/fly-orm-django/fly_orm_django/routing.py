@@ -1,0 +1,90 @@
+"""Routes the connections that a backend for PostgreSQL opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg2
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
+from django.utils.functional import cached_property
+from psycopg2 import extensions as ext
+
+from fly_orm.postgres.libpq import was_lost
+
+from .creation import DatabaseCreation
+from .errors import DatabaseErrorWrapper
+from .shared import Shared, shared_by
+
+
+class RoutingMixin:
+    """Goes in front of the ``DatabaseWrapper`` of a backend for PostgreSQL, and routes its connections.
+
+    ``fly_orm_django.base`` puts it in front of Django's own. To route another one, such as PostGIS', write a package
+    with such a module ``base``, and name the package as the ENGINE.
+    """
+
+    creation_class = DatabaseCreation
+
+    # What the backend has.
+    alias: str
+    close: Any
+    connection: Any
+    settings_dict: dict[str, Any]
+
+    _own: Shared | None = None
+    """What the present connection has been opened with."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if is_psycopg3:
+            raise ImproperlyConfigured(
+                "fly_orm needs psycopg2, but Django uses psycopg 3 wherever it is installed; uninstall it: pip "
+                "uninstall psycopg psycopg-binary psycopg-c psycopg-pool"
+            )
+        super().__init__(*args, **kwargs)
+
+    @property
+    def shared(self) -> Shared:
+        """What the connections of this process to the database have in common: their router, above all.
+
+        It belongs to the database that the settings name now. Test runners change the name.
+        """
+        return shared_by(self)
+
+    @property
+    def opened_with(self) -> Shared | None:
+        """What the present connection has been opened with; None without a connection."""
+        return None if self.connection is None else self._own
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        own = self._own = self.shared
+        return own.connector.open(self._get_new_connection, **conn_params)
+
+    def _get_new_connection(self, **conn_params: Any) -> Any:
+        return super().get_new_connection(conn_params)  # type: ignore[misc]  # the backend's
+
+    @cached_property  # type: ignore[untyped-decorator]  # Django has no types
+    def wrap_database_errors(self) -> DatabaseErrorWrapper:
+        return DatabaseErrorWrapper(self)
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Close the connection between two requests, also if fly_orm knows that another server is to be reached."""
+        own, connection = self.opened_with, self.connection
+        if own is not None and (own.connector.is_outdated(connection) or own.connector.is_past_use(connection)):
+            self.close()
+        else:
+            super().close_if_unusable_or_obsolete()  # type: ignore[misc]
+
+    def is_usable(self) -> bool:
+        """Whether the connection can serve. Without its replica, it still can what runs on the primary."""
+        connection = self.connection
+        if connection is None or connection.closed:
+            return False
+        if self._own is not None and was_lost(connection):
+            return not self._own.connector.is_past_use(connection)
+        try:
+            with ext.cursor(connection) as cursor:  # to this very server, and not as a read of the session
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            return False
+        return True

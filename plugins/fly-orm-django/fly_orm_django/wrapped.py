@@ -1,0 +1,111 @@
+"""A database of a Django project as the router sees it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg2
+from django.db import connections, transaction, utils
+from psycopg2 import extensions as ext
+
+from fly_orm.adapters.base import RoutingConnection, WrappedDatabase, unrouted
+from fly_orm.errors import ConfigurationError, NotSupported
+
+log = logging.getLogger("fly_orm")
+
+
+class WrappedDjango(WrappedDatabase):
+    """Django keeps one connection for each thread and alias. It neither defers writes nor caches results."""
+
+    exceptions = utils
+
+    def __init__(self, wrapper: Any) -> None:
+        # A copy that no thread connects with: it makes the parameters, whose password may change.
+        self._source = type(wrapper)(dict(wrapper.settings_dict), wrapper.alias)
+        self._name: str | None = None
+
+    def name(self) -> str:
+        if self._name is None:
+            self._name = self._find_name()
+        return self._name
+
+    def connect(self) -> Any:
+        connection = psycopg2.connect(**unrouted(self._source.get_connection_params()))
+        connection.autocommit = True
+        return connection
+
+    def in_transaction(self) -> bool:
+        return any(_in_transaction(each) for each in self._of_thread())
+
+    def close_thread_connections(self) -> None:
+        for each in self._of_thread():
+            each.close()
+
+    @contextmanager
+    def function_scope(self) -> Iterator[None]:
+        self._end_left_open()
+        try:
+            yield
+        finally:
+            self._end_left_open()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        alias = self._source.alias
+        if alias not in connections:
+            raise NotSupported(f"settings.DATABASES has no alias for the database {self.name()!r}")
+        with transaction.atomic(using=alias, durable=True):
+            yield connections[alias].connection
+            _let_hooks_fail(connections[alias])
+
+    def _of_thread(self) -> list[Any]:
+        """The wrappers of the calling thread that have a connection to this database."""
+        return [
+            each
+            for each in connections.all(initialized_only=True)
+            if getattr(getattr(each, "opened_with", None), "router", None) is not None
+            and each.opened_with.router.wrapped is self
+        ]
+
+    def _end_left_open(self) -> None:
+        """Close the connections of this thread, which rolls back what is open on them.
+
+        The next function gets another one, without the session settings of this one.
+        """
+        for each in self._of_thread():
+            if _in_transaction(each):
+                log.warning(
+                    "a function left a transaction on %r open; it is rolled back",
+                    self.name(),
+                    extra={"event": "function_left_open", "database": self.name()},
+                )
+            each.close()
+            if each.in_atomic_block:  # the wrapper waits for the end of the block, which never comes
+                del connections[each.alias]
+
+    def _find_name(self) -> str:
+        parameters = self._source.get_connection_params()
+        if name := parameters.get("dbname"):
+            return str(name)
+        try:
+            with closing(self.connect()) as connection:  # a service names it (Postgres manual, pg_service.conf)
+                return str(connection.info.dbname)
+        except psycopg2.OperationalError as error:
+            raise ConfigurationError(f"the name of the database is not known: {error}") from error
+
+
+def _in_transaction(wrapper: Any) -> bool:
+    if wrapper.in_atomic_block:
+        return True
+    connection = wrapper.connection
+    if isinstance(connection, RoutingConnection):
+        return connection.in_transaction
+    return connection.get_transaction_status() not in (ext.TRANSACTION_STATUS_IDLE, ext.TRANSACTION_STATUS_UNKNOWN)
+
+
+def _let_hooks_fail(wrapper: Any) -> None:
+    """Have Django log what ``on_commit()`` hooks raise, so that the committed transaction does not seem lost."""
+    wrapper.run_on_commit = [(*hook[:2], True) for hook in wrapper.run_on_commit]

@@ -1,0 +1,113 @@
+"""What the tests share: this process as a Django project, led to one region or the other, and processes of others."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "django_shop.settings"
+django.setup()
+del os.environ["DJANGO_SETTINGS_MODULE"]  # other processes are told themselves
+
+from django.db import connections  # noqa: E402
+from django_shop import models  # noqa: E402
+from fly_orm_django import shared  # noqa: E402
+
+import fly_orm  # noqa: E402
+from tests.support import ROOT  # noqa: E402
+from tests.support import two_regions as support  # noqa: E402
+from tests.support.nodes import environment_in  # noqa: E402
+from tests.support.two_regions import Regions, settings  # noqa: E402
+
+FOLDER = Path(__file__).parent
+
+
+def lead(alias: str, server: Any, name: str, **changes: Any) -> None:
+    """Lead an alias to a database on a server, with other settings besides."""
+    connections[alias].close()
+    connections.settings[alias].update({"NAME": name, "HOST": server.host, "PORT": server.port, **changes})
+
+
+@contextmanager
+def leading(alias: str, server: Any, name: str, **changes: Any) -> Iterator[None]:
+    """A block in which an alias leads there."""
+    before = dict(connections.settings[alias])
+    lead(alias, server, name, **changes)
+    try:
+        yield
+    finally:
+        connections[alias].close()
+        connections.settings[alias].clear()
+        connections.settings[alias].update(before)
+
+
+@contextmanager
+def made_tables(cluster: Any, name: str) -> Iterator[str]:
+    """A block in which an empty database has the tables of the project, and the alias ``primary`` leads to it."""
+    with leading("primary", cluster.primary, name):
+        with connections["primary"].schema_editor() as editor:
+            for model in models.ALL:
+                editor.create_model(model)
+        cluster.wait_for_replica()
+        yield name
+
+
+@contextmanager
+def in_lax(both: Regions, address: str, **changes: Any) -> Iterator[None]:
+    """A block in which this process is in lax, and knows a node in syd."""
+    with ExitStack() as undo:
+        undo.callback(shared.forget)
+        undo.enter_context(leading("default", both.cluster.replica, both.name, **changes))
+        fly_orm.configure(settings("lax", address))
+        connections["default"].shared  # noqa: B018  # as when the project starts
+        yield
+
+
+class ManageProcess:
+    """A command of ``manage.py`` in a process of its own, in syd unless the variables say otherwise."""
+
+    def __init__(self, *arguments: str, **variables: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "django", *arguments],
+            cwd=FOLDER,
+            env={
+                **environment_in("syd"),
+                **support.way.variables(),
+                "DJANGO_SETTINGS_MODULE": "django_shop.settings",
+                "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}",
+                **variables,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def address(self) -> str:
+        """Where it serves, once it does."""
+        line = self.process.stdout.readline()
+        assert line.startswith("fly-orm: serving"), self.process.stderr.read()
+        return line.split()[-1]
+
+    def kill(self) -> str:
+        """End it; what it has said."""
+        self.process.kill()
+        return self.process.communicate()[1]
+
+
+@contextmanager
+def project_node(cluster: Any, name: str, *arguments: str, **variables: str) -> Iterator[ManageProcess]:
+    """``manage.py fly_orm_serve`` in syd, in a process of its own."""
+    address = json.dumps({"NAME": name, "HOST": cluster.primary.host, "PORT": cluster.primary.port})
+    node = ManageProcess("fly_orm_serve", *arguments, SHOP_DATABASE=address, **variables)
+    try:
+        yield node
+    finally:
+        node.kill()

@@ -1,0 +1,107 @@
+"""What fails between the regions is an error of fly_orm's, of Django's and of psycopg2's at once."""
+
+import psycopg2
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import close_old_connections, connection, connections, transaction, utils
+from django_regions import in_lax, leading
+from django_shop.models import Author
+
+import fly_orm
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let requests fail at once when nodes that have accepted requests accept none any more."""
+    monkeypatch.setattr("fly_orm.forwarding.interruption.PATIENCE", 0.0)
+
+
+def stored():
+    return sorted(Author.objects.using("primary").values_list("name", flat=True))
+
+
+def test_no_node_can_be_reached(regions):
+    assert Author.objects.count() == 0
+    kept = connection.connection
+    regions.wan.cut()
+    with pytest.raises(fly_orm.NotDelivered) as caught:
+        Author.objects.create(name="ann")
+    assert isinstance(caught.value, utils.OperationalError)
+    assert isinstance(caught.value, psycopg2.OperationalError)
+    close_old_connections()
+    assert Author.objects.count() == 0
+    assert fly_orm.why().route is fly_orm.Route.LOCAL
+    assert connection.connection is kept
+    regions.wan.heal()
+    Author.objects.create(name="ann")
+    assert stored() == ["ann"]
+
+
+def test_a_lost_reply_is_an_unknown_outcome(regions):
+    Author.objects.create(name="ann")
+    regions.wan.cut_before_reply()
+    with pytest.raises(fly_orm.OutcomeUnknown) as caught:
+        Author.objects.create(name="bob")
+    assert isinstance(caught.value, utils.OperationalError)
+    regions.wan.heal()
+    assert Author.objects.count() == 2
+    assert stored() == ["ann", "bob"]
+
+
+def test_a_lost_transaction_stores_nothing_and_the_next_one_works(regions):
+    hooks = []
+    with pytest.raises(fly_orm.TransactionLost) as caught, transaction.atomic():
+        transaction.on_commit(lambda: hooks.append("ran"))
+        Author.objects.create(name="ann")
+        regions.wan.cut()
+        regions.wan.heal()
+        Author.objects.create(name="bob")
+    assert isinstance(caught.value, utils.OperationalError)
+    assert not connection.in_atomic_block
+    with transaction.atomic():
+        Author.objects.create(name="cat")
+    assert stored() == ["cat"]
+    assert hooks == []
+
+
+def test_a_connection_whose_replica_is_down_serves_writes_and_is_replaced_when_it_is_back(regions, monkeypatch):
+    monkeypatch.setattr("fly_orm.driver.connector.RETRY_INTERVAL", 0.0)
+    assert Author.objects.count() == 0
+    kept = connection.connection
+    regions.cluster.replica.stop()
+    with fly_orm.wait_for("none"):
+        Author.objects.create(name="ann")
+    connection.errors_occurred = True
+    close_old_connections()
+    assert connection.connection is kept
+    regions.cluster.replica.start()
+    close_old_connections()
+    assert connection.connection is None
+    regions.cluster.wait_for_replica()
+    with fly_orm.session():
+        assert Author.objects.get().name == "ann"
+        assert fly_orm.why().route is fly_orm.Route.LOCAL
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"on_lag": "raise"}, fly_orm.ConfigurationError, r"drop the on_commit\(\) hooks"),
+        ({"wiat": "read"}, ImproperlyConfigured, r"\['default'\]\['FLY_ORM'\] has no option 'wiat'.*wait"),
+        ({"settings": None}, ImproperlyConfigured, "has no option 'settings'"),
+        ({"wait": "sometimes"}, fly_orm.ConfigurationError, "wait"),
+    ],
+)
+def test_wrong_options_are_refused(regions, options, error, message):
+    with in_lax(regions, regions.wan.address), leading("default", regions.cluster.replica, regions.name):
+        connections.settings["default"]["FLY_ORM"] = options
+        with pytest.raises(error, match=message):
+            connections["default"].shared  # noqa: B018
+
+
+def test_psycopg_3_is_refused(monkeypatch):
+    monkeypatch.setattr("fly_orm_django.routing.is_psycopg3", True)
+    with pytest.raises(ImproperlyConfigured, match="pip uninstall psycopg"):
+        type(connections["default"])(connections.settings["default"], "default")

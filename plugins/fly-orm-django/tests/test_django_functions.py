@@ -1,0 +1,102 @@
+"""Functions run next to the primary, with models as arguments and results, and leave nothing behind."""
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connections, transaction, utils
+from django.utils.safestring import SafeString
+from django_shop import functions
+from django_shop.models import Author, Bestseller, Book
+
+import fly_orm
+from fly_orm.codec import decode_error, encode_error
+from fly_orm.errors import NotPortable
+
+LOCAL = fly_orm.Route.LOCAL
+
+
+def test_instances_travel_by_primary_key_and_what_is_written_is_read_here(project):
+    author = Author.objects.create(name="ann")
+    author.name = "not saved"
+    books = functions.publish(author, "a", "b")
+    assert {type(book) for book in books} == {Book}
+    assert fly_orm.why().route is LOCAL
+    assert sorted(Book.objects.values_list("title", "pk")) == [(book.title, book.pk) for book in books]
+    assert [book._state.db for book in books] == ["default", "default"]
+    books[0].title = "c"
+    books[0].save()
+    assert sorted(Book.objects.values_list("title", flat=True)) == ["b", "c"]
+    assert functions.name_of(author) == "ann"
+    best = functions.bestseller(author, "best")
+    assert type(best) is Bestseller
+    assert best.rank == 1
+
+
+def test_what_cannot_travel_is_refused_with_what_to_do(project):
+    author = Author.objects.create(name="ann")
+    for given, advice in (
+        (Author(name="bob"), r"call save\(\) first"),
+        (Author(pk=author.pk), r"call save\(\) first"),
+        (Author.objects.all(), r"pass list\(…\)"),
+        (Author.objects.raw("SELECT 1"), r"pass list\(…\)"),
+        (Author.objects, r"pass list\(…\)"),
+        (author.books, r"pass list\(…\)"),
+    ):
+        with pytest.raises(NotPortable, match=advice):
+            functions.name_of(given)
+    connections["files"].cursor().execute("SELECT 1")
+    with pytest.raises(NotPortable, match="does not route"):
+        elsewhere = Author(pk=1)
+        elsewhere._state.db, elsewhere._state.adding = "files", False
+        functions.name_of(elsewhere)
+    with pytest.raises(fly_orm.ResultLost, match=r"pass list\(…\)"):
+        functions.queryset()
+
+
+def test_exceptions_are_those_of_django_and_of_the_models(project):
+    functions.create("ann")
+    functions.create("anna")
+    with pytest.raises(Author.DoesNotExist, match="does not exist"):
+        functions.find("bob")
+    with pytest.raises(Author.MultipleObjectsReturned, match="returned 2"):
+        functions.first_two("ann")
+    with pytest.raises(utils.IntegrityError) as caught:
+        functions.create("ann")
+    assert caught.value.__cause__.diag.constraint_name.startswith("django_shop_author_name")
+    with pytest.raises(ValidationError) as invalid:
+        functions.validate("")
+    assert invalid.value.message_dict == {"name": ["This field cannot be blank."]}
+
+
+def test_an_instance_that_is_gone_is_refused(project):
+    author = Author.objects.create(name="ann")
+    Author.objects.all().delete()
+    with pytest.raises(fly_orm.Refused, match="cannot be loaded"):
+        functions.name_of(author)
+
+
+def test_texts_arrive_as_texts(project):
+    lazy, safe = functions.texts()
+    assert (lazy, type(lazy)) == ("Monday", str)
+    assert (safe, type(safe)) == ("<b>", SafeString)
+
+
+def test_the_next_function_finds_nothing_of_the_one_before(project):
+    functions.leave_open("ann")
+    assert functions.left_open() == (False, '"$user", public', 0)
+
+
+def test_a_function_cannot_be_called_inside_a_transaction(project):
+    with transaction.atomic(), pytest.raises(utils.NotSupportedError, match="cannot join the one that is open"):
+        functions.create("ann")
+    with transaction.atomic(using="files"):
+        functions.create("ann")
+    assert Author.objects.get().name == "ann"
+
+
+def test_a_validation_error_of_each_form_arrives_as_it_was():
+    one = ValidationError("%(n)s is too much", "much", {"n": 5})
+    for error in (one, ValidationError([one, "b"]), ValidationError({"name": [one, "b"], "n": "c"})):
+        arrived = decode_error(encode_error(error))
+        assert type(arrived) is ValidationError
+        assert arrived == error
+        assert str(arrived) == str(error)
