@@ -34,6 +34,7 @@ SHOWN = {
     "plugins/fly-orm-psycopg2.md": "plugins/fly-orm-psycopg2/README.md",
 }
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)")
+_IMAGE = re.compile(r"(?<=\]\()docs/(?P<target>[^)\s]+)(?=\))")
 _FENCE = re.compile(r"^(```.*?^```)", re.DOTALL | re.MULTILINE)
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):<code>~?(?:fly_orm\.)?(?P<name>[^<]+)</code>")
 
@@ -42,7 +43,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that show other files, and those that are made from the code."""
     for page, path in SHOWN.items():
         files.append(File.generated(config, page, content=(ROOT / path).read_text()))
-    for page, made in {"settings.md": settings, "command-line.md": command_line, "api.md": api}.items():
+    for page, made in {"command-line.md": command_line, "api.md": api}.items():
         files.append(File.generated(config, page, content="\n".join(made())))
     return files
 
@@ -50,6 +51,11 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
     """Let links lead to pages of the site, outside of code."""
     shown = SHOWN.get(page.file.src_uri, posixpath.join("docs", page.file.src_uri))
+    if page.file.src_uri == "settings.md":
+        markdown += "\n".join(settings())
+    if not shown.startswith("docs/"):
+        up = posixpath.relpath(".", posixpath.dirname(page.file.src_uri) or ".")
+        markdown = _IMAGE.sub(lambda image: f"{up}/{image['target']}", markdown)
     parts = _FENCE.split(markdown)
     return "".join(
         part if part.startswith("```") else _LINK.sub(lambda link: _led(link, shown, page.file.src_uri), part)
@@ -88,11 +94,11 @@ def _page_of(path: str) -> str | None:
 
 
 def settings() -> Iterator[str]:
-    """The page about all settings, from their fields."""
-    yield "# Settings\n"
-    yield "Each field of `fly_orm.Settings` has an environment variable. The code describes both here.\n"
-    yield "::: fly_orm.settings.Settings\n    options:\n      show_root_heading: false\n      heading_level: 2\n"
-    yield "## Variables\n\n| variable | field |\n|---|---|"
+    """What the site adds to the page about settings: all fields, as the code describes them."""
+    yield "\n## In Python\n"
+    yield "Each variable is a field of `fly_orm.Settings`.\n"
+    yield "::: fly_orm.settings.Settings\n    options:\n      show_root_heading: false\n      heading_level: 3\n"
+    yield "| variable | field |\n|---|---|"
     for name, (field_name, _) in sorted(VARIABLES.items()):
         yield f"| `{name}` | `{field_name}` |"
 

@@ -14,7 +14,8 @@ from tests.support import ROOT
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-PAGES = pytest.mark.parametrize("page", [ARCHITECTURE, CONTRIBUTING], ids=lambda page: page.stem)
+GLOSSARY = ROOT / "docs" / "glossary.md"
+PAGES = pytest.mark.parametrize("page", [ARCHITECTURE, CONTRIBUTING, GLOSSARY], ids=lambda page: page.stem)
 
 #: What looks like a path: it ends like a folder or a file. A name in the file may follow, after a colon.
 _PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w.-]+\.\w+)?|[\w.-]+\.(?:py|md|cfg|toml))(?::([\w.]+))?`")

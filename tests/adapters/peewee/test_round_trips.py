@@ -1,4 +1,4 @@
-"""What peewee's methods cost in lax, in round trips; docs/functions.md has the table."""
+"""What peewee's methods cost in lax, in round trips; docs/peewee.md has the table."""
 
 from __future__ import annotations
 
