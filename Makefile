@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4 + (os.cpu_count() or 1),
 TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types check bench docs docs-serve load hunt chaos fuzz conformance clean
+.PHONY: help install demo example test test-all lint types check bench docs docs-serve load hunt chaos fuzz conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ $(READY): setup.cfg pyproject.toml $(PLUGINS:=setup.cfg)
 
 demo: $(READY) ## Show two regions at work: a primary in syd, a replica in lax, 80 ms apart
 	@$(BIN)/python -m examples.two_regions
+
+example: $(READY) ## Show a guest book in three regions, in the browser, until Ctrl-C; PORT=9100 moves it
+	@$(BIN)/python -m examples.guestbook $(PORT:%=--port %)
 
 test: $(READY) ## Run the quick tests, on a real primary and replica, and those of the plug-ins
 	$(TESTS) -m "not slow"

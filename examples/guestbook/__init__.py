@@ -1,1 +1,1 @@
-"""A small Flask application that runs in two regions. README.md has the commands."""
+"""A small Flask application in three regions. README.md has the commands."""

@@ -13,7 +13,7 @@ DATABASE = "guestbook"
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM."""
-    secret = token_urlsafe(32)
+    secrets = {"FLY_ORM_SECRET": token_urlsafe(32), "SECRET_KEY": token_urlsafe(32)}
     with Cluster.start() as cluster:
         cluster.create_database(DATABASE)
         cluster.wait_for_replica()
@@ -24,7 +24,7 @@ def main() -> None:
                 "MY_REGION": file.stem,
                 "PRIMARY_REGION": "syd",
                 "FLY_ORM_NODES": "syd=127.0.0.1:7654",
-                "FLY_ORM_SECRET": secret,
+                **secrets,
             }
             file.write_text("".join(f"export {name}='{value}'\n" for name, value in variables.items()))
         print("the servers run; syd.env and lax.env have the variables of each region", flush=True)

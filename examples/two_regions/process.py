@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -20,7 +20,7 @@ class ProcessFailed(Exception):
 class Process:
     """A ``python -m …`` process. Used as a context manager, it is stopped at the end of the block."""
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, *arguments: str, environment: Mapping[str, str], pass_fds: Sequence[int] = ()) -> None:
         self._command = " ".join(arguments)
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the process
         self._child = subprocess.Popen(  # noqa: S603
@@ -31,6 +31,7 @@ class Process:
             cwd=ROOT,
             env=dict(environment),
             encoding="utf-8",
+            pass_fds=pass_fds,
             start_new_session=True,  # Ctrl-C must reach only the demo, which then stops its children
         )
 
@@ -52,6 +53,17 @@ class Process:
         if not line:
             raise ProcessFailed(self._complaint())
         return line.rstrip("\n")
+
+    def finish(self) -> None:
+        """Wait until it has exited; ProcessFailed if it has failed."""
+        self._child.communicate()
+        if self._child.returncode:
+            raise ProcessFailed(self._complaint())
+
+    def kill(self) -> None:
+        """End it at once, with SIGKILL."""
+        self._child.kill()
+        self._child.wait()
 
     def __enter__(self) -> Process:
         return self
