@@ -72,10 +72,10 @@ def test_the_settings_of_the_page_are_all_and_have_these_defaults():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_names_in_the_code_of_the_other_pages_exist(page):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-<<<<<<< HEAD
     prose = {
         "architecture",
         "coming-from",
+        "example",
         "faq",
         "glossary",
         "growth",
@@ -84,9 +84,6 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
         "security",
         "settings",
     }
-=======
-    prose = {"architecture", "coming-from", "example", "faq", "growth", "limits", "security"}
->>>>>>> 114c5ec (Show a guest book in three regions, in the browser)
     assert blocks or page.parent.stem == "deploy" or page.stem in prose
     for block in blocks:
         for node in ast.parse(block, str(page)).body:

@@ -62,7 +62,7 @@ def _step(event: StatementServed | CallServed, place: Place) -> Step:
         text=_call(event) if isinstance(event, CallServed) else event.sql[:_SHOWN],
         total=_ms(event.total),
         network=_ms(event.total if place.far and where != place.region and not function else event.rpc),
-        wait=_ms(event.wait),
+        wait=0.0 if place.far else _ms(event.wait),
         error=event.error or "",
     )
 
