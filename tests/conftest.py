@@ -15,7 +15,7 @@ from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster
 from tests.support.over import TRANSPORTS, over
-from tests.support.shared_cluster import make_database, restore
+from tests.support.shared_cluster import drop_database, make_database, restore
 from tests.support.side_by_side import SideBySide
 from tests.support.two_regions import AMPLE, TwoRegions, two_regions
 
@@ -112,7 +112,7 @@ def beside(cluster: Cluster, transport_between: str) -> Iterator[SideBySide]:
     with two_regions(cluster, name) as both:
         yield SideBySide(both)
     restore(cluster)
-    cluster.drop_database(name)
+    drop_database(cluster, name)
 
 
 @pytest.fixture

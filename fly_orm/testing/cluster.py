@@ -120,11 +120,11 @@ class Cluster:
 
     def create_database(self, name: str) -> None:
         """Create the database ``name`` on the primary."""
-        self._on_primary("CREATE DATABASE {}", name)
+        self._on_primary(creation, name)
 
     def drop_database(self, name: str) -> None:
         """Drop the database ``name``, if it exists, and end the connections to it."""
-        self._on_primary("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        self._on_primary(removal, name)
 
     def pause_replay(self, *servers: Server) -> None:
         """Pause the replay of the replica, or else of these servers.
@@ -248,10 +248,10 @@ class Cluster:
             self._folder.account.give(socket)
         return str(socket.parent)
 
-    def _on_primary(self, sql: str, name: str) -> None:
+    def _on_primary(self, statement: Callable[[Any, str], str], name: str) -> None:
         con = self.primary.connect()
         try:
-            con.cursor().execute(sql.format(quote_ident(name, con)))
+            con.cursor().execute(statement(con, name))
         finally:
             con.close()
 
@@ -264,6 +264,18 @@ class Cluster:
             server.query("SELECT pg_reload_conf()")
             in_effect = partial(server.query, current, value[:-2])
             _poll(in_effect, f"the apply delay of the {server.name} is not in effect")
+
+
+def creation(con: Any, name: str) -> str:
+    """The statement that creates a database."""
+    # To copy the files costs two thirds of what it costs to log each block; the choice is new in PostgreSQL 15.
+    strategy = "STRATEGY FILE_COPY" if con.server_version >= 15_00_00 else ""
+    return f"CREATE DATABASE {quote_ident(name, con)} {strategy}"
+
+
+def removal(con: Any, name: str) -> str:
+    """The statement that drops a database, if it exists, and ends the connections to it."""
+    return f"DROP DATABASE IF EXISTS {quote_ident(name, con)} WITH (FORCE)"
 
 
 def _replayed(cursor: Any, lsn: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from fly_orm.testing import Cluster
 from tests.matrix.world import World, world
-from tests.support.shared_cluster import make_database, restore
+from tests.support.shared_cluster import drop_database, make_database, restore
 
 
 @pytest.fixture(scope="module")
@@ -20,4 +20,4 @@ def here(cluster: Cluster) -> Iterator[World]:
         patch.setattr("fly_orm.forwarding.primary.random", SimpleNamespace(choice=lambda nodes: nodes[0]))
         yield made
     restore(cluster)
-    cluster.drop_database(name)
+    drop_database(cluster, name)

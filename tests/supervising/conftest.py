@@ -13,7 +13,7 @@ import pytest
 import fly_orm
 from fly_orm.testing import Cluster
 from tests.support.nodes import NodeProcess, node_process
-from tests.support.shared_cluster import make_database
+from tests.support.shared_cluster import drop_database, make_database
 from tests.support.two_regions import close, named, settings
 from tests.support.worker_processes import APP, until_all_serve, workers_of
 
@@ -59,7 +59,7 @@ def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         address = started.address()
         until_all_serve(address, 2)
         yield Served(database=database, address=address)
-    cluster.drop_database(database)
+    drop_database(cluster, database)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from fly_orm.sessions.context import enter
 from fly_orm.sessions.session import Session
 from fly_orm.testing import Cluster, PostgresNotFound
 from tests.support.nats_server import NatsProcess, nats_server
-from tests.support.shared_cluster import make_database, restore
+from tests.support.shared_cluster import drop_database, make_database, restore
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +55,7 @@ def database(cluster: Cluster) -> Iterator[str]:
     """The name of an empty database, which the replica has too."""
     name = make_database(cluster)
     yield name
-    cluster.primary.start()
-    cluster.drop_database(name)
+    drop_database(cluster, name)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,20 @@
 """The cluster that tests share is the same for each of them."""
 
-import itertools
+from __future__ import annotations
 
-from fly_orm.testing import Cluster
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import psycopg2
+
+from fly_orm.testing import Cluster, Server
+from fly_orm.testing.cluster import creation, removal
+from tests.support.waiting import until
+
+T = TypeVar("T")
 
 #: What a test may have done to the replica.
 STATE = """
@@ -10,14 +22,16 @@ STATE = """
         current_setting('recovery_min_apply_delay')]
 """
 _numbers = itertools.count(1)
+_kept: WeakKeyDictionary[Server, Any] = WeakKeyDictionary()
+"""A connection to each server: to open one costs twenty times as much as a query."""
 
 
 def restore(cluster: Cluster) -> None:
     """Both servers run in their roles, and nothing holds replay up."""
     for server in (cluster.primary, cluster.replica):
         server.start()
-    assert not cluster.primary.query("SELECT pg_is_in_recovery()")
-    replica, paused, delay = cluster.replica.query(STATE)
+    assert not _ask(cluster.primary, "SELECT pg_is_in_recovery()")
+    replica, paused, delay = _ask(cluster.replica, STATE)
     assert replica == "true", "a test has promoted the shared cluster's replica"
     if paused == "true":
         cluster.resume_replay()
@@ -28,6 +42,36 @@ def restore(cluster: Cluster) -> None:
 def make_database(cluster: Cluster) -> str:
     """The name of an empty database, which the replica has too."""
     name = f"test_{next(_numbers)}"
-    cluster.create_database(name)
-    cluster.wait_for_replica()
+    _on(cluster.primary, lambda connection: connection.cursor().execute(creation(connection, name)))
+    flushed = _ask(cluster.primary, "SELECT pg_current_wal_flush_lsn()::text")
+    until(lambda: _ask(cluster.replica, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", flushed))
     return name
+
+
+def drop_database(cluster: Cluster, name: str) -> None:
+    """Drop a database, and end the connections to it; the primary may be down."""
+    cluster.primary.start()
+    _on(cluster.primary, lambda connection: connection.cursor().execute(removal(connection, name)))
+
+
+def _ask(server: Server, sql: str, *parameters: object) -> Any:
+    """The first column of the first row of a query."""
+    return _on(server, partial(_first, sql=sql, parameters=parameters))
+
+
+def _first(connection: Any, sql: str, parameters: tuple[object, ...]) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+        return cursor.fetchone()[0]
+
+
+def _on(server: Server, act: Callable[[Any], T]) -> T:
+    """What ``act`` returns for a connection that is kept from one test to the next."""
+    if (kept := _kept.get(server)) is not None:
+        try:
+            return act(kept)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            if not kept.closed:
+                raise
+    kept = _kept[server] = server.connect()  # the server was restarted, or has ended the connection
+    return act(kept)
