@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..deadline import now
 from ..serving.readiness import Problem
 from ..settings import environment_with
-from ..sharing.leash import ANSWER, ASK, SERVES, Leash
+from ..sharing.leash import ANSWER, SERVES, Leash
 from .estate import Estate
+from .questions import Questions
 from .restarts import Restarts
 
 log = logging.getLogger("fly_orm.node")
@@ -32,7 +34,8 @@ class Worker:
         self._command, self._arguments = own_command()
         self._on_change = on_change
         self._process: subprocess.Popen[bytes] | None = None
-        self._leash: Leash | None = None
+        self._leash: tuple[Leash, Questions] | None = None
+        """What connects the supervisor with the process, and what it has asked over that."""
         self._restarts = Restarts()
         self._started_at = 0.0
         self.starts_at: float | None = now()
@@ -40,9 +43,6 @@ class Worker:
         self.serving: dict[str, Any] | None = None
         """What the present process has said that it serves, once it does."""
         self._is_asked_to_stop = False
-        self._asked = 0
-        self._note: Callable[[list[Problem]], None] = lambda _: None
-        """Takes the answer to the last question."""
 
     @property
     def name(self) -> str:
@@ -70,8 +70,9 @@ class Worker:
             self._process = subprocess.Popen(  # noqa: S603  # its own command
                 command, pass_fds=inherited.descriptors, env=environment_with(**variables)
             )
-        process = self._process
-        self._leash = Leash(own, lambda message: self._heard(process, message), lambda: None, f"fly_orm {self.name}")
+        process, questions = self._process, Questions(self.name)
+        heard = partial(self._heard, process, questions)
+        self._leash = Leash(own, heard, lambda: None, f"fly_orm {self.name}"), questions
 
     def not_started(self, error: Exception) -> int:
         """Note that no process could be started, so that it is tried again. The exit status that stands for that."""
@@ -136,20 +137,20 @@ class Worker:
     def ask(self, note: Callable[[list[Problem]], None]) -> None:
         """Ask what keeps it from being ready; ``note`` is called with the answer on another thread, if one comes.
 
-        Any thread may call, but not two at a time.
+        Any thread may call.
         """
-        self._asked, self._note = self._asked + 1, note
-        if (leash := self._leash) is None:
+        if (connected := self._leash) is None:
             note([Problem(f"{self.name} does not run")])
         else:
-            leash.send(**{ASK: self._asked})
+            leash, questions = connected
+            questions.ask(leash, note)
 
-    def _heard(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+    def _heard(self, process: subprocess.Popen[bytes], questions: Questions, message: dict[str, Any]) -> None:
         if SERVES in message and process is self._process:
             self.serving = message
             self._on_change()
-        elif message.get(ANSWER) == self._asked:
-            self._note([Problem(f"{self.name}: {text}", detail) for text, detail in message["problems"]])
+        elif ANSWER in message:
+            questions.answered(message)
 
 
 def own_command() -> tuple[list[str], list[str]]:
