@@ -178,54 +178,47 @@ def observation_of(observer: Observer) -> Observation | None:
 
 
 def emit(event: Event) -> None:
-    """Tell everybody who hears this kind of event. Raises no Exception."""
-    if _thread.tells:
-        return
-    _thread.tells = True
-    try:
-        for ear in getattr(listeners, event.heard_by):
-            try:
-                ear(event)
-            except Exception as error:  # noqa: BLE001  # an observer may raise anything, and harms nobody
-                _note_failure(ear, error)
-    finally:
-        _thread.tells = False
+    """Tell everybody who hears this kind of event. Raises only interrupts; see :func:`_interrupt`."""
+    _tell(getattr(listeners, event.heard_by), event)
 
 
 def tell_timed(database: str, seconds: float) -> None:
-    """Tell of a plain read without an event. Raises no Exception."""
-    if _thread.tells:
-        return
-    _thread.tells = True
-    try:
-        for ear in listeners.read_timed:
-            try:
-                ear(database, seconds)
-            except Exception as error:  # noqa: BLE001  # as above
-                _note_failure(ear, error)
-    finally:
-        _thread.tells = False
+    """Tell of a plain read without an event. Raises only interrupts."""
+    _tell(listeners.read_timed, database, seconds)
 
 
 def context_of(event: RequestStarted) -> dict[str, str]:
-    """Tell that a request starts; returns what it is to carry for its observers. Raises no Exception."""
+    """Tell that a request starts; returns what it is to carry for its observers. Raises only interrupts."""
     context: dict[str, str] = {}
+
+    def carry(ear: Any, returned: Any) -> None:
+        if isinstance(returned, Mapping) and is_small({**context, **returned}):
+            context.update(returned)
+        elif returned:
+            _warn_of_context(ear)
+
+    _tell(listeners.request_started, event, heed=carry)
+    return context
+
+
+def _tell(ears: Ears, *news: Any, heed: Callable[[Any, Any], None] | None = None) -> None:
+    """Call each of the methods; ``heed`` is given each of them with what it returned."""
     if _thread.tells:
-        return context
+        return
     _thread.tells = True
+    interrupt = None
     try:
-        for ear in listeners.request_started:
+        for ear in ears:
             try:
-                returned = ear(event)
-                if isinstance(returned, Mapping) and is_small({**context, **returned}):
-                    context.update(returned)
-                elif returned:
-                    _warn_of_context(ear)
-            except Exception as error:  # noqa: BLE001  # as above
-                _note_failure(ear, error)
+                returned = ear(*news)
+                if heed is not None:
+                    heed(ear, returned)
+            except BaseException as error:  # noqa: BLE001  # an observer may raise anything, and harms nobody
+                interrupt = _interrupt(ear, error) or interrupt
     finally:
         _thread.tells = False
-    return context
+    if interrupt is not None:
+        raise interrupt
 
 
 def is_small(context: Mapping[str, str]) -> bool:
@@ -234,7 +227,21 @@ def is_small(context: Mapping[str, str]) -> bool:
     return texts and sum(len(name) + len(text) for name, text in context.items()) <= MAX_CONTEXT
 
 
-def _note_failure(ear: Any, error: Exception) -> None:
+def _interrupt(ear: Any, error: BaseException) -> BaseException | None:
+    """What an observer has raised, if it has to be raised again once all others have heard the event.
+
+    That is what may have come from outside while the observer ran: from a signal handler, or from gevent's Timeout.
+    Signal handlers run on the main thread. On another one, such as those of a node, only the observer itself can have
+    raised SystemExit, which would end that thread in the midst of its work.
+    """
+    ours = isinstance(error, SystemExit) and threading.current_thread() is not threading.main_thread()
+    if not isinstance(error, Exception) and not ours:
+        return error
+    _note_failure(ear, error)
+    return None
+
+
+def _note_failure(ear: Any, error: BaseException) -> None:
     if _is_first(ear):
         with suppress(Exception):  # a log handler of the application's may raise, too
             log.error(

@@ -40,9 +40,12 @@ class Observer:
     """Hears what fly_orm does. Derive a class, define the methods that you need, and pass it to :func:`observe`.
 
     Each method gets one kind of event, on the thread on which it happened, and at once: what a method does, a statement
-    or a node waits for. Methods are called from many threads at a time. What they raise is logged, once for each
-    method, and has no other effect. Events that no observer has a method for are not even made. What a method executes
-    itself on a wrapped database is not observed.
+    or a node waits for. Methods are called from many threads at a time. Events that no observer has a method for are
+    not even made. What a method executes itself on a wrapped database is not observed.
+
+    An exception that a method raises is logged, once for each method, and has no other effect. An interrupt is passed
+    on when all observers have heard the event: KeyboardInterrupt and whatever else is not an ``Exception``. SystemExit
+    is passed on only on the main thread, where a signal handler may have raised it. Elsewhere it is logged.
 
     Operations with a start and an end have an ``id``, which is the same in both events. The end always follows, on the
     same thread and in the same context, and operations in between are over by then.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -12,6 +13,9 @@ import fly_orm
 from fly_orm.observing import NodeReturned, NodeSetAside, Observer, RequestStarted, events, node_events
 from fly_orm.observing.event import Event
 from fly_orm.observing.listeners import KINDS, MAX_CONTEXT, Listeners, context_of, emit, listeners
+from tests.support.one_table import open_transactions
+from tests.support.two_regions import TwoRegions
+from tests.support.waiting import until
 
 ASIDE = NodeSetAside(node="syd=127.0.0.1:1", why="it does not answer")
 RETURNED = NodeReturned(node="syd=127.0.0.1:1", seconds=1.5)
@@ -88,6 +92,53 @@ def test_an_observer_that_raises_is_logged_once_and_harms_nobody(caplog: pytest.
     (record,) = caplog.records
     assert "Broken.node_set_aside raised an exception" in record.message
     assert "no disk" in str(record.exc_info)
+
+
+class Interrupting(Observer):
+    """Raises an exception at each event."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self._error = error
+
+    def event(self, event: Event) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_passed_on_when_all_have_heard_the_event(error: type[BaseException]) -> None:
+    keeping = Keeping()
+    with fly_orm.observe(Interrupting(error)), fly_orm.observe(keeping):
+        with pytest.raises(error):
+            emit(ASIDE)
+        with pytest.raises(error):
+            context_of(REQUEST)
+        with pytest.raises(error):
+            emit(ASIDE)
+    assert keeping.heard == [ASIDE, ASIDE]
+
+
+def test_an_observer_that_exits_on_a_thread_of_a_node_ends_nothing(
+    regions: TwoRegions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The observer hears the node alone: its threads, and the end of each lease."""
+    regions.query("CREATE TABLE t (i int)")
+    lax = regions.lax()
+    with fly_orm.observe(ExitingOnNodes()):
+        for number in range(3):
+            with lax.atomic():
+                lax.execute_sql("INSERT INTO t VALUES (%s)", (number,))
+    assert regions.query("SELECT count(*) FROM t") == 3
+    assert "ExitingOnNodes.request_executed raised an exception" in caplog.text
+    until(lambda: open_transactions(regions) == 0)
+
+
+class ExitingOnNodes(Observer):
+    """Wants the program to end whenever the node has done something."""
+
+    def request_executed(self, event: Event) -> None:
+        sys.exit("no more")
+
+    request_received = lease_opened = connection_lent = lease_ended = request_executed
 
 
 def test_one_that_hears_everything_and_raises_is_logged_once_too(caplog: pytest.LogCaptureFixture) -> None:
