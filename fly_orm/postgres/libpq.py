@@ -15,6 +15,8 @@ from typing import Any
 import psycopg2
 from psycopg2 import _psycopg
 
+from ..concurrency import at_once
+
 _MESSAGE_BYTES = 256
 #: libpq's PQnoticeProcessor (Postgres manual, "Notice Processing").
 _NOTICE_PROCESSOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
@@ -94,13 +96,14 @@ def has_input(connection: Any) -> bool:
         return bool(selector.select(0))
 
 
-def input_check(connection: Any) -> Callable[[], object]:
-    """What tells :func:`has_input` of this connection, by a true or a false value, again and again at less cost."""
-    if not hasattr(select, "poll"):
-        return partial(has_input, connection)
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return partial(poll.poll, 0)
+def silence_check(connection: Any) -> Callable[[], bool]:
+    """What tells, again and again at little cost, whether :func:`has_input` is false of this connection.
+
+    It may not be called once the connection is closed: its descriptor may be another file's by then.
+    """
+    if not at_once.AT_ONCE:
+        return lambda: not has_input(connection)
+    return partial(at_once.is_silent, connection.fileno())
 
 
 def has_hung_up(connection: Any) -> bool:

@@ -17,7 +17,7 @@ from ..deadline import now
 from .client_check import keep_alive, watch_client
 from .connecting import server_name
 from .cursors import bytes_cursor, execute, text_cursor
-from .libpq import break_off, input_check
+from .libpq import break_off, silence_check
 from .notices import RecentNotices
 from .pooled_session import CLEAN, PooledSession
 from .pooling import is_pooled, server_pid
@@ -61,7 +61,7 @@ class PrimaryConnection:
         self.pooled = is_pooled(connection, pid)
         """Whether there is a pooler between this process and the server."""
         self.wal = WriteAheadLog(connection)
-        self._has_input = input_check(connection)
+        self._is_silent = silence_check(connection)
         self._known_types = 0
         """How many types the driver knew when its cursors were told to return bytes for them."""
         self._own_cursor = text_cursor(connection)  # the driver would decode in Python what it fetches as text
@@ -133,7 +133,8 @@ class PrimaryConnection:
         return (
             self.suits(profile, made) == EXACT
             and self.is_clean
-            and not (self.pooled or self.raw.closed or self._has_input())
+            and not (self.pooled or self.raw.closed)
+            and self._is_silent()
         )
 
     def would_begin_differently(self, profile: Profile) -> bool:
@@ -263,7 +264,7 @@ class PrimaryConnection:
         if self.raw.closed:
             return True
         # On an idle connection, input is mostly its end; but it can also be a notice, or a setting that was reloaded.
-        return bool(self._has_input()) and not self._answers()
+        return not self._is_silent() and not self._answers()
 
     def keeps_session(self) -> bool:
         """Whether the server process is still the one that the connection began with."""

@@ -10,7 +10,7 @@ import psycopg2
 
 from ..deadline import Deadline, now
 from ..lsn import LSN
-from ..postgres.libpq import break_off, has_input
+from ..postgres.libpq import break_off, silence_check
 from .strategy import ChooseStrategy, Strategy
 
 #: Seconds after the end of a wait within which the replica must have answered.
@@ -23,6 +23,16 @@ class _Asking(NamedTuple):
     connection: Any
     cursor: Any
     strategy: Strategy
+    is_silent: Callable[[], bool]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server still has this connection; after a crash, it may have replayed less than it reported.
+
+        An idle connection has input only when the server closes it.
+        """
+        # In this order: if another thread has closed it, the descriptor may be another file's.
+        return self.is_silent() and not self.connection.closed
 
 
 class ReplicaConnection:
@@ -42,8 +52,8 @@ class ReplicaConnection:
     def known_replayed(self, lsn: LSN) -> LSN | None:
         """The replay LSN if it is known to be at least ``lsn`` without a query. Any thread may call."""
         # In this order: read the other way round, the LSN could be of an earlier connection than the one found alive.
-        connection, replayed = self._connection, self.replayed
-        return replayed if replayed >= lsn and _is_alive(connection) else None
+        asking, replayed = self._asking, self.replayed
+        return replayed if replayed >= lsn and asking is not None and asking.is_alive else None
 
     def ask(self, lsn: LSN, deadline: Deadline) -> LSN | None:
         """The replay LSN, as soon as it is at least ``lsn`` or earlier; None if the server is not in recovery.
@@ -87,7 +97,8 @@ class ReplicaConnection:
     def _query(self, connection: Any, lsn: LSN, timeout: float | None) -> LSN | None:
         asking = self._asking
         if asking is None or asking.connection is not connection:
-            asking = self._asking = _Asking(connection, connection.cursor(), self._strategy(connection))
+            strategy, is_silent = self._strategy(connection), silence_check(connection)
+            asking = self._asking = _Asking(connection, connection.cursor(), strategy, is_silent)
         cursor = asking.cursor
         cursor.execute(asking.strategy.query(lsn, timeout))
         replayed, in_recovery = cursor.fetchone()
@@ -113,14 +124,3 @@ class ReplicaConnection:
             self.replayed = LSN(0)
         if connection is not None:
             connection.close()
-
-
-def _is_alive(connection: Any) -> bool:
-    """Whether the server still has this connection; after a crash, it may have replayed less than it reported.
-
-    An idle connection has input only when the server closes it.
-    """
-    try:
-        return connection is not None and not has_input(connection)
-    except (psycopg2.Error, OSError, ValueError):  # another thread has just closed it
-        return False

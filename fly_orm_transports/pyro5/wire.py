@@ -27,6 +27,7 @@ from Pyro5.protocol import (
     SendingMessage,
 )
 
+from fly_orm.concurrency import at_once
 from fly_orm.transport import Deadline, abandon_in_children
 
 from .sockets import limit
@@ -54,8 +55,8 @@ FAILURES = (OSError, ProtocolError)
 
 #: Tells the system that more follows at once, so that it may wait until a packet is full. Not every system has it.
 _MORE = int(getattr(socket, "MSG_MORE", 0))
-#: Lets a call return instead of wait. Where the system does not have it, sending a short message hardly ever waits.
-_AT_ONCE = int(getattr(socket, "MSG_DONTWAIT", 0))
+#: Where the system does not have it, sending a short message hardly ever waits.
+_AT_ONCE = at_once.AT_ONCE
 _PEEK = int(socket.MSG_PEEK)
 _HEADER: bytes = SendingMessage(MSG_PING, 0, 0, SERIALIZER_ID, b"").data
 _HEADER_BYTES = len(_HEADER)
@@ -71,8 +72,9 @@ _BEFORE: dict[int, bytes] = {
 _AFTER: bytes = _HEADER[_AFTER_AT:]
 _CHUNK_BYTES = 256 * 1024
 _READ_AHEAD_BYTES = 4096
-#: Seconds. With more, the milliseconds of ``poll()`` would overflow.
-_LONGEST_POLL = 1e6
+#: Seconds after which the system lets a thread go on that waits for arrivals, so that it can look at its deadline.
+_LOOK_INTERVAL = 0.25
+_TIMEVAL = struct.pack("ll", 0, int(_LOOK_INTERVAL * 1e6))
 
 
 def frame(kind: int, seq: int, payload: bytes) -> bytes:
@@ -138,6 +140,7 @@ def _arrivals(sock: socket.socket) -> Any:
     """What waits for arrivals at a socket; None without ``poll()``, or if the socket encrypts, and may hold some."""
     if not (_takes_at_once(sock) and hasattr(select, "poll")):
         return None
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return poll
@@ -149,8 +152,8 @@ class MessageStream:
     def __init__(self, sock: socket.socket, unread: bytes = b"", *, polls: bool = False) -> None:
         """``unread`` is what has been read from the socket already, and belongs to the next message.
 
-        ``polls`` lets what arrives be waited for with ``poll()``. The time limit of a socket takes a system call to
-        set, and makes two of each later one.
+        ``polls`` lets what arrives be waited for by the system's own time limit, and with ``poll()`` at the end of a
+        deadline. Python's time limit of a socket takes a system call to set, and makes two of each later one.
         """
         self._sock = sock
         self._arrivals = _arrivals(sock) if polls else None
@@ -172,10 +175,11 @@ class MessageStream:
             self._sock.settimeout(None)
         if deadline.expired:
             raise TimeoutError("timed out")
+        data: bytes | memoryview
         if len(payload) < _CHUNK_BYTES:
-            data = memoryview(frame(kind, seq, payload))
+            data = frame(kind, seq, payload)
         else:  # without a copy
-            self._send_all(memoryview(_header(kind, seq, len(payload))), deadline, _MORE)
+            self._send_all(_header(kind, seq, len(payload)), deadline, _MORE)
             data = memoryview(payload)
         self._send_all(data[:-1], deadline, _MORE)
         self.may_be_sent = True
@@ -193,7 +197,7 @@ class MessageStream:
         data, sent = header + payload, 0
         if self._takes_at_once:  # mostly all of it, and without a time limit to be set
             try:  # noqa: SIM105  # suppress() would take longer
-                sent = self._sock.send(data, _AT_ONCE)
+                sent = at_once.send(self._sock.fileno(), data)
             except BlockingIOError:
                 pass
         if sent < len(data):
@@ -221,12 +225,15 @@ class MessageStream:
         while self._sock.recv(_CHUNK_BYTES):
             pass
 
-    def _send_all(self, rest: memoryview, deadline: Deadline, flags: int) -> None:
-        if self._arrivals is not None:
-            try:  # noqa: SIM105  # suppress() would take longer
-                rest = rest[self._sock.send(rest, flags | _AT_ONCE) :]
+    def _send_all(self, data: bytes | memoryview, deadline: Deadline, flags: int) -> None:
+        sent = 0
+        if self._arrivals is not None and isinstance(data, bytes):
+            try:
+                if (sent := at_once.send(self._sock.fileno(), data, flags)) == len(data):
+                    return
             except BlockingIOError:
                 pass
+        rest = memoryview(data)[sent:]
         while rest:
             limit(self._sock, deadline)
             rest = rest[self._sock.send(rest, flags) :]
@@ -241,11 +248,11 @@ class MessageStream:
         """The first bytes of a message."""
         while self._arrivals is not None:
             left = deadline.remaining()
-            if not self._arrivals.poll(None if left is None else 1000 * min(left, _LONGEST_POLL)):
+            if left is not None and left < _LOOK_INTERVAL and not self._arrivals.poll(1000 * left):
                 raise TimeoutError("timed out")
             try:
-                return self._arrived(_HEADER_BYTES, _AT_ONCE)
-            except BlockingIOError:  # poll(2), section BUGS
+                return self._arrived(_HEADER_BYTES)
+            except BlockingIOError:  # it is time to look; or poll() was wrong (poll(2), section BUGS)
                 continue
         limit(self._sock, deadline)
         return self._arrived(_HEADER_BYTES)
@@ -288,9 +295,9 @@ class MessageStream:
             limit(self._sock, deadline)
             data += self._arrived(size - len(data))
 
-    def _arrived(self, missing: int, flags: int = 0) -> bytes:
+    def _arrived(self, missing: int) -> bytes:
         """What has arrived, which may be a little more than is missing, so that a small message takes one call."""
-        chunk = self._sock.recv(min(missing, _CHUNK_BYTES) + _READ_AHEAD_BYTES, flags)
+        chunk = self._sock.recv(min(missing, _CHUNK_BYTES) + _READ_AHEAD_BYTES)
         if not chunk:
             raise ConnectionResetError("the peer closed the connection")
         return chunk
@@ -302,10 +309,11 @@ class MessageStream:
         """
         if self._unread:
             return False
+        if self._takes_at_once:
+            return at_once.is_silent(self._sock.fileno())
         try:
-            if self._sock.gettimeout() is not None or not self._takes_at_once:
-                self._sock.settimeout(0)
-            self._sock.recv(1, _PEEK | _AT_ONCE)
+            self._sock.settimeout(0)
+            self._sock.recv(1, _PEEK)
         except BlockingIOError:
             return True
         except OSError:
