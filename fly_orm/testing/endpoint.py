@@ -7,6 +7,8 @@ import socket
 from contextlib import suppress
 from typing import Protocol, cast
 
+from . import silence
+
 
 class EndpointOwner(Protocol):
     """What is told of everything that happens at an endpoint."""
@@ -34,6 +36,8 @@ class Endpoint(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.writable = False
         self.lost = False
+        self.ignoring = False
+        """Whether the system drops what the peer sends."""
         self._owner = owner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,8 +68,20 @@ class Endpoint(asyncio.Protocol):
         self.writable = True
         self._owner.drained(self)
 
+    def ignore(self) -> None:
+        """Let the system drop what the peer sends, where it can."""
+        if self.transport and not self.lost:
+            self.ignoring = silence.ignore(self.transport.get_extra_info("socket"))
+
+    def heed(self) -> None:
+        """Let through again what the peer sends, its end included."""
+        if self.transport and not self.lost and self.ignoring:
+            self.ignoring = False
+            silence.heed(self.transport.get_extra_info("socket"))
+
     def abort(self) -> None:
         """Disconnect at once."""
+        self.heed()
         if self.transport and not self.lost:
             # Closing would not be enough: a process forked from this one may hold the socket open too.
             with suppress(OSError):

@@ -23,28 +23,28 @@ NO_EXECUTION = getattr(os, "ST_NOEXEC", 0)
 class Folder:
     """A folder that only this user and ``account`` can enter, and only this user can change.
 
-    A small companion process ends the Postgres servers whose data is in the folder, and removes it, when :meth:`close`
-    is called or this process ends in any way. It watches a pipe. A parent-death signal exists only on Linux, and comes
-    when the thread ends that started the companion. A process that is forked from this one and outlives it, without
-    executing another program, keeps the pipe open, and so the folder alive.
+    A small companion process makes the folder. It ends the Postgres servers whose data is there, and removes it, when
+    :meth:`close` is called or this process ends in any way. It watches a pipe. A parent-death signal exists only on
+    Linux, and comes when the thread ends that started the companion. A process that is forked from this one and
+    outlives it, without executing another program, keeps the pipe open, and so the folder alive.
     """
 
     def __init__(self, account: Account | None) -> None:
         self.account = account
-        self.path = Path(tempfile.mkdtemp(prefix="fly-", dir=_parent(account)))
-        identity = []
-        if account:
-            account.admit(self.path)
-            identity = [str(account.uid), str(account.gid)]
         self._owner = os.getpid()
+        parent = _parent(account)
+        identity = [str(account.uid), str(account.gid)] if account else []
         self._reaper = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", reaper.__file__, str(self.path), *identity],
+            [sys.executable, "-I", "-S", reaper.__file__, parent, *identity],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
             start_new_session=True,  # Ctrl-C goes to the tests, which then close the folder in order
         )
+        self.path = Path(parent, self._name(parent))
+        if account:
+            account.admit(self.path)
 
     def subfolder(self, name: str) -> Path:
         """A new folder in this one that the servers can change, and nobody else can enter."""
@@ -74,6 +74,14 @@ class Folder:
         if self.mine and self._reaper.returncode is None:
             # Closing the pipe would not be enough: a forked process may hold it open.
             self._reaper.communicate(b"q")
+
+    def _name(self, parent: str) -> str:
+        """The name of the folder, which the companion has made when it tells it; OSError if it could not."""
+        assert self._reaper.stdout is not None  # noqa: S101  # for the type checker
+        name = self._reaper.stdout.readline().decode().strip()
+        if not name:
+            raise OSError(f"{sys.executable} could not make a folder in {parent}: it ended with {self._reaper.wait()}")
+        return name
 
 
 def _parent(account: Account | None) -> str:

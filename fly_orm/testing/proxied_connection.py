@@ -49,6 +49,7 @@ class ProxiedConnection:
         self._fault: Fault | None = None
         self._clients_turn = True
         self._abandoned = False
+        self._half_gone = False
         self._dialling: asyncio.Task[None] | None = None
 
     @property
@@ -58,6 +59,8 @@ class ProxiedConnection:
         return self.client.lost and not dialling and (self.server.lost or self.server.transport is None)
 
     def connected(self, endpoint: Endpoint) -> None:
+        if self.network.weather is Weather.DEAF:
+            endpoint.ignore()
         if endpoint is self.server:
             self.up.deliver()
             return
@@ -78,11 +81,15 @@ class ProxiedConnection:
             (self._fault.reply(self, chunk) if self._fault else self.down.push(chunk))
 
     def ended(self, endpoint: Endpoint) -> None:
-        if not self.deaf:
+        if self.deaf:
+            self._end_useless()
+        else:
             self._pipe_from(endpoint).end()
 
     def disconnected(self, endpoint: Endpoint) -> None:
-        if not self.deaf and not (self._abandoned and endpoint is self.client):
+        if self.deaf:
+            self._end_useless()
+        elif not (self._abandoned and endpoint is self.client):
             self._pipe_from(endpoint).hang_up()
         self._forget_if_closed()
 
@@ -96,10 +103,17 @@ class ProxiedConnection:
         self.down.deliver()
 
     def go_deaf(self) -> None:
-        """Swallow what is under way, and everything that is sent from now on."""
-        self.deaf = True
-        self.up.clear()
-        self.down.clear()
+        """Swallow what is under way, and everything that is sent from now on, without acknowledging it."""
+        self._lose_everything()
+        self.client.ignore()
+        self.server.ignore()
+
+    def heed(self) -> None:
+        """Acknowledge again what is sent, and notice that an end has gone. A deaf connection stays useless."""
+        self.client.heed()
+        self.server.heed()
+        if self._half_gone:
+            self.abort()
 
     def abandon(self) -> None:
         """Disconnect the client; the server gets what was sent, and whatever it sends is dropped."""
@@ -110,11 +124,22 @@ class ProxiedConnection:
 
     def abort(self) -> None:
         """Disconnect both endpoints at once."""
-        self.go_deaf()
+        self._lose_everything()
         if self._dialling:
             self._dialling.cancel()
         self.client.abort()
         self.server.abort()
+
+    def _end_useless(self) -> None:
+        """An end has gone while nothing could be told to the other, which learns it once the WAN is healed."""
+        self._half_gone = True
+        if self.network.weather is not Weather.DEAF:
+            self.abort()
+
+    def _lose_everything(self) -> None:
+        self.deaf = True
+        self.up.clear()
+        self.down.clear()
 
     def _pipe_from(self, endpoint: Endpoint) -> Pipe:
         return self.up if endpoint is self.client else self.down

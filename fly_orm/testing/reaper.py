@@ -1,7 +1,9 @@
-"""A program that stops the servers of another process and removes its folder, when that process ends.
+"""A program that makes a folder for another process, and removes it, with the servers in it, when that process ends.
 
-It is run as ``python reaper.py FOLDER [UID GID]``, and acts when it reads anything from its standard input or when that
-ends, which happens however the other process ends, SIGKILL included. It imports nothing of fly_orm, to start quickly.
+It is run as ``python reaper.py PARENT [UID GID]``, and prints the name of a new folder in PARENT. It acts when it reads
+anything from its standard input or when that ends, which happens however the other process ends, SIGKILL included.
+Since it makes the folder itself, there is no moment in which nobody would remove it. It imports nothing of fly_orm, to
+start quickly.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,8 +30,11 @@ _LINE_PID, _LINE_SHARED_MEMORY = 0, 6  # of postmaster.pid (src/include/utils/pi
 _IPC_RMID = 0
 
 
-def main(folder: Path, account: list[int]) -> None:
-    """Wait for the end of the other process, then stop its servers and remove the folder."""
+def main(parent: str, account: list[int]) -> None:
+    """Make the folder, wait for the end of the other process, then stop its servers and remove the folder."""
+    folder = Path(tempfile.mkdtemp(prefix="fly-", dir=parent))
+    with suppress(BrokenPipeError):  # the other process has ended already
+        os.write(sys.stdout.fileno(), f"{folder.name}\n".encode())
     sys.stdin.buffer.read(1)
     lock_files = [path / "postmaster.pid" for path in folder.iterdir() if path.is_dir()]
     with (folder / IN_USE).open("ab") as file:
@@ -88,4 +94,4 @@ def _contents(lock_files: list[Path]) -> Iterator[list[str]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [int(word) for word in sys.argv[2:]])
+    main(sys.argv[1], [int(word) for word in sys.argv[2:]])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
+from . import silence
 from .address import Binding, SocketAddress, parse
 from .faults import CutAfterRequest, CutBeforeReply, CutBeforeRequest, Fault
 from .loop import LoopThread
@@ -98,12 +99,16 @@ class Wan:
         """Hold every byte, in both directions and on new connections too, until :meth:`heal`."""
         self._do(self._change, Weather.STALLED)
 
-    def deaf(self) -> None:
+    def deaf(self) -> bool:
         """Swallow every byte, in both directions and on new connections too, until :meth:`heal`.
 
-        Connections that exist meanwhile stay useless.
+        Connections that exist meanwhile stay useless. Connecting still succeeds. Returns whether both ends also get no
+        acknowledgement of what they send, so that their keepalives and their ``TCP_USER_TIMEOUT`` find the peer dead.
+        That takes a filter in the system: Linux has it, for root, and depending on its version for other users.
+        Elsewhere, the system goes on acknowledging data and answering keepalives in place of the deaf peer.
         """
         self._do(self._change, Weather.DEAF)
+        return silence.possible()
 
     def heal(self) -> None:
         """Work again. A fault that was ordered and has not happened yet is cancelled."""
@@ -192,6 +197,7 @@ class Wan:
         if self._server is None:
             await self._open()
         for connection in list(self._traffic.connections):
+            connection.heed()
             connection.deliver()
 
 

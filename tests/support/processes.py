@@ -10,6 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def is_running(pid: int | None) -> bool:
+    """Whether the process has not ended, or only just."""
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @contextmanager
 def stopped(*pids: int) -> Iterator[None]:
     """A block in which none of these processes does anything."""

@@ -1,10 +1,6 @@
 """The cluster: a real primary and replica that obey, and leave nothing behind."""
 
 import os
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +11,7 @@ import pytest
 
 from fly_orm.deadline import now
 from fly_orm.testing import Cluster, Server
+from tests.support.processes import is_running
 from tests.support.shared_cluster import restore
 from tests.support.waiting import until
 
@@ -317,64 +314,3 @@ def test_other_users_cannot_enter(cluster: Cluster) -> None:
     assert folder_of(cluster).stat().st_mode & 0o007 == 0
     assert Path(cluster.primary.host).stat().st_mode & 0o077 == 0
     assert folder_of(cluster).stat().st_uid == os.geteuid()
-
-
-def is_running(pid: int | None) -> bool:
-    """Whether the process has not ended, or only just."""
-    try:
-        os.kill(pid or 0, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-START = """
-import sys
-import tempfile
-from pathlib import Path
-from fly_orm.testing import Cluster, folder
-folder._parent = lambda account: sys.argv[1]
-if sys.argv[2] == "starting":
-    print("starting", flush=True)
-cluster = Cluster.start(replication_rtt=0)
-print("started", cluster.primary.pid, cluster.replica.pid, flush=True)
-sys.stdin.read()
-"""
-
-
-def started_in(parent: Path, say: str) -> subprocess.Popen[str]:
-    parent.chmod(0o711)
-    command = [sys.executable, "-c", START, str(parent), say]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-@pytest.fixture
-def empty_folder() -> Iterator[Path]:
-    """A folder for clusters alone; pytest's own are too long for sockets, and closed to other users."""
-
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="fly-test-") as name:
-        yield Path(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_when_the_process_is_killed(empty_folder: Path, number: signal.Signals) -> None:
-    with started_in(empty_folder, "later") as process:
-        assert process.stdout is not None
-        pids = [int(word) for word in process.stdout.readline().split()[1:]]
-        assert len(pids) == 2
-        process.send_signal(number)
-    until(lambda: not any(empty_folder.iterdir()), "the folder is gone")
-    until(lambda: not any(is_running(pid) for pid in pids), "the servers are gone")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", [0.0, 0.1, 0.3, 0.5])
-def test_nothing_is_left_when_the_process_is_killed_while_starting(empty_folder: Path, moment: float) -> None:
-    with started_in(empty_folder, "starting") as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        until(lambda: any(empty_folder.iterdir()), "it has begun")
-        threading.Event().wait(moment)  # to hit different steps; any of them will do
-        process.kill()
-    until(lambda: not any(empty_folder.iterdir()), "the folder is gone")

@@ -1,5 +1,6 @@
 """The WAN fails as it is told to, for good or once, seen from both of its sides."""
 
+import errno
 import os
 import socket
 import threading
@@ -9,6 +10,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from fly_orm.testing import Wan
+from tests.support.waiting import until
 from tests.testing.wan.peers import (
     PATIENCE,
     EchoServer,
@@ -119,6 +121,44 @@ def test_deaf_swallows_bytes_for_good_and_heal_helps_later_connections(
         with closing(dial(wan.address)) as later:
             assert ask(later) == b"ping"
     assert server.next() == b"ping", "nothing else, and no end, has come"
+
+
+def deafened(wan: Wan) -> None:
+    if not wan.deaf():
+        pytest.skip("this system does not let this user ignore what reaches a socket")
+
+
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_what_is_sent_to_a_deaf_peer_is_not_acknowledged(end: str, played: Played) -> None:
+    wan, client, accepted = played
+    sender = client if end == "client" else accepted
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 200)  # milliseconds
+    deafened(wan)
+    sender.sendall(b"swallowed")
+    with pytest.raises(TimeoutError) as raised:
+        sender.recv(1)
+    assert raised.value.errno == errno.ETIMEDOUT, "TCP gave up, and not the test"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_deaf_peer_answers_no_keepalives(when: str, wan: Wan, client: socket.socket) -> None:
+    deafened(wan)
+    with client if when == "before" else dial(wan.address) as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
+            idle.setsockopt(socket.IPPROTO_TCP, option, 1)
+        with pytest.raises(TimeoutError) as raised:
+            idle.recv(1)
+    assert raised.value.errno == errno.ETIMEDOUT
+
+
+def test_a_connection_that_ends_while_the_peer_is_deaf_is_forgotten_once_it_hears_again(wan: Wan) -> None:
+    wan.deaf()
+    dial(wan.address).close()
+    until(lambda: wan.connections == 1, "the proxy has it")
+    wan.heal()
+    until(lambda: not wan._traffic.connections, "the connection is forgotten")
 
 
 FAULTS: dict[str, Callable[[Wan], threading.Event]] = {
