@@ -75,7 +75,8 @@ class TokenMiddleware(Middleware[Answer]):
                 response.headers[name] = value
         if timed is not None:
             timed.end()
-            response.headers.update(timing_header(timed))
+            for name, value in timing_header(timed):
+                response.headers[name] = value
         if response.streaming:
             parts = _parts_async if response.is_async else _parts
             response.streaming_content = parts(own, response.streaming_content)

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg2
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.utils.functional import cached_property
 from psycopg2 import extensions as ext
@@ -14,7 +15,8 @@ from fly_orm.postgres.libpq import was_lost
 
 from .creation import DatabaseCreation
 from .errors import DatabaseErrorWrapper
-from .shared import Shared, shared_by
+from .session_state import as_new
+from .shared import Shared, retire, shared_by
 
 
 class RoutingMixin:
@@ -28,7 +30,6 @@ class RoutingMixin:
 
     # What the backend has.
     alias: str
-    close: Any
     connection: Any
     settings_dict: dict[str, Any]
 
@@ -59,6 +60,16 @@ class RoutingMixin:
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         own = self._own = self.shared
         return own.connector.open(self._get_new_connection, **conn_params)
+
+    def init_connection_state(self) -> None:
+        """As Django does it: the settings that it makes are not left by the function that first needs a connection."""
+        with as_new(self.shared.router):
+            super().init_connection_state()  # type: ignore[misc]  # the backend's
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc]
+        if self.alias == NO_DB_ALIAS:
+            retire(self)
 
     def _get_new_connection(self, **conn_params: Any) -> Any:
         return super().get_new_connection(conn_params)  # type: ignore[misc]  # the backend's

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 import fly_orm
 from fly_orm.adapters.base import Connector, Router
@@ -27,9 +28,17 @@ class Shared:
     router: Router
     connector: Connector
     defers_transactions: bool
+    alias: str | None
+    """The alias that leads to the database; None if it was made for somebody else."""
+
+    def retire(self) -> None:
+        """Close what the router has open. Functions no longer belong to its database."""
+        wrapped: Any = self.router.wrapped
+        wrapped.retired = True
+        self.router.close()
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _known: dict[Hashable, Shared] = {}
 
 
@@ -53,18 +62,35 @@ def known_to(wrapper: Any) -> Shared | None:
 
 
 def share(wrapper: Any, router: Router) -> None:
-    """Let the wrappers that have the settings of this one have a router."""
+    """Let the wrappers that have the settings of this one have a router.
+
+    If its alias has led to another database, as it does before a test runner makes one, that is retired.
+    """
+    alias = wrapper.alias if wrapper.alias in connections and connections[wrapper.alias] is wrapper else None
     defers = bool(_given(wrapper).get(_DEFER, False))
     connector = Connector(router, defers_transactions=defers)
-    _known[_key(wrapper)] = Shared(router=router, connector=connector, defers_transactions=defers)
-
-
-def forget() -> None:
-    """Close the routers. They are made anew when they are needed. For tests."""
+    shared = Shared(router=router, connector=connector, defers_transactions=defers, alias=alias)
     with _lock:
-        for shared in _known.values():
-            shared.router.close()
-        _known.clear()
+        if alias is not None:
+            _retire(key for key, each in _known.items() if each.alias == alias)
+        _known[_key(wrapper)] = shared
+
+
+def retire(wrapper: Any) -> None:
+    """Retire what a wrapper has shared that nobody else has."""
+    with _lock:
+        _retire(key for key in _known if key == _key(wrapper))
+
+
+def retire_all() -> None:
+    """Retire everything. It is made anew when it is needed. For tests."""
+    with _lock:
+        _retire(_known)
+
+
+def _retire(keys: Iterable[Hashable]) -> None:
+    for key in list(keys):
+        _known.pop(key).retire()
 
 
 def _key(wrapper: Any) -> Hashable:

@@ -14,6 +14,9 @@ from psycopg2 import extensions as ext
 from fly_orm.adapters.base import RoutingConnection, WrappedDatabase, unrouted
 from fly_orm.errors import ConfigurationError, NotSupported
 
+from .routing import RoutingMixin
+from .session_state import is_changed
+
 log = logging.getLogger("fly_orm")
 
 
@@ -26,8 +29,12 @@ class WrappedDjango(WrappedDatabase):
         # A copy that no thread connects with: it makes the parameters, whose password may change.
         self._source = type(wrapper)(dict(wrapper.settings_dict), wrapper.alias)
         self._name: str | None = None
+        self.retired = False
+        """Whether the settings no longer lead to this database."""
 
     def name(self) -> str:
+        if self.retired:
+            raise ConfigurationError("settings.DATABASES no longer leads to this database")
         if self._name is None:
             self._name = self._find_name()
         return self._name
@@ -46,11 +53,13 @@ class WrappedDjango(WrappedDatabase):
 
     @contextmanager
     def function_scope(self) -> Iterator[None]:
-        self._end_left_open()
+        for each in self._of_thread():
+            each.close_if_unusable_or_obsolete()
         try:
             yield
         finally:
-            self._end_left_open()
+            for each in self._of_thread():
+                self._clean_up(each)
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -63,28 +72,27 @@ class WrappedDjango(WrappedDatabase):
 
     def _of_thread(self) -> list[Any]:
         """The wrappers of the calling thread that have a connection to this database."""
-        return [
-            each
-            for each in connections.all(initialized_only=True)
-            if getattr(getattr(each, "opened_with", None), "router", None) is not None
-            and each.opened_with.router.wrapped is self
-        ]
+        wrappers = connections.all(initialized_only=True)
+        return [each for each in wrappers if isinstance(each, RoutingMixin) and self._has_opened(each)]
 
-    def _end_left_open(self) -> None:
-        """Close the connections of this thread, which rolls back what is open on them.
+    def _has_opened(self, wrapper: RoutingMixin) -> bool:
+        return wrapper.opened_with is not None and wrapper.opened_with.router.wrapped is self
 
-        The next function gets another one, without the session settings of this one.
-        """
-        for each in self._of_thread():
-            if _in_transaction(each):
-                log.warning(
-                    "a function left a transaction on %r open; it is rolled back",
-                    self.name(),
-                    extra={"event": "function_left_open", "database": self.name()},
-                )
-            each.close()
-            if each.in_atomic_block:  # the wrapper waits for the end of the block, which never comes
-                del connections[each.alias]
+    def _clean_up(self, wrapper: Any) -> None:
+        """Close a connection unless Django would keep it, and the next function can use it as it is."""
+        left_open = _in_transaction(wrapper)
+        if left_open:
+            log.warning(
+                "a function left a transaction on %r open; it is rolled back",
+                self.name(),
+                extra={"event": "function_left_open", "database": self.name()},
+            )
+        if left_open or is_changed(wrapper.opened_with.router, wrapper):
+            wrapper.close()
+            if wrapper.in_atomic_block:  # it would wait for the end of the block, which never comes
+                del connections[wrapper.alias]
+        else:
+            wrapper.close_if_unusable_or_obsolete()
 
     def _find_name(self) -> str:
         parameters = self._source.get_connection_params()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fly_orm.ledger.table import create_sql
 from tests.support.over import over
 from tests.support.shared_cluster import make_database, restore
 from tests.support.two_regions import Regions, TwoRegions, two_regions
@@ -49,6 +50,8 @@ def served(request: pytest.FixtureRequest, cluster: Any) -> Iterator[Any]:
             patch.setenv("NATS_URL", request.getfixturevalue("nats").url)
         undo.enter_context(over(request.param))
         undo.enter_context(made_tables(cluster, name))
+        with cluster.primary.connect(name) as connection, connection.cursor() as cursor:
+            cursor.execute(create_sql())
         node = undo.enter_context(project_node(cluster, name, "--import", "django_shop.functions"))
         yield Regions(cluster=cluster, name=name, undo=undo), node.address()
 

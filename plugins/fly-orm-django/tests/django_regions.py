@@ -64,7 +64,7 @@ def made_tables(cluster: Any, name: str) -> Iterator[str]:
 def in_lax(both: Regions, address: str, **changes: Any) -> Iterator[None]:
     """A block in which this process is in lax, and knows a node in syd."""
     with ExitStack() as undo:
-        undo.callback(shared.forget)
+        undo.callback(shared.retire_all)
         undo.enter_context(leading("default", both.cluster.replica, both.name, **changes))
         fly_orm.configure(settings("lax", address))
         connections["default"].shared  # noqa: B018  # as when the project starts

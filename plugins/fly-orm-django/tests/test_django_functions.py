@@ -100,3 +100,26 @@ def test_a_validation_error_of_each_form_arrives_as_it_was():
         assert type(arrived) is ValidationError
         assert arrived == error
         assert str(arrived) == str(error)
+
+
+def test_a_function_is_executed_exactly_once_in_a_transaction(project):
+    key = functions.create_once("ann")
+    assert Author.objects.get().pk == key
+    with fly_orm.operation("bob"):
+        first = functions.create_once("bob")
+    with fly_orm.operation("bob"):
+        assert functions.create_once("bob") == first
+    with pytest.raises(utils.IntegrityError):
+        functions.create_once("ann")
+    assert Author.objects.count() == 2
+
+
+def test_a_hook_that_fails_after_the_commit_does_not_make_the_call_fail(project):
+    key = functions.create_once("ann", hook_fails=True)
+    assert Author.objects.get().pk == key
+
+
+def test_a_connection_of_a_function_is_used_again_if_its_session_is_as_it_was(project):
+    assert functions.backend() == functions.backend()
+    functions.leave_open("ann")
+    functions.backend()

@@ -31,13 +31,20 @@ class CliCommand(BaseCommand):  # type: ignore[misc]  # Django has no types
     def handle(self, *_: Any, aliases: list[str], **options: Any) -> None:
         """Run the subcommand, and exit with its status."""
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-        options["database"] = [f"fly_orm_django.databases:{alias}" for alias in aliases or _routed()]
+        options["database"] = [f"fly_orm_django.databases:{alias}" for alias in _known(aliases) or _routed()]
         try:
             status = self.command.run(argparse.Namespace(**options))
         except FlyOrmError as error:
             raise CommandError(str(error)) from error
         if status:
             sys.exit(status)
+
+
+def _known(aliases: list[str]) -> list[str]:
+    for alias in aliases:
+        if alias not in connections:
+            raise CommandError(f"settings.DATABASES has no {alias!r}; there are {', '.join(connections)}")
+    return aliases
 
 
 def _routed() -> list[str]:

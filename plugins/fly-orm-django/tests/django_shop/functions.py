@@ -92,3 +92,11 @@ def create_once(name, *, hook_fails=False):
     transaction.on_commit(hook)
     with transaction.atomic():
         return Author.objects.create(name=name).pk
+
+
+@fly_orm.on_primary
+def backend():
+    """The process id of the Postgres session that serves a function."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
