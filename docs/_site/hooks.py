@@ -32,6 +32,7 @@ SHOWN = {
     "plugins/fly-orm-nats.md": "plugins/fly-orm-nats/README.md",
     "plugins/fly-orm-pigeon.md": "plugins/fly-orm-pigeon/README.md",
     "plugins/fly-orm-psycopg2.md": "plugins/fly-orm-psycopg2/README.md",
+    "plugins/fly-orm-sqlalchemy.md": "plugins/fly-orm-sqlalchemy/README.md",
 }
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)")
 _IMAGE = re.compile(r"(?<=\]\()docs/(?P<target>[^)\s]+)(?=\))")

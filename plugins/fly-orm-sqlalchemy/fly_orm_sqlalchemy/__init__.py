@@ -1,0 +1,6 @@
+"""SQLAlchemy in many regions: ``fly_orm.wrap(engine)``, or ``create_engine(url, plugins=["fly_orm"])``."""
+
+from .adapter import SQLAlchemyAdapter
+from .plugin import FlyOrmPlugin
+
+__all__ = ["FlyOrmPlugin", "SQLAlchemyAdapter"]

@@ -1,0 +1,106 @@
+"""In a secondary region, an engine reads from the replica and writes on the primary, over each transport."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy_regions import LOCAL, PRIMARY, Item, Owner, served
+
+import fly_orm
+
+pytestmark = pytest.mark.parametrize("transport", ["pyro5", "nats"], indirect=True)
+
+
+@pytest.fixture
+def engine(regions):
+    regions.create_tables()
+    return regions.lax()
+
+
+IN_RECOVERY = "SELECT pg_is_in_recovery()"
+
+
+def test_a_session_reads_locally_until_it_writes_and_reads_its_writes_back(engine):
+    with Session(engine) as session:
+        assert served(session, IN_RECOVERY) == ([(True,)], LOCAL)
+        owner = Owner(name="ann", items=[Item(name="a"), Item(name="b")])
+        session.add(owner)
+        session.flush()
+        assert served(session, IN_RECOVERY) == ([(False,)], PRIMARY)
+        session.commit()
+        assert [item.name for item in owner.items] == ["a", "b"]
+        assert fly_orm.why().route is LOCAL
+    with Session(engine) as session:
+        assert session.scalars(select(Item.name).order_by(Item.id)).all() == ["a", "b"]
+        assert fly_orm.why().route is LOCAL
+
+
+def test_what_is_rolled_back_is_gone_and_savepoints_nest(engine):
+    with Session(engine) as session:
+        session.add(Item(name="a"))
+        session.flush()
+        with pytest.raises(ZeroDivisionError), session.begin_nested():
+            session.add(Item(name="b"))
+            session.flush()
+            raise ZeroDivisionError
+        with session.begin_nested():
+            session.add(Item(name="c"))
+        session.commit()
+        session.add(Item(name="d"))
+        session.flush()
+        session.rollback()
+        assert session.scalars(select(Item.name).order_by(Item.id)).all() == ["a", "c"]
+
+
+def test_a_scoped_session_and_core_do_the_same(engine):
+    registry = scoped_session(sessionmaker(engine))
+    registry.add(Item(name="a"))
+    registry.commit()
+    assert registry.scalars(select(Item.name)).all() == ["a"]
+    assert fly_orm.why().route is LOCAL
+    registry.remove()
+    with engine.begin() as connection:
+        assert connection.execute(update(Item).values(n=1)).rowcount == 1
+    with engine.connect() as connection:
+        assert connection.execute(select(Item.n)).scalar() == 1
+        assert fly_orm.why().route is LOCAL
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        assert connection.execute(insert(Item).returning(Item.id), [{"name": "x"}, {"name": "y"}]).all() != []
+        assert connection.execute(select(Item.name).order_by(Item.id)).scalars().all() == ["a", "x", "y"]
+
+
+def test_an_error_of_the_primary_is_sqlalchemys_around_psycopg2s(engine):
+    with Session(engine) as session:
+        session.add(Item(name="a"))
+        session.commit()
+        session.add(Item(name="a"))
+        with pytest.raises(IntegrityError) as caught:
+            session.commit()
+        assert caught.value.orig.diag.constraint_name == "item_name_key"
+        session.rollback()
+        assert session.scalars(select(Item.name)).all() == ["a"]
+
+
+def test_an_error_of_fly_orms_is_caught_as_sqlalchemys_and_as_fly_orms(regions, engine, impatient):
+    with Session(engine) as session:
+        assert session.scalars(select(Item.name)).all() == []
+        regions.serving.close()
+        session.add(Item(name="a"))
+        with pytest.raises(OperationalError) as caught:
+            session.commit()
+        assert isinstance(caught.value, fly_orm.NotDelivered | fly_orm.Refused)
+        assert isinstance(caught.value.orig, fly_orm.NotDelivered | fly_orm.Refused)
+        session.rollback()
+        assert session.scalars(select(Item.name)).all() == []
+
+
+def test_a_temporary_table_lasts_until_its_connection_is_given_back(regions, engine):
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TEMP TABLE mine (n int)"))
+        connection.commit()
+        assert served(connection, "SELECT count(*) FROM mine") == ([(0,)], PRIMARY)
+    with engine.connect() as connection:
+        assert served(connection, IN_RECOVERY) == ([(True,)], LOCAL)
+        assert served(connection, "SELECT to_regclass('mine') IS NULL") == ([(True,)], LOCAL)
