@@ -96,7 +96,7 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
 
 @pytest.mark.parametrize(
     "page",
-    [ROOT / "README.md", ROOT / "examples/guestbook/README.md", *PAGES],
+    [ROOT / "README.md", *ROOT.glob("examples/*/README.md"), *PAGES],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_the_links_lead_somewhere(page):

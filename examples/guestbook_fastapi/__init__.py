@@ -1,0 +1,1 @@
+"""The guest book on FastAPI and Pony. README.md has the commands."""
