@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4 + (os.cpu_count() or 1),
 TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo example test test-all lint types check bench docs docs-serve load hunt chaos fuzz conformance clean
+.PHONY: help install demo example screenshots test test-all lint types check bench docs docs-serve load hunt chaos fuzz conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ demo: $(READY) ## Show two regions at work: a primary in syd, a replica in lax, 
 
 example: $(READY) ## Show a guest book in three regions, in the browser, until Ctrl-C; PORT=9100 moves it
 	@$(BIN)/python -m examples.guestbook $(PORT:%=--port %)
+
+screenshots: $(READY) ## Take the pictures of the documentation anew, with the chromium of the system
+	SCREENSHOTS=docs/assets $(BIN)/python -m pytest -q -p no:randomly tests/project/test_guestbook_pages.py -k pictures
 
 test: $(READY) ## Run the quick tests, on a real primary and replica, and those of the plug-ins
 	$(TESTS) -m "not slow"

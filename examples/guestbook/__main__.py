@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from contextlib import ExitStack
@@ -44,6 +45,7 @@ def _serve(host: str, port: int, undo: ExitStack) -> None:
     from .stage.panel import panel
     from .stage.stage import Stage, ports
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
     print("Starting three regions, which takes some seconds …", flush=True)
     stage = Stage(webs, port, undo)
     numbers = {name: port + offset for offset, name in enumerate(ports(), 1)}

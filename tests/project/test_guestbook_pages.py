@@ -1,0 +1,264 @@
+"""The guest book in three regions, in a browser: what its pages show while regions fail, and how they look."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.browser import DESK, PHONE, browser
+from tests.support.guestbook import Guest, guest_book
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.slow
+
+#: Where the pictures of the documentation go, if they are to be taken anew (``make screenshots``).
+PICTURES = os.environ.get("SCREENSHOTS")
+MOST_BYTES = 150_000
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def window():
+    with browser() as window:
+        yield window
+
+
+@pytest.fixture(scope="module")
+def running(window):
+    with guest_book() as book:
+        yield book
+
+
+@pytest.fixture
+def book(running):
+    running.calm()
+    return running
+
+
+@pytest.fixture
+def guest(window, book):
+    """Somebody who has signed the book in lax."""
+    window.show(DESK)
+    guest = Guest(window, book)
+    guest.go("lax")
+    window.driver.delete_all_cookies()
+    window.complaints()
+    guest.go("lax")
+    guest.sign(f"Guest {next(_numbers)}")
+    return guest
+
+
+def new_text():
+    return f"Text number {next(_numbers)}"
+
+
+def test_a_post_made_in_lax_is_on_the_next_page_there(guest):
+    text = new_text()
+    guest.post(text)
+    assert guest.posts()[0] == text
+    assert guest.writes() == {"syd"}
+    until(lambda: guest.reads("lax") == {"lax"}, "the pages of lax are not read there")
+    assert guest.posts()[0] == text
+
+
+def test_a_post_made_in_lax_is_on_the_next_page_in_ams_by_its_token(guest, book):
+    book.act("ams", "pause")
+    text = new_text()
+    guest.post(text)
+    guest.go("ams")
+    assert guest.posts()[0] == text
+    assert guest.reads() == {"syd"}
+    guest.browser.driver.delete_cookie("fly_orm_token")
+    guest.go("ams")
+    assert text not in guest.posts()
+    assert guest.reads() == {"ams"}
+
+
+def test_without_waiting_a_page_of_a_paused_replica_lacks_the_post(guest):
+    guest.push("pause", "lax")
+    assert "paused replica" in guest.browser.text("[data-region=lax]")
+    guest.go("lax")
+    guest.choose("none")
+    text = new_text()
+    guest.post(text)
+    assert guest.reads() == {"lax"}
+    assert text not in guest.posts()
+    guest.push("resume", "lax")
+    until(lambda: guest.reads("lax") and text in guest.posts(), "the post does not appear")
+
+
+@pytest.mark.parametrize("way", ["eager", "lazy"])
+def test_with_waiting_a_page_of_a_paused_replica_has_the_post(guest, book, way):
+    book.act("lax", "pause")
+    guest.choose(way)
+    text = new_text()
+    guest.post(text)
+    assert guest.posts()[0] == text
+    assert "syd" in guest.reads()
+
+
+def test_without_fly_orm_each_statement_runs_on_the_primary(guest):
+    guest.choose("far")
+    text = new_text()
+    guest.post(text)
+    assert guest.posts()[0] == text
+    assert guest.writes() == guest.reads() == {"syd"}
+    assert "150 ms away" in guest.browser.text(".about")
+    guest.choose("eager")
+    until(lambda: guest.reads("lax") == {"lax"})
+
+
+def test_a_region_that_is_cut_off_reads_and_says_that_nothing_was_saved(guest):
+    guest.push("cut", "lax")
+    guest.go("lax")
+    text = new_text()
+    guest.browser.fill("#text", text)
+    guest.browser.press(".write button")
+    assert "Nothing was saved" in guest.browser.text(".problem")
+    assert guest.reads("lax") == {"lax"}
+    assert text not in guest.posts()
+    guest.push("heal", "lax")
+    guest.go("lax")
+    guest.post(text)
+    assert guest.posts().count(text) == 1
+
+
+def test_a_node_that_is_killed_can_be_started_again(guest):
+    guest.push("kill", "syd")
+    assert "killed" in guest.browser.text("[data-region=syd]")
+    guest.push("start", "syd")
+    assert "serving" in guest.browser.text("[data-region=syd]")
+    guest.go("lax")
+    text = new_text()
+    guest.post(text)
+    assert guest.posts()[0] == text
+
+
+def test_the_pages_go_on_after_a_promotion_of_lax(guest):
+    guest.push("promote", "lax")
+    assert "next to the primary" in guest.browser.text("[data-region=lax]")
+    for region in ("lax", "ams", "syd"):
+        guest.go(region)
+        text = new_text()
+        guest.post(text)
+        assert guest.writes() == {"lax"}
+        guest.go(region)
+        assert guest.posts()[0] == text
+
+
+def test_the_chart_moves_and_shifts_nothing(guest, book):
+    book.visit("eager")
+    guest.go("room")
+    seen = set()
+    until(lambda: seen.add(guest.browser.driver.execute_script("return chart.innerHTML")) or len(seen) > 3)
+    until(lambda: "ms" in guest.browser.text(".charts figure:nth-child(2) .legend"), "no write is shown")
+    until(lambda: "%" in guest.browser.text(".strip:nth-of-type(2) .share"), "no read is shown")
+    assert guest.browser.shifts() == 0
+    assert guest.browser.complaints() == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_every_page_fits_and_can_be_read(guest, book, size, dark):
+    guest.post(new_text() + " with-a-very-long-word" * 3 + "-and-one-without-any-place-to-break" * 8)
+    book.act("ams", "pause")
+    guest.browser.show(size, dark=dark)
+    for place in ("lax", "room"):
+        guest.go(place)
+        assert guest.browser.hangs_over() <= 0
+        assert guest.browser.faint_texts() == []
+        assert guest.browser.shifts() == 0
+        paper = guest.browser.driver.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
+        assert (paper == "rgb(22, 19, 15)") == dark
+    assert guest.browser.complaints() == []
+
+
+def test_everything_that_can_be_used_shows_the_focus(guest):
+    for place in ("lax", "room"):
+        guest.go(place)
+        usable = guest.browser.driver.execute_script(
+            "return [...document.querySelectorAll('a, button, input:not([type=hidden]), textarea, summary')]"
+            ".filter(each => !each.disabled).map(each => { each.focus({focusVisible: true});"
+            " return document.activeElement === each && getComputedStyle(each).outlineStyle; })"
+        )
+        assert len(usable) > 8
+        assert set(usable) == {"solid"}
+
+
+def test_it_works_without_javascript(book):
+    with browser(javascript=False) as window:
+        guest = Guest(window, book)
+        guest.go("lax")
+        guest.sign(f"Guest {next(_numbers)}")
+        guest.choose("lazy")
+        text = new_text()
+        guest.post(text)
+        assert guest.posts()[0] == text
+        window.fill(".post .comment input", "A comment")
+        window.press(".post .comment button")
+        assert "A comment" in window.text(".comments")
+        guest.push("cut", "ams")
+        assert "cut off" in window.text("[data-region=ams]")
+        assert window.texts(".charts figure h3") == ["Lag", "Writes", "Reads"]
+        assert "with JavaScript, it moves" in window.text()
+
+
+def test_the_pictures_of_the_documentation(guest, book, tmp_path):
+    folder = ROOT / PICTURES if PICTURES else tmp_path
+    book.visit("eager")
+    guest.post("Good morning from the coast. The fog lifted around ten.")
+    guest.browser.show((1200, 760), sharp=2)
+    keep(guest, folder / "guestbook.png")
+    guest.browser.show(PHONE, dark=True, sharp=2)
+    guest.go("lax")
+    keep(guest, folder / "guestbook-phone.png")
+    if PICTURES:  # something to see in the chart
+        happen(book)
+    guest.go("room")
+    guest.browser.show((1200, 880), sharp=2)
+    keep(guest, folder / "guestbook-room.png")
+    assert {
+        path.name: path.stat().st_size for path in folder.glob("guestbook*") if path.stat().st_size > MOST_BYTES
+    } == {}
+
+
+def happen(book):
+    """Let time pass, and let something happen in it."""
+    import time
+
+    time.sleep(25)
+    book.act("lax", "pause")
+    time.sleep(12)
+    book.act("lax", "resume")
+    time.sleep(20)
+    book.visit("far")
+    time.sleep(18)
+    book.visit("eager")
+    time.sleep(12)
+
+
+def keep(guest, path: Path):
+    """Store a picture of the window, with the few colours that it has."""
+    from PIL import Image
+
+    with Image.open(BytesIO(guest.browser.driver.get_screenshot_as_png())) as image:
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+@pytest.mark.parametrize(
+    ("port", "complaint"), [("65533", "65536 is not a port"), (None, "is in use by another process")]
+)
+def test_a_port_that_cannot_be_used_is_reported(running, port, complaint):
+    taken = running.addresses["lax"].rstrip("/").rpartition(":")[2]
+    command = [sys.executable, "-m", "examples.guestbook", "--port", port or taken]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("The example cannot run: ")
+    assert complaint in ended.stderr

@@ -1,0 +1,153 @@
+"""The guest book in three regions, as ``make example`` starts it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import psutil
+
+from tests.support import ROOT
+from tests.support.browser import Browser
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE, until
+
+#: How many ports it takes.
+_PORTS = 6
+
+
+class GuestBook:
+    """Its addresses, and its control room without a browser."""
+
+    def __init__(self, first_port: int) -> None:
+        names = ("room", "syd", "lax", "ams", "lax far", "ams far")
+        self.addresses = {name: f"http://127.0.0.1:{first_port + offset}/" for offset, name in enumerate(names)}
+
+    def act(self, region: str, act: str) -> None:
+        """Press a button of the control room."""
+        self._post(f"regions/{region}/{act}")
+
+    def visit(self, way: str) -> None:
+        """Let visitors come in this way; ``off`` is not at all."""
+        self._post("visitors", way=way)
+
+    def calm(self) -> None:
+        """Undo what was done to it, and let nobody visit."""
+        self.visit("off")
+        for label in re.findall(r'id="(resume|heal|start)-(\w+)"', self._page()):
+            self.act(label[1], label[0])
+        if 'id="promote-syd"' in self._page():
+            self.act("syd", "promote")
+
+    def _page(self) -> str:
+        with urllib.request.urlopen(self.addresses["room"], timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
+
+    def _post(self, path: str, **fields: str) -> None:
+        data = urllib.parse.urlencode(fields).encode()
+        with urllib.request.urlopen(self.addresses["room"] + path, data, timeout=2 * PATIENCE) as answer:
+            answer.read()
+
+
+class Guest:
+    """Somebody with a browser."""
+
+    def __init__(self, browser: Browser, book: GuestBook) -> None:
+        self.browser = browser
+        self._book = book
+
+    def go(self, place: str) -> None:
+        """Open the book in a region, or the control room."""
+        self.browser.open(self._book.addresses[place])
+
+    def sign(self, name: str) -> None:
+        """Sign the book, and be signed in."""
+
+        def attempt() -> bool:
+            if self.browser.text(".guest"):
+                return True
+            self.browser.fill("#name", name)
+            self._send("#name ~ button")
+            return bool(self.browser.text(".guest"))
+
+        until(attempt, f"{name} cannot sign the book")
+
+    def post(self, text: str) -> None:
+        """Write a post, again if a busy machine lets it fail and the page says that nothing was saved."""
+
+        def attempt() -> bool:
+            self.browser.fill("#text", text)
+            return self._send(".write button")
+
+        until(attempt, "the post cannot be written")
+
+    def choose(self, way: str) -> None:
+        """Use one of the switches of the page."""
+        self.browser.press(f".receipt button[value={way}]")
+
+    def push(self, act: str, region: str) -> None:
+        """Press a button of the control room."""
+        self.go("room")
+        self.browser.press(f"#{act}-{region}")
+
+    def posts(self) -> list[str]:
+        """The texts of the posts on the page."""
+        return self.browser.texts(".post > .text")
+
+    def reads(self, place: str = "") -> set[str]:
+        """The regions in which the reads of the page ran; those of a fresh page if a place is given."""
+        if place:
+            self.go(place)
+        return self._regions("SELECT")
+
+    def writes(self) -> set[str]:
+        """The regions in which the writes of what was sent ran."""
+        return self._regions("INSERT")
+
+    def _regions(self, verb: str) -> set[str]:
+        steps = [text.split("\n") for text in self.browser.texts(".steps summary")]
+        return {where for where, what, *_ in steps if what.startswith(verb)}
+
+    def _send(self, button: str) -> bool:
+        """Whether what the form has was saved."""
+        self.browser.press(button)
+        if not self.browser.text(".problem"):
+            return True
+        self.browser.press(".problem a")
+        return False
+
+
+@contextmanager
+def guest_book() -> Iterator[GuestBook]:
+    """A running guest book. It ends by a SIGINT, as by Ctrl-C, and nothing of it is left then."""
+    port = _free_port()
+    command = [sys.executable, "-m", "examples.guestbook", "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            lines = iter(process.stdout.readline, "")
+            assert any("Ctrl-C" in line for line in lines), process.stderr.read()
+            yield GuestBook(port)
+            started = psutil.Process(process.pid).children(recursive=True)
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=2 * PATIENCE)
+    assert (process.returncode, errors) == (128 + signal.SIGINT, "")
+    assert len(started) > 10
+    assert psutil.wait_procs(started, timeout=PATIENCE)[1] == []
+
+
+def _free_port() -> int:
+    """The first of some free ports in a row."""
+    while True:
+        (first,) = free_ports(1)
+        with ExitStack() as undo, suppress(OSError):
+            for offset in range(_PORTS):
+                undo.enter_context(socket.create_server(("127.0.0.1", first + offset)))
+            return first
