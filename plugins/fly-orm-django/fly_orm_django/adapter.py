@@ -13,6 +13,7 @@ from fly_orm.errors import ConfigurationError, NotSupported
 
 from . import validation
 from .instances import ModelHandler, QuerySetHandler, TextHandler
+from .routed import factory_of, router_of
 from .routing import RoutingMixin
 from .shared import known_to, share
 from .wrapped import WrappedDjango
@@ -26,6 +27,8 @@ class DjangoAdapter(Adapter):
 
     def wrap(self, database: Any, options: Options) -> Any:
         wrapper = _wrapper_of(database)
+        if factory_of(wrapper) is not None:
+            return database
         if not isinstance(wrapper, RoutingMixin):
             if options.settings.topology.is_primary or options.settings.topology.primary_region is None:
                 return database
@@ -40,8 +43,7 @@ class DjangoAdapter(Adapter):
         return database
 
     def router_of(self, database: Any) -> Router | None:
-        wrapper = _wrapper_of(database)
-        return wrapper.shared.router if isinstance(wrapper, RoutingMixin) else None
+        return router_of(_wrapper_of(database))
 
     def why_unrouted(self, database: Any) -> str:
         wrapper = _wrapper_of(database)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.db import connections
 
-from .routing import RoutingMixin
+from fly_orm.adapters.loading import load_adapter
+
+from .routed import routed_aliases
 
 
 class FlyOrmConfig(AppConfig):  # type: ignore[misc]  # Django has no types
@@ -18,6 +19,5 @@ class FlyOrmConfig(AppConfig):  # type: ignore[misc]  # Django has no types
         """Create the routers, so that functions are called, and settings are found wrong, before the first query."""
         from . import checks  # noqa: F401  # registers them
 
-        for connection in connections.all():
-            if isinstance(connection, RoutingMixin):
-                connection.shared  # noqa: B018  # creates it
+        load_adapter("django")
+        self.routers = routed_aliases()

@@ -1,12 +1,13 @@
 """The databases of a project by their aliases, for the command line: ``fly_orm_django.databases:default``.
 
 Needs ``DJANGO_SETTINGS_MODULE``. ``tests.default`` is the test database of an alias: it leads the alias there, as
-Django's test runner does. ``maintenance.default`` is the database ``postgres`` on the same server, from which test
-databases are created.
+Django's test runner does, so that functions use it. ``clones.default_1`` is its first clone, of ``test --parallel``.
+``maintenance.default`` is the database ``postgres`` on the same server, from which test databases are created.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import django
@@ -14,28 +15,35 @@ from django.apps import apps
 from django.db import connections
 
 
-class _Tests:
-    """The test databases by alias."""
+class _Place:
+    """Finds databases by attribute."""
 
-    def __getattr__(self, alias: str) -> Any:
-        connection = _connection(alias)
-        given = connection.settings_dict
-        given["NAME"] = given["TEST"]["NAME"] = connection.creation._get_test_db_name()
-        return connection
+    def __init__(self, find: Callable[[str], Any]) -> None:
+        self._find = find
 
-
-class _Maintenance:
-    """The database ``postgres`` by the alias of another one on its server."""
-
-    def __getattr__(self, alias: str) -> Any:
-        connection = _connection(alias)
-        return type(connection)({**connection.settings_dict, "NAME": None}, alias)
+    def __getattr__(self, name: str) -> Any:
+        return self._find(name)
 
 
-_PLACES = {"tests": _Tests(), "maintenance": _Maintenance()}
+def _test_database(alias: str) -> Any:
+    connection = _database(alias)
+    given = connection.settings_dict
+    given["NAME"] = given["TEST"]["NAME"] = connection.creation._get_test_db_name()
+    return connection
 
 
-def _connection(alias: str) -> Any:
+def _clone(name: str) -> Any:
+    alias, _, number = name.rpartition("_")
+    connection = _test_database(alias)
+    return type(connection)(connection.creation.get_test_db_clone_settings(number), alias)
+
+
+def _maintenance(alias: str) -> Any:
+    connection = _database(alias)
+    return type(connection)({**connection.settings_dict, "NAME": None}, alias)
+
+
+def _database(alias: str) -> Any:
     if alias.startswith("__"):
         raise AttributeError(alias)
     if not apps.ready:
@@ -45,7 +53,8 @@ def _connection(alias: str) -> Any:
     return connections[alias]
 
 
+_PLACES = {"tests": _Place(_test_database), "clones": _Place(_clone), "maintenance": _Place(_maintenance)}
+
+
 def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return _PLACES[name]
-    return _connection(name)
+    return _PLACES.get(name) or _database(name)

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from fly_orm.adapters.base import CodecError, EncodedInstance, TypeHandler, find_named, wire_name
 from fly_orm.errors import NotPortable
 
-from .routing import RoutingMixin
+from .routed import router_of
 
 
 class ModelHandler(TypeHandler):
@@ -36,7 +36,7 @@ class ModelHandler(TypeHandler):
         if instance._state.adding or instance.pk is None:
             raise NotPortable("it was not saved, so that it has no row to be loaded from; call save() first")
         alias = instance._state.db or router.db_for_write(type(instance))
-        if not isinstance(connections[alias], RoutingMixin):
+        if router_of(connections[alias]) is None:
             raise NotPortable(f"it is in the database {alias!r}, which fly_orm does not route; pass its values")
         return EncodedInstance(name=f"{alias}:{label}", fields=({"key": instance.pk},))
 

@@ -18,6 +18,12 @@ from .errors import DatabaseErrorWrapper
 from .session_state import as_new
 from .shared import Shared, retire, shared_by
 
+#: What to do if Django does not use psycopg2.
+PSYCOPG_3 = (
+    "Django uses psycopg 3 wherever that is installed. Uninstall it: pip uninstall psycopg psycopg-binary psycopg-c "
+    "psycopg-pool"
+)
+
 
 class RoutingMixin:
     """Goes in front of the ``DatabaseWrapper`` of a backend for PostgreSQL, and routes its connections.
@@ -38,10 +44,7 @@ class RoutingMixin:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if is_psycopg3:
-            raise ImproperlyConfigured(
-                "fly_orm needs psycopg2, but Django uses psycopg 3 wherever it is installed; uninstall it: pip "
-                "uninstall psycopg psycopg-binary psycopg-c psycopg-pool"
-            )
+            raise ImproperlyConfigured(f"fly_orm_django needs psycopg2. {PSYCOPG_3}")
         super().__init__(*args, **kwargs)
 
     @property

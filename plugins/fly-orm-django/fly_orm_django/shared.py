@@ -13,6 +13,7 @@ from django.db import connections
 
 import fly_orm
 from fly_orm.adapters.base import Connector, Router
+from fly_orm.adapters.psycopg2.factory import ConnectionFactory
 from fly_orm.parsing import suggestion
 
 #: What decides which database is meant, and how it is routed. A password may change while the process runs.
@@ -105,6 +106,11 @@ def _given(wrapper: Any) -> Mapping[str, Any]:
 def _options(wrapper: Any) -> dict[str, Any]:
     """The arguments of :func:`fly_orm.wrap`."""
     given = dict(_given(wrapper))
+    if isinstance(wrapper.settings_dict["OPTIONS"].get("connection_factory"), ConnectionFactory):
+        raise ImproperlyConfigured(
+            f"settings.DATABASES[{wrapper.alias!r}] has the ENGINE 'fly_orm_django' and a connection_factory of "
+            "fly_orm; remove the latter, and give its arguments under FLY_ORM"
+        )
     for name in given:
         if name not in _OPTIONS:
             raise ImproperlyConfigured(

@@ -30,23 +30,25 @@ from tests.support.two_regions import Regions, settings  # noqa: E402
 FOLDER = Path(__file__).parent
 
 
-def lead(alias: str, server: Any, name: str, **changes: Any) -> None:
-    """Lead an alias to a database on a server, with other settings besides."""
-    connections[alias].close()
-    connections.settings[alias].update({"NAME": name, "HOST": server.host, "PORT": server.port, **changes})
-
-
 @contextmanager
 def leading(alias: str, server: Any, name: str, **changes: Any) -> Iterator[None]:
-    """A block in which an alias leads there."""
-    before = dict(connections.settings[alias])
-    lead(alias, server, name, **changes)
+    """A block in which an alias leads to a database on a server, and has other settings besides."""
+    given = connections.settings[alias]
+    before = dict(given)
+    forget(alias)
+    given.update({"NAME": name, "HOST": server.host, "PORT": server.port, **changes})
     try:
         yield
     finally:
-        connections[alias].close()
-        connections.settings[alias].clear()
-        connections.settings[alias].update(before)
+        forget(alias)
+        given.clear()
+        given.update(before)
+
+
+def forget(alias: str) -> None:
+    """Close the connection of an alias. The next one may have another ENGINE."""
+    connections[alias].close()
+    del connections[alias]
 
 
 @contextmanager
@@ -102,11 +104,22 @@ class ManageProcess:
         return self.process.communicate()[1]
 
 
+def said(*arguments: str, **variables: str) -> tuple[int, str, str]:
+    """The exit status of a command, and what it has printed."""
+    command = ManageProcess(*arguments, **variables)
+    out, err = command.process.communicate(timeout=120)
+    return command.process.returncode, out, err
+
+
+def address(server: Any, name: str) -> str:
+    """A database on a server, as the settings of the project read it."""
+    return json.dumps({"NAME": name, "HOST": server.host, "PORT": server.port})
+
+
 @contextmanager
 def project_node(cluster: Any, name: str, *arguments: str, **variables: str) -> Iterator[ManageProcess]:
     """``manage.py fly_orm_serve`` in syd, in a process of its own."""
-    address = json.dumps({"NAME": name, "HOST": cluster.primary.host, "PORT": cluster.primary.port})
-    node = ManageProcess("fly_orm_serve", *arguments, SHOP_DATABASE=address, **variables)
+    node = ManageProcess("fly_orm_serve", *arguments, SHOP_DATABASE=address(cluster.primary, name), **variables)
     try:
         yield node
     finally:

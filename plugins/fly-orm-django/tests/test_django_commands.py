@@ -1,6 +1,5 @@
 """manage.py serves and checks a project, and says what is wrong with its settings."""
 
-import json
 import signal
 from contextlib import ExitStack
 
@@ -10,7 +9,7 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import override_settings
-from django_regions import ManageProcess, in_lax, leading, project_node
+from django_regions import address, in_lax, leading, project_node, said
 from django_shop.models import Author
 from fly_orm_django import databases
 
@@ -18,17 +17,7 @@ import fly_orm
 from tests.support.two_regions import Regions
 
 
-def said(*arguments, **variables):
-    """The exit status of a command, and what it has printed."""
-    command = ManageProcess(*arguments, **variables)
-    out, err = command.process.communicate(timeout=60)
-    return command.process.returncode, out, err
-
-
-def address(server, name):
-    return json.dumps({"NAME": name, "HOST": server.host, "PORT": server.port})
-
-
+@pytest.mark.slow
 def test_it_checks_the_set_up_of_the_project(cluster, tables):
     with project_node(cluster, tables) as node:
         lax = {"FLY_REGION": "lax", "FLY_ORM_NODES": f"syd={node.address()}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,7 +13,7 @@ from django.db import connections
 
 from fly_orm.errors import FlyOrmError
 
-from ..routing import RoutingMixin
+from ..routed import routed_aliases
 
 
 class CliCommand(BaseCommand):  # type: ignore[misc]  # Django has no types
@@ -31,13 +32,18 @@ class CliCommand(BaseCommand):  # type: ignore[misc]  # Django has no types
     def handle(self, *_: Any, aliases: list[str], **options: Any) -> None:
         """Run the subcommand, and exit with its status."""
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-        options["database"] = [f"fly_orm_django.databases:{alias}" for alias in _known(aliases) or _routed()]
+        names = self.databases(_known(aliases) or _routed(), **options)
+        options["database"] = [f"fly_orm_django.databases:{name}" for name in names]
         try:
             status = self.command.run(argparse.Namespace(**options))
         except FlyOrmError as error:
             raise CommandError(str(error)) from error
         if status:
             sys.exit(status)
+
+    def databases(self, aliases: list[str], **_: Any) -> Iterable[str]:
+        """What :mod:`fly_orm_django.databases` calls the databases that the command is for."""
+        return aliases
 
 
 def _known(aliases: list[str]) -> list[str]:
@@ -48,7 +54,6 @@ def _known(aliases: list[str]) -> list[str]:
 
 
 def _routed() -> list[str]:
-    found = [connection.alias for connection in connections.all() if isinstance(connection, RoutingMixin)]
-    if not found:
+    if not (found := routed_aliases()):
         raise CommandError("no ENGINE in settings.DATABASES is 'fly_orm_django'")
-    return found
+    return list(found)

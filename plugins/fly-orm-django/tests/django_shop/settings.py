@@ -4,6 +4,7 @@ import json
 import os
 
 SECRET_KEY = "of a test"
+STATIC_URL = "/static/"
 USE_TZ = True
 TIME_ZONE = "Europe/Berlin"
 ROOT_URLCONF = "django_shop.urls"
