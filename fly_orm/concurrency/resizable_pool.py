@@ -19,6 +19,11 @@ class ResizablePool(Pool[T]):
     on_shortage: Callable[[], None] | None = None
     """Called again and again while somebody waits; it may resize the pool."""
 
+    @property
+    def in_use(self) -> int:
+        """How many items are not idle, or are being opened. Those that were dropped count for a while."""
+        return sum(place.item is None for place in self._places)
+
     def resize(self, max_size: int) -> None:
         """Let there be more items from now on, or fewer if none is open."""
         with self._lock:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import psycopg2
 
-from ..concurrency.latch import Bell, Latch
+from ..concurrency.latch import Latch
 from ..concurrency.pool import Pool, PoolTimeout
 from ..concurrency.threads import start_thread
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import Refused
+from ..lsn import LSN
 from .primary_connection import PrimaryConnection
 from .unsent_commit import UnsentCommit
 
@@ -22,6 +23,8 @@ from .unsent_commit import UnsentCommit
 CLEAN_TIMEOUT = 3.0
 #: Seconds after which the cleaner looks whether a commit was sent. Behind most of them comes another one meanwhile.
 LOOK_AFTER = 0.001
+#: Seconds after which it looks again if another one came. That has woken the senders, and has to be sent, too.
+LOOK_AGAIN = 0.005
 
 
 class Cleaner:
@@ -56,11 +59,25 @@ class Cleaner:
             self._used.put(connection)
             return True
 
-    def watch(self, *, look: bool) -> None:
+    def watch(self, *, look: bool = False) -> None:
         """Close a connection that has become idle when nobody uses it. ``look`` asks to look around at once."""
         with self._lock:
             if not self._closed and (self._ended is not None or self._runs()) and look:
                 self._used.put(None)
+
+    def look_later(self, seconds: float = LOOK_AFTER) -> None:
+        """Have somebody look, after some seconds, whether the newest commit that may not have been sent was sent."""
+        lsn = self._unsent.lsn
+        try:
+            self._timer.call_later(seconds, lambda: self._look(lsn))
+        except RuntimeError:  # the timer is closed, or no thread can be started for it
+            self._look(lsn)
+
+    def _look(self, lsn: LSN | None) -> None:
+        if self._unsent.begin_look(lsn):
+            self._used.put(None)
+        elif self._unsent.is_looked_at:
+            self.look_later(LOOK_AGAIN)
 
     def close(self) -> None:
         """End the thread, once it has tidied what it was given."""
@@ -118,10 +135,7 @@ class Cleaner:
 
     def _look_at_senders(self) -> None:
         """Make sure that the last commit is sent, unless one behind it was."""
-        if self._unsent.lsn is None:
-            return
-        Bell().wait(LOOK_AFTER)
-        if not self._unsent.begin_look() or not self._pool.idle:  # whoever gives a connection back has it looked at
+        if self._unsent.lsn is None or not self._pool.idle:  # whoever gives a connection back has it looked at
             return
         try:
             connection = self._pool.acquire(Deadline.after(0))

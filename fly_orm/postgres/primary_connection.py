@@ -26,7 +26,7 @@ from .role_guard import GuardedCursor, RoleGuard
 from .sequences import DISCARD, Sequences
 from .transaction_ids import read_run
 from .volatility import reads_may_write
-from .write_ahead_log import WriteAheadLog
+from .write_ahead_log import STATE, WriteAheadLog
 
 log = logging.getLogger("fly_orm")
 
@@ -208,12 +208,13 @@ class PrimaryConnection:
             self._is_own = True
         self.is_clean = True
 
-    def clean_at_once(self, commit: bytes | None = None) -> str | None:
+    def clean_at_once(self, commit: bytes | None = None, *, is_followed: bool = False) -> str | None:
         """Clean the session, which is idle, in one string with the question for the state of the write-ahead log.
 
         Returns the answer (see :attr:`WriteAheadLog.question`), or None if that has not been possible. ``commit`` is to
         be executed before, in the same string, and leaves no transaction open. It is not executed if this returns None;
-        if it fails, or anything behind it, psycopg2's error is raised.
+        if it fails, or anything behind it, psycopg2's error is raised. ``is_followed`` says that commits of others are
+        about to follow, so that this one need not find out whether it was sent.
         """
         profile, keeps = self.profile, self._sequences.are_kept
         if profile is None or keeps is None:
@@ -224,7 +225,8 @@ class PrimaryConnection:
         if not (at_once.is_ascii or self._has_encoding(profile.encoding)):
             return None
         try:
-            self._own_cursor.execute(at_once.sql if commit is None else b"\n;".join([commit, at_once.sql]))
+            question = STATE if is_followed else self.wal.question
+            self._own_cursor.execute(b"\n;".join([*([] if commit is None else [commit]), at_once.sql, question]))
             state: bytes = self._own_cursor.fetchone()[0]
         except psycopg2.Error:
             if self.raw.closed or commit is not None:
@@ -239,7 +241,7 @@ class PrimaryConnection:
         is_own = self.session.acts_as_another(profile.start)
         start = self.session.statements(profile.start)
         again = [] if is_own else [profile.set_encoding, *start, *profile.session_settings]
-        sql = b"\n;".join([*self._to_clean, *([] if keeps else [DISCARD]), *again, self.wal.question])
+        sql = b"\n;".join([*self._to_clean, *([] if keeps else [DISCARD]), *again])
         return Cleaning(profile, keeps, is_own, sql, sql.isascii())
 
     @property

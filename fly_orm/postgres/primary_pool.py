@@ -185,6 +185,11 @@ class PrimaryPool:
             reason="session settings",
         )
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether more than one caller uses a connection at the moment."""
+        return self._pool.in_use > 1
+
     def release(self, connection: PrimaryConnection) -> None:
         """Take a connection back. Unless it is clean, that is done in the background, so that no reply waits for it."""
         self._patience.used()
@@ -195,7 +200,9 @@ class PrimaryPool:
             wal = connection.wal
             look = (wal.to_send is not None or self._unsent.lsn is not None) and self._unsent.note(wal)
             self._pool.release(connection)
-            self._cleaner.watch(look=look)
+            self._cleaner.watch()
+            if look:
+                self._cleaner.look_later()
         elif not self._cleaner.take(connection):
             self._pool.discard(connection)
 

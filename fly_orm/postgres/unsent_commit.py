@@ -34,11 +34,19 @@ class UnsentCommit:
             self._is_looked_at = True
             return True
 
-    def begin_look(self) -> bool:
-        """Note that the caller looks now; whether there is still such a commit."""
+    def begin_look(self, lsn: LSN | None) -> bool:
+        """Note that the caller looks now; whether the newest such commit is still the one at this position.
+
+        A later one has woken the senders by its flush, and has to be looked at in its turn: the caller looks again.
+        """
         with self._lock:
-            self._is_looked_at = False
-            return self.lsn is not None
+            self._is_looked_at = self.lsn is not None and self.lsn != lsn
+            return self.lsn is not None and self.lsn == lsn
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether somebody is about to look."""
+        return self._is_looked_at
 
     def take(self) -> LSN | None:
         """The position of the commit, which the caller makes sure of; from now on there is none."""

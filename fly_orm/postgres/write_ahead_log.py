@@ -22,7 +22,7 @@ _STATE = (
     f" {_IS_ASYNCHRONOUS} OR pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL"
 )
 #: Asks for the state of the log; see :meth:`WriteAheadLog.commit_position`. Each column costs the driver time.
-STATE = f"SELECT pg_catalog.concat_ws(' ', {_STATE})"
+STATE = f"SELECT pg_catalog.concat_ws(' ', {_STATE})".encode("ascii")
 #: Unlocks what the session has locked, and has STATE in the same string tell whether its commits were asynchronous,
 #: although settings are reset in between: the transaction of the string then has an id.
 UNLOCK = (
@@ -46,7 +46,7 @@ _STATE_AND_SENDERS = (
     f"SELECT pg_catalog.concat_ws(' ', {_STATE}, coalesce(pg_catalog.bool_or("  # noqa: S608  # constants
     "state OPERATOR(pg_catalog.=) 'streaming'"
     f" AND sent_lsn OPERATOR(pg_catalog.<) {_FLUSHED}), false)) FROM pg_catalog.pg_stat_get_wal_senders()"
-)
+).encode("ascii")
 # A transaction of its own, so that the commit flushes its small record whatever the session has set. It does not wait
 # for synchronous replicas, hence ``local``.
 _PUSH = "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'fly_orm', ''); COMMIT"
@@ -96,7 +96,7 @@ class WriteAheadLog:
         known = self.history or History(0, _read_timeline(connection))
         self._system, self._timeline = known.system, known.timeline
         self._senders_sleep = connection.server_version >= _SLEEPY_SENDERS_VERSION
-        self.question = (_STATE_AND_SENDERS if self._senders_sleep else STATE).encode("ascii")
+        self.question = _STATE_AND_SENDERS if self._senders_sleep else STATE
         """STATE, with what else :meth:`commit_position` makes use of."""
         self.to_send: LSN | None = None
         """The last commit that may not have been sent to the replicas yet, for :meth:`wake_senders`."""

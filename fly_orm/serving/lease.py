@@ -175,7 +175,7 @@ class Lease:
             transaction = raw.get_transaction_status()
             if transaction == _IDLE:
                 running.ends_at, running.received_before = now() + CLEAN_TIMEOUT, None
-                position = position_after(connection, executed, transaction, connection.clean_at_once)
+                position = position_after(connection, executed, transaction, self._clean_at_once)
         finally:
             self._end(running)
         return Done(
@@ -337,9 +337,12 @@ class Lease:
     def _clean(self) -> str | None:
         running = self._begin_to_run(now() + CLEAN_TIMEOUT)
         try:
-            return self._connection.clean_at_once()
+            return self._clean_at_once()
         finally:
             self._end(running)
+
+    def _clean_at_once(self) -> str | None:
+        return self._connection.clean_at_once(is_followed=self._pool.is_shared)
 
     @property
     def _timeout_text(self) -> str:

@@ -171,7 +171,7 @@ class RecordedRequest:
                 if state is not None:
                     return state
             with self._raw.cursor() as cursor:
-                cursor.execute(b"; ".join([note, sql, *([STATE.encode()] if wants else [])]))
+                cursor.execute(b"; ".join([note, sql, *([STATE] if wants else [])]))
                 return cursor.fetchone()[0].decode() if wants else None
         except psycopg2.Error as error:
             if self._raw.closed:

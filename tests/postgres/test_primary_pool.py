@@ -64,6 +64,19 @@ class TestAPooledConnection:
                 assert cursor.fetchone() == (zone,)
             pool.release(connection)
 
+    def test_leaves_it_to_those_that_follow_to_find_out_whether_its_commit_was_sent(self, pool):
+        """But somebody looks for it, although they may take long."""
+        first, second = pool.acquire(PROFILE, SOON), pool.acquire(PROFILE, SOON)
+        assert pool.is_shared
+        state = first.clean_at_once(is_followed=pool.is_shared)
+        position = first.wal.commit_position(state=state)
+        assert len(state.split()) == 3
+        assert first.wal.to_send in (position.lsn, None)  # None before PostgreSQL 16
+        pool.release(first)
+        until(lambda: pool._unsent.lsn is None, "nobody has looked")
+        assert not pool.is_shared
+        pool.release(second)
+
     @pytest.mark.parametrize("value", ["on", "off"])
     def test_says_whether_its_commits_were_asynchronous_although_it_is_clean_again(self, pool, value):
         connection = pool.acquire(PROFILE, SOON)
