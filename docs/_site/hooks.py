@@ -10,6 +10,7 @@ import argparse
 import posixpath
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,25 @@ def command_line() -> Iterator[str]:
         yield f"## fly-orm {command.NAME}\n\n```console\n$ fly-orm {command.NAME} --help\n{own.format_help()}```\n"
 
 
+#: The modules with public names besides ``fly_orm``, by what they are for.
+BESIDES = {
+    "Web applications": "fly_orm.web",
+    "Metrics": "fly_orm.prometheus",
+    "OpenTelemetry": "fly_orm.otel",
+    "Tests": "fly_orm.testing",
+    "Discoveries": "fly_orm.discovery",
+    "Adapters": "fly_orm.adapters.base",
+}
+
+
 def api() -> Iterator[str]:
     """The page about the public names, from their docstrings."""
     yield "# Python\n"
-    yield "Everything that `fly_orm` exports.\n"
+    others = ", ".join(f"[`{module}`](#{heading.lower().replace(' ', '-')})" for heading, module in BESIDES.items())
+    yield f"Everything that `fly_orm` exports, and then {others}.\n"
     for name in sorted(set(fly_orm.__all__), key=str.lower):
         yield f"::: fly_orm.{name}\n"
-    yield "## For tests\n"
-    for name in ("Cluster", "RoundRobin", "Server", "TwoRegions", "Wan"):
-        yield f"::: fly_orm.testing.{name}\n"
+    for heading, module in BESIDES.items():
+        yield f"## {heading}\n\nIn `{module}`:\n"
+        for name in sorted(import_module(module).__all__, key=str.lower):
+            yield f"::: {module}.{name}\n"

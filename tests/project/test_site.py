@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -15,6 +16,15 @@ from fly_orm.settings import VARIABLES
 from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
+#: The modules whose names the reference has besides those of ``fly_orm``.
+BESIDES = (
+    "fly_orm.web",
+    "fly_orm.prometheus",
+    "fly_orm.otel",
+    "fly_orm.testing",
+    "fly_orm.discovery",
+    "fly_orm.adapters.base",
+)
 #: What a browser would load by itself.
 LOADED = re.compile(r"""<(?:img|script|link|iframe|source)\b[^>]*?\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
 
@@ -52,6 +62,8 @@ def test_a_browser_loads_nothing_from_elsewhere(site):
 def test_the_reference_has_all_names_variables_and_commands(site):
     shown = {page: re.sub(r"<(?!h\d)[^>]*>", "", html) for page, html in pages(site).items()}
     assert {name for name in fly_orm.__all__ if f'id="fly_orm.{name}"' not in shown["api.html"]} == set()
+    others = {f"{module}.{name}" for module in BESIDES for name in import_module(module).__all__}
+    assert {name for name in others if f'id="{name}"' not in shown["api.html"]} == set()
     assert {name for name in VARIABLES if name not in shown["settings.html"]} == set()
     assert {each.NAME for each in COMMANDS if f"fly-orm {each.NAME} --help" not in shown["command-line.html"]} == set()
 
