@@ -14,7 +14,7 @@ from psycopg2 import extras
 from fly_orm.postgres.primary_pool import PrimaryPool
 from fly_orm.settings import Settings
 from fly_orm.testing import Cluster
-from tests.support.over import TRANSPORTS, over
+from tests.support.over import TRANSPORTS, is_surplus, over
 from tests.support.shared_cluster import drop_database, make_database, restore
 from tests.support.side_by_side import SideBySide
 from tests.support.two_regions import AMPLE, TwoRegions, two_regions
@@ -44,8 +44,12 @@ def _json(json_loads: Callable[[str], Any]) -> None:
     extras.register_default_jsonb(globally=True, loads=json_loads)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-transport", action="store_true", help="run over every transport what is usually sampled")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of a marked module that have anything between the regions once over each transport.
+    """Run the tests of a marked module that have anything between the regions over each transport.
 
     What has run over one transport is slow over another, unless the mark says ``quick``.
     """
@@ -54,6 +58,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         quick = TRANSPORTS if mark.kwargs.get("quick") else [Settings.transport]
         each = [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in TRANSPORTS]
         metafunc.parametrize("transport_between", each, indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the other transports, leave to each test only one, unless its mark says ``quick``."""
+    if not config.getoption("--every-transport", default=False):
+        config.hook.pytest_deselected(items=[item for item in items if is_surplus(item)])
+        items[:] = [item for item in items if not is_surplus(item)]
 
 
 @pytest.fixture(scope="module")

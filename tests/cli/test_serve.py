@@ -38,7 +38,7 @@ def node(cluster, database, tmp_path):
     with ExitStack() as undo:
 
         def start(*arguments, **variables):
-            return undo.enter_context(node_process(*arguments, folder=tmp_path, **variables)).process
+            return undo.enter_context(node_process(*arguments, folder=tmp_path, fresh=True, **variables)).process
 
         yield start
 

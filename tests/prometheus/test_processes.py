@@ -82,7 +82,7 @@ def test_a_worker_of_gunicorn_that_ends_leaves_what_it_has_counted_and_no_gauges
 def node(cluster, database, tmp_path):
     """A node with two workers, and the address at which it serves HTTP."""
     (tmp_path / "app.py").write_text(APP.format(database=database, **cluster.primary.params(database)))
-    with node_process("app:db", "--workers=2", "--http=127.0.0.1:0", folder=tmp_path) as started:
+    with node_process("app:db", "--workers=2", "--http=127.0.0.1:0", folder=tmp_path, fresh=True) as started:
         http = re.search("http://(.*)/readyz", started.process.stdout.readline())
         yield started, http[1]
 

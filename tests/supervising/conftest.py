@@ -25,7 +25,7 @@ def node(cluster: Cluster, database: str, tmp_path: Path) -> Iterator[Callable[.
     with ExitStack() as undo:
 
         def start(*arguments: str, **variables: str) -> NodeProcess:
-            started = undo.enter_context(node_process("app:db", *arguments, folder=tmp_path, **variables))
+            started = undo.enter_context(node_process("app:db", *arguments, folder=tmp_path, fresh=True, **variables))
             undo.callback(_kill_workers, started.pid)
             return started
 
@@ -54,7 +54,7 @@ def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder, database = tmp_path_factory.mktemp("served"), make_database(cluster)
     (folder / "app.py").write_text(APP.format(database=database, **cluster.primary.params(database)))
     options = ("--workers=2", f"--pool-size={PLACES}", f"--peer-leases={PLACES}")
-    with node_process("app:db", *options, folder=folder) as started, ExitStack() as undo:
+    with node_process("app:db", *options, folder=folder, fresh=True) as started, ExitStack() as undo:
         undo.callback(_kill_workers, started.pid)
         address = started.address()
         until_all_serve(address, 2)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import ROOT, two_regions
+from tests.support import ROOT, forking, two_regions
+from tests.support.forking import Forked
 from tests.support.two_regions import SECRET
 
 
@@ -24,19 +25,24 @@ def environment_in(region: str) -> dict[str, str]:
 
 
 class NodeProcess:
-    """A running ``fly-orm serve``."""
+    """A running ``fly-orm serve``, forked unless it is to run another Python, or ``fresh`` asks for a new one."""
 
     def __init__(
-        self, *arguments: str, folder: Path = ROOT, python: str | Path = sys.executable, **variables: str
+        self, *arguments: str, folder: Path = ROOT, python: str | Path = "", fresh: bool = False, **variables: str
     ) -> None:
-        self.process = subprocess.Popen(
-            [python, "-m", "fly_orm", "serve", *arguments],
-            cwd=folder,
-            env={**environment_in("syd"), **two_regions.way.variables(), **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        environment = {**environment_in("syd"), **two_regions.way.variables(), **variables}
+        self.process: subprocess.Popen[str] | Forked
+        if forking.IS_POSSIBLE and not (python or fresh):
+            self.process = Forked("serve", *arguments, folder=folder, environment=environment)
+        else:
+            self.process = subprocess.Popen(
+                [python or sys.executable, "-m", "fly_orm", "serve", *arguments],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
     @property
     def pid(self) -> int:
@@ -55,10 +61,10 @@ class NodeProcess:
 
 @contextmanager
 def node_process(
-    *arguments: str, folder: Path = ROOT, python: str | Path = sys.executable, **variables: str
+    *arguments: str, folder: Path = ROOT, python: str | Path = "", fresh: bool = False, **variables: str
 ) -> Iterator[NodeProcess]:
     """A node as long as the block lasts."""
-    node = NodeProcess(*arguments, folder=folder, python=python, **variables)
+    node = NodeProcess(*arguments, folder=folder, python=python, fresh=fresh, **variables)
     try:
         yield node
     finally:

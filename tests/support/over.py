@@ -10,11 +10,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 from fly_orm.registry import TRANSPORTS as GROUP
 from fly_orm.registry import registry
+from fly_orm.settings import Settings
 from tests.support import two_regions
 from tests.support.environments import SOURCES
 from tests.support.two_regions import Way
@@ -31,6 +33,19 @@ def provided(source: Path) -> list[str]:
 
 
 TRANSPORTS = sorted(name for source in SOURCES for name in provided(source))
+
+
+#: Those over which each test runs once; over the first, all of them do.
+_OTHERS = [name for name in TRANSPORTS if name != Settings.transport]
+
+
+def is_surplus(item: pytest.Item) -> bool:
+    """Whether a test that runs over every transport has another one, chosen by its name, as a sample."""
+    mark, parameters = item.get_closest_marker("over_every_transport"), getattr(item, "callspec", None)
+    name = parameters and parameters.params.get("transport_between")
+    if mark is None or mark.kwargs.get("quick") or name not in _OTHERS:
+        return False
+    return name != _OTHERS[crc32(item.nodeid.replace(name, "").encode()) % len(_OTHERS)]
 
 
 @dataclass(frozen=True, kw_only=True)
