@@ -17,6 +17,8 @@ from .steps import Place, Step, steps
 WAITS = {"eager": "write", "lazy": "read", "none": "none"}
 FAR = "far"
 _COOKIE = "way"
+#: What a bar that is full stands for, in milliseconds, unless a statement took longer.
+_SCALE = 150.0
 #: The receipt of a form travels to the next page in the session's cookie, which has to stay small.
 _CARRIED = 8
 
@@ -74,7 +76,10 @@ class Receipt:
             "distance": round(1000 * round_trip(self._place.region, self._place.primary)),
             "groups": [group for group in (("What you sent", sent), ("This page", taken)) if group[1]],
             "sums": _sums([*sent, *taken], self._place.region),
-            "addresses": {name: f"//{self._host}:{port}" for name, port in self._ports.items()},
+            "scale": max([_SCALE, *(step.total for step in [*sent, *taken])]),
+            "books": {region: self._address(region) for region in CITIES},
+            "room": f"//{self._host}:{self._ports['room']}/",
+            "has_far": self._port(self._place.region, FAR) != self._port(self._place.region, ""),
             "here": request.full_path.rstrip("?") if request.method == "GET" else "/",
         }
         head = render_template("receipt_head.html")
@@ -87,11 +92,19 @@ class Receipt:
         region = self._place.region
         there = request.form.get("here", "/")
         path = there if there.startswith("/") and not there.startswith("//") else "/"
-        port = self._ports.get(f"{region} {FAR}" if way == FAR else region, self._ports[region])
-        response = redirect(f"{request.scheme}://{self._host}:{port}{path}")
+        response = redirect(f"{request.scheme}://{self._host}:{self._port(region, way)}{path}")
         if way in WAITS:
             response.set_cookie(_COOKIE, way, samesite="Lax")
         return response
+
+    def _address(self, region: str) -> str:
+        """Where the same page is in a region, if possible in the same way."""
+        path = request.full_path.rstrip("?") if request.method == "GET" else "/"
+        return f"//{self._host}:{self._port(region, self.way)}{path}"
+
+    def _port(self, region: str, way: str) -> int:
+        """The port of a region, and there of the application without fly_orm if it is wanted and exists."""
+        return self._ports.get(f"{region} {FAR}" if way == FAR else region, self._ports[region])
 
     @property
     def _host(self) -> str:
