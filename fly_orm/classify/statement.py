@@ -48,6 +48,8 @@ class Statement:
     """
     read_only: bool = False
     """For a BEGIN: whether a replica can serve the transaction."""
+    isolation: str | None = None
+    """For a BEGIN: the isolation level that it names, such as READ COMMITTED; None for the session's default."""
     simple: bool = False
     """For a transaction command: whether it is fully understood, and so can be delayed."""
     command_tag: str = ""

@@ -56,6 +56,7 @@ def begin(reader: TokenReader) -> Statement:
         kind=Kind.BEGIN,
         why="BEGIN",
         command_tag="BEGIN",
+        isolation=found.isolation,
         simple=found.known,
         read_only=found.known and found.read_only is True and found.isolation != "SERIALIZABLE",
     )

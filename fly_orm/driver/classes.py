@@ -7,7 +7,7 @@ from typing import Any
 
 from .cursor import CursorClasses, RoutingCursor
 from .mixing import mix
-from .named import NamedCursor, RemoteNamedCursor
+from .named import HeldCursor, NamedCursor, RemoteNamedCursor, WatchedCursor
 from .remote_cursor import RemoteCursor
 
 _classes_lock = threading.Lock()
@@ -28,10 +28,18 @@ def cursor_classes(factory: Any, *, named: bool = False) -> CursorClasses:
 
 
 def _derive(factory: Any, *, named: bool) -> CursorClasses:
-    local, remote = mix(factory, RoutingCursor), mix(factory, RemoteNamedCursor if named else RemoteCursor)
-    classes = CursorClasses(
-        users=factory, new=mix(factory, NamedCursor) if named else local, local=local, remote=remote
-    )
-    for cls in classes[1:]:
+    local = mix(factory, RoutingCursor)
+    if named:
+        classes = CursorClasses(
+            users=factory,
+            new=mix(factory, NamedCursor),
+            local=local,
+            remote=mix(factory, RemoteNamedCursor),
+            held=mix(factory, HeldCursor),
+            watched=mix(factory, WatchedCursor),
+        )
+    else:
+        classes = CursorClasses(users=factory, new=local, local=local, remote=mix(factory, RemoteCursor))
+    for cls in filter(None, classes[1:]):
         cls._classes = classes
     return classes

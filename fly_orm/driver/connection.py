@@ -126,6 +126,8 @@ class RoutingConnection(PlainReads):
             decision = self.decide_after_move(statement)
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(UNSUPPORTED[statement.kind]))
+        if self.held_cursors is not None and not (defers and decision.action is Action.READ_HERE):
+            self.note_held(statement)
         self._record(statement, decision, session)
         note_decided(Route.LOCAL if decision.action in _LOCAL else Route.PRIMARY, decision.why)
         return msgspec.structs.replace(decision, waited=waited.seconds) if waited.seconds else decision
@@ -134,7 +136,11 @@ class RoutingConnection(PlainReads):
         """Why to repeat a read on the primary after the replica's error; raises the error if it is the answer."""
         if self._transaction_here:
             raise error
-        why = LOCKED if took_locks(self, statement.changes) else why_ask_primary(error)
+        try:
+            why = LOCKED if took_locks(self, statement.changes) else why_ask_primary(error)
+        except psycopg2.Error:
+            self.note_failed_read(error)
+            raise
         tell_of_refusal(self.database, why, error)
         self.begin_on_primary()
         return why
@@ -181,11 +187,13 @@ class RoutingConnection(PlainReads):
         with self.remote.lock:
             self.remote.end()
             self.remote.session_settings.forget()
+        self.end_held(committed=False)
         super().reset()
         set_c_autocommit(self, True)
         self.remote.session_settings.fit_replica(self)
         self.mode = TransactionMode()
         self._begun = False
+        self.__dict__.pop("defers_transactions", None)
 
     def __del__(self) -> None:
         remote = self.__dict__.get("remote")

@@ -85,6 +85,7 @@ def _copy(cursor: Any, sql: Any, file: Any, size: int) -> None:
             cursor._run_here(decision, "copy_expert", sql, here, size)
         except psycopg2.Error as error:
             if here.written:
+                cursor.connection.note_failed_read(error)
                 raise  # a second copy would follow what the file has got already
             why, wrote = cursor.connection.why_ask_primary(error, statement), tried_to_write(error)
         else:

@@ -49,6 +49,10 @@ class CursorClasses(NamedTuple):
     new: type[RoutingCursor]
     local: type[RoutingCursor]
     remote: Any
+    held: Any = None
+    """For a name: the class of one that was declared on the replica for a transaction that has not begun…"""
+    watched: Any = None
+    """…and once it has begun, failed or ended."""
 
 
 class RoutingCursor(CopyingCursor):
@@ -106,7 +110,7 @@ class RoutingCursor(CopyingCursor):
     def _read_refused(self, error: psycopg2.Error, query: Any, vars_: Any) -> None:
         """Go on after the replica's error for a plain read."""
         statement = self.connection.statement(query, self)
-        if self.name is not None and self.connection.defers_reads:
+        if self.name is not None and self.connection.defers_reads and not self.connection.declares_here:
             return self._execute(query, vars_, statement)  # it has to begin the transaction
         return self._read_there(error, query, vars_, statement)
 
@@ -205,7 +209,7 @@ class RoutingCursor(CopyingCursor):
         if named:
             self._check_declares()
             # DECLARE runs, whatever the statement is, and in a transaction.
-            if statement.kind is not _READ or self.connection.defers_reads:
+            if statement.kind is not _READ or (self.connection.defers_reads and not self.connection.declares_here):
                 statement = replace(statement, kind=Kind.WRITE)
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
@@ -333,7 +337,7 @@ def _act(remote: RemoteConnection, action: Action, sql: bytes, statement: Statem
     """Do with a transaction on the primary what was decided."""
     match action:
         case Action.BEGIN:
-            return remote.begin(sql, statement.command_tag)
+            return remote.begin(sql, statement.command_tag, isolation=statement.isolation)
         case Action.DELAY:
             return remote.delay(statement, sql, why)
         case Action.COMMIT:

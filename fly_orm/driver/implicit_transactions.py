@@ -13,12 +13,11 @@ from psycopg2 import extensions as ext
 from ..classify import Kind, Statement
 from ..routing.decide import Action, Decision, State, decide
 from ..routing.recording import COMMIT
-from ..routing.remote_connection import RemoteConnection
 from ..routing.router import Router
 from ..routing.session_following import follow_here, note_here, took_locks
 from ..sessions.operation import Operation, current_operation
 from . import observed
-from .modes import ConnectionModes
+from .deferring import DeferredTransactions
 from .operating import operating
 from .transaction_here import TransactionHere, chained, move_to_primary
 
@@ -27,7 +26,7 @@ _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
 _SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
 
 
-class ImplicitTransactions(ConnectionModes):
+class ImplicitTransactions(DeferredTransactions):
     """Begins a transaction with the first statement after ``commit()`` or ``rollback()``, where it belongs.
 
     The C half of the connection is in autocommit, except while a transaction is open on the replica that was begun
@@ -36,33 +35,11 @@ class ImplicitTransactions(ConnectionModes):
     """
 
     router: Router
-    promoted: Any
-    remote: RemoteConnection
-    defers_transactions = False
-    """Whether an implicit transaction begins only with the first statement that needs the primary."""
     operation: Operation | None = None
     """The operation that the transaction on a promoted server is, if it has taken the key of one."""
-    entered: bool
-    """Whether the connection is inside ``with connection:``, where autocommit does not count."""
     _was_here: bool
     transaction_here: TransactionHere | None = None
     """That transaction, or the last one."""
-
-    @property
-    def begins(self) -> bool:
-        """Whether the next statement begins a transaction."""
-        return (not self.mode.autocommit or self.entered) and not self._begun
-
-    @property
-    def defers_reads(self) -> bool:
-        """Whether reads run outside of the implicit transaction, of which nothing has been sent yet.
-
-        One that reads a single snapshot has to begin with its first read.
-        """
-        if not self.defers_transactions or self.mode.reads_one_snapshot(self.remote.session_settings.one_snapshot):
-            return False
-        transaction = self.remote.transaction
-        return self.begins or (self._begun and transaction is not None and transaction.is_unsent)
 
     @property
     def in_transaction(self) -> bool:
@@ -146,7 +123,8 @@ class ImplicitTransactions(ConnectionModes):
         return decision
 
     def begin_on_primary(self) -> None:
-        """Begin the transaction that a read belongs to which has to run on the primary after all."""
+        if self.held_cursors is not None:
+            self.held_cursors.watch()
         if self.begins:
             self._begin_implicitly()
 
@@ -214,11 +192,13 @@ class ImplicitTransactions(ConnectionModes):
                     cursor.execute(self.mode.set_transaction)
         else:
             with self.remote.lock:
-                self.remote.begin(self.mode.begin.encode())
+                self.remote.begin(self.mode.begin.encode(), isolation=self.mode.isolation)
 
     def _end(self, statement: Statement, sql: str) -> None:
         """End the transaction that was begun implicitly. It is over even if this raises, as with psycopg2."""
         begun, self._begun = self._begun, False
+        self.ends += 1
+        self.end_held(committed=statement is COMMIT)
         if not begun:
             return
         try:

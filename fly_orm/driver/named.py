@@ -16,9 +16,40 @@ from .remote_cursor import RemoteCursor
 
 _SCROLL = {None: "", True: "SCROLL ", False: "NO SCROLL "}
 _FETCH = Statement(kind=Kind.READ, why="FETCH")
+_FAILED = ext.TRANSACTION_STATUS_INERROR
+_HOLD: Any = ext.cursor.__dict__["withhold"]
+"""What psycopg2 looks at."""
 
 
-class NamedCursor(RoutingCursor):
+class DeclaredCursor(RoutingCursor):
+    """What psycopg2 keeps of a named cursor to tell whether it is valid."""
+
+    wants_hold = False
+    """Whether the application asked for a cursor that outlives its transaction."""
+    ends: int | None = None
+    """How many transactions of the connection had ended when it was executed; None if it was not."""
+
+    def _check_valid(self) -> None:
+        if not self.wants_hold and self.ends not in (None, self.connection.ends):
+            raise psycopg2.ProgrammingError("named cursor isn't valid anymore")
+
+    def _check_closes(self) -> None:
+        """Raise what psycopg2 does for a cursor that has ended, unless it would not look."""
+        connection = self.connection
+        if not (self.closed or connection.closed or connection.get_transaction_status() == _FAILED):
+            self._check_valid()
+
+    def _declare_stand_in(self) -> None:
+        """Declare a cursor of this name on the replica for psycopg2, which will close it there."""
+        with ext.cursor(self.connection) as here:
+            here.execute(f"DECLARE {self._identifier} CURSOR WITH HOLD FOR SELECT")
+
+    @property
+    def _identifier(self) -> str:
+        return ext.quote_ident(self.name or "", self)
+
+
+class NamedCursor(DeclaredCursor):
     """A named cursor that was not executed.
 
     It stands for a cursor that a statement has opened under its name: DECLARE, or a function that returns a refcursor.
@@ -28,7 +59,19 @@ class NamedCursor(RoutingCursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         self._check_open()
         self._check_declares()
-        self._execute_one(query, vars)
+        self.wants_hold, self.ends = bool(self.withhold), self.connection.ends
+        if not self.connection.declares_here:
+            return self._execute_one(query, vars)
+        _HOLD.__set__(self, True)
+        try:
+            self._execute_one(query, vars)
+        finally:
+            _HOLD.__set__(self, self.wants_hold)
+        if type(self) is self._classes.local:
+            _HOLD.__set__(self, True)  # or psycopg2 would not fetch
+            self.__class__ = self._classes.held
+            self.connection.hold(self)
+        return None
 
     def fetchone(self) -> Any:
         return self._call("fetchone")
@@ -61,7 +104,76 @@ class NamedCursor(RoutingCursor):
         return getattr(RemoteNamedCursor if on_primary else ext.cursor, method)(self, *args)
 
 
-class RemoteNamedCursor(RemoteCursor):
+class HeldCursor(DeclaredCursor):
+    """A named cursor that was declared on the replica, for a transaction that has not begun on the primary."""
+
+    @property
+    def withhold(self) -> Any:
+        return self.wants_hold
+
+    @withhold.setter
+    def withhold(self, value: Any) -> None:
+        self.wants_hold = bool(value)
+
+
+class WatchedCursor(HeldCursor):
+    """The same once the transaction has begun, failed or ended, which fetches have to look at."""
+
+    def fetchone(self) -> Any:
+        return self._fetched("fetchone")
+
+    def fetchmany(self, size: int | None = None) -> Any:
+        return self._fetched("fetchmany", *(() if size is None else (size,)))
+
+    def fetchall(self) -> Any:
+        return self._fetched("fetchall")
+
+    def __next__(self) -> Any:
+        if self.closed or self.rownumber >= self.rowcount:
+            return self._fetched("__next__")
+        self._check_valid()
+        return super().__next__()  # the row is here
+
+    def scroll(self, value: int, mode: str = "relative") -> None:
+        self._fetched("scroll", value, mode)
+
+    def close(self) -> None:
+        self._check_closes()
+        try:
+            super().close()
+        except psycopg2.Error as error:
+            connection = self.connection
+            if connection.closed or connection.get_transaction_status() != _FAILED:
+                self._fail("close", error)
+            if not self.closed:
+                self._declare_stand_in()
+                super().close()
+
+    def _fetched(self, method: str, *args: Any) -> Any:
+        self._check_open()
+        self._check_valid()
+        transaction = self.connection.remote.transaction
+        if transaction is not None:
+            transaction.check_not_failed()
+        try:
+            return getattr(ext.cursor, method)(self, *args)
+        except psycopg2.Error as error:
+            return self._fail(method, error, *args)
+
+    def _fail(self, method: str, error: psycopg2.Error, *args: Any) -> Any:
+        """Raise the error of the replica, which has no such cursor any more, and let the transaction fail."""
+        transaction = self.connection.remote.transaction
+        if self.wants_hold:  # psycopg2 begins no transaction for it
+            raise error
+        if transaction is None or transaction.is_unsent:
+            self.connection.note_failed_read(error)
+            raise error
+        self._show(NOTHING, self.query)
+        self._declared = True
+        return getattr(RemoteNamedCursor, method)(self, *args)  # which fails on the primary, too
+
+
+class RemoteNamedCursor(DeclaredCursor, RemoteCursor):
     """Fetches from the primary: one round trip per fetch, and one per ``itersize`` rows of an iteration."""
 
     _declared = False
@@ -71,11 +183,11 @@ class RemoteNamedCursor(RemoteCursor):
 
     def declare(self, sql: bytes, statement: Statement, why: str) -> None:
         """Declare the cursor on the primary."""
-        hold = "WITH" if self.withhold else "WITHOUT"
+        hold = "WITH" if self.wants_hold else "WITHOUT"
         command = (
             self._bind(f"DECLARE {self._identifier} {_SCROLL[self.scrollable]}CURSOR {hold} HOLD FOR ", None) + sql
         )
-        leaves_state = bool(self.withhold) or statement.leaves_state
+        leaves_state = self.wants_hold or statement.leaves_state
         statement = replace(statement, kind=Kind.WRITE, leaves_state=leaves_state, opens_cursor=True)
         result = self._forward([command], statement, why)
         self._declared = True
@@ -92,6 +204,8 @@ class RemoteNamedCursor(RemoteCursor):
         return self._fetch("ALL")
 
     def __next__(self) -> Any:
+        self._check_open()
+        self._check_valid()
         if not self._result.left:
             self._ask(f"FETCH FORWARD {self.itersize} FROM {self._identifier}")
         if not self._result.left:
@@ -104,12 +218,11 @@ class RemoteNamedCursor(RemoteCursor):
         self._ask(f"MOVE {mode.upper()} {value} FROM {self._identifier}")
 
     def close(self) -> None:
+        self._check_closes()
         if not self.closed and self.connection.holds_cursors and (self._declared or self._exists()):
             self._ask(f"CLOSE {self._identifier}")
         if self._declared and not self.closed and ext.cursor.query.__get__(self) is not None:
-            # psycopg2 will send CLOSE to the replica, which refused to declare the cursor and needs one to close.
-            with ext.cursor(self.connection) as here:
-                here.execute(f"DECLARE {self._identifier} CURSOR WITH HOLD FOR SELECT")
+            self._declare_stand_in()  # the replica has refused to declare the cursor
         self._declared = False
         super().close()
 
@@ -118,17 +231,13 @@ class RemoteNamedCursor(RemoteCursor):
         self._ask(self.mogrify("SELECT FROM pg_catalog.pg_cursors WHERE name = %s", (self.name,)))
         return self._result.left > 0
 
-    @property
-    def _identifier(self) -> str:
-        return ext.quote_ident(self.name or "", self)
-
     def _fetch(self, count: str) -> list[Any]:
-        rows = self._result.fetch(self, self._result.left) if count == "ALL" else []
         self._ask(f"FETCH FORWARD {count} FROM {self._identifier}")
-        return rows + self._result.fetch(self, self._result.left)
+        return self._result.fetch(self, self._result.left)
 
     def _ask(self, command: str | bytes) -> None:
         self._check_open()
+        self._check_valid()
         query, statement = self._result.query, Statement(kind=Kind.READ, why="a cursor on the primary")
         with observed.block(self, command, kind="read"):
             self._show(self._forward([self._bind(command, None)], statement, statement.why), query)

@@ -85,11 +85,10 @@ class TransactionMode:
             words.append("DEFERRABLE" if self.deferrable else "NOT DEFERRABLE")
         return words
 
-    def reads_one_snapshot(self, default: bool) -> bool:
-        """Whether a transaction reads one snapshot; ``default`` says so of the server's default level."""
-        level = self.isolation_level
-        one_snapshot = level in (ext.ISOLATION_LEVEL_REPEATABLE_READ, ext.ISOLATION_LEVEL_SERIALIZABLE)
-        return default if level is None else one_snapshot
+    @property
+    def isolation(self) -> str | None:
+        """The name of the isolation level; None for the server's default."""
+        return None if self.isolation_level is None else _NAMES[self.isolation_level]
 
     @property
     def replica_serves(self) -> bool:

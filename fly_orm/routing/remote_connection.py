@@ -71,9 +71,9 @@ class RemoteConnection:
 
     # Transactions
 
-    def begin(self, sql: bytes, status_message: str = "BEGIN") -> Forwarded:
-        """Begin a transaction; BEGIN is sent with its first statement."""
-        self.transaction = RemoteTransaction([sql])
+    def begin(self, sql: bytes, status_message: str = "BEGIN", *, isolation: str | None = None) -> Forwarded:
+        """Begin a transaction at a level, or at the default one; BEGIN is sent with its first statement."""
+        self.transaction = RemoteTransaction([sql], isolation)
         return Forwarded(Result(status_message=status_message))
 
     def delay(self, statement: Statement, sql: bytes, why: str) -> Forwarded:
@@ -88,7 +88,7 @@ class RemoteConnection:
         if transaction is None or transaction.sent or transaction.lost:
             return self.forward([sql], statement, "COMMIT")
         self.transaction = None
-        return Forwarded(Result(status_message="COMMIT"))
+        return Forwarded(Result(status_message="ROLLBACK" if transaction.failed else "COMMIT"))
 
     def rollback(self, sql: bytes, statement: Statement) -> Forwarded:
         """Roll the transaction back; without a round trip if nothing was sent, or if it is lost."""
@@ -254,7 +254,7 @@ class RemoteConnection:
             raise self.router.driver_error(session_lost(self._gone))
         transaction = self.transaction
         if transaction is None or transaction.lost is None:
-            return
+            return None if transaction is None else transaction.check(statement)
         if statement.kind is Kind.COMMIT:
             self.transaction = None
         raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from threading import get_ident
+from typing import NamedTuple
 
 from psycopg2 import extensions as ext
+from psycopg2.errorcodes import IN_FAILED_SQL_TRANSACTION, INVALID_SAVEPOINT_SPECIFICATION
 
 from ..classify import Kind, Statement
 from ..classify.session_change import LEAVES_STATE, NOTHING
+from ..postgres.sql_error import made_error
 from ..protocol.messages import OpenTransaction
 from ..sessions.operation import Operation
+
+
+class _Savepoint(NamedTuple):
+    name: str
+    waiting_at: int | None
+    """The index of its command among the pending statements; None if other statements may have run since."""
 
 
 class RemoteTransaction:
     """Statements not yet sent, open savepoints, and what the Postgres session may have that the replica's lacks."""
 
-    def __init__(self, pending: list[bytes] | None = None) -> None:
+    def __init__(self, pending: list[bytes] | None = None, isolation: str | None = None) -> None:
+        """``isolation`` is the level that its BEGIN names, if it names one."""
+        self.isolation = isolation
         self.thread = get_ident()
         """The thread that has begun it."""
         self.status: int = ext.TRANSACTION_STATUS_INTRANS
@@ -36,7 +47,7 @@ class RemoteTransaction:
         """Whether one of its statements writes."""
         self.operation: Operation | None = None
         """The operation of the application's that it is, if it has been sent as one."""
-        self._savepoints: list[str] = []
+        self._savepoints: list[_Savepoint] = []
 
     @property
     def failed(self) -> bool:
@@ -50,11 +61,35 @@ class RemoteTransaction:
 
     def delay(self, statement: Statement, sql: bytes) -> bool:
         """Take a savepoint command to send with the next statement; False if the primary has to decide about it."""
-        if statement.kind is not Kind.SAVEPOINT and self._find(statement.name) is None:
+        index = self.savepoint(statement.name)
+        if statement.kind is Kind.SAVEPOINT:
+            self._savepoints.append(_Savepoint(statement.name or "", len(self.pending)))
+        elif index is None:
             return False
-        self.note(statement)
+        else:
+            waiting_at = self._savepoints[index].waiting_at
+            self.note(statement)
+            if waiting_at is not None:  # nothing has run since: this is as if it had never been, or had just been made
+                del self.pending[waiting_at + (statement.kind is Kind.ROLLBACK_TO) :]
+                return True
         self.pending.append(sql)
         return True
+
+    def check(self, statement: Statement) -> None:
+        """Raise what Postgres would if the transaction has failed before anything of it was sent."""
+        if not (self.failed and self.is_unsent) or statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
+            return
+        if statement.kind is Kind.ROLLBACK_TO:
+            raise made_error(INVALID_SAVEPOINT_SPECIFICATION, f'savepoint "{statement.name}" does not exist')
+        self.check_not_failed()
+
+    def check_not_failed(self) -> None:
+        """Raise what Postgres would if the transaction has failed."""
+        if self.failed:
+            raise made_error(
+                IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            )
 
     def note(self, statement: Statement) -> None:
         """Keep the savepoints in step with a statement that succeeds."""
@@ -63,9 +98,9 @@ class RemoteTransaction:
             self._savepoints = []  # with AND CHAIN, another transaction begins
             return
         if statement.kind is Kind.SAVEPOINT:
-            self._savepoints.append(name)
+            self._savepoints.append(_Savepoint(name, None))
             return
-        index = self._find(name)
+        index = self.savepoint(name)
         if index is None:
             return
         if statement.kind is Kind.RELEASE:
@@ -88,11 +123,17 @@ class RemoteTransaction:
     def reached(self, status: int, opened: OpenTransaction | None) -> None:
         """Note that the primary has executed what was pending, what state it is in, and what it is called there."""
         self.pending, self.sent, self.status = [], True, status
+        self._savepoints = [_Savepoint(each.name, None) for each in self._savepoints]
         self.opened = opened or self.opened
 
-    def _find(self, name: str | None) -> int | None:
+    @property
+    def depth(self) -> int:
+        """How many savepoints there are."""
+        return len(self._savepoints)
+
+    def savepoint(self, name: str | None) -> int | None:
         """The index of the innermost savepoint of that name; names shadow each other (Postgres manual, SAVEPOINT)."""
         for index in range(len(self._savepoints) - 1, -1, -1):
-            if self._savepoints[index] == name:
+            if self._savepoints[index].name == name:
                 return index
         return None

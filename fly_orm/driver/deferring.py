@@ -1,0 +1,107 @@
+"""Transactions that begin on the primary only with the first statement that needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+from ..classify import Statement
+from ..routing.remote_connection import RemoteConnection
+from .held_cursors import HeldCursors
+from .modes import ConnectionModes
+
+_READ_COMMITTED = "READ COMMITTED"
+
+
+class DeferredTransactions(ConnectionModes):
+    """Lets reads run on the replica, each by itself, while nothing of their transaction has been sent.
+
+    The transaction is one all the same: a read that fails lets it fail, its savepoints take effect when it begins, and
+    its named cursors end with it.
+    """
+
+    remote: RemoteConnection
+    promoted: Any
+    pooled: bool
+    defers_transactions = False
+    """Whether transactions begin with the first statement that needs the primary: those that the connection begins by
+    itself (PEP 249, Connection.commit), and those that a BEGIN begins. Reads before it run on the replica.
+
+    Only transactions at READ COMMITTED can do so; those that read one snapshot have to begin with their first read. It
+    may be changed at any time, and counts from the next statement on. A transaction that has begun stays where it is.
+    """
+    entered: bool
+    """Whether the connection is inside ``with connection:``, where autocommit does not count."""
+    ends = 0
+    """How often ``commit()`` or ``rollback()`` was called, after which named cursors are not valid any more."""
+    held_cursors: HeldCursors | None = None
+    """The named cursors of the transaction that were declared on the replica; None if there is none."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether the next statement begins a transaction."""
+        return (not self.mode.autocommit or self.entered) and not self._begun
+
+    @property
+    def defers_reads(self) -> bool:
+        """Whether reads run outside of the transaction, of which nothing has been sent yet."""
+        if not self.defers_transactions:
+            return False
+        transaction = self.remote.transaction
+        if transaction is None:
+            return self.begins and not self.mode.replica_serves and self._may_begin_late(self.mode.isolation)
+        return transaction.is_unsent and not transaction.failed and self._may_begin_late(transaction.isolation)
+
+    def _may_begin_late(self, isolation: str | None) -> bool:
+        """Whether each statement of a transaction at this level, or at the default level, has a snapshot of its own.
+
+        READ UNCOMMITTED is READ COMMITTED (Postgres manual, Transaction Isolation), but a statement outside of the
+        transaction would show another level.
+        """
+        if isolation is None:
+            return not self.remote.session_settings.one_snapshot
+        return isolation == _READ_COMMITTED
+
+    def note_failed_read(self, error: psycopg2.Error) -> None:
+        """Let the transaction, if it has not begun, fail to which a read belongs that has failed on the replica."""
+        transaction = self.remote.transaction
+        waits = self.begins if transaction is None else transaction.is_unsent
+        if error.pgcode is None or self.closed or not waits:
+            return
+        self.begin_on_primary()
+        if self.remote.transaction is not None:
+            self.remote.transaction.status = ext.TRANSACTION_STATUS_INERROR
+
+    def begin_on_primary(self) -> None:
+        """Begin the transaction that a read belongs to which has to run on the primary after all."""
+        raise NotImplementedError
+
+    # Named cursors
+
+    @property
+    def declares_here(self) -> bool:
+        """Whether a named cursor is declared on the replica although no transaction is open there.
+
+        Behind a pooler, another session may have to answer for it.
+        """
+        return self.defers_reads and not (self.pooled or self.promoted)
+
+    def hold(self, cursor: Any) -> None:
+        """Keep a cursor that was declared on the replica until the transaction ends."""
+        if self.held_cursors is None:
+            self.held_cursors = HeldCursors()
+        transaction = self.remote.transaction
+        self.held_cursors.add(cursor, 0 if transaction is None else transaction.depth)
+
+    def note_held(self, statement: Statement) -> None:
+        """Note a statement that is about to run in the transaction, or to end it."""
+        if self.held_cursors is not None and self.held_cursors.note(self, statement):
+            self.held_cursors = None
+
+    def end_held(self, *, committed: bool) -> None:
+        """Close the cursors that end with the transaction."""
+        if self.held_cursors is not None:
+            held, self.held_cursors = self.held_cursors, None
+            held.end(self, committed=committed)

@@ -1,0 +1,82 @@
+"""Named cursors that were declared on the replica, in a transaction that has not begun on the primary.
+
+Outside of a transaction, only a cursor WITH HOLD outlives its statement (Postgres manual, DECLARE). The application did
+not ask for one, and must not notice: the cursor ends with the transaction, or with the savepoint that it is rolled back
+to, and says so as psycopg2 does.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from weakref import ref
+
+import psycopg2
+from psycopg2 import extensions as ext
+
+from ..classify import Kind, Statement
+
+
+@dataclass(kw_only=True, eq=False)
+class _Held:
+    name: str
+    cursor: Any
+    """A weak reference: the connection must not depend on the collector to be closed."""
+    depth: int
+    """How many savepoints there were when it was declared, as far as they have not been released."""
+    asked: bool
+    """Whether the application asked for a cursor that outlives a COMMIT."""
+
+
+class HeldCursors:
+    """Those of one transaction. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._held: list[_Held] = []
+
+    def add(self, cursor: Any, depth: int) -> None:
+        """Note a cursor that has just been declared, among ``depth`` savepoints."""
+        self._held.append(_Held(name=cursor.name, cursor=ref(cursor), depth=depth, asked=cursor.wants_hold))
+
+    def watch(self) -> None:
+        """Have the cursors look at the transaction before each fetch: it has begun, or failed."""
+        for held in self._held:
+            cursor = held.cursor()
+            if cursor is not None:
+                cursor.__class__ = cursor._classes.watched
+
+    def note(self, connection: Any, statement: Statement) -> bool:
+        """Note a statement that is about to run; whether it ends the transaction, and so all of them."""
+        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
+            self.end(connection, committed=statement.kind is Kind.COMMIT)
+            return True
+        self.watch()
+        transaction = connection.remote.transaction
+        index = None if transaction is None else transaction.savepoint(statement.name)
+        if index is None or (transaction.failed and statement.kind is not Kind.ROLLBACK_TO):
+            return False
+        inner = [held for held in self._held if held.depth > index]
+        if statement.kind is Kind.ROLLBACK_TO:
+            self.close(connection, inner)
+        elif statement.kind is Kind.RELEASE:
+            for held in inner:
+                held.depth = index
+        return False
+
+    def end(self, connection: Any, *, committed: bool) -> None:
+        """Close them at the end of the transaction, except for those that are to outlive it."""
+        self.watch()
+        transaction = connection.remote.transaction
+        committed = committed and not (transaction is not None and transaction.failed)
+        self.close(connection, [held for held in self._held if not (held.asked and committed)])
+
+    def close(self, connection: Any, held: list[_Held]) -> None:
+        """Close cursors on the replica. That it cannot be reached must not make a COMMIT fail."""
+        for each in held:
+            self._held.remove(each)
+            cursor = each.cursor()
+            if connection.closed or (cursor is not None and cursor.closed):
+                continue
+            with suppress(psycopg2.Error), ext.cursor(connection) as own:
+                own.execute(f"CLOSE {ext.quote_ident(each.name, connection)}")
