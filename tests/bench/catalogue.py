@@ -10,6 +10,7 @@ FOLDERS = {
         "latency",
         "round_trips",
         "node_cpu",
+        "budget",
         "transactions",
         "exactly_once",
         "functions",

@@ -61,6 +61,11 @@ class Clients:
     def __init__(self, members: list[tuple[Any, Any]]) -> None:
         self._members = members
 
+    @property
+    def pids(self) -> list[int]:
+        """Those of the processes."""
+        return [process.pid for process, _ in self._members]
+
     def write(self, way: str, place: Place, *, callers: int, seconds: float) -> Done:
         """Let so many threads in all write for some seconds, or one of the callers' errors."""
         each = callers // len(self._members)
