@@ -2,5 +2,6 @@
 
 from .adapter import SQLAlchemyAdapter
 from .plugin import FlyOrmPlugin
+from .sessions import loading_into
 
-__all__ = ["FlyOrmPlugin", "SQLAlchemyAdapter"]
+__all__ = ["FlyOrmPlugin", "SQLAlchemyAdapter", "loading_into"]

@@ -5,14 +5,19 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Session
 
-from fly_orm.adapters.base import Adapter, Options, Router
+from fly_orm.adapters.base import Adapter, Options, Router, TypeHandler
 from fly_orm.errors import ConfigurationError, NotSupported
+from fly_orm.postgres.subclasses import named_like
 
+from .joining import JoinedEngine, Joining
+from .objects import ObjectHandler, RowHandler, RowMappingHandler
 from .obstacles import obstacle, why_not_opened_by_dialect
 from .routing import EngineRouting
+from .sessions import note_begun
 from .wrapped import WrappedEngine
 
 #: An attribute of an engine, its router, and of its dialect, a weak reference to that. An engine that is derived by
@@ -22,6 +27,9 @@ _ROUTER = "_fly_orm"
 
 class SQLAlchemyAdapter(Adapter):
     """Keeps the router in an attribute of the engine."""
+
+    def __init__(self) -> None:
+        event.listen(Session, "after_begin", note_begun)
 
     def wrap(self, database: Any, options: Options) -> Any:
         if not isinstance(database, Engine | AsyncEngine):
@@ -40,6 +48,9 @@ class SQLAlchemyAdapter(Adapter):
     def why_unrouted(self, database: Any) -> str:
         return f"{obstacle(database)}, so fly_orm cannot route or serve it"
 
+    def type_handlers(self) -> tuple[TypeHandler, ...]:
+        return (ObjectHandler(), RowHandler(), RowMappingHandler())
+
     def exception_packages(self) -> tuple[str, ...]:
         return ("sqlalchemy",)
 
@@ -51,7 +62,7 @@ def _wrap(given: Engine | AsyncEngine, options: Options) -> None:
             'on_lag="raise" would let commit() raise although the transaction is committed, and whoever repeats it '
             'would write twice; leave it at on_lag="primary"'
         )
-    why, engine = obstacle(given), given.sync_engine if isinstance(given, AsyncEngine) else given
+    why, engine = obstacle(given), _own(given)
     if why is not None and topology.primary_region is not None:
         if topology.is_primary:
             return  # nothing to route: it behaves as without us
@@ -60,11 +71,23 @@ def _wrap(given: Engine | AsyncEngine, options: Options) -> None:
         _check_can_begin(engine)
     wrapped = WrappedEngine(engine)
     router = Router(wrapped, options)
+    wrapped.reference = weakref.ref(router)
     setattr(engine, _ROUTER, router)
-    setattr(engine.dialect, _ROUTER, weakref.ref(router))
+    setattr(engine.dialect, _ROUTER, wrapped.reference)
     if why is None:
+        wrapped.joining = Joining(engine.dialect)
         wrapped.routing = EngineRouting(engine, router, wrapped)
         engine.dispose()  # what the pool holds was opened without us
+        engine.__class__ = named_like(type(engine), JoinedEngine, type(engine))
+
+
+def _own(given: Any) -> Engine:
+    """The engine that has a pool of its own, of which others may have been derived by ``execution_options()``."""
+    engine = given.sync_engine if isinstance(given, AsyncEngine) else given
+    while hasattr(engine, "_proxied"):
+        engine = engine._proxied
+    own: Engine = engine
+    return own
 
 
 def _check_can_begin(engine: Engine) -> None:

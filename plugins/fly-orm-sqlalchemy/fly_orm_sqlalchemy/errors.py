@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
 from fly_orm import errors
 from fly_orm.errors import FlyOrmError
+from fly_orm.sessions.context import current_invocation
 
 
 def handle_error(context: ExceptionContext) -> BaseException | None:
@@ -18,12 +19,13 @@ def handle_error(context: ExceptionContext) -> BaseException | None:
     SQLAlchemy compares the text of an error to find out whether the connection was lost, and "the peer closed the
     connection" is about the other region: the connections to the replica are as good as before.
     """
-    error: Any = context.original_exception
+    error, raised = cast(Any, context.original_exception), cast(Any, context.sqlalchemy_exception)
+    if raised is not None and raised.statement is not None and current_invocation() is not None:
+        raised.statement = str(raised.statement)  # SQLAlchemy's is of a class that does not travel to the caller
     if not isinstance(error, FlyOrmError) or context.is_pre_ping:
         return None
     context.invalidate_pool_on_disconnect = False
     context.is_disconnect = _is_closed(context.connection)
-    raised: Any = context.sqlalchemy_exception
     if raised is None:
         return None
     raised.connection_invalidated = context.is_disconnect

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 from psycopg2 import extensions as ext
@@ -19,6 +17,7 @@ from fly_orm.postgres.libpq import was_lost
 from . import immediate
 from .errors import handle_error
 from .obstacles import LISTENER_CONNECTS
+from .weak import weak
 from .wrapped import WrappedEngine
 
 #: In the info of a pool's record: the connection was opened for the checkout that is under way.
@@ -37,7 +36,7 @@ class EngineRouting:
         self._connect, self._ping = dialect.connect, dialect.do_ping
         self._thread = threading.local()
         # Not a "do_connect" listener: this comes after those of the application, and so with what they have set.
-        dialect.connect, dialect.do_ping = _weak(self.connect), _weak(self.ping)
+        dialect.connect, dialect.do_ping = weak(self.connect), weak(self.ping)
         immediate.install(engine)
         event.listen(dialect, "handle_error", handle_error)
         event.listen(engine, "connect", self.opened, insert=True)
@@ -52,6 +51,7 @@ class EngineRouting:
         if getattr(self._thread, "unrouted", False):
             return self._connect(*args, **unrouted(parameters))
         self._wrapped.note_address(args, parameters)
+        self._thread.left_state = self._wrapped.leaves_state
         self._thread.opened = connection = self._connector.open(self._connect, *args, **parameters)
         return connection
 
@@ -89,14 +89,19 @@ class EngineRouting:
 
     def checked_out(self, connection: Any, record: ConnectionPoolEntry, proxied: PoolProxiedConnection) -> None:
         """The pool is about to lend a connection: have it replaced if it is of no use, and note who has it."""
-        if not record.info.pop(_NEW, False) and (
-            self._connector.is_outdated(connection) or self._connector.is_past_use(connection)
-        ):
+        if record.info.pop(_NEW, False):
+            self._wrapped.leaves_state = self._thread.left_state  # listeners may have made settings, as for any other
+        elif self._connector.is_outdated(connection) or self._connector.is_past_use(connection):
             raise DisconnectionError("another server has to be reached")
         self._wrapped.checkouts.add(proxied)
 
-    def checked_in(self, connection: Any, _record: ConnectionPoolEntry) -> None:
-        """A connection is back: leave nothing on the primary, where it would take one of the node's places."""
+    def checked_in(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        """A connection is back: leave nothing on the primary, where it would take one of the node's places.
+
+        After a function that has changed its session settings, it is closed.
+        """
+        if connection is not None and self._wrapped.leaves_state:
+            record.invalidate()
         if isinstance(connection, RoutingConnection) and not connection.closed:
             remote = connection.remote
             if remote.has_state and remote.transaction is None:
@@ -106,13 +111,3 @@ class EngineRouting:
     def disposed(self, _engine: Engine) -> None:
         """The pool was disposed of: close what fly_orm has open to the local server, too, until it is needed."""
         self._router.forget_server()
-
-
-def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The same method, which keeps nothing alive: mappers keep dialects for good."""
-    reference: Any = weakref.WeakMethod(method)
-
-    def called(*args: Any, **parameters: Any) -> Any:
-        return reference()(*args, **parameters)
-
-    return called

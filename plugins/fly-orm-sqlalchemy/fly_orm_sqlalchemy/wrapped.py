@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from psycopg2 import extensions as ext
@@ -13,9 +13,12 @@ from sqlalchemy import Engine
 
 from fly_orm.adapters.base import WrappedDatabase
 from fly_orm.errors import ConfigurationError, NotSupported
+from fly_orm.sessions.context import current_invocation
 
 from .checkouts import Checkouts, is_busy
+from .joining import Joining
 from .obstacles import obstacle
+from .sessions import sessions_of_function
 
 log = logging.getLogger("fly_orm")
 
@@ -31,13 +34,21 @@ class WrappedEngine(WrappedDatabase):
     """An engine lends connections of its pool to whoever asks, in any thread."""
 
     routing: Opening | None = None
-    """None if the engine cannot be routed."""
+    """None if the engine cannot be routed, as is :attr:`joining`."""
+    joining: Joining | None = None
 
     def __init__(self, engine: Engine) -> None:
         # An engine that nobody refers to any more may go, although its sessions have a watermark in the router.
         self._engine = weakref.ref(engine)
         self._name = engine.url.database
+        self.reference: Callable[[], Any] = lambda: None
+        """Returns the router of the engine."""
         self.checkouts = Checkouts()
+
+    @property
+    def alive(self) -> Engine | None:
+        """The engine; None if nobody refers to it any more."""
+        return self._engine()
 
     @property
     def engine(self) -> Engine:
@@ -80,9 +91,27 @@ class WrappedEngine(WrappedDatabase):
     @contextmanager
     def function_scope(self) -> Iterator[None]:
         try:
-            yield
+            with sessions_of_function():
+                yield
         finally:
             self._take_back()
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        if self.joining is None:
+            return super().transaction()
+        return self.joining.transaction(self.engine)
+
+    @property
+    def leaves_state(self) -> bool:
+        """Whether the function that runs here for a caller elsewhere may have changed session settings."""
+        invocation = current_invocation()
+        return invocation is not None and invocation.of(self.reference()).leaves_state
+
+    @leaves_state.setter
+    def leaves_state(self, value: bool) -> None:
+        invocation = current_invocation()
+        if invocation is not None:
+            invocation.of(self.reference()).leaves_state = value
 
     def _take_back(self) -> None:
         """Close the connections that the function has not given back, which rolls back what is open on them."""

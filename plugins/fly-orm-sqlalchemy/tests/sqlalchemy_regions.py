@@ -1,46 +1,20 @@
-"""Engines and models in two regions."""
+"""Engines in two regions."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-from fly_orm_sqlalchemy import SQLAlchemyAdapter
-from sqlalchemy import ForeignKey, create_engine, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+from sqlalchemy_models import Base, Item
 
 import fly_orm
+from fly_orm.adapters.loading import load_adapter
 from tests.support.nodes import url
 from tests.support.two_regions import settings
 
 LOCAL, PRIMARY = fly_orm.Route.LOCAL, fly_orm.Route.PRIMARY
-
-
-class Base(DeclarativeBase):
-    """Base of the models."""
-
-
-class Owner(Base):
-    __tablename__ = "owner"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    items: Mapped[list[Item]] = relationship(back_populates="owner", cascade="all, delete-orphan")
-
-
-class Item(Base):
-    __tablename__ = "item"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    n: Mapped[int] = mapped_column(default=0)
-    owner_id: Mapped[int | None] = mapped_column(ForeignKey("owner.id"))
-    owner: Mapped[Owner | None] = relationship(back_populates="items")
-
-
-class Versioned(Base):
-    __tablename__ = "versioned"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    n: Mapped[int]
-    version: Mapped[int] = mapped_column()
-    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  # SQLAlchemy's declarative form
 
 
 class EngineRegions:
@@ -80,6 +54,9 @@ class EngineRegions:
 
     def close(self) -> None:
         """Close all that the engines have open."""
+        for thread in threading.enumerate():
+            if thread.name == "fly_orm channel opener":
+                thread.join()  # or it would connect to a network that is being closed
         for engine in self._engines:
             router = router_of(engine)
             engine.dispose()
@@ -89,7 +66,7 @@ class EngineRegions:
 
 def router_of(engine: Any) -> Any:
     """The router of a wrapped engine."""
-    return SQLAlchemyAdapter().router_of(engine)
+    return load_adapter("sqlalchemy").router_of(engine)
 
 
 def served(connection: Any, sql: str, **parameters: Any) -> tuple[list[Any], Any]:

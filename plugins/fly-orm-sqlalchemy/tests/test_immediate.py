@@ -7,7 +7,8 @@ from sqlalchemy import create_engine, select, update
 from sqlalchemy.exc import ArgumentError, IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
-from sqlalchemy_regions import LOCAL, PRIMARY, Item, Owner, Versioned, fill, served
+from sqlalchemy_models import Item, Owner, Versioned
+from sqlalchemy_regions import LOCAL, PRIMARY, fill, served
 
 import fly_orm
 from tests.support.nodes import url

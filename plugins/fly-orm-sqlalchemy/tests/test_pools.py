@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import NotSupportedError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
-from sqlalchemy_regions import LOCAL, PRIMARY, Item, router_of, served
+from sqlalchemy_models import Item
+from sqlalchemy_regions import LOCAL, PRIMARY, router_of, served
 
 import fly_orm
 from tests.support.nodes import url
@@ -132,7 +133,7 @@ class TestStateOnThePrimary:
             connection.commit()
             assert served(connection, IN_RECOVERY) == ([(False,)], PRIMARY)
         until(lambda: regions.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0)
-        with engine.connect() as connection:
+        with fly_orm.session(), engine.connect() as connection:
             assert served(connection, IN_RECOVERY) == ([(True,)], LOCAL)
         works(engine)
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
-from sqlalchemy_regions import Item, fill
+from sqlalchemy_models import Item
+from sqlalchemy_regions import fill
 
 from tests.support.two_regions import trips
 

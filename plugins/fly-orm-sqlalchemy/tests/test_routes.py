@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
-from sqlalchemy_regions import LOCAL, PRIMARY, Item, Owner, served
+from sqlalchemy_models import Item, Owner
+from sqlalchemy_regions import LOCAL, PRIMARY, served
 
 import fly_orm
 
@@ -101,6 +102,6 @@ def test_a_temporary_table_lasts_until_its_connection_is_given_back(regions, eng
         connection.execute(text("CREATE TEMP TABLE mine (n int)"))
         connection.commit()
         assert served(connection, "SELECT count(*) FROM mine") == ([(0,)], PRIMARY)
-    with engine.connect() as connection:
+    with fly_orm.session(), engine.connect() as connection:
         assert served(connection, IN_RECOVERY) == ([(True,)], LOCAL)
         assert served(connection, "SELECT to_regclass('mine') IS NULL") == ([(True,)], LOCAL)

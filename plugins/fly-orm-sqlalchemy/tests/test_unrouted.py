@@ -17,7 +17,8 @@ from sqlalchemy.exc import InternalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, QueuePool
-from sqlalchemy_regions import LOCAL, Item, router_of, served
+from sqlalchemy_models import Item
+from sqlalchemy_regions import LOCAL, router_of, served
 
 import fly_orm
 from fly_orm.settings import Settings
