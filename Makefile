@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4 + (os.cpu_count() or 1),
 TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo example screenshots test test-all lint types check bench docs docs-serve load hunt chaos fuzz conformance clean
+.PHONY: help install demo example screenshots test test-all lint types check bench docs docs-serve load hunt chaos fuzz conformance dist versions clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +74,14 @@ fuzz: $(READY) ## Look for bytes, text and values of others that break a propert
 
 conformance: $(READY) ## Run Pony's own tests (with PEEWEE=folder, those of a checkout of peewee) wrapped and unwrapped
 	@$(BIN)/python -m tests.conformance $(if $(PEEWEE),--peewee $(PEEWEE))
+
+dist: $(READY) ## Build the distributions, check them, and run some of their tests on every Python here; ALL=1 runs all quick ones
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	@$(BIN)/python -m tests.releasing dist $(if $(ALL),--all)
+
+versions: $(READY) ## Run some tests of the distributions on the oldest Python, requirements and PostgreSQL, and on the newest
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	@$(BIN)/python -m tests.releasing versions $(if $(ALL),--all)
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) build dist *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -17,6 +17,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 import fly_orm
+from docs._site.links import with_links
 from fly_orm.cli.command_line import COMMANDS, make_parser
 from fly_orm.settings import VARIABLES
 
@@ -36,9 +37,7 @@ SHOWN = {
     "plugins/fly-orm-psycopg2.md": "plugins/fly-orm-psycopg2/README.md",
     "plugins/fly-orm-sqlalchemy.md": "plugins/fly-orm-sqlalchemy/README.md",
 }
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)")
 _IMAGE = re.compile(r"(?<=\]\()docs/(?P<target>[^)\s]+)(?=\))")
-_FENCE = re.compile(r"^(```.*?^```)", re.DOTALL | re.MULTILINE)
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):<code>~?(?:fly_orm\.)?(?P<name>[^<]+)</code>")
 
 
@@ -59,11 +58,7 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
     if not shown.startswith("docs/"):
         up = posixpath.relpath(".", posixpath.dirname(page.file.src_uri) or ".")
         markdown = _IMAGE.sub(lambda image: f"{up}/{image['target']}", markdown)
-    parts = _FENCE.split(markdown)
-    return "".join(
-        part if part.startswith("```") else _LINK.sub(lambda link: _led(link, shown, page.file.src_uri), part)
-        for part in parts
-    )
+    return with_links(markdown, lambda link: _led(link, shown, page.file.src_uri))
 
 
 def on_page_content(html: str, **_: Any) -> str:

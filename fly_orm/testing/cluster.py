@@ -194,9 +194,7 @@ class Cluster:
         A server that has written or replayed what ``source`` lacks stays on its own timeline; see :meth:`rebuild`.
         """
         server.stop()
-        with (server.data / "postgresql.auto.conf").open("a") as file:
-            file.write(f"primary_conninfo = {_quote(source.dsn())}\n")
-        (server.data / "standby.signal").touch()
+        _let_stream(server, source.params())
         server.start()
 
     def rebuild(self, server: Server, source: Server) -> None:
@@ -237,8 +235,9 @@ class Cluster:
         """Copy the data of ``source``, given as connection parameters, to a server, which will stream from there."""
         self._software.run(
             "pg_basebackup", "--pgdata", str(server.data), "--dbname", make_dsn(**source),
-            "--checkpoint", "fast", "--no-sync", "--no-manifest", "--write-recovery-conf",
+            "--checkpoint", "fast", "--no-sync", "--no-manifest",
         )  # fmt: skip
+        _let_stream(server, source)
 
     def _open_link(self) -> str:
         """The folder of the Unix socket through which the primary is reached over the replication link."""
@@ -264,6 +263,14 @@ class Cluster:
             server.query("SELECT pg_reload_conf()")
             in_effect = partial(server.query, current, value[:-2])
             _poll(in_effect, f"the apply delay of the {server.name} is not in effect")
+
+
+def _let_stream(server: Server, source: Mapping[str, Any]) -> None:
+    """Make a stopped server a replica of ``source``, given as connection parameters, when it is started."""
+    # pg_basebackup could do this, but names all options of its own libpq, of which an older server's lacks some.
+    with (server.data / "postgresql.auto.conf").open("a") as file:
+        file.write(f"primary_conninfo = {_quote(make_dsn(**source))}\n")
+    (server.data / "standby.signal").touch()
 
 
 def creation(con: Any, name: str) -> str:

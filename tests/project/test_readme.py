@@ -81,6 +81,7 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
         "growth",
         "limitations",
         "limits",
+        "releasing",
         "security",
         "settings",
     }

@@ -42,6 +42,7 @@ def test_the_tests_of_a_folder_are_in_a_folder_of_that_name():
         "hunt",
         "matrix",
         "project",
+        "releasing",
         "support",
         "transports",
         "typed",

@@ -1,0 +1,1 @@
+"""Builds the distributions of this tree, and tries them on other versions of what they need."""

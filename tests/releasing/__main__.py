@@ -1,0 +1,85 @@
+"""``make dist`` and ``make versions``: builds the distributions, and runs their tests on other versions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from tests.releasing import postgres
+from tests.releasing.archives import build
+from tests.releasing.debian import NotToBeHad
+from tests.releasing.environments import SOME, Environment, try_out
+from tests.releasing.pythons import fetch_missing, find_pythons
+from tests.releasing.requirements import oldest
+from tests.support import ROOT
+from tests.support.environments import SOURCES
+
+Had = TypeVar("Had")
+
+
+def main() -> int:
+    """0 if nothing is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.releasing", description=__doc__)
+    parser.add_argument(
+        "what", choices=["dist", "versions"], help="dist: check all, on every Python; versions: two of them"
+    )
+    parser.add_argument("--all", action="store_true", help="run all quick tests, and not only some")
+    options = parser.parse_args()
+    folder = ROOT / "dist" if options.what == "dist" else ROOT / "build/versions"
+    for stale in folder.glob("fly_orm*"):
+        stale.unlink()
+    archives = build(folder)
+    print(f"built {len(archives)} archives in {folder.relative_to(ROOT)}", flush=True)
+    wrong = _check(archives) if options.what == "dist" else 0
+    environments = _environments(every=options.what == "dist")
+    tests = ("tests", *(f"{source.relative_to(ROOT)}/tests" for source in SOURCES[1:])) if options.all else SOME
+    return 1 if wrong + sum(not _good(each, archives, tests) for each in environments) else 0
+
+
+def _check(archives: list[Path]) -> int:
+    from tests.releasing.checking import complaints  # what it needs is in the extra "release"
+
+    found = list(complaints(archives))
+    for complaint in found:
+        print(complaint, flush=True)
+    return len(found)
+
+
+def _environments(every: bool) -> list[Environment]:
+    """The oldest of everything, and the newest; with ``every``, each other Python between them."""
+    if every:
+        _had("a Python", fetch_missing)
+    made = [Environment(version=version, python=python) for version, python in find_pythons().items()]
+    servers = {version: _had(f"PostgreSQL {version}", partial(postgres.get, version)) for version in (14, 19)}
+    oldest_of_all = replace(made[0], constraints=tuple(oldest(SOURCES)), postgres=servers[14])
+    return [oldest_of_all, *(made[:-1] if every else ()), replace(made[-1], postgres=servers[19])]
+
+
+def _had(what: str, get: Callable[[], Had]) -> Had | None:
+    """What is to be had here, or None, which is said."""
+    try:
+        return get()
+    except NotToBeHad as reason:
+        print(f"{what} is left out: {reason}", flush=True)
+        return None
+
+
+def _good(environment: Environment, archives: list[Path], tests: tuple[str, ...]) -> bool:
+    with tempfile.TemporaryDirectory(prefix="fly-env-", dir="/tmp") as folder:
+        outcome = try_out(environment, archives, Path(folder), tests)
+    counted = ", ".join(f"{number} {word}" for word, number in sorted(outcome.counts.items())) or "no test ran"
+    server = f"PostgreSQL in {environment.postgres}" if environment.postgres else "the PostgreSQL of the wheel"
+    print(f"{environment.name}, {server}: {counted}, {outcome.seconds:.0f} s", flush=True)
+    if not outcome.good:
+        print(outcome.output, flush=True)
+    return outcome.good
+
+
+if __name__ == "__main__":
+    sys.exit(main())
