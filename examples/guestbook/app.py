@@ -27,7 +27,7 @@ POSTS_PER_PAGE = 20
 db = fly_orm.wrap(connect(os.environ["DATABASE_URL"]))
 app = Flask(__name__)
 app.config.update(SECRET_KEY=os.environ["SECRET_KEY"], SESSION_COOKIE_SAMESITE="Lax")
-app.wsgi_app = WSGIMiddleware(app.wsgi_app, timing=True)  # type: ignore[method-assign]
+app.wsgi_app = WSGIMiddleware(app.wsgi_app, timing="SHOW_TIMING" in os.environ)  # type: ignore[method-assign]
 
 
 def now() -> datetime:

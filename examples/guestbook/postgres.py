@@ -24,6 +24,7 @@ def main() -> None:
                 "MY_REGION": file.stem,
                 "PRIMARY_REGION": "syd",
                 "FLY_ORM_NODES": "syd=127.0.0.1:7654",
+                "SHOW_TIMING": "on",
                 **secrets,
             }
             file.write_text("".join(f"export {name}='{value}'\n" for name, value in variables.items()))

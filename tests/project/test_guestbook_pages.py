@@ -52,6 +52,7 @@ def guest(window, book):
     window.complaints()
     guest.go("lax")
     guest.sign(f"Guest {next(_numbers)}")
+    until(lambda: guest.reads("lax") == {"lax"}, "the replica in lax does not show the guest")
     return guest
 
 
@@ -201,8 +202,7 @@ def test_it_works_without_javascript(book):
         text = new_text()
         guest.post(text)
         assert guest.posts()[0] == text
-        window.fill(".post .comment input", "A comment")
-        window.press(".post .comment button")
+        guest.comment("A comment")
         assert "A comment" in window.text(".comments")
         guest.push("cut", "ams")
         assert "cut off" in window.text("[data-region=ams]")

@@ -64,8 +64,13 @@ class Guest:
         self._book = book
 
     def go(self, place: str) -> None:
-        """Open the book in a region, or the control room."""
-        self.browser.open(self._book.addresses[place])
+        """Open the book in a region, or the control room; again while a busy machine makes it fail."""
+
+        def attempt() -> bool:
+            self.browser.open(self._book.addresses[place])
+            return not self.browser.text(".problem")
+
+        until(attempt, f"the page of {place} does not open")
 
     def sign(self, name: str) -> None:
         """Sign the book, and be signed in."""
@@ -87,6 +92,15 @@ class Guest:
             return self._send(".write button")
 
         until(attempt, "the post cannot be written")
+
+    def comment(self, text: str) -> None:
+        """Comment on the newest post."""
+
+        def attempt() -> bool:
+            self.browser.fill(".post .comment input", text)
+            return self._send(".post .comment button")
+
+        until(attempt, "the comment cannot be written")
 
     def choose(self, way: str) -> None:
         """Use one of the switches of the page."""

@@ -25,10 +25,11 @@ def _listen(host: str, port: int) -> socket.socket:
     except OverflowError:
         raise Unavailable(f"{port} is not a port; they end at 65535") from None
     except OSError as error:
-        raise Unavailable(_advice(host, port, error)) from None
+        raise Unavailable(advice(host, port, error)) from None
 
 
-def _advice(host: str, port: int, error: OSError) -> str:
+def advice(host: str, port: int, error: OSError) -> str:
+    """What to do about a port at which nobody can listen."""
     others = f"Choose {COUNT} other ports in a row, such as those from 9100 on: make example PORT=9100"
     if error.errno == errno.EADDRINUSE:
         return f"port {port} of {host} is in use by another process. {others}"

@@ -28,6 +28,8 @@ from .steps import Step
 AWAY = tuple(region for region in REGIONS if region != HOME)
 #: Seconds. The first write that a paused replica holds up waits that long.
 REPLICATION_TIMEOUT = 2
+#: What is said of visitors who do not wait in a way of their own.
+_VISITS = {None: "Nobody visits any more.", FAR: "The visitors use the application without fly_orm."}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,7 @@ class Stage:
 
     def visit(self, way: str | None) -> None:
         """Let visitors come in this way; None is not at all."""
-        with self._doing("Nobody visits any more." if way is None else f"The visitors' writes wait as in “{way}”."):
+        with self._doing(_VISITS.get(way, f"The visitors' way to wait is “{way}”.")):
             self.visitors = way
             self._tell()
 
