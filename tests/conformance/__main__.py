@@ -15,10 +15,10 @@ from tests.support.pgbouncer import find_executable
 from tests.support.tables import Table
 
 from . import log, peewee_suite
-from .modes import CONTROL, WRAPPED, Mode, baseline
+from .modes import Mode, baseline
 from .run import Run, run
 from .servers import Servers
-from .suites import PEEWEE, PONY, Suite
+from .suites import PEEWEE, PONY, SUITES, Suite
 from .verdict import HEADINGS, objections, row, worse_tests
 
 
@@ -27,14 +27,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--control", action="store_true", help="also show that the suite notices stale reads")
     parser.add_argument(
+        "--suite", choices=sorted({*SUITES} - {PEEWEE.name}), default=PONY.name, help="whose tests (default: Pony's)"
+    )
+    parser.add_argument(
         "--peewee",
         metavar="FOLDER",
         type=Path,
-        help="run peewee's suite instead of Pony's: that of a checkout of https://github.com/coleifer/peewee",
+        help="run peewee's suite: that of a checkout of https://github.com/coleifer/peewee",
     )
-    parser.add_argument("modes", nargs="*", metavar="MODE", help=", ".join(mode.name for mode in WRAPPED))
+    listed = dict.fromkeys(mode.name for suite in SUITES.values() for mode in suite.modes)
+    parser.add_argument("modes", nargs="*", metavar="MODE", help=f"of a suite, or of its own: {', '.join(listed)}")
     options = parser.parse_args()
-    modes = {mode.name: mode for mode in WRAPPED}
+    suite = PEEWEE if options.peewee else SUITES[options.suite]
+    modes = {mode.name: mode for mode in suite.modes}
     if unknown := set(options.modes) - set(modes):
         parser.error(f"no mode is called {', '.join(sorted(unknown))}; there are {', '.join(modes)}")
     if options.peewee and not (options.peewee / "tests" / "base.py").exists():
@@ -43,9 +48,8 @@ def main() -> int:
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # which stops what was started
     if options.peewee:
         os.environ[peewee_suite.FOLDER] = str(options.peewee.resolve())
-    suite = PEEWEE if options.peewee else PONY
     chosen = [modes[name] for name in options.modes] or _possible(suite)
-    return report(suite, run_all(suite, [*chosen, *[CONTROL] * options.control]))
+    return report(suite, run_all(suite, [*chosen, *[suite.control] * options.control]))
 
 
 def run_all(suite: Suite, modes: Sequence[Mode]) -> list[tuple[Run, Run]]:
@@ -66,8 +70,8 @@ def report(suite: Suite, runs: Sequence[tuple[Run, Run]]) -> int:
     """Print the table, and what is wrong; return the exit code."""
     wrong = [line for plain, one in runs for line in objections(suite, plain, one)]
     rows = [row(plain, one) for plain, one in runs]
-    print(Table(title=f"The own tests of {suite.package} {version(suite.package)}", headings=HEADINGS, rows=rows))
-    worse = [line for plain, one in runs if one.mode != CONTROL for line in worse_tests(plain, one)]
+    print(Table(title=f"The own tests of {suite.name} {version(suite.package)}", headings=HEADINGS, rows=rows))
+    worse = [line for plain, one in runs if not one.mode.is_control for line in worse_tests(suite, plain, one)]
     for line in (*worse, *wrong):
         print(line)
     return 1 if wrong else 0
@@ -75,8 +79,8 @@ def report(suite: Suite, runs: Sequence[tuple[Run, Run]]) -> int:
 
 def _possible(suite: Suite) -> list[Mode]:
     """All modes of a suite, or those without a pooler if there is none."""
-    modes = [mode for mode in WRAPPED if mode.how in suite.ways]
-    if find_executable():
+    modes = list(suite.modes)
+    if find_executable() or not any(mode.pooling for mode in modes):
         return modes
     print("there is no pgbouncer on the PATH (Debian: apt-get install pgbouncer); its modes are left out")
     return [mode for mode in modes if mode.pooling is None]

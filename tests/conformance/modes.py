@@ -11,7 +11,8 @@ class Mode:
 
     name: str
     how: str
-    """How the suite's databases are wrapped: ``plain`` (not at all), ``before`` or ``after`` they are bound."""
+    """How the suite's databases are wrapped: ``plain`` (not at all), ``before`` or ``after`` they are bound; or as the
+    suite's own modes say."""
     wait: str = "write"
     """What ``wrap()`` is told of when a write returns."""
     apply_delay: float = 0.0
@@ -25,6 +26,11 @@ class Mode:
     def wrapped(self) -> bool:
         """Whether the suite is connected to replicas, through fly_orm."""
         return self.how != "plain"
+
+    @property
+    def is_control(self) -> bool:
+        """Whether reads may be stale: a suite that passes so would not notice them."""
+        return self.wait == "none"
 
 
 DELAY = 0.04
@@ -40,7 +46,6 @@ WRAPPED = (
     Mode(name="transaction_two", how="before", pooling="transaction", replicas=2),
 )
 CONTROL = Mode(name="no_wait", how="before", wait="none", apply_delay=DELAY)
-"""Reads that may be stale: a suite that passes so would not notice them."""
 
 _PLAIN_POOLED = {
     pooling: Mode(name=f"plain_{pooling}", how="plain", pooling=pooling) for pooling in ("session", "transaction")

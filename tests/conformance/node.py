@@ -1,4 +1,4 @@
-"""The node in syd: serves the database of a suite until its process is ended."""
+"""The node in syd: serves the databases of a suite until its process is ended."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def main() -> None:
     """Serve, and say where."""
     end_with_parent()
     here = settings("syd")
-    made = SUITES[sys.argv[1]].module.database(json.loads(os.environ["CONFORMANCE_DATABASE"]))
-    database = fly_orm.wrap(made, settings=here)
-    with fly_orm.serve(database, listen="127.0.0.1:0", settings=here) as serving:
+    made = SUITES[sys.argv[1]].module.databases(json.loads(os.environ["CONFORMANCE_DATABASE"]))
+    databases = [fly_orm.wrap(each, settings=here) for each in made]
+    with fly_orm.serve(*databases, listen="127.0.0.1:0", settings=here) as serving:
         print(serving.address, flush=True)
         threading.Event().wait()
 

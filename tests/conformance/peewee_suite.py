@@ -6,11 +6,13 @@ import importlib.util
 import os
 import sys
 import unittest
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import peewee
+
+import fly_orm
 
 #: Names the folder of the checkout. Its tests run against the installed peewee.
 FOLDER = "CONFORMANCE_PEEWEE"
@@ -25,25 +27,25 @@ def environment(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {"PEEWEE_TEST_BACKEND": "postgres", **given}
 
 
-def database(parameters: Mapping[str, Any]) -> Any:
-    """A database of peewee, to be served."""
-    return peewee.PostgresqlDatabase(**parameters)
+def databases(parameters: Mapping[str, Any]) -> list[Any]:
+    """The databases to be served."""
+    return [peewee.PostgresqlDatabase(**parameters)]
 
 
-def wrap_all(_how: str, wrap: Callable[[Any], object]) -> None:
+def wrap_all(_how: str, options: Mapping[str, Any]) -> None:
     """From now on, wrap databases on PostgreSQL when they are about to connect for the first time."""
     original = peewee.Database.connect
 
     def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(self, peewee.PostgresqlDatabase) and not hasattr(self, "_fly_orm"):
-            wrap(self)
+            fly_orm.wrap(self, **options)
             return self.connect(*args, **kwargs)  # that of its new class
         return original(self, *args, **kwargs)
 
     peewee.Database.connect = connect
 
 
-def tests() -> unittest.TestSuite:
+def tests(_variant: str) -> unittest.TestSuite:
     """All of the suite's tests."""
     folder = Path(os.environ[FOLDER]) / "tests"
     # Their package is called ``tests``, and so is the one of this module.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pony
 from pony import orm
 from pony.orm import core
 from pony.orm.dbproviders.postgres import PGProvider
+
+import fly_orm
 
 Wrap = Callable[[Any], object]
 #: What the suite binds its databases with; it executes the file that ``pony_test_db`` names.
@@ -22,17 +25,17 @@ def environment(_parameters: Mapping[str, Any]) -> dict[str, str]:
     return {"pony_test_db": str(PROVIDER)}
 
 
-def database(parameters: Mapping[str, Any]) -> Any:
-    """A database of Pony, to be served."""
-    return orm.Database(provider="postgres", **parameters)
+def databases(parameters: Mapping[str, Any]) -> list[Any]:
+    """The databases to be served."""
+    return [orm.Database(provider="postgres", **parameters)]
 
 
-def wrap_all(how: str, wrap: Wrap) -> None:
+def wrap_all(how: str, options: Mapping[str, Any]) -> None:
     """From now on, wrap databases ``before`` or ``after`` they are bound."""
-    {"before": _before_bind, "after": _after_bind}[how](wrap)
+    {"before": _before_bind, "after": _after_bind}[how](partial(fly_orm.wrap, **options))
 
 
-def tests() -> unittest.TestSuite:
+def tests(_variant: str) -> unittest.TestSuite:
     """All of the suite's tests."""
     packages = Path(pony.__file__).parents[1]
     return unittest.defaultTestLoader.discover(str(packages / "pony/orm/tests"), top_level_dir=str(packages))

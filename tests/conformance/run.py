@@ -46,7 +46,7 @@ def run(suite: Suite, servers: Servers, mode: Mode) -> Run:
         wan = undo.enter_context(_to_syd(suite, servers, name)) if mode.wrapped else None
         undo.enter_context(servers.cluster.apply_delay(mode.apply_delay))
         given = undo.enter_context(servers.address(mode))
-        arguments = (suite.package, mode.how, mode.wait, wan.address if wan else "")
+        arguments = (suite.name, mode.how, mode.wait, wan.address if wan else "")
         process = _process(suite, "suite", *arguments, parameters={**given, "database": name})
         found = json.loads(undo.enter_context(process).hear())
         seconds, round_trips = monotonic() - started, wan.round_trips if wan else None
@@ -64,7 +64,7 @@ def run(suite: Suite, servers: Servers, mode: Mode) -> Run:
 def _to_syd(suite: Suite, servers: Servers, name: str) -> Iterator[Wan]:
     """The network to a node that serves the database on the primary."""
     parameters = {**servers.cluster.primary.params(), "database": name}
-    with _process(suite, "node", suite.package, parameters=parameters) as node, Wan(node.hear()) as wan:
+    with _process(suite, "node", suite.name, parameters=parameters) as node, Wan(node.hear()) as wan:
         yield wan
 
 

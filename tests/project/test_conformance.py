@@ -64,8 +64,14 @@ def test_a_run_like_the_plain_one_is_as_it_has_to_be():
 def test_one_worse_test_is_an_objection_and_is_named():
     run = replace(WRAPPED_RUN, outcomes={**PLAIN_RUN.outcomes, "7": "error"}, complaints={"7": "OSError: away"})
     assert "worse than plain: 1" in objections(PONY, PLAIN_RUN, run)[0]
-    assert worse_tests(PLAIN_RUN, run) == ["before_bind: 7: error: OSError: away"]
+    assert worse_tests(PONY, PLAIN_RUN, run) == ["before_bind: 7: error: OSError: away"]
     assert row(PLAIN_RUN, run)[HEADINGS.index("worse")] == 1
+
+
+def test_a_limit_that_a_readme_states_is_none():
+    run = replace(WRAPPED_RUN, outcomes={**PLAIN_RUN.outcomes, "7": "error"})
+    suite = replace(PONY, limits=frozenset({"7"}))
+    assert objections(suite, PLAIN_RUN, run) == worse_tests(suite, PLAIN_RUN, run) == []
 
 
 def test_a_run_behind_a_pooler_is_compared_with_a_plain_one_behind_the_same():
