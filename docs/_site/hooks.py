@@ -29,6 +29,7 @@ SHOWN = {
     "contributing.md": "CONTRIBUTING.md",
     "vulnerabilities.md": "SECURITY.md",
     "examples/guestbook.md": "examples/guestbook/README.md",
+    "examples/guestbook_django.md": "examples/guestbook_django/README.md",
     "examples/guestbook_fastapi.md": "examples/guestbook_fastapi/README.md",
     "examples/tested_shop.md": "examples/tested_shop/README.md",
     "plugins/fly-orm-django.md": "plugins/fly-orm-django/README.md",
