@@ -114,6 +114,71 @@ def test_a_write_is_read_back_over_the_transport_that_the_environment_selects(
             check(installed.run("visit.py", folder=folder, **lax), installed, transport)
 
 
+SETTINGS = """
+import os
+from fly_orm_django import database
+
+DATABASES = {"default": database(os.environ["APP_URL"])}
+INSTALLED_APPS = ["fly_orm_django", "notes"]
+"""
+
+MODELS = """
+from django.db import models
+
+class Note(models.Model):
+    text = models.TextField()
+"""
+
+VISIT_DJANGO = """
+import django
+django.setup()
+import json, sys
+import fly_orm
+from django.db import connection
+from notes.models import Note
+
+with connection.schema_editor() as editor:
+    editor.create_model(Note)
+Note.objects.create(text="hello")
+write = fly_orm.why()
+note = Note.objects.get()
+files = [module.__file__ for name, module in sys.modules.items() if name.startswith("fly_orm")]
+print(json.dumps([note.text, write.route.name, fly_orm.why().route.name, "Pyro5" in sys.modules, files]))
+"""
+
+
+@pytest.fixture
+def project(folder):
+    """The same application as a project of Django."""
+    (folder / "notes").mkdir()
+    files = {"notes/__init__": "", "notes/models": MODELS, "project_settings": SETTINGS, "visit_django": VISIT_DJANGO}
+    for name, code in files.items():
+        (folder / f"{name}.py").write_text(code)
+    return {"DJANGO_SETTINGS_MODULE": "project_settings", "PYTHONPATH": str(folder)}
+
+
+def test_a_project_of_django_is_served_and_reads_its_write(cluster, database, installed, folder, project):
+    here = {"FLY_ORM_LISTEN": "127.0.0.1:0", "APP_URL": url(cluster.primary, database), **project}
+    with node_process("fly_orm_django.databases:default", folder=folder, python=installed.python, **here) as node:
+        lax = {
+            **project,
+            "APP_URL": url(cluster.replica, database),
+            "PRIMARY_REGION": "syd",
+            "FLY_REGION": "lax",
+            "FLY_ORM_NODES": f"syd={node.address()}",
+            "FLY_ORM_SECRET": SECRET,
+        }
+        check(installed.run("visit_django.py", folder=folder, **lax), installed, "pyro5")
+
+
+def test_a_project_of_django_does_not_start_where_psycopg_3_is_installed(installed, folder, project, tmp_path_factory):
+    both = Environment(tmp_path_factory.mktemp("psycopg3"), ["psycopg[binary] >=3.1.12,<4"], under=installed)
+    refused = both.run("-m", "django", "check", folder=folder, APP_URL="postgresql:///nobody-connects", **project)
+    assert refused.returncode == 1
+    assert "fly_orm_django needs psycopg2" in refused.stderr
+    assert "pip uninstall psycopg" in refused.stderr
+
+
 def test_a_write_is_read_back_within_one_process(cluster, database, installed, folder):
     variables = {
         "FLY_ORM_TRANSPORT": "inprocess",
