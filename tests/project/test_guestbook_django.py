@@ -108,3 +108,40 @@ def test_while_the_replica_is_late_only_those_with_a_token_see_the_entry(both):
         _, token = both.ask("syd", form={"name": "bob", "text": "late"})
         assert "late" not in both.ask("lax")[0]
         assert "late" in both.ask("lax", token=token)[0]
+
+
+def snippet(language, beginning):
+    """The code block of the page about Django that begins like this."""
+    page = (ROOT / "docs" / "django.md").read_text()
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    [found] = [block for block in blocks if block.startswith(beginning)]
+    return found
+
+
+TESTS = """
+import fly_orm
+from examples.guestbook_django.fly_orm_functions import sign
+from examples.guestbook_django.models import Entry, Guest
+
+
+def test_it_is_local_to_read(fly_orm_regions):
+    with fly_orm_regions.assert_round_trips(1):
+        entries = sign("ann", ["a", "b"])
+    with fly_orm_regions.assert_local():
+        assert [entry.text for entry in Entry.objects.order_by("id")] == [entry.text for entry in entries]
+
+
+def test_the_tables_are_empty():
+    assert not Guest.objects.exists()
+"""
+
+
+def test_the_plug_in_for_pytest_runs_tests_of_the_project_in_a_secondary_region(tmp_path):
+    (tmp_path / "pytest.ini").write_text(snippet("ini", "[pytest]\nfly_orm_databases"))
+    (tmp_path / "conftest.py").write_text(snippet("python", "# conftest.py"))
+    (tmp_path / "test_book.py").write_text(TESTS)
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path, env={**plain_environment(), "PYTHONPATH": str(ROOT), **SETTINGS}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
