@@ -7,7 +7,7 @@ are looked for on the replica.
 Bias: with regions next to each other there is no network in between: the ways without fly_orm reach the primary over a
 Unix socket, fly_orm its node over TCP. PgBouncer and the pools have as many connections as the node (pools: each
 process), by hand each caller has two of its own. Clients, node and servers share these cores, so that what one takes,
-the others lack. peewee itself takes part of what its rows show; "fly_orm: cursor" is without it.
+the others lack. peewee and Pony take part of what their rows show themselves; "fly_orm: cursor" is without them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DIRECT, POOLED, POOLER, BY_HAND = (
     "direct: psycopg2 through PgBouncer, no guarantee",
     "by hand: flush LSN, poll every 2 ms",
 )
-CURSOR, PEEWEE, LAZY = "fly_orm: cursor", "fly_orm: peewee", "fly_orm: peewee, lazy"
+CURSOR, PEEWEE, LAZY, PONY = "fly_orm: cursor", "fly_orm: peewee", "fly_orm: peewee, lazy", "fly_orm: Pony"
 GOAL = 0.5
 
 Rates = dict[int, dict[str, Done]]
@@ -45,11 +45,11 @@ def run(world: World) -> Report:
     """With one process and with four, next to each other and apart."""
     with _pooler(world) as parameters, clients(1) as one, clients(4) as four:
         near = Place.near(world, parameters)
-        ways = [POOLED, *([POOLER] if parameters else []), BY_HAND, CURSOR, PEEWEE, LAZY]
+        ways = [POOLED, *([POOLER] if parameters else []), BY_HAND, CURSOR, PEEWEE, LAZY, PONY]
         single = _measured(world, one, near, ways, CALLERS)
         several = _measured(world, four, near, ways, CALLERS[1:])
         with world.apart(FAR):
-            far = _measured(world, one, Place.far(world), [DIRECT, BY_HAND, PEEWEE, LAZY], CALLERS)
+            far = _measured(world, one, Place.far(world), [DIRECT, BY_HAND, PEEWEE, LAZY, PONY], CALLERS)
     note = "" if parameters else "; without PgBouncer, which is not installed"
     return Report(
         tables=[
