@@ -12,6 +12,7 @@
     │   Nothing was executed, and it is safe to repeat:
     ├── NotDelivered              no node received the request
     │   ├── AuthenticationFailed  the node and this process hold different secrets
+    │   ├── NoChannel             all channels to the nodes are in use, or a node has no place for another one
     │   └── NoNode                no node of the region is known; also a ConfigurationError
     ├── Refused                   a node received the request and declined it before executing anything
     │   └── NotPrimary            the database of that node is a replica, or a superseded primary
@@ -48,6 +49,7 @@ __all__ = [
     "ConfigurationError",
     "FlyOrmError",
     "InvalidToken",
+    "NoChannel",
     "NoNode",
     "NotAReplica",
     "NotDelivered",
@@ -108,6 +110,17 @@ class AuthenticationFailed(NotDelivered):
 
     Set the same ``FLY_ORM_SECRET`` on both.
     """
+
+
+class NoChannel(NotDelivered):
+    """Every channel to a node stayed in use for too long, or the node has no place for another one. Nothing was sent.
+
+    This says nothing against the node itself. If it happens often, let transactions and functions be shorter, raise
+    ``max_channels``, or add a node.
+    """
+
+    full: bool = False
+    """Whether the node has no place for another channel, and none of this process is open."""
 
 
 class NoNode(NotDelivered, ConfigurationError):

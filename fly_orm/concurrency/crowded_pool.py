@@ -32,10 +32,10 @@ class CrowdedPool(Pool[T]):
         open: Callable[[Deadline], T],  # noqa: A002
         close: Callable[[T], None],
         *,
-        no_room: type[Exception],
+        no_room: Callable[[Exception], bool],
         **options: Any,
     ) -> None:
-        """``no_room`` is what ``open`` raises if there is no room. The options are those of :class:`Pool`."""
+        """``no_room`` tells whether an error of ``open`` means that there is no room. The options are those of Pool."""
         super().__init__(open, close, **options)
         self._no_room = no_room
         self._error: Exception | None = None
@@ -44,14 +44,14 @@ class CrowdedPool(Pool[T]):
         """When another item may be opened (monotonic)."""
 
     def acquire(self, deadline: Deadline, suits: Callable[[T], int] | None = None) -> T:
-        """See :meth:`Pool.acquire`. Raises ``no_room`` if there is none, and no item to wait for."""
+        """See :meth:`Pool.acquire`. If there is no room and no item to wait for, raises what ``open`` does."""
         while True:
             if self._error is not None and self._is_paused and not self.size:
                 raise copy.copy(self._error)
             try:
                 return super().acquire(deadline, suits)
-            except self._no_room:
-                if not self.size or deadline.expired:
+            except Exception as error:
+                if not self._no_room(error) or not self.size or deadline.expired:
                     raise
 
     @property
@@ -68,7 +68,7 @@ class CrowdedPool(Pool[T]):
         return item
 
     def _share(self, error: Exception) -> None:
-        if isinstance(error, self._no_room):
+        if self._no_room(error):
             with self._lock:
                 self._opens_at = now() + self._pause * random.uniform(0.5, 1.0)  # noqa: S311  # processes take turns
                 self._pause, self._error = min(2 * self._pause, LONGEST_PAUSE), error

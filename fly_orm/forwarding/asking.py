@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from ..deadline import Deadline, now
-from ..errors import NotDelivered, OutcomeUnknown
+from ..errors import NoChannel, NotDelivered, OutcomeUnknown
 from ..protocol.messages import Declined, Settle, Settled
-from .all_in_use import AllInUse
 from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
 
@@ -23,7 +22,7 @@ def ask(channels: NodeChannels, question: Settle, deadline: Deadline, avoid: str
     The node that ``avoid`` names is not asked.
     """
     if str(channels.node) == avoid:
-        raise AllInUse(f"{avoid} has not replied before", node=avoid)
+        raise NoChannel(f"{avoid} has not replied before", node=avoid)
     left = deadline.remaining()
     limit, started = deadline.within(ATTEMPT_TIMEOUT if left is None else min(ATTEMPT_TIMEOUT, left * _SHARE)), now()
     channel = channels.acquire(limit)

@@ -13,12 +13,11 @@ from ..concurrency.pool_places import Usage
 from ..concurrency.slots import Holder, Slots
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
-from ..errors import FlyOrmError, NotDelivered, Refused
+from ..errors import FlyOrmError, NoChannel, NotDelivered, Refused
 from ..protocol.messages import Welcome
 from ..protocol.secret import Secrets
 from ..topology import Node
 from ..transport import Transport
-from .all_in_use import AllInUse, NodeFull
 from .background import BackgroundTask
 from .sealed_channel import SealedChannel, open_channel
 
@@ -45,6 +44,11 @@ class OldChannelLost(NotDelivered):
     clients do after a kept-alive connection fails, try the same node again over another channel. Its cause is the
     NotDelivered or Refused that callers get to see.
     """
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error says that a node has no place for another channel."""
+    return isinstance(error, NoChannel) and error.full
 
 
 class NodeChannels:
@@ -74,7 +78,7 @@ class NodeChannels:
             max_size=max_size,
             max_opening=MAX_OPENING,
             shared=FlyOrmError,
-            no_room=NodeFull,
+            no_room=is_full,
         )
         self._suspected_at = -math.inf
         """When a request was last given up without a reply (monotonic). Channels that were silent since may be dead."""
@@ -88,11 +92,11 @@ class NodeChannels:
 
     @contextmanager
     def call_slot(self, deadline: Deadline) -> Iterator[None]:
-        """A block in which a function may be called. AllInUse if too many other calls stay in progress."""
+        """A block in which a function may be called. NoChannel if too many other calls stay in progress."""
         holder = Holder()
         try:
             if not self._call_slots.take(holder, deadline.for_queueing().remaining()):
-                raise AllInUse(
+                raise NoChannel(
                     f"the calls that are in progress on {self.node} use all the channels that calls may use",
                     node=str(self.node),
                 )
@@ -111,7 +115,7 @@ class NodeChannels:
             try:
                 channel = self._pool.acquire(deadline)
             except PoolTimeout as error:
-                raise AllInUse(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
+                raise NoChannel(f"no channel to {self.node} became free: {error}", node=str(self.node)) from error
             try:
                 channel.reused = channel.opened_at < asked_at
                 if channel.answered_at > self._suspected_at or self._answers(channel, deadline):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from ..errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotPrimary, Refused
+from ..errors import AuthenticationFailed, FlyOrmError, NoChannel, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY, DRAINING
-from .all_in_use import AllInUse, NodeFull
 
 #: Reasons for declining that leave open whether another region has the primary: the node's server is a replica or
 #: cannot be reached, or the node is shutting down.
@@ -46,7 +45,7 @@ class Failures:
     @property
     def found_full(self) -> bool:
         """Whether a node had no place for a channel."""
-        return any(isinstance(error, NodeFull) for error in self.errors)
+        return any(isinstance(error, NoChannel) and error.full for error in self.errors)
 
     @property
     def may_pass(self) -> bool:
@@ -62,7 +61,7 @@ class Failures:
 def leave_it_open(errors: Iterable[FlyOrmError]) -> bool:
     """Whether each of these failed attempts leaves it open that the primary is somewhere else."""
     return all(
-        error.reason in _NO_PRIMARY if isinstance(error, Refused) else not isinstance(error, AllInUse)
+        error.reason in _NO_PRIMARY if isinstance(error, Refused) else not isinstance(error, NoChannel)
         for error in errors
     )
 

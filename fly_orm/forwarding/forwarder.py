@@ -8,13 +8,12 @@ from typing import TypeVar
 
 from ..concurrency.latch import Latch
 from ..deadline import Deadline, now
-from ..errors import FlyOrmError, NotDelivered, NotPrimary, Refused
+from ..errors import FlyOrmError, NoChannel, NotDelivered, NotPrimary, Refused
 from ..protocol.messages import BUSY, DRAINING, Call, Done, Returned, Run, Settle, Settled
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
 from . import cancelling
-from .all_in_use import AllInUse
 from .asking import ask
 from .candidates import PrimaryCandidates, of_region
 from .channels import NodeChannels, OldChannelLost
@@ -120,9 +119,9 @@ class Forwarder:
                 if region is None:
                     return self.try_primary(None, deadline, attempt, action=action, last_resort=last_resort)
                 return self.try_nodes(region, deadline, attempt, action=action)
-            except (Refused, AllInUse) as error:
+            except (Refused, NoChannel) as error:
                 left = deadline.remaining()
-                busy = isinstance(error, AllInUse) or error.reason == BUSY
+                busy = isinstance(error, NoChannel) or error.reason == BUSY
                 if not busy or (left is not None and left < RETRY_MIN_TIME):
                     raise
 
@@ -265,5 +264,5 @@ class Forwarder:
                 self.directory.quarantine(node, error)
             else:
                 self.directory.mark_reached(node, asked_at)
-        elif not isinstance(error, AllInUse) and not deadline.expired:  # otherwise the caller's time was too short
+        elif not isinstance(error, NoChannel) and not deadline.expired:  # otherwise the caller's time was too short
             self.directory.quarantine(node, error)

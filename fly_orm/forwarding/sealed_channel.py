@@ -7,7 +7,7 @@ import logging
 import msgspec
 
 from ..deadline import Deadline, now
-from ..errors import AuthenticationFailed, FlyOrmError, NotDelivered, NotSupported, OutcomeUnknown
+from ..errors import AuthenticationFailed, FlyOrmError, NoChannel, NotDelivered, NotSupported, OutcomeUnknown
 from ..observing.events import ChannelClosed, ChannelOpened, ChannelRefused
 from ..observing.listeners import emit, listeners
 from ..parsing import naming
@@ -18,7 +18,6 @@ from ..protocol.secret import Secrets
 from ..protocol.strength import weakness
 from ..topology import Node
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES, Channel, Transport
-from .all_in_use import NodeFull
 from .node_clock import NodeClock
 from .observed_request import Sizes, observed
 from .settled import with_settled_after
@@ -68,7 +67,7 @@ class SealedChannel:
             problem = error.problem or error
             raise NotDelivered(f"the handshake with {self.node} failed: {problem}", node=str(self.node)) from error
         if isinstance(welcome, Declined) and welcome.reason == FULL:
-            raise NodeFull(f"{self.node} has no place for another channel", node=str(self.node))
+            raise NoChannel(f"{self.node} has no place for another channel", node=str(self.node), full=True)
         if not isinstance(welcome, Welcome):
             raise NotDelivered(f"{self.node} replied to the greeting with {welcome}", node=str(self.node))
         self.welcome = welcome

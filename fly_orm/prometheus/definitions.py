@@ -9,10 +9,7 @@ from typing import Literal
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 #: The classes of the errors by which no node has executed anything, and about which there are alerts.
-UNDELIVERED = (
-    *("AllInUse", "AuthenticationFailed", "NoNode", "NodeFull", "NotDelivered", "NotPrimary", "OldChannelLost"),
-    "Refused",
-)
+UNDELIVERED = (*("AuthenticationFailed", "NoChannel", "NoNode", "NotDelivered", "NotPrimary", "Refused"),)
 
 #: How the values that several processes have of a gauge become one, in the multiprocess mode of prometheus_client.
 Merged = Literal["livesum", "livemax", "livemostrecent"]

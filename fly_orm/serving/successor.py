@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from ..concurrency.latch import Latch
 from ..concurrency.threads import start_thread
 from ..deadline import Deadline
-from ..errors import AuthenticationFailed, ConfigurationError, FlyOrmError, NotDelivered
-from ..forwarding.all_in_use import NodeFull
+from ..errors import AuthenticationFailed, ConfigurationError, FlyOrmError, NoChannel, NotDelivered
 from ..forwarding.sealed_channel import open_channel
 from ..settings import Settings
 from ..topology import Node
@@ -67,7 +66,7 @@ def _check_sibling(
     node = Node(region=region, address=address)
     try:
         channel = open_channel(transport, node, secrets=settings.secrets, region=region, deadline=deadline)
-    except NodeFull:  # it holds the secret
+    except NoChannel:  # it holds the secret
         return
     except AuthenticationFailed as error:
         raise ConfigurationError(

@@ -38,7 +38,12 @@ class Crowded:
 
     def pool(self):
         return CrowdedPool(
-            self.open, lambda item: None, max_size=8, max_opening=2, shared=NoRoomError, no_room=NoRoomError
+            self.open,
+            lambda item: None,
+            max_size=8,
+            max_opening=2,
+            shared=NoRoomError,
+            no_room=lambda error: isinstance(error, NoRoomError),
         )
 
 

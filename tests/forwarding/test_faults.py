@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 import fly_orm
-from fly_orm import NotDelivered, NotPrimary, OutcomeUnknown, Refused, TransactionLost
+from fly_orm import NoChannel, NotDelivered, NotPrimary, OutcomeUnknown, Refused, TransactionLost
 from fly_orm.protocol.keys import keys_of
 from fly_orm.protocol.secret import Secrets
 from fly_orm.testing.contract.tools import in_thread
@@ -279,6 +279,8 @@ class TestTheNodesOfThePrimaryRegion:
                 thread.start()
                 thread.join()
         assert "all 1 stayed in use" in str(errors[0])
+        assert isinstance(errors[0], NoChannel)
+        assert (type(errors[0]).__name__, errors[0].full) == ("NoChannel", False)
         assert not db._fly_orm.forwarder.directory.quarantined
 
     def test_one_that_stops_finishes_what_runs_and_declines_the_rest(self, regions, db):

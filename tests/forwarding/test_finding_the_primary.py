@@ -7,12 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from fly_orm import NoNode, NotDelivered, NotPrimary, OutcomeUnknown, Refused
+from fly_orm import NoChannel, NoNode, NotDelivered, NotPrimary, OutcomeUnknown, Refused
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.forwarding import primary_region
-from fly_orm.forwarding.all_in_use import AllInUse
 from fly_orm.forwarding.directory import Directory
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
@@ -95,7 +94,7 @@ class TestThePrimaryRegion:
             assert world.request(s1=GONE, s2="ok") == "s2"
         assert world.forwarder.primary_of("shop").current == "syd"
 
-    @pytest.mark.parametrize("answer", [BUSY, Refused("?", reason="unknown database"), AllInUse("all in use")])
+    @pytest.mark.parametrize("answer", [BUSY, Refused("?", reason="unknown database"), NoChannel("all in use")])
     def test_is_the_only_one_if_a_node_of_it_may_have_the_primary(self, world, answer):
         world.fails((Refused, NotDelivered), s1=answer, s2=REPLICA)
         assert set(world.tried) == {"s1", "s2"}

@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from fly_orm import NoChannel
 from fly_orm.deadline import Deadline
-from fly_orm.forwarding.all_in_use import NodeFull
 from fly_orm.forwarding.channels import READY_CHANNELS, NodeChannels
 from fly_orm.protocol.encoding import encode
 from fly_orm.protocol.handshake import GuardedResponder
@@ -21,6 +21,8 @@ from fly_orm_transports.pyro5 import Pyro5Transport, connection_table
 from tests.forwarding.nodes import Listed
 from tests.forwarding.test_trying_nodes import Script, forwarding  # noqa: F401
 from tests.support.two_regions import SECRET
+
+FULL_NODE = NoChannel("full", full=True)
 
 pytestmark = pytest.mark.usefixtures("threads")
 
@@ -66,7 +68,7 @@ def test_a_process_without_a_channel_is_told_that_the_node_is_full(crowded, monk
     make = crowded(1)
     with closing(make()) as one, closing(make()) as other:
         channel = one.acquire(soon())
-        with pytest.raises(NodeFull, match="has no place for another channel"):
+        with pytest.raises(NoChannel, match="has no place for another channel"):
             other.acquire(soon())
         one.discard(channel)
 
@@ -94,7 +96,7 @@ def test_idle_channels_are_closed_except_for_a_few(crowded):
 
 def test_a_request_goes_to_another_node_or_waits_for_a_place(forwarding):  # noqa: F811
     forwarder = forwarding(Listed("a", "b"))
-    script = Script(a=[NodeFull("full")] * 9, b=[NodeFull("full"), NodeFull("full"), "done"])
+    script = Script(a=[FULL_NODE] * 9, b=[FULL_NODE, FULL_NODE, "done"])
     assert forwarder.try_nodes("syd", Deadline.after(60), script) == "done"
     assert script.tried.count("b") == 3
     assert not forwarder.directory.quarantined
@@ -102,11 +104,11 @@ def test_a_request_goes_to_another_node_or_waits_for_a_place(forwarding):  # noq
 
 def test_a_request_for_the_primary_waits_for_a_place_too(forwarding):  # noqa: F811
     forwarder = forwarding(Listed("a"))
-    script = Script(a=[NodeFull("full"), NodeFull("full"), "done"])
+    script = Script(a=[FULL_NODE, FULL_NODE, "done"])
     assert forwarder.try_primary(None, Deadline.after(60), script, last_resort=False) == "done"
 
 
 def test_a_request_gives_up_when_its_time_is_over(forwarding):  # noqa: F811
     forwarder = forwarding(Listed("a"))
-    with pytest.raises(NodeFull):
-        forwarder.try_nodes("syd", Deadline.after(0.3), Script(a=[NodeFull("full")] * 99))
+    with pytest.raises(NoChannel):
+        forwarder.try_nodes("syd", Deadline.after(0.3), Script(a=[FULL_NODE] * 99))

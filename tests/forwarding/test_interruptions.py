@@ -8,11 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from fly_orm import AuthenticationFailed, NotDelivered, NotPrimary, OutcomeUnknown, Refused
+from fly_orm import AuthenticationFailed, NoChannel, NotDelivered, NotPrimary, OutcomeUnknown, Refused
 from fly_orm.deadline import Deadline, now
 from fly_orm.discovery.static import StaticDiscovery
 from fly_orm.forwarding import interruption
-from fly_orm.forwarding.all_in_use import AllInUse
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
 from fly_orm.settings import Settings
@@ -79,7 +78,7 @@ def test_a_request_waits_while_what_accepted_requests_is_away(world, error, regi
 
 
 @pytest.mark.parametrize(
-    "error", [AuthenticationFailed("no"), AllInUse("busy"), Refused("no", reason="unknown database"), OutcomeUnknown()]
+    "error", [AuthenticationFailed("no"), NoChannel("busy"), Refused("no", reason="unknown database"), OutcomeUnknown()]
 )
 def test_what_a_restart_does_not_explain_is_an_error_at_once(world, error):
     world.request()

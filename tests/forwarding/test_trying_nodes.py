@@ -6,10 +6,17 @@ from contextlib import ExitStack
 
 import pytest
 
-from fly_orm import AuthenticationFailed, ConfigurationError, NotDelivered, NotPrimary, OutcomeUnknown, Refused
+from fly_orm import (
+    AuthenticationFailed,
+    ConfigurationError,
+    NoChannel,
+    NotDelivered,
+    NotPrimary,
+    OutcomeUnknown,
+    Refused,
+)
 from fly_orm.discovery.dns import DnsDiscovery
 from fly_orm.discovery.lookup import CachePolicy
-from fly_orm.forwarding.all_in_use import AllInUse
 from fly_orm.forwarding.channels import OldChannelLost
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.forwarder import Forwarder
@@ -75,7 +82,7 @@ class TestTryingNodes:
         assert forwarder.try_nodes("syd", soon(), script) == 1
         assert script.tried == ["b"]
 
-    @pytest.mark.parametrize("error", [AllInUse("busy"), Refused("no"), NotPrimary("no")])
+    @pytest.mark.parametrize("error", [NoChannel("busy"), Refused("no"), NotPrimary("no")])
     def test_that_answers_or_is_busy_is_not(self, forwarding, error):
         forwarder = forwarding(Listed("a", "b"))
         for _ in range(20):
@@ -123,8 +130,8 @@ class TestTryingNodes:
         ("errors", "raised", "said"),
         [
             ([NotDelivered("x"), NotDelivered("y")], NotDelivered, "Is `fly-orm serve` running.*They come from a list"),
-            ([NotDelivered("x"), AllInUse("y")], NotDelivered, "x|y"),
-            ([AllInUse("x"), AllInUse("y")], AllInUse, "x|y"),
+            ([NotDelivered("x"), NoChannel("y")], NotDelivered, "x|y"),
+            ([NoChannel("x"), NoChannel("y")], NoChannel, "x|y"),
             ([AuthenticationFailed("x"), AuthenticationFailed("y")], AuthenticationFailed, "x|y"),
             ([NotDelivered("x"), Refused("y", reason="busy")], Refused, "x|y"),
             ([NotPrimary("x"), Refused("y")], NotPrimary, "x|y"),
