@@ -67,11 +67,13 @@ def _first(connection: Any, sql: str, parameters: tuple[object, ...]) -> Any:
 
 def _on(server: Server, act: Callable[[Any], T]) -> T:
     """What ``act`` returns for a connection that is kept from one test to the next."""
-    if (kept := _kept.get(server)) is not None:
+    if (kept := _kept.pop(server, None)) is not None:
         try:
-            return act(kept)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            if not kept.closed:
-                raise
-    kept = _kept[server] = server.connect()  # the server was restarted, or has ended the connection
+            done = act(kept)
+        except psycopg2.Error:  # the server was restarted, perhaps, or has ended the connection
+            kept.close()
+        else:
+            _kept[server] = kept
+            return done
+    kept = _kept[server] = server.connect()
     return act(kept)
