@@ -68,6 +68,7 @@ WAITS_LATE = _counter(
 FALLBACKS = _counter(
     "fallbacks", "Reads that ran on the primary as the replica was late, or refused them", "database", "reason"
 )
+REPLICA_UP = _gauge("replica_up", "livemostrecent", "1 if the replica answers, 0 if it cannot be reached", "database")
 REPLICA_LATE = _gauge("replica_late", "livemax", "1 while the replica is late and nobody waits for it", "database")
 REPLICA_RECEIVING = _gauge(
     "replica_receiving", "livemostrecent", "1 if the replica is connected to the server that it follows", "database"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg2
@@ -30,8 +31,8 @@ class LagMeter:
     def __init__(self) -> None:
         self._questions: WeakKeyDictionary[Router, _Question] = WeakKeyDictionary()
 
-    def read(self, routers: Iterable[Router]) -> list[tuple[Router, Replication | None]]:
-        """How the server of each follows its primary; None if it is not a replica, or does not answer in time."""
+    def read(self, routers: Iterable[Router]) -> list[tuple[Router, Answer]]:
+        """What the server of each has answered."""
         asked = [(router, self._questions.get(router)) for router in routers]
         due = {router: _Question(router) for router, question in asked if question is None or question.is_old}
         self._questions.update(due)
@@ -41,11 +42,20 @@ class LagMeter:
         return [(router, self._questions[router].answer) for router, _ in asked]
 
 
+class Answer(NamedTuple):
+    """What is known of a server."""
+
+    replication: Replication | None = None
+    """How it follows its primary; None if it is not a replica, or does not answer in time."""
+    is_silent: bool = True
+    """Whether it cannot be reached, or does not answer in time."""
+
+
 class _Question:
     """Asks a replica once, on a thread of its own: to connect to a server that hangs takes long."""
 
     def __init__(self, router: Router) -> None:
-        self.answer: Replication | None = None
+        self.answer = Answer()
         self.ended = Latch()
         self._ask_at = now()
         replica = router.local.replica
@@ -54,8 +64,8 @@ class _Question:
             try:
                 with suppress(psycopg2.Error, TimerClosed, FlyOrmError):  # the log says elsewhere what is wrong
                     replica.look()
-                    self.answer = replica.replication()
-                    if self.answer is None:
+                    self.answer = Answer(replica.replication(), is_silent=False)
+                    if self.answer.replication is None:
                         self._ask_at = now() + PRIMARY_INTERVAL
             finally:
                 self.ended.set()

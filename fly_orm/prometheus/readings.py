@@ -11,12 +11,11 @@ from weakref import WeakSet
 
 from ..concurrency.forks import abandon_in_children
 from ..findings.version import VERSION
-from ..local.replication import Replication
 from ..routing.router import Router, routers
 from ..runtime.runtime import default_runtime, open_forwarders
 from . import definitions
 from .definitions import Definition
-from .lag import LagMeter
+from .lag import Answer, LagMeter
 
 log = logging.getLogger("fly_orm")
 
@@ -73,12 +72,18 @@ class ProcessReadings:
         """The readings of now."""
         yield Reading(definitions.INFO, (VERSION, default_runtime().settings.topology.region), 1)
         yield from _channels()
-        ours = [router for router in routers() if router.has_name and not router.local.at_primary]
-        for router, replication in self._lag.read(ours):
-            yield from self._replica(router, replication)
+        named = [router for router in routers() if router.has_name]
+        for router in named:
+            if router.local.detour.replaces_replica:
+                yield Reading(definitions.REPLICA_UP, (router.name,), 0)
+        ours = [router for router in named if not router.local.at_primary]
+        for router, answer in self._lag.read(ours):
+            yield from self._replica(router, answer)
 
-    def _replica(self, router: Router, replication: Replication | None) -> Iterator[Reading]:
-        labels = (router.name,)
+    def _replica(self, router: Router, answer: Answer) -> Iterator[Reading]:
+        labels, replication = (router.name,), answer.replication
+        if replication is not None or (answer.is_silent and router.local.at_primary is False):
+            yield Reading(definitions.REPLICA_UP, labels, not answer.is_silent)
         if replication is not None or router.local.at_primary is False:
             yield Reading(definitions.REPLICA_LATE, labels, router.local.replica.is_late)
         if replication is None:

@@ -121,9 +121,33 @@ def test_a_replica_that_hangs_is_asked_once_and_has_no_lag(metrics, regions, lax
     assert asked.count(router_of(lax)) == 1
 
 
+def test_a_replica_that_is_down_is_shown(metrics, regions, lax):
+    up, name, replica = "fly_orm_replica_up", regions.name, regions.cluster.replica
+    lax.execute_sql("SELECT 1")
+    lax.close()
+    until(lambda: read(metrics).value(up, database=name) == 1)
+    replica.stop("immediate")
+    until(lambda: read(metrics).value(up, database=name) == 0)
+    replica.start()
+    until(lambda: read(metrics).value(up, database=name) == 1)
+
+
+def test_a_replica_whose_place_another_host_takes_is_down(metrics, regions, lax):
+    up, name, replica = "fly_orm_replica_up", regions.name, regions.cluster.replica
+    hosts = {"host": f"{replica.host},{replica.host}", "port": f"{replica.port},{regions.cluster.primary.port}"}
+    both = regions.lax(**hosts, target_session_attrs="any")
+    both.execute_sql("SELECT 1")
+    both.close()
+    replica.stop("immediate")
+    both.execute_sql("SELECT 1")
+    assert fly_orm.why().route is fly_orm.Route.PRIMARY
+    until(lambda: read(metrics).value(up, database=name) == 0)
+
+
 def test_the_primary_has_no_lag(metrics, regions):
     regions.syd().execute_sql("SELECT 1")
     assert read(metrics).value("fly_orm_replica_late", database=regions.name) is None
+    assert read(metrics).value("fly_orm_replica_up", database=regions.name) is None
 
 
 def test_the_metrics_are_in_one_registry():
