@@ -62,8 +62,8 @@ docs-serve: $(READY) ## Build it, serve it, and build it again on each change
 load: $(READY) ## Load a node, hold idle channels, and soak, for minutes each: make load SECONDS=60
 	@$(BIN)/python -m tests.bench load idle_channels soak
 
-hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt SECONDS=600 SEED=1
-	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(SILENT:%=--silent)
+hunt: $(READY) ## Hunt for stale reads through crashes and failovers: make hunt SECONDS=600 SEED=1 ORM=django
+	@$(BIN)/python -m tests.hunt --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(ORM:%=--orm %) $(SILENT:%=--silent)
 
 chaos: $(READY) ## Check every promise while everything fails at random: make chaos SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PLANT:%=--plant %) $(LEDGER:%=--ledger) $(ONLY:%=--only %)

@@ -215,7 +215,10 @@ class SessionSettings:
         if self._cached is None or self._cached[0] != key:
             values = {**unreported, **dict(zip(_REPORTED, reported, strict=True))}
             assignments = "; ".join(f"SET {name} TO {_quote(value)}" for name, value in values.items() if value)
-            changed = self.statements(connection, self._values)
+            told = {name.lower(): value for name, value in values.items()}
+            changed = self.statements(
+                connection, [name for name, value in self._values.items() if told.get(name) != value]
+            )
             self._cached = key, [assignments.encode("ascii", "ignore"), *self._emptied(), *changed]
         return self._cached[1]
 

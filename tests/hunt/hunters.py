@@ -38,13 +38,13 @@ def hunt(
 ) -> None:
     """The process: serve users until it is over, and then tell what was found."""
     logging.getLogger("fly_orm").setLevel(logging.CRITICAL)
+    from .other_shops import chosen
     from .plants import PLANTS
-    from .shop import shops
 
     for plant in plants:
         PLANTS[plant]()
     found = Found()
-    open_shops = shops()
+    open_shops = chosen()
     ready.wait()
     threads = [
         threading.Thread(target=_serve, args=(open_shops, folder, number, users, stale, over, found))
@@ -109,6 +109,8 @@ _lock = threading.Lock()
 
 
 def _is_of_a_server(error: Exception) -> bool:
+    if type(error).__module__.partition(".")[0] in ("sqlalchemy", "django"):  # which may not be installed
+        return hasattr(error, "orig") or isinstance(error.__cause__, Exception)
     import peewee
     import psycopg2
     from pony import orm

@@ -21,8 +21,8 @@ COUNTERS = f"INSERT INTO counter SELECT key FROM generate_series(0, {KEYS - 1}) 
 #: A failover that loses writes begins another epoch, in which counters may be lower again.
 NEXT_EPOCH = "UPDATE counter SET epoch = epoch + 1"
 
-_LOOK = "SELECT epoch, value FROM counter WHERE key = %s"
-_GROW = "UPDATE counter SET value = value + 1 WHERE key = %s RETURNING epoch, value"
+LOOK = "SELECT epoch, value FROM counter WHERE key = %s"
+GROW = "UPDATE counter SET value = value + 1 WHERE key = %s RETURNING epoch, value"
 
 #: What a counter shows. Of two of them, the smaller one is older.
 Shown = tuple[int, int]
@@ -34,13 +34,13 @@ db: Any = fly_orm.wrap(connect(os.environ[URL])) if URL in os.environ else None
 def grow_there(keys: list[int]) -> list[Shown]:
     """Write several counters, and tell what they show now."""
     with db.atomic():
-        return [db.execute_sql(_GROW, (key,)).fetchone() for key in keys]
+        return [db.execute_sql(GROW, (key,)).fetchone() for key in keys]
 
 
 @fly_orm.on_primary
 def look_there(key: int) -> Shown:
     """Only read."""
-    return db.execute_sql(_LOOK, (key,)).fetchone()  # type: ignore[no-any-return]
+    return db.execute_sql(LOOK, (key,)).fetchone()  # type: ignore[no-any-return]
 
 
 class Peewee:
@@ -62,10 +62,10 @@ class Peewee:
         self._db.close()
 
     def look(self, key: int) -> Shown:
-        return self._db.execute_sql(_LOOK, (key,)).fetchone()  # type: ignore[no-any-return]
+        return self._db.execute_sql(LOOK, (key,)).fetchone()  # type: ignore[no-any-return]
 
     def grow(self, key: int) -> Shown:
-        return self._db.execute_sql(_GROW, (key,)).fetchone()  # type: ignore[no-any-return]
+        return self._db.execute_sql(GROW, (key,)).fetchone()  # type: ignore[no-any-return]
 
     def transact(self, keys: Sequence[int], saw: Callable[[int, Shown], None], *, undo: bool) -> dict[int, Shown]:
         """Read and write counters in a transaction; returns what was committed."""

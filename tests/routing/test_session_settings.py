@@ -72,3 +72,14 @@ def test_a_transaction_that_set_something_can_end_within_a_longer_string(regions
     db.execute_sql("CREATE TABLE t ()")
     db.execute_sql("COMMIT; SELECT 1")
     assert regions.query("SELECT count(*) FROM t") == 0
+
+
+def test_one_that_the_server_reports_is_sent_once(regions):
+    db = regions.lax()
+    db.execute_sql("SELECT set_config('TimeZone', 'Asia/Tokyo', false), set_config('app.tenant', 'a', false)")
+    assert setting(db, "TimeZone") == "Asia/Tokyo"
+    connection = db.connection()
+    assignments, changes = connection.remote.session_settings.profile(connection, {})
+    assert b"SET TimeZone TO 'Asia/Tokyo'" in assignments
+    assert b"app.tenant" in changes
+    assert b"timezone" not in changes.lower()

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from ...settings import Settings
     from .wrapped import WrappedAddress
 
+    class RoutedConnection(ext.connection):
+        """What type checkers see of the connections of a factory, whether they are routed or not."""
+
+        defers_transactions: bool
+
 
 def connection_factory(
     dsn: str | None = None,
@@ -43,7 +48,7 @@ def connection_factory(
     factory with the same arguments has made them. Where no ``PRIMARY_REGION`` is set, they are not routed.
 
     Making a factory imports no driver and reads no settings; the first connection does. A factory can be copied and
-    pickled, any thread may use it, and so may forked processes.
+    pickled, any thread may use it, and so may forked processes. ``docs/connection-factory.md`` explains its use.
 
     ``dsn``
         The connection string of the database that the factory stands for where fly_orm takes a database: in
@@ -98,7 +103,7 @@ class ConnectionFactory:
         self._given = given
         self._connectors: dict[Router, Connector] = {}
 
-    def __call__(self, dsn: str, *args: Any) -> ext.connection:
+    def __call__(self, dsn: str, *args: Any) -> RoutedConnection:
         """A new connection to the server that ``dsn`` leads to, as psycopg2's own class would make it."""
         from .routers import plain_class
 
@@ -108,7 +113,7 @@ class ConnectionFactory:
         if router.settings.topology.primary_region is None:
             own = plain_class(own)
         wrapped.opens(dsn)
-        connection: ext.connection = connector.open(partial(_made, dsn, args), connection_factory=own)
+        connection: RoutedConnection = connector.open(partial(_made, dsn, args), connection_factory=own)
         wrapped.opened(dsn, connection)
         return connection
 

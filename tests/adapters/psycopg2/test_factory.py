@@ -22,6 +22,7 @@ from fly_orm.settings import Settings
 from fly_orm.topology import Topology
 from tests.support.one_table import INSERT, TABLE
 from tests.support.two_regions import TwoRegions, settings, trips
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
 
@@ -136,6 +137,19 @@ class TestOneRouter:
         del connection
         gc.collect()
         assert router() is None
+
+    def test_leaves_no_thread_and_no_connection(self, regions: TwoRegions, lax: str) -> None:
+        where = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{regions.name}'"
+        for _ in range(5):
+            connection = psycopg2.connect(lax, connection_factory=fly_orm.connection_factory())
+            connection.autocommit = True
+            route(connection, INSERT, None)
+            connection.close()
+            del connection
+            gc.collect()
+        until(lambda: regions.cluster.replica.query(where) == 0, "a connection to the replica is left")
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("fly_orm timer") <= 1  # that of the process
 
     def test_connects_with_the_newest_password_that_has_worked(self, regions: TwoRegions, lax: str) -> None:
         """Passwords are not checked here, so a server that cannot be reached stands for a wrong one."""
