@@ -123,6 +123,7 @@ def test_a_region_that_is_cut_off_reads_and_says_that_nothing_was_saved(guest):
     guest.browser.fill("#text", text)
     guest.browser.press(".write button")
     assert "Nothing was saved" in guest.browser.text(".problem")
+    assert "1 statement: 1 nowhere" in guest.browser.text(".sums")
     assert guest.reads("lax") == {"lax"}
     assert text not in guest.posts()
     guest.push("heal", "lax")

@@ -119,5 +119,6 @@ def _sums(taken: list[Step], region: str) -> dict[str, Any]:
         "total": sum(step.total for step in taken),
         "wait": sum(step.wait for step in taken),
         "here": sum(step.where == region for step in taken),
+        "nowhere": sum(not step.where for step in taken),
         "away": sum(step.where not in (region, "") for step in taken),
     }

@@ -8,6 +8,8 @@ from typing import Any
 import fly_orm
 from fly_orm.observing import CallServed, Route, StatementServed
 
+#: The errors of statements that no node has executed.
+_UNDELIVERED = ("NotDelivered", "Refused", "NotPrimary", "NoNode", "AuthenticationFailed")
 #: The longest statement that is shown.
 _SHOWN = 300
 
@@ -70,7 +72,7 @@ def _step(event: StatementServed | CallServed, place: Place) -> Step:
 def _where(event: StatementServed | CallServed, place: Place) -> str:
     if event.node is not None:
         return event.node.partition("=")[0]
-    if event.route is None:
+    if event.route is None or (event.route is Route.PRIMARY and event.error in _UNDELIVERED):
         return ""
     return place.primary if place.far or event.route is Route.PRIMARY else place.region
 
