@@ -15,6 +15,8 @@ from typing import Any
 from playhouse.db_url import connect
 
 import fly_orm
+from fly_orm.forwarding import channels
+from tests.support.two_regions import CONNECT_TIMEOUT
 
 MIB = 1024 * 1024
 ROW = 1024
@@ -72,6 +74,7 @@ def main(url: str, *options: str) -> None:
         say("halfway")
         sys.stdin.readline()
 
+    channels.CONNECT_TIMEOUT = CONNECT_TIMEOUT
     db = fly_orm.wrap(connect(url))
     for line in sys.stdin:
         say(copy(db.connection().cursor(), int(line), pause if "pause" in options else lambda: None))

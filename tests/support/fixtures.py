@@ -12,6 +12,7 @@ from fly_orm.sessions.session import Session
 from fly_orm.testing import Cluster, PostgresNotFound
 from tests.support.nats_server import NatsProcess, nats_server
 from tests.support.shared_cluster import drop_database, make_database, restore
+from tests.support.two_regions import CONNECT_TIMEOUT
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +48,7 @@ def _anew() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may need longer than callers wait for a connection to a node."""
-    monkeypatch.setattr("fly_orm.forwarding.channels.CONNECT_TIMEOUT", 6.0)
+    monkeypatch.setattr("fly_orm.forwarding.channels.CONNECT_TIMEOUT", CONNECT_TIMEOUT)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ class Gunicorn:
         self._reader.start()
         until(lambda: self._said(r"Listening at: (\S+)") or process.poll() is not None)
         self.address = str(self._said(r"Listening at: (\S+)"))
+        assert process.poll() is None, "".join(self.lines)
 
     def _said(self, pattern: str) -> str | None:
         return next((found[1] for line in list(self.lines) if (found := re.search(pattern, line))), None)

@@ -14,7 +14,9 @@ from typing import Any
 from playhouse.db_url import connect
 
 import fly_orm
+from fly_orm.forwarding import channels
 from tests.support.copying_process import peak_memory
+from tests.support.two_regions import CONNECT_TIMEOUT
 
 
 def fetch(cursor: Any, method: str) -> tuple[int, int]:
@@ -43,6 +45,7 @@ def read(connection: Any, method: str, query: str) -> dict[str, Any]:
 
 
 def main(url: str, *options: str) -> None:
+    channels.CONNECT_TIMEOUT = CONNECT_TIMEOUT
     db = connect(url)
     if "direct" not in options:
         db = fly_orm.wrap(db)

@@ -20,6 +20,8 @@ SECRETS = Secrets(SECRET)
 OTHER_SECRET = "f2yU7nQ0bV4xJ9kL1mZ6tR8wC3sD5gH0aPqEoIuYtNs"
 #: Seconds within which a busy machine does anything that no fault holds up.
 AMPLE = 15.0
+#: Seconds in which a busy machine connects a process to a node; callers wait for two.
+CONNECT_TIMEOUT = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
