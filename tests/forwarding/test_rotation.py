@@ -15,6 +15,7 @@ from fly_orm.topology import Node
 from tests.support.certificates import Certificates, Installed
 from tests.support.ports import free_ports
 from tests.support.two_regions import OTHER_SECRET, SECRET, settings
+from tests.support.waiting import until
 
 OLD, BOTH, SWAPPED, NEW = SECRET, f"{SECRET} {OTHER_SECRET}", f"{OTHER_SECRET},{SECRET}", OTHER_SECRET
 #: What docs/security.md says to set, one after the other.
@@ -34,6 +35,21 @@ def test_tokens_of_a_secret_that_was_removed_are_forged():
     assert caught.value.reason == "forged"
 
 
+def opening_channels():
+    """Whether anybody opens channels ahead of need."""
+    return any(thread.name == "fly_orm channel opener" for thread in threading.enumerate())
+
+
+class FailedProofs(fly_orm.Observer):
+    """Counts the peers that could not prove to a node that they hold its secret."""
+
+    def __init__(self):
+        self.count = 0
+
+    def proof_failed(self, event):
+        self.count += 1
+
+
 class Writer:
     """A process in lax that writes all the time, as far as nodes can tell."""
 
@@ -49,6 +65,9 @@ class Writer:
         if before is None:
             self._thread.start()
         self.write_more()
+        if before is not None:  # what it does in the background ends with the process
+            before._fly_orm.close()
+            until(lambda: not opening_channels())
 
     def write_more(self):
         """Wait until it has written a few rows more."""
@@ -86,6 +105,8 @@ def test_nodes_and_clients_are_restarted_one_by_one_and_no_write_fails(regions):
 
     serving = [start(number, OLD) for number in range(2)]
     writer = Writer(regions, tuple(Node(region="syd", address=address) for address in addresses))
+    failed = FailedProofs()
+    observation = fly_orm.observe(failed)
     try:
         writer.restart(OLD)
         for secret in STEPS[1:]:
@@ -97,8 +118,10 @@ def test_nodes_and_clients_are_restarted_one_by_one_and_no_write_fails(regions):
         assert writer.errors == []
     finally:
         writer.stop()
+        observation.end()
         for each in serving:
             each.close()
+    assert failed.count == 0
     assert regions.query("SELECT count(*) FROM t") == writer.written
 
 
