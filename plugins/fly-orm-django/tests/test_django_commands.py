@@ -7,14 +7,14 @@ import pytest
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import connection, connections
 from django.test import override_settings
 from django_regions import address, in_lax, leading, project_node, said
 from django_shop.models import Author
 from fly_orm_django import databases
 
 import fly_orm
-from tests.support.two_regions import Regions
+from tests.support.two_regions import Regions, settings
 
 
 @pytest.mark.slow
@@ -37,6 +37,17 @@ def test_a_node_may_have_several_workers(cluster, tables):
         both = Regions(cluster=cluster, name=tables, undo=undo)
         with in_lax(both, node.address()):
             Author.objects.create(name="ann")
+            assert Author.objects.get().name == "ann"
+
+
+def test_the_application_itself_can_be_the_node(regions):
+    here = settings("syd")
+    with leading("default", regions.cluster.primary, regions.name):
+        fly_orm.configure(here)
+        with fly_orm.serve(connection, listen="127.0.0.1:0", settings=here) as serving:
+            assert serving.databases == [regions.name]
+            lax = regions.lax(options={"settings": settings("lax", serving.address)})
+            lax.execute_sql("INSERT INTO django_shop_author (name) VALUES ('ann')")
             assert Author.objects.get().name == "ann"
 
 

@@ -66,6 +66,16 @@ def test_a_lost_transaction_stores_nothing_and_the_next_one_works(regions):
     assert hooks == []
 
 
+def test_a_commit_whose_reply_is_lost_is_settled_and_its_hooks_run(regions):
+    hooks = []
+    with transaction.atomic():
+        transaction.on_commit(lambda: hooks.append(Author.objects.count()))
+        Author.objects.create(name="ann")
+        regions.wan.cut_before_reply()
+    assert hooks == [1]
+    assert stored() == ["ann"]
+
+
 def test_a_connection_whose_replica_is_down_serves_writes_and_is_replaced_when_it_is_back(regions, monkeypatch):
     monkeypatch.setattr("fly_orm.driver.connector.RETRY_INTERVAL", 0.0)
     assert Author.objects.count() == 0
