@@ -15,6 +15,7 @@ from .session_change import (
     LOCKS,
     NOTHING,
     STICKS,
+    UNTIL_END,
     SessionChange,
     changes_for_now,
     changes_setting,
@@ -67,7 +68,8 @@ def _calls(tokens: list[str], source: str) -> SessionChange:
         # Postgres shows the standard's function bodies with casts: 'app.tenant'::text.
         name = literal(arguments[0][0]) if arguments[0][1:] in ([END], [":", ":", "text", END]) else None
         name = name and name.lower()
-        change |= changes_for_now([name or ""]) if is_local([arguments]) else changes_setting(name, source)
+        local = is_local([arguments])
+        change |= changes_for_now([name or ""]) | UNTIL_END if local else changes_setting(name, source)
     effects = _KNOWN.effects(tokens)
     if "leaves_state" in effects:
         change |= STICKS if _has_call(tokens, "setseed") else LEAVES_STATE
@@ -97,7 +99,8 @@ def _statement(tokens: list[str], source: str) -> Examined:
         case "set":
             found = session_settings.change(reader)
             local = found.kind is Kind.SET_LOCAL
-            change = changes_for_now([found.name or ""]) if local else changes_setting(found.name, source)
+            now = changes_for_now([found.name or ""]) | UNTIL_END
+            change = now if local else changes_setting(found.name, source)
         case "reset":
             change = changes_setting(session_settings.reset(reader).name, source)
         case "create":

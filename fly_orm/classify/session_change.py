@@ -32,6 +32,8 @@ class SessionChange:
     """Whether it may take locks that last as long as the transaction: on a replica, they would keep nobody out."""
     sticks: bool = False
     """Whether it may leave state that no query can find again, such as a seed."""
+    until_end: bool = False
+    """Whether it makes what lasts until the transaction ends: a local setting, or a cursor that it returns."""
 
     def __or__(self, other: SessionChange) -> SessionChange:
         return SessionChange(
@@ -42,6 +44,7 @@ class SessionChange:
             leaves_state=self.leaves_state or other.leaves_state,
             locks=self.locks or other.locks,
             sticks=self.sticks or other.sticks,
+            until_end=self.until_end or other.until_end,
         )
 
     def __bool__(self) -> bool:
@@ -70,6 +73,7 @@ LEAVES_STATE = SessionChange(leaves_state=True)
 LOCKS = SessionChange(locks=True)
 STICKS = SessionChange(leaves_state=True, sticks=True)
 RESETS = SessionChange(resets=True)
+UNTIL_END = SessionChange(until_end=True)
 
 
 def may_change_anything(source: str) -> SessionChange:

@@ -113,7 +113,7 @@ class RoutingConnection(PlainReads):
         if self.promoted and not self._is_checked():
             return self.route(statement)  # that of another class
         session = current()
-        defers = statement.kind is Kind.READ and self.defers_reads and not self.promoted
+        defers = self.may_defer(statement) and not self.promoted
         begins = self.begins and not defers
         waited = self._catch_up(self._implicit_begin if begins else statement, session, defers=defers)
         if begins:

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as ext
 
-from ..classify import Statement
+from ..classify import Kind, Statement
 from ..routing.remote_connection import RemoteConnection
 from .held_cursors import HeldCursors
 from .modes import ConnectionModes
@@ -53,6 +53,11 @@ class DeferredTransactions(ConnectionModes):
         if transaction is None:
             return self.begins and not self.mode.replica_serves and self._may_begin_late(self.mode.isolation)
         return transaction.is_unsent and not transaction.failed and self._may_begin_late(transaction.isolation)
+
+    def may_defer(self, statement: Statement) -> bool:
+        """Whether a statement may run outside of the transaction, where none of what it does would last."""
+        changes = statement.changes
+        return statement.kind is Kind.READ and self.defers_reads and not (changes.until_end or changes.anything)
 
     def _may_begin_late(self, isolation: str | None) -> bool:
         """Whether each statement of a transaction at this level, or at the default level, has a snapshot of its own.

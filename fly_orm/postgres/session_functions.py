@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..classify import SessionChange
 from ..classify.function_bodies import Examined, examine
-from ..classify.session_change import NOTHING, changes_for_now, may_change_anything
+from ..classify.session_change import NOTHING, UNTIL_END, changes_for_now, may_change_anything
 
 #: How deep functions that call functions are followed.
 _DEEPEST = 20
@@ -18,7 +18,8 @@ _DEFINITIONS = """
     SELECT lower(proname), lanname,
         CASE WHEN (provolatile = 'v' OR prosrc ~* 'set_config|advisory|setseed') AND NOT trusted
             THEN coalesce(pg_get_function_sqlbody(oid), prosrc) END,
-        (SELECT string_agg(lower(split_part(setting, '=', 1)), ',') FROM unnest(proconfig) AS config (setting))
+        (SELECT string_agg(lower(split_part(setting, '=', 1)), ',') FROM unnest(proconfig) AS config (setting)),
+        CASE WHEN 'refcursor'::regtype = ANY (prorettype || proallargtypes) AND NOT trusted THEN 'cursor' END
     FROM (
         SELECT p.*, lanname, nspname IN ('pg_catalog', 'information_schema') OR EXISTS (
             SELECT FROM pg_depend part
@@ -65,9 +66,9 @@ def read_definitions(cursor: Any, names: Collection[str]) -> dict[str, Definitio
 def _read(cursor: Any, names: Collection[str]) -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     cursor.execute(_DEFINITIONS, (list(names),))
-    for name, language, source, config in cursor.fetchall():
+    for name, language, source, config, returned in cursor.fetchall():
         examined = Examined(NOTHING, frozenset()) if source is None else examine(source, language)
-        change = examined.change | changes_for_now((config or "").split(","))
+        change = examined.change | changes_for_now((config or "").split(",")) | (UNTIL_END if returned else NOTHING)
         known = found.get(name, Definition(NOTHING, frozenset()))
         found[name] = Definition(known.change | change, known.calls | examined.calls)
     return found

@@ -267,6 +267,22 @@ class TestANamedCursor:
             with pytest.raises(psycopg2.ProgrammingError, match="isn't valid anymore"):
                 each.fetchone()
 
+    def test_ends_with_the_savepoint_that_it_was_declared_in(self, connection: Any) -> None:
+        run(connection, "SAVEPOINT a", "SAVEPOINT b")
+        kept, undone = connection.cursor("kept"), connection.cursor("undone")
+        kept.execute("SELECT 1")
+        run(connection, "RELEASE b", "SAVEPOINT b")
+        undone.execute("SELECT 2")
+        run(connection, "ROLLBACK TO b")
+        assert kept.fetchone() == (1,)
+        with pytest.raises(errors.InvalidCursorName):
+            undone.fetchone()
+        with pytest.raises(errors.InFailedSqlTransaction):
+            run(connection, READ)
+        run(connection, "ROLLBACK TO a")
+        with pytest.raises(errors.InvalidCursorName):
+            kept.fetchone()
+
     def test_outlives_a_commit_if_it_was_to(self, connection: Any) -> None:
         cursor = connection.cursor("named", withhold=True)
         cursor.execute("SELECT generate_series(1, 3)")
@@ -287,6 +303,47 @@ class TestANamedCursor:
             cursor.execute("SELECT add()")
             assert cursor.fetchone() == (2,)
         assert count(connection) == (2, Route.PRIMARY)
+
+
+class TestWhatLastsUntilTheTransactionEnds:
+    def test_a_setting_that_a_function_makes(self, regions: TwoRegions, connection: Any) -> None:
+        """Such as a tenant, whose rows would be missing otherwise."""
+        for name, body in {
+            "by_call": "PERFORM set_config('app.tenant', 'a', true)",
+            "by_set": "SET LOCAL app.tenant TO 'a'",
+            "by_call_of_nothing_customized": "PERFORM set_config('search_path', 'a', true)",
+        }.items():
+            regions.query(f"CREATE FUNCTION {name}() RETURNS void LANGUAGE plpgsql AS $$BEGIN {body}; END$$")
+        regions.cluster.wait_for_replica()
+        for function, setting, value in (
+            ("by_call", "app.tenant", "a"),
+            ("by_set", "app.tenant", "a"),
+            ("by_call_of_nothing_customized", "search_path", "a"),
+        ):
+            run(connection, f"SELECT {function}()")
+            assert shown(connection, f"SELECT current_setting('{setting}')") == value
+            connection.rollback()
+            assert shown(connection, f"SELECT current_setting('{setting}', true)") != value
+
+    def test_a_setting_of_its_own(self, connection: Any) -> None:
+        for sql in "SET LOCAL app.tenant TO 'a'", "SELECT set_config('app.tenant', 'a', true)":
+            run(connection, sql)
+            assert shown(connection, "SELECT current_setting('app.tenant')") == "a"
+            connection.rollback()
+
+    def test_a_cursor_that_a_function_returns(self, regions: TwoRegions, connection: Any) -> None:
+        regions.query(
+            "CREATE FUNCTION opened() RETURNS refcursor LANGUAGE plpgsql AS "
+            "$$DECLARE c refcursor := 'c'; BEGIN OPEN c FOR SELECT 7; RETURN c; END$$"
+        )
+        regions.cluster.wait_for_replica()
+        assert shown(connection, "SELECT opened()") == "c"
+        assert connection.cursor("c").fetchone() == (7,)
+
+    def test_and_nothing_of_other_functions(self, regions: TwoRegions, connection: Any) -> None:
+        regions.query("CREATE FUNCTION counted() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t'")
+        regions.cluster.wait_for_replica()
+        assert trips(regions, lambda: run(connection, "SELECT counted()")) == 0
 
 
 class TestASavepointBeforeAnyWrite:
