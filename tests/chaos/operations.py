@@ -47,6 +47,11 @@ class Operation:
         return Fate.UNKNOWN if self.ended is None else fate(self.ended)
 
     @property
+    def is_repeated_as_advised(self) -> bool:
+        """Whether its caller did it once more, as it was not there when its outcome had to be settled."""
+        return self.ended is not None and self.ended.looked > 0 and self.ended.repeated > 0
+
+    @property
     def outcome(self) -> str:
         """How it ended, in a word or two, for tables."""
         if self.ended is None:

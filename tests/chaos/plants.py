@@ -159,7 +159,7 @@ PLANTS = {
     "halves": Planted("node", _commit_halves, Kind.HALF),
     "declined": Planted("node", _decline_what_was_done, Kind.DECLINED),
     "deadlines": Planted("client", _ignore_deadlines, Kind.LATE_CALL),
-    "late": Planted("node", _begin_late, Kind.TWICE),
+    "late": Planted("node", _begin_late, Kind.LATE_WRITE),
     "thread": Planted("client", _leave_a_thread, Kind.LEFT),
     "transactions": Planted("node", _leave_transactions, Kind.LEFT),
 }

@@ -56,7 +56,8 @@ class Writes:
         found = [self._final.rows.get(operation.name, 0), self.lost.get(operation.name, 0)]
         told = f"{found[0]} of {operation.rows} rows at the end, and {found[1]} lost by failovers"
         if max(found) > operation.rows:
-            yield Kind.TWICE, told
+            # If a look had not found it, an attempt has taken effect after its outcome was settled.
+            yield (Kind.LATE_WRITE if operation.is_repeated_as_advised else Kind.TWICE), told
         if any(0 < rows < operation.rows for rows in found):
             yield Kind.HALF, told
         if operation.fate is Fate.DONE and not any(found):
