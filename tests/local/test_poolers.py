@@ -354,3 +354,24 @@ def test_incidents_that_repeat_at_several_servers_have_to_last_longer_each_time(
         assert not repetition.may_end
         until(lambda: repetition.may_end)
         assert now() - began > 0.9 * hold
+
+
+@pytest.mark.parametrize("mode", ["transaction"], indirect=True)
+def test_a_deferred_transaction_reads_here_and_has_its_named_cursors_on_the_primary(lax: Any) -> None:
+    connection = lax.connection()
+    connection.autocommit, connection.defers_transactions = False, True
+    with connection.cursor() as cursor:
+        cursor.execute("SAVEPOINT a")
+        cursor.execute(NAMES)
+        assert fly_orm.why().route is Route.LOCAL
+        cursor.execute("RELEASE a")
+        with pytest.raises(psycopg2.errors.DivisionByZero):
+            cursor.execute("SELECT 1/0")
+        with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
+            cursor.execute(NAMES)
+    connection.rollback()
+    with connection.cursor("named") as cursor:
+        cursor.execute("SELECT generate_series(1, 3)")
+        assert fly_orm.why().route is Route.PRIMARY
+        assert [cursor.fetchone(), cursor.fetchall()] == [(1,), [(2,), (3,)]]
+    connection.commit()
