@@ -31,6 +31,7 @@ SHOWN = {
     "examples/guestbook.md": "examples/guestbook/README.md",
     "examples/guestbook_django.md": "examples/guestbook_django/README.md",
     "examples/guestbook_fastapi.md": "examples/guestbook_fastapi/README.md",
+    "examples/guestbook_sqlalchemy.md": "examples/guestbook_sqlalchemy/README.md",
     "examples/tested_shop.md": "examples/tested_shop/README.md",
     "plugins/fly-orm-django.md": "plugins/fly-orm-django/README.md",
     "plugins/fly-orm-nats.md": "plugins/fly-orm-nats/README.md",

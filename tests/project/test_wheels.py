@@ -269,3 +269,41 @@ def test_a_node_whose_transport_fails_says_why_and_does_not_start(broken, folder
     [line] = started.stderr.splitlines()
     assert line.startswith(f"fly-orm: fly_orm.transports: {name!r} ")
     assert BROKEN[name] in line
+
+
+ENGINE = """
+import os
+from sqlalchemy import create_engine
+
+engine = create_engine(os.environ["APP_URL"], plugins=["fly_orm"])
+"""
+VISIT_ENGINE = """
+import json, sys
+import fly_orm
+from app_of_sqlalchemy import engine
+from sqlalchemy import text
+
+with engine.begin() as connection:
+    connection.execute(text("CREATE TABLE note (text text)"))
+    connection.execute(text("INSERT INTO note VALUES ('hello')"))
+write = fly_orm.why()
+with engine.connect() as connection:
+    note = connection.execute(text("SELECT text FROM note")).scalar()
+files = [module.__file__ for name, module in sys.modules.items() if name.startswith("fly_orm")]
+print(json.dumps([note, write.route.name, fly_orm.why().route.name, "Pyro5" in sys.modules, files]))
+"""
+
+
+def test_an_engine_of_sqlalchemy_is_wrapped_by_the_name_of_the_plug_in(cluster, database, installed, folder):
+    (folder / "app_of_sqlalchemy.py").write_text(ENGINE)
+    (folder / "visit_engine.py").write_text(VISIT_ENGINE)
+    here = {"FLY_ORM_LISTEN": "127.0.0.1:0", "APP_URL": url(cluster.primary, database)}
+    with node_process("app_of_sqlalchemy:engine", folder=folder, python=installed.python, **here) as node:
+        lax = {
+            "APP_URL": url(cluster.replica, database),
+            "PRIMARY_REGION": "syd",
+            "FLY_REGION": "lax",
+            "FLY_ORM_NODES": f"syd={node.address()}",
+            "FLY_ORM_SECRET": SECRET,
+        }
+        check(installed.run("visit_engine.py", folder=folder, **lax), installed, "pyro5")

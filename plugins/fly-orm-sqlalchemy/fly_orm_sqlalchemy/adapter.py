@@ -6,7 +6,6 @@ import weakref
 from typing import Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 from fly_orm.adapters.base import Adapter, Options, Router, TypeHandler
@@ -15,7 +14,7 @@ from fly_orm.postgres.subclasses import named_like
 
 from .joining import JoinedEngine, Joining
 from .objects import ObjectHandler, RowHandler, RowMappingHandler
-from .obstacles import obstacle, why_not_opened_by_dialect
+from .obstacles import is_asynchronous, obstacle, why_not_opened_by_dialect
 from .routing import EngineRouting
 from .sessions import note_begun
 from .wrapped import WrappedEngine
@@ -32,7 +31,7 @@ class SQLAlchemyAdapter(Adapter):
         event.listen(Session, "after_begin", note_begun)
 
     def wrap(self, database: Any, options: Options) -> Any:
-        if not isinstance(database, Engine | AsyncEngine):
+        if not (isinstance(database, Engine) or is_asynchronous(database)):
             raise ConfigurationError(
                 f"wrap() takes an Engine, not {database!r:.200}; wrap the engine that it uses, after create_engine()"
             )
@@ -55,7 +54,7 @@ class SQLAlchemyAdapter(Adapter):
         return ("sqlalchemy",)
 
 
-def _wrap(given: Engine | AsyncEngine, options: Options) -> None:
+def _wrap(given: Any, options: Options) -> None:
     topology = options.settings.topology
     if options.on_lag == "raise":
         raise ConfigurationError(
@@ -83,7 +82,7 @@ def _wrap(given: Engine | AsyncEngine, options: Options) -> None:
 
 def _own(given: Any) -> Engine:
     """The engine that has a pool of its own, of which others may have been derived by ``execution_options()``."""
-    engine = given.sync_engine if isinstance(given, AsyncEngine) else given
+    engine = given.sync_engine if is_asynchronous(given) else given
     while hasattr(engine, "_proxied"):
         engine = engine._proxied
     own: Engine = engine

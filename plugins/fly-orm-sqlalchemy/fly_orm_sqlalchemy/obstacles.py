@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
 import psycopg2
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 _PSYCOPG2 = "postgresql+psycopg2://…"
 _CONNECTS_ITSELF = (
@@ -18,11 +18,17 @@ _CONNECTS_ITSELF = (
 LISTENER_CONNECTS = _CONNECTS_ITSELF.format(what='a "do_connect" listener of the engine')
 
 
-def obstacle(engine: Engine | AsyncEngine) -> str | None:
+def is_asynchronous(database: Any) -> bool:
+    """Whether an object is an AsyncEngine, whose module cannot be imported without greenlet."""
+    cls = getattr(sys.modules.get("sqlalchemy.ext.asyncio"), "AsyncEngine", None)
+    return cls is not None and isinstance(database, cls)
+
+
+def obstacle(engine: Any) -> str | None:
     """Why the connections of an engine cannot be routed, as a clause; None if they can."""
     dialect, driver = engine.dialect, cast(Any, psycopg2)
     name = f"{dialect.name}+{dialect.driver}"
-    if isinstance(engine, AsyncEngine) or dialect.is_async:
+    if is_asynchronous(engine) or dialect.is_async:
         return (
             f"this engine is asynchronous ({name}), and fly_orm routes connections of psycopg2, which are not "
             f"(use create_engine() with {_PSYCOPG2}, and call it in threads)"

@@ -123,6 +123,7 @@ CASES = {
     "AUTOCOMMIT, one UPDATE": (in_session(one_update, isolation_level="AUTOCOMMIT"), 1),
     "read-only, two reads": (in_session(two_reads, postgresql_readonly=True), 0),
     "REPEATABLE READ, two reads": (in_session(two_reads, isolation_level="REPEATABLE READ"), 3),
+    "yield_per=50": (in_session(in_pieces), 0),
     "yield_per=50 after a write": (in_session(in_pieces_after_a_write), 11),
     "executemany of 100 INSERTs": (lambda lax: insert_many(lax.engine), 2),
     "executemany of 100 UPDATEs": (lambda lax: update_many(lax.engine), 2),
@@ -134,8 +135,3 @@ CASES = {
 @pytest.mark.parametrize(("work", "expected"), CASES.values(), ids=CASES)
 def test_what_a_unit_of_work_costs(regions, lax, work, expected):
     assert trips(regions, lambda: work(lax)) == expected
-
-
-@pytest.mark.xfail(strict=True, reason="a named cursor of a deferred transaction needs one (fly_orm/driver/named.py)")
-def test_a_result_in_pieces_is_local(regions, lax):
-    assert trips(regions, lambda: in_session(in_pieces)(lax)) == 0
