@@ -42,9 +42,10 @@ class EngineRouting:
         event.listen(engine, "connect", self.opened, insert=True)
         event.listen(engine, "checkout", self.checked_out)
         event.listen(engine, "checkin", self.checked_in)
-        has_events = engine._has_events
+        has_events = "_has_events" in engine.__dict__
         event.listen(engine, "engine_disposed", self.disposed)
-        engine._has_events = has_events  # or each statement would take the time to look for other listeners
+        if not has_events:  # or each statement would take the time to look for other listeners
+            del engine.__dict__["_has_events"]
 
     def connect(self, *args: Any, **parameters: Any) -> Any:
         """A new connection, which is routed if it reaches a replica. The engine's dialect calls it."""

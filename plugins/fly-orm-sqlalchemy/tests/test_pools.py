@@ -8,7 +8,7 @@ import threading
 import weakref
 
 import pytest
-from sqlalchemy import create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import NotSupportedError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
@@ -163,6 +163,23 @@ def test_settings_of_a_connect_listener_cost_nothing_in_autocommit(regions):
     with engine.connect() as connection:
         assert served(connection, "SHOW search_path") == ([("public, pg_temp",)], LOCAL)
     works(engine)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_a_listener_of_all_engines_hears_every_statement_of_one_that_is_wrapped(regions, late):
+    heard = []
+
+    def hear(_connection, _cursor, statement, *_):
+        heard.append(statement)
+
+    engine = regions.lax() if late else None
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        with (engine or regions.lax()).connect() as connection:
+            assert served(connection, "SELECT 17") == ([(17,)], LOCAL)
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+    assert "SELECT 17" in heard
 
 
 def test_two_phase_commit_is_refused_and_leaves_the_connection_usable(regions):
