@@ -79,6 +79,26 @@ def test_all_threads_share_one_router(regions):
     assert routers == {connections["default"].shared.router}
 
 
+def test_no_thread_reads_less_than_was_committed_when_it_began_to_read(regions):
+    committed, missed = [], []
+
+    def work(number):
+        for step in range(10):
+            Author.objects.create(name=f"{number}/{step}")
+            committed.append(f"{number}/{step}")
+            expected = set(committed)
+            missed.extend(expected - set(names()))
+        connections["default"].close()
+
+    with regions.cluster.apply_delay(0.003):
+        threads = [threading.Thread(target=work, args=[number]) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (len(committed), missed) == (60, [])
+
+
 def test_an_on_commit_hook_sees_what_was_committed(regions):
     seen = []
     with regions.cluster.apply_delay(0.05), transaction.atomic():
