@@ -112,7 +112,10 @@ class Connector:
 
     def _class(self, own: Any) -> type[ext.connection]:
         if not isinstance(own, type):
-            message = "connection_factory must be a class derived from psycopg2's connection"
+            message = (
+                "connection_factory must be a class derived from psycopg2's connection. The connections of a wrapped "
+                "database are routed without fly_orm.connection_factory(); leave out one of the two"
+            )
             raise self._router.driver_error(NotSupported(message))
         return self._classes.get(own) or self._classes.setdefault(own, self._derive(own))
 

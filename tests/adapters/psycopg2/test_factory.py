@@ -251,3 +251,9 @@ def test_wrong_arguments_are_refused_at_once_and_wrong_addresses_by_the_connecti
         psycopg2.connect(host="/nowhere", connection_factory=fly_orm.connection_factory())
     with pytest.raises(psycopg2.NotSupportedError, match="async"):
         psycopg2.connect(lax, connection_factory=fly_orm.connection_factory(), async_=True)
+
+
+def test_a_wrapped_database_needs_none(regions: TwoRegions) -> None:
+    database = regions.lax(connection_factory=fly_orm.connection_factory())
+    with pytest.raises(psycopg2.NotSupportedError, match="leave out one of the two"):
+        database.connect()
