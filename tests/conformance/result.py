@@ -45,9 +45,12 @@ class NotingResult(unittest.TestResult):
         if err is not None:
             self._note(test, FAIL if issubclass(err[0], test.failureException) else ERROR, err)
 
-    def _note(self, test: Any, outcome: str, error: Any = None) -> None:
-        name = test.id()
+    def note(self, name: str, outcome: str, complaint: str | None = None) -> None:
+        """Note what became of a test, or of a part of it, and what went wrong."""
         self.outcomes[name] = worst(self.outcomes.get(name), outcome)
-        if error is not None:
-            lines = str(error[1]).strip().splitlines()
-            self.complaints[name] = f"{error[0].__name__}: {lines[0] if lines else ''}"
+        if complaint is not None:
+            self.complaints[name] = complaint
+
+    def _note(self, test: Any, outcome: str, error: Any = None) -> None:
+        lines = [] if error is None else str(error[1]).strip().splitlines()
+        self.note(test.id(), outcome, error and f"{error[0].__name__}: {lines[0] if lines else ''}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +27,7 @@ class Suite:
     """The wrapped runs."""
     control: Mode = CONTROL
     """The run that has to fail."""
-    limits: frozenset[str] = frozenset()
+    limits: Container[str] = frozenset()
     """The tests that may be worse, by id. A README says why."""
     database: str = ""
     """The name of its database, if it is always the same."""
@@ -45,6 +47,16 @@ class Suite:
     def database_of(self, mode: Mode) -> str:
         """The name of the database of a run."""
         return self.database or mode.name
+
+
+class Named:
+    """The tests whose ids a pattern finds."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = re.compile(pattern)
+
+    def __contains__(self, test: object) -> bool:
+        return isinstance(test, str) and self._pattern.search(test) is not None
 
 
 PONY = Suite(package="pony", least_ok=3000, least_selects=1000)
@@ -84,4 +96,27 @@ DJANGO_COMMITTED = Suite(
     database="test_default",
 )
 """Where ``TestCase`` commits, so that reads are not all in the transaction around each test."""
-SUITES = {suite.name: suite for suite in (PONY, PEEWEE, DJANGO, DJANGO_COMMITTED)}
+_SQLALCHEMY_MODES = (
+    Mode(name="deferring", how="deferring"),
+    Mode(name="delayed", how="deferring", apply_delay=_DELAY),
+)
+SQLALCHEMY = Suite(
+    package="sqlalchemy",
+    least_ok=1500,
+    least_selects=200,
+    modes=_SQLALCHEMY_MODES,
+    control=_DJANGO_CONTROL,
+    # They expect temporary tables to outlive the checkin of their connection.
+    limits=Named(r"ObjectScope\.(ANY|TEMPORARY)-|_temp_(table|view)"),
+    extensions=("citext", "hstore"),
+)
+SQLALCHEMY_ORM = Suite(
+    package="sqlalchemy",
+    variant="orm",
+    least_ok=2500,
+    least_selects=3000,
+    modes=_SQLALCHEMY_MODES,
+    control=_DJANGO_CONTROL,
+    extensions=("citext", "hstore"),
+)
+SUITES = {suite.name: suite for suite in (PONY, PEEWEE, DJANGO, DJANGO_COMMITTED, SQLALCHEMY, SQLALCHEMY_ORM)}

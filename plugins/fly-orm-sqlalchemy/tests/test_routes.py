@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -105,3 +107,27 @@ def test_a_temporary_table_lasts_until_its_connection_is_given_back(regions, eng
     with fly_orm.session(), engine.connect() as connection:
         assert served(connection, IN_RECOVERY) == ([(True,)], LOCAL)
         assert served(connection, "SELECT to_regclass('mine') IS NULL") == ([(True,)], LOCAL)
+
+
+def test_no_thread_reads_less_than_it_has_committed(regions, engine):
+    missed, written = [], []
+
+    def write(number):
+        for turn in range(10):
+            name = f"{number}.{turn}"
+            with Session(engine) as session, session.begin():
+                session.add(Item(name=name))
+            with Session(engine) as session:
+                found = session.scalars(select(Item.name).where(Item.name.startswith(f"{number}."))).all()
+            written.append(name)
+            if len(found) != turn + 1:
+                missed.append((name, found))
+
+    with regions.cluster.apply_delay(0.003):
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert missed == []
+    assert len(written) == 40
