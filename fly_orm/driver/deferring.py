@@ -11,8 +11,7 @@ from ..classify import Kind, Statement
 from ..routing.remote_connection import RemoteConnection
 from .held_cursors import HeldCursors
 from .modes import ConnectionModes
-
-_READ_COMMITTED = "READ COMMITTED"
+from .transaction_mode import begins_late
 
 
 class DeferredTransactions(ConnectionModes):
@@ -50,24 +49,15 @@ class DeferredTransactions(ConnectionModes):
         if not self.defers_transactions:
             return False
         transaction = self.remote.transaction
-        if transaction is None:
-            return self.begins and not self.mode.replica_serves and self._may_begin_late(self.mode.isolation)
-        return transaction.is_unsent and not transaction.failed and self._may_begin_late(transaction.isolation)
+        late = self.mode.begins_late if transaction is None else begins_late(transaction.isolation)
+        if late is None:
+            late = not self.remote.session_settings.one_snapshot
+        return late and (self.begins if transaction is None else transaction.is_unsent and not transaction.failed)
 
     def may_defer(self, statement: Statement) -> bool:
         """Whether a statement may run outside of the transaction, where none of what it does would last."""
         changes = statement.changes
         return statement.kind is Kind.READ and self.defers_reads and not (changes.until_end or changes.anything)
-
-    def _may_begin_late(self, isolation: str | None) -> bool:
-        """Whether each statement of a transaction at this level, or at the default level, has a snapshot of its own.
-
-        READ UNCOMMITTED is READ COMMITTED (Postgres manual, Transaction Isolation), but a statement outside of the
-        transaction would show another level.
-        """
-        if isolation is None:
-            return not self.remote.session_settings.one_snapshot
-        return isolation == _READ_COMMITTED
 
     def note_failed_read(self, error: psycopg2.Error) -> None:
         """Let the transaction, if it has not begun, fail to which a read belongs that has failed on the replica."""

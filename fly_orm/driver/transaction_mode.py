@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from psycopg2 import extensions as ext
@@ -90,10 +91,24 @@ class TransactionMode:
         """The name of the isolation level; None for the server's default."""
         return None if self.isolation_level is None else _NAMES[self.isolation_level]
 
+    @cached_property
+    def begins_late(self) -> bool | None:
+        """Whether a transaction may begin after reads that belong to it; None if the server's default level decides."""
+        return False if self.replica_serves else begins_late(self.isolation)
+
     @property
     def replica_serves(self) -> bool:
         """Whether a replica can run such a transaction: it is read-only and not serializable."""
         return bool(self.readonly) and self.isolation_level != ext.ISOLATION_LEVEL_SERIALIZABLE
+
+
+def begins_late(isolation: str | None) -> bool | None:
+    """Whether a transaction of this level may begin after reads of its own; None if the default level decides.
+
+    Each of its statements has to have a snapshot of its own. READ UNCOMMITTED is READ COMMITTED (Postgres manual,
+    Transaction Isolation), but a statement outside of the transaction would show another level.
+    """
+    return None if isolation is None else isolation == _NAMES[ext.ISOLATION_LEVEL_READ_COMMITTED]
 
 
 def _level(value: Any) -> int | None:
