@@ -9,6 +9,7 @@ import pytest
 from fly_orm.postgres.cursors import text_cursor
 from fly_orm.postgres.session_report import assignment, read_settings
 from fly_orm.testing import Cluster
+from tests.support.quoting import skip_without_choice
 
 #: To ask for so many takes longer than a millisecond.
 MANY = [f"app.n{number}" for number in range(1_500)]
@@ -45,6 +46,8 @@ def test_a_timeout_that_is_too_short_for_the_question_is_told_with_the_rest(curs
 @pytest.mark.parametrize("rules", ["SET standard_conforming_strings TO off", "SET client_encoding TO latin1", ""])
 @pytest.mark.parametrize("value", ["it's", r"a\b\\c", "€uro", "\x01\x7f", ""])
 def test_a_value_is_set_as_it_was_read(cursor: Any, value: str, rules: str) -> None:
+    if "standard_conforming_strings" in rules:
+        skip_without_choice(cursor)
     cursor.execute("SELECT set_config('app.a', %s, false)", (value,))
     cursor.execute(rules or "SELECT")
     assert read_settings(cursor, ["app.a"], anything=False) == {"app.a": value}

@@ -63,8 +63,8 @@ def test_a_proxy_in_the_primary_region_takes_any_database() -> None:
 
 
 def reset(database: Any) -> None:
-    """Close the connections, as one does in a forked process."""
-    database.dispose()
+    """Close the connections, as one does in a forked process; peewee 4.3 has no other way than to close them."""
+    getattr(database, "dispose", database.close)()
 
 
 def leave_a_context(database: Any) -> None:
