@@ -15,8 +15,8 @@ from pony import orm
 import fly_orm
 from fly_orm import ConfigurationError, NotDelivered, NotPrimary, Route, session
 from fly_orm.driver.recording import RecordingConnection
-from fly_orm.testing import Cluster
 from fly_orm.topology import Node
+from tests.support.kept_clusters import KeptCluster
 from tests.support.two_regions import close, named, settings
 from tests.support.waiting import until
 
@@ -25,18 +25,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_spare_channels")]
 TABLE = "CREATE TABLE item (id serial PRIMARY KEY, name text)"
 
 
+@pytest.fixture(scope="module")
+def systems():
+    """Two database systems."""
+    both = KeptCluster(), KeptCluster()
+    yield both
+    for each in both:
+        each.close()
+
+
 @pytest.fixture
-def cluster():
-    with Cluster.start() as made:
-        prepare(made)
+def cluster(systems):
+    with systems[0].lent(prepare, "shop") as made:
         yield made
 
 
 @pytest.fixture
-def other(cluster):
+def other(systems):
     """Another system, whose primary has the same tables."""
-    with Cluster.start() as made:
-        prepare(made)
+    with systems[1].lent(prepare, "shop") as made:
         yield made
 
 
