@@ -56,7 +56,7 @@ def tests(variant: str) -> unittest.TestSuite:
     """The suite's tests that are about databases."""
     folder = os.environ[FOLDER]
     sys.path.insert(0, folder)
-    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="django_")
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="django_")  # as it does when it is started
     import runtests  # type: ignore[import-not-found]  # of the sources
 
     labels, _ = runtests.setup_run_tests(0, None, None, LABELS[variant])

@@ -91,14 +91,20 @@ class RoutingMixin:
 
     def is_usable(self) -> bool:
         """Whether the connection can serve. Without its replica, it still can what runs on the primary."""
-        connection = self.connection
-        if connection is None or connection.closed:
-            return False
-        if self._own is not None and was_lost(connection):
-            return not self._own.connector.is_past_use(connection)
-        try:
-            with ext.cursor(connection) as cursor:  # to this very server, and not as a read of the session
-                cursor.execute("SELECT 1")
-        except psycopg2.Error:
-            return False
-        return True
+        own, connection = self.opened_with, self.connection
+        if own is not None and not connection.closed:
+            if was_lost(connection):
+                return not own.connector.is_past_use(connection)
+            if connection.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE:
+                return _is_answered(connection)
+        return bool(super().is_usable())  # type: ignore[misc]  # in a transaction, which may have failed
+
+
+def _is_answered(connection: Any) -> bool:
+    """Whether the server that a connection leads to answers; nothing is read for the session."""
+    try:
+        with ext.cursor(connection) as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error:
+        return False
+    return True

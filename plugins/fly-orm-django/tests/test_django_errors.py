@@ -76,6 +76,20 @@ def test_a_commit_whose_reply_is_lost_is_settled_and_its_hooks_run(regions):
     assert stored() == ["ann"]
 
 
+@pytest.mark.parametrize("defers", [False, True])
+def test_a_connection_is_not_usable_in_a_transaction_that_has_failed(regions, defers):
+    with in_lax(regions, regions.wan.address, FLY_ORM={"defer_transactions": defers}):
+        with transaction.atomic():
+            sid = transaction.savepoint()
+            assert connection.is_usable()
+            with pytest.raises(utils.DataError):
+                connection.cursor().execute("SELECT 1 / 0")
+            assert not connection.is_usable()
+            transaction.savepoint_rollback(sid)
+            assert connection.is_usable()
+        assert connection.is_usable()
+
+
 def test_a_connection_whose_replica_is_down_serves_writes_and_is_replaced_when_it_is_back(regions, monkeypatch):
     monkeypatch.setattr("fly_orm.driver.connector.RETRY_INTERVAL", 0.0)
     assert Author.objects.count() == 0
