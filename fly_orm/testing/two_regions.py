@@ -113,7 +113,7 @@ class TwoRegions:
         return {**self._reader.parameters, "user": USER, "dbname": self._name}
 
     def wrap(self, database: Database, region: str = LAX, **options: object) -> Database:
-        """Wrap a database object of peewee or Pony, as a process in a region does it, and return it.
+        """Wrap a database object of any ORM that has an adapter, as a process in a region does it, and return it.
 
         ``options`` are those of :func:`fly_orm.wrap`.
         """
