@@ -89,7 +89,19 @@ def _install(environment: Environment, archives: list[Path], folder: Path) -> Pa
     extras = {metadata(source)["name"]: "dev" if source == SOURCES[0] else "test" for source in SOURCES}
     wanted = [f"{name}[{extra}] @ {wheels[name].as_uri()}" for name, extra in extras.items()]
     _run(_UV, "venv", "--quiet", "--no-project", "--python", environment.python, folder / "env")
-    _run(_UV, "pip", "install", "--quiet", "--python", python, "--constraints", constraints, *wanted)
+    # As pip does. Otherwise what old packages are warned about when they are compiled would fail tests.
+    _run(
+        _UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--compile-bytecode",
+        "--python",
+        python,
+        "--constraints",
+        constraints,
+        *wanted,
+    )
     _run(_UV, "pip", "check", "--quiet", "--python", python)
     return python
 
