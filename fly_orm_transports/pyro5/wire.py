@@ -241,21 +241,23 @@ class MessageStream:
     def receive(self, kind: int, max_bytes: int, deadline: Deadline) -> tuple[int, bytes]:
         """The sequence number and payload of the next message, which must be of this kind and no longer than this."""
         if not self._unread:
-            self._unread = self._first(deadline)
+            self._unread = self._next(_HEADER_BYTES, deadline)
         return self._take(kind, max_bytes) or self._complete(kind, max_bytes, deadline)
 
-    def _first(self, deadline: Deadline) -> bytes:
-        """The first bytes of a message."""
+    def _next(self, missing: int, deadline: Deadline) -> bytes:
+        """What arrives next. What has arrived by the deadline counts."""
+        if self._arrivals is not None and self._sock.gettimeout() is not None:
+            self._sock.settimeout(None)  # of a deadline that had more time left
         while self._arrivals is not None:
             left = deadline.remaining()
             if left is not None and left < _LOOK_INTERVAL and not self._arrivals.poll(1000 * left):
                 raise TimeoutError("timed out")
             try:
-                return self._arrived(_HEADER_BYTES)
+                return self._arrived(missing)
             except BlockingIOError:  # it is time to look; or poll() was wrong (poll(2), section BUGS)
                 continue
         limit(self._sock, deadline)
-        return self._arrived(_HEADER_BYTES)
+        return self._arrived(missing)
 
     def wait_for(self, kind: int, max_bytes: int, timeout: float) -> tuple[int, bytes]:
         """As :meth:`receive`, however long it takes until the message begins. The rest has ``timeout`` seconds."""
@@ -292,8 +294,9 @@ class MessageStream:
     def _read(self, data: bytearray, size: int, deadline: Deadline) -> None:
         """Read until the data has so many bytes. Memory grows with what arrives, not with what was announced."""
         while len(data) < size:
-            limit(self._sock, deadline)
-            data += self._arrived(size - len(data))
+            if deadline.expired:  # or a peer could go on with one byte after another
+                raise TimeoutError("timed out")
+            data += self._next(size - len(data), deadline)
 
     def _arrived(self, missing: int) -> bytes:
         """What has arrived, which may be a little more than is missing, so that a small message takes one call."""
