@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from readme_renderer.markdown import render
 
 from tests.releasing.archives import committed_files
+from tests.support import ROOT
 
 #: Committed files that are of use in a checkout alone.
 _OF_THE_CHECKOUT = {".gitignore"}
@@ -22,11 +23,11 @@ _LINK = re.compile(r'\b(?:href|src)="([^"]*)"')
 
 def complaints(archives: list[Path]) -> Iterator[str]:
     """What is wrong with the distributions, a line each."""
-    checked = subprocess.run(
-        [sys.executable, "-m", "twine", "check", "--strict", *archives], capture_output=True, text=True
-    )
-    if checked.returncode:
-        yield f"twine check: {checked.stdout}{checked.stderr}"
+    commands = [["-m", "twine", "check", "--strict", *archives], ["-m", "basedpyright", "--pythonpath", sys.executable]]
+    for command in commands:
+        checked = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+        if checked.returncode:
+            yield f"{command[1]}: {checked.stdout}{checked.stderr}"
     for archive in archives:
         if archive.suffix == ".whl":
             yield from _of_wheel(archive)

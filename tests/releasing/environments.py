@@ -15,13 +15,11 @@ from tests.releasing.requirements import metadata
 from tests.support.environments import SOURCES
 from tests.support.nodes import plain_environment
 
-#: Fast tests of every kind: values, the driver, both ORMs, functions, tokens, and what waits for a replica.
+#: Fast tests of what depends on others' versions: values, the driver, both ORMs, tokens, and waiting for a replica.
 SOME = (
     "tests/adapters",
     "tests/codec",
     "tests/driver",
-    "tests/functions",
-    "tests/local",
     "tests/tokens",
     "tests/waiters",
     "plugins/fly-orm-psycopg2/tests",
