@@ -14,8 +14,10 @@ import pytest
 from examples.two_regions.plain import PlainScreen
 from examples.two_regions.reporter import Reporter
 from examples.two_regions.stage import Stage
+from fly_orm.testing.processes import living
 from tests.support import ROOT
 from tests.support.pony_regions import pony_in_lax
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -39,13 +41,12 @@ def test_a_signal_ends_it_and_all_that_it_started(number):
         for line in demo.stdout:
             if line.startswith("insert a user"):
                 break
-        started = psutil.Process(demo.pid).children(recursive=True)
+        started = {child.pid for child in psutil.Process(demo.pid).children(recursive=True)}
         demo.send_signal(number)
         demo.communicate()
     assert demo.returncode == 128 + number
     assert len(started) > 4
-    _, living = psutil.wait_procs(started, timeout=10)
-    assert living == []
+    until(lambda: not living(started), "processes are left")
 
 
 class InThisProcess:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
 
+from fly_orm.testing.processes import living
 from tests.support import ROOT
 from tests.support.browser import Browser
 from tests.support.ports import free_ports
@@ -148,13 +149,13 @@ def guest_book() -> Iterator[GuestBook]:
             lines = iter(process.stdout.readline, "")
             assert any("Ctrl-C" in line for line in lines), process.stderr.read()
             yield GuestBook(port)
-            started = psutil.Process(process.pid).children(recursive=True)
+            started = {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
         finally:
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=2 * PATIENCE)
     assert (process.returncode, errors) == (128 + signal.SIGINT, "")
     assert len(started) > 10
-    assert psutil.wait_procs(started, timeout=PATIENCE)[1] == []
+    until(lambda: not living(started), "processes are left")
 
 
 def _free_port() -> int:
