@@ -305,8 +305,9 @@ class Declined(Answer, frozen=True, kw_only=True, tag="declined"):
     role may not act as the caller's), ``session settings`` (the primary does not accept the caller's), ``unavailable``
     (no connection to the primary), ``no ledger`` (the database has none that the caller may use), ``voided`` (the
     caller was told that the request will not happen), ``committed before`` or ``other operation`` (its operation key
-    was used before); ``lost``: the lease is gone and its transaction rolled back; ``unknown``: a commit may or may not
-    have happened."""
+    was used before), ``result lost`` (so it was, and its result was not stored), ``not portable`` (the function's
+    result cannot be sent), ``undecided`` (the primary cannot tell what became of the request that was asked about);
+    ``lost``: the lease is gone and its transaction rolled back; ``unknown``: a commit may or may not have happened."""
     message: str
     """An explanation for the caller's error message."""
     ended: bool = False
