@@ -8,12 +8,11 @@ from collections import Counter
 from contextlib import contextmanager
 from http.client import HTTPConnection
 
-import psutil
 import pytest
 
 import fly_orm
 from tests.support.waiting import PATIENCE, until
-from tests.support.worker_processes import until_all_serve, workers_of
+from tests.support.worker_processes import until_all_serve, until_ended, workers_of
 
 THREADS = 6
 #: How many of their channels lead to one worker, at most, once they are spread evenly.
@@ -134,8 +133,7 @@ def test_a_second_signal_ends_all_workers_at_once(node, lax):
     assert started.process.poll() is None
     started.process.send_signal(signal.SIGTERM)
     assert started.process.wait(PATIENCE) == 128 + signal.SIGTERM
-    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
-    assert alive == []
+    until_ended(workers)
 
 
 def declines(db):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 from collections import Counter
 
-import psutil
 import pytest
 
 from tests.support.certificates import Certificates, variables_of
 from tests.support.waiting import until
-from tests.support.worker_processes import channel_to, until_all_serve, worker_behind, workers_of
+from tests.support.worker_processes import channel_to, until_all_serve, until_ended, worker_behind, workers_of
 
 
 def test_all_workers_serve_the_address(served, lax):
@@ -76,8 +75,7 @@ def test_workers_end_with_their_supervisor(node):
     until_all_serve(started.address(), 2)
     workers = workers_of(started.pid)
     started.process.kill()
-    _, alive = psutil.wait_procs(workers, timeout=60)
-    assert alive == []
+    until_ended(workers)
 
 
 @pytest.mark.parametrize(("arguments", "variables"), [(["--workers=2"], {}), ([], {"FLY_ORM_WORKERS": "2"})])

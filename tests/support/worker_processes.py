@@ -12,6 +12,7 @@ from fly_orm.errors import NotDelivered, OutcomeUnknown
 from fly_orm.forwarding.sealed_channel import SealedChannel, open_channel
 from fly_orm.protocol.messages import Declined, Inspect
 from fly_orm.registry import make_transport
+from fly_orm.testing.processes import living
 from fly_orm.topology import Node
 from tests.support.two_regions import AMPLE, SECRETS, settings
 from tests.support.waiting import until
@@ -28,6 +29,11 @@ db = fly_orm.wrap(PostgresqlDatabase("{database}", host="{host}", port={port}, u
 def workers_of(pid: int) -> list[psutil.Process]:
     """The workers that run, the oldest first."""
     return sorted(psutil.Process(pid).children(), key=lambda child: child.create_time())
+
+
+def until_ended(workers: list[psutil.Process]) -> None:
+    """Return once none of the workers is left. psutil's own wait may fail for a process that is just ending."""
+    until(lambda: not living({worker.pid for worker in workers}), "workers are left")
 
 
 def channel_to(address: str, **changes: Any) -> SealedChannel:
