@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.errors
+from psycopg2 import extensions as ext
 
 from ..lsn import LSN
 from ..position import History, Position
@@ -163,7 +164,12 @@ class WriteAheadLog:
             return state
 
     def _push(self) -> None:
-        """Flush a small record. If that fails, the caller waits a little longer, and nothing is lost."""
+        """Flush a small record. If that fails, the caller waits a little longer, and nothing is lost.
+
+        Nothing is done in the transaction that COMMIT AND CHAIN has begun, which the record's own COMMIT would end.
+        """
+        if self._connection.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
+            return
         try:
             execute(self._connection, _PUSH)
         except psycopg2.Error:

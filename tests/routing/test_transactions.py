@@ -96,6 +96,17 @@ SCENARIOS = {
         COMMIT AND CHAIN
         COMMIT AND NO CHAIN
     """,
+    "chain after a commit that is not flushed": """
+        SET synchronous_commit = off
+        BEGIN
+        INSERT INTO t (name) VALUES ('x')
+        COMMIT AND CHAIN
+        INSERT INTO t (name) VALUES ('y')
+        ROLLBACK AND CHAIN
+        SELECT count(*) FROM t
+        COMMIT
+        RESET synchronous_commit
+    """,
     "chain forgets savepoints": """
         BEGIN
         SAVEPOINT a
