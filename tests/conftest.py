@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -23,6 +24,10 @@ pytest_plugins = ["tests.support.fixtures"]
 
 if "CI" not in os.environ and not all(map(find_spec, ("opentelemetry", "prometheus_client"))):
     collect_ignore = ["otel", "prometheus", "project/test_monitoring.py"]  # an environment from before these extras
+
+# Where the shell has started the tests in the background, SIGINT is ignored, and would be in all processes they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is slow to make an example, and slow to run it.
 hypothesis_settings.register_profile(

@@ -68,6 +68,6 @@ def _signer_class(secrets: Secrets) -> Any:
         from itsdangerous import TimestampSigner
     except ImportError:
         raise ConfigurationError(
-            "tokens are signed with itsdangerous, which is not installed: pip install 'itsdangerous>=2.1,<3'"
+            "tokens are signed with itsdangerous, which is not installed: pip install 'itsdangerous>=2.1.2,<3'"
         ) from None
     return TimestampSigner

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 #: Where the pictures of the documentation go, if they are to be taken anew (``make screenshots``).
 PICTURES = os.environ.get("SCREENSHOTS")
 MOST_BYTES = 150_000
+#: A Cumulative Layout Shift below what anybody sees: a font that comes late moves a line by a fraction of a pixel.
+UNSEEN = 0.001
 _numbers = itertools.count(1)
 
 
@@ -162,7 +164,7 @@ def test_the_chart_moves_and_shifts_nothing(guest, book):
     until(lambda: seen.add(guest.browser.driver.execute_script("return chart.innerHTML")) or len(seen) > 3)
     until(lambda: "ms" in guest.browser.text(".charts figure:nth-child(2) .legend"), "no write is shown")
     until(lambda: "%" in guest.browser.text(".strip:nth-of-type(2) .share"), "no read is shown")
-    assert guest.browser.shifts() == 0
+    assert guest.browser.shifts() < UNSEEN
     assert guest.browser.complaints() == []
 
 
@@ -176,7 +178,7 @@ def test_every_page_fits_and_can_be_read(guest, book, size, dark):
         guest.go(place)
         assert guest.browser.hangs_over() <= 0
         assert guest.browser.faint_texts() == []
-        assert guest.browser.shifts() == 0
+        assert guest.browser.shifts() < UNSEEN
         paper = guest.browser.driver.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
         assert (paper == "rgb(22, 19, 15)") == dark
     assert guest.browser.complaints() == []

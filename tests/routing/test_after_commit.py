@@ -116,7 +116,9 @@ def primary_lost_after_the_commit(regions: TwoRegions, monkeypatch: pytest.Monke
         patch.setattr(
             WriteAheadLog, "commit_position", lambda log, **options: lose(log._connection) or ask(log, **options)
         )
-        patch.setattr(PrimaryConnection, "clean_at_once", lambda each: lose(each.raw) or ask_and_clean(each))
+        patch.setattr(
+            PrimaryConnection, "clean_at_once", lambda each, **options: lose(each.raw) or ask_and_clean(each, **options)
+        )
         yield
 
 
