@@ -95,6 +95,17 @@ def check(visit, environment, transport):
     assert all(file.startswith(str(environment.folder)) for file in files)
 
 
+def in_lax(cluster, database, node):
+    """The variables of an application in lax that knows this node in syd."""
+    return {
+        "APP_URL": url(cluster.replica, database),
+        "PRIMARY_REGION": "syd",
+        "FLY_REGION": "lax",
+        "FLY_ORM_NODES": f"syd={node.address()}",
+        "FLY_ORM_SECRET": SECRET,
+    }
+
+
 @pytest.mark.parametrize("transport", sorted(set(TRANSPORTS) - {"inprocess"}))
 def test_a_write_is_read_back_over_the_transport_that_the_environment_selects(
     cluster, database, installed, folder, transport
@@ -103,14 +114,7 @@ def test_a_write_is_read_back_over_the_transport_that_the_environment_selects(
         variables["FLY_ORM_TRANSPORT"] = transport
         syd = {**variables, "APP_URL": url(cluster.primary, database)}
         with node_process("app:db", folder=folder, python=installed.python, **syd) as node:
-            lax = {
-                **variables,
-                "APP_URL": url(cluster.replica, database),
-                "PRIMARY_REGION": "syd",
-                "FLY_REGION": "lax",
-                "FLY_ORM_NODES": f"syd={node.address()}",
-                "FLY_ORM_SECRET": SECRET,
-            }
+            lax = {**variables, **in_lax(cluster, database, node)}
             check(installed.run("visit.py", folder=folder, **lax), installed, transport)
 
 
@@ -160,14 +164,7 @@ def project(folder):
 def test_a_project_of_django_is_served_and_reads_its_write(cluster, database, installed, folder, project):
     here = {"FLY_ORM_LISTEN": "127.0.0.1:0", "APP_URL": url(cluster.primary, database), **project}
     with node_process("fly_orm_django.databases:default", folder=folder, python=installed.python, **here) as node:
-        lax = {
-            **project,
-            "APP_URL": url(cluster.replica, database),
-            "PRIMARY_REGION": "syd",
-            "FLY_REGION": "lax",
-            "FLY_ORM_NODES": f"syd={node.address()}",
-            "FLY_ORM_SECRET": SECRET,
-        }
+        lax = {**project, **in_lax(cluster, database, node)}
         check(installed.run("visit_django.py", folder=folder, **lax), installed, "pyro5")
 
 
