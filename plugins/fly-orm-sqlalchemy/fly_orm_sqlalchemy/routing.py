@@ -8,7 +8,7 @@ from typing import Any
 from psycopg2 import extensions as ext
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import AssertionPool, ConnectionPoolEntry, PoolProxiedConnection, SingletonThreadPool, StaticPool
 
 from fly_orm.adapters.base import Connector, Router, RoutingConnection, unrouted
 from fly_orm.errors import ConfigurationError, FlyOrmError
@@ -22,6 +22,8 @@ from .wrapped import WrappedEngine
 
 #: In the info of a pool's record: the connection was opened for the checkout that is under way.
 _NEW = "fly_orm_new"
+#: They lend the same connection every time, SingletonThreadPool to each thread.
+_ONE_CONNECTION = (StaticPool, SingletonThreadPool, AssertionPool)
 
 
 class EngineRouting:
@@ -33,6 +35,7 @@ class EngineRouting:
         self._wrapped = wrapped
         self._connector = Connector(router, defers_transactions=True)
         self._routes = router.settings.topology.primary_region is not None
+        self._keeps_state = isinstance(engine.pool, _ONE_CONNECTION)
         self._connect, self._ping = dialect.connect, dialect.do_ping
         self._thread = threading.local()
         # Not a "do_connect" listener: this comes after those of the application, and so with what they have set.
@@ -99,11 +102,12 @@ class EngineRouting:
     def checked_in(self, connection: Any, record: ConnectionPoolEntry) -> None:
         """A connection is back: leave nothing on the primary, where it would take one of the node's places.
 
-        After a function that has changed its session settings, it is closed.
+        A pool of one connection keeps what is there, since it lends the same connection next. After a function that has
+        changed its session settings, the connection is closed.
         """
         if connection is not None and self._wrapped.leaves_state:
             record.invalidate()
-        if isinstance(connection, RoutingConnection) and not connection.closed:
+        if isinstance(connection, RoutingConnection) and not connection.closed and not self._keeps_state:
             remote = connection.remote
             if remote.has_state and remote.transaction is None:
                 with remote.lock:

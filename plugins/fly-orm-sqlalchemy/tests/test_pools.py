@@ -137,6 +137,19 @@ class TestStateOnThePrimary:
             assert served(connection, IN_RECOVERY) == ([(True,)], LOCAL)
         works(engine)
 
+    @pytest.mark.parametrize("pool", [StaticPool, SingletonThreadPool, AssertionPool])
+    def test_stays_in_a_pool_of_one_connection_until_that_is_closed(self, regions, pool):
+        engine = regions.lax(poolclass=pool)
+        with engine.begin() as connection:
+            served(connection, "CREATE TEMP TABLE mine (n int)")
+            served(connection, "INSERT INTO mine VALUES (7)")
+        with engine.connect() as connection:
+            assert served(connection, "SELECT n FROM mine") == ([(7,)], PRIMARY)
+        engine.dispose()
+        until(lambda: regions.query("SELECT count(*) FROM pg_class WHERE relname = 'mine'") == 0)
+        with fly_orm.session(), engine.connect() as connection:
+            assert served(connection, IN_RECOVERY) == ([(True,)], LOCAL)
+
     def test_of_settings_stays_with_the_connection_as_on_one_server(self, regions):
         engine = regions.lax(pool_size=1)
         with engine.connect() as connection:
