@@ -72,8 +72,8 @@ fuzz: $(READY) ## Look for bytes, text and values of others that break a propert
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ONLY:%=--only %)
 
-conformance: $(READY) ## Run an ORM's own tests wrapped and unwrapped: SUITE=pony, django…, sqlalchemy or sqlalchemy-orm; PEEWEE=its checkout
-	@$(BIN)/python -m tests.conformance $(SUITE:%=--suite %) $(PEEWEE:%=--peewee %)
+conformance: $(READY) ## Run the ORMs' own tests wrapped and unwrapped: SUITE=django MODE=delayed CONTROL=1; PEEWEE=its checkout
+	@$(BIN)/python -m tests.conformance $(SUITE:%=--suite %) $(PEEWEE:%=--peewee %) $(CONTROL:%=--control) $(MODE)
 
 dist: $(READY) ## Build the distributions, check them, and run some of their tests on every Python here; ALL=1 runs all quick ones
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'

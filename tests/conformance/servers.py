@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from fly_orm.testing import Cluster, RoundRobin
+from fly_orm.testing import Cluster, RoundRobin, Server
 from tests.support.pgbouncer import pgbouncer
 
 from .log import selects
@@ -60,3 +60,9 @@ class Counts:
 
     on_primary = 0
     on_replicas = 0
+
+
+def unavailable(server: Server, extensions: Iterable[str]) -> list[str]:
+    """Those of the extensions that are not installed with a server."""
+    known = "SELECT 1 FROM pg_available_extensions WHERE name = %s"
+    return [name for name in extensions if server.query(known, name) is None]

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from fly_orm.errors import ConfigurationError
 from tests.conformance.__main__ import main
 from tests.conformance.log import selects
 from tests.conformance.modes import CONTROL, PLAIN, WRAPPED, baseline
 from tests.conformance.outcomes import worse, worst
 from tests.conformance.run import Run
+from tests.conformance.servers import unavailable
 from tests.conformance.suites import PONY
 from tests.conformance.verdict import HEADINGS, objections, row, worse_tests
 
@@ -127,3 +129,45 @@ def test_the_command_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main()
     assert "before_bind" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def _handlers_stay(monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["pony", "django", "django-committed", "sqlalchemy", "sqlalchemy-orm"]),
+        (["--suite", "sqlalchemy", "--suite", "pony"], ["sqlalchemy", "pony"]),
+    ],
+    ids=["all", "named"],
+)
+def test_the_command_runs_the_suites_that_are_named_or_all(monkeypatch, arguments, names):
+    ran = {}
+    monkeypatch.setattr("sys.argv", ["conformance", *arguments])
+    monkeypatch.setattr(
+        "tests.conformance.__main__.run_all", lambda suite, modes: ran.update({suite.name: modes}) or ()
+    )
+    assert main() == 0
+    assert list(ran) == names
+    assert all(ran.values())
+
+
+def test_a_suite_that_cannot_run_fails_and_the_next_one_runs(monkeypatch, capsys):
+    def run(suite, _modes):
+        if suite is PONY:
+            raise ConfigurationError("no such extension")
+        yield PLAIN_RUN, replace(PLAIN_RUN, outcomes=dict.fromkeys(map(str, range(suite.least_ok)), "ok"))
+
+    monkeypatch.setattr("sys.argv", ["conformance", "--suite", "pony", "--suite", "django"])
+    monkeypatch.setattr(f"{main.__module__}.run_all", run)
+    assert main() == 1
+    printed = capsys.readouterr().out
+    assert "pony did not run: no such extension" in printed
+    assert "The own tests of django" in printed
+
+
+def test_extensions_that_a_server_lacks_are_named(cluster):
+    assert unavailable(cluster.primary, ["plpgsql", "no_such"]) == ["no_such"]
