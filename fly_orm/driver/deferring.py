@@ -98,5 +98,5 @@ class DeferredTransactions(ConnectionModes):
     def end_held(self, *, committed: bool) -> None:
         """Close the cursors that end with the transaction."""
         if self.held_cursors is not None:
-            held, self.held_cursors = self.held_cursors, None
-            held.end(self, committed=committed)
+            self.held_cursors.end(self, committed=committed)
+            self.held_cursors = None

@@ -74,9 +74,8 @@ class HeldCursors:
     def close(self, connection: Any, held: list[_Held]) -> None:
         """Close cursors on the replica. That it cannot be reached must not make a COMMIT fail."""
         for each in held:
-            self._held.remove(each)
             cursor = each.cursor()
-            if connection.closed or (cursor is not None and cursor.closed):
-                continue
-            with suppress(psycopg2.Error), ext.cursor(connection) as own:
-                own.execute(f"CLOSE {ext.quote_ident(each.name, connection)}")
+            if not (connection.closed or (cursor is not None and cursor.closed)):
+                with suppress(psycopg2.Error), ext.cursor(connection) as own:
+                    own.execute(f"CLOSE {ext.quote_ident(each.name, connection)}")
+            self._held.remove(each)

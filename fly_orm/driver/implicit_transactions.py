@@ -197,17 +197,16 @@ class ImplicitTransactions(DeferredTransactions):
     def _end(self, statement: Statement, sql: str) -> None:
         """End the transaction that was begun implicitly. It is over even if this raises, as with psycopg2."""
         begun, self._begun = self._begun, False
-        self.ends += 1
-        self.end_held(committed=statement is COMMIT)
-        if not begun:
-            return
         try:
-            with observed.end(self, sql):
-                self._end_begun(statement, sql)
+            self.ends += 1
+            self.end_held(committed=statement is COMMIT)
+            if begun:
+                with observed.end(self, sql):
+                    self._end_begun(statement, sql)
         except BaseException:
-            if self.remote.transaction is not None:  # an interrupt, before its end was sent
+            if begun and self.remote.transaction is not None:  # an interrupt, before its end was sent
                 self.remote.abandon()
-            elif not self.closed and self.info.transaction_status != ext.TRANSACTION_STATUS_IDLE:
+            elif begun and not self.closed and self.info.transaction_status != ext.TRANSACTION_STATUS_IDLE:
                 self._begun = True  # the same, here
             raise
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fly_orm.testing.contract.interrupting import at_every_moment
+from fly_orm.testing.contract.interrupting import at_every_moment, interrupted_at
 from tests.support.one_table import one_table
 from tests.support.two_regions import TwoRegions
 
@@ -55,5 +55,22 @@ def test_an_interrupted_transaction_can_be_rolled_back_and_keeps_no_row_locked(d
             connection.rollback()
             other.submit(db.execute_sql, UPDATE, ("another's",)).result(SOON)
             transact()
+        other.submit(db.close).result(SOON)
+    connection.close()
+
+
+def test_commit_that_is_interrupted_before_it_is_sent_leaves_a_transaction_that_can_be_rolled_back(db: Any) -> None:
+    """Each of its first moments counts: it closes the transaction's cursors on the replica, and sends nothing yet."""
+    connection = db._connect()
+    connection.autocommit = False
+    connection.defers_transactions = True
+    with ThreadPoolExecutor(1) as other:
+        for moment in range(1, 61):
+            held = connection.cursor("held")
+            held.execute("SELECT 1")
+            connection.cursor().execute(UPDATE, ("mine",))
+            assert interrupted_at(moment, connection.commit)
+            connection.rollback()
+            other.submit(db.execute_sql, UPDATE, ("another's",)).result(SOON)
         other.submit(db.close).result(SOON)
     connection.close()
