@@ -14,9 +14,9 @@ from fly_orm.testing.contract import tools
 PATIENCE = 40.0
 
 
-def until(condition: Callable[[], object], complaint: str = "it did not happen") -> None:
+def until(condition: Callable[[], object], complaint: str | Callable[[], object] = "it did not happen") -> None:
     """Return once the condition is true; AssertionError if that takes too long."""
-    tools.until(condition, PATIENCE, lambda: complaint)
+    tools.until(condition, PATIENCE, complaint if callable(complaint) else lambda: complaint)
 
 
 @contextmanager
