@@ -9,6 +9,7 @@ Decoding creates only what the tags describe and what this process has registere
 bytes are, the worst that they cause is a CodecError.
 """
 
+from .classes import decode_class, encode_class
 from .errors import CodecError
 from .exceptions.classes import trust_exceptions_of
 from .exceptions.raised import decode_error, encode_error
@@ -23,8 +24,10 @@ __all__ = [
     "add_type_handler",
     "decode",
     "decode_all",
+    "decode_class",
     "decode_error",
     "encode",
+    "encode_class",
     "encode_error",
     "register_type",
     "trust_exceptions_of",

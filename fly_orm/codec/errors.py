@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from ..errors import FlyOrmError, NotPortable
-from .names import class_name
+from .names import class_name, describe_error
+
+T = TypeVar("T")
 
 #: What to do about a value whose type cannot be encoded.
 ADVICE = "register its class with fly_orm.register_type, or pass something else"
@@ -60,3 +65,17 @@ def unsupported_type(value: object) -> CannotEncode:
             name += f" (a subclass of {base.__name__})"
             break
     return CannotEncode(f"{'an' if name[:1] in 'aeiou' else 'a'} {name} cannot travel; {ADVICE}")
+
+
+def with_codec_errors(decode: Callable[[], T]) -> T:
+    """What ``decode()`` returns. Raises CodecError in place of whatever it raises.
+
+    The operands may be anybody's: constructors raise all sorts of errors for them, and so do the ``__hash__`` and
+    ``__eq__`` of registered classes.
+    """
+    try:
+        return decode()
+    except CodecError:
+        raise
+    except Exception as error:
+        raise CodecError(f"not encoded by fly_orm, or by another release of it: {describe_error(error)}") from error

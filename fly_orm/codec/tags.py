@@ -72,3 +72,5 @@ None, whether its context is suppressed"""
 REMOTE: Final = 28
 """an exception that arrives as a RemoteError: full name of its class, text, list of notes, cause or None, whether its
 context is suppressed"""
+CLASS: Final = 29
+"""the name of a class. Only the first argument of a class method is one"""

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from ..errors import NotPortable
 from ..protocol.elements import MAX_ELEMENTS, has_more_elements
 from . import keys, type_handlers
+from .classes import refuse_class
 from .containers import CONTAINER_DECODERS, CONTAINER_ENCODERS
-from .errors import CannotEncode, CodecError
+from .errors import CannotEncode, CodecError, with_codec_errors
 from .exceptions import encoding as exceptions
 from .names import describe_error
 from .nodes import DECODERS, ENCODER_FINDERS, ENCODERS, from_node, to_node
 from .packing import bytes_to_node, node_to_bytes
 from .registered_types import decode_registered
 from .scalars import SCALAR_DECODERS, SCALAR_ENCODERS
-from .tags import ERROR, HANDLED, REGISTERED
+from .tags import CLASS, ERROR, HANDLED, REGISTERED
 from .times import TIME_DECODERS, TIME_ENCODERS
-
-T = TypeVar("T")
 
 for _encoders in (CONTAINER_ENCODERS, SCALAR_ENCODERS, TIME_ENCODERS):
     ENCODERS.update(_encoders)
@@ -28,6 +27,7 @@ for _decoders in (CONTAINER_DECODERS, SCALAR_DECODERS, TIME_DECODERS):
 DECODERS[REGISTERED] = decode_registered
 DECODERS[HANDLED] = type_handlers.decode_instance
 DECODERS[ERROR] = exceptions.decode_as_value
+DECODERS[CLASS] = refuse_class
 ENCODER_FINDERS.extend((exceptions.find_encoder, type_handlers.find_encoder))
 
 
@@ -72,17 +72,3 @@ def _too_many(most: int) -> str:
         f"it has more than {most} elements (items, keys, and the containers themselves); pass less at once, or raise "
         "FLY_ORM_MAX_ELEMENTS here and there"
     )
-
-
-def with_codec_errors(decode: Callable[[], T]) -> T:
-    """What ``decode()`` returns. Raises CodecError in place of whatever it raises.
-
-    The operands may be anybody's: constructors raise all sorts of errors for them, and so do the ``__hash__`` and
-    ``__eq__`` of registered classes.
-    """
-    try:
-        return decode()
-    except CodecError:
-        raise
-    except Exception as error:
-        raise CodecError(f"not encoded by fly_orm, or by another release of it: {describe_error(error)}") from error

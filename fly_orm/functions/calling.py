@@ -2,89 +2,43 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from ..runtime.regions import PRIMARY, Region
 from ..runtime.runtime import current_runtime
 from ..sessions.running import running_call
 from ..sessions.wait import Wait
+from .decorated import BoundOnPrimary, ClassMethodOnPrimary, OnPrimary, StaticMethodOnPrimary
 from .dispatching import CallOptions, call_here, dispatch
 from .locating import is_next_to_primary
-from .registering import Function, register, registered
+from .registering import register, registered
 
 P = ParamSpec("P")
-Q = ParamSpec("Q")
+C = TypeVar("C")
 R = TypeVar("R")
 
 
-class OnPrimary(Generic[P, R]):
-    """A function whose calls run in the primary region; made by :func:`on_primary`. Thread-safe."""
-
-    def __init__(self, code: Callable[P, R], function: Function, options: CallOptions) -> None:
-        functools.update_wrapper(self, code)
-        self.function = function
-        self.local = code
-        """The plain function. Calling it runs it in this process, whatever the region."""
-        self._options = options
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        runtime = current_runtime()
-        here = is_next_to_primary(runtime)
-        with running_call(self.function.name):
-            result: R = (
-                call_here(runtime, self.function, args, kwargs, self._options)
-                if here
-                else dispatch(runtime, None, self.function, args, kwargs, self._options)
-            )
-        return result
-
-    def decorate_code(self, decorate: Callable[[Callable[P, R]], Callable[P, R]]) -> OnPrimary[P, R]:
-        """The same function with a decorator around the code that runs, wherever that is.
-
-        Blocks of an ORM call it that decorate such a function, as they cannot reach around a call to another node.
-        """
-        code = decorate(self.local)
-        return OnPrimary(code, register(code, self.function.name, self.function.timeout), self._options)
+class Decorator(Protocol):
+    """What :func:`on_primary` with arguments returns."""
 
     @overload
-    def __get__(self, instance: None, owner: type | None = None) -> OnPrimary[P, R]: ...
+    def __call__(self, code: classmethod[C, P, R], /) -> ClassMethodOnPrimary[P, R]: ...
     @overload
-    def __get__(
-        self: OnPrimary[Concatenate[Any, Q], R], instance: object, owner: type | None = None
-    ) -> BoundOnPrimary[Q, R]: ...
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """The bound method, as functions make it. It has ``local``, too."""
-        return self if instance is None else BoundOnPrimary(self, instance)
-
-    def __reduce__(self) -> str:
-        """The name to pickle it by, as functions are."""
-        return self.local.__qualname__
-
-    def __repr__(self) -> str:
-        return f"<on_primary {self.function.name}>"
+    def __call__(  # type: ignore[overload-overlap]  # it is callable, too
+        self, code: staticmethod[P, R], /
+    ) -> StaticMethodOnPrimary[P, R]: ...
+    @overload
+    def __call__(self, code: Callable[P, R], /) -> OnPrimary[P, R]: ...
 
 
-class BoundOnPrimary(Generic[Q, R]):
-    """A method whose calls run in the primary region, together with its instance. Thread-safe."""
-
-    def __init__(self, method: OnPrimary[Any, R], instance: object) -> None:
-        self.__func__ = method
-        self.__self__ = instance
-
-    def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
-        return self.__func__(self.__self__, *args, **kwargs)
-
-    def local(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
-        """Run the method in this process, whatever the region."""
-        return self.__func__.local(self.__self__, *args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"<bound {self.__func__!r} of {self.__self__!r}>"
-
-
+@overload
+def on_primary(code: classmethod[C, P, R], /) -> ClassMethodOnPrimary[P, R]: ...
+@overload
+def on_primary(  # type: ignore[overload-overlap]  # it is callable, too
+    code: staticmethod[P, R], /
+) -> StaticMethodOnPrimary[P, R]: ...
 @overload
 def on_primary(code: Callable[P, R], /) -> OnPrimary[P, R]: ...
 @overload
@@ -94,7 +48,7 @@ def on_primary(
     timeout: float | str | None = "default",
     name: str | None = None,
     exactly_once: bool | str = False,
-) -> Callable[[Callable[P, R]], OnPrimary[P, R]]: ...
+) -> Decorator: ...
 def on_primary(
     code: Any = None,
     /,
@@ -110,9 +64,11 @@ def on_primary(
     call is a plain call. Elsewhere it is one request: the function runs on a random node of the primary region that can
     be reached, next to the primary. After a failover, that is the region that has the primary now; if only this process
     has it, the function runs here. Arguments, results and exceptions travel (see :func:`fly_orm.register_type`).
-    ``f.local(…)`` runs the function here instead. A call inside a transaction raises NotSupported, since the function
-    would not be part of that transaction. As decorators, ``@db.atomic()`` and ``@db_session`` may be above or below
-    this one: the function is one transaction, or is in a db_session, where it runs.
+    ``f.local(…)`` runs the function here instead. It may be above or below ``@classmethod`` and ``@staticmethod``; a
+    class method runs for the class, or the subclass, that it is called for. A call inside a transaction raises
+    NotSupported, since the function would not be part of that transaction. As decorators, ``@db.atomic()`` and
+    ``@db_session`` may be above or below this one: the function is one transaction, or is in a db_session, where it
+    runs.
 
     ``wait`` says when the call returns: ``"write"``, once the local replica shows what the function wrote; ``"read"``,
     once it is committed, while the next local read waits; ``"none"``, once it is committed. None leaves this to each
@@ -132,7 +88,11 @@ def on_primary(
     """
     options = CallOptions(wait=wait, timeout=timeout, exactly_once=exactly_once)
 
-    def decorate(code: Callable[P, R]) -> OnPrimary[P, R]:
+    def decorate(code: Any) -> Any:
+        if isinstance(code, classmethod):
+            return ClassMethodOnPrimary(decorate(code.__func__))
+        if isinstance(code, staticmethod):
+            return StaticMethodOnPrimary(decorate(code.__func__))
         own = None if isinstance(timeout, str) else timeout
         return OnPrimary(code, register(code, name, own), options)
 
@@ -159,10 +119,12 @@ def call(
     the errors. ``operation_key`` makes the call an operation of the application's that is executed once, as a block of
     :func:`fly_orm.operation` does. Pass the function's own arguments of these names by position. Any thread may call.
     """
-    once = _exactly_once(function) if exactly_once is None else exactly_once
+    code, args = _unbound(function, args)
+    once = exactly_once
+    if once is None:
+        once = code.options.exactly_once if isinstance(code, OnPrimary) else False
     options = CallOptions(wait=wait, timeout=timeout, exactly_once=once, operation_key=operation_key)
-    code, args = _code_of(function, args)
-    registration = registered(code)
+    registration = registered(code.code if isinstance(code, OnPrimary) else code)
     runtime, name = current_runtime(), None if region is PRIMARY else str(region)
     here = is_next_to_primary(runtime) if name is None else name == runtime.settings.topology.region
     with running_call(registration.name):
@@ -174,15 +136,8 @@ def call(
     return result
 
 
-def _exactly_once(function: Any) -> bool | str:
-    """What the function was decorated with."""
-    if isinstance(function, BoundOnPrimary):
-        function = function.__func__
-    return function._options.exactly_once if isinstance(function, OnPrimary) else False
-
-
-def _code_of(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-    """The plain function, whatever wraps it, and the arguments, with the instance first if it is a method."""
+def _unbound(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """The function of a method, and the arguments with its instance or class first; both as they are for others."""
     if isinstance(function, BoundOnPrimary) or inspect.ismethod(function):
-        function, args = function.__func__, (function.__self__, *args)
-    return (function.local if isinstance(function, OnPrimary) else function), args
+        return function.__func__, (function.__self__, *args)
+    return function, args

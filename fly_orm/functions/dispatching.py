@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,6 +35,7 @@ from ..sessions.running import note_call, note_call_here
 from ..sessions.served import Route, Served
 from ..sessions.wait import WAITS, Wait
 from ..topology import Node
+from .arguments import encode_positional
 from .here import check_no_transaction, run_here
 from .locating import are_primary, direct_here, routed_here, seem_primary
 from .once import Once, asked_of, check_on_primary, exchange, once
@@ -185,21 +185,10 @@ def _message(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], 
     function.signature.bind(*args, **kwargs)
     return Call(
         function=function.name,
-        positional=[encoded(value, label) for value, label in zip(args, _labels(function), strict=False)],
+        positional=encode_positional(function, args),
         named={name: encoded(value, f"argument {name!r}") for name, value in kwargs.items()},
         on_primary=on_primary,
     )
-
-
-def _labels(function: Function) -> Iterator[str]:
-    """How an error names each positional argument."""
-    for name, parameter in function.signature.parameters.items():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            number = 0
-            while True:
-                yield f"argument {name!r}[{number}]"
-                number += 1
-        yield f"argument {name!r}"
 
 
 def _with_release(error: FlyOrmError, runtime: Runtime) -> FlyOrmError:

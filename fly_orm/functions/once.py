@@ -23,6 +23,7 @@ from ..routing import settling
 from ..routing.recording import new_id
 from ..routing.router import Router
 from ..sessions.operation import Operation, current_operation, new_operation
+from .arguments import encode_positional
 from .registering import Function
 from .values import encoded
 
@@ -72,7 +73,7 @@ def asked_of(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any])
     """A digest of a call's arguments, however they are passed. NotPortable if one of them could not travel."""
     bound = function.signature.bind(*args, **kwargs)
     label = f"an argument of {function.name}, which is called with an operation key"
-    positional = [encoded(value, label) for value in bound.args]
+    positional = encode_positional(function, bound.args, label)
     named = [part for name in sorted(bound.kwargs) for part in (name.encode(), encoded(bound.kwargs[name], label))]
     return digest([str(len(positional)).encode(), *positional, *named])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
-from ..codec.names import importable_name
+from ..codec.names import find_named, importable_name
 from ..errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +24,18 @@ class Function:
     signature: inspect.Signature = field(repr=False)
     timeout: float | None = None
     """Seconds that its calls may take, unless they say otherwise; None if it has no timeout of its own."""
+
+    def owner(self) -> type | None:
+        """The class in whose body it is a class method; None if it is not one, or the class has lost its name."""
+        original = inspect.unwrap(self.code)
+        place, _, name = original.__qualname__.rpartition(".")
+        owner = find_named(f"{original.__module__}:{place}") if place else None
+        if not isinstance(owner, type):
+            return None
+        private = name.startswith("__") and not name.endswith("__")
+        attribute = f"_{owner.__name__.lstrip('_')}{name}" if private else name
+        method = find_named(f"{original.__module__}:{place}.{attribute}")
+        return owner if isinstance(method, classmethod) else None
 
 
 _by_name: dict[str, Function] = {}
@@ -65,11 +77,13 @@ def remote(code: Any = None, /, *, name: str | None = None) -> Any:
     Use it as a decorator, with or without arguments. Plain calls of the function run here, as before. ``name`` is what
     nodes call the function, by default its module and qualified name.
 
+    On methods, class methods and static methods, it may be above or below ``@classmethod`` and ``@staticmethod``.
+
     ConfigurationError for a lambda, a closure, a coroutine or a generator, and for a name that is taken.
     """
 
     def decorate(code: F) -> F:
-        register(code, name)
+        register(code.__func__ if isinstance(code, classmethod | staticmethod) else code, name)
         return code
 
     return decorate if code is None else decorate(code)
@@ -102,7 +116,7 @@ def names() -> list[str]:
 def _problem(code: Callable[..., Any]) -> str | None:
     if code.__name__ == "<lambda>":
         return "a lambda has no name; use def"
-    if "<locals>" in code.__qualname__:
+    if "<locals>" in inspect.unwrap(code).__qualname__:
         return "it is defined inside another function, where other nodes cannot find it; move it to its module"
     if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
         return "it is a coroutine; make it an ordinary function, and call that from a thread"
@@ -112,4 +126,5 @@ def _problem(code: Callable[..., Any]) -> str | None:
 
 
 def _full_name(code: Callable[..., Any]) -> str:
-    return f"{importable_name(code.__module__)}:{code.__qualname__}"
+    original = inspect.unwrap(code)  # Pony's db_session gives what it wraps no qualified name
+    return f"{importable_name(original.__module__)}:{original.__qualname__}"

@@ -11,6 +11,7 @@ from typing import Any
 from .. import codec
 from ..errors import NotPrimary
 from ..functions import recorded
+from ..functions.arguments import decode_arguments
 from ..functions.registering import Function
 from ..position import UNKNOWN, Position, later
 from ..protocol.messages import EXPIRED, Call, Declined, Returned
@@ -86,9 +87,7 @@ class _Execution:
     def run(self, call: Call, invocation: Invocation) -> None:
         """Call the function; raises what it raises. CodecError or TypeError, before it starts, for bad arguments."""
         # An ORM may have to load some of them.
-        values = codec.decode_all([*call.positional, *call.named.values()], self._max_elements)
-        positional = values[: len(call.positional)]
-        named = dict(zip(call.named, values[len(call.positional) :], strict=True))
+        positional, named = decode_arguments(self._function, call.positional, call.named, self._max_elements)
         arguments = self._function.signature.bind(*positional, **named)
         if invocation.stopped:
             raise _TooLate

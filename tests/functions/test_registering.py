@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pony import orm
 
 import fly_orm
 from fly_orm import ConfigurationError
@@ -65,6 +66,34 @@ def test_what_other_nodes_could_not_call_is_refused_when_it_is_decorated(code, p
     for decorate in (fly_orm.remote, fly_orm.on_primary):
         with pytest.raises(ConfigurationError, match=problem):
             decorate(code)
+
+
+class First:
+    @fly_orm.on_primary
+    @orm.db_session
+    def method(self):
+        pass
+
+
+class Second:
+    @fly_orm.on_primary
+    @orm.db_session
+    def method(self):
+        pass
+
+
+def test_methods_in_a_db_session_have_their_class_in_their_names():
+    assert [each.method.function.name for each in (First, Second)] == [
+        f"{__name__}:First.method",
+        f"{__name__}:Second.method",
+    ]
+
+
+def test_what_is_above_a_class_method_may_be_below_it():
+    for decorate in (fly_orm.on_primary, fly_orm.remote):
+        for kind in (classmethod, staticmethod):
+            assert isinstance(decorate(kind(plain)), kind)
+            assert find(f"{__name__}:plain").code is plain
 
 
 def test_a_closure_is_refused():

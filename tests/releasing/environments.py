@@ -86,7 +86,8 @@ def _install(environment: Environment, archives: list[Path], folder: Path) -> Pa
     wheels = {path.name.partition("-")[0].replace("_", "-"): path for path in archives if path.suffix == ".whl"}
     extras = {metadata(source)["name"]: "dev" if source == SOURCES[0] else "test" for source in SOURCES}
     wanted = [f"{name}[{extra}] @ {wheels[name].as_uri()}" for name, extra in extras.items()]
-    _run(_UV, "venv", "--quiet", "--no-project", "--python", environment.python, folder / "env")
+    # With pip, which some tests install plug-ins with.
+    _run(_UV, "venv", "--quiet", "--no-project", "--seed", "--python", environment.python, folder / "env")
     # As pip does. Otherwise what old packages are warned about when they are compiled would fail tests.
     _run(
         _UV,

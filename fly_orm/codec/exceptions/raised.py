@@ -7,12 +7,11 @@ from typing import Any
 
 from ...errors import RemoteError
 from .. import keys
-from ..errors import CannotEncode, CodecError
+from ..errors import CannotEncode, CodecError, with_codec_errors
 from ..names import class_name, describe_error, error_text
 from ..nodes import check_depth, expect, operands
 from ..packing import bytes_to_node, node_to_bytes
 from ..tags import ERROR, LIST, REMOTE
-from ..values import with_codec_errors
 from .classes import reference_to
 from .encoding import complete, decode_notes, decode_state, decode_text, encode_exception
 from .portable import is_portable

@@ -31,6 +31,13 @@ def test_instances_travel_by_primary_key_and_what_is_written_is_read_here(projec
     assert best.rank == 1
 
 
+def test_a_class_method_runs_for_the_model_that_it_is_called_for(project):
+    author = Author.objects.create(name="ann")
+    books = [Book.publish("a", author), Bestseller.publish("b", author=author)]
+    assert [(type(book), book.title) for book in books] == [(Book, "a in syd"), (Bestseller, "b in syd")]
+    assert list(Bestseller.objects.values_list("title", flat=True)) == ["b in syd"]
+
+
 def test_what_cannot_travel_is_refused_with_what_to_do(project):
     author = Author.objects.create(name="ann")
     for given, advice in (

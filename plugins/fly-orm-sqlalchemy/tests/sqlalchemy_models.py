@@ -5,9 +5,17 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+import fly_orm
+
 
 class Base(DeclarativeBase):
     """Base of the models."""
+
+    @fly_orm.on_primary
+    @classmethod
+    def table_in_region(cls):
+        """The class that it is called for, and where."""
+        return cls.__tablename__, fly_orm.my_region()
 
 
 class Owner(Base):

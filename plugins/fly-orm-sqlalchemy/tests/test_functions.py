@@ -96,6 +96,12 @@ def test_what_a_function_writes_is_read_here(regions, served):
     assert names(regions) == ["a", "b"]
 
 
+def test_a_class_method_runs_for_the_mapped_class_that_it_is_called_for(served):
+    assert Item.table_in_region() == ("item", "syd")
+    assert Owner(name="ann").table_in_region() == ("owner", "syd")
+    assert Owner.table_in_region.local() == ("owner", "lax")
+
+
 class TestAnObject:
     def test_may_be_merged_into_a_session_of_the_functions_own(self, regions, engine):
         with Session(engine) as session:

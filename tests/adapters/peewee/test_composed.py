@@ -95,10 +95,15 @@ def composed(*names: str) -> int:
     return len(names)
 
 
+def plain(*names: str) -> int:
+    return len(names)
+
+
 @pytest.mark.parametrize("block", ["savepoint", "manual_commit"])
 def test_an_order_that_cannot_work_is_refused_when_the_function_is_decorated(block: str) -> None:
     db = fly_orm.wrap(peewee.PostgresqlDatabase("shop"), settings=settings("lax"))
     decorator = getattr(db, block)()
-    with pytest.raises(fly_orm.ConfigurationError, match=rf"write @fly_orm.on_primary above @db.{block}\(\)"):
-        decorator(composed)
+    for decorated in (composed, fly_orm.on_primary(classmethod(plain)), fly_orm.on_primary(staticmethod(plain))):
+        with pytest.raises(fly_orm.ConfigurationError, match=rf"write @fly_orm.on_primary above @db.{block}\(\)"):
+            decorator(decorated)
     assert callable(decorator(test_an_order_that_cannot_work_is_refused_when_the_function_is_decorated))

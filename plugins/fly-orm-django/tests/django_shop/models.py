@@ -4,6 +4,8 @@ import uuid
 
 from django.db import models
 
+import fly_orm
+
 
 class Author(models.Model):
     name = models.TextField(unique=True)
@@ -20,6 +22,12 @@ class Book(models.Model):
     data = models.JSONField(default=dict)
     author = models.ForeignKey(Author, models.CASCADE, related_name="books")
     tags = models.ManyToManyField(Tag)
+
+    @classmethod
+    @fly_orm.on_primary
+    def publish(cls, title, author):
+        """Create a book of the class that it is called for."""
+        return cls.objects.create(title=f"{title} in {fly_orm.my_region()}", author=author)
 
 
 class Bestseller(Book):
