@@ -37,10 +37,15 @@ return faint;
 """
 _SHIFTS = """
 const done = arguments[0];
-let sum = 0;
-new PerformanceObserver(list => list.getEntries().forEach(entry => { sum += entry.value; }))
-  .observe({ type: "layout-shift", buffered: true });
-setTimeout(() => done(sum), 50);
+const shifts = [];
+const name = node => !node ? "what is gone" : node.nodeType === 3 ? `a text in ${name(node.parentElement)}`
+  : `${node.localName}.${node.getAttribute("class")}`;
+const corner = box => `(${box.x}, ${box.y}) ${box.width} × ${box.height}`;
+const told = each => `${name(each.node)} from ${corner(each.previousRect)} to ${corner(each.currentRect)}`;
+new PerformanceObserver(list => list.getEntries().forEach(
+  entry => shifts.push(`${entry.value.toFixed(6)}: ${entry.sources.map(told).join("; ")}`)
+)).observe({ type: "layout-shift", buffered: true });
+setTimeout(() => done(shifts), 50);
 """
 
 
@@ -116,9 +121,27 @@ class Browser:
         """How many pixels the page is wider than the window."""
         return int(self.driver.execute_script("return document.documentElement.scrollWidth - innerWidth"))
 
-    def shifts(self) -> float:
-        """How far the layout of the page has shifted, as Cumulative Layout Shift sums it."""
-        return float(self.driver.execute_async_script(_SHIFTS))
+    def shifts(self) -> list[str]:
+        """Each shift of the page's layout that counts for Cumulative Layout Shift, and what has moved."""
+        return list(self.driver.execute_async_script(_SHIFTS))
+
+    @contextmanager
+    def slow_line(self, *, bytes_per_second: int) -> Iterator[None]:
+        """A block in which pages, and all that they load, arrive slowly."""
+        self._line(bytes_per_second)
+        try:
+            yield
+        finally:
+            self._line(-1)
+
+    def forget_what_was_loaded(self) -> None:
+        """Let the next page load its fonts and style sheets again."""
+        self.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+
+    def _line(self, bytes_per_second: int) -> None:
+        conditions = {"offline": False, "latency": 0, "downloadThroughput": bytes_per_second, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
     def _is_gone(self, element: object) -> bool:
         from selenium.common.exceptions import WebDriverException

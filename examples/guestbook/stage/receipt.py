@@ -84,7 +84,7 @@ class Receipt:
         }
         head = render_template("receipt_head.html")
         page = page.replace("</head>", f"{head}</head>", 1)
-        return page.replace("</body>", f"{render_template('receipt.html', **shown)}</body>", 1)
+        return page.replace("<body>", f"<body>{render_template('receipt.html', **shown)}", 1)
 
     def _switch(self) -> Any:
         """Go on in the way that was chosen: here, or at the application without fly_orm."""
