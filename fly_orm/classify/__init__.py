@@ -8,6 +8,6 @@ described in the Postgres manual, section "Hot Standby".
 
 from .classifier import Classifier
 from .session_change import SessionChange
-from .statement import SETTING_CHANGES, Kind, Statement
+from .statement import ENDS, SETTING_CHANGES, Kind, Statement
 
-__all__ = ["SETTING_CHANGES", "Classifier", "Kind", "SessionChange", "Statement"]
+__all__ = ["ENDS", "SETTING_CHANGES", "Classifier", "Kind", "SessionChange", "Statement"]

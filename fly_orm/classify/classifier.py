@@ -11,9 +11,9 @@ from typing import Protocol
 from .do_blocks import with_block
 from .grammar import Grammar
 from .lexer import UnterminatedError, split_statements, with_escapes_marked
-from .savepoints import with_name
+from .names import with_names
 from .session_change import may_change_anything
-from .statement import SETTING_CHANGES, Kind, Statement
+from .statement import ENDS, SETTING_CHANGES, TRANSACTION_CONTROL, Kind, Statement
 from .unreadable import unreadable
 
 _CACHED_TEXTS = 4096
@@ -73,13 +73,13 @@ class Classifier:
     def _classify(self, sql: str, *, escaping: bool) -> Statement:
         try:
             parts = split_statements(sql)
-            found = [self._grammar.statement(tokens) for tokens in parts]
+            found = with_names([self._grammar.statement(tokens) for tokens in parts], parts, sql)
             blocks = any(tokens[0] == "do" for tokens in parts)
         except UnterminatedError as error:
             return unreadable(sql, str(error))
         if not found:
             return Statement(kind=Kind.READ, why="nothing to run")
-        statement = with_name(found[0], sql) if len(found) == 1 else _several(found)
+        statement = found[0] if len(found) == 1 else _several(found)
         if blocks and escaping:  # the code, too, has escapes in its literals
             statement = replace(statement, changes=statement.changes | may_change_anything(sql))
         return with_block(statement, sql) if blocks else statement
@@ -109,7 +109,7 @@ def _several(found: list[Statement]) -> Statement:
         )
     changes = reduce(or_, (statement.session_changes for statement in found))
     reset = ",".join(statement.name for statement in found if statement.resets and statement.name)
-    ends = not kinds.isdisjoint({Kind.COMMIT, Kind.ROLLBACK})
+    controls = tuple(statement for statement in found if statement.kind in TRANSACTION_CONTROL)
     return Statement(
         kind=Kind.WRITE,
         why=why,
@@ -121,7 +121,8 @@ def _several(found: list[Statement]) -> Statement:
         changes=changes,
         copy=copy,
         begins_transaction=Kind.BEGIN in kinds,
-        ends_transaction=ends,
+        ends_transaction=not kinds.isdisjoint(ENDS),
+        controls=controls,
         user_calls=user_calls,
         defines_functions=any(statement.defines_functions for statement in found),
     )

@@ -98,7 +98,11 @@ def split_statements(sql: str) -> list[list[str]]:
 
     UnterminatedError as from :func:`tokens`.
     """
-    found = lowered(sql)
+    return split(lowered(sql))
+
+
+def split(found: list[str]) -> list[list[str]]:
+    """These tokens as those of each statement, each list with END. Empty statements are skipped."""
     if ";" not in found:
         return [found] if found[0] != END else []
     parts: list[list[str]] = [[]]

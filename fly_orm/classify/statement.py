@@ -32,6 +32,10 @@ class Kind(enum.Enum):
 
 #: What changes session settings.
 SETTING_CHANGES = frozenset({Kind.SET, Kind.SET_LOCAL})
+#: What ends a transaction.
+ENDS = frozenset({Kind.COMMIT, Kind.ROLLBACK})
+#: What begins or ends one, or is about its savepoints.
+TRANSACTION_CONTROL = ENDS | {Kind.BEGIN, Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,12 +82,16 @@ class Statement:
     """Whether one of several statements begins a transaction."""
     ends_transaction: bool = False
     """Whether one of several statements ends a transaction."""
+    controls: tuple[Statement, ...] = ()
+    """Those of several statements that begin or end a transaction, or are about savepoints, in their order."""
     function_names: frozenset[str] = frozenset()
     """For a read: the words, in lower case, that may be names of functions that it calls."""
     user_calls: frozenset[str] = frozenset()
     """The functions, in lower case, that it may call and that may be the user's own."""
     changes: SessionChange = NOTHING
     """What it may change in the Postgres session besides the settings of its name."""
+    cursor: str | None = None
+    """The name of the cursor that it declares, fetches from, moves or closes; empty for CLOSE ALL."""
     opens_cursor: bool = False
     """Whether what it calls runs later, when rows are fetched."""
     defines_functions: bool = False

@@ -127,7 +127,7 @@ class RoutingConnection(PlainReads):
         if decision.action is Action.REFUSE:
             raise self.router.driver_error(NotSupported(UNSUPPORTED[statement.kind]))
         if self.held_cursors is not None and not (defers and decision.action is Action.READ_HERE):
-            self.note_held(statement)
+            self.held_cursors.watch()
         self._record(statement, decision, session)
         note_decided(Route.LOCAL if decision.action in _LOCAL else Route.PRIMARY, decision.why)
         return msgspec.structs.replace(decision, waited=waited.seconds) if waited.seconds else decision

@@ -82,7 +82,7 @@ def _copy(cursor: Any, sql: Any, file: Any, size: int) -> None:
     if decision.action is Action.READ_HERE and out:
         here = tracked(file)
         try:
-            cursor._run_here(decision, "copy_expert", sql, here, size)
+            cursor.run_here(decision, "copy_expert", sql, here, size)
         except psycopg2.Error as error:
             if here.written:
                 cursor.connection.note_failed_read(error)

@@ -25,12 +25,14 @@ from ..routing.forwarded import NOT_SENT, Forwarded
 from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED, examined, on_one_server
+from ..routing.transaction_control import control
 from ..sessions.context import current
 from ..sessions.running import is_running, note_served
 from ..sessions.served import Served
 from . import observed
 from .batches import batches, taken
 from .copying_cursor import CopyingCursor
+from .cursors_here import ran_on_cursor_here, stand_in
 from .result import RemoteResult
 from .result_pieces import forward
 from .text import call_text
@@ -143,12 +145,16 @@ class RoutingCursor(CopyingCursor):
         if self.connection.begins:
             self._bind(query, rows[0])  # if this raises, no transaction begins
         statement, decision = self._decide(query)
+        with self.connection.noting_held(statement):
+            self._carry_out_rows(query, rows, statement, decision)
+
+    def _carry_out_rows(self, query: Any, rows: list[Any], statement: Statement, decision: Decision) -> None:
         if decision.action is Action.HERE:
             return self._run_settling(statement, decision, "executemany", query, rows)
         why, wrote, waited = decision.why, False, decision.waited
         if decision.action is Action.READ_HERE:
             try:
-                self._run_here(decision, "executemany", query, rows)
+                self.run_here(decision, "executemany", query, rows)
             except psycopg2.Error as error:
                 # The ones before the one that was refused were reads, so all of them can be repeated.
                 why, wrote = self.connection.why_ask_primary(error, statement), tried_to_write(error)
@@ -211,17 +217,22 @@ class RoutingCursor(CopyingCursor):
             # DECLARE runs, whatever the statement is, and in a transaction.
             if statement.kind is not _READ or (self.connection.defers_reads and not self.connection.declares_here):
                 statement = replace(statement, kind=Kind.WRITE)
+        if statement.cursor is not None and ran_on_cursor_here(self, query, vars_, statement):
+            return
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.route(statement)
-        if named:
-            decision = unchecked(decision)
+        with self.connection.noting_held(statement):
+            self._carry_out(query, vars_, statement, unchecked(decision) if named else decision)
+
+    def _carry_out(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> None:
+        """Do what was decided."""
         action = decision.action
         if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:
             return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
             with self.connection.operating_here(statement, self, query, (vars_,)):
-                self._run_here(decision, "execute", query, vars_)
+                self.run_here(decision, "execute", query, vars_)
             if self.connection.executed_here(statement, self, begins=action is Action.BEGIN_HERE):
                 return None
             return self._run_there(self._bind(query, vars_), statement, LOCKED)
@@ -233,7 +244,9 @@ class RoutingCursor(CopyingCursor):
         sql = self._bind(query, vars_)
         if action is Action.FORWARD:
             return self._run_there(sql, statement, decision.why, waited=decision.waited)
-        return self._show(self._on_primary(sql, lambda remote: _act(remote, action, sql, statement, decision.why)), sql)
+        return self._show(
+            self._on_primary(sql, lambda remote: control(remote, action, sql, statement, decision.why)), sql
+        )
 
     def _read(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> None:
         connection, checks = self.connection, decision.action is Action.READ_IF_SHOWN
@@ -241,7 +254,7 @@ class RoutingCursor(CopyingCursor):
         try:
             with checked as shown:
                 if shown:
-                    self._run_here(decision, "execute", query, vars_)
+                    self.run_here(decision, "execute", query, vars_)
         except psycopg2.Error as error:
             return self._read_there(error, query, vars_, statement, waited=decision.waited)
         if not shown:
@@ -254,6 +267,8 @@ class RoutingCursor(CopyingCursor):
         self, sql: bytes, statement: Statement, why: str, *, wrote: bool = False, waited: float = 0.0
     ) -> None:
         if self.name is None:
+            if statement.opens_cursor and statement.cursor is not None:
+                sql = stand_in(self.connection, statement.cursor, hold=not statement.needs_transaction) + sql
             self._show(self._forward([sql], statement, why, wrote=wrote, waited=waited), sql)
         else:
             self._show(NOTHING, sql)
@@ -304,14 +319,14 @@ class RoutingCursor(CopyingCursor):
         why = self.connection.why_ask_primary(error, statement)
         self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error), waited=waited)
 
-    def _run_here(self, decision: Decision, method: str, *args: Any) -> None:
+    def run_here(self, decision: Decision, method: str, *args: Any) -> None:
         event = self.connection.served_here[decision.why]
         note_served(current(), replace(event, wait=decision.waited) if decision.waited else event)
         self._super_here(method, *args)
 
     def _run_settling(self, statement: Statement, decision: Decision, method: str, query: Any, *args: Any) -> None:
         with self.connection.operating_here(statement, self, query, args[0] if method == "executemany" else (None,)):
-            self._run_here(decision, method, query, *args)
+            self.run_here(decision, method, query, *args)
         self.connection.settle(statement)
 
     def _super_here(self, method: str, *args: Any) -> None:
@@ -331,16 +346,3 @@ class RoutingCursor(CopyingCursor):
             return query
         bound: bytes = self.mogrify(query, vars_)
         return bound
-
-
-def _act(remote: RemoteConnection, action: Action, sql: bytes, statement: Statement, why: str) -> Forwarded:
-    """Do with a transaction on the primary what was decided."""
-    match action:
-        case Action.BEGIN:
-            return remote.begin(sql, statement.command_tag, isolation=statement.isolation)
-        case Action.DELAY:
-            return remote.delay(statement, sql, why)
-        case Action.COMMIT:
-            return remote.commit(sql, statement)
-        case _:
-            return remote.rollback(sql, statement)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
+from ..errors import ReplicationTimeout
 from ..routing.remote_connection import RemoteConnection
 from .held_cursors import HeldCursors
 from .modes import ConnectionModes
 from .transaction_mode import begins_late
+
+NOTHING_HELD = nullcontext()
 
 
 class DeferredTransactions(ConnectionModes):
@@ -35,6 +40,8 @@ class DeferredTransactions(ConnectionModes):
     """Whether the connection is inside ``with connection:``, where autocommit does not count."""
     ends = 0
     """How often ``commit()`` or ``rollback()`` was called, after which named cursors are not valid any more."""
+    has_declared = False
+    """Whether a named cursor was ever declared on the replica."""
     held_cursors: HeldCursors | None = None
     """The named cursors of the transaction that were declared on the replica; None if there is none."""
 
@@ -83,16 +90,38 @@ class DeferredTransactions(ConnectionModes):
         """
         return self.defers_reads and not (self.pooled or self.promoted)
 
+    @property
+    def _holds_implicitly(self) -> bool:  # type: ignore[override]  # a property
+        return self.held_cursors is not None and self.begins
+
     def hold(self, cursor: Any) -> None:
         """Keep a cursor that was declared on the replica until the transaction ends."""
+        self.has_declared = True
         if self.held_cursors is None:
             self.held_cursors = HeldCursors()
         transaction = self.remote.transaction
-        self.held_cursors.add(cursor, 0 if transaction is None else transaction.depth)
+        self.held_cursors.add(cursor, () if transaction is None else transaction.savepoints)
 
-    def note_held(self, statement: Statement) -> None:
-        """Note a statement that is about to run in the transaction, or to end it."""
-        if self.held_cursors is not None and self.held_cursors.note(self, statement):
+    def noting_held(self, statement: Statement) -> AbstractContextManager[None]:
+        """A block in which a statement runs that belongs to the transaction, and may end it."""
+        return NOTHING_HELD if self.held_cursors is None else self._noting(self.held_cursors, statement)
+
+    @contextmanager
+    def _noting(self, held: HeldCursors, statement: Statement) -> Iterator[None]:
+        before, failed = self.remote.transaction, self.has_failed
+        try:
+            yield
+        except ReplicationTimeout:
+            self._executed(held, statement, failed=failed)
+            raise
+        except BaseException:
+            if before is not None and self.remote.transaction is None:
+                self.end_held(committed=False)
+            raise
+        self._executed(held, statement, failed=failed)
+
+    def _executed(self, held: HeldCursors, statement: Statement, *, failed: bool) -> None:
+        if held.executed(self, statement, failed=failed):
             self.held_cursors = None
 
     def end_held(self, *, committed: bool) -> None:
@@ -100,3 +129,25 @@ class DeferredTransactions(ConnectionModes):
         if self.held_cursors is not None:
             self.held_cursors.end(self, committed=committed)
             self.held_cursors = None
+
+    def ending_held(self, *, commits: bool) -> AbstractContextManager[None]:
+        """A block that ends the transaction, and the cursors with it."""
+        return NOTHING_HELD if self.held_cursors is None else self._ending(commits=commits)
+
+    @contextmanager
+    def _ending(self, *, commits: bool) -> Iterator[None]:
+        commits, committed = commits and not self.has_failed, False
+        try:
+            yield
+            committed = commits
+        except ReplicationTimeout:
+            committed = commits
+            raise
+        finally:
+            self.end_held(committed=committed)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the transaction on the primary has failed, so that it can only be rolled back."""
+        transaction = self.remote.transaction
+        return transaction is not None and transaction.failed

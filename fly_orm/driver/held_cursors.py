@@ -15,7 +15,8 @@ from weakref import ref
 import psycopg2
 from psycopg2 import extensions as ext
 
-from ..classify import Kind, Statement
+from ..classify import ENDS, Kind, Statement
+from ..routing.transaction import Savepoint
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,8 +24,8 @@ class _Held:
     name: str
     cursor: Any
     """A weak reference: the connection must not depend on the collector to be closed."""
-    depth: int
-    """How many savepoints there were when it was declared, as far as they have not been released."""
+    savepoints: tuple[Savepoint, ...]
+    """Those that it was declared in."""
     asked: bool
     """Whether the application asked for a cursor that outlives a COMMIT."""
 
@@ -35,9 +36,10 @@ class HeldCursors:
     def __init__(self) -> None:
         self._held: list[_Held] = []
 
-    def add(self, cursor: Any, depth: int) -> None:
-        """Note a cursor that has just been declared, among ``depth`` savepoints."""
-        self._held.append(_Held(name=cursor.name, cursor=ref(cursor), depth=depth, asked=cursor.wants_hold))
+    def add(self, cursor: Any, savepoints: tuple[Savepoint, ...]) -> None:
+        """Note a cursor that has just been declared in these savepoints."""
+        self._held = [held for held in self._held if held.name != cursor.name]  # which was closed
+        self._held.append(_Held(name=cursor.name, cursor=ref(cursor), savepoints=savepoints, asked=cursor.wants_hold))
 
     def watch(self) -> None:
         """Have the cursors look at the transaction before each fetch: it has begun, or failed."""
@@ -46,29 +48,22 @@ class HeldCursors:
             if cursor is not None:
                 cursor.__class__ = cursor._classes.watched
 
-    def note(self, connection: Any, statement: Statement) -> bool:
-        """Note a statement that is about to run; whether it ends the transaction, and so all of them."""
-        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
-            self.end(connection, committed=statement.kind is Kind.COMMIT)
-            return True
-        self.watch()
-        transaction = connection.remote.transaction
-        index = None if transaction is None else transaction.savepoint(statement.name)
-        if index is None or (transaction.failed and statement.kind is not Kind.ROLLBACK_TO):
-            return False
-        inner = [held for held in self._held if held.depth > index]
-        if statement.kind is Kind.ROLLBACK_TO:
-            self.close(connection, inner)
-        elif statement.kind is Kind.RELEASE:
-            for held in inner:
-                held.depth = index
+    def executed(self, connection: Any, statement: Statement, *, failed: bool) -> bool:
+        """Close those that a statement has ended, which succeeded; whether it has ended the transaction.
+
+        ``failed`` says that the transaction had failed before.
+        """
+        for each in statement.controls or (statement,):
+            if each.kind in ENDS or (each.ends_transaction and not each.controls):
+                self.end(connection, committed=each.kind is Kind.COMMIT and not failed)
+                return True
+            failed = failed and each.kind is not Kind.ROLLBACK_TO
+        self.close(connection, [held for held in self._held if any(each.undone for each in held.savepoints)])
         return False
 
     def end(self, connection: Any, *, committed: bool) -> None:
         """Close them at the end of the transaction, except for those that are to outlive it."""
         self.watch()
-        transaction = connection.remote.transaction
-        committed = committed and not (transaction is not None and transaction.failed)
         self.close(connection, [held for held in self._held if not (held.asked and committed)])
 
     def close(self, connection: Any, held: list[_Held]) -> None:

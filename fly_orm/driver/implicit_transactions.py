@@ -10,20 +10,20 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as ext
 
-from ..classify import Kind, Statement
+from ..classify import ENDS, Kind, Statement
 from ..routing.decide import Action, Decision, State, decide
 from ..routing.recording import COMMIT
 from ..routing.router import Router
 from ..routing.session_following import follow_here, note_here, took_locks
 from ..sessions.operation import Operation, current_operation
 from . import observed
-from .deferring import DeferredTransactions
+from .deferring import NOTHING_HELD, DeferredTransactions
 from .operating import operating
 from .transaction_here import TransactionHere, chained, move_to_primary
 
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
 #: Statements that change, keep or undo settings of a transaction on the replica.
-_SETTLING = frozenset({Kind.SET, Kind.COMMIT, Kind.ROLLBACK})
+_SETTLING = frozenset({Kind.SET}) | ENDS
 
 
 class ImplicitTransactions(DeferredTransactions):
@@ -45,6 +45,11 @@ class ImplicitTransactions(DeferredTransactions):
     def in_transaction(self) -> bool:
         """Whether a transaction is open, here or on the primary."""
         return self._begun or self.remote.transaction is not None or self._transaction_here
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a statement has ended the transaction that psycopg2 has begun, so that none is open."""
+        return self._begun and self.remote.transaction is None and not self._transaction_here
 
     @property
     def transaction_thread(self) -> int | None:
@@ -103,7 +108,7 @@ class ImplicitTransactions(DeferredTransactions):
             self.transaction_here = TransactionHere(cursor.query, statement.command_tag)
             return True
         if (here := self.transaction_here) is not None and self._transaction_here:
-            if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
+            if statement.kind in ENDS:
                 self.transaction_here = chained(self)
             else:
                 if took_locks(self, statement.changes) and move_to_primary(self):
@@ -196,13 +201,13 @@ class ImplicitTransactions(DeferredTransactions):
 
     def _end(self, statement: Statement, sql: str) -> None:
         """End the transaction that was begun implicitly. It is over even if this raises, as with psycopg2."""
-        begun, self._begun = self._begun, False
+        implicit, begun, self._begun = self._begun or self.begins, self._begun, False
         try:
             self.ends += 1
-            self.end_held(committed=statement is COMMIT)
-            if begun:
-                with observed.end(self, sql):
-                    self._end_begun(statement, sql)
+            with self.ending_held(commits=statement is COMMIT) if implicit else NOTHING_HELD:
+                if begun:
+                    with observed.end(self, sql):
+                        self._end_begun(statement, sql)
         except BaseException:
             if begun and self.remote.transaction is not None:  # an interrupt, before its end was sent
                 self.remote.abandon()

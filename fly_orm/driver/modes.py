@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import psycopg2
@@ -16,10 +17,12 @@ class ConnectionModes(ext.connection):
     mode: TransactionMode
     _begun: bool
     """Whether the connection has begun a transaction by itself."""
+    _holds_implicitly: bool
+    """Whether a named cursor is open in a transaction that psycopg2 would have begun by itself."""
 
     @property
     def status(self) -> int:
-        return ext.STATUS_BEGIN if self._begun else ext.STATUS_READY
+        return ext.STATUS_BEGIN if self._begun or self._holds_implicitly else ext.STATUS_READY
 
     @property
     def autocommit(self) -> bool:
@@ -69,12 +72,19 @@ class ConnectionModes(ext.connection):
         self._check_open()
         if self.status == ext.STATUS_BEGIN:
             raise psycopg2.ProgrammingError("set_session cannot be used inside a transaction")
-        self._change(self.mode.changed(isolation_level, readonly, deferrable, autocommit))
+        modes = {
+            "isolation_level": isolation_level,
+            "readonly": readonly,
+            "deferrable": deferrable,
+            "autocommit": autocommit,
+        }
+        given = {name: value for name, value in modes.items() if value is not None}
+        self._change(self.mode.changed(given), given)
 
-    def _change(self, mode: TransactionMode) -> None:
+    def _change(self, mode: TransactionMode, given: Collection[str] = ()) -> None:
         self._begun = True  # so that the statements below do not begin a transaction
         try:
-            for sql in mode.session_changes(self.mode):
+            for sql in mode.session_changes(self.mode, given):
                 self.cursor(cursor_factory=ext.cursor).execute(sql)
         finally:
             self._begun = False

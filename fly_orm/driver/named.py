@@ -12,6 +12,7 @@ from ..classify import Kind, Statement
 from ..routing.decide import Action, unchecked
 from . import observed
 from .cursor import NOTHING, RoutingCursor
+from .cursors_here import stand_in
 from .remote_cursor import RemoteCursor
 
 _SCROLL = {None: "", True: "SCROLL ", False: "NO SCROLL "}
@@ -39,10 +40,10 @@ class DeclaredCursor(RoutingCursor):
         if not (self.closed or connection.closed or connection.get_transaction_status() == _FAILED):
             self._check_valid()
 
-    def _declare_stand_in(self) -> None:
-        """Declare a cursor of this name on the replica for psycopg2, which will close it there."""
+    def _declare_here(self, sql: bytes = b"SELECT", *, hold: str = "WITH") -> None:
+        """Declare a cursor of this name on the replica."""
         with ext.cursor(self.connection) as here:
-            here.execute(f"DECLARE {self._identifier} CURSOR WITH HOLD FOR SELECT")
+            here.execute(self._bind(f"DECLARE {self._identifier} CURSOR {hold} HOLD FOR ", None) + sql)
 
     @property
     def _identifier(self) -> str:
@@ -61,7 +62,13 @@ class NamedCursor(DeclaredCursor):
         self._check_declares()
         self.wants_hold, self.ends = bool(self.withhold), self.connection.ends
         if not self.connection.declares_here:
-            return self._execute_one(query, vars)
+            if self.connection.is_over and not self.wants_hold:
+                self._declare_here(self._bind(query, vars), hold="WITHOUT")  # which the server refuses
+            self._execute_one(query, vars)
+            if type(self) is self._classes.local and self.wants_hold:
+                self.connection.has_declared = True
+                self.__class__ = self._classes.watched  # it may be fetched from in a transaction on the primary
+            return
         _HOLD.__set__(self, True)
         try:
             self._execute_one(query, vars)
@@ -71,7 +78,6 @@ class NamedCursor(DeclaredCursor):
             _HOLD.__set__(self, True)  # or psycopg2 would not fetch
             self.__class__ = self._classes.held
             self.connection.hold(self)
-        return None
 
     def fetchone(self) -> Any:
         return self._call("fetchone")
@@ -146,7 +152,7 @@ class WatchedCursor(HeldCursor):
             if connection.closed or connection.get_transaction_status() != _FAILED:
                 self._fail("close", error)
             if not self.closed:
-                self._declare_stand_in()
+                self._declare_here()  # for psycopg2, which closes it
                 super().close()
 
     def _fetched(self, method: str, *args: Any) -> Any:
@@ -163,7 +169,7 @@ class WatchedCursor(HeldCursor):
     def _fail(self, method: str, error: psycopg2.Error, *args: Any) -> Any:
         """Raise the error of the replica, which has no such cursor any more, and let the transaction fail."""
         transaction = self.connection.remote.transaction
-        if self.wants_hold:  # psycopg2 begins no transaction for it
+        if self.wants_hold and transaction is None:  # psycopg2 begins no transaction for it
             raise error
         if transaction is None or transaction.is_unsent:
             self.connection.note_failed_read(error)
@@ -184,9 +190,8 @@ class RemoteNamedCursor(DeclaredCursor, RemoteCursor):
     def declare(self, sql: bytes, statement: Statement, why: str) -> None:
         """Declare the cursor on the primary."""
         hold = "WITH" if self.wants_hold else "WITHOUT"
-        command = (
-            self._bind(f"DECLARE {self._identifier} {_SCROLL[self.scrollable]}CURSOR {hold} HOLD FOR ", None) + sql
-        )
+        declare = self._bind(f"DECLARE {self._identifier} {_SCROLL[self.scrollable]}CURSOR {hold} HOLD FOR ", None)
+        command = stand_in(self.connection, self.name, hold=self.wants_hold) + declare + sql
         leaves_state = self.wants_hold or statement.leaves_state
         statement = replace(statement, kind=Kind.WRITE, leaves_state=leaves_state, opens_cursor=True)
         result = self._forward([command], statement, why)
@@ -219,10 +224,12 @@ class RemoteNamedCursor(DeclaredCursor, RemoteCursor):
 
     def close(self) -> None:
         self._check_closes()
-        if not self.closed and self.connection.holds_cursors and (self._declared or self._exists()):
+        connection = self.connection
+        fails = connection.closed or connection.get_transaction_status() == _FAILED
+        if not (self.closed or fails) and (self._declared or (connection.holds_cursors and self._exists())):
             self._ask(f"CLOSE {self._identifier}")
         if self._declared and not self.closed and ext.cursor.query.__get__(self) is not None:
-            self._declare_stand_in()  # the replica has refused to declare the cursor
+            self._declare_here()  # for psycopg2, which closes it: the replica has refused to declare the cursor
         self._declared = False
         super().close()
 

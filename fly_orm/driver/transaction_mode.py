@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,11 @@ _NAMES = {
     ext.ISOLATION_LEVEL_SERIALIZABLE: "SERIALIZABLE",
 }
 _DEFAULTS = {None: "DEFAULT", True: "on", False: "off"}
+_SETTINGS = {
+    "isolation_level": "default_transaction_isolation",
+    "readonly": "default_transaction_read_only",
+    "deferrable": "default_transaction_deferrable",
+}
 _LEVELS = {name: level for level, name in _NAMES.items()}
 
 
@@ -27,18 +33,9 @@ class TransactionMode:
     readonly: bool | None = None
     deferrable: bool | None = None
 
-    def changed(self, isolation_level: Any, readonly: Any, deferrable: Any, autocommit: Any) -> TransactionMode:
-        """These modes, changed by the arguments that are not None; ValueError or TypeError as psycopg2 raises them."""
-        changes: dict[str, Any] = {}
-        if isolation_level is not None:
-            changes["isolation_level"] = _level(isolation_level)
-        if readonly is not None:
-            changes["readonly"] = _switch(readonly)
-        if deferrable is not None:
-            changes["deferrable"] = _switch(deferrable)
-        if autocommit is not None:
-            changes["autocommit"] = bool(autocommit)
-        return replace(self, **changes)
+    def changed(self, given: Mapping[str, Any]) -> TransactionMode:
+        """These modes, changed by arguments of ``set_session``; ValueError or TypeError as psycopg2 raises them."""
+        return replace(self, **{name: _READ[name](value) for name, value in given.items()})
 
     def with_level(self, level: int | None) -> TransactionMode:
         """These modes after ``set_isolation_level``, where 0 means autocommit."""
@@ -48,21 +45,27 @@ class TransactionMode:
             raise ValueError("isolation level must be between 0 and 4")
         return replace(self, autocommit=False, isolation_level=level)
 
-    def session_changes(self, before: TransactionMode) -> list[str]:
-        """The statements that give the Postgres session these modes in autocommit, where no BEGIN states them."""
-        was, now = before._defaults, self._defaults
-        if not self.autocommit:  # BEGIN states them
-            now = dict.fromkeys(now, "DEFAULT")
-            was = was if before.autocommit else now
-        return [f"SET {name} TO {value}" for name, value in now.items() if was[name] != value]
+    def session_changes(self, before: TransactionMode, given: Collection[str] = ()) -> list[str]:
+        """The statements by which psycopg2 takes on these modes, of which those that are ``given`` were asked for.
+
+        In autocommit, where no BEGIN states them, it sets what was asked for, changed or not. When it leaves
+        autocommit, it resets what is not at the server's default.
+        """
+        if self.autocommit:
+            values = {name: value for name, value in self._defaults.items() if name in given}
+        elif before.autocommit:
+            values = {name: "DEFAULT" for name, value in before._defaults.items() if value != "DEFAULT"}
+        else:
+            values = {}
+        return [f"SET {_SETTINGS[name]} TO {value}" for name, value in values.items()]
 
     @property
     def _defaults(self) -> dict[str, str]:
         level = self.isolation_level
         return {
-            "default_transaction_isolation": "DEFAULT" if level is None else f"'{_NAMES[level].lower()}'",
-            "default_transaction_read_only": _DEFAULTS[self.readonly],
-            "default_transaction_deferrable": _DEFAULTS[self.deferrable],
+            "isolation_level": "DEFAULT" if level is None else f"'{_NAMES[level].lower()}'",
+            "readonly": _DEFAULTS[self.readonly],
+            "deferrable": _DEFAULTS[self.deferrable],
         }
 
     @property
@@ -133,3 +136,11 @@ def _switch(value: Any) -> bool | None:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "isolation_level": _level,
+    "readonly": _switch,
+    "deferrable": _switch,
+    "autocommit": bool,
+}

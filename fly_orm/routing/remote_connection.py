@@ -25,6 +25,7 @@ from ..protocol.messages import Batch, Done, Result, Run
 from ..sessions.operation import executing
 from ..sessions.running import note_decided
 from ..sessions.served import Route
+from .before_sending import check_can_forward
 from .errors import explain, informative_cause, session_lost
 from .executed import note_executed, note_session
 from .forwarded import NOT_SENT, Forwarded
@@ -66,7 +67,7 @@ class RemoteConnection:
         self._lease: RemoteLease | None = None
         self._opening: RemoteLease | None = None
         """The lease whose first request is under way, or was the last first one, for :meth:`cancel`."""
-        self._gone: FlyOrmError | None = None
+        self.gone: FlyOrmError | None = None
         """Why the Postgres session that has state was lost, if it was while the connection was idle."""
 
     # Transactions
@@ -120,12 +121,12 @@ class RemoteConnection:
         raised, or a FlyOrmError that says what became of the statements, as an instance of the driver's classes as
         well.
         """
-        self._check_can_forward(statement)
+        check_can_forward(self, statement)
         writes = wrote or statement.kind not in (Kind.READ, Kind.ROLLBACK)
-        stamp = stamp_of(self._connection) if statement.is_plain_write and copy is None else None
+        stamp = stamp_of(self.connection) if statement.is_plain_write and copy is None else None
         run = self._request(sqls, statement, writes=writes, copy=copy)
         if stamp is not None:
-            self._plain_writes.keep(run, stamp, self._connection, self._requests.idle.due)
+            self._plain_writes.keep(run, stamp, self.connection, self._requests.idle.due)
         return self._forwarded(run, statement, why, copy, writes=writes, waited=waited)
 
     def forward_plain_write(self, sql: bytes, statement: Statement) -> Forwarded:
@@ -147,7 +148,7 @@ class RemoteConnection:
         ``statement`` is the first one. A reply without results comes from a node that does not know batches: it has
         executed no more than the BEGIN.
         """
-        self._check_can_forward(statement)
+        check_can_forward(self, statement)
         run = self._request([], statement, batch=batch)
         return self._exchange(run, statement, why, None, writes=True, waited=waited)[0]
 
@@ -192,7 +193,7 @@ class RemoteConnection:
     def end(self) -> None:
         """Give the lease back, which rolls back what is open; never raises."""
         lease, self._lease, self.transaction, self.has_state = self._lease, None, None, False
-        self._gone = None
+        self.gone = None
         if lease is not None:
             lease.release()
 
@@ -215,7 +216,7 @@ class RemoteConnection:
             if self._lease is not None:
                 self._lease.renew(Deadline.after(_RENEWAL_TIMEOUT).or_earlier(self.router.deadline()))
         except FlyOrmError as error:
-            self._lease, self._gone = None, error if self.has_state else None
+            self._lease, self.gone = None, error if self.has_state else None
             self._lose_transaction(error)
         finally:
             self.lock.release()
@@ -223,7 +224,7 @@ class RemoteConnection:
     @property
     def is_free(self) -> bool:
         """Whether nothing is open on the primary, and nothing was lost there."""
-        return self.transaction is None and self._lease is None and not self.has_state and self._gone is None
+        return self.transaction is None and self._lease is None and not self.has_state and self.gone is None
 
     @property
     def has_lease(self) -> bool:
@@ -245,23 +246,12 @@ class RemoteConnection:
         return True
 
     @property
-    def _connection(self) -> Any:
+    def connection(self) -> Any:
         return self._reference()
-
-    def _check_can_forward(self, statement: Statement) -> None:
-        if self._gone is not None:
-            self._connection.close()
-            raise self.router.driver_error(session_lost(self._gone))
-        transaction = self.transaction
-        if transaction is None or transaction.lost is None:
-            return None if transaction is None else transaction.check(statement)
-        if statement.kind is Kind.COMMIT:
-            self.transaction = None
-        raise self.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
 
     def _request(self, sqls: Sequence[bytes], statement: Statement, **options: Any) -> Run:
         make = partial(self._requests.run, opens_lease=self._lease is None, has_state=self.has_state, **options)
-        run = self._checked(make, self._connection, sqls, statement, self.transaction)
+        run = self._checked(make, self.connection, sqls, statement, self.transaction)
         if (self.transaction is None or run.has_commit) and (options.get("writes", True) or statement.function_names):
             self.router.freshness.prepare()
         return run
@@ -292,8 +282,8 @@ class RemoteConnection:
             self._lost(run, error, may_write=may_write)
             if lost_state:
                 raise self.router.driver_error(session_lost(error)) from informative_cause(error)
-            if self._connection.pooled and not self._connection.closed:
-                look_for_move(self._connection)  # the primary that no node has may be behind the pooler by now
+            if self.connection.pooled and not self.connection.closed:
+                look_for_move(self.connection)  # the primary that no node has may be behind the pooler by now
             raise self.router.driver_error(error) from informative_cause(error)
         finally:
             if self._lease is not None and self._lease.ended:
@@ -319,7 +309,7 @@ class RemoteConnection:
             self._lose_transaction(error)
         if self.has_state:
             # As the driver does when it loses its server: the state of the Postgres session is gone for good.
-            self._connection.close()
+            self.connection.close()
 
     def _lose_transaction(self, error: BaseException) -> None:
         if self.transaction is not None:
@@ -329,7 +319,7 @@ class RemoteConnection:
     def _update(self, done: Done, statement: Statement) -> RemoteTransaction | None:
         """Take over notices and transaction status; returns the transaction that was open before."""
         if done.notices:
-            keep_notices(self._connection, done.notices)
+            keep_notices(self.connection, done.notices)
         self.session_settings.take_start(done.start_settings)
         before = self.transaction
         if not done.lease_open:

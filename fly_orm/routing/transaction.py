@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from threading import get_ident
-from typing import NamedTuple
 
 from psycopg2 import extensions as ext
 from psycopg2.errorcodes import IN_FAILED_SQL_TRANSACTION, INVALID_SAVEPOINT_SPECIFICATION
 
-from ..classify import Kind, Statement
+from ..classify import ENDS, Kind, Statement
 from ..classify.session_change import LEAVES_STATE, NOTHING
 from ..postgres.sql_error import made_error
 from ..protocol.messages import OpenTransaction
 from ..sessions.operation import Operation
 
 
-class _Savepoint(NamedTuple):
-    name: str
-    waiting_at: int | None
-    """The index of its command among the pending statements; None if other statements may have run since."""
+class Savepoint:
+    """What a transaction does from a savepoint on, until it is undone: a ROLLBACK TO makes another one of its name."""
+
+    __slots__ = ("name", "undone", "waiting_at")
+
+    def __init__(self, name: str, waiting_at: int | None = None) -> None:
+        self.name = name
+        self.waiting_at = waiting_at
+        """The index of its command among the pending statements; None if other statements may have run since."""
+        self.undone = False
+        """Whether the transaction was rolled back to it, or to one around it."""
 
 
 class RemoteTransaction:
@@ -47,7 +53,9 @@ class RemoteTransaction:
         """Whether one of its statements writes."""
         self.operation: Operation | None = None
         """The operation of the application's that it is, if it has been sent as one."""
-        self._savepoints: list[_Savepoint] = []
+        self._savepoints: list[Savepoint] = []
+        self._knows_savepoints = True
+        """Whether these are the primary's; not so after a text of which only a part was executed."""
 
     @property
     def failed(self) -> bool:
@@ -63,8 +71,8 @@ class RemoteTransaction:
         """Take a savepoint command to send with the next statement; False if the primary has to decide about it."""
         index = self.savepoint(statement.name)
         if statement.kind is Kind.SAVEPOINT:
-            self._savepoints.append(_Savepoint(statement.name or "", len(self.pending)))
-        elif index is None:
+            self._savepoints.append(Savepoint(statement.name or "", len(self.pending)))
+        elif index is None or not self._knows_savepoints:
             return False
         else:
             waiting_at = self._savepoints[index].waiting_at
@@ -75,13 +83,21 @@ class RemoteTransaction:
         self.pending.append(sql)
         return True
 
-    def check(self, statement: Statement) -> None:
-        """Raise what Postgres would if the transaction has failed before anything of it was sent."""
-        if not (self.failed and self.is_unsent) or statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
-            return
-        if statement.kind is Kind.ROLLBACK_TO:
+    def check(self, statement: Statement) -> bool:
+        """Raise what Postgres would if the transaction has failed before anything of it was sent.
+
+        Whether it has, and the primary has to decide about the statement: it may end the transaction, or undo its
+        failure.
+        """
+        if not (self.failed and self.is_unsent):
+            return False
+        if statement.kind in ENDS or statement.controls or statement.ends_transaction:
+            return True
+        if statement.kind is Kind.ROLLBACK_TO and statement.simple:
             raise made_error(INVALID_SAVEPOINT_SPECIFICATION, f'savepoint "{statement.name}" does not exist')
-        self.check_not_failed()
+        if statement.kind is not Kind.ROLLBACK_TO:
+            self.check_not_failed()
+        return True
 
     def check_not_failed(self) -> None:
         """Raise what Postgres would if the transaction has failed."""
@@ -93,12 +109,17 @@ class RemoteTransaction:
 
     def note(self, statement: Statement) -> None:
         """Keep the savepoints in step with a statement that succeeds."""
+        if statement.controls:
+            for each in statement.controls:
+                self.note(each)
+            return
         name = statement.name or ""
-        if statement.kind in (Kind.COMMIT, Kind.ROLLBACK) or statement.ends_transaction:
+        if statement.kind in ENDS or statement.ends_transaction:
             self._savepoints = []  # with AND CHAIN, another transaction begins
+            self._knows_savepoints = True
             return
         if statement.kind is Kind.SAVEPOINT:
-            self._savepoints.append(_Savepoint(name, None))
+            self._savepoints.append(Savepoint(name))
             return
         index = self.savepoint(name)
         if index is None:
@@ -106,13 +127,17 @@ class RemoteTransaction:
         if statement.kind is Kind.RELEASE:
             del self._savepoints[index:]
         elif statement.kind is Kind.ROLLBACK_TO:
-            del self._savepoints[index + 1 :]
+            for undone in self._savepoints[index:]:
+                undone.undone = True
+            self._savepoints[index:] = [Savepoint(name, self._savepoints[index].waiting_at)]
             self.status = ext.TRANSACTION_STATUS_INTRANS
 
     def note_changes(self, statement: Statement, *, failed: bool) -> None:
         """Note what a statement may have changed; a session-level lock outlives its failure, and that of the rest."""
         self.changes |= statement.session_changes
-        if statement.ends_transaction or statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
+        if failed and statement.controls:
+            self._knows_savepoints = False
+        if statement.ends_transaction or statement.kind in ENDS:
             self.opened = None  # another one is open
         self.writes |= statement.kind is Kind.WRITE
         self.fetches_may_change_role |= statement.opens_cursor and statement.changes.may_change_role
@@ -123,13 +148,14 @@ class RemoteTransaction:
     def reached(self, status: int, opened: OpenTransaction | None) -> None:
         """Note that the primary has executed what was pending, what state it is in, and what it is called there."""
         self.pending, self.sent, self.status = [], True, status
-        self._savepoints = [_Savepoint(each.name, None) for each in self._savepoints]
+        for each in self._savepoints:
+            each.waiting_at = None
         self.opened = opened or self.opened
 
     @property
-    def depth(self) -> int:
-        """How many savepoints there are."""
-        return len(self._savepoints)
+    def savepoints(self) -> tuple[Savepoint, ...]:
+        """Those that are open, the innermost one last."""
+        return tuple(self._savepoints)
 
     def savepoint(self, name: str | None) -> int | None:
         """The index of the innermost savepoint of that name; names shadow each other (Postgres manual, SAVEPOINT)."""

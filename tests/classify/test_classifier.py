@@ -35,6 +35,16 @@ def test_kind_and_facts(row):
     assert {name: getattr(statement, name) for name in row.facts} == row.facts
 
 
+def test_of_several_those_that_are_about_transactions_are_kept():
+    statement = CLASSIFY('SAVEPOINT A; SELECT 1; rollback to "A"; COMMIT AND CHAIN; FETCH 1 FROM c;')
+    assert [(each.kind, each.name, each.simple) for each in statement.controls] == [
+        (Kind.SAVEPOINT, "a", True),
+        (Kind.ROLLBACK_TO, "A", True),
+        (Kind.COMMIT, None, False),
+    ]
+    assert statement.cursor is None
+
+
 class TestFunctionsNamedByTheUser:
     classify = Classifier(["Swallows", "app.next_invoice", "other.Next_Invoice"])
 

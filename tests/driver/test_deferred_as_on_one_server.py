@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -15,14 +16,27 @@ from fly_orm.driver.connection import RoutingConnection
 from tests.support.one_table import TABLE
 from tests.support.two_regions import TwoRegions
 
-ROUNDS = 20
+#: Which programs are run. To look for more, set the first one in the environment.
+FIRST, ROUNDS = int(os.environ.get("FIRST_PROGRAM", "0")), 12
 AGAIN = "TRUNCATE t RESTART IDENTITY; INSERT INTO t (name) VALUES ('first'), ('second')"
 READS = ("SELECT name FROM t ORDER BY id", "SELECT count(*) FROM t WHERE name LIKE 'n%'")
 FAILS = ("SELECT 1/0", "SELECT nope FROM t", "INSERT INTO t (id, name) VALUES (1, 'taken')")
 WRITES = ("INSERT INTO t (name) VALUES (%s)", "UPDATE t SET name = %s WHERE id = 1", "SELECT id, %s FROM t FOR UPDATE")
 SAVEPOINTS = ("SAVEPOINT a", "SAVEPOINT b", "RELEASE a", "RELEASE b", "ROLLBACK TO a", "ROLLBACK TO b")
+TEXTS = (
+    *(*READS, *FAILS, *SAVEPOINTS, "SHOW work_mem", "SET LOCAL work_mem TO '5MB'", "INSERT INTO t (name) VALUES ('x')"),
+    *("COMMIT", "ROLLBACK", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "BEGIN") * 2,
+)
+CHAINS = ("COMMIT AND CHAIN", "ROLLBACK AND CHAIN")
+CURSORS = ("FETCH 1 FROM c", "MOVE 1 FROM d", "CLOSE c", "CLOSE ALL", f"DECLARE d CURSOR FOR {READS[0]}")
+MODES = (
+    *({"autocommit": False}, {"autocommit": True}, {"readonly": "default"}, {"readonly": False}),
+    *({"isolation_level": level} for level in ("default", "read committed", "repeatable read", "read uncommitted")),
+)
+READ_ONLY, ISOLATION = "default_transaction_read_only", "default_transaction_isolation"
 
 Step = tuple[str, Any]
+Make = Callable[[random.Random, int, tuple[Step, ...]], list[Step]]
 BY_PSYCOPG2: tuple[Step, ...] = (("end", "commit"), ("end", "rollback"))
 BY_SQL: tuple[Step, ...] = (("run", ("COMMIT", None)), ("run", ("ROLLBACK", None)))
 
@@ -54,6 +68,29 @@ def steps(chance: random.Random, count: int, ends: tuple[Step, ...]) -> list[Ste
     return made
 
 
+def texts(chance: random.Random, count: int, ends: tuple[Step, ...]) -> list[Step]:
+    """Steps with several statements in one text, chains, settings, and cursors of the same few names."""
+    made: list[Step] = []
+    for step in steps(chance, count, ends):
+        text = "; ".join(chance.choice(TEXTS) for _ in range(chance.choice([2, 2, 3])))
+        made.append(
+            chance.choice(
+                [
+                    *[step] * 6,
+                    *[("run", (text, None))] * 2,
+                    ("run", (chance.choice(CHAINS), None)),
+                    ("run", (chance.choice(CURSORS), None)),
+                    *[("declare", chance.choice("cd"))] * 2,
+                    ("hold", chance.choice("cd")),
+                    ("modes", chance.choice(MODES[0 if ends is BY_PSYCOPG2 else 1 :])),
+                    ("run", (f"SET {READ_ONLY} TO off", None)),
+                    ("run", (f"SHOW {chance.choice([READ_ONLY, ISOLATION])}", None)),
+                ]
+            )
+        )
+    return made
+
+
 class Session:
     """Takes the same steps over any connection."""
 
@@ -67,9 +104,10 @@ class Session:
         """What the application sees of a step."""
         act: Callable[[Any], object] = getattr(self, f"_{step[0]}")
         try:
-            return act(step[1])
+            seen = act(step[1])
         except (psycopg2.Error, StopIteration) as error:
-            return type(error).__name__, getattr(error, "pgcode", None)
+            seen = type(error).__name__, getattr(error, "pgcode", None)
+        return seen, self._connection.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
 
     def _run(self, statement: tuple[str, Any]) -> object:
         with self._connection.cursor() as cursor:
@@ -77,11 +115,18 @@ class Session:
             self.local += statement[0] in READS and is_local(self._connection)
             return cursor.fetchall() if cursor.description else (cursor.statusmessage, cursor.rowcount)
 
-    def _declare(self, name: str) -> None:
-        cursor = self._connection.cursor(name)
+    def _declare(self, name: str, *, withhold: bool = False) -> None:
+        cursor = self._connection.cursor(name, withhold=withhold)
         cursor.itersize = 1  # or what has been fetched in advance would be left of it
         cursor.execute(READS[0])
         self._named = cursor
+
+    def _hold(self, name: str) -> None:
+        self._declare(name, withhold=True)
+
+    def _modes(self, modes: dict[str, Any]) -> None:
+        self._connection.rollback()
+        self._connection.set_session(**modes)
 
     def _fetch(self, method: str) -> object:
         return None if self._named is None else getattr(self._named, method)()
@@ -108,24 +153,27 @@ def pair(regions: TwoRegions) -> Any:
     plain.close()
 
 
+@pytest.mark.parametrize("make", [steps, texts])
 @pytest.mark.parametrize("explicit", [False, True], ids=["begun by psycopg2", "begun by BEGIN"])
-def test_the_application_sees_the_same(pair: Any, explicit: bool) -> None:
+def test_the_application_sees_the_same(pair: Any, explicit: bool, make: Make) -> None:
     local = 0
-    for seed in range(ROUNDS):
+    for seed in range(FIRST, FIRST + ROUNDS):
         for connection in pair:
-            connection.rollback()
+            connection.reset()
             connection.autocommit = True
             connection.cursor().execute("DISCARD ALL")
             connection.cursor().execute(AGAIN)
             connection.autocommit = explicit
-        local += _same(seed, [Session(connection) for connection in pair], pair[1], explicit=explicit)
-    assert local > ROUNDS  # or it has compared little
+        pair[0].defers_transactions = True
+        program = make(random.Random(seed), 40, BY_SQL if explicit else BY_PSYCOPG2)
+        local += _same(seed, program, [Session(connection) for connection in pair], pair[1], explicit=explicit)
+    assert local > 0  # or it has compared nothing
 
 
-def _same(seed: int, sessions: list[Session], plain: Any, *, explicit: bool) -> int:
+def _same(seed: int, program: list[Step], sessions: list[Session], plain: Any, *, explicit: bool) -> int:
     """How many steps of a transaction have run on the replica, if both sessions have seen the same."""
     taken: list[Any] = []
-    for step in steps(random.Random(seed), 40, BY_SQL if explicit else BY_PSYCOPG2):
+    for step in program:
         begins = explicit and plain.info.transaction_status == ext.TRANSACTION_STATUS_IDLE
         for each in [("run", ("BEGIN", None)), step] if begins else [step]:
             seen = [session.take(each) for session in sessions]

@@ -1,11 +1,12 @@
-"""The names of savepoints."""
+"""The names of savepoints and of cursors."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from .lexer import END, identifier, tokens
+from .lexer import identifier, split, tokens
 from .statement import Kind, Statement
 
 _BEFORE_NAME = {
@@ -26,14 +27,33 @@ _RESERVED = re.compile(
 )
 
 
-def with_name(statement: Statement, sql: str) -> Statement:
-    """The statement with the name of its savepoint, if it has one.
+#: What may be between these commands and the name of a cursor. FETCH and MOVE take a direction, too.
+_BEFORE_CURSOR = {
+    "close": re.compile(""),
+    "declare": re.compile(""),
+    "fetch": re.compile(r"[a-z0-9 +%-]*"),
+    "move": re.compile(r"[a-z0-9 +%-]*"),
+}
 
-    The name is read from the original text, since a quoted name keeps its upper-case letters.
+
+def with_names(statements: list[Statement], parts: list[list[str]], sql: str) -> list[Statement]:
+    """The statements of a text, of these parts, with the names of their savepoints and cursors, if they have any.
+
+    The names are read from the original text, since a quoted name keeps its upper-case letters.
     """
+    named = any(part[0] in _BEFORE_CURSOR for part in parts) or any(each.kind in _BEFORE_NAME for each in statements)
+    if not named:
+        return statements
+    return [_with_name(*each) for each in zip(statements, split(tokens(sql)), strict=True)]
+
+
+def _with_name(statement: Statement, text: Sequence[str]) -> Statement:
+    words = text[:-1]
+    command = words[0].lower()
+    if command in _BEFORE_CURSOR:
+        return replace(statement, cursor=_cursor(command, words))
     if statement.kind not in _BEFORE_NAME:
         return statement
-    words = [text for text in tokens(sql) if text not in {END, ";"}]
     name = identifier(words[-1])
     if name is None or _RESERVED.fullmatch(words[-1].lower()):
         return statement
@@ -41,3 +61,12 @@ def with_name(statement: Statement, sql: str) -> Statement:
         return statement
     # The server truncates names to 63 bytes in its own encoding, which is not known here, so two could become one.
     return replace(statement, name=name, simple=len(name.encode("utf-8", "replace")) < 64)
+
+
+def _cursor(command: str, words: Sequence[str]) -> str | None:
+    if len(words) < 2:
+        return None
+    if command == "close" and words[-1].lower() == "all":
+        return ""
+    before, name = ([], words[1]) if command == "declare" else (words[1:-1], words[-1])
+    return identifier(name) if _BEFORE_CURSOR[command].fullmatch(" ".join(before).lower()) else None
