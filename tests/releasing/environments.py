@@ -71,7 +71,19 @@ def try_out(environment: Environment, archives: list[Path], folder: Path, tests:
     variables["PATH"] += ":/usr/sbin"
     if environment.postgres:
         variables["PG_BIN"] = str(environment.postgres)
-    command = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    command = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "not slow",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "--tb=short",
+    ]
     command += ["--numprocesses", os.environ.get("WORKERS", "3"), "--dist", "loadfile"]
     ran = subprocess.run(
         [*command, "--ignore", _OF_THE_CHECKOUT, *tests], cwd=tree, env=variables, capture_output=True, text=True

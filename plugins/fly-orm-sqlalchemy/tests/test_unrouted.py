@@ -87,6 +87,7 @@ def test_where_there_is_one_region_anything_may_be_wrapped():
     engine = fly_orm.wrap(sqlite(), settings=ONLY)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
+    engine.dispose()
     assert router_of(engine) is not None
     with pytest.raises(fly_orm.NotSupported, match="for sqlite"):
         router_of(engine).wrapped.connect()

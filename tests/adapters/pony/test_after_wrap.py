@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -72,12 +73,14 @@ def test_a_database_that_is_disconnected(wrap: Any, replica: dict[str, Any]) -> 
             assert database.select("count(*) FROM item") == [1]
 
 
-def test_one_in_the_primary_region_may_be_bound_to_something_else(made: Any, replica: dict[str, Any]) -> None:
+def test_one_in_the_primary_region_may_be_bound_to_something_else(
+    made: Any, replica: dict[str, Any], tmp_path: Path
+) -> None:
     database = fly_orm.wrap(orm.Database("postgres", **replica), settings=settings("syd"))
     made.append(database)
     database.disconnect()
     database.provider = database.schema = None
-    database.bind("sqlite", ":memory:")
+    database.bind("sqlite", str(tmp_path / "x.db"), create_db=True)
     with orm.db_session:
         assert database.select("1") == [1]
     with pytest.raises(fly_orm.NotSupported, match="SQLite"):
