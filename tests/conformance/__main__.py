@@ -23,7 +23,7 @@ from .modes import Mode, baseline
 from .run import Run, run
 from .servers import Servers, unavailable
 from .suites import PEEWEE, SUITES, Suite
-from .verdict import HEADINGS, objections, row, worse_tests
+from .verdict import HEADINGS, enough_for_control, objections, row, worse_tests
 
 
 def main() -> int:
@@ -65,13 +65,14 @@ def run_all(suite: Suite, modes: Sequence[Mode]) -> Iterator[tuple[Run, Run]]:
     with Cluster.start(settings=log.SETTINGS) as cluster:
         if missing := unavailable(cluster.primary, suite.extensions):
             raise ConfigurationError(f"this PostgreSQL has no {', '.join(missing)}: set PG_BIN to one with contrib")
-        servers, plain = Servers(cluster), dict[Mode, Run]()
+        servers, plain = Servers(cluster, modes), dict[Mode, Run]()
         for mode in modes:
             base = baseline(mode)
             if base not in plain:
                 plain[base] = _run(suite, servers, base)
                 yield plain[base], plain[base]
-            yield plain[base], _run(suite, servers, mode)
+            enough = enough_for_control(plain[base]) if mode.is_control else 0
+            yield plain[base], _run(suite, servers, mode, enough)
 
 
 def report(suite: Suite, runs: Iterable[tuple[Run, Run]]) -> int:
@@ -114,9 +115,9 @@ def _possible(suite: Suite) -> list[Mode]:
     return [mode for mode in modes if mode.pooling is None]
 
 
-def _run(suite: Suite, servers: Servers, mode: Mode) -> Run:
+def _run(suite: Suite, servers: Servers, mode: Mode, enough: int = 0) -> Run:
     print(f"running {suite.name} {mode.name} ...", file=sys.stderr, flush=True)
-    return run(suite, servers, mode)
+    return run(suite, servers, mode, enough=enough)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-"""ActivityLog what becomes of each test."""
+"""Notes what becomes of each test."""
 
 from __future__ import annotations
 
 import unittest
 from typing import Any
 
-from .outcomes import ERROR, FAIL, OK, SKIP, worst
+from .outcomes import ERROR, FAIL, OK, SKIP, count, worst
 
 
 class NotingResult(unittest.TestResult):
-    """A result that knows the outcome of every test by its id, and the last line of what went wrong."""
+    """A result that knows the outcome of every test by its id, and the last line of what went wrong.
 
-    def __init__(self) -> None:
+    After ``enough`` tests that went wrong, it stops the run; 0 is never.
+    """
+
+    def __init__(self, enough: int = 0) -> None:
         super().__init__()
+        self._enough = enough
         self.outcomes: dict[str, str] = {}
         self.complaints: dict[str, str] = {}
 
@@ -50,6 +54,8 @@ class NotingResult(unittest.TestResult):
         self.outcomes[name] = worst(self.outcomes.get(name), outcome)
         if complaint is not None:
             self.complaints[name] = complaint
+        if self._enough and outcome in (FAIL, ERROR) and count(self.outcomes, FAIL, ERROR) >= self._enough:
+            self.stop()
 
     def _note(self, test: Any, outcome: str, error: Any = None) -> None:
         lines = [] if error is None else str(error[1]).strip().splitlines()

@@ -37,8 +37,11 @@ class Run:
     seconds: float
 
 
-def run(suite: Suite, servers: Servers, mode: Mode) -> Run:
-    """Run the suite in a process of its own: plain on the primary, else in lax, with a node in syd."""
+def run(suite: Suite, servers: Servers, mode: Mode, *, enough: int = 0) -> Run:
+    """Run the suite in a process of its own: plain on the primary, else in lax, with a node in syd.
+
+    It ends after ``enough`` tests have failed; 0 is never.
+    """
     name = suite.database_of(mode)
     servers.make_database(name, suite.extensions)
     started = monotonic()
@@ -46,7 +49,7 @@ def run(suite: Suite, servers: Servers, mode: Mode) -> Run:
         wan = undo.enter_context(_to_syd(suite, servers, name)) if mode.wrapped else None
         undo.enter_context(servers.cluster.apply_delay(mode.apply_delay))
         given = undo.enter_context(servers.address(mode))
-        arguments = (suite.name, mode.how, mode.wait, wan.address if wan else "")
+        arguments = (suite.name, mode.how, mode.wait, wan.address if wan else "", str(enough))
         process = _process(suite, "suite", *arguments, parameters={**given, "database": name})
         found = json.loads(undo.enter_context(process).hear())
         seconds, round_trips = monotonic() - started, wan.round_trips if wan else None

@@ -17,11 +17,12 @@ _POOL = {"default_pool_size": 60, "max_client_conn": 500}
 
 
 class Servers:
-    """A primary and two replicas."""
+    """A primary and as many replicas as the modes need."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, modes: Iterable[Mode]) -> None:
         self.cluster = cluster
-        self.replicas = [cluster.replica, cluster.add_replica()]
+        more = max(mode.replicas for mode in modes) - 1
+        self.replicas = [cluster.replica, *(cluster.add_replica() for _ in range(more))]
 
     @contextmanager
     def address(self, mode: Mode) -> Iterator[dict[str, Any]]:

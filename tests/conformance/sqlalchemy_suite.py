@@ -75,6 +75,10 @@ class _Noting:
 
     def __init__(self, result: Any) -> None:
         self._result = result
+        self._session: Any = None
+
+    def pytest_sessionstart(self, session: Any) -> None:
+        self._session = session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.when == "setup":
@@ -86,6 +90,8 @@ class _Noting:
         outcome = OK if report.passed or expected else SKIP if report.skipped else bad
         crash = getattr(report.longrepr, "reprcrash", None) if outcome == bad else None
         self._result.note(report.nodeid, outcome, crash.message.splitlines()[0] if crash and crash.message else None)
+        if self._result.shouldStop:
+            self._session.shouldstop = "enough tests have failed"
 
 
 def _engine(parameters: Mapping[str, Any]) -> Any:

@@ -1,9 +1,9 @@
 """Runs a suite in this process and prints the outcomes, as a line of JSON.
 
-    python -m tests.conformance.suite SUITE plain|HOW WAIT ADDRESS
+    python -m tests.conformance.suite SUITE plain|HOW WAIT ADDRESS ENOUGH
 
-The environment names the database, and the arguments say how to wrap those that the suite makes of it, and where the
-node in syd is.
+The environment names the database. The arguments say how to wrap those that the suite makes of it, where the node in
+syd is, and after how many failures to stop (0: never).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TIME_LIMIT = 3600.0
 
 def main() -> None:
     """Run the suite."""
-    name, how, wait, address = sys.argv[1:]
+    name, how, wait, address, enough = sys.argv[1:]
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
     end_with_parent()
     module = SUITES[name].module
     if how != "plain":
         fly_orm.configure(settings("lax", address))
         module.wrap_all(how, {"wait": wait})
-    result = NotingResult()
+    result = NotingResult(int(enough))
     with (
         tempfile.TemporaryDirectory() as folder,
         Path(os.devnull).open("w") as nowhere,

@@ -6,7 +6,7 @@ from .outcomes import ERROR, FAIL, OK, SKIP, count, worse
 from .run import Run
 from .suites import Suite
 
-#: So many tests have to be worse when nothing waits for a replica that is late.
+#: So many tests have to be worse when nothing waits for a replica that is late. The run ends then.
 LEAST_WORSE_IN_CONTROL = 100
 
 HEADINGS = (
@@ -23,6 +23,11 @@ HEADINGS = (
 )
 
 
+def enough_for_control(plain: Run) -> int:
+    """After how many failures the control has shown what it is for."""
+    return count(plain.outcomes, ERROR, FAIL) + LEAST_WORSE_IN_CONTROL
+
+
 def row(plain: Run, run: Run) -> tuple[object, ...]:
     """A run, compared with the plain one that it must not be worse than, by the headings."""
     selects = run.selects + run.selects_on_primary
@@ -32,7 +37,7 @@ def row(plain: Run, run: Run) -> tuple[object, ...]:
         count(run.outcomes, OK),
         count(run.outcomes, ERROR, FAIL),
         count(run.outcomes, SKIP),
-        len(worse(plain.outcomes, run.outcomes)),
+        len(_worse(plain, run)),
         run.selects,
         f"{run.selects / selects:.0%}" if selects and run.mode.wrapped else "-",
         "-" if run.round_trips is None else run.round_trips,
@@ -66,5 +71,10 @@ def objections(suite: Suite, plain: Run, run: Run) -> list[str]:
 
 def _unexpected(suite: Suite, plain: Run, run: Run) -> dict[str, str]:
     """By id, how the tests came out that came out worse and are not among the limits that a README states."""
+    return {test: outcome for test, outcome in _worse(plain, run).items() if test not in suite.limits}
+
+
+def _worse(plain: Run, run: Run) -> dict[str, str]:
+    """By id, how the tests came out that came out worse. The control ends early: what it did not run does not count."""
     found = worse(plain.outcomes, run.outcomes)
-    return {test: outcome for test, outcome in found.items() if test not in suite.limits}
+    return {test: outcome for test, outcome in found.items() if test in run.outcomes or not run.mode.is_control}

@@ -9,10 +9,11 @@ from tests.conformance.__main__ import main
 from tests.conformance.log import selects
 from tests.conformance.modes import CONTROL, PLAIN, WRAPPED, baseline
 from tests.conformance.outcomes import worse, worst
+from tests.conformance.result import NotingResult
 from tests.conformance.run import Run
 from tests.conformance.servers import unavailable
 from tests.conformance.suites import PONY
-from tests.conformance.verdict import HEADINGS, objections, row, worse_tests
+from tests.conformance.verdict import HEADINGS, LEAST_WORSE_IN_CONTROL, enough_for_control, objections, row, worse_tests
 
 PLAIN_RUN = Run(
     mode=PLAIN,
@@ -102,7 +103,19 @@ def test_a_plain_run_in_which_hardly_a_test_passes_is_an_objection():
 def test_a_control_in_which_nothing_is_worse_is_an_objection():
     control = replace(WRAPPED_RUN, mode=CONTROL, selects=0)
     assert "does not notice" in objections(PONY, PLAIN_RUN, control)[0]
-    assert objections(PONY, PLAIN_RUN, replace(control, outcomes={})) == []
+    assert "only 0 tests" in objections(PONY, PLAIN_RUN, replace(control, outcomes={}))[0]
+    failed = dict.fromkeys(map(str, range(LEAST_WORSE_IN_CONTROL)), "fail")
+    assert objections(PONY, PLAIN_RUN, replace(control, outcomes=failed)) == []
+
+
+def test_a_control_ends_as_soon_as_enough_tests_are_worse():
+    result = NotingResult(enough_for_control(PLAIN_RUN))
+    for number in range(LEAST_WORSE_IN_CONTROL):
+        assert not result.shouldStop
+        result.note(str(number), "ok")
+        result.note(str(number), "fail" if number % 2 else "error")
+        result.note(str(number), "error")
+    assert result.shouldStop
 
 
 def test_only_a_suites_selects_that_were_served_in_the_database_are_counted(tmp_path):
