@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Protocol
 
-from ..codec import CodecError, EncodedInstance, TypeHandler
+from ..codec import CodecError, EncodedInstance, TypeHandler, add_type_handler, trust_exceptions_of
 from ..codec.converters import check_fields
 from ..codec.names import find_named, wire_name
 from ..driver.connection import RoutingConnection
 from ..driver.connector import Connector, unrouted
+from ..parsing import suggestion
+from ..postgres.connecting import parameters_in
+from ..postgres.libpq import was_lost
+from ..postgres.subclasses import named_like
+from ..registry import make_adapter
 from ..routing.options import Options
-from ..routing.router import Router
+from ..routing.router import Router, routers
 from ..routing.wrapped_database import WrappedDatabase
+from .invoked import function_activity, in_function
 from .psycopg2.factory import ConnectionFactory
 from .psycopg2.wrapped import WrappedAddress
 
@@ -36,7 +43,15 @@ __all__ = [
     "WrappedDatabase",
     "check_fields",
     "find_named",
+    "function_activity",
+    "in_function",
+    "load_adapter",
+    "named_like",
+    "parameters_in",
+    "routers",
+    "suggestion",
     "unrouted",
+    "was_lost",
     "wire_name",
 ]
 
@@ -93,3 +108,14 @@ class Adapter(Protocol):
         secret can make this process raise any of them.
         """
         return ()
+
+
+@cache
+def load_adapter(name: str) -> Adapter:
+    """The adapter of that name, whose classes and exceptions travel between nodes from now on."""
+    adapter: Adapter = make_adapter(name)
+    for handler in adapter.type_handlers():
+        add_type_handler(handler)
+    for package in adapter.exception_packages():
+        trust_exceptions_of(package)
+    return adapter

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from ..codec import add_type_handler, trust_exceptions_of
 from ..errors import ConfigurationError
-from ..registry import ADAPTERS, make_adapter, registry
-from .base import Adapter
+from ..registry import ADAPTERS, registry
+from .base import Adapter, load_adapter
+from .near_misses import hint
 
 
 def adapter_of(database: Any) -> Adapter:
@@ -24,18 +23,9 @@ def adapter_of(database: Any) -> Adapter:
     raise ConfigurationError(_unknown(type(database)))
 
 
-@cache
-def load_adapter(name: str) -> Adapter:
-    """The adapter of that name, whose classes and exceptions travel between nodes from now on."""
-    adapter: Adapter = make_adapter(name)
-    for handler in adapter.type_handlers():
-        add_type_handler(handler)
-    for package in adapter.exception_packages():
-        trust_exceptions_of(package)
-    return adapter
-
-
 def _unknown(cls: type) -> str:
+    if (advice := hint(cls)) is not None:
+        return f"no adapter wraps a {cls.__module__}.{cls.__qualname__}. {advice}"
     known = ", ".join(f"{plugin.name} (of {plugin.distribution})" for plugin in registry(ADAPTERS).plugins())
     installed = f"the installed adapters are {known}" if known else "no adapter is installed; reinstall fly-orm"
     return (

@@ -13,16 +13,16 @@ from ..findings.finding import Finding, Level, error, ok
 from ..findings.nodes import NodeFacts, node_findings
 from ..findings.regions import region_findings
 from ..findings.server import server_findings, unreachable
-from ..findings.settings import settings_findings, tls_findings
+from ..findings.settings import tls_findings
 from ..findings.shown import Shown, shown_settings
 from ..findings.systems import system_findings
 from ..findings.version import VERSION
 from ..findings.writing import write_findings
 from ..forwarding.forwarder import Forwarder
-from ..registry import make_transport
 from ..routing.router import Router
+from ..runtime.environment import environment_findings
 from ..runtime.runtime import Runtime, default_runtime
-from ..settings import Settings, misspelt_variables, variables_set
+from ..settings import Settings, variables_set
 from .nodes import ask_nodes, find_nodes
 from .parallel import Question
 from .report import Report
@@ -94,11 +94,10 @@ def _check(
     settings: Settings, forwarder: Forwarder, routers: Sequence[Router], deadline: Deadline, *, writes: bool
 ) -> list[Finding]:
     topology = settings.topology
-    is_local = make_transport(settings.transport, settings).is_local
     findings = [
         finding
         for each in [router.settings for router in routers] or [settings]
-        for finding in settings_findings(each, is_local, misspelt_variables())
+        for finding in environment_findings(each)
     ]
     asking = _asking(deadline)
     questions = [(router, Question(partial(ask_server, router, asking))) for router in routers]

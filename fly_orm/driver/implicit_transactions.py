@@ -146,6 +146,12 @@ class ImplicitTransactions(DeferredTransactions):
             return decide(statement, self._state())
         return Decision(action=Action.HERE, why="the transaction has failed")
 
+    def leave_primary(self) -> None:
+        """End the session on the primary if it has state, such as a lock, and no transaction is open there."""
+        if self.remote.has_state and self.remote.transaction is None:
+            with self.remote.lock:
+                self.remote.end()
+
     def leave_transaction_here(self) -> None:
         """Roll back the transaction on the replica, which goes on on the primary."""
         self.transaction_here = None

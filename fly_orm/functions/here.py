@@ -120,6 +120,6 @@ def check_no_transaction(subject: str, ours: list[Router], advice: str) -> None:
     """
     for router in ours:
         if router.wrapped.in_transaction():
-            raise router.driver_error(
-                NotSupported(f"{subject} and cannot join the one that is open on {router.name!r}; {advice}")
-            )
+            message = f"{subject} and cannot join the one that is open on {router.name!r}; {advice}"
+            ends_by = router.wrapped.transaction_ends_by
+            raise router.driver_error(NotSupported(f"{message} ({ends_by})" if ends_by else message))

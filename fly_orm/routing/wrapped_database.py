@@ -42,6 +42,9 @@ class WrappedDatabase(Protocol):
         Reads that the library made in autocommit mode do not count.
         """
 
+    transaction_ends_by: str = ""
+    """What the message says to the caller of such a function: how a transaction ends that is open, as a clause."""
+
     @abstractmethod
     def close_thread_connections(self) -> None:
         """Close the connections that the calling thread has open. Called when a thread of a node ends."""

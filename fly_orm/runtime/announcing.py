@@ -11,11 +11,12 @@ from ..discovery import discovery_name
 from ..findings.finding import Finding, Level
 from ..findings.regions import region_findings
 from ..findings.server import version_text
-from ..findings.settings import listening_findings, settings_findings
+from ..findings.settings import listening_findings
 from ..findings.version import VERSION
 from ..postgres.connecting import server_name
 from ..registry import make_transport
-from ..settings import Settings, misspelt_variables
+from ..settings import Settings
+from .environment import environment_findings
 
 log = logging.getLogger("fly_orm")
 
@@ -72,7 +73,7 @@ class Announcer:
             is_local = _everything_is  # this process neither serves nor sends anything
         nodes = sorted(settings.nodes) if discovery_name(settings) == "static" else None
         return [
-            *settings_findings(settings, is_local, misspelt_variables()),
+            *environment_findings(settings, is_local),
             *region_findings(settings.topology, nodes),
             *([] if serves_at is None else listening_findings(settings, serves_at, is_local)),
         ]

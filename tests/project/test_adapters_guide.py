@@ -8,11 +8,33 @@ from typing import Any
 
 import pytest
 
+import fly_orm
+from fly_orm import discovery, errors, transport
 from fly_orm.adapters import base
 from fly_orm.codec import CodecError
+from tests.project.sources import imports, where
 from tests.support import ROOT
 
 GUIDE = (ROOT / "docs" / "adapters.md").read_text()
+#: What the guide lists for frameworks.
+FRAMEWORKS = {
+    "fly_orm.web": {"FrameworkMiddleware", "RequestSession"},
+    "fly_orm.checking": {"environment_findings", "Finding", "Level"},
+    "fly_orm.cli": {"check", "serve"},
+    "fly_orm.settings": {"Settings"},
+}
+#: The names that plug-ins of all kinds may import, by their modules.
+NAMES = {
+    **FRAMEWORKS,
+    "fly_orm": {"errors", *fly_orm.__all__},
+    "fly_orm.adapters.base": set(base.__all__),
+    "fly_orm.discovery": set(discovery.__all__),
+    "fly_orm.errors": set(errors.__all__),
+    "fly_orm.protocol.tls": {"Tls"},
+    "fly_orm.topology": {"Node"},
+    "fly_orm.transport": set(transport.__all__),
+}
+PUBLIC = {"fly_orm", *(f"{module}.{name}" for module, names in NAMES.items() for name in names)}
 PLUGIN = ROOT / "plugins" / "fly-orm-psycopg2"
 
 
@@ -48,13 +70,37 @@ def test_its_table_lists_all_that_the_router_asks():
     listed = re.findall(r"^\| `(\w+)", section("What the router asks"), re.MULTILINE)
     assert sorted(listed) == sorted(name for name in vars(base.WrappedDatabase) if not name.startswith("_"))
     optional = {name for name in listed if name not in base.WrappedDatabase.__abstractmethods__}
-    assert set(listed[-7:]) == optional
+    assert set(listed[-8:]) == optional
 
 
 def test_what_it_says_of_adapters_names_their_methods():
     methods = {name for name in vars(base.Adapter) if not name.startswith("_")}
     for name in methods - {"router_of"}:
         assert f"`Adapter.{name}()`" in GUIDE or f"`{name}()`" in GUIDE, name
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"`([\w.]+)`", text)
+
+
+def test_its_tables_list_all_that_may_be_imported():
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", section("What you may import"), re.MULTILINE)
+    frameworks = {words(first)[0]: set(words(second)) for first, second in rows if "fly_orm." in first}
+    names = [name for first, _ in rows if "fly_orm." not in first for name in words(first)]
+    assert sorted(names) == sorted(base.__all__)
+    assert frameworks == FRAMEWORKS
+
+
+def test_the_plug_ins_import_nothing_else():
+    private, seen = {}, 0
+    for plugin in (ROOT / "plugins").iterdir():
+        for path in (*plugin.glob("fly_orm_*/**/*.py"), *plugin.glob("fly_orm_*.py")):
+            seen += 1
+            fly_orms = {name for name in imports(path, plugin) if name.partition(".")[0] == "fly_orm"}
+            if unknown := fly_orms - PUBLIC:
+                private[where(path)] = unknown
+    assert seen > 40
+    assert not private
 
 
 @pytest.fixture

@@ -256,7 +256,7 @@ def test_a_failed_transaction_refuses_the_write(writer: Writer) -> None:
 
 def test_a_lost_session_is_not_written_over(writer: Writer) -> None:
     writer.warm()
-    writer.connection.remote._gone = fly_orm.TransactionLost("gone")
+    writer.connection.remote.gone = fly_orm.TransactionLost("gone")
     with pytest.raises(fly_orm.TransactionLost):
         writer.cursor.execute(WRITE, (1,))
 

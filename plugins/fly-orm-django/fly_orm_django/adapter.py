@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.connection import ConnectionProxy
 
 from fly_orm.adapters.base import Adapter, Options, Router, TypeHandler
@@ -27,6 +28,11 @@ class DjangoAdapter(Adapter):
 
     def wrap(self, database: Any, options: Options) -> Any:
         wrapper = _wrapper_of(database)
+        if not isinstance(wrapper, BaseDatabaseWrapper):
+            raise ConfigurationError(
+                f"wrap() takes django.db.connection, or one of django.db.connections, and not {database!r:.200}. With "
+                "the ENGINE 'fly_orm_django' in settings.DATABASES, nothing has to be wrapped"
+            )
         if factory_of(wrapper) is not None:
             return database
         if not isinstance(wrapper, RoutingMixin):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import fly_orm
-from fly_orm.postgres.connecting import parameters_in
+from fly_orm.adapters.base import parameters_in
 
 #: By the name of a parameter of libpq's, the key that Django has for it. All others are OPTIONS.
 _KEYS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}

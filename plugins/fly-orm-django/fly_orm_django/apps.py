@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
-from fly_orm.adapters.loading import load_adapter
+from fly_orm.adapters.base import load_adapter
 
 from .routed import routed_aliases
 

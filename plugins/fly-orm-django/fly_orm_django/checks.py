@@ -11,10 +11,8 @@ from django.core import checks
 from django.db import connections
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
-from fly_orm.findings.finding import Level
-from fly_orm.findings.settings import settings_findings
-from fly_orm.registry import make_transport
-from fly_orm.settings import Settings, misspelt_variables
+from fly_orm.checking import Level, environment_findings
+from fly_orm.settings import Settings
 
 from .routed import factory_of, routed_aliases
 from .routing import PSYCOPG_3
@@ -77,8 +75,7 @@ def _about(connection: Any) -> Iterator[Any]:
 
 def _about_environment(settings: Settings) -> Iterator[Any]:
     """fly_orm's own findings about the settings."""
-    is_local = make_transport(settings.transport, settings).is_local
-    for finding in settings_findings(settings, is_local, misspelt_variables()):
+    for finding in environment_findings(settings):
         if finding.level is Level.ERROR:
             yield checks.Error(finding.message, hint=finding.advice, id=f"{_ID}.E001")
         elif finding.level is Level.WARNING:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 
-from fly_orm.observing.tracing import Trace, trace
-from fly_orm.sessions.blocks import session
-from fly_orm.sessions.context import current, entered
-from fly_orm.sessions.session import Session
-from fly_orm.tokens.token import ask, questions
-from fly_orm.web.carrier import is_https, seen
-from fly_orm.web.middleware import Middleware
-from fly_orm.web.timing import header as timing_header
+from fly_orm.web import FrameworkMiddleware, RequestSession
 
 Answer = Callable[[Any], Any]
 
 
-class TokenMiddleware(Middleware[Answer]):
+class TokenMiddleware(FrameworkMiddleware[Answer]):
     """Lets users see what they have written, whichever region their next request reaches.
 
     Put ``"fly_orm_django.middleware.TokenMiddleware"`` first into ``MIDDLEWARE``. After a request that has written, the
@@ -42,52 +34,36 @@ class TokenMiddleware(Middleware[Answer]):
     def __call__(self, request: Any) -> Any:
         if self._is_async:
             return self._answer(request)
-        with session(), self._timed() as timed:
-            own, before = self._resumed(request)
+        with self.request(request.META) as own:
             response = self._app(request)
-            ask(own, questions(own, reads=self._carrier.reads))
-            return self._finished(request, response, own, before, timed)
+            own.ask()
+            return _finished(request, response, own)
 
     async def _answer(self, request: Any) -> Any:
-        with session(), self._timed() as timed:
-            own, before = self._resumed(request)
+        with self.request(request.META) as own:
             response = await self._app(request)
-            if asked := questions(own, reads=self._carrier.reads):
-                await sync_to_async(ask, thread_sensitive=False)(own, asked)
-            return self._finished(request, response, own, before, timed)
-
-    def _timed(self) -> Any:
-        return trace() if self._timing else nullcontext()
-
-    def _resumed(self, request: Any) -> tuple[Session, object]:
-        """The session of the request, and what it has seen before."""
-        name = "HTTP_" + self._carrier.header.upper().replace("-", "_")
-        self._carrier.resume([request.META.get("HTTP_COOKIE", "")], [request.META.get(name, "")])
-        own = current()
-        return own, seen(own)
-
-    def _finished(self, request: Any, response: Any, own: Session, before: object, timed: Trace | None) -> Any:
-        https = is_https(request.scheme, request.META.get("HTTP_X_FORWARDED_PROTO", ""))
-        for name, value in self._carrier.headers(own, before, https=https):
-            if name == "Set-Cookie":
-                response.cookies.load(value)
-            else:
-                response.headers[name] = value
-        if timed is not None:
-            timed.end()
-            for name, value in timing_header(timed):
-                response.headers[name] = value
-        if response.streaming:
-            parts = _parts_async if response.is_async else _parts
-            response.streaming_content = parts(own, response.streaming_content)
-        return response
+            if own.has_questions:
+                await sync_to_async(own.ask, thread_sensitive=False)()
+            return _finished(request, response, own)
 
 
-def _parts(own: Session, content: Any) -> Iterator[Any]:
+def _finished(request: Any, response: Any, own: RequestSession) -> Any:
+    for name, value in own.headers(request.scheme):
+        if name == "Set-Cookie":
+            response.cookies.load(value)
+        else:
+            response.headers[name] = value
+    if response.streaming:
+        parts = _parts_async if response.is_async else _parts
+        response.streaming_content = parts(own, response.streaming_content)
+    return response
+
+
+def _parts(own: RequestSession, content: Any) -> Iterator[Any]:
     """The parts of a response, each of which is produced in the session of the request."""
     iterator = iter(content)
     while True:
-        with entered(own):
+        with own.entered():
             try:
                 part = next(iterator)
             except StopIteration:
@@ -95,10 +71,10 @@ def _parts(own: Session, content: Any) -> Iterator[Any]:
         yield part
 
 
-async def _parts_async(own: Session, content: Any) -> AsyncIterator[Any]:
+async def _parts_async(own: RequestSession, content: Any) -> AsyncIterator[Any]:
     iterator = aiter(content)
     while True:
-        with entered(own):
+        with own.entered():
             try:
                 part = await anext(iterator)
             except StopAsyncIteration:

@@ -7,8 +7,7 @@ from typing import Any
 from django.db import connections
 from psycopg2 import extensions as ext
 
-from fly_orm.adapters.base import Router
-from fly_orm.adapters.psycopg2.factory import ConnectionFactory
+from fly_orm.adapters.base import ConnectionFactory, Router
 
 from .routing import RoutingMixin
 

@@ -11,7 +11,7 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.utils.functional import cached_property
 from psycopg2 import extensions as ext
 
-from fly_orm.postgres.libpq import was_lost
+from fly_orm.adapters.base import was_lost
 
 from .creation import DatabaseCreation
 from .errors import DatabaseErrorWrapper

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fly_orm.adapters.base import Router
-from fly_orm.sessions.context import current_invocation
+from fly_orm.adapters.base import Router, function_activity
 
 
 @contextmanager
 def as_new(router: Router) -> Iterator[None]:
     """A block that makes the session settings of a new connection. A function does not leave these."""
-    activity = _activity(router)
+    activity = function_activity(router)
     left = activity is not None and activity.leaves_state
     yield
     if activity is not None:
@@ -22,14 +21,8 @@ def as_new(router: Router) -> Iterator[None]:
 
 def is_changed(router: Router, wrapper: Any) -> bool:
     """Whether the connection of a wrapper is no longer as a new one is."""
-    activity = _activity(router)
+    activity = function_activity(router)
     return _has_other_modes(wrapper) or (activity is not None and activity.leaves_state)
-
-
-def _activity(router: Router) -> Any:
-    """What the function that runs here has done with the database; None outside of functions."""
-    invocation = current_invocation()
-    return None if invocation is None else invocation.of(router)
 
 
 def _has_other_modes(wrapper: Any) -> bool:

@@ -12,9 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 import fly_orm
-from fly_orm.adapters.base import Connector, Router
-from fly_orm.adapters.psycopg2.factory import ConnectionFactory
-from fly_orm.parsing import suggestion
+from fly_orm.adapters.base import ConnectionFactory, Connector, Router, suggestion
 
 #: What decides which database is meant, and how it is routed. A password may change while the process runs.
 _SETTINGS = ("NAME", "USER", "HOST", "PORT", "OPTIONS", "FLY_ORM")

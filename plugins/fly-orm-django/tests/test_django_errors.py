@@ -22,6 +22,13 @@ def stored():
     return sorted(Author.objects.using("primary").values_list("name", flat=True))
 
 
+def test_what_cannot_be_wrapped_is_told_what_can(regions):
+    for wrong in connections, Author, Author.objects:
+        with pytest.raises(fly_orm.ConfigurationError, match=r"takes django\.db\.connection, or one of"):
+            fly_orm.wrap(wrong)
+    assert fly_orm.wrap(connection) is connection
+
+
 def test_no_node_can_be_reached(regions):
     assert Author.objects.count() == 0
     kept = connection.connection

@@ -8,13 +8,12 @@ from typing import Any
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from fly_orm.adapters.base import Adapter, Options, Router, TypeHandler
+from fly_orm.adapters.base import Adapter, Options, Router, TypeHandler, named_like
 from fly_orm.errors import ConfigurationError, NotSupported
-from fly_orm.postgres.subclasses import named_like
 
 from .joining import JoinedEngine, Joining
 from .objects import ObjectHandler, RowHandler, RowMappingHandler
-from .obstacles import is_asynchronous, obstacle, why_not_opened_by_dialect
+from .obstacles import is_asynchronous, no_engine, obstacle, why_not_opened_by_dialect
 from .routing import EngineRouting
 from .sessions import note_begun
 from .wrapped import WrappedEngine
@@ -32,9 +31,7 @@ class SQLAlchemyAdapter(Adapter):
 
     def wrap(self, database: Any, options: Options) -> Any:
         if not (isinstance(database, Engine) or is_asynchronous(database)):
-            raise ConfigurationError(
-                f"wrap() takes an Engine, not {database!r:.200}; wrap the engine that it uses, after create_engine()"
-            )
+            raise ConfigurationError(no_engine(type(database)))
         if self.router_of(database) is None:
             _wrap(database, options)
         return database

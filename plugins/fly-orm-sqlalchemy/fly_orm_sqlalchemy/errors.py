@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
 from fly_orm import errors
+from fly_orm.adapters.base import in_function
 from fly_orm.errors import FlyOrmError
-from fly_orm.sessions.context import current_invocation
 
 
 def handle_error(context: ExceptionContext) -> BaseException | None:
@@ -20,7 +20,7 @@ def handle_error(context: ExceptionContext) -> BaseException | None:
     connection" is about the other region: the connections to the replica are as good as before.
     """
     error, raised = cast(Any, context.original_exception), cast(Any, context.sqlalchemy_exception)
-    if raised is not None and raised.statement is not None and current_invocation() is not None:
+    if raised is not None and raised.statement is not None and in_function():
         raised.statement = str(raised.statement)  # SQLAlchemy's is of a class that does not travel to the caller
     if not isinstance(error, FlyOrmError) or context.is_pre_ping:
         return None

@@ -9,9 +9,8 @@ from sqlalchemy import Engine, Row, RowMapping, inspect
 from sqlalchemy.engine import result_tuple
 from sqlalchemy.orm import InstanceState, Mapper, object_session
 
-from fly_orm.adapters.base import CodecError, EncodedInstance, TypeHandler, find_named, wire_name
+from fly_orm.adapters.base import CodecError, EncodedInstance, TypeHandler, find_named, routers, wire_name
 from fly_orm.errors import NotPortable
-from fly_orm.routing.router import routers
 
 from .sessions import load
 from .wrapped import WrappedEngine

@@ -24,6 +24,17 @@ def is_asynchronous(database: Any) -> bool:
     return cls is not None and isinstance(database, cls)
 
 
+def no_engine(cls: type) -> str:
+    """Why an object of this class of SQLAlchemy's cannot be wrapped, and what to wrap."""
+    what = f"wrap() takes an Engine, and not an object of the class {cls.__module__}.{cls.__qualname__}"
+    if cls.__module__.startswith("sqlalchemy.ext.asyncio"):
+        return (
+            f"{what}. fly_orm routes connections of psycopg2, which are not asynchronous: use create_engine() with "
+            f"{_PSYCOPG2}, and call it in threads"
+        )
+    return f"{what}. Wrap the engine that it is made with: engine = fly_orm.wrap(create_engine(…))"
+
+
 def obstacle(engine: Any) -> str | None:
     """Why the connections of an engine cannot be routed, as a clause; None if they can."""
     dialect, driver = engine.dialect, cast(Any, psycopg2)

@@ -10,9 +10,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import AssertionPool, ConnectionPoolEntry, PoolProxiedConnection, SingletonThreadPool, StaticPool
 
-from fly_orm.adapters.base import Connector, Router, RoutingConnection, unrouted
+from fly_orm.adapters.base import Connector, Router, RoutingConnection, unrouted, was_lost
 from fly_orm.errors import ConfigurationError, FlyOrmError
-from fly_orm.postgres.libpq import was_lost
 
 from . import immediate
 from .errors import handle_error
@@ -108,10 +107,7 @@ class EngineRouting:
         if connection is not None and self._wrapped.leaves_state:
             record.invalidate()
         if isinstance(connection, RoutingConnection) and not connection.closed and not self._keeps_state:
-            remote = connection.remote
-            if remote.has_state and remote.transaction is None:
-                with remote.lock:
-                    remote.end()
+            connection.leave_primary()
 
     def disposed(self, _engine: Engine) -> None:
         """The pool was disposed of: close what fly_orm has open to the local server, too, until it is needed."""

@@ -11,9 +11,8 @@ from typing import Any, Protocol
 from psycopg2 import extensions as ext
 from sqlalchemy import Engine
 
-from fly_orm.adapters.base import WrappedDatabase
+from fly_orm.adapters.base import WrappedDatabase, function_activity
 from fly_orm.errors import ConfigurationError, NotSupported
-from fly_orm.sessions.context import current_invocation
 
 from .checkouts import Checkouts, is_busy
 from .joining import Joining
@@ -33,6 +32,7 @@ class Opening(Protocol):
 class WrappedEngine(WrappedDatabase):
     """An engine lends connections of its pool to whoever asks, in any thread."""
 
+    transaction_ends_by = "session.commit() and session.rollback() end what a Session has begun, if only by a read"
     routing: Opening | None = None
     """None if the engine cannot be routed, as is :attr:`joining`."""
     joining: Joining | None = None
@@ -104,14 +104,14 @@ class WrappedEngine(WrappedDatabase):
     @property
     def leaves_state(self) -> bool:
         """Whether the function that runs here for a caller elsewhere may have changed session settings."""
-        invocation = current_invocation()
-        return invocation is not None and invocation.of(self.reference()).leaves_state
+        activity = function_activity(self.reference())
+        return activity is not None and activity.leaves_state
 
     @leaves_state.setter
     def leaves_state(self, value: bool) -> None:
-        invocation = current_invocation()
-        if invocation is not None:
-            invocation.of(self.reference()).leaves_state = value
+        activity = function_activity(self.reference())
+        if activity is not None:
+            activity.leaves_state = value
 
     def _take_back(self) -> None:
         """Close the connections that the function has not given back, which rolls back what is open on them."""

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy_models import Base, Item
 
 import fly_orm
-from fly_orm.adapters.loading import load_adapter
+from fly_orm.adapters.base import load_adapter
 from tests.support.nodes import url
 from tests.support.two_regions import settings
 

@@ -246,6 +246,15 @@ def test_a_function_that_needs_a_connection_may_have_as_many_objects_as_it_likes
 
 
 class TestExactlyOnce:
+    def test_in_the_primary_region_a_session_that_has_read_has_to_end_its_transaction(self, regions, syd):
+        with Session(syd) as session:
+            session.scalars(select(Item)).all()
+            with pytest.raises(fly_orm.NotSupported, match=r"is open on .*session\.rollback\(\) end"):
+                fly_orm.call(fly_orm.PRIMARY, shop.order, "a", "ann", exactly_once=router_of(syd).name)
+            session.rollback()
+            fly_orm.call(fly_orm.PRIMARY, shop.order, "a", "ann", exactly_once=router_of(syd).name)
+        assert names(regions) == ["a", "a, nested"]
+
     def test_all_sessions_and_connections_of_a_function_are_one_transaction(self, regions, engine):
         results = {
             fly_orm.call(

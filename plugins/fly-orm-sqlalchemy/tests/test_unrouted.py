@@ -95,7 +95,14 @@ def test_where_there_is_one_region_anything_may_be_wrapped():
 
 def test_only_an_engine_can_be_wrapped():
     for other in (Session(), sessionmaker(), create_engine(NOWHERE).pool):
-        with pytest.raises(fly_orm.ConfigurationError, match=r"takes an Engine, not .*wrap the engine that it uses"):
+        with pytest.raises(fly_orm.ConfigurationError, match=r"takes an Engine, and not .*\. Wrap the engine that"):
+            fly_orm.wrap(other, settings=settings("lax"))
+
+
+def test_an_asynchronous_session_is_refused_as_such():
+    asynchronous = pytest.importorskip("sqlalchemy.ext.asyncio")
+    for other in asynchronous.AsyncSession(), asynchronous.async_sessionmaker():
+        with pytest.raises(fly_orm.ConfigurationError, match=r"psycopg2, which are not asynchronous: use"):
             fly_orm.wrap(other, settings=settings("lax"))
 
 
