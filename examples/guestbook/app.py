@@ -78,8 +78,8 @@ def remove(post: int, guest: int) -> None:
 
 @app.before_request
 def open_connection() -> None:
-    """Take a connection from the pool."""
-    if request.endpoint != "static":
+    """Take a connection from the pool; static files need none."""
+    if not (request.endpoint or "").endswith("static"):
         db.connect(reuse_if_open=True)
 
 

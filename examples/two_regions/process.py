@@ -40,6 +40,11 @@ class Process:
         """The process id."""
         return self._child.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._child.poll() is None
+
     def tell(self, line: str) -> None:
         """Write a line to its stdin; ProcessFailed if it has exited."""
         try:

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from examples.guestbook.stage.chart import chart, duration, newest, nice, path, plot
+from examples.guestbook.stage.chart import chart, duration, newest, nice, path, plot, table
 from examples.guestbook.stage.history import SECONDS, History
 from examples.guestbook.stage.lag import Positions
 from examples.guestbook.stage.sockets import advice
@@ -68,12 +68,29 @@ def test_the_chart_shows_each_region():
     history = History(clock)
     history.served("lax", [step("lax", "read"), step("syd", "read"), step("syd", "write", 150.0)], missed=True)
     drawn = chart(history)
-    assert [(line.region, line.newest) for line in drawn.write.lines] == [("lax", "150 ms")]
+    assert [(line.region, line.value) for line in drawn.write.lines] == [("lax", "150 ms")]
     assert drawn.lag.lines == []
     syd, lax, ams = drawn.reads
     assert (syd.share, lax.share, ams.share) == ("–", "50 %", "–")
     (cell,) = lax.cells
     assert (cell.x, cell.parts, cell.bad) == (SECONDS - 1, [("syd", 0.0, 50.0), ("lax", 50.0, 50.0)], True)
+
+
+def test_the_values_of_an_earlier_second_can_be_read():
+    clock = Clock()
+    history = History(clock)
+    history.served("lax", [step("lax", "read"), step("syd", "write", 150.0)])
+    clock.now += 5
+    history.served("lax", [step("syd", "read"), step("syd", "write", 300.0)])
+    now, then, between = (chart(history, ago) for ago in (0, 5, 1))
+    assert [each.write.lines[0].value for each in (now, then, between)] == ["300 ms", "150 ms", "–"]
+    assert [each.reads[1].share for each in (now, then, between)] == ["50 %", "100 %", "–"]
+    assert then.words == "5 seconds ago: write lax 150 ms; reads served locally syd –, lax 100 %, ams –"
+    assert [(ago, row[1]) for ago, row in table(history)] == [
+        (0, ("–", "300 ms", "0 %")),
+        (5, ("–", "150 ms", "100 %")),
+    ]
+    assert [chart(history, ago).ago for ago in (-3, 10**9)] == [0, SECONDS - 1]
 
 
 def test_a_line_is_interrupted_where_nothing_is_known():

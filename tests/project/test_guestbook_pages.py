@@ -23,6 +23,10 @@ PICTURES = os.environ.get("SCREENSHOTS")
 MOST_BYTES = 150_000
 #: Bytes per second with which the fonts come after the first paint, and with which a page comes in parts.
 LATE_FONTS, LATE_PAGE = 200_000, 20_000
+#: The key, as the protocol of browser drivers writes it.
+LEFT = "\ue012"
+#: By which the servers' processes are known: their ports, in the order in which the stage starts them.
+SERVER_PORTS = {"syd": "5432", "lax": "5433", "ams": "5434"}
 _numbers = itertools.count(1)
 
 
@@ -136,13 +140,68 @@ def test_a_region_that_is_cut_off_reads_and_says_that_nothing_was_saved(guest):
 
 def test_a_node_that_is_killed_can_be_started_again(guest):
     guest.push("kill", "syd")
-    assert "killed" in guest.browser.text("[data-region=syd]")
+    assert guest.state("syd")["Node"] == "down"
     guest.push("start", "syd")
-    assert "serving" in guest.browser.text("[data-region=syd]")
+    assert guest.state("syd")["Node"] == "serving"
     guest.go("lax")
     text = new_text()
     guest.post(text)
     assert guest.posts()[0] == text
+
+
+@pytest.mark.parametrize(
+    ("what", "crash", "press"),
+    [
+        ("Server", ("-p", SERVER_PORTS["lax"]), "start_server"),
+        ("Node", ("examples.guestbook.stage.node", "FLY_REGION=lax"), "start"),
+        ("Web server", ("examples.guestbook.stage.web", "lax"), "start_web"),
+    ],
+    ids=["server", "node", "web"],
+)
+def test_what_crashes_is_shown_as_down_and_can_be_started_again(guest, book, what, crash, press):
+    book.visit("eager")
+    guest.go("room")
+    usual = guest.state("lax")[what]
+    book.crash(*crash)
+    guest.go("room")
+    assert guest.state("lax")[what] == "down"
+    guest.push("pause", "ams")
+    guest.push("resume", "ams")
+    guest.push(press, "lax")
+    assert guest.state("lax")[what] == usual
+    assert guest.browser.text(".notice") == ""
+    guest.go("lax")
+    text = new_text()
+    guest.post(text)
+    assert guest.posts()[0] == text
+
+
+def test_a_page_looks_as_it_should_while_the_local_server_is_down(guest, book):
+    book.crash("-p", SERVER_PORTS["lax"])
+    guest.browser.forget_what_was_loaded()
+    guest.browser.open(book.addresses["lax"])
+    assert "cannot be reached" in guest.browser.text(".problem")
+    sheets = "return [...document.styleSheets].map(sheet => sheet.cssRules.length > 0)"
+    assert guest.browser.driver.execute_script(sheets) == [True] * 4
+
+
+def test_a_primary_that_crashes_is_started_again_or_replaced(guest, book):
+    for press, region in (("start_server", "syd"), ("promote", "lax")):
+        book.act("lax", "cut")  # so that ams has more than lax, which is promoted
+        guest.go("ams")
+        guest.post(new_text())
+        book.crash("-p", SERVER_PORTS["syd"])
+        book.act("lax", "heal")
+        guest.go("room")
+        assert guest.state("syd")["Server"] == "down"
+        guest.push(press, region)
+        assert guest.browser.text(".notice") == ""
+        assert guest.state(region)["Server"] == "primary"
+        guest.go("ams")
+        text = new_text()
+        guest.post(text)
+        until(lambda: guest.reads("ams") == {"ams"}, "the replica in ams does not follow")
+        assert guest.posts()[0] == text
 
 
 def test_the_pages_go_on_after_a_promotion_of_lax(guest):
@@ -166,6 +225,23 @@ def test_the_chart_moves_and_shifts_nothing(guest, book):
     until(lambda: "%" in guest.browser.text(".strip:nth-of-type(2) .share"), "no read is shown")
     assert guest.browser.shifts() == []
     assert guest.browser.complaints() == []
+
+
+def test_the_values_of_the_chart_can_be_read_with_a_key_a_pointer_and_as_a_table(guest, book):
+    book.visit("eager")
+    window = guest.browser
+    guest.go("room")
+    until(lambda: "ms" in window.text(".charts figure:nth-child(2) .legend"), "no write is shown")
+    slider = window.driver.find_element("id", "ago")
+    slider.send_keys(LEFT * 3)
+    until(lambda: window.text("#then") == "3 s ago")
+    assert slider.get_attribute("aria-valuetext").startswith("3 seconds ago: lag ")
+    window.point_at(".plot svg", 0.5)
+    until(lambda: window.text("#then") in ("44 s ago", "45 s ago"))
+    assert window.driver.find_elements("css selector", ".plot .at")
+    window.press(".ago a")
+    assert "ms" in window.text("tbody")
+    assert window.complaints() == []
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

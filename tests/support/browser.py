@@ -109,6 +109,12 @@ class Browser:
         until(lambda: self._is_gone(page), "the page has not changed")
         until(lambda: self.driver.execute_script("return document.readyState") == "complete")
 
+    def point_at(self, selector: str, part: float) -> None:
+        """Move the mouse to this part of an element's width, from its left."""
+        box = self.driver.find_element("css selector", selector).rect
+        move = {"type": "mouseMoved", "x": box["x"] + part * box["width"], "y": box["y"] + box["height"] / 2}
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", move)
+
     def complaints(self) -> list[str]:
         """What the console has said since it was asked last."""
         return [entry["message"] for entry in self.driver.get_log("browser")]

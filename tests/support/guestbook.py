@@ -27,7 +27,8 @@ _PORTS = 6
 class GuestBook:
     """Its addresses, and its control room without a browser."""
 
-    def __init__(self, first_port: int) -> None:
+    def __init__(self, first_port: int, pid: int) -> None:
+        self._pid = pid
         names = ("room", "syd", "lax", "ams", "lax far", "ams far")
         self.addresses = {name: f"http://127.0.0.1:{first_port + offset}/" for offset, name in enumerate(names)}
 
@@ -39,10 +40,19 @@ class GuestBook:
         """Let visitors come in this way; ``off`` is not at all."""
         self._post("visitors", way=way)
 
+    def crash(self, *words: str) -> None:
+        """Send SIGKILL to each child process whose command and environment have these words."""
+        started = psutil.Process(self._pid).children()
+        victims = [child for child in started if set(words) <= _words(child)]
+        assert victims, words
+        for victim in victims:
+            victim.kill()
+        until(lambda: not living({victim.pid for victim in victims}), "a process outlives SIGKILL")
+
     def calm(self) -> None:
         """Undo what was done to it, and let nobody visit."""
         self.visit("off")
-        for label in re.findall(r'id="(resume|heal|start)-(\w+)"', self._page()):
+        for label in re.findall(r'id="(start\w*|resume|heal)-(\w+)"', self._page()):
             self.act(label[1], label[0])
         if 'id="promote-syd"' in self._page():
             self.act("syd", "promote")
@@ -112,6 +122,11 @@ class Guest:
         self.go("room")
         self.browser.press(f"#{act}-{region}")
 
+    def state(self, region: str) -> dict[str, str]:
+        """What the control room, which is open, says about a region."""
+        facts = self.browser.texts(f"[data-region={region}] dl > div")
+        return dict(fact.split("\n") for fact in facts)  # type: ignore[misc]
+
     def posts(self) -> list[str]:
         """The texts of the posts on the page."""
         return self.browser.texts(".post > .text")
@@ -148,7 +163,7 @@ def guest_book() -> Iterator[GuestBook]:
         try:
             lines = iter(process.stdout.readline, "")
             assert any("Ctrl-C" in line for line in lines), process.stderr.read()
-            yield GuestBook(port)
+            yield GuestBook(port, process.pid)
             started = {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
         finally:
             process.send_signal(signal.SIGINT)
@@ -156,6 +171,15 @@ def guest_book() -> Iterator[GuestBook]:
     assert (process.returncode, errors) == (128 + signal.SIGINT, "")
     assert len(started) > 10
     until(lambda: not living(started), "processes are left")
+
+
+def _words(process: psutil.Process) -> set[str]:
+    """The words of a process' command, and of its environment, as ``NAME=value``; those that can be read."""
+    words: set[str] = set()
+    with suppress(psutil.Error):  # it has ended, or belongs to another user
+        words.update(process.cmdline())
+        words.update(f"{name}={value}" for name, value in process.environ().items())
+    return words
 
 
 def _free_port() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .geography import REGIONS
@@ -16,11 +16,11 @@ _MILLISECONDS_BELOW = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """The values of one region: an SVG path, and the newest value in words."""
+    """The values of one region: an SVG path, and the value that is read, in words."""
 
     region: str
     path: str
-    newest: str
+    value: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,34 +49,50 @@ class Strip:
     region: str
     cells: list[Cell]
     share: str
+    """How many of the reads that are counted were served in the region itself."""
     missed: int
     failed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """All that is drawn."""
+    """All that is drawn, and the values at one second, or those of now."""
 
+    ago: int
+    """How many seconds ago that second is; 0 is now."""
     lag: Plot
     write: Plot
     reads: list[Strip]
 
+    @property
+    def words(self) -> str:
+        """All values, for those who do not see them."""
+        plots = (("lag", self.lag), ("write", self.write))
+        told = [f"{name} {line.region} {line.value}" for name, plot in plots for line in plot.lines]
+        here = [f"{strip.region} {strip.share}" for strip in self.reads]
+        then = f"{self.ago} seconds ago" if self.ago else "now"
+        return f"{then}: {', '.join(told) or 'nothing measured'}; reads served locally {', '.join(here)}"
 
-def chart(history: History) -> Chart:
-    """The chart of the last seconds."""
+
+def chart(history: History, ago: int = 0) -> Chart:
+    """The chart of the last seconds, with the values of now, or of so many seconds ago."""
+    ago = min(max(ago, 0), WIDTH)
     seconds = {region: history.of(region) for region in REGIONS}
+    lags = {region: [second.lag for second in each] for region, each in seconds.items()}
+    writes = {region: [second.write for second in each] for region, each in seconds.items()}
     return Chart(
-        lag=plot({region: [second.lag for second in each] for region, each in seconds.items()}, least=1.0),
-        write=plot({region: [second.write for second in each] for region, each in seconds.items()}, least=0.2),
-        reads=[strip(region, each) for region, each in seconds.items()],
+        ago=ago,
+        lag=plot(lags, least=1.0, ago=ago),
+        write=plot(writes, least=0.2, ago=ago),
+        reads=[strip(region, each, ago) for region, each in seconds.items()],
     )
 
 
-def plot(values: dict[str, list[float | None]], *, least: float) -> Plot:
+def plot(values: dict[str, list[float | None]], *, least: float, ago: int = 0) -> Plot:
     """The lines of several regions on one scale, which goes up to ``least`` or more."""
     top = nice(max((value for each in values.values() for value in each if value is not None), default=0.0), least)
     lines = [
-        Line(region=region, path=path(each, top), newest=newest(each))
+        Line(region=region, path=path(each, top), value=newest(each[: len(each) - ago]))
         for region, each in values.items()
         if any(value is not None for value in each)
     ]
@@ -95,16 +111,33 @@ def path(values: Sequence[float | None], top: float) -> str:
     return "".join(words)
 
 
+def table(history: History) -> Iterator[tuple[int, list[tuple[str, str, str]]]]:
+    """The seconds in which something was measured, the newest first: how long ago, and for each region its values."""
+    seconds = {region: history.of(region) for region in REGIONS}
+    for ago in range(SECONDS):
+        row = [seconds[region][-1 - ago] for region in REGIONS]
+        if any(second != Second() for second in row):
+            shares = [strip(region, [second]).share for region, second in zip(REGIONS, row, strict=True)]
+            yield (
+                ago,
+                [
+                    (newest([second.lag]), newest([second.write]), share)
+                    for second, share in zip(row, shares, strict=True)
+                ],
+            )
+
+
 def newest(values: Sequence[float | None]) -> str:
     """The newest value that is known, of the last few seconds."""
     known = [value for value in values[-_BRIDGED:] if value is not None]
     return duration(known[-1]) if known else "–"
 
 
-def strip(region: str, seconds: Sequence[Second]) -> Strip:
-    """Where the reads of a region were served, second by second."""
-    total = sum(sum(second.reads.values()) for second in seconds)
-    here = sum(second.reads.get(region, 0) for second in seconds)
+def strip(region: str, seconds: Sequence[Second], ago: int = 0) -> Strip:
+    """Where the reads of a region were served, second by second; those of all seconds are counted, or of one."""
+    counted = [seconds[-1 - ago]] if ago else seconds
+    total = sum(sum(second.reads.values()) for second in counted)
+    here = sum(second.reads.get(region, 0) for second in counted)
     return Strip(
         region=region,
         cells=[
@@ -113,8 +146,8 @@ def strip(region: str, seconds: Sequence[Second]) -> Strip:
             if second.reads or second.failed
         ],
         share=f"{round(100 * here / total)} %" if total else "–",
-        missed=sum(second.missed for second in seconds),
-        failed=sum(second.failed for second in seconds),
+        missed=sum(second.missed for second in counted),
+        failed=sum(second.failed for second in counted),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, abort, flash, redirect, render_template, request, send_from_directory
 
-from .chart import HEIGHT, WIDTH, chart
+from .chart import HEIGHT, WIDTH, Chart, chart, table
 from .geography import CITIES, REGIONS, round_trip
 from .receipt import FAR, WAITS
 from .stage import Stage
@@ -27,6 +27,8 @@ def panel(stage: Stage, numbers: dict[str, int], book_static: str) -> Flask:
         "heal": stage.heal,
         "kill": stage.kill_node,
         "start": stage.start_node,
+        "start_server": stage.start_server,
+        "start_web": stage.start_web,
         "promote": stage.promote,
     }
 
@@ -48,12 +50,19 @@ def panel(stage: Stage, numbers: dict[str, int], book_static: str) -> Flask:
             room="/",
             visitors=stage.visitors,
             events=list(stage.events),
-            chart=chart(stage.history),
+            chart=drawn(),
         )
+
+    def drawn() -> Chart:
+        return chart(stage.history, -request.args.get("at", 0, type=int))
 
     @app.get("/chart")
     def live_chart() -> str:
-        return render_template("chart.html", chart=chart(stage.history))
+        return render_template("chart.html", chart=drawn())
+
+    @app.get("/values")
+    def values() -> str:
+        return render_template("values.html", seconds=table(stage.history))
 
     @app.post("/regions/<region>/<act>")
     def act(region: str, act: str) -> Any:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from time import sleep
+
+import psycopg2
+
+from fly_orm.deadline import Deadline
 from fly_orm.testing import Cluster, Server
 
 from .geography import HOME, REGIONS
 from .network import Network
 
 DATABASE = "guestbook"
+DOWN = "down"
+#: Seconds. The children of a server that has crashed end soon; until then, it cannot be started.
+START_TIMEOUT = 20.0
+_RETRY = 0.2
+
+_STATE = """
+    SELECT CASE WHEN NOT pg_is_in_recovery() THEN 'primary' WHEN pg_is_wal_replay_paused() THEN 'paused replica'
+    ELSE 'replica' END
+"""
 
 
 class Servers:
@@ -35,9 +49,23 @@ class Servers:
         """The address of the database on the primary, over the network."""
         return f"postgresql+pool://postgres@{self._network.far(region)}/{DATABASE}"
 
-    def is_paused(self, region: str) -> bool:
-        """Whether a replica does not show what it receives."""
-        return region != self.primary and bool(self.by_region[region].query("SELECT pg_is_wal_replay_paused()"))
+    def state(self, region: str) -> str:
+        """What the server of a region is: ``primary``, ``replica``, ``paused replica``, or ``down``."""
+        try:
+            return str(self.by_region[region].query(_STATE))
+        except psycopg2.Error:
+            return DOWN
+
+    def start(self, region: str) -> None:
+        """Start the server of a region, which has crashed."""
+        deadline = Deadline.after(START_TIMEOUT)
+        while True:
+            try:
+                return self.by_region[region].start()
+            except RuntimeError:
+                if deadline.expired:
+                    raise
+                sleep(_RETRY)
 
     def pause(self, region: str) -> None:
         """Let a replica receive what is committed, but not show it."""
@@ -51,12 +79,16 @@ class Servers:
         """Stop the primary, promote the replica of a region, and let the other servers follow it."""
         old, new = self.by_region[self.primary], self.by_region[region]
         old.stop()
+        ahead = [each for each in self._replicas() if each is not new and _received(each) > _received(new)]
         if not new.query("SELECT pg_promote(true, 60)"):
             raise TimeoutError(f"the server in {region} was not promoted; see {new.log}")
-        old_region, self.primary = self.primary, region
+        self.primary = region
         self._network.primary_is_in(region, _socket(new))
-        self._cluster.rebuild(old, new)
-        self._stream(old_region)
+        for server in (old, *ahead):
+            self._cluster.rebuild(server, new)
+        for each, server in self.by_region.items():
+            if server in (old, *ahead):
+                self._stream(each)
 
     def catch_up(self) -> None:
         """Wait until all replicas show what is committed."""
@@ -71,6 +103,14 @@ class Servers:
         server = self.by_region[region]
         server.query("ALTER SYSTEM SET primary_conninfo = %s", f"host={host} port={port} user=postgres")
         server.query("SELECT pg_reload_conf()")
+
+
+def _received(server: Server) -> int:
+    """How many bytes of WAL a replica has; 0 if it is down."""
+    try:
+        return int(server.query("SELECT coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn"))
+    except psycopg2.Error:
+        return 0
 
 
 def _socket(server: Server) -> str:

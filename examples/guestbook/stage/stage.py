@@ -8,7 +8,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,9 +39,12 @@ class Region:
     name: str
     city: str
     is_primary: bool
-    is_paused: bool
+    """Whether it has the primary, or had it until the primary crashed."""
+    server: str
+    """What :meth:`Servers.state` says."""
     is_cut: bool
     has_node: bool
+    has_web: bool
 
 
 @dataclass(kw_only=True)
@@ -49,10 +52,26 @@ class _Web:
     """A web server: its process, and the region that it is in."""
 
     process: Process
-    region: str
-    far: bool
+    name: str
+    address: tuple[str, int]
     ready: threading.Event = field(default_factory=threading.Event)
     complaint: str = ""
+
+    @property
+    def region(self) -> str:
+        """Where it is."""
+        return self.name.partition(" ")[0]
+
+    @property
+    def far(self) -> bool:
+        """Whether it is without fly_orm."""
+        return self.name.endswith(FAR)
+
+    def wait_until_ready(self) -> None:
+        """Return once it serves; ProcessFailed if it has ended."""
+        self.ready.wait()
+        if self.complaint:
+            raise ProcessFailed(self.complaint)
 
 
 class Stage:
@@ -75,14 +94,14 @@ class Stage:
         self._servers = Servers(undo.enter_context(Cluster.start()), self._network)
         self._secrets = {"FLY_ORM_SECRET": secrets.token_urlsafe(32), "SECRET_KEY": secrets.token_urlsafe(32)}
         self._prepare()
-        self._nodes: dict[str, Process | None] = {region: self._node(region) for region in REGIONS}
-        self._webs = self._start_webs(listeners, room)
+        self._nodes = {region: self._node(region) for region in REGIONS}
+        self._ports = {name: each.getsockname()[1] for name, each in zip(ports(), listeners, strict=True)}
+        self._ports["room"] = room
+        self._webs = [self._web(name, each) for name, each in zip(ports(), listeners, strict=True)]
         for region in REGIONS:
             self._announce(region)
         for web in self._webs:
-            web.ready.wait()
-            if web.complaint:
-                raise ProcessFailed(web.complaint)
+            web.wait_until_ready()
         self._servers.catch_up()
         undo.callback(Gauge(self._servers, self.history).close)
         self._tell()
@@ -131,17 +150,28 @@ class Stage:
     def kill_node(self, region: str) -> None:
         """End the node of the region with SIGKILL."""
         with self._doing(f"The node in {region} was killed."):
-            node = self._nodes[region]
-            if node is not None:
-                self._nodes[region] = None
-                node.kill()
+            self._nodes[region].kill()
 
     def start_node(self, region: str) -> None:
         """Start the node of the region, if it does not run."""
         with self._doing(f"The node in {region} serves."):
-            if self._nodes[region] is None:
+            if not self._nodes[region].running:
                 self._nodes[region] = self._node(region)
                 self._announce(region)
+
+    def start_server(self, region: str) -> None:
+        """Start the Postgres server of the region, if it does not run."""
+        with self._doing(f"The server in {region} runs again."):
+            self._servers.start(region)
+
+    def start_web(self, region: str) -> None:
+        """Start the web servers of the region that do not run."""
+        with self._doing(f"The web server in {region} serves again."):
+            for at, web in enumerate(self._webs):
+                if web.region == region and not web.process.running:
+                    self._webs[at] = self._web(web.name, socket.create_server(web.address, backlog=128))
+                    self._webs[at].wait_until_ready()
+            self._tell()
 
     def promote(self, region: str) -> None:
         """Make the replica of a region the primary, which the other servers follow."""
@@ -161,9 +191,10 @@ class Stage:
             name=name,
             city=CITIES[name],
             is_primary=name == self.primary,
-            is_paused=self._servers.is_paused(name),
+            server=self._servers.state(name),
             is_cut=name in self._network.cut_off,
-            has_node=self._nodes[name] is not None,
+            has_node=self._nodes[name].running,
+            has_web=all(web.process.running for web in self._webs if web.region == name),
         )
 
     def _prepare(self) -> None:
@@ -194,27 +225,21 @@ class Stage:
 
     def _announce(self, region: str) -> None:
         """Lead the network to a node that was started, once it serves."""
-        node = self._nodes[region]
-        if node is not None:
-            self._network.node_is_at(region, node.hear().split()[-1])
+        self._network.node_is_at(region, self._nodes[region].hear().split()[-1])
 
-    def _start_webs(self, listeners: list[socket.socket], room: int) -> list[_Web]:
-        numbers = {name: listener.getsockname()[1] for name, listener in zip(ports(), listeners, strict=True)}
-        numbers["room"] = room
-        webs = []
-        for name, listener in zip(ports(), listeners, strict=True):
-            region, _, far = name.partition(" ")
-            process = Process(
-                "examples.guestbook.stage.web", region, "--fd", str(listener.fileno()), "--primary", HOME,
-                "--ports", json.dumps(numbers), *(["--far"] if far else []),
-                environment=self._far_environment(region) if far else self._environment(region),
-                pass_fds=(listener.fileno(),),
-            )  # fmt: skip
-            web = _Web(process=self._undo.enter_context(process), region=region, far=bool(far))
-            threading.Thread(target=self._listen, args=(web,), name=f"web {name}", daemon=True).start()
-            webs.append(web)
-            listener.close()  # so that nobody waits for an answer once the web server has ended
-        return webs
+    def _web(self, name: str, listener: socket.socket) -> _Web:
+        """Start a web server that listens at this socket."""
+        region, _, far = name.partition(" ")
+        process = Process(
+            "examples.guestbook.stage.web", region, "--fd", str(listener.fileno()), "--primary", HOME,
+            "--ports", json.dumps(self._ports), *(["--far"] if far else []),
+            environment=self._far_environment(region) if far else self._environment(region),
+            pass_fds=(listener.fileno(),),
+        )  # fmt: skip
+        web = _Web(process=self._undo.enter_context(process), name=name, address=listener.getsockname()[:2])
+        threading.Thread(target=self._listen, args=(web,), name=f"web {name}", daemon=True).start()
+        listener.close()  # so that nobody waits for an answer once the web server has ended
+        return web
 
     def _listen(self, web: _Web) -> None:
         """Take in what a web server reports, until it ends."""
@@ -231,10 +256,12 @@ class Stage:
             web.ready.set()
 
     def _tell(self) -> None:
-        """Tell the web servers where the primary is, and who visits them."""
+        """Tell the web servers that run where the primary is, and who visits them."""
         for web in self._webs:
             far = self.visitors == FAR and web.region in AWAY
-            web.process.tell(json.dumps({"primary": self.primary, "visit": self.visitors if far == web.far else None}))
+            told = json.dumps({"primary": self.primary, "visit": self.visitors if far == web.far else None})
+            with suppress(ProcessFailed):  # it will be told when it is started again
+                web.process.tell(told)
 
 
 def ports() -> list[str]:
