@@ -178,11 +178,12 @@ def test_what_crashes_is_shown_as_down_and_can_be_started_again(guest, book, wha
 
 def test_a_page_looks_as_it_should_while_the_local_server_is_down(guest, book):
     book.crash("-p", SERVER_PORTS["lax"])
-    guest.browser.forget_what_was_loaded()
-    guest.browser.open(book.addresses["lax"])
+    for _ in range(3):  # until the pool has no connection left from before
+        guest.browser.forget_what_was_loaded()
+        guest.browser.open(book.addresses["lax"])
     assert "cannot be reached" in guest.browser.text(".problem")
-    sheets = "return [...document.styleSheets].map(sheet => sheet.cssRules.length > 0)"
-    assert guest.browser.driver.execute_script(sheets) == [True] * 4
+    width = "return document.querySelector('.tag').getBoundingClientRect().width"
+    assert guest.browser.driver.execute_script(width) >= 36
 
 
 def test_a_primary_that_crashes_is_started_again_or_replaced(guest, book):
