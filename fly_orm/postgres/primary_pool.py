@@ -70,6 +70,8 @@ class PrimaryPool:
         max_result_bytes: int | None = None,
     ) -> None:
         self.name = name
+        self.comes_later = False
+        """Whether the database may not be there yet."""
         self.database: str | None = None
         """The name of the Postgres database, once a connection has been opened."""
         self._verify, self._on_replica = verify, on_replica

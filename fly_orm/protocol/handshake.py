@@ -94,7 +94,7 @@ class ClientHandshake:
     """The client's side of the handshake: send :attr:`hello`, then pass the answer to :meth:`accept`."""
 
     def __init__(self, secrets: Secrets) -> None:
-        self._keys = keys_of(secrets)
+        self._keys, self._has_secret = keys_of(secrets), bool(secrets)
         nonce = os.urandom(_NONCE_BYTES)
         self.hello = _header() + nonce + b"".join(_hint(keys, nonce) for keys in self._keys)
 
@@ -115,12 +115,14 @@ class ClientHandshake:
             )
         keys, hello = self._proven(answer)
         if keys is None:
-            raise AuthenticationFailed(
-                f"{address} does not hold the same FLY_ORM_SECRET as this process; set the same one on both",
-                address=address,
-            )
+            raise AuthenticationFailed(self._refusal(address), address=address)
         client, server = _seal_keys(keys, self.hello + hello)
         return Seal(client, server)
+
+    def _refusal(self, address: str) -> str:
+        if self._has_secret:
+            return f"{address} does not hold the same FLY_ORM_SECRET as this process; set the same one on both"
+        return f"this process has no FLY_ORM_SECRET, and {address} has one; set the same one here"
 
     def _proven(self, answer: bytes) -> tuple[Keys | None, bytes]:
         """The keys that the server has proven to hold, if any, and its hello."""

@@ -42,6 +42,8 @@ class WrappedDatabase(Protocol):
         Reads that the library made in autocommit mode do not count.
         """
 
+    comes_later: bool = False
+    """Whether the database may be created while a node serves it, so that the node does not warn that it is missing."""
     transaction_ends_by: str = ""
     """What the message says to the caller of such a function: how a transaction ends that is open, as a clause."""
 

@@ -49,7 +49,8 @@ def database_url(url: str | None = None, *, fallback: bool = False, settings: Se
     url = database_url_from_environment() if url is None else url
     if not url:
         raise ConfigurationError(
-            "there is no DATABASE_URL in the environment: attach a database with `fly postgres attach`, or pass a URL"
+            "there is no DATABASE_URL in the environment: set it to the URL of this region's own Postgres server, such "
+            "as postgresql://localhost/shop, or pass one. On Fly.io, `fly postgres attach` sets it"
         )
     match = _URL.fullmatch(url)
     if match is None:

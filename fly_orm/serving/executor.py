@@ -126,6 +126,8 @@ class Executor:
         try:
             server = describe(router, self.timer)
         except (psycopg2.Error, FlyOrmError, TimerClosed) as error:
+            if router.wrapped.comes_later:
+                return "a server that cannot be asked yet, as the database may be created later"
             return f"a server that cannot be asked ({' '.join(str(error).split())})"
         return f"the {'primary' if server.primary else 'replica'} {server.address}"
 

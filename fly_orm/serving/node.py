@@ -232,6 +232,8 @@ def serve_in(
         )
         for router in routers
     ]
+    for router, pool in zip(routers, pools, strict=True):
+        pool.comes_later = router.wrapped.comes_later
     runner = FunctionRunner(runtime, pools, limits=settings, databases=routers)
     topology = settings.topology
     executor = Executor(

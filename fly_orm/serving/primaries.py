@@ -25,7 +25,8 @@ def check_primaries(pools: Iterable[PrimaryPool], newest: Mapping[str, Sequence[
             pool.check(newest.get(pool.name, ()))
             reached = True
         except psycopg2.Error as error:
-            log.warning(
+            log.log(
+                logging.DEBUG if pool.comes_later else logging.WARNING,
                 "the database %r of this node cannot be reached: %s",
                 pool.name,
                 str(error).strip(),

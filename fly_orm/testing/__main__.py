@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 
+from .node import NodeNotStarted
 from .two_regions import LAX, SYD, TwoRegions
 
 _HELP = """Keeps a primary with replicas, a node, and a network between them running until Ctrl-C, and prints the
@@ -34,6 +35,9 @@ def main() -> int:
             signal.pause()
     except KeyboardInterrupt:
         return 0
+    except NodeNotStarted as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

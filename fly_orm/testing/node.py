@@ -11,6 +11,10 @@ STOP_TIMEOUT = 30.0
 _ANNOUNCEMENT = "fly-orm: serving "
 
 
+class NodeNotStarted(RuntimeError):
+    """A node has ended before it served."""
+
+
 class NodeProcess:
     """A node that serves databases of an application. One thread at a time.
 
@@ -36,7 +40,7 @@ class NodeProcess:
         return self._process.pid if self._process is not None and self.running else None
 
     def start(self) -> str:
-        """Start the node, and return the address that it serves at. RuntimeError, with its log, if it ends instead."""
+        """Start the node, and return the address that it serves at; NodeNotStarted, with its log, if it ends."""
         with self.log.open("a") as log:
             self._process = subprocess.Popen(  # noqa: S603
                 self._command,
@@ -52,7 +56,7 @@ class NodeProcess:
         if not line.startswith(_ANNOUNCEMENT):
             self.kill()
             said = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
-            raise RuntimeError(f"the node did not start: {' '.join(self._command[1:])}\n{said}")
+            raise NodeNotStarted(f"the node did not start: {' '.join(self._command[1:])}\n{said}")
         return line.split()[-1]
 
     def stop(self) -> None:

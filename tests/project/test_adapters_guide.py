@@ -70,7 +70,7 @@ def test_its_table_lists_all_that_the_router_asks():
     listed = re.findall(r"^\| `(\w+)", section("What the router asks"), re.MULTILINE)
     assert sorted(listed) == sorted(name for name in vars(base.WrappedDatabase) if not name.startswith("_"))
     optional = {name for name in listed if name not in base.WrappedDatabase.__abstractmethods__}
-    assert set(listed[-8:]) == optional
+    assert set(listed[-9:]) == optional
 
 
 def test_what_it_says_of_adapters_names_their_methods():

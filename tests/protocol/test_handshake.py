@@ -70,6 +70,11 @@ def test_a_client_with_another_secret_notices_that_the_server_has_not_its_secret
         connect(client_secret=OTHER)
 
 
+def test_a_client_without_a_secret_is_told_that_it_has_none():
+    with pytest.raises(AuthenticationFailed, match=r"this process has no FLY_ORM_SECRET, and .* has one; set"):
+        connect(client_secret="")
+
+
 def test_a_stranger_learns_nothing_to_guess_at():
     """Whatever the secret of the server is, the answer to a stranger is the same but for its random nonce."""
     failed = []

@@ -10,6 +10,7 @@ from django.db.backends.postgresql import creation
 
 import fly_orm
 
+_SERVE_TESTS = "To run tests from this region, start the node there with `manage.py fly_orm_serve --tests`"
 _DROP = "DROP DATABASE "
 #: Ends the connections to a database that are idle, until there are none. Sessions that run something are somebody's.
 _DISCONNECT = """
@@ -51,7 +52,12 @@ class _Dropping:
     def execute(self, sql: Any, params: Any = None) -> Any:
         if isinstance(sql, str) and sql.startswith(_DROP):
             sql += " WITH (FORCE)"
-        return self._cursor.execute(sql, params)
+        try:
+            return self._cursor.execute(sql, params)
+        except fly_orm.Refused as error:
+            if error.reason != "unknown database":
+                raise
+            raise fly_orm.Refused(f"{error}. {_SERVE_TESTS}", **error.__dict__) from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)

@@ -12,7 +12,13 @@ from typing import Any
 
 import django
 from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+
+from fly_orm.errors import ConfigurationError
+
+from .wrapped import COMES_LATER
 
 
 class _Place:
@@ -29,6 +35,7 @@ def _test_database(alias: str) -> Any:
     connection = _database(alias)
     given = connection.settings_dict
     given["NAME"] = given["TEST"]["NAME"] = connection.creation._get_test_db_name()
+    given["TEST"][COMES_LATER] = True
     return connection
 
 
@@ -47,10 +54,23 @@ def _database(alias: str) -> Any:
     if alias.startswith("__"):
         raise AttributeError(alias)
     if not apps.ready:
-        django.setup()
+        _set_up()
     if alias not in connections:
         raise AttributeError(f"settings.DATABASES has no {alias!r}")
     return connections[alias]
+
+
+def _set_up() -> None:
+    try:
+        settings.INSTALLED_APPS  # noqa: B018  # reads the settings
+    except ImproperlyConfigured as error:
+        if settings.configured:
+            raise
+        raise ConfigurationError(
+            f"{__name__} needs the settings of the project; set DJANGO_SETTINGS_MODULE, such as to shop.settings, or "
+            "run manage.py fly_orm_serve and fly_orm_check"
+        ) from error
+    django.setup()
 
 
 _PLACES = {"tests": _Place(_test_database), "clones": _Place(_clone), "maintenance": _Place(_maintenance)}

@@ -17,6 +17,8 @@ from fly_orm.errors import ConfigurationError, NotSupported
 from .routing import RoutingMixin
 from .session_state import is_changed
 
+#: In settings.DATABASES[…]["TEST"]: a test runner creates the database later.
+COMES_LATER = "FLY_ORM_COMES_LATER"
 log = logging.getLogger("fly_orm")
 
 
@@ -38,6 +40,11 @@ class WrappedDjango(WrappedDatabase):
         if self._name is None:
             self._name = self._find_name()
         return self._name
+
+    @property
+    def comes_later(self) -> bool:  # type: ignore[override]  # a property
+        given = self._source.settings_dict
+        return given["NAME"] is not None and given["TEST"].get(COMES_LATER, False)
 
     def connect(self) -> Any:
         connection = psycopg2.connect(**unrouted(self._source.get_connection_params()))

@@ -1,6 +1,8 @@
 """manage.py serves and checks a project, and says what is wrong with its settings."""
 
 import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -91,6 +93,15 @@ def test_a_secret_that_is_missing_is_an_error():
     assert status == 1
     assert "fly_orm_django.E001" in err
     assert "FLY_ORM_SECRET" in err
+
+
+def test_the_settings_that_the_command_line_lacks_are_named(tmp_path):
+    command = [sys.executable, "-m", "fly_orm", "serve", "fly_orm_django.databases:default"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": ""})
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "fly-orm: fly_orm_django.databases needs the settings of the project; set DJANGO_SETTINGS"
+    )
 
 
 def test_the_databases_are_found_by_alias():

@@ -1,13 +1,24 @@
 """What Django's operations cost in round trips to the primary region."""
 
+from functools import partial
+
+import django
 import pytest
+from django.contrib.auth import get_user
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import F
+from django.http import HttpRequest
+from django.test import Client
 from django_regions import in_lax
 from django_shop.models import Author, Book, Tag
 
 from tests.support.two_regions import trips
 
+#: By the release of Django, what the migrations of contenttypes, auth and sessions cost.
+MIGRATIONS = {(4, 2): (101, 97), (5, 2): (89, 89)}
 DEFERRING = {"FLY_ORM": {"defer_transactions": True}}
 
 
@@ -88,3 +99,17 @@ def test_iterator_in_atomic(count):
     every = lambda: list(Author.objects.order_by("pk").iterator(chunk_size=20))  # noqa: E731
     count(lambda: in_transaction(every), 9, 0)
     count(lambda: in_transaction(change, every), 10, 10)
+
+
+def test_migrations_and_logins(count):
+    migrate = partial(call_command, "migrate", verbosity=0)
+    if django.VERSION[:2] in MIGRATIONS:
+        count(migrate, *MIGRATIONS[django.VERSION[:2]])
+    else:
+        migrate()
+    user, client, request = User.objects.create_user("ann"), Client(), HttpRequest()
+    count(lambda: client.force_login(user), 8, 8)
+    request.session = SessionStore(client.session.session_key)
+    count(lambda: get_user(request).is_authenticated, 0, 0)
+    assert get_user(request) == user
+    count(client.logout, 1, 1)

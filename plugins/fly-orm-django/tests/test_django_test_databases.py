@@ -48,6 +48,24 @@ def test_one_is_created_cloned_and_dropped_by_a_runner(cluster, database, node):
         assert found(cluster) == ""
 
 
+def test_a_node_that_does_not_serve_them_is_named_with_what_does(regions, capsys):
+    with pytest.raises(SystemExit):
+        connections["default"].creation.create_test_db(verbosity=0, serialize=False)
+    assert (
+        "not 'postgres'. To run tests from this region, start the node there with `manage.py fly_orm_serve --tests`"
+        in (capsys.readouterr().err)
+    )
+
+
+def test_a_node_does_not_warn_of_those_that_a_runner_creates_later(cluster, database):
+    with project_node(cluster, database, "--tests") as node:
+        node.address()
+        said = []
+        while "serves at" not in "".join(said):
+            said.append(node.process.stderr.readline())
+    assert not [line for line in said if line.startswith(("WARNING", "ERROR"))]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--keepdb",), ("--parallel", "2", "--exclude-tag", "function")])
 def test_the_tests_of_the_project_pass_in_a_secondary_region(cluster, database, node, options):

@@ -10,7 +10,13 @@ TIME_ZONE = "Europe/Berlin"
 ROOT_URLCONF = "django_shop.urls"
 ALLOWED_HOSTS = ["*"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "fly_orm_django", "django_shop"]
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "fly_orm_django",
+    "django_shop",
+]
 MIDDLEWARE = ["fly_orm_django.middleware.TokenMiddleware"]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
 
