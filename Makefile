@@ -79,9 +79,11 @@ dist: $(READY) ## Build the distributions, check them, and run some of their tes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
 	@$(BIN)/python -m tests.releasing dist $(if $(ALL),--all)
 
-versions: $(READY) ## Run some tests of the distributions on the oldest Python, requirements and PostgreSQL, and on the newest
+versions: $(READY) ## Run some tests of the distributions on the oldest Python, requirements and PostgreSQL, and on the newest; QUICK=1 runs a few of the checkout
+ifndef QUICK
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
-	@$(BIN)/python -m tests.releasing versions $(if $(ALL),--all)
+endif
+	@$(BIN)/python -m tests.releasing versions $(if $(ALL),--all) $(if $(QUICK),--quick)
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) build dist *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from packaging.version import Version
 
+from tests.releasing.debian import NotToBeHad
+from tests.releasing.environments import run_uv
 from tests.releasing.index_page import for_index
 from tests.releasing.requirements import metadata, oldest, required
+from tests.releasing.subjects import FEW, SOME
+from tests.support import ROOT
 from tests.support.environments import SOURCES
 
 README = """\
@@ -65,3 +70,17 @@ def test_the_oldest_requirements_are_those_that_all_distributions_allow():
         for requirement in required(source):
             version = pinned.get(requirement.name)
             assert version is None or requirement.specifier.contains(Version(version)), requirement
+
+
+def test_the_tests_that_it_names_are_there():
+    assert [name for name in (*FEW, *SOME) if not (ROOT / name).exists()] == []
+
+
+def test_an_index_that_cannot_be_reached_is_told_apart_from_requirements_that_nothing_fulfils(monkeypatch):
+    for name, value in (("INDEX_URL", "http://127.0.0.1:9/simple"), ("HTTP_RETRIES", "0"), ("NO_CACHE", "1")):
+        monkeypatch.setenv(f"UV_{name}", value)
+    install = ("pip", "install", "--dry-run", "--python", sys.executable, "fly-orm-that-nobody-has")
+    with pytest.raises(NotToBeHad, match="uv cannot reach its index"):
+        run_uv(*install)
+    with pytest.raises(SystemExit, match="No solution found"):
+        run_uv(*install, "--no-index")

@@ -14,9 +14,10 @@ from typing import TypeVar
 from tests.releasing import postgres
 from tests.releasing.archives import build
 from tests.releasing.debian import NotToBeHad
-from tests.releasing.environments import SOME, Environment, try_out
+from tests.releasing.environments import Environment, try_out
 from tests.releasing.pythons import fetch_missing, find_pythons
 from tests.releasing.requirements import oldest
+from tests.releasing.subjects import FEW, SOME, Archives, Checkout, Subject
 from tests.support import ROOT
 from tests.support.environments import SOURCES
 
@@ -30,7 +31,10 @@ def main() -> int:
         "what", choices=["dist", "versions"], help="dist: check all, on every Python; versions: two of them"
     )
     parser.add_argument("--all", action="store_true", help="run all quick tests, and not only some")
+    parser.add_argument("--quick", action="store_true", help="versions: run a few tests of this tree as it is")
     options = parser.parse_args()
+    if options.quick:
+        return 1 if sum(not _good(each, Checkout(), FEW) for each in _environments(every=False)) else 0
     folder = ROOT / "dist" if options.what == "dist" else ROOT / "build/versions"
     for stale in folder.glob("fly_orm*"):
         stale.unlink()
@@ -39,7 +43,7 @@ def main() -> int:
     wrong = _check(archives) if options.what == "dist" else 0
     environments = _environments(every=options.what == "dist")
     tests = ("tests", *(f"{source.relative_to(ROOT)}/tests" for source in SOURCES[1:])) if options.all else SOME
-    return 1 if wrong + sum(not _good(each, archives, tests) for each in environments) else 0
+    return 1 if wrong + sum(not _good(each, Archives(archives), tests) for each in environments) else 0
 
 
 def _check(archives: list[Path]) -> int:
@@ -70,11 +74,15 @@ def _had(what: str, get: Callable[[], Had]) -> Had | None:
         return None
 
 
-def _good(environment: Environment, archives: list[Path], tests: tuple[str, ...]) -> bool:
+def _good(environment: Environment, subject: Subject, tests: tuple[str, ...]) -> bool:
     with tempfile.TemporaryDirectory(prefix="fly-env-", dir="/tmp") as folder:
-        outcome = try_out(environment, archives, Path(folder), tests)
+        outcome = _had(environment.name, partial(try_out, environment, subject, Path(folder), tests))
+    if outcome is None:
+        return True
     counted = ", ".join(f"{number} {word}" for word, number in sorted(outcome.counts.items())) or "no test ran"
-    server = f"PostgreSQL in {environment.postgres}" if environment.postgres else "the PostgreSQL of the wheel"
+    server = "the PostgreSQL of the wheel"
+    if environment.postgres:
+        server = f"PostgreSQL in {environment.postgres.relative_to(ROOT)}"
     print(f"{environment.name}, {server}: {counted}, {outcome.seconds:.0f} s", flush=True)
     if not outcome.good:
         print(outcome.output, flush=True)

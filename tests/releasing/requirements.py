@@ -32,6 +32,11 @@ def required(folder: Path) -> Iterator[Requirement]:
         yield from (Requirement(line) for line in text.splitlines() if line.strip())
 
 
+def extras(folder: Path) -> list[str]:
+    """The names of its extras."""
+    return list(_config(folder)["options.extras_require"])
+
+
 def unbounded(folder: Path) -> list[str]:
     """Requirements that lack a lower or an upper bound."""
     return [str(each) for each in required(folder) if not {">=", "<"} <= {bound.operator for bound in each.specifier}]
