@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar, overload
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from ..errors import ConfigurationError
 from ..runtime.runtime import current_runtime
@@ -101,6 +103,17 @@ class BoundOnPrimary(Generic[Q, R]):
     def local(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
         """Run the method in this process, whatever the region."""
         return self.__func__.code(self.__self__, *args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """That of the method without its instance or class, for inspect."""
+        return inspect.signature(MethodType(self.__func__.code, self.__self__))
+
+    if not TYPE_CHECKING:  # which would take every misspelt name for one of the function's
+
+        def __getattr__(self, name: str) -> Any:
+            """What the function has, such as its ``__name__``, as with other methods."""
+            return getattr(self.__func__, name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundOnPrimary):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 from ..codec.names import find_named, importable_name
 from ..errors import ConfigurationError
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 from contextlib import ExitStack, nullcontext
+from inspect import signature
 
 import pytest
 from pony import orm
@@ -114,6 +115,10 @@ class TestAClassMethod:
         assert (app.Tall.where, hash(app.Tall.where)) == (bound, hash(bound))
         assert app.Shelf.where != bound
         assert pickle.loads(pickle.dumps(bound)) == bound
+
+    def test_shows_as_other_methods_do(self, app):
+        for method, name in ((app.Tall.above, "above"), (app.Shelf.below, "below"), (app.Tall().below, "below")):
+            assert (method.__name__, str(signature(method))) == (name, "(name)")
 
     def test_says_how_to_run_it_here_where_python_does_not_bind_it(self, app):
         with pytest.raises(

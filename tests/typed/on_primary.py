@@ -40,6 +40,16 @@ class Till:
     def known(currency: str) -> bool:
         return bool(currency)
 
+    @fly_orm.remote
+    @classmethod
+    def audited(cls, year: int) -> bytes:
+        return bytes(year)
+
+    @fly_orm.remote
+    @staticmethod
+    def rounded(amount: float) -> int:
+        return int(amount)
+
 
 class Kiosk(Till):
     pass
@@ -87,6 +97,13 @@ def use_static_methods(till: Till, kiosk: Kiosk) -> None:
     assert_type(till.known.local("EUR"), bool)
     Till.total(1)  # type: ignore[arg-type]
     till.known(1)  # type: ignore[arg-type]
+
+
+def use_remote_methods(till: Till) -> None:
+    assert_type(Till.audited(1), bytes)
+    assert_type(fly_orm.call("syd", till.audited, 1), bytes)
+    assert_type(till.rounded(1.5), int)
+    Till.audited("1")  # type: ignore[arg-type]
 
 
 def use_functions() -> None:
