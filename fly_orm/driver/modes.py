@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as ext
 
+from ..routing.setting_changes import changed_here
 from .transaction_mode import TransactionMode
 
 
@@ -84,8 +85,9 @@ class ConnectionModes(ext.connection):
     def _change(self, mode: TransactionMode, given: Collection[str] = ()) -> None:
         self._begun = True  # so that the statements below do not begin a transaction
         try:
-            for sql in mode.session_changes(self.mode, given):
-                self.cursor(cursor_factory=ext.cursor).execute(sql)
+            for name, value in mode.session_changes(self.mode, given).items():
+                if not changed_here(self, name, value):
+                    self.cursor(cursor_factory=ext.cursor).execute(f"SET {name} TO {value}")
         finally:
             self._begun = False
         self.mode = mode

@@ -45,8 +45,8 @@ class TransactionMode:
             raise ValueError("isolation level must be between 0 and 4")
         return replace(self, autocommit=False, isolation_level=level)
 
-    def session_changes(self, before: TransactionMode, given: Collection[str] = ()) -> list[str]:
-        """The statements by which psycopg2 takes on these modes, of which those that are ``given`` were asked for.
+    def session_changes(self, before: TransactionMode, given: Collection[str] = ()) -> dict[str, str]:
+        """The settings that psycopg2 makes to take on these modes, of which those that are ``given`` were asked for.
 
         In autocommit, where no BEGIN states them, it sets what was asked for, changed or not. When it leaves
         autocommit, it resets what is not at the server's default.
@@ -57,7 +57,7 @@ class TransactionMode:
             values = {name: "DEFAULT" for name, value in before._defaults.items() if value != "DEFAULT"}
         else:
             values = {}
-        return [f"SET {_SETTINGS[name]} TO {value}" for name, value in values.items()]
+        return {_SETTINGS[name]: value for name, value in values.items()}
 
     @property
     def _defaults(self) -> dict[str, str]:

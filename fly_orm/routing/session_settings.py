@@ -101,6 +101,10 @@ class SessionSettings:
         """Whether it has to be asked as soon as no transaction is open there."""
         return self._anything_stale or not _MODES.isdisjoint(self._stale)
 
+    def may_differ(self, name: str) -> bool:
+        """Whether the session on the replica may have another value of a setting than is known."""
+        return self._anything_stale or name in self._stale
+
     def take_stale(self) -> tuple[list[str], bool]:
         """The names of the settings that have to be asked for, and whether others do, which counts as done now."""
         names = list(self._stale)
@@ -133,6 +137,10 @@ class SessionSettings:
             if not here:
                 self._not_here.add(name)
         self._conclude()
+
+    def changed(self, name: str) -> str | None:
+        """The value that a setting was given; None if it is as the session has begun, as far as is known."""
+        return self._values.get(name)
 
     def value_of(self, name: str) -> str | None:
         """The value that a setting has, if it is known to differ from that of the server's other sessions."""

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.test import Client
 from django_regions import in_lax
 from django_shop.models import Author, Book, Tag
+from psycopg2 import extensions as ext
 
 from tests.support.two_regions import trips
 
@@ -113,3 +114,12 @@ def test_migrations_and_logins(count):
     count(lambda: get_user(request).is_authenticated, 0, 0)
     assert get_user(request) == user
     count(client.logout, 1, 1)
+
+
+def test_a_level_of_isolation_costs_nothing_by_itself(regions):
+    level = {"OPTIONS": {"isolation_level": ext.ISOLATION_LEVEL_READ_COMMITTED}}
+    with in_lax(regions, regions.wan.address, **level, **DEFERRING):
+        Author.objects.create(name="ann")
+        for _ in range(2):
+            assert trips(regions, lambda: in_transaction(reads)) == 0
+            assert trips(regions, lambda: in_transaction(reads, change)) == 2

@@ -110,6 +110,17 @@ class TestAFailureBetweenTheRegions:
             assert caught.value.settled_after == caught.value.orig.settled_after
             assert served(connection, "SELECT count(*) FROM item") == ([(2,)], PRIMARY)
 
+    def test_keeps_no_connection_from_coming_back_to_the_pool(self, regions, impatient):
+        """SQLAlchemy gives up a place in the pool for good if it cannot reset what an execution option has changed."""
+        engine = regions.lax(pool_size=1, max_overflow=0, pool_timeout=1)
+        changed = [
+            engine.execution_options(isolation_level="AUTOCOMMIT"),
+            engine.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=True),
+            engine.execution_options(isolation_level="AUTOCOMMIT", postgresql_deferrable=True),
+        ]
+        regions.serving.close()
+        assert len({pid(each) for each in (*changed, engine) * 2}) == 1
+
     def test_does_not_delay_a_checkout_with_pre_ping(self, regions, no_spare_channels):
         engine = regions.lax(pool_pre_ping=True)
         works(engine)

@@ -28,7 +28,8 @@ def lax(regions):
     for each in (engine, batched, pinged):
         with each.begin() as connection:
             connection.execute(text("UPDATE item SET n = n WHERE id = 1"))
-    return SimpleNamespace(engine=engine, batched=batched, pinged=pinged)
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    return SimpleNamespace(engine=engine, batched=batched, pinged=pinged, autocommit=autocommit)
 
 
 def in_session(work, **options):
@@ -121,6 +122,7 @@ CASES = {
     "begin_nested() around a read, a read": (in_session(nested_read), 0),
     "with_for_update, rollback": (in_session(for_update), 2),
     "AUTOCOMMIT, one UPDATE": (in_session(one_update, isolation_level="AUTOCOMMIT"), 1),
+    "AUTOCOMMIT, one read, twice": (lambda lax: [read(lax.autocommit), read(lax.autocommit)], 0),
     "read-only, two reads": (in_session(two_reads, postgresql_readonly=True), 0),
     "REPEATABLE READ, two reads": (in_session(two_reads, isolation_level="REPEATABLE READ"), 3),
     "yield_per=50": (in_session(in_pieces), 0),
