@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 from collections.abc import Callable
@@ -33,7 +34,15 @@ MODES = (
     *({"autocommit": False}, {"autocommit": True}, {"readonly": "default"}, {"readonly": False}),
     *({"isolation_level": level} for level in ("default", "read committed", "repeatable read", "read uncommitted")),
 )
-READ_ONLY, ISOLATION = "default_transaction_read_only", "default_transaction_isolation"
+SETTINGS = (
+    *("SET work_mem TO '7MB'", "SET LOCAL work_mem TO '6MB'", "RESET work_mem", "SHOW work_mem"),
+    *("SELECT set_config('work_mem', '8MB', false)", "SELECT set_config('work_mem', '9MB', true)"),
+    *("SET app.x TO 'a'", "SET LOCAL app.x TO 'b'", "SELECT current_setting('app.x', true)"),
+    *("SET default_transaction_read_only TO off", "SET TRANSACTION READ ONLY"),
+)
+REPEATED = (READS[0], "SELECT 1/%s", "INSERT INTO t (name) VALUES ('m%s')", "SELECT 1; COMMIT")
+COPIES = ("COPY t (name) TO STDOUT", "COPY t (nope) TO STDOUT")
+DEFAULTS = ("default_transaction_read_only", "default_transaction_isolation")
 
 Step = tuple[str, Any]
 Make = Callable[[random.Random, int, tuple[Step, ...]], list[Step]]
@@ -69,7 +78,7 @@ def steps(chance: random.Random, count: int, ends: tuple[Step, ...]) -> list[Ste
 
 
 def texts(chance: random.Random, count: int, ends: tuple[Step, ...]) -> list[Step]:
-    """Steps with several statements in one text, chains, settings, and cursors of the same few names."""
+    """Steps with several statements in one text, chains, settings, COPY, and cursors of the same few names."""
     made: list[Step] = []
     for step in steps(chance, count, ends):
         text = "; ".join(chance.choice(TEXTS) for _ in range(chance.choice([2, 2, 3])))
@@ -83,8 +92,10 @@ def texts(chance: random.Random, count: int, ends: tuple[Step, ...]) -> list[Ste
                     *[("declare", chance.choice("cd"))] * 2,
                     ("hold", chance.choice("cd")),
                     ("modes", chance.choice(MODES[0 if ends is BY_PSYCOPG2 else 1 :])),
-                    ("run", (f"SET {READ_ONLY} TO off", None)),
-                    ("run", (f"SHOW {chance.choice([READ_ONLY, ISOLATION])}", None)),
+                    *[("run", (chance.choice(SETTINGS), None))] * 2,
+                    ("many", (chance.choice(REPEATED), chance.choice([1, 2]))),
+                    ("copy", chance.choice(COPIES)),
+                    ("run", (f"SHOW {chance.choice(DEFAULTS)}", None)),
                 ]
             )
         )
@@ -120,6 +131,17 @@ class Session:
         cursor.itersize = 1  # or what has been fetched in advance would be left of it
         cursor.execute(READS[0])
         self._named = cursor
+
+    def _many(self, repeated: tuple[str, int]) -> object:
+        sql, times = repeated
+        with self._connection.cursor() as cursor:
+            cursor.executemany(sql, [(number,) if "%s" in sql else () for number in range(times)])
+            return cursor.statusmessage, cursor.rowcount
+
+    def _copy(self, sql: str) -> str:
+        with self._connection.cursor() as cursor:
+            cursor.copy_expert(sql, copied := io.StringIO())
+        return copied.getvalue()
 
     def _hold(self, name: str) -> None:
         self._declare(name, withhold=True)
