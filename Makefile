@@ -75,9 +75,9 @@ fuzz: $(READY) ## Look for bytes, text and values of others that break a propert
 conformance: $(READY) ## Run the ORMs' own tests wrapped and unwrapped: SUITE=django MODE=delayed CONTROL=1; PEEWEE=its checkout
 	@$(BIN)/python -m tests.conformance $(SUITE:%=--suite %) $(PEEWEE:%=--peewee %) $(CONTROL:%=--control) $(MODE)
 
-dist: $(READY) ## Build the distributions, check them, and run some of their tests on every Python here; ALL=1 runs all quick ones
+dist: $(READY) ## Build the distributions, check them, and run some of their tests on every Python here; ALL=1 runs all quick ones, QUICK=1 a few
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
-	@$(BIN)/python -m tests.releasing dist $(if $(ALL),--all)
+	@$(BIN)/python -m tests.releasing dist $(if $(ALL),--all) $(if $(QUICK),--quick)
 
 versions: $(READY) ## Run some tests of the distributions on the oldest Python, requirements and PostgreSQL, and on the newest; QUICK=1 runs a few of the checkout
 ifndef QUICK

@@ -17,7 +17,7 @@ from tests.releasing.debian import NotToBeHad
 from tests.releasing.environments import Environment, try_out
 from tests.releasing.pythons import fetch_missing, find_pythons
 from tests.releasing.requirements import oldest
-from tests.releasing.subjects import FEW, SOME, Archives, Checkout, Subject
+from tests.releasing.subjects import EVERY, FEW, SOME, Archives, Checkout, Subject
 from tests.support import ROOT
 from tests.support.environments import SOURCES
 
@@ -30,20 +30,26 @@ def main() -> int:
     parser.add_argument(
         "what", choices=["dist", "versions"], help="dist: check all, on every Python; versions: two of them"
     )
-    parser.add_argument("--all", action="store_true", help="run all quick tests, and not only some")
-    parser.add_argument("--quick", action="store_true", help="versions: run a few tests of this tree as it is")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--all", action="store_true", help="run all quick tests, and not only some")
+    amount.add_argument("--quick", action="store_true", help="run a few; versions: of this tree as it is")
     options = parser.parse_args()
-    if options.quick:
-        return 1 if sum(not _good(each, Checkout(), FEW) for each in _environments(every=False)) else 0
-    folder = ROOT / "dist" if options.what == "dist" else ROOT / "build/versions"
+    every = options.what == "dist"
+    if options.quick and not every:
+        return _try_out(Checkout(), FEW, every=False)
+    folder = ROOT / "dist" if every else ROOT / "build/versions"
     for stale in folder.glob("fly_orm*"):
         stale.unlink()
     archives = build(folder)
     print(f"built {len(archives)} archives in {folder.relative_to(ROOT)}", flush=True)
-    wrong = _check(archives) if options.what == "dist" else 0
-    environments = _environments(every=options.what == "dist")
-    tests = ("tests", *(f"{source.relative_to(ROOT)}/tests" for source in SOURCES[1:])) if options.all else SOME
-    return 1 if wrong + sum(not _good(each, Archives(archives), tests) for each in environments) else 0
+    wrong = _check(archives) if every else 0
+    tests = FEW if options.quick else EVERY if options.all else SOME
+    return 1 if wrong + _try_out(Archives(archives), tests, every=every) else 0
+
+
+def _try_out(subject: Subject, tests: tuple[str, ...], *, every: bool) -> int:
+    """1 if a test fails in one of the environments, all of which are tried."""
+    return 1 if sum(not _good(each, subject, tests) for each in _environments(every)) else 0
 
 
 def _check(archives: list[Path]) -> int:

@@ -31,6 +31,8 @@ FEW = (
     "plugins/fly-orm-django/tests/test_django_functions.py",
     "plugins/fly-orm-sqlalchemy/tests/test_functions.py",
 )
+#: All of the tests; what is slow is left out.
+EVERY = ("tests", *(f"{source.relative_to(ROOT)}/tests" for source in SOURCES[1:]))
 #: What these tests take besides the extras for users.
 _TOOLS = ("hypothesis", "psutil", "pytest-timeout", "pytest-xdist")
 
