@@ -69,15 +69,18 @@ class NamedCursor(DeclaredCursor):
                 self.connection.has_declared = True
                 self.__class__ = self._classes.watched  # it may be fetched from in a transaction on the primary
             return
-        _HOLD.__set__(self, True)
+        _HOLD.__set__(self, True)  # or psycopg2 would neither declare it nor fetch
         try:
             self._execute_one(query, vars)
+            _end_with_transaction(self)
+        except psycopg2.Error:  # it was not declared
+            raise
+        except BaseException:  # an interrupt, perhaps after it was declared
+            _end_with_transaction(self)
+            raise
         finally:
-            _HOLD.__set__(self, self.wants_hold)
-        if type(self) is self._classes.local:
-            _HOLD.__set__(self, True)  # or psycopg2 would not fetch
-            self.__class__ = self._classes.held
-            self.connection.hold(self)
+            if type(self) is not self._classes.held:
+                _HOLD.__set__(self, self.wants_hold)
 
     def fetchone(self) -> Any:
         return self._call("fetchone")
@@ -108,6 +111,13 @@ class NamedCursor(DeclaredCursor):
         if on_primary:
             self._show(NOTHING, None)
         return getattr(RemoteNamedCursor if on_primary else ext.cursor, method)(self, *args)
+
+
+def _end_with_transaction(cursor: Any) -> None:
+    """Have the connection close a named cursor with the transaction, if it was declared on the replica."""
+    if type(cursor) is cursor._classes.local and cursor.query is not None:
+        cursor.connection.hold(cursor)
+        cursor.__class__ = cursor._classes.held
 
 
 class HeldCursor(DeclaredCursor):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from psycopg2 import extensions as ext
 
 from fly_orm.testing.contract.interrupting import at_every_moment, interrupted_at
 from tests.support.one_table import one_table
@@ -74,3 +75,32 @@ def test_commit_that_is_interrupted_before_it_is_sent_leaves_a_transaction_that_
             other.submit(db.execute_sql, UPDATE, ("another's",)).result(SOON)
         other.submit(db.close).result(SOON)
     connection.close()
+
+
+def test_a_named_cursor_that_was_being_declared_on_the_replica_ends_with_the_transaction(db: Any) -> None:
+    connection = db._connect()
+    connection.autocommit = False
+    connection.defers_transactions = True
+
+    kept: list[Any] = []  # psycopg2 closes those that nobody refers to
+
+    def declare() -> None:
+        kept[:] = [connection.cursor("c")]
+        kept[0].execute("SELECT name FROM t")
+
+    declare()  # with empty caches, a run would have other moments than the next one
+    connection.rollback()
+    declared = 0
+    for _ in at_every_moment(declare):
+        declared += _open_cursors(connection)
+        connection.rollback()
+        assert _open_cursors(connection) == 0
+    assert declared > 0
+    connection.close()
+
+
+def _open_cursors(connection: Any) -> int:
+    """How many of its cursors the replica has."""
+    with ext.cursor(connection) as cursor:
+        cursor.execute("SELECT FROM pg_cursors WHERE name = 'c'")
+        return int(cursor.rowcount)
