@@ -75,6 +75,7 @@ def test_the_names_in_the_code_of_the_other_pages_exist(page):
     prose = {
         "architecture",
         "coming-from",
+        "conformance",
         "example",
         "faq",
         "glossary",
