@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -159,8 +158,10 @@ def build_transport(factory: Callable[..., Any], settings: Settings) -> Any:
 
 def _takes_an_argument(factory: Callable[..., Any]) -> bool:
     # Asked of the signature: a TypeError out of the call might as well come from inside the factory.
+    from .codec.names import signature_of  # not before a transport is needed: it takes the whole codec along
+
     try:
-        inspect.signature(factory).bind(object())
+        signature_of(factory).bind(object())
     except (TypeError, ValueError):  # ValueError: some that are written in C have no signature
         return False
     return True

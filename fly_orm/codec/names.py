@@ -1,8 +1,10 @@
-"""Names of classes and texts of exceptions, read without relying on code that may fail."""
+"""Names of classes, texts of exceptions and signatures, read without relying on code that may fail."""
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,6 +49,18 @@ def importable_name(module: str) -> str:
     main = sys.modules.get(module)
     spec = getattr(main, "__spec__", None)
     return str(spec.name) if spec is not None else Path(getattr(main, "__file__", None) or module).stem
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function. From Python 3.14 on, annotations may have names that are not defined yet, or never.
+
+    Raises TypeError or ValueError as :func:`inspect.signature` does.
+    """
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        return inspect.signature(function, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function)
 
 
 def error_text(error: BaseException) -> str:

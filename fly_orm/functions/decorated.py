@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar, overload
 
+from ..codec.names import signature_of
 from ..errors import ConfigurationError
 from ..runtime.runtime import current_runtime
 from ..sessions.running import running_call
@@ -107,7 +108,7 @@ class BoundOnPrimary(Generic[Q, R]):
     @property
     def __signature__(self) -> inspect.Signature:
         """That of the method without its instance or class, for inspect."""
-        return inspect.signature(MethodType(self.__func__.code, self.__self__))
+        return signature_of(MethodType(self.__func__.code, self.__self__))
 
     if not TYPE_CHECKING:  # which would take every misspelt name for one of the function's
 

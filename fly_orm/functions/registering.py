@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
-from ..codec.names import find_named, importable_name
+from ..codec.names import find_named, importable_name, signature_of
 from ..errors import ConfigurationError
 
 F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
@@ -56,7 +56,7 @@ def register(code: Callable[..., Any], name: str | None = None, timeout: float |
     problem = _problem(code)
     if problem is not None:
         raise ConfigurationError(f"{code.__qualname__} cannot be called from other nodes: {problem}")
-    function = Function(name=name or _full_name(code), code=code, signature=inspect.signature(code), timeout=timeout)
+    function = Function(name=name or _full_name(code), code=code, signature=signature_of(code), timeout=timeout)
     existing = _by_name.get(function.name)
     if existing is not None and _full_name(existing.code) != _full_name(code):
         raise ConfigurationError(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from ..codec.names import signature_of
 from ..errors import ConfigurationError, InvalidToken
 from ..sessions.blocks import session
 from .token import resume, token
@@ -57,7 +58,7 @@ def carried(function: F) -> F:
             with _resumed(function, fly_orm_token):
                 return function(*args, **kwargs)
 
-    wrapper.__signature__ = _with_token(inspect.signature(function))  # type: ignore[attr-defined]  # inspect.signature() takes it from there
+    wrapper.__signature__ = _with_token(signature_of(function))  # type: ignore[attr-defined]  # inspect.signature() takes it from there
     return wrapper  # type: ignore[return-value]  # apart from the keyword, it takes the same arguments
 
 

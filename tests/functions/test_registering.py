@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,33 @@ def test_what_is_above_a_class_method_may_be_below_it():
         for kind in (classmethod, staticmethod):
             assert isinstance(decorate(kind(plain)), kind)
             assert find(f"{__name__}:plain").code is plain
+
+
+LATER = """
+import fly_orm
+
+class Till:
+    @fly_orm.on_primary
+    @classmethod
+    def opened(cls, number: Number) -> Till:
+        return cls()
+
+@fly_orm.remote
+def visit(till: Till) -> Never: pass
+
+@fly_orm.carried
+def job(till: Till) -> Never: pass
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+def test_annotations_may_name_what_is_defined_later_or_never(tmp_path, monkeypatch):
+    (tmp_path / "later.py").write_text(LATER)
+    monkeypatch.syspath_prepend(tmp_path)
+    later = importlib.import_module("later")
+    assert isinstance(later.Till.opened(1), later.Till)
+    assert list(signature(later.Till.opened).parameters) == ["number"]
+    assert list(signature(later.job).parameters) == ["till", "fly_orm_token"]
 
 
 def test_a_closure_is_refused():

@@ -27,6 +27,7 @@ FEW = (
     "tests/classify/test_against_postgres.py",
     "tests/codec/test_types.py",
     "tests/functions/test_methods.py",
+    "tests/functions/test_registering.py",
     "tests/waiters/test_waiters.py",
     "plugins/fly-orm-django/tests/test_django_functions.py",
     "plugins/fly-orm-sqlalchemy/tests/test_functions.py",
