@@ -20,8 +20,11 @@ _HINTS = {
     ),
     "playhouse": "Wrap the peewee database that it holds, such as that of a FlaskDB: fly_orm.wrap(flask_db.database)",
     "psycopg2": f"Pass {_FACTORY} to psycopg2.connect(), or to the pool, which passes it on",
-    "sqlalchemy": "Install the adapter for SQLAlchemy: pip install fly-orm-sqlalchemy",
-    "django": "Install the backend for Django, and set ENGINE to 'fly_orm_django': pip install fly-orm-django",
+    "sqlalchemy": "Install its adapter from a clone of fly_orm: pip install ./plugins/fly-orm-sqlalchemy",
+    "django": (
+        "Install the backend for Django from a clone of fly_orm, pip install ./plugins/fly-orm-django, and set ENGINE "
+        "to 'fly_orm_django'"
+    ),
     **{package: _ONLY_PSYCOPG2.format(package=package) for package in _OTHER_DRIVERS},
 }
 
