@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,36 +45,37 @@ class Outcome:
 
     counts: dict[str, int]
     output: str
-    seconds: float
 
     @property
     def good(self) -> bool:
         """Whether tests ran, and none failed."""
         return self.counts.get("passed", 0) > 0 and not set(self.counts) & {"failed", "error", "errors"}
 
+    def __str__(self) -> str:
+        return ", ".join(f"{number} {word}" for word, number in sorted(self.counts.items())) or "no test ran"
 
-def try_out(environment: Environment, subject: Subject, folder: Path, tests: tuple[str, ...]) -> Outcome:
-    """Install the distributions into an empty environment, and run tests there.
 
-    NotToBeHad if nothing can be installed, as no index can be reached.
+def try_out(environment: Environment, subject: Subject, folder: Path, tests: tuple[str, ...]) -> list[Outcome]:
+    """Install the distributions into an empty environment, and run tests there; those that fail, once more and alone.
+
+    What fails only while all cores are busy does not show that a version does not work. Returns the outcome of each
+    run. NotToBeHad if nothing can be installed, as no index can be reached.
     """
-    began = time.monotonic()
-    python = _install(environment, subject, folder)
+    python, tree = _install(environment, subject, folder), subject.tree(folder)
     variables = plain_environment()
     variables["PATH"] += ":/usr/sbin"
     if environment.postgres:
         variables["PG_BIN"] = str(environment.postgres)
-    command = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    command += ["--tb=short", "--numprocesses", os.environ.get("WORKERS", "3"), "--dist", "loadfile"]
-    ran = subprocess.run(
-        [*command, "--ignore", _OF_THE_CHECKOUT, *tests],
-        cwd=subject.tree(folder),
-        env=variables,
-        capture_output=True,
-        text=True,
-    )
-    counts = {word: int(number) for number, word in _COUNT.findall(ran.stdout.strip().rpartition("\n")[2])}
-    return Outcome(counts=counts, output=ran.stdout[-8000:] + ran.stderr[-2000:], seconds=time.monotonic() - began)
+    command = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:randomly", "--tb=short"]
+    command += ["-o", f"cache_dir={folder / 'cache'}", "--ignore", _OF_THE_CHECKOUT, *tests]
+
+    def run(*options: str) -> Outcome:
+        ran = subprocess.run([*command, *options], cwd=tree, env=variables, capture_output=True, text=True)
+        counts = {word: int(number) for number, word in _COUNT.findall(ran.stdout.strip().rpartition("\n")[2])}
+        return Outcome(counts=counts, output=ran.stdout[-8000:] + ran.stderr[-2000:])
+
+    first = run("--numprocesses", os.environ.get("WORKERS", "3"), "--dist", "loadfile")
+    return [first] if first.good else [first, run("--last-failed", "--last-failed-no-failures", "none")]
 
 
 def _install(environment: Environment, subject: Subject, folder: Path) -> Path:
