@@ -40,6 +40,7 @@ SHOWN = {
     "plugins/fly-orm-sqlalchemy.md": "plugins/fly-orm-sqlalchemy/README.md",
 }
 _IMAGE = re.compile(r"(?<=\]\()docs/(?P<target>[^)\s]+)(?=\))")
+_SENTENCES = re.compile(r"<td>(?=[^\n]{60})")
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):<code>~?(?:fly_orm\.)?(?P<name>[^<]+)</code>")
 
 
@@ -64,8 +65,8 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Show the names in docstrings without the roles that mark them."""
-    return _ROLE.sub(r"<code>\g<name></code>", html)
+    """Show the names in docstrings without the roles that mark them, and mark cells of tables that have sentences."""
+    return _SENTENCES.sub('<td class="sentences">', _ROLE.sub(r"<code>\g<name></code>", html))
 
 
 def _led(link: re.Match[str], shown: str, page: str) -> str:
@@ -106,6 +107,7 @@ def settings() -> Iterator[str]:
 def command_line() -> Iterator[str]:
     """The page about ``fly-orm``, from its parser."""
     yield "# Command line\n"
+    yield "`fly-orm` serves a database to other regions, checks a set-up, and shows the state of its nodes.\n"
     yield f"```console\n$ fly-orm --help\n{make_parser().format_help()}```\n"
     for command in COMMANDS:
         own = argparse.ArgumentParser(prog=f"fly-orm {command.NAME}", description=command.HELP)
