@@ -13,7 +13,7 @@ from sqlalchemy.pool import AssertionPool, ConnectionPoolEntry, PoolProxiedConne
 from fly_orm.adapters.base import Connector, Router, RoutingConnection, unrouted, was_lost
 from fly_orm.errors import ConfigurationError, FlyOrmError
 
-from . import immediate
+from . import immediate, resetting
 from .errors import handle_error
 from .obstacles import LISTENER_CONNECTS
 from .weak import weak
@@ -40,6 +40,7 @@ class EngineRouting:
         # Not a "do_connect" listener: this comes after those of the application, and so with what they have set.
         dialect.connect, dialect.do_ping = weak(self.connect), weak(self.ping)
         immediate.install(engine)
+        resetting.install(dialect)
         event.listen(dialect, "handle_error", handle_error)
         event.listen(engine, "connect", self.opened, insert=True)
         event.listen(engine, "checkout", self.checked_out)

@@ -79,6 +79,13 @@ class TestAConnectionThatHasLostItsServer:
         finally:
             regions.cluster.replica.start()
 
+    def test_comes_back_to_the_pool_whatever_was_changed(self, regions):
+        engine = regions.lax(pool_size=1, max_overflow=0, pool_timeout=1)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=True) as connection:
+            [[(number,)], _] = served(connection, PID)
+            self.lose(regions, number)
+        assert pid(engine) != number
+
 
 class TestAFailureBetweenTheRegions:
     def test_leaves_the_connections_to_the_replica_in_the_pool(self, regions, no_spare_channels):
@@ -120,6 +127,18 @@ class TestAFailureBetweenTheRegions:
         ]
         regions.serving.close()
         assert len({pid(each) for each in (*changed, engine) * 2}) == 1
+
+    @pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE"])
+    def test_replaces_a_connection_whose_state_it_has_lost(self, regions, impatient, level):
+        engine = regions.lax(pool_size=1, max_overflow=0, pool_timeout=1)
+        changed = engine.execution_options(isolation_level=level)
+        with changed.connect():
+            pass  # the level that this leaves behind is not the server's default
+        with changed.connect() as connection:
+            served(connection, "CREATE TEMP TABLE mine (n int)")
+            regions.serving.close()
+        assert engine.pool.checkedout() == 0
+        assert pid(engine)
 
     def test_does_not_delay_a_checkout_with_pre_ping(self, regions, no_spare_channels):
         engine = regions.lax(pool_pre_ping=True)
