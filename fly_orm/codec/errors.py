@@ -58,6 +58,11 @@ class CannotEncode(Exception):
 
 def unsupported_type(value: object) -> CannotEncode:
     """The error for a value whose type cannot be encoded."""
+    if isinstance(value, type):
+        return CannotEncode(
+            f"the class {class_name(value)} cannot travel: only a class method can be called for one, if it is defined "
+            "in a class at the top level of a module; pass its name"
+        )
     cls = type(value)
     name = class_name(cls)
     for base in cls.__mro__[1:-1]:

@@ -73,7 +73,11 @@ ZONE_ADVICE = "use a datetime.timezone, or a zoneinfo.ZoneInfo that has a key"
 REFUSED = {
     "a function": (lambda: [1, {"f": len}], "[1]['f']: a builtin_function_or_method cannot travel; " + ADVICE),
     "an object": (object, ": an object cannot travel; " + ADVICE),
-    "a class": (lambda: int, ": a type cannot travel; " + ADVICE),
+    "a class": (
+        lambda: int,
+        ": the class int cannot travel: only a class method can be called for one, if it is defined in a class at the "
+        "top level of a module; pass its name",
+    ),
     "a field": (lambda: [0, 0, 0, price(object())], "[3].amount: an object cannot travel; " + ADVICE),
     "a key": (
         lambda: {(1, Text("x")): 1},
