@@ -240,6 +240,8 @@ def _context(protocol: int, files: TlsFiles) -> ssl.SSLContext:
     # Nodes come and go at addresses that no certificate could name: the authority vouches for all of them alike.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
+    # A connection that ends without a word is one that the peer has closed, as the builds of some systems have it.
+    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", ssl.Options(0))
     path = files.certificate
     try:
         context.load_cert_chain(path, files.key, password=_refuse_password)

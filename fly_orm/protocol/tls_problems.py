@@ -43,6 +43,6 @@ def explain(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         known = _UNKNOWN_AUTHORITY if error.verify_code in _NOT_ISSUED else _VERIFICATIONS.get(error.verify_code)
         return f"{known or 'the certificate of the peer is not valid'} ({error.verify_message})"
-    if isinstance(error, ssl.SSLEOFError):
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return NO_TLS
     return f"{_REASONS.get(error.reason or '', 'TLS failed')} ({error.reason or error})"

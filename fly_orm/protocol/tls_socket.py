@@ -96,7 +96,7 @@ class TlsSocket(socket.socket):
 
     def _failure(self, error: ssl.SSLError, deadline: Deadline) -> OSError:
         """The error to raise, after the peer has had the time to read the alert."""
-        problem = NO_TLS if isinstance(error, ssl.SSLEOFError) else explain(error)
+        problem = explain(error)
         self._on_failure(problem)
         with suppress(OSError):
             self._flush(deadline)
@@ -158,7 +158,10 @@ class TlsSocket(socket.socket):
         with self._state:
             while len(arrived) < size:
                 try:
-                    arrived += self._tls.read(size - len(arrived))
+                    part = self._tls.read(size - len(arrived))
+                    if not part:  # the peer has said that it closes the connection, as OpenSSL says every time
+                        raise ssl.SSLZeroReturnError
+                    arrived += part
                 except ssl.SSLWantReadError:
                     break
                 except ssl.SSLError:

@@ -11,7 +11,7 @@ import ssl
 import struct
 import termios
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from fly_orm_pigeon import PigeonTransport
@@ -210,6 +210,28 @@ def test_a_peer_that_connects_and_leaves_is_not_logged(transport, certificates, 
     serving.raw().close()
     assert serving.ask(**certificates.settings()) == b"hello"
     assert "turned" not in caplog.text
+
+
+def test_a_peer_that_says_in_tls_that_it_closes_the_connection_ends_it(certificates):
+    """No end of ours says so, but others may. OpenSSL then has an empty message to read, again and again."""
+    theirs, ours = socket.socketpair()
+    files = certificates.files()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(files.certificate, files.key)
+
+    def leave():
+        with context.wrap_socket(theirs) as client:
+            client.sendall(b"last words")
+            with suppress(OSError):
+                client.unwrap()  # which waits until this end closes the connection
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    with certificates.tls().accepted(ours) as secured:
+        secured.settimeout(20)
+        assert [secured.recv(100), secured.recv(100), secured.recv(100)] == [b"last words", b"", b""]
+    thread.join()
 
 
 @pytest.mark.parametrize("transport", [Pyro5Transport])
