@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -191,13 +192,14 @@ class TestDns:
         found.refresh("syd", soon())
         assert found.nodes("syd", AT_ONCE) == ()
         said = "no AAAA record" if there else "NXDOMAIN"
-        assert f"DNS: AAAA of syd.shop.internal at 127.0.0.1 gave {said} 0 s ago" in found.describe("syd")
+        assert f"DNS: AAAA of syd.shop.internal at 127.0.0.1 gave {said} " in found.describe("syd")
 
     def test_says_what_it_gave(self, discovery):
         found = discovery()
         assert found.describe("syd") == "DNS: AAAA of syd.shop.internal at 127.0.0.1 has not been answered yet"
         found.nodes("syd", soon())
-        assert found.describe("syd") == "DNS: AAAA of syd.shop.internal at 127.0.0.1 gave 2 addresses 0 s ago"
+        said = r"DNS: AAAA of syd\.shop\.internal at 127\.0\.0\.1 gave 2 addresses \d+ s ago"
+        assert re.fullmatch(said, found.describe("syd"))
 
     def test_of_which_application_has_to_be_known(self):
         with pytest.raises(ConfigurationError, match="set FLY_APP_NAME"):
@@ -270,7 +272,7 @@ class TestAServerThatFails:
         for _ in range(3):
             found.refresh("syd", soon())
         assert found.nodes("syd", AT_ONCE) == known
-        assert "gave SERVFAIL 0 s ago, and 2 addresses 0 s ago before that" in found.describe("syd")
+        assert re.search(r"gave SERVFAIL \d+ s ago, and 2 addresses \d+ s ago before that", found.describe("syd"))
         until(lambda: not lookups())
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "the earlier answer stays in use" in caplog.text
@@ -297,7 +299,7 @@ class TestAServerThatFails:
     def test_before_it_ever_answered_leaves_it_open_whether_there_are_nodes(self, discovery, server, wanted):
         server.rcode = dns.rcode.SERVFAIL
         found = discovery()
-        with pytest.raises(NotDelivered, match=r"cannot find out w.*: DNS: .* at 127\.0\.0\.1 gave SERVFAIL 0 s ago"):
+        with pytest.raises(NotDelivered, match=r"cannot find out w.*: DNS: .* at 127\.0\.0\.1 gave SERVFAIL \d+ s ago"):
             found.nodes("syd", soon()) if wanted == "nodes" else found.regions(soon())
         server.rcode = None
         assert len(found.nodes("syd", soon()) if wanted == "nodes" else found.regions(soon())) == 2
