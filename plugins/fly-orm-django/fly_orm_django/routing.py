@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg2
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.utils.functional import cached_property
@@ -38,6 +39,7 @@ class RoutingMixin:
     alias: str
     connection: Any
     settings_dict: dict[str, Any]
+    run_on_commit: list[Any]
 
     _own: Shared | None = None
     """What the present connection has been opened with."""
@@ -68,6 +70,20 @@ class RoutingMixin:
         """As Django does it: the settings that it makes are not left by the function that first needs a connection."""
         with as_new(self.shared.router):
             super().init_connection_state()  # type: ignore[misc]  # the backend's
+
+    def _commit(self) -> None:
+        """As Django does it, which drops the ``on_commit()`` hooks after an error of the database only.
+
+        After an interrupt, such as that of a time limit, the transaction is rolled back, or nobody knows; the hooks
+        would run after the next one.
+        """
+        try:
+            super()._commit()  # type: ignore[misc]  # the backend's
+        except DatabaseError:
+            raise
+        except BaseException:
+            self.run_on_commit = []
+            raise
 
     def close(self) -> None:
         super().close()  # type: ignore[misc]

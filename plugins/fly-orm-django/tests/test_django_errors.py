@@ -1,13 +1,18 @@
 """What fails between the regions is an error of fly_orm's, of Django's and of psycopg2's at once."""
 
+import itertools
+from contextlib import suppress
+from functools import partial
+
 import psycopg2
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections, connection, connections, transaction, utils
-from django_regions import in_lax, leading
+from django_regions import forget, in_lax, leading
 from django_shop.models import Author
 
 import fly_orm
+from fly_orm.testing.contract.interrupting import interrupted_at
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -81,6 +86,27 @@ def test_a_commit_whose_reply_is_lost_is_settled_and_its_hooks_run(regions):
         regions.wan.cut_before_reply()
     assert hooks == [1]
     assert stored() == ["ann"]
+
+
+def test_hooks_of_an_interrupted_commit_do_not_run_after_the_next_one(regions):
+    """As a time limit interrupts it, which is no error of the database."""
+    ran = []
+    for moment in itertools.count(1, 9):
+        block = transaction.atomic()
+        block.__enter__()
+        Author.objects.create(name=f"author {moment}")
+        transaction.on_commit(partial(ran.append, f"author {moment}"))
+        interrupted = True
+        with suppress(utils.ProgrammingError):  # of atomic(), if the COMMIT has not begun
+            interrupted = interrupted_at(moment, partial(block.__exit__, None, None, None))
+        if connection.in_atomic_block or not connection.autocommit:
+            forget("default")
+        with transaction.atomic():
+            pass
+        if not interrupted:
+            break
+    assert ran
+    assert set(ran) <= set(stored())
 
 
 @pytest.mark.parametrize("defers", [False, True])
