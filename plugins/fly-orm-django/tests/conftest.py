@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from fly_orm.ledger.table import create_sql
+from fly_orm.routing import router
 from tests.support.over import over
 from tests.support.shared_cluster import make_database, restore
 from tests.support.two_regions import Regions, TwoRegions, two_regions
@@ -64,5 +65,16 @@ def project(served: Any) -> Iterator[Regions]:
 
     Author.objects.using("primary").all().delete()
     both.cluster.wait_for_replica()
-    with in_lax(both, address):
+    with in_lax(both, address), alone(both.name):
         yield both
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """A block in which this process has no databases but this one: those of other tests may still be referred to."""
+    others = [each for each in router.routers() if each.name != name]
+    router._routers.difference_update(others)
+    try:
+        yield
+    finally:
+        router._routers.update(others)
