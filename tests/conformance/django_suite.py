@@ -12,6 +12,8 @@ from typing import Any
 
 import peewee
 
+import fly_orm
+
 from .sources import fetch
 
 #: Names the folder of its tests.
@@ -109,7 +111,8 @@ class _InTestDatabases(unittest.TestSuite):
         suite = runner.build_suite(self._labels)
         aliases = runner.get_databases(suite)
         serialized = {alias for alias, serialize in aliases.items() if serialize}
-        old = runner.setup_databases(aliases=aliases, serialized_aliases=serialized)
+        with fly_orm.wait_for("write"):  # the control, too, which is about the tests
+            old = runner.setup_databases(aliases=aliases, serialized_aliases=serialized)
         suite.run(result)
         runner.teardown_databases(old)
         return result
