@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
 from fly_orm import errors
-from fly_orm.adapters.base import in_function
+from fly_orm.adapters.base import RoutingConnection, in_function
 from fly_orm.errors import FlyOrmError
 
 
@@ -25,7 +25,7 @@ def handle_error(context: ExceptionContext) -> BaseException | None:
     if not isinstance(error, FlyOrmError) or context.is_pre_ping:
         return None
     context.invalidate_pool_on_disconnect = False
-    context.is_disconnect = _is_closed(context.connection)
+    context.is_disconnect = _is_over(context.connection)
     if raised is None:
         return None
     raised.connection_invalidated = context.is_disconnect
@@ -35,11 +35,21 @@ def handle_error(context: ExceptionContext) -> BaseException | None:
     return made
 
 
-def _is_closed(connection: Connection | None) -> bool:
+def _is_over(connection: Connection | None) -> bool:
+    """Whether a connection cannot be used any more.
+
+    In a savepoint, that is so if its transaction is lost: ROLLBACK TO fails then, and a Session that cannot end its
+    savepoints does not give back what SQLAlchemy takes for a connection in use.
+    """
     if connection is None or connection.closed or connection.invalidated:
         return False
     driver: Any = connection.connection.dbapi_connection
-    return bool(driver.closed)
+    return bool(driver.closed) or (connection.in_nested_transaction() and _has_lost_transaction(driver))
+
+
+def _has_lost_transaction(driver: Any) -> bool:
+    transaction = driver.remote.transaction if isinstance(driver, RoutingConnection) else None
+    return transaction is not None and transaction.lost is not None
 
 
 def _own_class(cls: Any) -> Any:

@@ -105,6 +105,15 @@ class TestAFailureBetweenTheRegions:
         with engine.connect() as one, engine.connect() as two:
             assert {served(each, PID)[0][0] for each in (one, two)} == before
 
+    def test_in_a_savepoint_lets_the_session_give_its_connection_back(self, regions, no_spare_channels):
+        engine = regions.lax(pool_size=1, max_overflow=0, pool_timeout=1)
+        with pytest.raises(fly_orm.TransactionLost), Session(engine) as session:
+            session.add(Item(name="a"))
+            session.begin_nested()
+            regions.wan.cut_before_reply()
+            served(session, "INSERT INTO item (name, n) VALUES ('b', 0)")
+        works(engine)
+
     def test_of_which_nobody_knows_the_outcome_is_one_of_both_libraries(self, regions, no_spare_channels):
         engine = regions.lax(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
