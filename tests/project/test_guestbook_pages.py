@@ -320,7 +320,7 @@ def test_the_pictures_of_the_documentation(guest, book, tmp_path):
     if PICTURES:  # something to see in the chart
         happen(book)
     guest.go("room")
-    guest.browser.show((1200, 880), sharp=2)
+    guest.browser.show((1200, 930), sharp=2)
     keep(guest, folder / "guestbook-room.png")
     assert {
         path.name: path.stat().st_size for path in folder.glob("guestbook*") if path.stat().st_size > MOST_BYTES
