@@ -81,11 +81,12 @@ def tests(variant: str) -> unittest.TestSuite:
 
 
 def _commit() -> None:
-    """Let ``TestCase`` commit, and empty the tables afterwards."""
+    """Let ``TestCase`` commit, and empty the tables afterwards, which the control waits for, too."""
     from django.db.backends.postgresql.operations import DatabaseOperations
-    from django.test import TestCase
+    from django.test import TestCase, TransactionTestCase
 
     TestCase._databases_support_transactions = classmethod(lambda cls: False)
+    TransactionTestCase._fixture_teardown = fly_orm.wait_for("write")(TransactionTestCase._fixture_teardown)
     original = DatabaseOperations.sql_flush
 
     def sql_flush(self: Any, style: Any, tables: Any, **options: Any) -> Any:
