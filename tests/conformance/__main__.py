@@ -71,7 +71,7 @@ def run_all(suite: Suite, modes: Sequence[Mode]) -> Iterator[tuple[Run, Run]]:
             if base not in plain:
                 plain[base] = _run(suite, servers, base)
                 yield plain[base], plain[base]
-            enough = enough_for_control(plain[base]) if mode.is_control else 0
+            enough = enough_for_control(suite, plain[base]) if mode.is_control else 0
             yield plain[base], _run(suite, servers, mode, enough)
 
 

@@ -23,9 +23,9 @@ HEADINGS = (
 )
 
 
-def enough_for_control(plain: Run) -> int:
-    """After how many failures the control has shown what it is for."""
-    return count(plain.outcomes, ERROR, FAIL) + LEAST_WORSE_IN_CONTROL
+def enough_for_control(suite: Suite, plain: Run) -> int:
+    """After how many failures the control has shown what it is for, whichever tests are among them."""
+    return count(plain.outcomes, ERROR, FAIL) + len(suite.limits) + LEAST_WORSE_IN_CONTROL
 
 
 def row(plain: Run, run: Run) -> tuple[object, ...]:

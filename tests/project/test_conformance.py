@@ -109,13 +109,19 @@ def test_a_control_in_which_nothing_is_worse_is_an_objection():
 
 
 def test_a_control_ends_as_soon_as_enough_tests_are_worse():
-    result = NotingResult(enough_for_control(PLAIN_RUN))
+    result = NotingResult(enough_for_control(PONY, PLAIN_RUN))
     for number in range(LEAST_WORSE_IN_CONTROL):
         assert not result.shouldStop
         result.note(str(number), "ok")
         result.note(str(number), "fail" if number % 2 else "error")
         result.note(str(number), "error")
     assert result.shouldStop
+
+
+def test_the_control_goes_on_for_what_fails_anyway():
+    suite = replace(PONY, limits=frozenset({"1", "2"}))
+    plain = replace(PLAIN_RUN, outcomes={"3": "fail", "4": "ok", "5": "error"})
+    assert enough_for_control(suite, plain) == LEAST_WORSE_IN_CONTROL + 4
 
 
 def test_only_a_suites_selects_that_were_served_in_the_database_are_counted(tmp_path):
