@@ -92,7 +92,8 @@ def _install(environment: Environment, subject: Subject, folder: Path) -> Path:
 
 def run_uv(*arguments: str | Path) -> None:
     """Run uv. NotToBeHad if its index cannot be reached; SystemExit for any other failure."""
-    done = subprocess.run([_UV, *arguments, "--quiet"], capture_output=True, text=True)
+    trusting = {**os.environ, "UV_NATIVE_TLS": "true"}  # the authorities that the machine trusts, as pip does
+    done = subprocess.run([_UV, *arguments, "--quiet"], env=trusting, capture_output=True, text=True)
     if done.returncode == _NO_INDEX:
         raise NotToBeHad(f"uv cannot reach its index: {done.stderr.strip()[-500:]}")
     if done.returncode:
