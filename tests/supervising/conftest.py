@@ -13,7 +13,7 @@ import pytest
 import fly_orm
 from fly_orm.testing import Cluster
 from tests.support.nodes import NodeProcess, node_process
-from tests.support.shared_cluster import drop_database, make_database
+from tests.support.shared_cluster import drop_database, make_database, restore
 from tests.support.two_regions import close, named, settings
 from tests.support.worker_processes import APP, until_all_serve, workers_of
 
@@ -51,6 +51,7 @@ PLACES = 6
 
 @pytest.fixture(scope="module")
 def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    restore(cluster)  # this comes before what is done for each test
     folder, database = tmp_path_factory.mktemp("served"), make_database(cluster)
     (folder / "app.py").write_text(APP.format(database=database, **cluster.primary.params(database)))
     options = ("--workers=2", f"--pool-size={PLACES}", f"--peer-leases={PLACES}")

@@ -22,7 +22,7 @@ from sqlalchemy_regions import LOCAL, EngineRegions, fill, router_of
 import fly_orm
 from fly_orm.ledger.table import create_sql
 from tests.support.nodes import node_process, url
-from tests.support.shared_cluster import make_database
+from tests.support.shared_cluster import make_database, restore
 from tests.support.two_regions import Regions, settings
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
@@ -34,6 +34,7 @@ TABLES = "item, owner, versioned, fly_orm_ledger"
 @pytest.fixture(scope="module")
 def node(cluster, transport):
     """A node of another process, and the name of the database that it serves."""
+    restore(cluster)  # this comes before what is done for each test
     name = make_database(cluster)
     with closing(EngineRegions(Regions(cluster=cluster, name=name, undo=ExitStack()))) as made:
         made.create_tables()
