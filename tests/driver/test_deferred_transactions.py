@@ -11,7 +11,7 @@ from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm import Route
-from tests.support.one_table import one_table
+from tests.support.one_table import deferring, one_table
 from tests.support.two_regions import TwoRegions, trips
 
 pytestmark = pytest.mark.usefixtures("no_spare_channels")
@@ -21,10 +21,7 @@ COUNT = "SELECT count(*) FROM t"
 
 @pytest.fixture
 def connection(regions: TwoRegions) -> Any:
-    connection = one_table(regions).connection()
-    connection.autocommit = False
-    connection.defers_transactions = True
-    return connection
+    return deferring(one_table(regions).connection())
 
 
 def count(connection: Any) -> tuple[int, Route]:

@@ -9,7 +9,7 @@ from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm import Route
-from tests.support.one_table import one_table
+from tests.support.one_table import deferring, one_table
 from tests.support.two_regions import TwoRegions, trips
 
 WRITE = "INSERT INTO t (name) VALUES ('second')"
@@ -19,10 +19,7 @@ COUNT = "SELECT count(*) FROM t"
 @pytest.fixture
 def connection(regions: TwoRegions) -> Any:
     """One in lax that defers its transactions."""
-    connection = one_table(regions).connection()
-    connection.autocommit = False
-    connection.defers_transactions = True
-    return connection
+    return deferring(one_table(regions).connection())
 
 
 def run(connection: Any, *statements: str) -> tuple[str, list[Any] | None]:

@@ -9,7 +9,7 @@ import pytest
 from psycopg2 import extensions as ext
 
 from fly_orm.testing.contract.interrupting import at_every_moment, interrupted_at
-from tests.support.one_table import one_table
+from tests.support.one_table import deferring, one_table
 from tests.support.two_regions import TwoRegions
 
 UPDATE = "UPDATE t SET name = %s WHERE id = 1"
@@ -62,9 +62,7 @@ def test_an_interrupted_transaction_can_be_rolled_back_and_keeps_no_row_locked(d
 
 def test_commit_that_is_interrupted_before_it_is_sent_leaves_a_transaction_that_can_be_rolled_back(db: Any) -> None:
     """Each of its first moments counts: it closes the transaction's cursors on the replica, and sends nothing yet."""
-    connection = db._connect()
-    connection.autocommit = False
-    connection.defers_transactions = True
+    connection = deferring(db._connect())
     with ThreadPoolExecutor(1) as other:
         for moment in range(1, 61):
             held = connection.cursor("held")
@@ -78,9 +76,7 @@ def test_commit_that_is_interrupted_before_it_is_sent_leaves_a_transaction_that_
 
 
 def test_a_named_cursor_that_was_being_declared_on_the_replica_ends_with_the_transaction(db: Any) -> None:
-    connection = db._connect()
-    connection.autocommit = False
-    connection.defers_transactions = True
+    connection = deferring(db._connect())
 
     kept: list[Any] = []  # psycopg2 closes those that nobody refers to
 

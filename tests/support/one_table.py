@@ -16,6 +16,13 @@ def one_table(regions: TwoRegions) -> Any:
     return database
 
 
+def deferring(connection: Any) -> Any:
+    """The connection, which now begins transactions that read on the replica until their first write."""
+    connection.autocommit = False
+    connection.defers_transactions = True
+    return connection
+
+
 def count(db: Any) -> int:
     return int(db.execute_sql("SELECT count(*) FROM t").fetchone()[0])
 
