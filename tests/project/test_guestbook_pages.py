@@ -205,6 +205,24 @@ def test_a_primary_that_crashes_is_started_again_or_replaced(guest, book):
         assert guest.posts()[0] == text
 
 
+def test_a_replica_that_was_down_during_a_promotion_follows_once_it_is_started(guest, book):
+    book.act("lax", "cut")  # so that ams has more than lax, which is promoted
+    guest.go("ams")
+    guest.post(new_text())
+    for region in ("ams", "syd"):
+        book.crash("-p", SERVER_PORTS[region])
+    book.act("lax", "heal")
+    guest.push("promote", "lax")
+    guest.push("start_server", "ams")
+    assert guest.browser.text(".notice") == ""
+    assert guest.state("ams")["Server"] == "replica"
+    guest.go("ams")
+    text = new_text()
+    guest.post(text)
+    until(lambda: guest.reads("ams") == {"ams"}, "the replica in ams does not follow")
+    assert guest.posts()[0] == text
+
+
 def test_the_pages_go_on_after_a_promotion_of_lax(guest):
     guest.push("promote", "lax")
     assert "next to the primary" in guest.browser.text("[data-region=lax]")

@@ -33,6 +33,8 @@ class Servers:
         self._cluster = cluster
         self._network = network
         self.by_region = dict(zip(REGIONS, (cluster.primary, cluster.replica, cluster.add_replica()), strict=True))
+        self._to_rebuild: set[str] = set()
+        """The regions whose servers may have what the primary does not have."""
         cluster.create_database(DATABASE)
         cluster.wait_for_replica(*self._replicas())
         network.primary_is_in(HOME, _socket(cluster.primary))
@@ -58,6 +60,8 @@ class Servers:
 
     def start(self, region: str) -> None:
         """Start the server of a region, which has crashed."""
+        if region in self._to_rebuild:
+            return self._rebuild(region)
         deadline = Deadline.after(START_TIMEOUT)
         while True:
             try:
@@ -77,18 +81,18 @@ class Servers:
 
     def promote(self, region: str) -> None:
         """Stop the primary, promote the replica of a region, and let the other servers follow it."""
-        old, new = self.by_region[self.primary], self.by_region[region]
-        old.stop()
-        ahead = [each for each in self._replicas() if each is not new and _received(each) > _received(new)]
+        old, new = self.primary, self.by_region[region]
+        self.by_region[old].stop()
+        received = {each: _received(server) for each, server in self.by_region.items() if each != old}
         if not new.query("SELECT pg_promote(true, 60)"):
             raise TimeoutError(f"the server in {region} was not promoted; see {new.log}")
         self.primary = region
         self._network.primary_is_in(region, _socket(new))
-        for server in (old, *ahead):
-            self._cluster.rebuild(server, new)
-        for each, server in self.by_region.items():
-            if server in (old, *ahead):
-                self._stream(each)
+        down = {each for each, size in received.items() if size is None}
+        ahead = {each for each, size in received.items() if (size or 0) > (received[region] or 0)}
+        self._to_rebuild |= {old} | ahead | down
+        for each in self._to_rebuild - down:
+            self._rebuild(each)
 
     def catch_up(self) -> None:
         """Wait until all replicas show what is committed."""
@@ -96,6 +100,12 @@ class Servers:
 
     def _replicas(self) -> list[Server]:
         return [server for region, server in self.by_region.items() if region != self.primary]
+
+    def _rebuild(self, region: str) -> None:
+        """Replace what a server has with what the primary has, and let it stream from there."""
+        self._cluster.rebuild(self.by_region[region], self.by_region[self.primary])
+        self._to_rebuild.discard(region)
+        self._stream(region)
 
     def _stream(self, region: str) -> None:
         """Let the replica of a region stream over the network."""
@@ -105,12 +115,12 @@ class Servers:
         server.query("SELECT pg_reload_conf()")
 
 
-def _received(server: Server) -> int:
-    """How many bytes of WAL a replica has; 0 if it is down."""
+def _received(server: Server) -> int | None:
+    """How many bytes of WAL a replica has; None if it is down."""
     try:
         return int(server.query("SELECT coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn"))
     except psycopg2.Error:
-        return 0
+        return None
 
 
 def _socket(server: Server) -> str:
