@@ -30,15 +30,22 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
 }
-#: Seconds after an attempt to open a connection in place of one that is lost until the next one, if it fails…
-RETRY_INTERVAL = 5.0
-#: …and if it succeeds. A pool may have many connections to replace.
+#: Seconds after an attempt to open a connection in place of one that is lost until the next one, if it succeeds. A pool
+#: may have many connections to replace.
 CONNECTS_FOR = 1.0
+#: The same if it fails: ten times what it took, within these bounds. A server that is down mostly refuses at once.
+RETRY_INTERVALS = (0.1, 5.0)
 
 
 def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a database, for a connection that fly_orm itself uses."""
     return {**_KEEPALIVE, **{name: value for name, value in parameters.items() if name not in _FACTORIES}}
+
+
+def retry_interval(took: float) -> float:
+    """Seconds after an attempt in vain, which took so many, until the next one."""
+    least, most = RETRY_INTERVALS
+    return min(max(least, 10 * took), most)
 
 
 class Connector:
@@ -95,19 +102,21 @@ class Connector:
         """Whether an idle connection has lost its server, and another one can be opened in its place.
 
         As long as none can, because the region's replica is down, a routing connection still serves writes and whatever
-        else runs on the primary. That is found out by connecting, but not more often than every few seconds.
+        else runs on the primary. That is found out by connecting, with pauses that are longer the longer it takes.
         """
         if not was_lost(connection):
             return False
         if connection.closed or not isinstance(connection, RoutingConnection):
             return True
-        if now() >= self._connect_at:
+        started = now()
+        if started >= self._connect_at:
             try:
                 self._router.connect().close()
                 self._connects = True
             except psycopg2.OperationalError:
                 self._connects = False
-            self._connect_at = now() + (CONNECTS_FOR if self._connects else RETRY_INTERVAL)
+            ended = now()
+            self._connect_at = ended + (CONNECTS_FOR if self._connects else retry_interval(ended - started))
         return self._connects
 
     def _class(self, own: Any) -> type[ext.connection]:

@@ -13,7 +13,7 @@ from pony import orm
 
 import fly_orm
 from fly_orm import Route
-from fly_orm.driver import connector
+from fly_orm.driver.connector import retry_interval
 from tests.support.pony_regions import pony_in_lax, shop
 from tests.support.two_regions import TwoRegions
 from tests.support.waiting import until
@@ -25,8 +25,7 @@ CLASSES = [peewee.PostgresqlDatabase, PooledPostgresqlDatabase]
 
 
 @pytest.fixture(autouse=True)
-def _restored_soon(regions: TwoRegions, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(connector, "RETRY_INTERVAL", 0.05)
+def _restored(regions: TwoRegions) -> Iterator[None]:
     yield
     regions.cluster.replica.start()
 
@@ -78,6 +77,10 @@ def test_a_pool_lends_connections_that_it_cannot_replace(regions: TwoRegions) ->
             number = writes(db, number)
     regions.cluster.replica.start()
     until(lambda: is_read_here(db), "lost connections are not replaced")
+
+
+def test_a_server_that_refuses_at_once_is_tried_again_soon() -> None:
+    assert [retry_interval(took) for took in (0.001, 0.05, 3.0)] == [0.1, 0.5, 5.0]
 
 
 def is_read_here(db: Any) -> bool:
