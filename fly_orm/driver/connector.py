@@ -34,7 +34,7 @@ _KEEPALIVE = {
 #: may have many connections to replace.
 CONNECTS_FOR = 1.0
 #: The same if it fails: ten times what it took, within these bounds. A server that is down mostly refuses at once.
-RETRY_INTERVALS = (0.1, 5.0)
+RETRY_INTERVALS = (0.25, 5.0)
 
 
 def unrouted(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_a_pool_lends_connections_that_it_cannot_replace(regions: TwoRegions) ->
 
 
 def test_a_server_that_refuses_at_once_is_tried_again_soon() -> None:
-    assert [retry_interval(took) for took in (0.001, 0.05, 3.0)] == [0.1, 0.5, 5.0]
+    assert [retry_interval(took) for took in (0.001, 0.05, 3.0)] == [0.25, 0.5, 5.0]
 
 
 def is_read_here(db: Any) -> bool:
