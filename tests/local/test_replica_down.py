@@ -88,7 +88,6 @@ def is_read_here(db: Any) -> bool:
         try:
             count(db)
         except peewee.OperationalError:
-            db.manual_close()
             return False
         served = fly_orm.why()
         return served is not None and served.route is Route.LOCAL
