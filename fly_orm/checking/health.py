@@ -64,7 +64,7 @@ def check(*databases: Any, timeout: float | None = 1.0) -> Health:
     asked = [(router.name, _watches.ask(router)) for router in known if router.has_name]
     if not asked:
         return Health(status="live", problems=("no database is wrapped in this process",))
-    found = [question.answer(deadline) or _silent(name, deadline) for name, question in asked]
+    found = [look.question.answer(deadline) or look.so_far(name, deadline) for name, look in asked]
     problems = tuple(problem for health in found for problem in health.problems)
     for status in ("live", "degraded"):
         if any(health.status == status for health in found):
@@ -72,18 +72,28 @@ def check(*databases: Any, timeout: float | None = 1.0) -> Health:
     return Health(status="ready")
 
 
-def _silent(name: str, deadline: Deadline) -> Health:
-    return Health(status="live", problems=(f"{name}: the local server did not answer within {deadline}",))
+class _Look:
+    """A look at one database, by a thread of its own."""
 
+    def __init__(self, router: Router) -> None:
+        self._reads_work = False
+        self.question = Question(partial(self._look, router, Deadline.after(_LIMIT)))
 
-def _look(router: Router, deadline: Deadline) -> Health:
-    """The health of one database."""
-    name, local = router.name, ask_server(router, deadline)
-    if local.server is None:
-        problem = " ".join(local.problem.split())
-        return Health(status="live", problems=(f"{name}: the local server cannot be reached: {problem}",))
-    problems = tuple(f"{name}: {problem}" for problem in _problems(router, local, local.server, deadline))
-    return Health(status="degraded" if problems else "ready", problems=problems)
+    def so_far(self, name: str, deadline: Deadline) -> Health:
+        """The health by a deadline at which the look has not ended."""
+        if self._reads_work:
+            problem = f"{name}: no node of the primary region answered within {deadline}, so writes may not work"
+            return Health(status="degraded", problems=(problem,))
+        return Health(status="live", problems=(f"{name}: the local server did not answer within {deadline}",))
+
+    def _look(self, router: Router, deadline: Deadline) -> Health:
+        name, local = router.name, ask_server(router, deadline)
+        if local.server is None:
+            problem = " ".join(local.problem.split())
+            return Health(status="live", problems=(f"{name}: the local server cannot be reached: {problem}",))
+        self._reads_work = True
+        problems = tuple(f"{name}: {problem}" for problem in _problems(router, local, local.server, deadline))
+        return Health(status="degraded" if problems else "ready", problems=problems)
 
 
 def _problems(router: Router, local: LocalFacts, server: ServerFacts, deadline: Deadline) -> list[str]:
@@ -113,17 +123,16 @@ class _Watches:
     def abandon(self) -> None:
         """Forget the questions of the parent, whose threads this process does not have."""
         self._lock = threading.Lock()
-        self._questions: weakref.WeakKeyDictionary[Router, tuple[float, Question[Health]]] = weakref.WeakKeyDictionary()
+        self._looks: weakref.WeakKeyDictionary[Router, tuple[float, _Look]] = weakref.WeakKeyDictionary()
         abandon_in_children(self)
 
-    def ask(self, router: Router) -> Question[Health]:
-        """The question about a database: the last one if its answer is pending or recent, or else a new one."""
+    def ask(self, router: Router) -> _Look:
+        """The look at a database: the last one if its answer is pending or recent, or else a new one."""
         with self._lock:
-            asked_at, question = self._questions.get(router, (0.0, None))
-            if question is None or (question.ended and now() - asked_at >= MAX_AGE):
-                asked_at, question = now(), Question(partial(_look, router, Deadline.after(_LIMIT)))
-                self._questions[router] = asked_at, question
-            return question
+            began, look = self._looks.get(router, (0.0, None))
+            if look is None or (look.question.ended and now() - began >= MAX_AGE):
+                self._looks[router] = began, look = now(), _Look(router)
+            return look
 
 
 _watches = _Watches()

@@ -8,11 +8,12 @@ import peewee
 import pytest
 
 import fly_orm
-from fly_orm.checking import health
+from fly_orm.checking import health, writability
 from fly_orm.deadline import now
+from fly_orm.testing import Wan
 from tests.support.processes import stopped
 from tests.support.two_regions import AMPLE, settings
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("time_to_tell")
 
@@ -46,6 +47,19 @@ def test_without_a_node_that_can_be_reached_it_is_degraded(regions):
     assert found.ready
     assert f"{regions.name}: writes cannot be forwarded" in found.problems[0]
     assert found.as_json() == {"status": "degraded", "problems": list(found.problems)}
+
+
+def test_with_nodes_that_do_not_answer_it_is_degraded(regions, monkeypatch):
+    monkeypatch.setattr(health, "_LIMIT", PATIENCE)
+    monkeypatch.setattr(writability, "_ANSWER_TIMEOUT", PATIENCE)
+    with Wan(regions.serving.address) as wan:
+        database = regions.lax(options={"settings": settings("lax", wan.address)})
+        assert checked(database).status == "ready"
+        wan.stall()
+        until(lambda: fly_orm.check(database, timeout=1.0).status == "degraded", "the local server is blamed")
+        (problem,) = fly_orm.check(database, timeout=0.0).problems
+        wan.heal()
+    assert problem == (f"{regions.name}: no node of the primary region answered within 0 s, so writes may not work")
 
 
 def test_with_a_node_of_a_replica_only_it_is_degraded(regions):
