@@ -130,6 +130,11 @@ class Settings:
             object.__setattr__(self, name, given_timeout(name, getattr(self, name)))
 
     @property
+    def takes_server_for_replica(self) -> bool:
+        """Whether connections behave as if connected to a replica, whatever their server is."""
+        return self.read_only and not self.topology.is_primary
+
+    @property
     def secrets(self) -> Secrets:
         """The secrets, as values that show nothing of themselves."""
         return self.secret if isinstance(self.secret, Secrets) else Secrets(self.secret)

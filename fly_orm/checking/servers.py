@@ -39,7 +39,7 @@ def ask_server(router: Router, deadline: Deadline) -> LocalFacts:
     try:
         with timer.limit(deadline.remaining(), lambda: break_off(connection)):
             server = survey(connection)
-            if not server.primary:
+            if not server.primary or router.settings.takes_server_for_replica:
                 return LocalFacts(server=server)
             return _judged(router, connection, server, deadline)
     except psycopg2.Error as error:

@@ -135,7 +135,8 @@ def _of_server(router: Router, local: LocalFacts | None, nodes: Sequence[NodeFac
         problem = "it did not answer in time" if local is None else local.problem
         return [unreachable(router.name, problem, primary=topology.is_primary)]
     found = server_findings(router.name, local.server)
-    return found + system_findings(router.name, local.server, topology, nodes, local.wrong)
+    pretends = router.settings.takes_server_for_replica
+    return found + system_findings(router.name, local.server, topology, nodes, local.wrong, pretends=pretends)
 
 
 def _of_writes(servers: Sequence[tuple[Router, LocalFacts]], deadline: Deadline) -> list[Finding]:

@@ -32,7 +32,7 @@ def try_write(router: Router, local: LocalFacts, deadline: Deadline) -> WriteFac
         return WriteFacts(problem=str(error))
     try:
         with timer.limit(deadline.remaining(), lambda: break_off(connection)):
-            if local.may_write and not router.settings.read_only:
+            if local.may_write:
                 return _write_here(connection)
             return _forward(router, connection, deadline)
     except psycopg2.Error as error:

@@ -132,8 +132,7 @@ class Connector:
         router, settings = self._router, self._router.settings
         shared = {"router": router, "defers_transactions": self._defers_transactions}
         plain = mix(own, RecordingConnection, **shared)
-        read_only = settings.read_only and not settings.topology.is_primary
-        kind = ReadOnlyConnection if read_only else RoutingConnection
+        kind = ReadOnlyConnection if settings.takes_server_for_replica else RoutingConnection
         unchecked = mix(own, UncheckedConnection, **shared)
         routed: type[ext.connection] = mix(own, kind, plain_class=plain, unchecked_class=unchecked, **shared)
         return routed

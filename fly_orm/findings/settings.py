@@ -100,7 +100,7 @@ def tls_findings(settings: Settings) -> list[Finding]:
 
 def _limits(settings: Settings) -> list[Finding]:
     findings = []
-    if settings.read_only and not settings.topology.is_primary:
+    if settings.takes_server_for_replica:
         findings.append(
             warning(
                 "settings",

@@ -34,17 +34,24 @@ def servers_of(database: str, nodes: Sequence[NodeFacts]) -> Iterator[Elsewhere]
 
 
 def system_findings(
-    database: str, own: ServerFacts, topology: Topology, nodes: Sequence[NodeFacts], wrong: str = ""
+    database: str,
+    own: ServerFacts,
+    topology: Topology,
+    nodes: Sequence[NodeFacts],
+    wrong: str = "",
+    *,
+    pretends: bool = False,
 ) -> list[Finding]:
     """Findings from comparing this region's server of a database with those of the nodes.
 
-    ``wrong`` is why this process must not write to its server, if it must not.
+    ``wrong`` is why this process must not write to its server, if it must not. With ``pretends``, it takes its server
+    for a replica, whatever that is.
     """
     if topology.primary_region is None:
         return []
     others = list(servers_of(database, nodes))
     primaries = [other for other in others if other.server.primary]
-    found = _own_place(own, topology, primaries, wrong)
+    found = [] if pretends else _own_place(own, topology, primaries, wrong)
     found += [*_several(primaries), *_superusers(own, primaries)]
     if not own.primary:
         found += _same_system(own, primaries)

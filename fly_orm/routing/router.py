@@ -8,7 +8,7 @@ from typing import Any
 from ..classify import Classifier
 from ..concurrency.forks import abandon_in_children
 from ..deadline import Deadline
-from ..errors import ConfigurationError, FlyOrmError
+from ..errors import ConfigurationError, FlyOrmError, ReplicationTimeout
 from ..forwarding.fence import Fence
 from ..forwarding.forwarder import Forwarder
 from ..local.instance import THE_PRIMARY
@@ -139,9 +139,9 @@ class Router:
     def raise_if_late(self, waited: Waited, result: Any) -> None:
         """Raise ReplicationTimeout with the result of a committed write, if the application asked for that."""
         if waited.late is not None:
-            late: Any = self.driver_error(waited.late)
-            late.waited, late.result = waited.seconds, result
-            raise late from waited.late.__cause__
+            facts = {**vars(waited.late), "waited": waited.seconds, "result": result}
+            late = ReplicationTimeout(f"{waited.late}; the write is committed, so do not repeat it", **facts)
+            raise self.driver_error(late) from waited.late.__cause__
 
     def close(self) -> None:
         """Close channels and connections; they are opened again when they are needed."""

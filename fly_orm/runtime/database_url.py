@@ -11,7 +11,8 @@ from ..topology import Topology
 
 log = logging.getLogger("fly_orm")
 
-#: In Fly.io's private DNS, the prefix for the nearest machine of an application.
+#: In Fly.io's private DNS, the prefix for the nearest machine of an application. ``fly postgres attach`` writes
+#: ``top2.nearest.of``, which is the two nearest.
 _NEAREST = "top1.nearest.of."
 #: The port at which each machine of Fly.io's Postgres passes connections on to the primary.
 _PRIMARY_PORT = "5432"
@@ -21,7 +22,7 @@ _SERVER_PORT = "5433"
 _CONNECT_TIMEOUT = 3
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^/?#]*@)?(?P<hosts>[^/?#]*)(?P<rest>.*)", re.DOTALL)
-_HOST = re.compile(rf"(?P<nearest>{re.escape(_NEAREST)})?(?P<app>[\w-]+\.internal)(?::(?P<port>\d*))?", re.IGNORECASE)
+_HOST = re.compile(r"(?:top\d+\.nearest\.of\.)?(?P<app>[\w-]+\.internal)(?::(?P<port>\d*))?", re.IGNORECASE)
 _FLYCAST = re.compile(rf"[\w-]+\.flycast(?::(?:{_PRIMARY_PORT})?)?", re.IGNORECASE)
 _SERVER = re.compile(rf"(?:[\w-]+\.)*(?P<app>[\w-]+\.(?:internal|flycast)):{_SERVER_PORT}", re.IGNORECASE)
 
@@ -30,10 +31,11 @@ def database_url(url: str | None = None, *, fallback: bool = False, settings: Se
     """Rewrite the URL that Fly.io gives in ``DATABASE_URL``, so that it leads to the Postgres server in this region.
 
     ``url`` is used instead of ``DATABASE_URL`` if it is given, and ``settings`` instead of those of the environment. A
-    host such as ``shop-db.internal`` becomes ``top1.nearest.of.shop-db.internal``, the nearest machine. Outside the
-    primary region, port 5432, or none, becomes 5433, where each server listens itself. Everything else stays as it is:
-    other ports, other hosts with their ports (such as machines named by their region), and a URL that was rewritten
-    before. superfly's fly_postgres follows the same rules.
+    host such as ``shop-db.internal``, or ``top2.nearest.of.shop-db.internal``, becomes
+    ``top1.nearest.of.shop-db.internal``, the nearest machine. Outside the primary region, port 5432, or none, becomes
+    5433, where each server listens itself. Everything else stays as it is: other ports, other hosts with their ports
+    (such as machines named by their region), and a URL that was rewritten before. superfly's fly_postgres follows the
+    same rules.
 
     With ``fallback``, a URL outside the primary region gets a second host, ``shop-db.internal:5432``, at which any
     machine passes connections on to the primary. libpq tries it while the first host does not accept connections, for
@@ -87,7 +89,7 @@ def _nearest(host: str, *, primary: bool) -> str:
     port = match["port"]
     if not primary and port in (None, "", _PRIMARY_PORT):
         port = _SERVER_PORT
-    return f"{match['nearest'] or _NEAREST}{match['app']}" + ("" if port is None else f":{port}")
+    return f"{_NEAREST}{match['app']}" + ("" if port is None else f":{port}")
 
 
 def _primary_of(host: str) -> str | None:

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 
+from .binaries import PostgresNotFound
 from .node import NodeNotStarted
 from .two_regions import LAX, SYD, TwoRegions
 
@@ -35,7 +36,7 @@ def main() -> int:
             signal.pause()
     except KeyboardInterrupt:
         return 0
-    except NodeNotStarted as error:
+    except (NodeNotStarted, PostgresNotFound) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

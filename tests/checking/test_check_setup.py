@@ -145,6 +145,13 @@ def test_the_address_of_the_replica_leads_to_the_primary(regions, lax):
     assert "the local server executed a write" in found(report, Level.OK, "write")
 
 
+def test_a_primary_that_is_taken_for_a_replica(regions, lax):
+    report = checked(lax(regions.cluster.primary, read_only=True))
+    assert "executed a write" in found(report, Level.OK, "write")
+    assert "FLY_ORM_READ_ONLY is on" in found(report, Level.WARNING, "settings")
+    assert found(report, Level.WARNING, "region") == ""
+
+
 def test_the_address_of_the_primary_leads_to_the_replica(regions):
     database = regions.on(regions.cluster.replica, options={"settings": settings("syd", regions.wan.address)})
     assert "this is the primary region, but its server" in found(checked(database), Level.ERROR, "region")

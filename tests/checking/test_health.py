@@ -62,6 +62,13 @@ def test_with_nodes_that_do_not_answer_it_is_degraded(regions, monkeypatch):
     assert problem == (f"{regions.name}: no node of the primary region answered within 0 s, so writes may not work")
 
 
+def test_a_primary_that_is_taken_for_a_replica_needs_a_node_for_writes(regions):
+    database = fly_orm.wrap(regions.plain(), settings=regions.lax_settings(read_only=True))
+    assert checked(database).status == "ready"
+    regions.serving.close()
+    assert checked(database).status == "degraded"
+
+
 def test_with_a_node_of_a_replica_only_it_is_degraded(regions):
     replica = regions.on(regions.cluster.replica, options={"settings": settings("syd")})
     with fly_orm.serve(replica, listen="127.0.0.1:0", settings=settings("syd")) as node:

@@ -217,7 +217,7 @@ def test_asking_for_an_error_gets_it_at_once(regions: TwoRegions) -> None:
     with regions.cluster.replay_paused():
         for longest in (TIMEOUT + 10, TIMEOUT):
             started = now()
-            with pytest.raises(fly_orm.ReplicationTimeout):
+            with pytest.raises(fly_orm.ReplicationTimeout, match="committed, so do not repeat it"):
                 db.execute_sql(INSERT)
             assert now() - started < longest
 

@@ -26,7 +26,8 @@ def at(region):
         ("db.internal:", "top1.nearest.of.db.internal:", "top1.nearest.of.db.internal:5433"),
         ("db.internal:6000", "top1.nearest.of.db.internal:6000", "top1.nearest.of.db.internal:6000"),
         ("My-db2.INTERNAL:5432", "top1.nearest.of.My-db2.INTERNAL:5432", "top1.nearest.of.My-db2.INTERNAL:5433"),
-        ("TOP1.nearest.of.db.internal", "TOP1.nearest.of.db.internal", "TOP1.nearest.of.db.internal:5433"),
+        ("TOP1.nearest.of.db.internal", "top1.nearest.of.db.internal", "top1.nearest.of.db.internal:5433"),
+        ("top2.nearest.of.db.internal:5432", "top1.nearest.of.db.internal:5432", "top1.nearest.of.db.internal:5433"),
         ("top1.nearest.of.db.internal", "top1.nearest.of.db.internal", "top1.nearest.of.db.internal:5433"),
         (
             "a.internal:5432,b.internal,c.flycast:5432",

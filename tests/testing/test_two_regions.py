@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -121,6 +122,14 @@ def test_a_region_that_there_is_not(both):
 def test_a_node_that_does_not_start_says_why():
     with pytest.raises(RuntimeError, match=r"the node did not start: -m fly_orm serve nowhere:db .*\n.*nowhere"):
         TwoRegions("nowhere:db")
+
+
+def test_the_command_says_what_is_missing():
+    environment = {**os.environ, "PG_BIN": "/nowhere"}
+    command = [sys.executable, "-m", "fly_orm.testing"]
+    ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "/nowhere has no initdb" in ended.stderr
 
 
 def test_the_command_prints_variables_of_both_regions_and_stops():
