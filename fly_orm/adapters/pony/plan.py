@@ -25,8 +25,9 @@ from .writes import Captured, Write, has_hooks, writes_of
 
 #: The most that one request carries, unless a single write is longer.
 _MAX_STATEMENTS, _MAX_BYTES = 1000, 4 * 1024 * 1024
-#: The most ids of objects in the session cache that a request mentions.
-_MAX_KNOWN = 1000
+#: The most ids of objects in the session cache that a request mentions: about a megabyte, where a round trip for each
+#: object would take much longer.
+_MAX_KNOWN = 100_000
 
 
 class _Bound(NamedTuple):
@@ -101,7 +102,7 @@ class Plan:
             count, size = count + len(made.steps), size + sum(len(step.statement) for step in made.steps)
             if bound and (count > _MAX_STATEMENTS or size > _MAX_BYTES):
                 break
-            if (obj := each.makes_key_of) is not None:
+            if (obj := each.makes_key_of) is not None and obj._root_.__name__ not in known:
                 keys = self._cache.indexes[obj._pk_attrs_]
                 if len(keys) > _MAX_KNOWN:
                     break

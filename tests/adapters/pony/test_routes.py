@@ -227,11 +227,13 @@ def flush_and_write(here: SimpleNamespace) -> None:
         (lambda s: (s.Thing(name="x"), orm.commit(), s.db.select("1"), orm.commit()), 1),
         (lambda s: (s.Thing(name="x"), orm.flush(), orm.rollback()), 2),
         (lambda s: s.Thing[1].tags.add([s.Tag(name=str(n)) for n in range(5)]), 2),
+        (lambda s: [s.Owner(name="x", things=[s.Thing(name=f"of {n}")]) for n in range(4)], 5),
+        (lambda s: [s.Tag(name=str(n)) for n in range(2100)], 3),
     ],
     ids=[
         "update", "delete", "set", "update twenty", "new owners", "flush", "db.commit()", "commit", "insert",
         "insert returning", "execute", "bulk delete", "get_for_update", "rollback", "rollback unflushed",
-        "commit twice", "rollback flushed", "many to many",
+        "commit twice", "rollback flushed", "many to many", "owners by turns", "thousands",
     ],
 )  # fmt: skip
 def test_what_a_session_costs(
