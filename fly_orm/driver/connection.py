@@ -188,6 +188,7 @@ class RoutingConnection(PlainReads):
             self.remote.end()
             self.remote.session_settings.forget()
         self.end_held(committed=False)
+        self.ends += 1  # after which no named cursor is valid
         super().reset()
         set_c_autocommit(self, True)
         self.remote.session_settings.fit_replica(self)

@@ -206,7 +206,14 @@ class ImplicitTransactions(DeferredTransactions):
                 self.remote.begin(self.mode.begin.encode(), isolation=self.mode.isolation)
 
     def _end(self, statement: Statement, sql: str) -> None:
-        """End the transaction that was begun implicitly. It is over even if this raises, as with psycopg2."""
+        """End the transaction that was begun implicitly. It is over even if this raises, as with psycopg2.
+
+        While another thread is ending it, this waits for that, as psycopg2 does.
+        """
+        with self.remote.lock:
+            self._end_implicit(statement, sql)
+
+    def _end_implicit(self, statement: Statement, sql: str) -> None:
         implicit, begun, self._begun = self._begun or self.begins, self._begun, False
         try:
             self.ends += 1

@@ -4,6 +4,7 @@ import io
 import pickle
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import psycopg2
@@ -11,7 +12,10 @@ import pytest
 from psycopg2 import extensions as ext
 from psycopg2 import extras
 
+from tests.support.one_table import one_table
 from tests.support.side_by_side import MODES, Cases, Probe, SideBySide, seen_error
+from tests.support.two_regions import TwoRegions
+from tests.support.waiting import PATIENCE
 
 STEPS = Cases()
 case = STEPS.case
@@ -312,3 +316,22 @@ def test_the_users_own_connection_class_is_the_same_in_lax(
 
     on_primary, in_lax = beside.in_mode(mode, steps, connection_factory=factory, prepare=prepare)
     assert in_lax == on_primary
+
+
+@pytest.mark.parametrize("defers", [False, True], ids=["plain", "deferring"])
+def test_a_commit_waits_for_another_threads_commit_of_the_same_transaction(regions: TwoRegions, defers: bool) -> None:
+    connection = one_table(regions)._connect()
+    connection.autocommit, connection.defers_transactions = False, defers
+    connection.cursor().execute("INSERT INTO t (name) VALUES ('ann')")
+
+    def commit() -> int:
+        connection.commit()
+        return int(regions.query("SELECT count(*) FROM t WHERE name = 'ann'"))
+
+    with ThreadPoolExecutor(2) as threads:
+        regions.wan.stall()
+        commits = [threads.submit(commit) for _ in range(2)]
+        assert not wait(commits, timeout=0.5).done
+        regions.wan.heal()
+        assert [each.result(PATIENCE) for each in commits] == [1, 1]
+    connection.close()

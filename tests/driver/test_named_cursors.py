@@ -77,6 +77,24 @@ def closing_a_named_cursor_of_a_failed_transaction(p: Probe) -> Any:
 
 
 @case
+def a_named_cursor_from_before_a_reset(p: Probe) -> Any:
+    found: list[Any] = []
+    for use in ("fetchone", "close"):
+        cursor = p.connection.cursor("c")
+        try:
+            cursor.execute("SELECT id FROM t ORDER BY id")
+            p.connection.reset()
+            p.connection.cursor().execute("INSERT INTO t (name) VALUES (%s)", (use,))
+            found.append(getattr(cursor, use)())
+        except psycopg2.Error as error:
+            found.append(seen_error(error))
+        p.connection.commit()
+        p.connection.set_session(autocommit=False)
+    p.do("SELECT name FROM t ORDER BY id")
+    return found
+
+
+@case
 def named_cursors_run_queries_and_nothing_else(p: Probe) -> Any:
     found: list[Any] = []
     statements = [
