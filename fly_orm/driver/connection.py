@@ -161,12 +161,16 @@ class RoutingConnection(PlainReads):
             cursor.scrollable = None
             return cursor
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
-        if not isinstance(factory, type):
-            raise self.router.driver_error(
-                NotSupported("cursor_factory must be a class derived from psycopg2's cursor")
-            )
-        factory = cursor_classes(factory, named=name is not None).new
-        return super().cursor(name, factory, withhold, scrollable)
+        if isinstance(factory, type):
+            factory = cursor_classes(factory, named=name is not None).new
+            return super().cursor(name, factory, withhold, scrollable)
+        made = super().cursor(name, factory, withhold, scrollable)
+        try:
+            made.__class__ = cursor_classes(type(made), named=name is not None).new
+        except TypeError:  # it is psycopg2's own class, and not one that derives from it
+            message = "cursor_factory must return a cursor of a class that derives from psycopg2's, or be such a class"
+            raise self.router.driver_error(NotSupported(message)) from None
+        return made
 
     def commit(self) -> None:
         if not self.closed and self.promoted:

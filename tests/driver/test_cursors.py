@@ -1,6 +1,7 @@
 """A cursor in lax does what psycopg2's does on the primary, wherever its result came from."""
 
 import io
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -169,6 +170,18 @@ def cursor_classes(p: Probe) -> Any:
                     found += [row["name"], row[0], dict(row)]
                 elif isinstance(cursor, extras.NamedTupleCursor):
                     found.append((row.name, row._asdict()))
+    return found
+
+
+@case
+def a_function_that_makes_cursors(p: Probe) -> Any:
+    found: list[Any] = []
+    for factory in (partial(extras.RealDictCursor), lambda *args, **options: extras.DictCursor(*args, **options)):
+        for named in (None, "named"):
+            for query in (READ, WRITE) if named is None else (READ,):
+                with p.connection.cursor(named, cursor_factory=factory, withhold=bool(named)) as cursor:
+                    cursor.execute(query)
+                    found += [type(cursor).__name__, cursor.fetchone(), list(cursor)]
     return found
 
 
