@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 
 from ..errors import ConfigurationError
-from ..ledger.pruning import KEEP, KEEP_AT_LEAST, prune
+from ..ledger.pruning import KEEP, KEEP_AT_LEAST, KEEP_KEYS, prune
 from ..ledger.table import TABLE, create_sql
 from ..postgres.recovery import is_replica
 from ..wrapping import router_of
@@ -44,7 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_age,
         default=KEEP,
         metavar="SECONDS",
-        help=f"how old rows have to be, at least {KEEP_AT_LEAST:g} (default: {KEEP:g}, a day)",
+        help=f"how old the rows of requests have to be, at least {KEEP_AT_LEAST:g} (default: {KEEP:g}, a day)",
+    )
+    pruning.add_argument(
+        "--keys-older-than",
+        type=_age,
+        default=KEEP_KEYS,
+        metavar="SECONDS",
+        help=f"how old the keys of operations have to be (default: {KEEP_KEYS:.0f}, thirty days)",
     )
 
 
@@ -97,7 +104,8 @@ def _act(connection: Any, name: str, options: argparse.Namespace) -> str:
     if is_replica(connection):
         raise ConfigurationError(f"the server of {name!r} is a replica; run this command in the primary region")
     if options.action == "prune":
-        return f"fly-orm: deleted {prune(connection, options.older_than)} rows from the ledger of {name}"
+        deleted = prune(connection, options.older_than, keep_keys=options.keys_older_than)
+        return f"fly-orm: deleted {deleted} rows from the ledger of {name}"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_catalog.to_regclass('{TABLE}') IS NULL")
         [is_new] = cursor.fetchone()

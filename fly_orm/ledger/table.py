@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
     role name NOT NULL DEFAULT current_user,
     executed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX IF NOT EXISTS fly_orm_ledger_executed_at ON {TABLE} (executed_at);
+CREATE INDEX IF NOT EXISTS fly_orm_ledger_requests ON {TABLE} (executed_at) WHERE what IS NULL;
+CREATE INDEX IF NOT EXISTS fly_orm_ledger_operations ON {TABLE} (executed_at) WHERE what IS NOT NULL;
 ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS own_rows ON {TABLE};
 CREATE POLICY own_rows ON {TABLE} USING (role = current_user) WITH CHECK (role = current_user);

@@ -72,6 +72,19 @@ def test_it_prunes_old_rows(regions, app, capsys):
         assert f"'{wrong}': write seconds, at least 3600, such as 7200" in capsys.readouterr().err
 
 
+def test_it_keeps_the_keys_of_operations_longer(regions, app, capsys):
+    server = regions.cluster.primary
+    regions.query(create_sql())
+    regions.query(
+        "INSERT INTO fly_orm_ledger (key, what, executed_at) SELECT hours, 'a write', now() - hours * interval '1 hour'"
+        " FROM unnest(ARRAY[2, 48, 24 * 31]) hours"
+    )
+    assert main(["ledger", "prune", app(server)]) == 0
+    assert regions.query("SELECT array_agg(key ORDER BY executed_at) FROM fly_orm_ledger") == ["48", "2"]
+    assert main(["ledger", "prune", app(server), "--keys-older-than", "7300"]) == 0
+    assert regions.query("SELECT array_agg(key) FROM fly_orm_ledger") == ["2"]
+
+
 def test_without_a_ledger_or_its_owner_it_says_what_to_do(regions, app, capsys):
     server = regions.cluster.primary
     assert main(["ledger", "prune", app(server)]) == 2
