@@ -71,6 +71,8 @@ class NodeChannels:
         """
         self.node = node
         self._on_welcome = on_welcome
+        self.was_reached = False
+        """Whether the node has ever welcomed a channel."""
         self._transport, self._secrets, self._region = transport, secrets, region
         self._pool: CrowdedPool[SealedChannel] = CrowdedPool(
             self._open,
@@ -216,5 +218,6 @@ class NodeChannels:
     def _open(self, deadline: Deadline) -> SealedChannel:
         limit = deadline.within(CONNECT_TIMEOUT)
         channel = open_channel(self._transport, self.node, secrets=self._secrets, region=self._region, deadline=limit)
+        self.was_reached = True
         self._on_welcome(self.node, channel.welcome)
         return channel

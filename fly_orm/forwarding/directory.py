@@ -67,6 +67,14 @@ class Directory:
         return self._quarantine.nodes
 
     @property
+    def missing(self) -> frozenset[Node]:
+        """The nodes in quarantine, without what may be no node: DNS lists all machines of an application."""
+        away = self._quarantine.nodes
+        if discovery_name(self._settings) != "dns":
+            return away
+        return frozenset(node for node in away if node in self._channels and self._channels[node].was_reached)
+
+    @property
     def channels(self) -> list[NodeChannels]:
         """The channels to each node that was used."""
         with self._lock:

@@ -32,11 +32,13 @@ class Primary:
     @property
     def usual(self) -> Sequence[Node]:
         """The node to try before all others, without looking them up; empty if anything is not as it mostly is."""
-        if now() >= self._usual_until or self._directory.quarantined:
-            return ()
-        if self.interruption.is_on or not self.region.is_usual:
+        if now() >= self._usual_until or self.interruption.is_on or not self.region.is_usual:
             return ()
         nodes = self._nodes
+        if away := self._directory.quarantined:
+            nodes = tuple(node for node in nodes if node not in away)
+            if not nodes:
+                return ()
         return nodes if len(nodes) == 1 else (random.choice(nodes),)  # noqa: S311  # shares the callers out
 
     def accepted(self, node: Node, failures: Failures) -> None:

@@ -54,9 +54,9 @@ STATEMENT_ERRORS = _counter(
 CALLS = _histogram("call", "Time that the call of a function took", "function", "route")
 CALL_ERRORS = _counter("call_errors", "Calls that raised an exception, by its class", "function", "error")
 
-RPCS = _histogram("rpc", "Time from sending a request to a node to receiving its reply", "region", "kind")
-RPC_DECLINED = _counter("rpc_declined", "Requests that a node declined, by its reason", "region", "reason")
-RPC_ERRORS = _counter("rpc_errors", "Requests without a reply, by the class of the exception", "region", "error")
+RPCS = _histogram("rpc", "Time from sending a request to a node to receiving its reply", "node_region", "kind")
+RPC_DECLINED = _counter("rpc_declined", "Requests that a node declined, by its reason", "node_region", "reason")
+RPC_ERRORS = _counter("rpc_errors", "Requests without a reply, by the class of the exception", "node_region", "error")
 UNKNOWN_OUTCOMES = _counter(
     "unknown_outcomes", "Requests of which nobody can tell whether they were executed", "database"
 )
@@ -83,10 +83,12 @@ REPLICA_LAG_SECONDS = _gauge(
     "database",
 )
 
-CHANNELS = _gauge("channels", "livesum", "Open channels to the nodes of a region", "region", "state")
-CHANNELS_OPENED = _counter("channels_opened", "Channels that were opened to the nodes of a region", "region")
-CHANNELS_REFUSED = _counter("channels_refused", "Attempts to open a channel that failed", "region", "error")
-NODES_SET_ASIDE = _gauge("nodes_set_aside", "livemax", "Nodes that are tried last, as they do not answer", "region")
+CHANNELS = _gauge("channels", "livesum", "Open channels to the nodes of a region", "node_region", "state")
+CHANNELS_OPENED = _counter("channels_opened", "Channels that were opened to the nodes of a region", "node_region")
+CHANNELS_REFUSED = _counter("channels_refused", "Attempts to open a channel that failed", "node_region", "error")
+NODES_SET_ASIDE = _gauge(
+    "nodes_set_aside", "livemax", "Nodes that are tried last, as they do not answer", "node_region"
+)
 
 # Of a node.
 

@@ -105,7 +105,7 @@ def _channels() -> Iterator[Reading]:
             region, usage = channels.node.region, channels.usage()
             opened[region] += usage.open
             idle[region] += usage.idle
-        aside.update(node.region for node in forwarder.directory.quarantined)
+        aside.update(node.region for node in forwarder.directory.missing)
     for region in {*opened, *aside}:
         yield Reading(definitions.CHANNELS, (region, "idle"), idle[region])
         yield Reading(definitions.CHANNELS, (region, "in use"), opened[region] - idle[region])

@@ -17,9 +17,9 @@ def make():
     """Makes directories that are closed in the end; no node can be reached unless there is a transport to it."""
     with ExitStack() as undo:
 
-        def make(discovery, transport=None, *, first_interval=NEVER, longest_interval=NEVER):
+        def make(discovery, transport=None, *, first_interval=NEVER, longest_interval=NEVER, kind="static"):
             given = {"first_interval": first_interval, "longest_interval": longest_interval}
-            made = Directory(settings("lax"), transport or Refusing(), discovery, **given)
+            made = Directory(settings("lax", discovery=kind), transport or Refusing(), discovery, **given)
             undo.callback(made.close)
             return made
 

@@ -260,6 +260,18 @@ class TestANodeInQuarantine:
         assert not directory.quarantined
         until(lambda: not threads("fly_orm"))
 
+    @pytest.mark.parametrize("kind", ["static", "dns"])
+    def test_is_missing_unless_dns_alone_says_that_it_is_a_node(self, make, place, kind):
+        """DNS lists all machines of an application."""
+        reached, never = place.start(place.vacant), place.vacant
+        directory = make(Listed(reached, never), place.transport, kind=kind)
+        with lent(directory, reached):
+            pass
+        place.stop(reached)
+        for each in (reached, never):
+            directory.quarantine(node(each), NotDelivered("it is not there"))
+        assert directory.missing == {node(reached), *([node(never)] if kind == "static" else [])}
+
     def test_has_its_region_looked_up_in_the_background(self, make, threads):
         with DnsServer() as server:
             server.set("syd", "::1")

@@ -184,12 +184,12 @@ def test_requests_waits_and_channels_are_counted(metrics, regions, lax):
     for number in range(3):
         lax.execute_sql("INSERT INTO item (name) VALUES (%s)", (f"item {number}",))
     shown, name = read(metrics), regions.name
-    assert shown.value("fly_orm_rpc_seconds_count", region="syd", kind="run") == 3
+    assert shown.value("fly_orm_rpc_seconds_count", node_region="syd", kind="run") == 3
     assert shown.value("fly_orm_replica_wait_seconds_count", database=name) == 3
     assert shown.value("fly_orm_replica_waits_late_total", database=name) == 0
     assert shown.value("fly_orm_unknown_outcomes_total", database=name) == 0
-    assert shown.value("fly_orm_channels_opened_total", region="syd") >= 1
-    assert shown.value("fly_orm_channels", region="syd") >= 1
+    assert shown.value("fly_orm_channels_opened_total", node_region="syd") >= 1
+    assert shown.value("fly_orm_channels", node_region="syd") >= 1
     assert shown.value("fly_orm_node_request_seconds_count", kind="run") == 3  # the node is in this process, too
     assert shown.value("fly_orm_node_connection_wait_seconds_count", database=name) == 3
 

@@ -47,7 +47,7 @@ def test_a_node_shows_what_callers_hold(regions, node):
     assert held.value("fly_orm_node_waiting", database=name) == 0
     assert held.value("fly_orm_node_draining") == 0
     assert held.value("fly_orm_node_channels") >= 1
-    assert held.value("fly_orm_channels", region="syd", state="in use") == 1
+    assert held.value("fly_orm_channels", node_region="syd", state="in use") == 1
     until(lambda: scrape(node).value("fly_orm_node_connections", database=name, state="in use") == 0)
     assert scrape(node).value("fly_orm_node_leases", database=name) == 0
 
@@ -60,7 +60,7 @@ def test_nodes_that_cannot_be_reached_are_counted_by_region(regions, node):
         with pytest.raises(fly_orm.NotDelivered):
             fly_orm.call(name, shop.count)
     aside = scrape(node)
-    assert [aside.value("fly_orm_nodes_set_aside", region=name) for name, _ in AWAY] == [1, 2]
+    assert [aside.value("fly_orm_nodes_set_aside", node_region=name) for name, _ in AWAY] == [1, 2]
 
 
 def test_a_request_that_waits_for_a_connection_is_seen(cluster, database):

@@ -54,9 +54,9 @@ def test_any_worker_of_gunicorn_shows_what_all_have_done(regions, tmp_path, fold
         count, name = "fly_orm_statement_seconds_count", regions.name
         assert shown.value(count, database=name, route="primary", kind="write") == posts
         assert shown.value(count, database=name, route="local", kind="read") == posts
-        assert shown.value("fly_orm_rpc_seconds_count", region="syd", kind="run") == posts
+        assert shown.value("fly_orm_rpc_seconds_count", node_region="syd", kind="run") == posts
         until(lambda: scrape(address).value("fly_orm_replica_receiving", database=name) == 1)
-        until(lambda: (scrape(address).value("fly_orm_channels", region="syd") or 0) >= 2)
+        until(lambda: (scrape(address).value("fly_orm_channels", node_region="syd") or 0) >= 2)
         assert shown.value("fly_orm_info", region="lax") == 1
         running.stop()
 
