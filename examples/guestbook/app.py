@@ -7,17 +7,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flask import Flask, abort, flash, redirect, render_template, request, session
-from peewee import (
-    CharField,
-    DateTimeField,
-    ForeignKeyField,
-    IntegrityError,
-    Model,
-    OperationalError,
-    TextField,
-    prefetch,
-)
+from peewee import CharField, DateTimeField, ForeignKeyField, IntegrityError, Model, OperationalError, TextField
 from playhouse.db_url import connect
+from werkzeug.exceptions import HTTPException
 
 import fly_orm
 from fly_orm.web import WSGIMiddleware
@@ -45,7 +37,7 @@ class Table(Model):
 class Guest(Table):
     """Somebody who has signed the book."""
 
-    name = CharField(40, unique=True)
+    name = CharField(40, primary_key=True)  # and no number: after a failover, it may be given to somebody else
 
 
 class Post(Table):
@@ -68,7 +60,7 @@ class Comment(Table):
 
 
 @fly_orm.on_primary
-def remove(post: int, guest: int) -> None:
+def remove(post: int, guest: str) -> None:
     """Remove a guest's own post and its comments, next to the primary: one round trip for both statements."""
     with db.atomic():
         own = Post.select(Post.id).where(Post.id == post, Post.author == guest)
@@ -76,16 +68,9 @@ def remove(post: int, guest: int) -> None:
         Post.delete().where(Post.id.in_(own)).execute()
 
 
-@app.before_request
-def open_connection() -> None:
-    """Take a connection from the pool; static files need none."""
-    if not (request.endpoint or "").endswith("static"):
-        db.connect(reuse_if_open=True)
-
-
 @app.teardown_appcontext
 def close_connection(_error: BaseException | None) -> None:
-    """Give it back."""
+    """Give the connection back to the pool, from which peewee has taken it for the first statement."""
     if not db.is_closed():
         db.close()
 
@@ -94,24 +79,23 @@ def close_connection(_error: BaseException | None) -> None:
 def book() -> str:
     """The newest posts with their comments, or those before a given one."""
     before = request.args.get("before", type=int)
-    posts = Post.select(Post, Guest).join(Guest).order_by(Post.id.desc()).limit(POSTS_PER_PAGE)
+    posts = Post.select().order_by(Post.id.desc()).limit(POSTS_PER_PAGE)
     if before is not None:
         posts = posts.where(Post.id < before)
-    comments = Comment.select(Comment, Guest).join(Guest).order_by(Comment.id)
-    found = prefetch(posts, comments)
+    found = posts.prefetch(Comment.select().order_by(Comment.id))
     return render_template("book.html", posts=found, more=len(found) == POSTS_PER_PAGE, guest=session.get("guest"))
 
 
 @app.post("/sign-up")
 def sign_up() -> Any:
     """Become a guest, under a name that nobody else has."""
-    name = given("name")
+    name = given("name", 40)
     try:
-        guest = Guest.create(name=name)
+        Guest.create(name=name)
     except IntegrityError:
         flash(f"Somebody has signed as {name} already. Choose another name.")
     else:
-        session["guest"] = {"id": guest.id, "name": guest.name}
+        session["guest"] = name
     return redirect("/")
 
 
@@ -125,17 +109,14 @@ def sign_out() -> Any:
 @app.post("/posts")
 def write_post() -> Any:
     """Write a post."""
-    Post.create(author=signed_in(), text=given("text"))
+    Post.create(author=signed_in(), text=given("text", 2000))
     return redirect("/")
 
 
-@app.post("/posts/<int:post>/comments")
+@app.post("/posts/<int(max=2147483647):post>/comments")  # the largest number that a post can have
 def write_comment(post: int) -> Any:
     """Write a comment on a post."""
-    try:
-        Comment.create(post=post, author=signed_in(), text=given("text"))
-    except IntegrityError:
-        flash("That post has been removed.")
+    Comment.create(post=post, author=signed_in(), text=given("text", 500))
     return redirect(f"/#post-{post}")
 
 
@@ -146,21 +127,42 @@ def remove_post(post: int) -> Any:
     return redirect("/")
 
 
-def given(field: str) -> str:
-    """A text that the form must have."""
-    return request.form.get(field, "").strip() or abort(400, f"The form lacks a {field}.")
+def given(field: str, longest: int) -> str:
+    """A text that the form must have. Like browsers, it counts the end of a line as one character."""
+    text = request.form.get(field, "").replace("\r\n", "\n").strip()
+    if "\0" in text or not 0 < len(text) <= longest:
+        abort(400, f"The {field} must have 1 to {longest} characters, and no NUL.")
+    return text
 
 
-def signed_in() -> int:
-    """The id of the guest."""
-    return int(session["guest"]["id"]) if "guest" in session else abort(403, "Sign the book first.")
+def signed_in() -> str:
+    """The name of the guest."""
+    return session.get("guest") or abort(403, "Sign the book first.")
+
+
+@app.errorhandler(IntegrityError)
+def lost(error: Exception) -> Any:
+    """Say that the post is not there to be commented on, or that its author's name has been lost in a promotion."""
+    if "author_id" in str(error):
+        del session["guest"]
+        flash("Your name is not in the book any more. Sign it again.")
+    else:
+        flash("That post has been removed.")
+    return redirect("/")
+
+
+@app.errorhandler(HTTPException)
+def refused(error: HTTPException) -> Any:
+    """Show an error as a page of the book."""
+    return render_template("problem.html", error=error), error.code, error.get_headers()
 
 
 @app.errorhandler(OperationalError)
 @app.errorhandler(fly_orm.FlyOrmError)
 def unavailable(error: Exception) -> tuple[str, int]:
     """Say what became of a write when the primary, or the local server, could not be reached."""
-    return render_template("problem.html", unknown=isinstance(error, fly_orm.OutcomeUnknown)), 503
+    nothing = isinstance(error, (fly_orm.NotDelivered, fly_orm.Refused, fly_orm.TransactionLost))
+    return render_template("problem.html", unknown=request.method == "POST" and not nothing), 503
 
 
 @app.get("/healthz")

@@ -20,7 +20,7 @@ def main() -> None:
         files = [Path("syd.env"), Path("lax.env")]
         for file, server in zip(files, (cluster.primary, cluster.replica), strict=True):
             variables = {
-                "DATABASE_URL": f"postgresql+pool://postgres@/{DATABASE}?host={server.host}&port={server.port}",
+                "DATABASE_URL": f"postgresql+pool://postgres@/{DATABASE}?host={server.host}&port={server.port}&timeout=10",
                 "MY_REGION": file.stem,
                 "PRIMARY_REGION": "syd",
                 "FLY_ORM_NODES": "syd=127.0.0.1:7654",

@@ -11,4 +11,7 @@ USE_TZ = True
 
 DATABASES = {"default": database()}  # the ENGINE is fly_orm_django, and DATABASE_URL says where the server is
 INSTALLED_APPS = ["fly_orm_django", "examples.guestbook_django"]
-MIDDLEWARE = ["fly_orm_django.middleware.TokenMiddleware"]  # each request goes on from the client's last one
+MIDDLEWARE = [
+    "fly_orm_django.middleware.TokenMiddleware",  # each request goes on from the client's last one
+    "examples.guestbook_django.middleware.Unavailable",
+]

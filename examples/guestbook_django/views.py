@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django import forms
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import path
@@ -13,11 +14,21 @@ from .fly_orm_functions import sign
 from .models import Entry
 
 
+class Visit(forms.Form):  # type: ignore[misc]  # Django has no types
+    """What a guest sends."""
+
+    name = forms.CharField(max_length=40)
+    text = forms.CharField(max_length=2000)
+
+
 @csrf_exempt  # type: ignore[untyped-decorator]  # so that curl can write
 def entries(request: HttpRequest) -> HttpResponse:
     """All entries, and where they were read. POST writes each line of a text."""
     if request.method == "POST":
-        sign(request.POST["name"], request.POST["text"].splitlines())
+        visit = Visit(request.POST)
+        if not visit.is_valid():
+            return HttpResponse(f"{visit.errors.as_text()}\n", status=400, content_type="text/plain; charset=utf-8")
+        sign(visit.cleaned_data["name"], visit.cleaned_data["text"].splitlines())
         return redirect("/")
     lines = [f"{entry.guest.name}: {entry.text}" for entry in Entry.objects.select_related("guest").order_by("id")]
     lines.append(f"-- in {fly_orm.my_region()}: {fly_orm.why()}\n")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from flask import Flask, redirect, request
+from flask import Flask, abort, redirect, request
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import fly_orm
@@ -44,7 +45,7 @@ def entries() -> str:
 @app.post("/")
 def write() -> Any:
     """Write an entry."""
-    db.session.add(Entry(text=request.form["text"]))
+    db.session.add(Entry(text=given_text()))
     db.session.commit()
     return redirect("/")
 
@@ -63,8 +64,23 @@ def add_all(texts: list[str]) -> Entry:
 @app.post("/many")
 def write_many() -> Any:
     """Write each line as an entry."""
-    last = add_all(request.form["text"].splitlines())
+    last = add_all(given_text().splitlines())
     return f"the last one is {last.text!r}, read here: {last in db.session}\n"
+
+
+def given_text() -> str:
+    """The text of the form; Postgres stores no NUL."""
+    text = request.form["text"].strip()
+    return text if text and "\0" not in text else abort(400, "The form needs a text, without NUL.")
+
+
+@app.errorhandler(OperationalError)
+@app.errorhandler(fly_orm.FlyOrmError)
+def unavailable(error: Exception) -> tuple[str, int]:
+    """Say what became of a write when the primary, or the local server, could not be reached."""
+    nothing = isinstance(error, (fly_orm.NotDelivered, fly_orm.Refused, fly_orm.TransactionLost))
+    saved = "nothing was saved" if nothing or request.method == "GET" else "it is not known whether this was saved"
+    return f"the database cannot be reached; {saved}\n", 503
 
 
 @app.cli.command("migrate")

@@ -6,8 +6,10 @@ import re
 import shlex
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -38,10 +40,9 @@ def run(arguments, environment):
 
 
 @contextmanager
-def started(arguments, environment):
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def started(arguments, environment, log):
+    with log.open("w") as errors:
+        process = subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
     try:
         yield
     finally:
@@ -50,8 +51,8 @@ def started(arguments, environment):
 
 
 @pytest.fixture(scope="module")
-def both():
-    """Two regions, each with the project; ``ask`` asks it there."""
+def served(tmp_path_factory):
+    """Two regions, each with the project; ``ask`` asks it there, and ``logs`` has what it wrote to stderr."""
     served = next(each[-1] for each in COMMANDS if "fly_orm.testing" in each)
     ports = dict(zip(("syd", "lax"), free_ports(2), strict=True))
     with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
@@ -62,13 +63,27 @@ def both():
         }
         migrated = run(command("migrate"), regions.variables["lax"])
         assert migrated.returncode == 0, migrated.stderr
+        regions.logs = {region: tmp_path_factory.mktemp(region) / "log" for region in ports}
         for region, port in ports.items():
             arguments = command("runserver", "--noreload", {"syd": "8001", "lax": "8002"}[region])
-            undo.enter_context(started([*arguments[:-1], str(port)], regions.variables[region]))
+            arguments = [*arguments[:-1], str(port)]
+            undo.enter_context(started(arguments, regions.variables[region], regions.logs[region]))
         regions.ask = lambda region, **options: ask(ports[region], **options)
         for region in ports:
             until(lambda region=region: answers(regions, region))
         yield regions
+
+
+@pytest.fixture
+def both(served):
+    """The regions, in which the project writes no traceback."""
+    written = tracebacks(served)
+    yield served
+    assert tracebacks(served) == written
+
+
+def tracebacks(regions):
+    return sum(log.read_text().count("Traceback") for log in regions.logs.values())
 
 
 def answers(regions, region):
@@ -108,6 +123,60 @@ def test_while_the_replica_is_late_only_those_with_a_token_see_the_entry(both):
         _, token = both.ask("syd", form={"name": "bob", "text": "late"})
         assert "late" not in both.ask("lax")[0]
         assert "late" in both.ask("lax", token=token)[0]
+
+
+def refusal(both, region, **options):
+    """The status and what is said of it, if the answer is an error."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        both.ask(region, **options)
+    with refused.value as reply:
+        return reply.status, reply.read().decode()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\0b", "a" * 41, None])
+@pytest.mark.parametrize("text", ["a", "", " ", "a\0b", "a" * 2001, None])
+def test_what_cannot_be_stored_is_refused(both, name, text):
+    form = {key: value for key, value in (("name", name), ("text", text)) if value is not None}
+    status, said = refusal(both, "lax", form=form)
+    assert (status, "* name" in said, "* text" in said) == (400, True, text != "a")
+
+
+@pytest.mark.parametrize("name", [" eva ", "\U0001f600" * 40, "'; --", "%s"])
+def test_any_other_name_and_text_can_be_written(both, name):
+    _, token = both.ask("lax", form={"name": name, "text": f"{'b' * 999}\r\n{name.strip()}"})
+    assert f"{name.strip()}: {name.strip()}\n" in both.ask("lax", token=token)[0]
+
+
+def test_guests_who_are_new_at_the_same_time_are_all_written(both):
+    forms = [{"name": f"twin {number // 8}", "text": f"text {number}"} for number in range(16)]
+    with ThreadPoolExecutor(len(forms)) as threads:
+        list(threads.map(lambda form: both.ask("lax", form=form), forms))
+    page = both.ask("syd")[0]
+    assert all("{name}: {text}\n".format(**form) in page for form in forms)
+
+
+def test_without_the_primary_region_it_reads_and_says_that_nothing_was_saved(both):
+    with both.cut():
+        both.ask("lax")
+        refused = refusal(both, "lax", form={"name": "dora", "text": "lost"})
+        assert refused == (503, "the database cannot be reached; nothing was saved\n")
+    assert "lost" not in both.ask("lax")[0]
+
+
+@pytest.mark.parametrize("server", ["primary", "replica"])
+def test_without_a_server_it_says_that_it_cannot_be_reached(both, server):
+    region = {"primary": "syd", "replica": "lax"}[server]
+    stopped = getattr(both.cluster, server)
+    stopped.stop()
+    try:
+        assert refusal(both, region)[0] == 503
+        if server == "primary":
+            assert refusal(both, "syd", form={"name": "dora", "text": "lost"})[0] == 503
+            assert refusal(both, "lax", form={"name": "dora", "text": "lost"})[0] == 503
+    finally:
+        stopped.start()
+    for region in both.logs:
+        until(lambda region=region: answers(both, region))
 
 
 def snippet(language, beginning):

@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
@@ -29,6 +30,8 @@ class GuestBook:
 
     def __init__(self, first_port: int, pid: int) -> None:
         self._pid = pid
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        self._answer = ""
         names = ("room", "syd", "lax", "ams", "lax far", "ams far")
         self.addresses = {name: f"http://127.0.0.1:{first_port + offset}/" for offset, name in enumerate(names)}
 
@@ -49,6 +52,16 @@ class GuestBook:
             victim.kill()
         until(lambda: not living({victim.pid for victim in victims}), "a process outlives SIGKILL")
 
+    def tracebacks(self) -> int:
+        """How many its processes have written to stderr, which are files without names."""
+        started = [child for child in psutil.Process(self._pid).children() if "-m" in _words(child)]
+        assert len(started) > len(self.addresses)
+        return sum(Path(f"/proc/{child.pid}/fd/2").read_text().count("Traceback") for child in started)
+
+    def notice(self) -> str:
+        """What the control room says of the button that was pressed last; it says that once."""
+        return "".join(re.findall(r'<p class="notice" role="alert">(.*?)</p>', self._answer))
+
     def calm(self) -> None:
         """Undo what was done to it, and let nobody visit."""
         self.visit("off")
@@ -63,8 +76,8 @@ class GuestBook:
 
     def _post(self, path: str, **fields: str) -> None:
         data = urllib.parse.urlencode(fields).encode()
-        with urllib.request.urlopen(self.addresses["room"] + path, data, timeout=2 * PATIENCE) as answer:
-            answer.read()
+        with self._opener.open(self.addresses["room"] + path, data, timeout=2 * PATIENCE) as answer:
+            self._answer = str(answer.read().decode())
 
 
 class Guest:

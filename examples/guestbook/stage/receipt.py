@@ -91,7 +91,7 @@ class Receipt:
         way = request.form.get("way", "")
         region = self._place.region
         there = request.form.get("here", "/")
-        path = there if there.startswith("/") and not there.startswith("//") else "/"
+        path = there if there.startswith("/") and not there.startswith("//") and there.isprintable() else "/"
         response = redirect(f"{request.scheme}://{self._host}:{self._port(region, way)}{path}")
         if way in WAITS:
             response.set_cookie(_COOKIE, way, samesite="Lax")

@@ -17,6 +17,8 @@ DOWN = "down"
 #: Seconds. The children of a server that has crashed end soon; until then, it cannot be started.
 START_TIMEOUT = 20.0
 _RETRY = 0.2
+#: How long a request waits for a connection while others have all of them.
+_POOL = "&timeout=10"
 
 _STATE = """
     SELECT CASE WHEN NOT pg_is_in_recovery() THEN 'primary' WHEN pg_is_wal_replay_paused() THEN 'paused replica'
@@ -45,11 +47,11 @@ class Servers:
     def url(self, region: str) -> str:
         """The address of the database, for an application in that region."""
         server = self.by_region[region]
-        return f"postgresql+pool://postgres@/{DATABASE}?host={server.host}&port={server.port}"
+        return f"postgresql+pool://postgres@/{DATABASE}?host={server.host}&port={server.port}{_POOL}"
 
     def far_url(self, region: str) -> str:
         """The address of the database on the primary, over the network."""
-        return f"postgresql+pool://postgres@{self._network.far(region)}/{DATABASE}"
+        return f"postgresql+pool://postgres@{self._network.far(region)}/{DATABASE}?{_POOL}"
 
     def state(self, region: str) -> str:
         """What the server of a region is: ``primary``, ``replica``, ``paused replica``, or ``down``."""
@@ -80,8 +82,13 @@ class Servers:
         self._cluster.resume_replay(self.by_region[region])
 
     def promote(self, region: str) -> None:
-        """Stop the primary, promote the replica of a region, and let the other servers follow it."""
+        """Stop the primary, promote the replica of a region, and let the other servers follow it.
+
+        RuntimeError if the replica is down; then the primary goes on.
+        """
         old, new = self.primary, self.by_region[region]
+        if _received(new) is None:
+            raise RuntimeError(f"the server in {region} is down; start it first")
         self.by_region[old].stop()
         received = {each: _received(server) for each, server in self.by_region.items() if each != old}
         if not new.query("SELECT pg_promote(true, 60)"):
