@@ -9,7 +9,7 @@ exceptions and its session cache, is its own.
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from typing import Any, NamedTuple
 
 from pony.orm import core
@@ -25,9 +25,10 @@ from .writes import Captured, Write, has_hooks, writes_of
 
 #: The most that one request carries, unless a single write is longer.
 _MAX_STATEMENTS, _MAX_BYTES = 1000, 4 * 1024 * 1024
-#: The most ids of objects in the session cache that a request mentions: about a megabyte, where a round trip for each
-#: object would take much longer.
-_MAX_KNOWN = 100_000
+#: The most ids of objects in the session cache that a request mentions, in all and for each round trip that it saves.
+_MAX_KNOWN, _KNOWN_PER_WRITE = 100_000, 1000
+#: Of the elements that a request may have, statements and their parts may take half, and ids a quarter.
+_PER_STATEMENT, _PER_ID = 16, 4
 
 
 class _Bound(NamedTuple):
@@ -36,6 +37,8 @@ class _Bound(NamedTuple):
     sql: str
     statement: Statement
     steps: list[Step]
+    makes_key_of: Any
+    """The root entity of the object whose key it makes, or None."""
 
 
 class Plan:
@@ -75,12 +78,14 @@ class Plan:
         if not isinstance(connection, RoutingConnection):
             left.clear()
             return
-        bound, known = self._capture(connection)
-        commits = self._commits and len(bound) == len(left) and self._is_alone()
+        most = connection.router.settings.max_elements
+        bound = self._capture(connection, min(_MAX_STATEMENTS, most // _PER_STATEMENT))
         if not bound or bound[0].sql != sql:
             left.clear()
             return
-        if len(bound) == 1 and not commits:
+        known = self._known(bound, min(_MAX_KNOWN, most // _PER_ID))
+        commits = self._commits and len(bound) == len(left) and self._is_alone()
+        if len(bound) < 2 and not commits:
             left.popleft()  # Pony sends it by itself
             return
         batch = Batch(steps=[step for each in bound for step in each.steps], commits=commits, known=known)
@@ -91,24 +96,29 @@ class Plan:
         else:
             self._take(done, bound)
 
-    def _capture(self, connection: RoutingConnection) -> tuple[list[_Bound], dict[str, list[bytes]]]:
-        """The next writes that can be sent together, and the keys that the primary must not make for them."""
+    def _capture(self, connection: RoutingConnection, max_statements: int) -> list[_Bound]:
+        """The next writes that can be sent together."""
         bound: list[_Bound] = []
-        known: dict[str, list[bytes]] = {}
         count = size = 0
         for each in self._left or ():
             if not each.is_known or (made := self._bind(each, connection)) is None:
                 break
             count, size = count + len(made.steps), size + sum(len(step.statement) for step in made.steps)
-            if bound and (count > _MAX_STATEMENTS or size > _MAX_BYTES):
+            if bound and (count > max_statements or size > _MAX_BYTES):
                 break
-            if (obj := each.makes_key_of) is not None and obj._root_.__name__ not in known:
-                keys = self._cache.indexes[obj._pk_attrs_]
-                if len(keys) > _MAX_KNOWN:
-                    break
-                known[obj._root_.__name__] = [str(key).encode() for key in keys]
             bound.append(made)
-        return bound, known
+        return bound
+
+    def _known(self, bound: list[_Bound], max_known: int) -> dict[str, list[bytes]]:
+        """The keys that the primary must not make for these writes, without those writes that would need too many."""
+        while True:
+            makers = Counter(each.makes_key_of for each in bound if each.makes_key_of is not None)
+            keys = {root: self._cache.indexes[root._pk_attrs_] for root in makers}
+            share = max_known // max(len(makers), 1)
+            costly = {root for root in makers if len(keys[root]) > min(_KNOWN_PER_WRITE * makers[root], share)}
+            if not costly:
+                return {root.__name__: [str(key).encode() for key in keys[root]] for root in makers}
+            del bound[next(at for at, each in enumerate(bound) if each.makes_key_of in costly) :]
 
     def _bind(self, each: Write, connection: RoutingConnection) -> _Bound | None:
         """A write as it is sent; None if it has to be sent by itself, or Pony is going to raise an error instead."""
@@ -124,7 +134,8 @@ class Plan:
         statement = connection.statement(sql)
         if statement != write(statement.why):  # it may change the Postgres session, and the like
             return None
-        unlike = "" if each.makes_key_of is None else each.makes_key_of._root_.__name__
+        root = None if each.makes_key_of is None else each.makes_key_of._root_
+        unlike = "" if root is None else root.__name__
         cursor = connection.cursor()
         try:
             rows = arguments if type(arguments) is list else [arguments]
@@ -132,7 +143,7 @@ class Plan:
         except Exception:  # noqa: BLE001  # as above
             return None
         steps = [Step(statement=each_bound, least_rows=each.least_rows, unlike=unlike) for each_bound in bound]
-        return _Bound(sql, statement, steps)
+        return _Bound(sql, statement, steps, root)
 
     def _take(self, done: Done | None, bound: list[_Bound]) -> None:
         """Keep the results of the writes that were executed, for Pony to find. The others are sent later."""

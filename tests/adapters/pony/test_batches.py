@@ -387,7 +387,8 @@ def test_an_older_node_is_sent_one_statement_after_another(
 
 @pytest.mark.usefixtures("no_spare_channels")
 @pytest.mark.parametrize(
-    ("limit", "value", "expected"), [("_MAX_STATEMENTS", 2, 2), ("_MAX_BYTES", 1, 4), ("_MAX_KNOWN", 2, 3)]
+    ("limit", "value", "expected"),
+    [("_MAX_STATEMENTS", 2, 2), ("_MAX_BYTES", 1, 4), ("_MAX_KNOWN", 2, 3), ("_KNOWN_PER_WRITE", 1, 3)],
 )
 def test_what_is_too_much_for_one_request_takes_more(
     regions: TwoRegions, lax_shop: Any, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, expected: int

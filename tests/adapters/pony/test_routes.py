@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from pony import orm
 
 import fly_orm
-from tests.support.pony_regions import LOCAL, PRIMARY, names, route, stale
-from tests.support.two_regions import TwoRegions, trips
+from tests.support.pony_regions import LOCAL, PRIMARY, names, pony_in_lax, route, shop, stale
+from tests.support.two_regions import TwoRegions, trips, two_regions
 
 pytestmark = [pytest.mark.over_every_transport, pytest.mark.usefixtures("no_spare_channels")]
 
@@ -243,3 +244,23 @@ def test_what_a_session_costs(
         for number in range(19):
             here.Thing(name=f"one of twenty: {number}")
     assert trips(regions, lambda: orm.db_session(write)(here)) == expected
+
+
+def test_requests_have_no_more_elements_than_a_node_takes(cluster: Any, database: str) -> None:
+    with ExitStack() as undo:
+        regions = undo.enter_context(two_regions(cluster, database, max_elements=1024))
+        lax = undo.enter_context(pony_in_lax(regions, settings=regions.lax_settings(max_elements=1024)))
+        here = shop(lax)
+
+        def create_all() -> None:
+            with orm.db_session:
+                for number in range(130):
+                    here.Tag(name=str(number))
+
+        create_all()
+        assert trips(regions, create_all) == 3  # of 64 statements each
+        create_all()
+        with orm.db_session:
+            here.Tag.select()[:]  # more ids than a request may mention
+            here.Tag(name="one"), here.Tag(name="two")
+        assert regions.query("SELECT count(*) FROM tag") == 392
