@@ -28,7 +28,9 @@ def main() -> int:
     parser.add_argument("--variable", default="DATABASE_URL", metavar="NAME", help="for the URL of the database")
     options = parser.parse_args()
     databases, where = options.database, {"rtt": options.rtt, "replicas": options.replicas}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
     try:
         with TwoRegions(*databases, variable=options.variable, **where) as both:
             for region in (SYD, LAX):

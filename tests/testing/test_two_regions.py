@@ -120,7 +120,7 @@ def test_a_region_that_there_is_not(both):
 
 
 def test_a_node_that_does_not_start_says_why():
-    with pytest.raises(RuntimeError, match=r"the node did not start: -m fly_orm serve nowhere:db .*\n.*nowhere"):
+    with pytest.raises(RuntimeError, match=r"the node did not start: python -m fly_orm serve nowhere:db .*\n.*nowhere"):
         TwoRegions("nowhere:db")
 
 
@@ -132,11 +132,12 @@ def test_the_command_says_what_is_missing():
     assert "/nowhere has no initdb" in ended.stderr
 
 
-def test_the_command_prints_variables_of_both_regions_and_stops():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_command_prints_variables_of_both_regions_and_stops(number):
     command = [sys.executable, "-m", "fly_orm.testing", "--rtt", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = [process.stdout.readline().rstrip() for _ in range(10)]
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.wait(30) == 0
     assert [lines[0], lines[5]] == ["# a process in syd", "# a process in lax"]
     assert "export FLY_REGION=lax" in lines
