@@ -34,6 +34,14 @@ def is_worker() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
+def workers_by_default() -> int | None:
+    """How many processes pytest-xdist starts for ``-n auto``, if a variable says it."""
+    try:
+        return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", ""))
+    except ValueError:
+        return None
+
+
 def _of_the_set_up() -> set[str]:
     return {name for name in os.environ if name.startswith(_OF_THE_SET_UP) and name not in _NOT_OF_IT}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -52,10 +52,11 @@ _REGIONS = pytest.StashKey["TwoRegions | None"]()
 
 def _start(config: pytest.Config, databases: list[str], undo: ExitStack) -> TwoRegions | None:
     from .environment import replaced
+    from .purpose import distributes, shows_only
     from .two_regions import TwoRegions
 
     variable = config.getini("fly_orm_variable") or "DATABASE_URL"
-    if _runs_no_test(config):
+    if shows_only(config.known_args_namespace) or distributes(config.known_args_namespace):
         undo.enter_context(replaced({**_NOWHERE, variable: "postgresql://postgres@127.0.0.1:1/test"}))
         return None
     try:
@@ -72,12 +73,19 @@ def _start(config: pytest.Config, databases: list[str], undo: ExitStack) -> TwoR
     return both
 
 
-def _runs_no_test(config: pytest.Config) -> bool:
-    options: Any = config.known_args_namespace
-    from .environment import is_worker
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """UsageError if the tests are to run in this process after all, which has no regions."""
+    from .purpose import shows_only
 
-    distributes = bool(getattr(options, "numprocesses", None)) and not is_worker()
-    return distributes or options.collectonly or options.help or bool(options.version)
+    config = session.config
+    if config.stash.get(_REGIONS, True) is not None or shows_only(config.option):
+        return
+    if not config.pluginmanager.hasplugin("dsession"):
+        raise pytest.UsageError(
+            "fly_orm: the tests were expected to run in other processes, as by -n auto, and have no regions in this "
+            "one; say -n 0 on the command line"
+        )
 
 
 @pytest.fixture(scope="session")
