@@ -18,6 +18,7 @@ from fly_orm.deadline import Deadline
 from .account import server_account
 from .binaries import find_binaries, inspect
 from .folder import Folder
+from .hindrance import hindrances
 from .server import POLL_INTERVAL, USER, Server
 from .software import Software, install
 from .wan import Wan
@@ -164,13 +165,16 @@ class Cluster:
     def wait_for_replica(self, *servers: Server, timeout: float = 30) -> None:
         """Wait until the replica, or else these servers, have replayed everything that the primary has flushed by now.
 
-        TimeoutError if that takes longer than ``timeout`` seconds.
+        TimeoutError if that takes longer than ``timeout`` seconds, with what may hold the server up.
         """
         target = self.primary.query("SELECT pg_current_wal_flush_lsn()::text")
         for server in servers or (self.replica,):
             with closing(server.connect()) as connection, connection.cursor() as cursor:
                 replayed = partial(_replayed, cursor, target)
-                _poll(replayed, f"the {server.name} has not replayed {target}", timeout)
+                try:
+                    _poll(replayed, f"the {server.name} has not replayed {target}", timeout)
+                except TimeoutError as error:
+                    raise TimeoutError(f"{error}: {hindrances(server) or 'nothing holds it up'}") from None
 
     def promote(self) -> None:
         """Promote the replica. The old primary goes on.

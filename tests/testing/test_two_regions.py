@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 import fly_orm
+from fly_orm.deadline import now
 from fly_orm.testing import TwoRegions
 from tests.support.two_regions import close, named
 
@@ -97,6 +98,49 @@ def test_a_transaction_that_a_test_has_left_open_is_named(both, lax, monkeypatch
         cursor.execute("INSERT INTO note (text) VALUES ('left open')")
         with pytest.raises(RuntimeError, match=r"a test has left a transaction open: process .*left open"):
             both.reset()
+    both.reset()
+
+
+def test_a_transaction_that_a_test_has_left_open_on_a_replica_is_named(both, lax, monkeypatch):
+    monkeypatch.setattr("fly_orm.testing.two_regions.LOCK_TIMEOUT", 1)
+    Note.create(text="a")
+    both.cluster.wait_for_replica(*both.replicas)
+    with closing(psycopg2.connect(**named(both.replicas[1], "test"))) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT text FROM note /* left open */")
+        with pytest.raises(RuntimeError, match=r"emptied on the replica 2 within 1 s.* left .*/\* left open"):
+            both.reset()
+    both.reset()
+
+
+def test_a_server_that_a_test_has_left_stopped_is_named(both, lax):
+    for server in (both.cluster.primary, both.replicas[1]):
+        server.stop()
+        with pytest.raises(RuntimeError, match=f"the {server.name} is stopped"):
+            both.reset()
+        server.start()
+    both.reset()
+
+
+def test_there_is_no_reset_while_replay_is_paused(both, lax):
+    Note.create(text="a")
+    with (
+        both.late_replica(),
+        pytest.raises(RuntimeError, match=r"the replica is paused, by late_replica\(\)"),
+    ):
+        both.reset()
+    both.reset()
+
+
+def test_a_network_is_healed_at_once_where_no_replica_can_catch_up(both, lax):
+    start = now()
+    with both.late_replica():
+        with both.cut():
+            pass
+        Note.create(text="a")
+    with both.cut():
+        both.cluster.primary.stop("immediate")
+    both.cluster.primary.start()
+    assert now() - start < 25
     both.reset()
 
 
