@@ -212,9 +212,10 @@ class TwoRegions:
         return assertions.local()
 
     def assert_fresh(self) -> AbstractContextManager[None]:
-        """A block that raises AssertionError if a read in it is served by a replica that is behind.
+        """A block that raises AssertionError if a read in it is served by a replica that is behind, or may be.
 
         That is one which shows, when the read is over, less than had been committed when it began, by whomever. Use it
-        inside of :meth:`late_replica`: replicas that nothing holds up are seldom behind.
+        inside of :meth:`late_replica`: replicas that nothing holds up are seldom behind. While the primary is stopped,
+        nobody can tell, and a read on a replica raises AssertionError, too.
         """
         return assertions.fresh(self.cluster.primary, self.replicas)

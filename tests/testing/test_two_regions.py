@@ -83,6 +83,51 @@ def test_a_read_that_waits_for_a_late_replica_is_fresh(both, lax):
         assert Note.select().count() == 1
 
 
+def test_a_stale_read_is_found_after_a_restart_of_the_primary(both, lax):
+    with (
+        pytest.raises(AssertionError, match=r"stale reads:\n  SELECT"),
+        both.late_replica(),
+        fly_orm.wait_for("none"),
+        both.assert_fresh(),
+    ):
+        Note.create(text="a")
+        both.cluster.primary.restart()
+        assert Note.select().count() == 0
+
+
+def test_a_read_on_a_replica_that_was_restarted_is_fresh_if_it_shows_everything(both, lax):
+    Note.create(text="a")
+    lax.close()
+    for server in (both.cluster.primary, *both.replicas):
+        server.query("CHECKPOINT")
+    for server in both.replicas:
+        server.restart()
+    both.cluster.wait_for_replica(*both.replicas)
+    with both.assert_fresh():
+        assert Note.select().count() == 1
+    with (
+        pytest.raises(AssertionError, match=r"stale reads:\n  SELECT"),
+        both.late_replica(),
+        fly_orm.wait_for("none"),
+        both.assert_fresh(),
+    ):
+        Note.create(text="b")
+        assert Note.select().count() == 1
+
+
+def test_a_read_that_may_be_stale_is_not_taken_for_fresh(both, lax):
+    with (
+        pytest.raises(AssertionError, match=r"may be stale:\n  SELECT .*: the primary does not tell what it shows"),
+        both.late_replica(),
+        fly_orm.wait_for("none"),
+        both.assert_fresh(),
+    ):
+        Note.create(text="a")
+        both.cluster.primary.stop()
+        assert Note.select().count() == 0
+    both.cluster.primary.start()
+
+
 def test_a_reset_empties_tables_and_begins_sequences_again(both, lax):
     Note.create(text="a")
     both.reset("note")
