@@ -66,6 +66,7 @@ class TwoRegions:
         if replicas < 1:
             raise ConfigurationError(f"there must be at least one replica, not {replicas}")
         self._name = name
+        self._is_cut = False
         self._variable = variable
         self._variables = {"PRIMARY_REGION": SYD, "FLY_ORM_SECRET": secrets.token_urlsafe(32)}
         with ExitStack() as undo:
@@ -138,20 +139,31 @@ class TwoRegions:
             self.cluster.replication_link.rtt = seconds
 
     def late_replica(self, seconds: float | None = None) -> AbstractContextManager[object]:
-        """A block in which the replicas replay each commit so many seconds late; None is nothing at all."""
+        """A block in which the replicas replay each commit so many seconds late; None is nothing at all.
+
+        Such blocks can stand inside of each other: each ends what it has begun.
+        """
         if seconds is None:
             return self.cluster.replay_paused(*self.replicas)
         return self.cluster.apply_delay(seconds, *self.replicas)
 
     @contextmanager
     def cut(self) -> Iterator[None]:
-        """A block in which nothing gets from one region to the other. Then the replicas catch up."""
+        """A block in which nothing gets from one region to the other. Then the replicas catch up.
+
+        Inside of another such block, it does nothing.
+        """
+        if self._is_cut:
+            yield
+            return
         links = [link for link in (self.wan, self.cluster.replication_link) if link is not None]
+        self._is_cut = True
         for link in links:
             link.cut()
         try:
             yield
         finally:
+            self._is_cut = False
             for link in links:
                 link.heal()
             self._catch_up()

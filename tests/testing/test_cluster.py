@@ -109,6 +109,20 @@ def test_taking_the_delay_back_lets_waiting_commits_through(cluster: Cluster, da
     assert rows(cluster.replica, database) == 1
 
 
+def test_what_holds_for_an_outer_block_holds_again_after_an_inner_one(cluster: Cluster, database: str) -> None:
+    delay, paused = "SHOW recovery_min_apply_delay", "SELECT pg_is_wal_replay_paused()"
+    with cluster.apply_delay(5):
+        with cluster.apply_delay(0.1):
+            assert cluster.replica.query(delay) == "100ms"
+        assert cluster.replica.query(delay) == "5s"
+    assert cluster.replica.query(delay) == "0"
+    with cluster.replay_paused():
+        with cluster.replay_paused():
+            pass
+        assert cluster.replica.query(paused)
+    assert not cluster.replica.query(paused)
+
+
 # Connections and databases
 
 

@@ -189,6 +189,15 @@ def test_a_network_is_healed_at_once_where_no_replica_can_catch_up(both, lax):
     both.reset()
 
 
+def test_a_cut_inside_of_a_cut_leaves_the_network_cut(both, lax):
+    with both.cut():
+        with both.cut():
+            pass
+        with pytest.raises(fly_orm.NotDelivered):
+            Note.create(text="a")
+    Note.create(text="b")
+
+
 def test_cut_and_restarted(both, lax):
     with both.cut(), pytest.raises(fly_orm.NotDelivered):
         Note.create(text="a")
