@@ -51,7 +51,7 @@ _REGIONS = pytest.StashKey["TwoRegions | None"]()
 
 
 def _start(config: pytest.Config, databases: list[str], undo: ExitStack) -> TwoRegions | None:
-    from .environment import replaced
+    from .environment import finding, replaced
     from .purpose import distributes, shows_only
     from .two_regions import TwoRegions
 
@@ -65,12 +65,21 @@ def _start(config: pytest.Config, databases: list[str], undo: ExitStack) -> TwoR
     except ValueError as error:
         raise pytest.UsageError(f"fly_orm_rtt and fly_orm_replicas are numbers: {error}") from None
     try:
-        both = TwoRegions(*databases, rtt=rtt, replicas=replicas, variable=variable, folder=config.rootpath)
+        with replaced(finding(_python_path(config))):
+            both = TwoRegions(*databases, rtt=rtt, replicas=replicas, variable=variable, folder=config.rootpath)
     except Exception as error:
         raise pytest.UsageError(f"fly_orm: {error}") from error
     undo.enter_context(both)
     undo.enter_context(replaced(both.environment()))
     return both
+
+
+def _python_path(config: pytest.Config) -> list[str]:
+    """Where the tests find modules, which the node has to find, too."""
+    try:
+        return [str(path) for path in config.getini("pythonpath")]
+    except ValueError:  # a pytest whose plug-in for this option is switched off
+        return []
 
 
 @pytest.hookimpl(tryfirst=True)

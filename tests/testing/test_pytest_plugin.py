@@ -115,6 +115,17 @@ def test_an_application_that_does_not_start_is_named_once(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_node_finds_what_the_tests_find_and_both_keep_the_variables_of_others(tmp_path):
+    shutil.copytree(PROJECT / "tests", tmp_path / "tests")
+    (tmp_path / "src").mkdir()
+    key = "import os\nos.environ['PGP_KEY']\nassert 'PGUSER' not in os.environ\n"
+    (tmp_path / "src" / "shop.py").write_text(key + (PROJECT / "shop.py").read_text())
+    (tmp_path / "pytest.ini").write_text((PROJECT / "pytest.ini").read_text().replace("path = .", "path = src"))
+    said, status = run("-q", "-k", "takes_from_the_stock", folder=tmp_path, PGP_KEY="k", PGUSER="me", PYTHONPATH="")
+    assert (status, "1 passed" in said) == (0, True), said
+
+
+@pytest.mark.slow
 def test_without_the_option_nothing_happens_and_the_fixtures_work_all_the_same(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_one.py").write_text(

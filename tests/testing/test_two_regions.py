@@ -18,6 +18,7 @@ import pytest
 import fly_orm
 from fly_orm.deadline import now
 from fly_orm.testing import TwoRegions
+from fly_orm.testing import __main__ as command
 from tests.support.two_regions import close, named
 
 
@@ -179,9 +180,9 @@ def test_there_is_no_reset_while_replay_is_paused(both, lax):
 def test_a_network_is_healed_at_once_where_no_replica_can_catch_up(both, lax):
     start = now()
     with both.late_replica():
+        Note.create(text="a")
         with both.cut():
             pass
-        Note.create(text="a")
     with both.cut():
         both.cluster.primary.stop("immediate")
     both.cluster.primary.start()
@@ -224,16 +225,34 @@ def test_a_node_that_does_not_start_says_why():
 
 def test_the_command_says_what_is_missing():
     environment = {**os.environ, "PG_BIN": "/nowhere"}
-    command = [sys.executable, "-m", "fly_orm.testing"]
-    ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-m", "fly_orm.testing"], env=environment, stderr=subprocess.PIPE, text=True
+    )
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert "/nowhere has no initdb" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--replicas=0", "--replicas: 1 or more, not 0"),
+        ("--replicas=one", "--replicas: 1 or more, not one"),
+        ("--rtt=-1", "--rtt: 0 or more seconds, not -1"),
+        ("--rtt=nan", "--rtt: 0 or more seconds, not nan"),
+        ("--rtt=inf", "--rtt: 0 or more seconds, not inf"),
+    ],
+)
+def test_the_command_takes_no_senseless_numbers(capsys, monkeypatch, option, complaint):
+    monkeypatch.setattr(sys, "argv", ["fly_orm.testing", option])
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+    assert f"argument {complaint}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_command_prints_variables_of_both_regions_and_stops(number):
-    command = [sys.executable, "-m", "fly_orm.testing", "--rtt", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    arguments = [sys.executable, "-m", "fly_orm.testing", "--rtt", "0"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         lines = [process.stdout.readline().rstrip() for _ in range(10)]
         process.send_signal(number)
         assert process.wait(30) == 0
