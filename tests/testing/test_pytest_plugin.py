@@ -121,7 +121,7 @@ def test_the_node_finds_what_the_tests_find_and_both_keep_the_variables_of_other
     key = "import os\nos.environ['PGP_KEY']\nassert 'PGUSER' not in os.environ\n"
     (tmp_path / "src" / "shop.py").write_text(key + (PROJECT / "shop.py").read_text())
     (tmp_path / "pytest.ini").write_text((PROJECT / "pytest.ini").read_text().replace("path = .", "path = src"))
-    said, status = run("-q", "-k", "takes_from_the_stock", folder=tmp_path, PGP_KEY="k", PGUSER="me", PYTHONPATH="")
+    said, status = run("-q", "-k", "takes_from_the_stock", folder=tmp_path, PGP_KEY="k", PGUSER="me")
     assert (status, "1 passed" in said) == (0, True), said
 
 
