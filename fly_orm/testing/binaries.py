@@ -38,7 +38,10 @@ def find_binaries() -> Binaries:
     """
     named = os.environ.get("PG_BIN")
     if named:
-        return inspect(Path(named), "PG_BIN")
+        try:
+            return inspect(Path(named), "PG_BIN")
+        except PostgresNotFound as error:
+            raise PostgresNotFound(f"{error}; correct PG_BIN, or unset it to use another PostgreSQL") from None
     unfit = []
     for origin, folder in _candidates():
         try:

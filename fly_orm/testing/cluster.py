@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from fly_orm.deadline import Deadline
 from .account import server_account
 from .binaries import find_binaries, inspect
 from .folder import Folder
+from .hindrance import hindrances, is_paused
 from .server import POLL_INTERVAL, USER, Server
 from .software import Software, install
 from .wan import Wan
@@ -38,6 +39,10 @@ SETTINGS: Mapping[str, object] = {
     "wal_retrieve_retry_interval": "50ms",  # so that a replica reconnects soon after its primary is back
     "timezone": "UTC",
 }
+
+
+#: In milliseconds.
+_APPLY_DELAY = "SELECT setting FROM pg_settings WHERE name = 'recovery_min_apply_delay'"
 
 
 class Cluster:
@@ -143,34 +148,42 @@ class Cluster:
 
     @contextmanager
     def replay_paused(self, *servers: Server) -> Iterator[None]:
-        """Pause the replay of the replica, or else of these servers, for the duration of the block."""
-        self.pause_replay(*servers)
-        try:
+        """Pause the replay of the replica, or else of these servers, for the duration of the block.
+
+        Afterwards, replay goes on where it did before.
+        """
+        going_on = [server for server in servers or (self.replica,) if not is_paused(server)]
+        with ExitStack() as undo:
+            for server in going_on:
+                undo.callback(self.resume_replay, server)
+                self.pause_replay(server)
             yield
-        finally:
-            self.resume_replay(*servers)
 
     def apply_delay(self, seconds: float, *servers: Server) -> AbstractContextManager[object]:
         """Make the replica, or else these servers, replay each commit ``seconds`` after it happened; 0 is at once.
 
-        The delay lasts until the next call, or until the end of the block in a ``with`` statement.
+        The delay lasts until the next call. In a ``with`` statement, each server has the delay that it had before when
+        the block ends.
         """
-        delayed = servers or (self.replica,)
-        self._set_apply_delay(seconds, delayed)
         undo = ExitStack()
-        undo.callback(self._set_apply_delay, 0, delayed)
+        for server in servers or (self.replica,):
+            undo.callback(self._set_apply_delay, server, server.query(_APPLY_DELAY))
+            self._set_apply_delay(server, f"{round(seconds * 1000)}")
         return undo
 
     def wait_for_replica(self, *servers: Server, timeout: float = 30) -> None:
         """Wait until the replica, or else these servers, have replayed everything that the primary has flushed by now.
 
-        TimeoutError if that takes longer than ``timeout`` seconds.
+        TimeoutError if that takes longer than ``timeout`` seconds, with what may hold the server up.
         """
         target = self.primary.query("SELECT pg_current_wal_flush_lsn()::text")
         for server in servers or (self.replica,):
             with closing(server.connect()) as connection, connection.cursor() as cursor:
                 replayed = partial(_replayed, cursor, target)
-                _poll(replayed, f"the {server.name} has not replayed {target}", timeout)
+                try:
+                    _poll(replayed, f"the {server.name} has not replayed {target}", timeout)
+                except TimeoutError as error:
+                    raise TimeoutError(f"{error}: {hindrances(server) or 'nothing holds it up'}") from None
 
     def promote(self) -> None:
         """Promote the replica. The old primary goes on.
@@ -254,15 +267,12 @@ class Cluster:
         finally:
             con.close()
 
-    def _set_apply_delay(self, seconds: float, servers: Sequence[Server]) -> None:
-        value = f"{round(seconds * 1000)}ms"
+    def _set_apply_delay(self, server: Server, milliseconds: str) -> None:
         # The main process signals its children, replay included, before it starts new sessions with the new setting.
-        current = "SELECT setting = %s FROM pg_settings WHERE name = 'recovery_min_apply_delay'"
-        for server in servers:
-            server.query("ALTER SYSTEM SET recovery_min_apply_delay = %s", value)
-            server.query("SELECT pg_reload_conf()")
-            in_effect = partial(server.query, current, value[:-2])
-            _poll(in_effect, f"the apply delay of the {server.name} is not in effect")
+        server.query("ALTER SYSTEM SET recovery_min_apply_delay = %s", milliseconds)
+        server.query("SELECT pg_reload_conf()")
+        in_effect = partial(server.query, f"SELECT ({_APPLY_DELAY}) = %s", milliseconds)
+        _poll(in_effect, f"the apply delay of the {server.name} is not in effect")
 
 
 def _let_stream(server: Server, source: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -51,11 +51,12 @@ _REGIONS = pytest.StashKey["TwoRegions | None"]()
 
 
 def _start(config: pytest.Config, databases: list[str], undo: ExitStack) -> TwoRegions | None:
-    from .environment import replaced
+    from .environment import finding, replaced
+    from .purpose import distributes, shows_only
     from .two_regions import TwoRegions
 
     variable = config.getini("fly_orm_variable") or "DATABASE_URL"
-    if _runs_no_test(config):
+    if shows_only(config.known_args_namespace) or distributes(config.known_args_namespace):
         undo.enter_context(replaced({**_NOWHERE, variable: "postgresql://postgres@127.0.0.1:1/test"}))
         return None
     try:
@@ -64,7 +65,8 @@ def _start(config: pytest.Config, databases: list[str], undo: ExitStack) -> TwoR
     except ValueError as error:
         raise pytest.UsageError(f"fly_orm_rtt and fly_orm_replicas are numbers: {error}") from None
     try:
-        both = TwoRegions(*databases, rtt=rtt, replicas=replicas, variable=variable, folder=config.rootpath)
+        with replaced(finding(_python_path(config))):
+            both = TwoRegions(*databases, rtt=rtt, replicas=replicas, variable=variable, folder=config.rootpath)
     except Exception as error:
         raise pytest.UsageError(f"fly_orm: {error}") from error
     undo.enter_context(both)
@@ -72,12 +74,27 @@ def _start(config: pytest.Config, databases: list[str], undo: ExitStack) -> TwoR
     return both
 
 
-def _runs_no_test(config: pytest.Config) -> bool:
-    options: Any = config.known_args_namespace
-    from .environment import is_worker
+def _python_path(config: pytest.Config) -> list[str]:
+    """Where the tests find modules, which the node has to find, too."""
+    try:
+        return [str(path) for path in config.getini("pythonpath")]
+    except ValueError:  # a pytest whose plug-in for this option is switched off
+        return []
 
-    distributes = bool(getattr(options, "numprocesses", None)) and not is_worker()
-    return distributes or options.collectonly or options.help or bool(options.version)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """UsageError if the tests are to run in this process after all, which has no regions."""
+    from .purpose import shows_only
+
+    config = session.config
+    if config.stash.get(_REGIONS, True) is not None or shows_only(config.option):
+        return
+    if not config.pluginmanager.hasplugin("dsession"):
+        raise pytest.UsageError(
+            "fly_orm: the tests were expected to run in other processes, as by -n auto, and have no regions in this "
+            "one; say -n 0 on the command line"
+        )
 
 
 @pytest.fixture(scope="session")

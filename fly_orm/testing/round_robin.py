@@ -6,11 +6,15 @@ import itertools
 import socket
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from time import sleep
 from types import TracebackType
 from typing import Any
 
 from .server import Server
+
+#: Seconds between two attempts to accept connections.
+RETRY_INTERVAL = 0.05
 
 
 class RoundRobin:
@@ -53,27 +57,33 @@ class RoundRobin:
             each.close()
 
     def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
+        while True:
+            try:
                 client = self._listener.accept()[0]
-                self.accepted += 1
-                server = self._connect()
-                if server is None:  # all of them are down, and the client learns it
-                    client.close()
-                    continue
-                self._sockets |= {client, server}
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+            except OSError:
+                if self._listener.fileno() < 0:
+                    return
+                sleep(RETRY_INTERVAL)  # the process has no file descriptor left, perhaps
+            else:
+                self._serve(client)
+
+    def _serve(self, client: socket.socket) -> None:
+        self.accepted += 1
+        server = self._connect()
+        if server is None:  # all of them are down, and the client learns it
+            client.close()
+            return
+        self._sockets |= {client, server}
+        for source, target in ((client, server), (server, client)):
+            threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
     def _connect(self) -> socket.socket | None:
         paths, first = self._paths, next(self._turn)
         for number in range(len(paths)):
-            server = socket.socket(socket.AF_UNIX)
-            try:
+            with suppress(OSError), ExitStack() as undo:
+                server = undo.enter_context(socket.socket(socket.AF_UNIX))
                 server.connect(paths[(first + number) % len(paths)])
-            except OSError:
-                server.close()
-            else:
+                undo.pop_all()
                 return server
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -14,16 +14,20 @@ from fly_orm.errors import ConfigurationError
 from . import assertions
 from .cluster import Cluster
 from .environment import inherited, url
+from .hindrance import holders, is_paused
 from .node import NodeProcess
 from .round_robin import RoundRobin
 from .server import USER
-from .tables import truncate
+from .tables import LOCK_TIMEOUT, truncate
 from .wan import Wan
 
 #: The regions of the primary, and of the replicas.
 SYD, LAX = "syd", "lax"
 #: What a node serves if it is given nothing else.
 SERVED = "fly_orm.testing.served:db"
+
+#: Seconds within which replicas that nothing holds up have replayed a reset.
+SOON = 0.5
 
 #: So that servers tell which commit they have seen last.
 _SETTINGS = {"track_commit_timestamp": "on"}
@@ -62,6 +66,7 @@ class TwoRegions:
         if replicas < 1:
             raise ConfigurationError(f"there must be at least one replica, not {replicas}")
         self._name = name
+        self._is_cut = False
         self._variable = variable
         self._variables = {"PRIMARY_REGION": SYD, "FLY_ORM_SECRET": secrets.token_urlsafe(32)}
         with ExitStack() as undo:
@@ -134,23 +139,34 @@ class TwoRegions:
             self.cluster.replication_link.rtt = seconds
 
     def late_replica(self, seconds: float | None = None) -> AbstractContextManager[object]:
-        """A block in which the replicas replay each commit so many seconds late; None is nothing at all."""
+        """A block in which the replicas replay each commit so many seconds late; None is nothing at all.
+
+        Such blocks can stand inside of each other: each ends what it has begun.
+        """
         if seconds is None:
             return self.cluster.replay_paused(*self.replicas)
         return self.cluster.apply_delay(seconds, *self.replicas)
 
     @contextmanager
     def cut(self) -> Iterator[None]:
-        """A block in which nothing gets from one region to the other. Then the replicas catch up."""
+        """A block in which nothing gets from one region to the other. Then the replicas catch up.
+
+        Inside of another such block, it does nothing.
+        """
+        if self._is_cut:
+            yield
+            return
         links = [link for link in (self.wan, self.cluster.replication_link) if link is not None]
+        self._is_cut = True
         for link in links:
             link.cut()
         try:
             yield
         finally:
+            self._is_cut = False
             for link in links:
                 link.heal()
-            self.cluster.wait_for_replica(*self.replicas)
+            self._catch_up()
 
     def restart_node(self) -> None:
         """Stop the node, if it runs, and start it. It has another address then, to which the network leads."""
@@ -160,11 +176,44 @@ class TwoRegions:
     def reset(self, *keep: str) -> None:
         """Empty all tables but those named ``keep``, on all servers. Sequences begin again.
 
-        RuntimeError, which names the transactions, if some are still open after a test.
+        RuntimeError, which names it, if a test has left something behind that prevents this: a server that is stopped,
+        a replica whose replay is paused, as inside of :meth:`late_replica`, or an open transaction.
         """
+        for server in (self.cluster.primary, *self.replicas):
+            if not server.running:
+                raise RuntimeError(f"the tables cannot be emptied: the {server.name} is stopped, until its start()")
         with closing(self.cluster.primary.connect(self._name)) as connection:
             truncate(connection, frozenset(keep))
+        self._wait_for_reset()
+
+    def _wait_for_reset(self) -> None:
+        """Wait for the replicas, and look for what holds them up only if that takes unusually long."""
+        with suppress(TimeoutError):
+            self.cluster.wait_for_replica(*self.replicas, timeout=SOON)
+            return
+        for server in self.replicas:
+            if is_paused(server):
+                raise RuntimeError(
+                    f"the tables cannot be emptied: replay of the {server.name} is paused, by late_replica() or until "
+                    "cluster.resume_replay()"
+                )
+        with suppress(TimeoutError):
+            self.cluster.wait_for_replica(*self.replicas, timeout=LOCK_TIMEOUT)
+            return
+        for server in self.replicas:
+            if found := holders(server):
+                raise RuntimeError(
+                    f"the tables could not be emptied on the {server.name} within {LOCK_TIMEOUT} s, since a test has "
+                    f"left a transaction open: {found}"
+                )
         self.cluster.wait_for_replica(*self.replicas)
+
+    def _catch_up(self) -> None:
+        """Wait for the replicas that can replay something."""
+        if self.cluster.primary.running:
+            able = [server for server in self.replicas if server.running and not is_paused(server)]
+            if able:
+                self.cluster.wait_for_replica(*able)
 
     def assert_round_trips(self, number: int) -> AbstractContextManager[None]:
         """A block that raises AssertionError unless it takes exactly so many round trips between the regions."""
@@ -175,9 +224,10 @@ class TwoRegions:
         return assertions.local()
 
     def assert_fresh(self) -> AbstractContextManager[None]:
-        """A block that raises AssertionError if a read in it is served by a replica that is behind.
+        """A block that raises AssertionError if a read in it is served by a replica that is behind, or may be.
 
         That is one which shows, when the read is over, less than had been committed when it began, by whomever. Use it
-        inside of :meth:`late_replica`: replicas that nothing holds up are seldom behind.
+        inside of :meth:`late_replica`: replicas that nothing holds up are seldom behind. While the primary is stopped,
+        nobody can tell, and a read on a replica raises AssertionError, too.
         """
         return assertions.fresh(self.cluster.primary, self.replicas)

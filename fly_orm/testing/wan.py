@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import threading
@@ -202,6 +203,6 @@ class Wan:
 
 
 def _check_rtt(seconds: float) -> float:
-    if not seconds >= 0:
+    if not 0 <= seconds < math.inf:
         raise ValueError(f"rtt must be 0 or more seconds, not {seconds!r}")
     return seconds

@@ -49,7 +49,7 @@ def test_pg_bin_comes_first(pretend: Callable[..., Path], monkeypatch: pytest.Mo
 
 def test_a_wrong_pg_bin_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PG_BIN", str(tmp_path))
-    with pytest.raises(PostgresNotFound, match=r"PG_BIN: .* has no initdb, postgres, pg_basebackup"):
+    with pytest.raises(PostgresNotFound, match=r"PG_BIN: .* has no initdb, postgres, pg_basebackup; .* unset it"):
         binaries.find_binaries()
 
 

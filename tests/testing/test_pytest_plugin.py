@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 
+from fly_orm.testing.purpose import distributes
 from tests.support import ROOT
 from tests.support.nodes import plain_environment
 
@@ -52,9 +54,54 @@ def test_with_two_replicas_on_two_processes():
     assert "7 passed" in said
 
 
-def test_nothing_starts_where_no_test_runs():
-    said, status = run("--collect-only", "-q", PATH="/nowhere", PG_BIN="/nowhere")
-    assert (status, "7 tests collected" in said) == (0, True), said
+def test_with_a_debugger_the_tests_run_in_the_process_that_pytest_xdist_would_distribute_them_from():
+    said, status = run("-q", "-n", "auto", "--pdb", "-k", "takes_from_the_stock")
+    assert (status, "1 passed" in said) == (0, True), said
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "distributed"),
+    [
+        ({}, "", False),
+        ({"numprocesses": None, "dist": "no", "tx": []}, "", False),
+        ({"numprocesses": None, "dist": "load", "tx": ["2*popen"]}, "", True),
+        ({"numprocesses": None, "distload": True, "dist": "no", "tx": ["popen"]}, "", True),
+        ({"numprocesses": None, "dist": "loadfile", "tx": []}, "", False),
+        ({"numprocesses": 0}, "", False),
+        ({"numprocesses": 2, "usepdb": False}, "0", True),
+        ({"numprocesses": "auto", "usepdb": False}, "", True),
+        ({"numprocesses": "auto", "usepdb": False}, "many", True),
+        ({"numprocesses": "auto", "usepdb": True}, "", False),
+        ({"numprocesses": "logical", "usepdb": False}, "0", False),
+    ],
+)
+def test_it_is_known_beforehand_whether_the_tests_are_distributed(monkeypatch, options, variable, distributed):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", variable)
+    assert distributes(Namespace(**options)) is distributed
+
+
+def test_whoever_decides_otherwise_later_is_told(tmp_path):
+    project = shutil.copytree(PROJECT, tmp_path / "project")
+    (project / "conftest.py").write_text("def pytest_xdist_auto_num_workers(config): return 0\n")
+    said, status = run("-q", "-n", "auto", folder=project, PG_BIN="/nowhere")
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "say -n 0 on the command line" in said
+
+
+@pytest.mark.parametrize(
+    "option", ["--collect-only", "--fixtures", "--fixtures-per-test", "--markers", "--setup-plan", "--version"]
+)
+def test_nothing_starts_where_no_test_runs(option):
+    said, status = run(option, "-q", PATH="/nowhere", PG_BIN="/nowhere")
+    assert status == 0, said
+    if option == "--collect-only":
+        assert "7 tests collected" in said
+
+
+def test_nothing_starts_to_show_the_cache():
+    said, status = run("-p", "cacheprovider", "--cache-show", PG_BIN="/nowhere")
+    assert (status, "cachedir" in said) == (0, True), said
 
 
 @pytest.mark.slow
@@ -65,6 +112,17 @@ def test_an_application_that_does_not_start_is_named_once(tmp_path):
     assert "the node did not start" in said
     assert "absent" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_the_node_finds_what_the_tests_find_and_both_keep_the_variables_of_others(tmp_path):
+    shutil.copytree(PROJECT / "tests", tmp_path / "tests")
+    (tmp_path / "src").mkdir()
+    key = "import os\nos.environ['PGP_KEY']\nassert 'PGUSER' not in os.environ\n"
+    (tmp_path / "src" / "shop.py").write_text(key + (PROJECT / "shop.py").read_text())
+    (tmp_path / "pytest.ini").write_text((PROJECT / "pytest.ini").read_text().replace("path = .", "path = src"))
+    said, status = run("-q", "-k", "takes_from_the_stock", folder=tmp_path, PGP_KEY="k", PGUSER="me")
+    assert (status, "1 passed" in said) == (0, True), said
 
 
 @pytest.mark.slow

@@ -16,7 +16,9 @@ import psycopg2
 import pytest
 
 import fly_orm
+from fly_orm.deadline import now
 from fly_orm.testing import TwoRegions
+from fly_orm.testing import __main__ as command
 from tests.support.two_regions import close, named
 
 
@@ -82,6 +84,51 @@ def test_a_read_that_waits_for_a_late_replica_is_fresh(both, lax):
         assert Note.select().count() == 1
 
 
+def test_a_stale_read_is_found_after_a_restart_of_the_primary(both, lax):
+    with (
+        pytest.raises(AssertionError, match=r"stale reads:\n  SELECT"),
+        both.late_replica(),
+        fly_orm.wait_for("none"),
+        both.assert_fresh(),
+    ):
+        Note.create(text="a")
+        both.cluster.primary.restart()
+        assert Note.select().count() == 0
+
+
+def test_a_read_on_a_replica_that_was_restarted_is_fresh_if_it_shows_everything(both, lax):
+    Note.create(text="a")
+    lax.close()
+    for server in (both.cluster.primary, *both.replicas):
+        server.query("CHECKPOINT")
+    for server in both.replicas:
+        server.restart()
+    both.cluster.wait_for_replica(*both.replicas)
+    with both.assert_fresh():
+        assert Note.select().count() == 1
+    with (
+        pytest.raises(AssertionError, match=r"stale reads:\n  SELECT"),
+        both.late_replica(),
+        fly_orm.wait_for("none"),
+        both.assert_fresh(),
+    ):
+        Note.create(text="b")
+        assert Note.select().count() == 1
+
+
+def test_a_read_that_may_be_stale_is_not_taken_for_fresh(both, lax):
+    with (
+        pytest.raises(AssertionError, match=r"may be stale:\n  SELECT .*: the primary does not tell what it shows"),
+        both.late_replica(),
+        fly_orm.wait_for("none"),
+        both.assert_fresh(),
+    ):
+        Note.create(text="a")
+        both.cluster.primary.stop()
+        assert Note.select().count() == 0
+    both.cluster.primary.start()
+
+
 def test_a_reset_empties_tables_and_begins_sequences_again(both, lax):
     Note.create(text="a")
     both.reset("note")
@@ -98,6 +145,58 @@ def test_a_transaction_that_a_test_has_left_open_is_named(both, lax, monkeypatch
         with pytest.raises(RuntimeError, match=r"a test has left a transaction open: process .*left open"):
             both.reset()
     both.reset()
+
+
+def test_a_transaction_that_a_test_has_left_open_on_a_replica_is_named(both, lax, monkeypatch):
+    monkeypatch.setattr("fly_orm.testing.two_regions.LOCK_TIMEOUT", 1)
+    Note.create(text="a")
+    both.cluster.wait_for_replica(*both.replicas)
+    with closing(psycopg2.connect(**named(both.replicas[1], "test"))) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT text FROM note /* left open */")
+        with pytest.raises(RuntimeError, match=r"emptied on the replica 2 within 1 s.* left .*/\* left open"):
+            both.reset()
+    both.reset()
+
+
+def test_a_server_that_a_test_has_left_stopped_is_named(both, lax):
+    for server in (both.cluster.primary, both.replicas[1]):
+        server.stop()
+        with pytest.raises(RuntimeError, match=f"the {server.name} is stopped"):
+            both.reset()
+        server.start()
+    both.reset()
+
+
+def test_there_is_no_reset_while_replay_is_paused(both, lax):
+    Note.create(text="a")
+    with (
+        both.late_replica(),
+        pytest.raises(RuntimeError, match=r"the replica is paused, by late_replica\(\)"),
+    ):
+        both.reset()
+    both.reset()
+
+
+def test_a_network_is_healed_at_once_where_no_replica_can_catch_up(both, lax):
+    start = now()
+    with both.late_replica():
+        Note.create(text="a")
+        with both.cut():
+            pass
+    with both.cut():
+        both.cluster.primary.stop("immediate")
+    both.cluster.primary.start()
+    assert now() - start < 25
+    both.reset()
+
+
+def test_a_cut_inside_of_a_cut_leaves_the_network_cut(both, lax):
+    with both.cut():
+        with both.cut():
+            pass
+        with pytest.raises(fly_orm.NotDelivered):
+            Note.create(text="a")
+    Note.create(text="b")
 
 
 def test_cut_and_restarted(both, lax):
@@ -120,23 +219,42 @@ def test_a_region_that_there_is_not(both):
 
 
 def test_a_node_that_does_not_start_says_why():
-    with pytest.raises(RuntimeError, match=r"the node did not start: -m fly_orm serve nowhere:db .*\n.*nowhere"):
+    with pytest.raises(RuntimeError, match=r"the node did not start: python -m fly_orm serve nowhere:db .*\n.*nowhere"):
         TwoRegions("nowhere:db")
 
 
 def test_the_command_says_what_is_missing():
     environment = {**os.environ, "PG_BIN": "/nowhere"}
-    command = [sys.executable, "-m", "fly_orm.testing"]
-    ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-m", "fly_orm.testing"], env=environment, stderr=subprocess.PIPE, text=True
+    )
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert "/nowhere has no initdb" in ended.stderr
 
 
-def test_the_command_prints_variables_of_both_regions_and_stops():
-    command = [sys.executable, "-m", "fly_orm.testing", "--rtt", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--replicas=0", "--replicas: 1 or more, not 0"),
+        ("--replicas=one", "--replicas: 1 or more, not one"),
+        ("--rtt=-1", "--rtt: 0 or more seconds, not -1"),
+        ("--rtt=nan", "--rtt: 0 or more seconds, not nan"),
+        ("--rtt=inf", "--rtt: 0 or more seconds, not inf"),
+    ],
+)
+def test_the_command_takes_no_senseless_numbers(capsys, monkeypatch, option, complaint):
+    monkeypatch.setattr(sys, "argv", ["fly_orm.testing", option])
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+    assert f"argument {complaint}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_command_prints_variables_of_both_regions_and_stops(number):
+    arguments = [sys.executable, "-m", "fly_orm.testing", "--rtt", "0"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         lines = [process.stdout.readline().rstrip() for _ in range(10)]
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.wait(30) == 0
     assert [lines[0], lines[5]] == ["# a process in syd", "# a process in lax"]
     assert "export FLY_REGION=lax" in lines
