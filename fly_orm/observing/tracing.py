@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 
 from ..concurrency.forks import abandon_in_children
@@ -29,7 +28,6 @@ class Trace:
     def __init__(self) -> None:
         self.events: list[StatementServed | CallServed] = []
         """Statements and calls of functions. Those of a function that runs here are before its call."""
-        self._token: Token[tuple[Trace, ...]] | None = None
         self._is_open = False
 
     @property
@@ -103,13 +101,15 @@ class Trace:
 
     def begin(self) -> Trace:
         """Collect what this context does from now on, until :meth:`end`. A ``with`` block is usually the better way."""
-        self._token, self._is_open = _traces.set((*_traces.get(), self)), True
+        self._is_open = True
+        _traces.set((*_open_traces(), self))
         _collector.begin(self)
         return self
 
     def end(self) -> None:
         """Collect nothing more. Any context may do so, more than once."""
         self._is_open = False
+        _traces.set(_open_traces())  # without a token: traces may end in any order
         _collector.end(self)
 
     def collect(self, event: StatementServed | CallServed) -> None:
@@ -122,9 +122,11 @@ class Trace:
 
     def __exit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
         self.end()
-        if self._token is not None:
-            with suppress(ValueError):  # the block ends in another context, as that of a generator may
-                _traces.reset(self._token)
+
+
+def _open_traces() -> tuple[Trace, ...]:
+    """The traces of this context, without those that have ended, as some may have done in another one."""
+    return tuple(each for each in _traces.get() if each._is_open)
 
 
 def trace() -> Trace:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..sessions import operation as blocks
-from ..sessions.operation import current_operation
 from .router import routers
 
 log = logging.getLogger("fly_orm")
@@ -38,10 +37,9 @@ def operation(operation_key: str) -> Iterator[None]:
     If two threads or tasks share one block and write at the same time, the second write raises NotSupported: it is not
     a repetition of the first.
     """
-    with blocks.operation(operation_key):
+    with blocks.operation(operation_key) as own:
         yield
-        own = current_operation()
-        if own is not None and not own.done:
+        if not own.done:
             _warn_if_unrecorded(operation_key)
 
 

@@ -22,7 +22,7 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 @dataclass(kw_only=True)
 class Activity:
-    """What was done with one database, directly on its primary."""
+    """What was done with one database, directly on its primary. Each field only ever becomes true, or grows."""
 
     wrote: bool = False
     """Whether a statement writes."""
@@ -37,11 +37,16 @@ class Activity:
 
     def absorb(self, other: Activity) -> None:
         """Add what was done elsewhere with the same database."""
-        self.wrote |= other.wrote
-        self.asynchronous |= other.asynchronous
-        self.read |= other.read
-        self.function_names |= other.function_names
-        self.leaves_state |= other.leaves_state
+        # Nothing is read here and written back, as in ``wrote |= …``, which would lose what others note meanwhile.
+        if other.wrote:
+            self.wrote = True
+        if other.asynchronous:
+            self.asynchronous = True
+        if other.read:
+            self.read = True
+        if other.leaves_state:
+            self.leaves_state = True
+        self.function_names.update(other.function_names.copy())
 
 
 class ActivityLog:
@@ -58,15 +63,20 @@ class ActivityLog:
     def record(self, database: Hashable, statement: Statement) -> None:
         """Record a statement that runs on a primary."""
         activity = self.of(database)
-        activity.wrote |= statement.kind not in _WRITE_NOTHING
-        activity.read |= statement.kind is Kind.READ
+        if statement.kind not in _WRITE_NOTHING:
+            activity.wrote = True
+        elif statement.kind is Kind.READ:
+            activity.read = True
+        if statement.leaves_state or statement.kind is Kind.SET:
+            activity.leaves_state = True
+        if statement.asynchronous:
+            activity.asynchronous = True
         activity.function_names.update(statement.function_names)
-        activity.leaves_state |= statement.leaves_state or statement.kind is Kind.SET
-        activity.asynchronous |= statement.asynchronous
 
     def record_state(self, database: Hashable, statement: Statement) -> None:
         """Record of a statement that runs elsewhere only what it leaves in the Postgres session."""
-        self.of(database).leaves_state |= statement.leaves_state or statement.kind is Kind.SET
+        if statement.leaves_state or statement.kind is Kind.SET:
+            self.of(database).leaves_state = True
 
     def absorb(self, inner: ActivityLog) -> None:
         """Add what another log has recorded."""

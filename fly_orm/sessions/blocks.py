@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from ..errors import check_choice
 from .activity import ActivityLog
-from .context import current, entered, known
+from .context import begun, current, known
 from .served import Served
 from .session import Session
 from .wait import WAITS, Wait
@@ -18,13 +18,14 @@ def session() -> Iterator[None]:
     """A block with a session of its own, which has seen nothing when it begins: one request of one user, say.
 
     Without such a block a session lasts as long as the thread or the asyncio task, which suits scripts, and servers
-    that use one thread or task per request. If blocks are nested, :func:`fly_orm.token` in the outer block also covers
+    that use one thread or task per request. Blocks of other kinds that are open around it do not count in it, such as
+    :func:`primary`. If blocks are nested, :func:`fly_orm.token` in the outer block also covers
     what was seen in the inner one.
     """
     outer = known()
     inner = Session(ActivityLog() if outer is None or outer.invocation is None else outer.invocation)
     try:
-        with entered(inner):
+        with begun(inner):
             yield
     finally:
         if outer is not None and outer.activity is not None:

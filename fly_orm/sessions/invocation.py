@@ -46,13 +46,15 @@ class Invocation(ActivityLog):
 
     def wrote_until(self, database: str, position: Position) -> None:
         """Note the position of something written. Once one is UNKNOWN, it stays so."""
-        known = self.written.get(database)
-        if known is None or not known.is_unknown:
-            self.written[database] = later(known, position)
+        with self._lock:
+            known = self.written.get(database)
+            if known is None or not known.is_unknown:
+                self.written[database] = later(known, position)
 
     def read_until(self, database: str, position: Position) -> None:
         """Note the position of something read."""
-        self.read[database] = later(self.read.get(database), position)
+        with self._lock:
+            self.read[database] = later(self.read.get(database), position)
 
     @contextmanager
     def statement(self, database: Hashable, connection: Any, statement: Statement) -> Iterator[None]:
@@ -62,9 +64,9 @@ class Invocation(ActivityLog):
         undo.
         """
         self.record(database, statement)
-        self.statements += 1
         running = RunningStatement(connection)
         with self._lock:
+            self.statements += 1
             if self.stopped and statement.kind not in _UNDOING:
                 raise self._cancelled()
             self._running.add(running)

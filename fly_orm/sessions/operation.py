@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 
+from ..concurrency.nesting import Nesting
 from ..errors import ConfigurationError, NotSupported
 
 #: The longest key, in characters.
@@ -39,27 +39,24 @@ class Operation:
 
 
 _NO_OPERATION: AbstractContextManager[None] = nullcontext()
-_current: ContextVar[Operation | None] = ContextVar("fly_orm_operation", default=None)
-#: What is recorded as a whole and runs in this context, such as a call of a function; empty outside of it.
-_whole: ContextVar[str] = ContextVar("fly_orm_recorded_whole", default="")
+#: Operations, and by name what is recorded as a whole, such as a call of a function.
+_blocks: Nesting[Operation | str] = Nesting("fly_orm_operations")
 
 
 @contextmanager
-def operation(operation_key: str) -> Iterator[None]:
+def operation(operation_key: str) -> Iterator[Operation]:
     """A block that belongs to an operation; see :func:`fly_orm.operation`. ConfigurationError for a bad key."""
-    token = _current.set(new_operation(operation_key))
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    own = new_operation(operation_key)
+    with _blocks.block(own):
+        yield own
 
 
 def new_operation(key: str) -> Operation:
     """An operation; NotSupported inside of another one or of an exactly-once call, as its key would not be taken."""
-    operation, outer = Operation(check_key(key)), _current.get()
-    if whole := _whole.get():
+    operation, outer = Operation(check_key(key)), _blocks.innermost()
+    if isinstance(outer, str):
         raise NotSupported(
-            f"the operation {key!r} begins inside of {whole}, which is executed exactly once as a whole, so that the "
+            f"the operation {key!r} begins inside of {outer}, which is executed exactly once as a whole, so that the "
             "key would not be taken. Nothing was sent. Give the key to the outer call: operation_key=…"
         )
     if outer is not None:
@@ -99,22 +96,21 @@ def recorded_whole(what: str) -> Iterator[None]:
 
     ``what`` names it in messages.
     """
-    current, whole = _current.set(None), _whole.set(what)
-    try:
+    with _blocks.block(what):
         yield
-    finally:
-        _current.reset(current)
-        _whole.reset(whole)
 
 
 def is_recorded() -> bool:
     """Whether this code is part of a function that is recorded, and of its transaction."""
-    return bool(_whole.get())
+    return isinstance(_blocks.innermost(), str)
 
 
 def current_operation() -> Operation | None:
     """The operation of the block that this code is in; None outside of such blocks."""
-    return _current.get()
+    if not _blocks.entered.get():  # each statement asks
+        return None
+    innermost = _blocks.innermost()
+    return innermost if isinstance(innermost, Operation) else None
 
 
 def check_key(key: str) -> str:

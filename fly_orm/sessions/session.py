@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, TypeVar
 
+from ..concurrency.nesting import Entered, Nesting
 from ..position import Position
 from .activity import ActivityLog
 from .invocation import Invocation
-from .pins import Pin, Pins
+from .pins import Pins
 from .served import Served
 from .wait import Wait
 from .watermarks import Watermarks
 
 D = TypeVar("D")
 
+#: What a session has as its task once its block was left in another context than it was entered in.
+LEFT = object()
+
 #: Seconds for which reads go to the primary after a write of unknown outcome. Bounded, or else the session would not
 #: read on its replica again for as long as the primary region is out of reach.
 UNKNOWN_SECONDS = 30.0
 
 
+class _Block(NamedTuple):
+    """What a block says, for one session and the tasks that are started from it."""
+
+    family: object
+    on_primary: bool | None = None
+    """Whether reads all run on the primary, or all on the replica; None if it does not say so."""
+    wait: Wait | None = None
+
+
+_blocks: Nesting[_Block] = Nesting("fly_orm_blocks")
+
+
 class Session:
-    """The state of one caller. Used by one thread at a time, except for :attr:`watermarks`, which child tasks share."""
+    """The state of one caller. Thread-safe: threads that run in copies of the caller's context share it.
+
+    What blocks say belongs to each context instead, since the blocks of two threads need not end in order.
+    """
 
     __slots__ = (
+        "_family",
         "_last_read",
-        "_pin_all",
+        "_may_pin",
+        "_may_wait",
         "_read",
-        "_unpin_all",
-        "_wait",
         "activity",
         "invocation",
         "pins",
@@ -55,56 +73,70 @@ class Session:
         self._read: set[tuple[object, object]] = set()
         self._last_read: dict[str, tuple[object, object]] = {}
         """By database name, the server that it has used last over a connection of its own."""
-        self._pin_all = self.invocation is not None and self.invocation.on_primary
-        self._unpin_all = False
-        self._wait: Wait | None = None
+        self._family: object = object()
+        """What the session has in common with those of tasks that are started from it."""
+        self._may_pin = self.invocation is not None and self.invocation.on_primary
+        """Whether a context of this session may be in a block that says where reads run. Each local read asks.
+
+        It stays so, since a context that was copied in the block may last longer than the block.
+        """
+        self._may_wait = False
+        """The same for :meth:`waiting`."""
 
     def child(self) -> Session:
         """The session of a task started from this one: it begins with what this one has seen.
 
-        Watermarks and reads are shared, since whoever began this session tells others of them. Pins and blocks are
-        copied: each task goes on by itself.
+        Watermarks and reads are shared, since whoever began this session tells others of them. Pins are copied: each
+        task goes on by itself. It is in the blocks in which it was started, as its context says.
         """
         made = Session(self.activity)
         made.watermarks, made._read = self.watermarks, self._read
         made.pins, made._last_read = Pins(self.pins), dict(self._last_read)
-        made._pin_all, made._unpin_all, made._wait = self._pin_all, self._unpin_all, self._wait
+        made._family, made._may_pin, made._may_wait = self._family, self._may_pin, self._may_wait
         return made
+
+    def is_part_of(self, other: Session) -> bool:
+        """Whether this is the other session, or that of a task which was started from it."""
+        return self._family is other._family
 
     # Blocks
 
     @property
     def on_primary(self) -> bool:
         """Whether the innermost block is :func:`fly_orm.primary`."""
-        return self._pin_all
+        return self._may_pin and self._reads_on_primary() is True
 
     @property
     def on_replica(self) -> bool:
         """Whether the innermost block is :func:`fly_orm.replica`."""
-        return self._unpin_all
+        return self._may_pin and self._reads_on_primary() is False
 
-    @contextmanager
-    def reading(self, *, on_primary: bool) -> Iterator[None]:
+    def _reads_on_primary(self) -> bool | None:
+        """What the innermost block says that says where reads run; None if no block does."""
+        for entered in reversed(_blocks.entered.get()):
+            block = entered.value
+            if block.on_primary is not None and block.family is self._family and not entered.is_over:
+                return block.on_primary
+        return True if self.invocation is not None and self.invocation.on_primary else None
+
+    def reading(self, *, on_primary: bool) -> AbstractContextManager[Entered[_Block]]:
         """A block whose reads all run on the primary, or else all on the replica."""
-        before = self._pin_all, self._unpin_all
-        self._pin_all, self._unpin_all = on_primary, not on_primary
-        try:
-            yield
-        finally:
-            self._pin_all, self._unpin_all = before
+        self._may_pin = True
+        return _blocks.block(_Block(self._family, on_primary=on_primary))
 
-    @contextmanager
-    def waiting(self, when: Wait) -> Iterator[None]:
+    def waiting(self, when: Wait) -> AbstractContextManager[Entered[_Block]]:
         """A block in which ``when`` takes the place of every database's ``wait``."""
-        before, self._wait = self._wait, when
-        try:
-            yield
-        finally:
-            self._wait = before
+        self._may_wait = True
+        return _blocks.block(_Block(self._family, wait=when))
 
     def wait_or(self, default: D) -> Wait | D:
         """When this session waits for the replica; ``default`` outside of :func:`fly_orm.wait_for`."""
-        return self._wait or default
+        if self._may_wait:
+            for entered in reversed(_blocks.entered.get()):
+                block = entered.value
+                if block.wait is not None and block.family is self._family and not entered.is_over:
+                    return block.wait
+        return default
 
     # Reading
 
@@ -115,7 +147,7 @@ class Session:
         forbids it. The connection knows its ``database``, its ``source``, and, as ``shown``, the pin that its server
         was last found to show.
         """
-        if self._pin_all:
+        if self._may_pin and self._reads_on_primary():
             return False
         if self.pins:
             pin = self.pins.get(connection.database)
@@ -123,7 +155,8 @@ class Session:
                 return False
         last = self._last_read.get(connection.database)
         if last is not connection.source:
-            if last is not None or self._unpin_all or self._wait:
+            waits = self._may_wait and self.wait_or(None) is not None
+            if last is not None or waits or (self._may_pin and self.on_replica):
                 return False
             self.note_read(connection)
         return True
@@ -149,7 +182,7 @@ class Session:
 
     def servers_read(self, database: object) -> set[Any]:
         """The local servers on which a database, given by its router's reference, was read."""
-        return {server for read, server in self._read if read is database}
+        return {server for read, server in self._read.copy() if read is database}  # other threads go on reading
 
     # Positions
 
@@ -173,19 +206,13 @@ class Session:
     def drop_old_doubt(self, database: str) -> None:
         """Stop looking for a write of unknown outcome once its time is over; what is known besides still counts."""
         pin = self.pins.get(database)
-        if pin is None or not pin.position.is_unknown or self.watermarks.in_doubt(database):
-            return
-        self.watermarks.settle(database)
-        known = self.watermarks.known(database)
-        if known is None:
-            self.pins.remove(database)
-        else:
-            self.pins[database] = Pin(known)
+        if pin is not None and pin.position.is_unknown and self.watermarks.settle_old(database):
+            self.pins.replace(database, pin, self.watermarks.known(database))
 
     def absorb(self, inner: Session) -> None:
         """Note what a session inside this one has seen, to tell others; this one's own reads do not depend on it."""
         self.watermarks.absorb(inner.watermarks)
-        self._read |= inner._read
+        self._read |= inner._read.copy()
         if self.activity is not None and inner.activity is not None:
             self.activity.absorb(inner.activity)
 

@@ -42,9 +42,13 @@ class Watermarks:
         with self._lock:
             self._doubts.pop(database, None)
 
-    def in_doubt(self, database: str) -> bool:
-        """Whether something later than what is known may have been committed lately."""
-        return self._doubts.get(database, 0.0) > now()
+    def settle_old(self, database: str) -> bool:
+        """Note that nothing is in doubt any more if the time for that is over; False if it is not."""
+        with self._lock:
+            if self._doubts.get(database, 0.0) > now():
+                return False
+            self._doubts.pop(database, None)
+            return True
 
     def known(self, database: str) -> Position | None:
         """The latest position that is known; None if there is none."""

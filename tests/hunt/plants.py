@@ -39,7 +39,7 @@ def _forget_pins() -> None:
 
     def forgetting(self: Freshness, position: Position, deadline: Deadline, connection: Any) -> None:
         wait(self, position, deadline, connection)
-        current().pins.remove(self._name())
+        current().pins.pop(self._name(), None)
 
     Freshness._wait_for_replica = forgetting  # type: ignore[method-assign]
 

@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from threading import Thread
 
 import itsdangerous
 import pytest
@@ -20,6 +21,7 @@ from fly_orm.lsn import LSN
 from fly_orm.position import UNKNOWN, Position
 from fly_orm.postgres.primary_connection import PrimaryConnection
 from fly_orm.protocol.encoding import encode
+from fly_orm.sessions import activity
 from fly_orm.sessions.context import current
 from fly_orm.testing.processes import children
 from fly_orm.tokens.signing import sign
@@ -67,6 +69,30 @@ class TestAToken:
             else:
                 insert(syd, "a")
                 told = token(reads=reads)
+            with session():
+                resume(told)
+                assert names(lax) == ["a"]
+
+    def test_covers_what_a_thread_has_written_while_another_one_has_read(self, table, syd, lax, monkeypatch):
+        threads = []
+
+        def write():
+            with syd.connection_context():
+                insert(syd, "a")
+
+        class Meanwhile(frozenset):
+            def __contains__(self, kind):
+                if not threads:
+                    threads.append(Thread(target=copy_context().run, args=(write,)))
+                    threads[0].start()
+                    threads[0].join()
+                return super().__contains__(kind)
+
+        monkeypatch.setattr(activity, "_WRITE_NOTHING", Meanwhile(activity._WRITE_NOTHING))
+        with table.cluster.replay_paused():
+            with session():
+                assert names(syd) == ["a"]
+                told = token(reads=False)
             with session():
                 resume(told)
                 assert names(lax) == ["a"]

@@ -176,7 +176,7 @@ def test_even_if_a_request_has_also_written_with_an_outcome_that_is_unknown(regi
 
     ((_, headers),) = TestTheMiddleware.served(app)
     fly_orm.resume(dict(headers)[HEADER])
-    assert current().watermarks.in_doubt(regions.name)
+    assert regions.name in current().watermarks.doubts()
     for cookies in (f"{COOKIE}={dict(headers)[HEADER]}",) * 2:
         assert (
             len(TestTheMiddleware.served(lambda environ, start: start("200 OK", []) and [], HTTP_COOKIE=cookies)) == 1

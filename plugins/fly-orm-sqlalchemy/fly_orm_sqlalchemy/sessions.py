@@ -15,8 +15,15 @@ from sqlalchemy.orm import Session, scoped_session
 
 from fly_orm.adapters.base import CodecError
 
-_chosen: ContextVar[Any] = ContextVar("fly_orm_sqlalchemy_chosen", default=None)
+_chosen: ContextVar[tuple[_Chosen, ...]] = ContextVar("fly_orm_sqlalchemy_chosen", default=())
 _function: ContextVar[_Function | None] = ContextVar("fly_orm_sqlalchemy_function", default=None)
+
+
+class _Chosen:
+    """The Session of one block; None once the block is over, in whichever context and order that was."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
 
 
 class _Function:
@@ -67,11 +74,17 @@ def loading_into(session: Session | scoped_session[Any]) -> Iterator[None]:
     and an application context is pushed. Otherwise they are detached, as after ``Session.close()``; ``session.add()``
     attaches them.
     """
-    token = _chosen.set(session)
+    mine = _Chosen(session)
+    _chosen.set((*_open_blocks(), mine))
     try:
         yield
     finally:
-        _chosen.reset(token)
+        mine.session = None
+        _chosen.set(_open_blocks())
+
+
+def _open_blocks() -> tuple[_Chosen, ...]:
+    return tuple(each for each in _chosen.get() if each.session is not None)
 
 
 def load(engines: Collection[Engine], cls: type[Any], key: tuple[Any, ...]) -> Any:
@@ -89,7 +102,8 @@ def load(engines: Collection[Engine], cls: type[Any], key: tuple[Any, ...]) -> A
 
 
 def _load(engines: Collection[Engine], cls: type[Any], key: tuple[Any, ...]) -> Any:
-    session, function = _chosen.get() or _of_flask(engines), _function.get()
+    blocks, function = _open_blocks(), _function.get()
+    session = blocks[-1].session if blocks else _of_flask(engines)
     if session is not None:
         return _current(session, cls, key)
     engine = next(iter(engines))

@@ -15,7 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 from fly_orm_sqlalchemy import loading_into
 from sqlalchemy import insert, inspect, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, object_session
 from sqlalchemy_models import Item, Owner
 from sqlalchemy_regions import LOCAL, EngineRegions, fill, router_of
 
@@ -139,6 +139,16 @@ class TestAnObject:
             assert shop.echo(first).n == 7
             assert (first.n, second.n) == (7, 3)
             assert [each.n for each in shop.echo([first])] == [7]
+
+    def test_is_loaded_into_the_session_of_a_block_that_is_open_in_whatever_order_others_end(self, served):
+        with Session(served) as one, Session(served) as session:
+            first, second = loading_into(one), loading_into(session)
+            first.__enter__()
+            second.__enter__()
+            first.__exit__(None, None, None)
+            assert object_session(shop.stock("a")) is session
+            second.__exit__(None, None, None)
+            assert object_session(shop.stock("b")) is None
 
     def test_of_flask_sqlalchemy_is_loaded_into_its_session(self, regions, node):
         fly_orm.configure(settings("lax", node.address))
