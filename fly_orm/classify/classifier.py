@@ -13,6 +13,7 @@ from .grammar import Grammar
 from .lexer import UnterminatedError, split_statements, with_escapes_marked
 from .names import with_names
 from .session_change import may_change_anything
+from .snapshots import has_snapshot_after
 from .statement import ENDS, SETTING_CHANGES, TRANSACTION_CONTROL, Kind, Statement
 from .unreadable import unreadable
 
@@ -100,12 +101,19 @@ def _several(found: list[Statement]) -> Statement:
         if kind in kinds:
             return Statement(kind=kind, why=why)
     user_calls = frozenset().union(*(statement.user_calls for statement in found))
+    snapshot = has_snapshot_after(found)
     if kinds <= {Kind.READ, Kind.SERVER}:
         calls = frozenset().union(*(statement.function_names for statement in found))
         kind = Kind.SERVER if Kind.SERVER in kinds else Kind.READ
         shows = any(statement.shows_setting for statement in found)
         return Statement(
-            kind=kind, why=why, copy=copy, function_names=calls, shows_setting=shows, user_calls=user_calls
+            kind=kind,
+            why=why,
+            copy=copy,
+            function_names=calls,
+            shows_setting=shows,
+            user_calls=user_calls,
+            takes_snapshot=snapshot,
         )
     changes = reduce(or_, (statement.session_changes for statement in found))
     reset = ",".join(statement.name for statement in found if statement.resets and statement.name)
@@ -125,4 +133,5 @@ def _several(found: list[Statement]) -> Statement:
         controls=controls,
         user_calls=user_calls,
         defines_functions=any(statement.defines_functions for statement in found),
+        takes_snapshot=snapshot,
     )

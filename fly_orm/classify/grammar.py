@@ -12,6 +12,7 @@ from .known_functions import KnownFunctions
 from .queries import QUERY_WORDS, query
 from .session_change import LEAVES_STATE, LOCKS, NOTHING, may_change_anything
 from .set_config import session_change
+from .snapshots import takes_snapshot
 from .statement import Kind, Statement
 from .token_reader import TokenReader
 
@@ -27,6 +28,8 @@ class Grammar:
         statement = self._statement(tokens)
         if calls := calls_when_executed(tokens):
             statement = replace(statement, user_calls=calls)
+        if takes_snapshot(tokens[0]):
+            statement = replace(statement, takes_snapshot=True)
         return self._with_effects(statement, tokens) if statement.kind is Kind.WRITE else statement
 
     def _statement(self, tokens: list[str]) -> Statement:

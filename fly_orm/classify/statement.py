@@ -96,6 +96,8 @@ class Statement:
     """Whether what it calls runs later, when rows are fetched."""
     defines_functions: bool = False
     """Whether it defines a function or a procedure, or replaces one."""
+    takes_snapshot: bool = False
+    """Whether the transaction that is open after it, if one is, has certainly taken a snapshot by then."""
     is_plain_read: bool = field(init=False, default=False)
     """Whether it is a read that calls none of the user's functions."""
     is_plain_write: bool = field(init=False, default=False)
@@ -131,7 +133,7 @@ def _facts(statement: Statement) -> list[object]:
     return [getattr(statement, name) for name in _FACTS]
 
 
-_FACTS = [each.name for each in fields(Statement) if each.init and each.name not in ("kind", "why")]
+_FACTS = [each.name for each in fields(Statement) if each.init and each.name not in ("kind", "why", "takes_snapshot")]
 _NO_FACTS = _facts(Statement(kind=Kind.READ, why=""))
 
 

@@ -34,6 +34,7 @@ from .info import RoutingInfo
 from .observed import tell_of_refusal
 from .plain_reads import PlainReads
 from .text import text_of
+from .transaction_here import is_fresh_here, may_leave
 from .transaction_mode import TransactionMode
 
 log = logging.getLogger("fly_orm")
@@ -305,14 +306,17 @@ class RoutingConnection(PlainReads):
         transaction, session, freshness = self.remote.transaction, current(), self.router.freshness
         if defers:
             transaction = None
+        here = self._transaction_here
+        pinned = self.remote.session_settings.pins_reads or freshness.is_pinned(session, self)
         return State(
             promoted=self.promoted,
-            here=self._transaction_here,
+            here=here,
+            may_leave=here and pinned and may_leave(self),
             remote=transaction is not None,
             failed=transaction is not None and transaction.failed,
             primary_has_state=self.remote.has_state,
             primary_settings=self.remote.session_settings.primary_only,
-            pinned=self.remote.session_settings.pins_reads or freshness.is_pinned(session, self),
+            pinned=pinned,
             pooled=self.pooled and freshness.position_to_check(session, self) is not None,
         )
 
@@ -321,8 +325,7 @@ class RoutingConnection(PlainReads):
         promoted = self.router.local.at_primary = self.promoted
         reads = statement.kind is Kind.READ or statement.read_only
         remote = self.remote.has_state or (self.remote.transaction is not None and not defers)
-        elsewhere = promoted or remote or self._transaction_here
-        if elsewhere or not reads:
+        if promoted or remote or not reads or (self._transaction_here and is_fresh_here(self, statement, session)):
             return NOT_AT_ALL
         waited = self.router.freshness.catch_up(session, self)
         self.router.raise_if_late(waited, None)

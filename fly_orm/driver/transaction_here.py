@@ -8,10 +8,13 @@ from typing import Any
 from psycopg2 import errors
 from psycopg2 import extensions as ext
 
-from ..classify import Kind, Statement
+from ..classify import SETTING_CHANGES, Kind, Statement
 from ..errors import NotSupported
 from ..routing.unsupported import LOCK_HERE
+from ..sessions.session import Session
 
+#: The levels at which each statement has a snapshot of its own.
+_READS_ANEW = frozenset({"read committed", "read uncommitted"})
 _SAVEPOINTS = frozenset({Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO})
 #: They have to be set outside of transactions on the primary.
 _QUOTING = frozenset({"client_encoding", "standard_conforming_strings"})
@@ -26,13 +29,20 @@ class TransactionHere:
         """The thread that has begun it."""
         self.is_fixed = False
         """Whether it has done what the primary would have to do again, and might do differently."""
+        self.has_cursors = False
+        """Whether named cursors were declared in it."""
+        self.reads_anew: bool | None = None
+        """Whether each statement sees what was committed before it, at READ COMMITTED; None if that is not known."""
         self.commands: list[tuple[Statement, bytes]] = []
         """Savepoints and settings, which the primary accepts as the replica has done."""
 
     def executed(self, statement: Statement, sql: bytes | None = None) -> None:
         """Note a statement that was executed; one whose text is not given cannot be executed again."""
+        self.has_cursors |= statement.opens_cursor
         if statement.kind is Kind.READ and not statement.changes:
             return
+        if statement.kind in SETTING_CHANGES:
+            self.reads_anew = None
         if sql is not None and _can_repeat(statement):
             self.commands.append((statement, sql))
         else:
@@ -42,12 +52,37 @@ class TransactionHere:
 def chained(connection: Any) -> TransactionHere:
     """The transaction that AND CHAIN has begun on the replica, which has the characteristics of the last one."""
     begin = "BEGIN READ ONLY"
+    begin += f", ISOLATION LEVEL {_level(connection)}"
     with ext.cursor(connection) as cursor:
-        cursor.execute("SHOW transaction_isolation")  # SHOW takes no snapshot
-        begin += f", ISOLATION LEVEL {cursor.fetchone()[0]}"  # type: ignore[index]
         cursor.execute("SHOW transaction_deferrable")
         begin += ", DEFERRABLE" if cursor.fetchone()[0] == "on" else ""  # type: ignore[index]
     return TransactionHere(begin.encode())
+
+
+def _reads_anew(connection: Any) -> bool:
+    """Whether the next query of the transaction on the replica has a snapshot of its own, as at READ COMMITTED."""
+    here: TransactionHere | None = connection.transaction_here
+    if here is None or ext.connection.get_transaction_status(connection) != ext.TRANSACTION_STATUS_INTRANS:
+        return False
+    if here.reads_anew is None:
+        here.reads_anew = _level(connection) in _READS_ANEW
+    return here.reads_anew
+
+
+def is_fresh_here(connection: Any, statement: Statement, session: Session) -> bool:
+    """Whether a read in the transaction on the replica need not wait for what its session has seen.
+
+    Waiting is of no use if its snapshot was taken before.
+    """
+    return not statement.takes_snapshot or session.may_read_over(connection) or not _reads_anew(connection)
+
+
+def may_leave(connection: Any) -> bool:
+    """Whether the transaction on the replica can go on on the primary, so that its next query is a fresh one."""
+    here: TransactionHere | None = connection.transaction_here
+    if here is None or here.is_fixed or here.has_cursors or connection.has_declared:
+        return False
+    return _reads_anew(connection)
 
 
 def move_to_primary(connection: Any) -> bool:
@@ -82,16 +117,22 @@ def _has_snapshot(connection: Any) -> bool:
     Plain reads are not kept track of. But the isolation level cannot change once a transaction has a snapshot (Postgres
     manual, SET TRANSACTION).
     """
+    if _level(connection) in _READS_ANEW:
+        return False
     with ext.cursor(connection) as cursor:
-        cursor.execute("SHOW transaction_isolation")
-        row: Any = cursor.fetchone()
-        if row[0] in ("read committed", "read uncommitted"):
-            return False
         try:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         except errors.ActiveSqlTransaction:
             return True
         return False
+
+
+def _level(connection: Any) -> str:
+    """The isolation level of the transaction on the replica. SHOW takes no snapshot."""
+    with ext.cursor(connection) as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        row: Any = cursor.fetchone()
+        return str(row[0])
 
 
 def _begin_again(remote: Any, here: TransactionHere) -> None:

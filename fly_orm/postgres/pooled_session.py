@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -39,6 +40,10 @@ _FIXED = frozenset(
         "session_authorization",
     }
 )
+#: Those whose values SET quotes as identifiers (GUC_LIST_QUOTE in Postgres' guc.h).
+_LISTS_OF_NAMES = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries"})
+#: A part of such a list that SET spells in the same way: without quotes unless they are needed.
+_PLAIN_NAME = re.compile(r'[a-z_][a-z0-9_]*|"\$user"')
 #: Only superusers may change settings with these prefixes, and no statement does anything else under them.
 _OF_THE_LOG = ("log_", "track_", "debug_")
 
@@ -88,22 +93,31 @@ class PooledSession:
         own = {name: start.settings[name] for name in requested if name in start.settings}
         return Start(start.role, {**read_assigned(self._connection, start.role), **own})
 
-    def statements(
-        self, start: Start | None, names: Collection[str] = ("*", *AUTHORIZATION), *, local: bool = False
-    ) -> list[bytes]:
+    def statements(self, start: Start | None, names: Collection[str] = ("*", *AUTHORIZATION)) -> list[bytes]:
         """What gives the session the start of a caller's, or only these settings of it; nothing if that is its own.
 
         ``*`` stands for all but the role and the session's user, as in RESET ALL.
         """
+        assignments = [set_config(name, value) for name, value in self._wanted(start, names)]
+        return [f"SELECT {', '.join(assignments)}".encode()] if assignments else []
+
+    def statements_inside(self, start: Start | None, names: Collection[str], *, local: bool = False) -> list[bytes]:
+        """The same for the caller's transaction. None of them takes a snapshot, as no SET or RESET does.
+
+        ``local`` says that the settings end with the transaction.
+        """
+        return [set_command(name, value, local=local).encode() for name, value in self._wanted(start, names)]
+
+    def _wanted(self, start: Start | None, names: Collection[str]) -> list[tuple[str, str]]:
+        """The values, in order, that the session has to be given of these settings."""
         if start is None or start == self.own:
             return []
         wanted = changes(self.own, start, superuser=self.is_superuser)
-        assignments = [
-            f"pg_catalog.set_config({literal(name)}, {literal(value)}, {str(local).lower()})"
+        return [
+            (name, value)
             for name, value in map(self._with_value, wanted)
             if value is not None and (name in names or ("*" in names and name not in AUTHORIZATION))
         ]
-        return [f"SELECT {', '.join(assignments)}".encode()] if assignments else []
 
     def refusal(self, start: Start, error: psycopg2.Error) -> Refused:
         """The error for a caller whose start the session cannot be given."""
@@ -147,6 +161,28 @@ class PooledSession:
                 name.lower(): (value or "") if context == "user" or self.is_superuser else None
                 for name, value, context in cursor.fetchall()
             }
+
+
+def set_config(name: str, value: str, *, local: bool = False) -> str:
+    """The call that gives a setting a value."""
+    return f"pg_catalog.set_config({literal(name)}, {literal(value)}, {str(local).lower()})"
+
+
+def set_command(name: str, value: str, *, local: bool = False) -> str:
+    """The command that gives a setting a value; a query, which takes a snapshot, if SET would spell it differently.
+
+    SET quotes the parts of some lists, each of which has to be a literal of its own then.
+    """
+    parts = [value]
+    if not name.isascii():
+        return f"SELECT {set_config(name, value, local=local)}"
+    if name in _LISTS_OF_NAMES:
+        parts = [part.strip() for part in value.split(",")]
+        if not all(map(_PLAIN_NAME.fullmatch, parts)) or value != ", ".join(parts):
+            return f"SELECT {set_config(name, value, local=local)}"
+        parts = [part.strip('"') for part in parts]
+    setting = ".".join(map(quoted, name.split(".")))
+    return f"SET {'LOCAL' if local else 'SESSION'} {setting} TO {', '.join(map(literal, parts))}"
 
 
 def literal(value: str | None) -> str:

@@ -180,7 +180,7 @@ class PrimaryConnection:
             return
         try:
             if names:
-                self._execute(self.session.statements(self.profile.start, names))
+                self._execute(self.session.statements_inside(self.profile.start, names))
         except psycopg2.Error as error:
             if transaction != ext.TRANSACTION_STATUS_IDLE:
                 raise

@@ -16,7 +16,7 @@ from ..concurrency.resizable_pool import ResizablePool
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
-from ..position import History
+from ..position import History, Position
 from .cleaner import CLEAN_TIMEOUT, Cleaner
 from .libpq import break_off
 from .making_way import occupy
@@ -31,6 +31,7 @@ from .starting import Start
 from .timelines import check_current
 from .unsent_commit import UnsentCommit
 from .watchdog import Watchdog
+from .write_ahead_log import Commit
 
 #: Seconds within which a connection must have taken on its caller's session settings. These are statements of the
 #: caller's, which nobody could cancel.
@@ -211,14 +212,37 @@ class PrimaryPool:
     def check(self, newest: Collection[History] = ()) -> None:
         """Raise NotPrimary, Refused or psycopg2's error, as :meth:`acquire` would, if there is no primary to use."""
         try:
-            while (connection := self._pool.acquire(Deadline.after(0))).is_lost():
-                self._pool.discard(connection)
+            connection = self._acquire_any()
         except PoolTimeout:
             return  # all connections are in use, so there is a primary
         self._check_current(connection, newest)
         self._pool.release(connection)
         self._patience.used()
         self._cleaner.watch(look=True)
+
+    def position_after(self, commit: Commit) -> Position | None:
+        """The position that a replica must replay to show a commit of another connection; None if none is free to ask.
+
+        psycopg2's error if the server does not answer.
+        """
+        try:
+            connection = self._acquire_any()
+        except (PoolTimeout, NotPrimary, Refused):
+            return None
+        try:
+            with self._timer.limit(CLEAN_TIMEOUT, connection.break_off):
+                position = connection.wal.position_after(commit)
+        except BaseException:
+            self._pool.discard(connection)
+            raise
+        self.release(connection)
+        return position
+
+    def _acquire_any(self) -> PrimaryConnection:
+        """A connection with whatever profile it has, if one is free or can be opened at once; PoolTimeout if not."""
+        while (connection := self._pool.acquire(Deadline.after(0))).is_lost():
+            self._pool.discard(connection)
+        return connection
 
     def _check_current(self, connection: PrimaryConnection, newest: Collection[History]) -> None:
         """Discard the connection and raise NotPrimary if its server was superseded, as the newest timelines tell."""

@@ -22,6 +22,7 @@ from ..classify.role_changes import (
     may_show_any,
     role_changes,
 )
+from ..classify.session_change import AUTHORIZATION
 from ..errors import Refused
 from ..observing.rarely import Rarely, again
 from .aborting import abort_transaction
@@ -184,7 +185,7 @@ class RoleGuard:
         return f'permission denied to set role "{role}"'
 
     def _restore(self, *, local: bool = False) -> None:
-        for statement in self._session.statements(self._start, ("role", "session_authorization"), local=local):
+        for statement in self._session.statements_inside(self._start, AUTHORIZATION, local=local):
             execute(self._connection, statement.decode("ascii"))
 
     def _own_role_in_between(self, change: RoleChange) -> tuple[str, str, str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import psycopg2
 import psycopg2.errors
-from psycopg2 import extensions as ext
 
 from ..lsn import LSN
 from ..position import History, Position
@@ -111,6 +110,12 @@ class WriteAheadLog:
             wrote, asynchronous, waits, read_only = (value == b"t" for value in cursor.fetchone())
             return Commit(wrote=wrote, asynchronous=asynchronous, waits=waits, read_only=read_only)
 
+    def position_after(self, commit: Commit, state: str | None = None) -> Position:
+        """The position that a replica must replay to show a transaction that has ended so, and what it has read."""
+        if not commit.wrote:
+            return self.read_position(state)
+        return self.commit_position(asynchronous=commit.asynchronous, state=state)
+
     def read_position(self, state: str | None = None) -> Position:
         """The position that a replica must replay to show everything that this Postgres session has read.
 
@@ -164,12 +169,7 @@ class WriteAheadLog:
             return state
 
     def _push(self) -> None:
-        """Flush a small record. If that fails, the caller waits a little longer, and nothing is lost.
-
-        Nothing is done in the transaction that COMMIT AND CHAIN has begun, which the record's own COMMIT would end.
-        """
-        if self._connection.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
-            return
+        """Flush a small record. If that fails, the caller waits a little longer, and nothing is lost."""
         try:
             execute(self._connection, _PUSH)
         except psycopg2.Error:

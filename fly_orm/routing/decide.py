@@ -35,6 +35,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The local server has been promoted."""
     here: bool = False
     """A read-only transaction is open on the replica."""
+    may_leave: bool = False
+    """That transaction can go on on the primary, where reads have to run."""
     remote: bool = False
     """A transaction is open on the primary, or begins there with the next statement."""
     failed: bool = False
@@ -78,6 +80,8 @@ def decide(statement: Statement, state: State) -> Decision:
         return Decision(action=Action.REFUSE, why=statement.why)
     if state.here and statement.counts_on_primary:
         return Decision(action=Action.MOVE, why="a lock, or state of the Postgres session, counts on the primary")
+    if state.may_leave and statement.kind is Kind.READ and statement.takes_snapshot:
+        return Decision(action=Action.MOVE, why=PINNED)
     if state.here:
         return Decision(action=Action.HERE, why="in a read-only transaction")
     if statement.kind in (Kind.SERVER, Kind.UNLISTEN) and not state.failed:

@@ -124,8 +124,14 @@ def _is_limited(statement: Statement, transaction: RemoteTransaction | None) -> 
 
 
 def _wants_id(statement: Statement, transaction: RemoteTransaction | None) -> bool:
-    """Whether a transaction may get its id by this statement."""
+    """Whether a transaction may get its id by this statement, and asking for it takes no snapshot too early.
+
+    What writes takes one itself. After LOCK alone, the id stays unknown, and with it what becomes of a COMMIT without a
+    reply, which has written nothing then.
+    """
     if transaction is None or transaction.opened is not None:
+        return False
+    if not (statement.takes_snapshot or transaction.has_snapshot):
         return False
     return statement.kind is Kind.WRITE or bool(statement.function_names)
 

@@ -51,6 +51,8 @@ class RemoteTransaction:
         """What it is called on the primary, once it has written something and that is known."""
         self.writes = False
         """Whether one of its statements writes."""
+        self.has_snapshot = False
+        """Whether it has certainly taken a snapshot, so that another query does not take its first one."""
         self.operation: Operation | None = None
         """The operation of the application's that it is, if it has been sent as one."""
         self._savepoints: list[Savepoint] = []
@@ -138,7 +140,8 @@ class RemoteTransaction:
         if failed and statement.controls:
             self._knows_savepoints = False
         if statement.ends_transaction or statement.kind in ENDS:
-            self.opened = None  # another one is open
+            self.opened, self.has_snapshot = None, False  # another one is open
+        self.has_snapshot |= statement.takes_snapshot and not failed
         self.writes |= statement.kind is Kind.WRITE
         self.fetches_may_change_role |= statement.opens_cursor and statement.changes.may_change_role
         if failed and statement.leaves_state:

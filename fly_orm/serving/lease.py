@@ -139,7 +139,7 @@ class Lease:
         keeps = request.keeps_lease or (session is not None and session.has_state) or transaction != _IDLE
         wanted = request.wants_position and (request.commits or transaction == _IDLE) and not executed.unrecorded
         clean = None if keeps else self._clean
-        position = position_after(self._connection, executed, transaction, clean) if wanted else None
+        position = position_after(self._connection, executed, transaction, clean, self._pool) if wanted else None
         return Done(
             result=executed.result,
             results=executed.results,
@@ -175,7 +175,7 @@ class Lease:
             transaction = raw.get_transaction_status()
             if transaction == _IDLE:
                 running.ends_at, running.received_before = now() + CLEAN_TIMEOUT, None
-                position = position_after(connection, executed, transaction, self._clean_at_once)
+                position = position_after(connection, executed, transaction, self._clean_at_once, self._pool)
         finally:
             self._end(running)
         return Done(

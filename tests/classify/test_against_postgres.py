@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 import psycopg2
 import pytest
@@ -218,3 +219,19 @@ def test_no_text_that_is_told_to_be_a_read_has_an_effect(on_primary, conforming)
                 on_primary.execute(sql)
                 ran += 1
     assert not value(on_primary, "SELECT is_called FROM s")
+
+
+def test_what_is_said_to_take_a_snapshot_takes_one(on_primary):
+    """The isolation level can be set until then, and not after it (Postgres manual, SET TRANSACTION)."""
+    checked = set()
+    for row in ROWS:
+        statement = CLASSIFY(row.sql)
+        if row.standby == NOT_RUN or not statement.takes_snapshot or statement.controls:
+            continue
+        on_primary.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout TO '1s'")
+        if answer(on_primary, replace(row, in_transaction=False)) is ACCEPTED:
+            checked.add(row.id)
+            with pytest.raises(psycopg2.errors.ActiveSqlTransaction, match="before any query"):
+                on_primary.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        on_primary.execute("ROLLBACK")
+    assert len(checked) > 100

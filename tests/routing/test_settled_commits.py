@@ -101,6 +101,32 @@ def test_it_is_asked_for_by_one_more_query_in_a_transaction_that_writes(regions:
     assert sum("pg_current_xact_id_if_assigned()::text" in sql for sql in seen) == 1
 
 
+def test_it_stays_unknown_after_nothing_but_a_lock(regions: TwoRegions, db: Any) -> None:
+    """To ask would take the snapshot of the transaction before what the lock has waited for."""
+    db.begin()
+    db.execute_sql("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+    regions.wan.cut_before_reply()
+    with pytest.raises(OutcomeUnknown):
+        db.commit()
+
+
+def test_it_is_known_after_a_lock_and_a_write(regions: TwoRegions, db: Any) -> None:
+    db.begin()
+    db.execute_sql("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+    insert(db, "once")
+    regions.wan.cut_before_reply()
+    db.commit()
+    assert stored(regions) == "once"
+
+
+def test_it_is_known_after_a_read_and_a_lock(regions: TwoRegions, db: Any) -> None:
+    db.begin()
+    db.execute_sql("SELECT 1")
+    db.execute_sql("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+    regions.wan.cut_before_reply()
+    db.commit()
+
+
 def test_it_stays_unknown_if_it_may_wait_for_a_standby(
     regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,11 @@
 
 import pytest
 
-from tests.support.side_by_side import SideBySide
+from fly_orm.sessions.context import current
+from fly_orm.testing import Cluster
+from tests.support.one_table import count, one_table
+from tests.support.side_by_side import Probe, SideBySide
+from tests.support.two_regions import TwoRegions, two_regions
 
 pytestmark = pytest.mark.over_every_transport
 
@@ -219,3 +223,91 @@ def test_is_the_same_in_lax(beside: SideBySide, name: str, mode: str) -> None:
     steps = [line.strip() for line in SCENARIOS[name].strip().splitlines()]
     on_primary, in_lax = beside.in_mode(mode, steps)
     assert in_lax == on_primary
+
+
+#: What takes no snapshot, so that a transaction that reads one takes it only with what follows.
+WITHOUT_SNAPSHOT = {
+    "lock": "LOCK TABLE t IN SHARE MODE",
+    "several": "LOCK TABLE t IN SHARE MODE; NOTIFY heard",
+    "after a savepoint": "SAVEPOINT a; LOCK TABLE t IN SHARE MODE; RELEASE a",
+    "with a setting": "SET LOCAL work_mem TO '1MB'; LOCK TABLE t IN ACCESS EXCLUSIVE MODE",
+    "notify": "NOTIFY heard, 'it'",
+    "constraints": "SET CONSTRAINTS ALL IMMEDIATE",
+    "reset": "RESET work_mem",
+    "reset all": "RESET ALL",
+    "reset search_path": "RESET search_path",
+    "fetch": "FETCH 1 FROM kept",
+    "move": "MOVE 1 FROM kept",
+    "chain": "COMMIT AND CHAIN",
+    "chain after a write": "INSERT INTO t (name) VALUES ('x')\nCOMMIT AND CHAIN",
+    "rollback and chain": "INSERT INTO t (name) VALUES ('x')\nROLLBACK AND CHAIN",
+    "another transaction": "COMMIT; BEGIN ISOLATION LEVEL {level}; NOTIFY heard",
+}
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("name", WITHOUT_SNAPSHOT)
+def test_no_snapshot_is_taken_too_early(beside: SideBySide, name: str, level: str) -> None:
+    def commit_elsewhere(_probe: Probe) -> None:
+        beside.regions.query("INSERT INTO volatile VALUES (1)")
+
+    on_primary, in_lax = beside.traces(
+        [
+            "DECLARE kept CURSOR WITH HOLD FOR VALUES (1), (2)",
+            f"BEGIN ISOLATION LEVEL {level}",
+            *WITHOUT_SNAPSHOT[name].format(level=level).splitlines(),
+            commit_elsewhere,
+            "SELECT count(*) FROM volatile",
+            "INSERT INTO volatile SELECT 2 WHERE NOT EXISTS (SELECT FROM volatile)",
+            "SHOW work_mem",
+            "SHOW search_path",
+            "COMMIT",
+            "SHOW work_mem",
+        ],
+        startup=r"-c work_mem=2MB -c search_path=public,\ pg_catalog",
+    )
+    assert in_lax == on_primary
+    assert "('builtins', 'int', '1')" in str([trace for trace in in_lax if trace[0] == "SELECT count(*) FROM volatile"])
+
+
+@pytest.mark.parametrize("name", WITHOUT_SNAPSHOT)
+def test_the_isolation_level_can_still_be_set(beside: SideBySide, name: str) -> None:
+    steps = WITHOUT_SNAPSHOT[name].format(level="READ COMMITTED").splitlines()
+    on_primary, in_lax = beside.traces(
+        [
+            "DECLARE kept CURSOR WITH HOLD FOR VALUES (1), (2)",
+            "BEGIN",
+            *steps,
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "SHOW transaction_isolation",
+            "ROLLBACK",
+        ],
+        startup="-c work_mem=2MB",
+    )
+    assert in_lax == on_primary
+
+
+class TestACommitThatChains:
+    def test_is_waited_for_as_any_other(self, regions: TwoRegions) -> None:
+        db = one_table(regions)
+        replica = regions.unwrapped(regions.cluster.replica)
+        with regions.cluster.apply_delay(0.04):
+            for number in range(2, 5):
+                for sql in ("BEGIN", f"INSERT INTO t (name) VALUES ('{number}')", "COMMIT AND CHAIN"):
+                    db.execute_sql(sql)
+                assert count(replica) == number
+                db.execute_sql("ROLLBACK")
+
+    def test_leaves_reads_to_the_primary_if_no_other_connection_can_tell_its_position(
+        self, cluster: Cluster, database: str
+    ) -> None:
+        with two_regions(cluster, database, pool_size=1) as regions:
+            db = one_table(regions)
+            with cluster.replay_paused():
+                for sql in ("BEGIN", "INSERT INTO t (name) VALUES ('x')", "COMMIT AND CHAIN"):
+                    db.execute_sql(sql)
+                pin = current().pins.get(db.connection().database)
+                assert pin is not None
+                assert pin.position.is_unknown
+                db.execute_sql("ROLLBACK")
+                assert count(db) == 2

@@ -176,6 +176,68 @@ class TestReading:
             assert fly_orm.why().route is Route.LOCAL
         assert names(db) == ["of another"]
 
+    @pytest.mark.parametrize("implicit", [False, True])
+    def test_in_a_read_only_transaction_at_read_committed_waits_for_own_writes(self, regions, db, implicit):
+        other = regions.lax()
+        begin_to_read(db, implicit=implicit)
+        with regions.cluster.replay_paused(), fly_orm.wait_for("read"):
+            insert(other, "a")
+            with once_waited_for(regions.cluster.resume_replay):
+                assert names(db) == ["a"]
+            assert fly_orm.why().route is Route.LOCAL
+            assert names(db) == ["a"]
+
+    @pytest.mark.parametrize("implicit", [False, True])
+    @pytest.mark.parametrize("chained", [False, True])
+    def test_in_one_goes_on_on_the_primary_if_it_has_to(self, regions, db, implicit, chained):
+        with regions.cluster.replay_paused():
+            begin_to_read(db, implicit=implicit)
+            if chained:
+                db.execute_sql("COMMIT AND CHAIN")
+            regions.query("INSERT INTO item (name) VALUES ('of another')")
+            for sql in ("SAVEPOINT a", "SET LOCAL app.tenant TO 'ann'"):
+                db.execute_sql(sql)
+            assert names(db) == []
+            with fly_orm.primary():
+                assert names(db) == ["of another"]
+                assert fly_orm.why().route is Route.PRIMARY
+            shown = "SELECT current_setting('app.tenant'), current_setting('transaction_read_only')"
+            assert db.execute_sql(shown).fetchone() == ("ann", "on")
+            db.execute_sql("ROLLBACK TO a")
+            assert names(db) == ["of another"]
+            db.connection().rollback() if implicit else db.execute_sql("ROLLBACK")
+        assert names(db) == ["of another"]
+
+    @pytest.mark.parametrize("why", ["REPEATABLE READ", "a cursor", "a setting of a function"])
+    def test_in_one_that_cannot_go_on_there_stays_on_the_replica(self, regions, db, why):
+        regions.query(
+            "CREATE FUNCTION set_name(text) RETURNS void LANGUAGE sql AS $$SELECT set_config('app.name', $1, false)$$"
+        )
+        regions.cluster.wait_for_replica()
+        with regions.cluster.replay_paused():
+            begin_to_read(db, implicit=True, isolation="REPEATABLE READ" if why == "REPEATABLE READ" else None)
+            cursor = db.connection().cursor(name="c")
+            if why == "a cursor":
+                cursor.execute("SELECT generate_series(1, 2)")
+            elif why == "a setting of a function":
+                db.execute_sql("SELECT set_name('ann')")
+            regions.query("INSERT INTO item (name) VALUES ('of another')")
+            with fly_orm.primary():
+                assert names(db) == []
+                assert fly_orm.why().route is Route.LOCAL
+                assert why != "a cursor" or cursor.fetchall() == [(1,), (2,)]
+            db.connection().rollback()
+
+
+def begin_to_read(db, *, implicit, isolation=None):
+    """Begin a READ ONLY transaction on the replica, whose only row is yet to be written."""
+    if implicit:
+        db.connection().set_session(readonly=True, autocommit=False, isolation_level=isolation)
+    else:
+        db.execute_sql("BEGIN READ ONLY")
+    assert names(db) == []
+    assert fly_orm.why().route is Route.LOCAL
+
 
 class TestAFunctionThatWrites:
     def test_in_a_primary_block_is_seen_after_it(self, regions, db):

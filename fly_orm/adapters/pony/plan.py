@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from pony.orm import core
 
 from ...classify import Statement
-from ...classify.statement import write
 from ...driver.batching import error_of, execute_batch
 from ...errors import FlyOrmError, OutcomeUnknown, ResultLost, TransactionLost
 from ...protocol.messages import Batch, Done, Step
@@ -132,7 +131,7 @@ class Plan:
         finally:
             self.capturing = False
         statement = connection.statement(sql)
-        if statement != write(statement.why):  # it may change the Postgres session, and the like
+        if not statement.is_plain_write:  # it may change the Postgres session, and the like
             return None
         root = None if each.makes_key_of is None else each.makes_key_of._root_
         unlike = "" if root is None else root.__name__
