@@ -79,8 +79,9 @@ def wrap(
         ``FLY_ORM_REPLICATION_TIMEOUT``. A text is read as that variable is.
 
     ``primary_functions``
-        Names of SQL functions that write, or that have to run on the primary for another reason. A ``SELECT`` that
-        calls one of them goes to the primary. What a replica refuses to execute goes there anyway.
+        Names of SQL functions that write, or that have to run on the primary for another reason, such as a request over
+        HTTP that must not be made twice. A ``SELECT`` that calls one of them, or a function that does, goes to the
+        primary. What a replica refuses to execute goes there anyway.
 
     ``session_functions``
         Names of SQL functions that change the Postgres session, where their definitions do not show it: functions in

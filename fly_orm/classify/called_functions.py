@@ -95,17 +95,17 @@ def _precludes_calls(tokens: list[str], at: int) -> bool:
     if tokens[at] == ":":  # one colon is that of a slice
         return at > 0 and tokens[at - 1] == ":"
     if tokens[at] == ")":
-        return not _ends_distinct_on(tokens, at)
+        return not _expression_follows(tokens, at)
     return tokens[at] in _NOT_BEFORE_CALLS
 
 
-def _ends_distinct_on(tokens: list[str], at: int) -> bool:
-    """Whether the parenthesis that closes here is that of ``DISTINCT ON (…)``, which an expression follows."""
+def _expression_follows(tokens: list[str], at: int) -> bool:
+    """Whether the parenthesis that closes here is that of ``DISTINCT ON (…)`` or ``OPERATOR(…)``."""
     depth = 0
-    for index in range(at, 1, -1):
+    for index in range(at, 0, -1):
         depth += (tokens[index] == ")") - (tokens[index] == "(")
         if depth == 0:
-            return tokens[index - 2 : index] == ["distinct", "on"]
+            return tokens[index - 1] == "operator" or tokens[max(index - 2, 0) : index] == ["distinct", "on"]
     return False
 
 

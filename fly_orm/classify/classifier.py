@@ -49,6 +49,12 @@ class Classifier:
         # Without a lock: at worst, two threads classify the same text, with the same result.
         return self._cache.get(sql) or self._uncached(sql, session)
 
+    def once(self, sql: str, session: Session | None = None) -> Statement:
+        """As a call; for a text that may not come again, and which is not cached therefore."""
+        if "\\" not in sql or session is None:
+            return self._classified(sql)
+        return self._classified(sql, escaping=session.get_parameter_status("standard_conforming_strings") == "off")
+
     def remembers(self, sql: str) -> bool:
         """Whether the classification of a text is cached, and is the same in every session."""
         return sql in self._cache
@@ -61,15 +67,16 @@ class Classifier:
         return self._escaping.get(sql) or self._classify_and_cache(sql, self._escaping)
 
     def _classify_and_cache(self, sql: str, cache: dict[str, Statement]) -> Statement:
-        escaping = cache is self._escaping
-        statement = self._classify(with_escapes_marked(sql) if escaping else sql, escaping=escaping)
-        if _may_set_synchronous_commit(statement, sql):
-            statement = replace(statement, asynchronous=True)
+        statement = self._classified(sql, escaping=cache is self._escaping)
         if len(sql) <= _LONGEST_CACHED_CHARS:
             if len(cache) >= _CACHED_TEXTS:
                 cache.clear()  # evicting the oldest text would cost bookkeeping on every hit
             cache[sql] = statement
         return statement
+
+    def _classified(self, sql: str, *, escaping: bool = False) -> Statement:
+        statement = self._classify(with_escapes_marked(sql) if escaping else sql, escaping=escaping)
+        return replace(statement, asynchronous=True) if _may_set_synchronous_commit(statement, sql) else statement
 
     def _classify(self, sql: str, *, escaping: bool) -> Statement:
         try:
@@ -89,7 +96,7 @@ class Classifier:
 def _may_set_synchronous_commit(statement: Statement, sql: str) -> bool:
     """Whether a statement may change ``synchronous_commit``, which a DO block or ALTER ROLE can do as well."""
     unknown = statement.changes.sticks or (statement.kind in SETTING_CHANGES and statement.name is None)
-    return unknown or "synchronous_commit" in sql.lower()
+    return unknown or "synchronous_commit" in sql.lower() or "synchronous_commit" in (statement.name or "")
 
 
 def _several(found: list[Statement]) -> Statement:

@@ -62,7 +62,7 @@ def _analyze(options: list[str]) -> bool:
     """Whether a list of EXPLAIN's options turns ANALYZE on."""
     pairs = pairwise(options)
     off = {"false", "off", "0", "'false'", "'off'", "'0'"}
-    return any(option in {"analyze", "analyse"} and value not in off for option, value in pairs)
+    return any(option.strip('"') in {"analyze", "analyse"} and value not in off for option, value in pairs)
 
 
 def _skip_table(reader: TokenReader) -> None:

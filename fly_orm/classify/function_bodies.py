@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from . import session_settings
 from .called_functions import user_calls
-from .known_functions import KnownFunctions
+from .known_functions import KnownFunctions, function_names
 from .lexer import END, UnterminatedError, is_word, literal, lowered
 from .session_change import (
+    ACTS_OUTSIDE,
     LEAVES_STATE,
     LOCKS,
     NOTHING,
@@ -35,6 +36,8 @@ _PLAIN_COMMANDS = re.compile(
     "alter|analy[sz]e|cluster|comment|create|delete|drop|grant|insert|lock|merge|notify|refresh|reindex|revoke|truncate"
     "|update|vacuum"
 )
+#: What follows a variable that has the name of a command.
+_AFTER_VARIABLES = frozenset({":", "=", "."})
 _KNOWN = KnownFunctions(())
 
 
@@ -72,14 +75,18 @@ def _calls(tokens: list[str], source: str) -> SessionChange:
         change |= changes_for_now([name or ""]) | UNTIL_END if local else changes_setting(name, source)
     effects = _KNOWN.effects(tokens)
     if "leaves_state" in effects:
-        change |= STICKS if _has_call(tokens, "setseed") else LEAVES_STATE
+        change |= _left(function_names(tokens))
     if "locks" in effects:
         change |= LOCKS
-    return change
+    return change | ACTS_OUTSIDE if "outside" in effects else change
 
 
-def _has_call(tokens: list[str], name: str) -> bool:
-    return any(text.strip('"') == name and tokens[at + 1] == "(" for at, text in enumerate(tokens[:-1]))
+def _left(called: frozenset[str]) -> SessionChange:
+    """What functions of these names leave in the session, a function that leaves state among them."""
+    connects = any(name.startswith("dblink_") for name in called)
+    if "setseed" in called or (connects and "dblink_disconnect" not in called):
+        return STICKS  # nobody can see the seed, or the connections of dblink
+    return LEAVES_STATE | ACTS_OUTSIDE if connects else LEAVES_STATE
 
 
 def _statements(tokens: list[str]) -> Iterator[list[str]]:
@@ -107,10 +114,12 @@ def _statement(tokens: list[str], source: str) -> Examined:
             change = LEAVES_STATE if create(reader).leaves_state else NOTHING
         case "prepare" | "listen":
             change = LEAVES_STATE
-        case "lock" if tokens[1] not in {":", "=", "."}:  # not a variable
+        case "lock" if tokens[1] not in _AFTER_VARIABLES:
             change = LOCKS
         case "load":
             change = STICKS
+        case "copy" if tokens[1] not in _AFTER_VARIABLES:  # a function can only copy to what the server reaches
+            change = ACTS_OUTSIDE
         case "execute":
             return _dynamic(tokens, source)
     return Examined(change, frozenset())
@@ -125,7 +134,8 @@ def _dynamic(tokens: list[str], source: str) -> Examined:
     """What an EXECUTE may change: its command is an expression, of which literals alone can be read."""
     end = next((at for at, text in enumerate(tokens) if text in {"into", "using", "loop", END}), len(tokens))
     literals = [value for value in map(literal, tokens[1:end]) if value]
-    if not literals or "&" in tokens[1:end]:  # U&'…' is an expression that is not read
+    # U&'…' is an expression that is not read, as are E'…' and what dollars quote.
+    if not literals or any(text in {"&", "'$'"} or text[:2] == "e'" for text in tokens[1:end]):
         return Examined(may_change_anything(source), frozenset())
     try:
         parts = [lowered(text) for text in literals]
@@ -137,7 +147,9 @@ def _dynamic(tokens: list[str], source: str) -> Examined:
     first = parts[0][0]
     if first in {"set", "reset"} and end > 2 and _ends_in_name(parts[0], literals[0]):
         change |= may_change_anything(source)
-    elif first in {"set", "reset", "prepare", "lock", "load", "listen"} or (first == "create" and len(parts[0]) > 2):
+    elif first in {"set", "reset", "prepare", "lock", "load", "listen", "copy"} or (
+        first == "create" and len(parts[0]) > 2
+    ):
         change |= _statement(parts[0], source).change
     elif not _PLAIN_COMMANDS.fullmatch(first) and end > 2:
         change |= may_change_anything(source)

@@ -15,17 +15,20 @@ _FUNCTIONS = re.compile(
   | (?P<leaves_state>     pg_(?:try_)?advisory_lock(?:_shared)? | dblink_(?:connect(?:_u)?|open|send_query)
               | pg_replication_origin_session_setup | setseed )
   | (?P<locks>    pg_(?:try_)?advisory_xact_lock(?:_shared)? )
+  | (?P<outside>  dblink\w* | lo_(?:ex|im)port | pg_export_snapshot
+      | pg_stat_\w*reset\w* | pg_(?:restore|clear)_\w+_stats
+      | pg_reload_conf | pg_promote | pg_rotate_logfile\w* | pg_current_logfile
+      | pg_wal_replay_(?:pause|resume) | pg_log_standby_snapshot
+      | pg_read_\w+ | pg_ls_\w+ | pg_stat_file | pg_file_\w+ )
   | (?P<primary>
         nextval | setval | currval | lastval | pg_notify | pg_nextoid
       | pg_advisory_unlock\w*
-      | lo_\w+ | loread | lowrite | dblink\w*
-      | txid_current | pg_current_xact_id | pg_export_snapshot
+      | lo_\w+ | loread | lowrite
+      | txid_current | pg_current_xact_id
       | pg_current_wal_\w+ | pg_switch_wal | pg_walfile_name\w* | pg_create_\w+ | pg_drop_\w+ | pg_logical_\w+
       | pg_replication_\w+ | pg_copy_\w+ | pg_sync_replication_slots | pg_stop_making_pinned_objects
-      | pg_stat_\w*reset\w* | pg_(?:restore|clear)_\w+_stats
-      | pg_reload_conf | pg_promote | pg_rotate_logfile\w* | pg_current_logfile
-      | pg_backup_\w+ | pg_(?:start|stop)_backup | pg_wal_replay_(?:pause|resume) | pg_log_standby_snapshot
-      | pg_read_\w+ | pg_ls_\w+ | pg_stat_file | pg_file_\w+ | pg_import_system_collations | pg_extension_config_dump
+      | pg_backup_\w+ | pg_(?:start|stop)_backup
+      | pg_import_system_collations | pg_extension_config_dump
       | brin_(?:de)?summarize_\w+ | gin_clean_pending_list | pg_truncate_visibility_map | binary_upgrade_\w+
     )""",
     re.VERBOSE,
@@ -51,7 +54,8 @@ class KnownFunctions:
         locks: takes a lock that lasts as long as the transaction.
         session_settings: changes session settings.
         server: acts on the server that runs it.
-        primary: needs the primary.
+        outside: acts outside of the database, which no rollback undoes; a replica would do it, too.
+        primary: needs the primary in another way; as a rule, a replica refuses it.
         unreadable: the text does not show which function is called.
         """
         effects: dict[str, str] = {}
@@ -63,7 +67,7 @@ class KnownFunctions:
     def _effect(self, tokens: list[str], at: int) -> str | None:
         """The effect of calling the function whose name is at this index, if it is known to have one."""
         text = tokens[at] if at >= 0 else END  # the statement begins with the parenthesis
-        if text.startswith(("%s", "%(", 'u&"')):
+        if text.startswith(("%s", "%(", 'u&"')):  # such a name is one that cannot be read
             return "unreadable"
         name = text.strip('"')
         if name in self._schemas and self._matches(name, tokens, at):

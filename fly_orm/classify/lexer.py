@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from .unicode_names import with_plain_names
+
 #: Follows the last token, so that code that looks one token ahead need not check for the end.
 END = ""
 
@@ -72,7 +74,10 @@ class UnterminatedError(ValueError):
 
 
 def tokens(sql: str) -> list[str]:
-    """The tokens of ``sql`` as they are written, and END; UnterminatedError if they cannot be determined."""
+    r"""The tokens of ``sql`` as they are written, and END; UnterminatedError if they cannot be determined.
+
+    A name with Unicode escapes is a token as it would be without them: ``"data"`` for ``U&"d\0061ta"``.
+    """
     if "--" in sql or "/*" in sql or "$" in sql:
         found = _careful(sql)
     else:
@@ -83,12 +88,12 @@ def tokens(sql: str) -> list[str]:
     last = found[-2] if len(found) > 1 else END
     if last.startswith(("'", '"', "%(", "e'", "E'")) and not _CLOSED.fullmatch(last):
         raise UnterminatedError
-    return found
+    return with_plain_names(found) if '&"' in sql else found
 
 
 def lowered(sql: str) -> list[str]:
     """The tokens of ``sql`` in lower case, each at the same index as in ``tokens(sql)``."""
-    if "$" in sql:  # the tags of dollar quotes are case-sensitive
+    if "$" in sql or '&"' in sql:  # the tags of dollar quotes are case-sensitive, as are characters that escape
         return [text.lower() for text in tokens(sql)]
     return tokens(sql.lower())
 

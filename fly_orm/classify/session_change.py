@@ -34,6 +34,8 @@ class SessionChange:
     """Whether it may leave state that no query can find again, such as a seed."""
     until_end: bool = False
     """Whether it makes what lasts until the transaction ends: a local setting, or a cursor that it returns."""
+    acts_outside: bool = False
+    """Whether it acts outside of the database, as over dblink. No rollback undoes that, so it must not run twice."""
 
     def __or__(self, other: SessionChange) -> SessionChange:
         return SessionChange(
@@ -45,6 +47,7 @@ class SessionChange:
             locks=self.locks or other.locks,
             sticks=self.sticks or other.sticks,
             until_end=self.until_end or other.until_end,
+            acts_outside=self.acts_outside or other.acts_outside,
         )
 
     def __bool__(self) -> bool:
@@ -74,12 +77,15 @@ LOCKS = SessionChange(locks=True)
 STICKS = SessionChange(leaves_state=True, sticks=True)
 RESETS = SessionChange(resets=True)
 UNTIL_END = SessionChange(until_end=True)
+ACTS_OUTSIDE = SessionChange(acts_outside=True)
 
 
 def may_change_anything(source: str) -> SessionChange:
-    """The change of code that cannot be judged; ``source`` may name the settings that it changes, or locks."""
-    settings = frozenset(map(str.lower, _QUALIFIED.findall(source)))
-    return SessionChange(anything=True, settings=settings, locks="advisory" in source.lower())
+    """The change of code that cannot be judged; ``source`` may name the settings that it changes, locks, or dblink."""
+    settings, lowered = frozenset(map(str.lower, _QUALIFIED.findall(source))), source.lower()
+    return SessionChange(
+        anything=True, settings=settings, locks="advisory" in lowered, acts_outside="dblink" in lowered
+    )
 
 
 def changes_setting(name: str | None, source: str = "") -> SessionChange:

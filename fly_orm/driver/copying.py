@@ -72,6 +72,9 @@ def statement(direction: str, table: str, sep: str, null: str, columns: Iterable
 def copy(cursor: Any, sql: Any, file: Any, size: int) -> None:
     """Execute a COPY on the replica or on the primary, between its data and a file of the caller's."""
     size = operator.index(size)  # raises what psycopg2 raises, before a transaction begins
+    if cursor.name is None and cursor.connection.statement(sql, cursor).copy is None:
+        cursor._execute_one(sql, None)  # as psycopg2 does, which has no need of the file then
+        return
     with observed.block(cursor, sql):
         _copy(cursor, sql, file, size)
 

@@ -5,7 +5,7 @@ A cursor changes its class between the two, so that psycopg2's C code fetches th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -30,9 +30,9 @@ from ..sessions.context import current
 from ..sessions.running import is_running, note_served
 from ..sessions.served import Served
 from . import observed
-from .batches import batches, taken
-from .copying_cursor import CopyingCursor
 from .cursors_here import ran_on_cursor_here, stand_in
+from .many import ManyRowsCursor
+from .raw_parameters import PLAIN, SEQUENCES, statement_with
 from .result import RemoteResult
 from .result_pieces import forward
 from .text import call_text
@@ -57,7 +57,7 @@ class CursorClasses(NamedTuple):
     """…and once it has begun, failed or ended."""
 
 
-class RoutingCursor(CopyingCursor):
+class RoutingCursor(ManyRowsCursor):
     """A routing cursor while its last result, if it has one, is the local server's."""
 
     connection: Any  # a RoutingConnection, which imports this module
@@ -67,6 +67,12 @@ class RoutingCursor(CopyingCursor):
         # The hot path: a plain read that nothing keeps from the replica. Nothing is looked up twice, and what would be
         # a method elsewhere is written out: a call costs more than all that it does, most of all while caches are cold.
         connection, statement = self.connection, None
+        if vars is not None:
+            for value in vars.values() if type(vars) is dict else vars if type(vars) in SEQUENCES else (vars,):
+                if type(value) not in PLAIN:
+                    if (statement := statement_with(self, query, vars)) is not None:
+                        return self._execute_tracked(query, vars, statement)
+                    break
         served = connection.plain_reads.get(query) if type(query) is str else None
         if served is None:
             statement = connection.statement(query, self)
@@ -93,6 +99,10 @@ class RoutingCursor(CopyingCursor):
             with observed.block(self, query):
                 return self._run(query, vars, statement)
         return self._run(query, vars, statement)
+
+    def _execute_tracked(self, query: Any, vars_: Any, statement: Statement) -> None:
+        with observed.block(self, query):
+            return self._run(query, vars_, statement)
 
     def _read_observed(self, query: Any, vars_: Any, served: Served) -> None:
         if listeners.read_timed and not (logs(DEBUG) or is_running()):
@@ -127,56 +137,6 @@ class RoutingCursor(CopyingCursor):
                     return self._show(result, sql)
         return self._execute(query, vars_, statement)
 
-    def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
-        self._check_unnamed("executemany")
-        rows, failure = taken(vars_list)
-        if rows:
-            self._execute_many(query, rows)
-        elif failure is None:
-            self._show(Result(row_count=0, status_message=self.statusmessage), self.query)
-        if failure is not None:
-            raise failure  # psycopg2 has executed what came before, too
-
-    def _execute_many(self, query: Any, rows: list[Any]) -> None:
-        with observed.block(self, query, count=len(rows)):
-            self._execute_rows(query, rows)
-
-    def _execute_rows(self, query: Any, rows: list[Any]) -> None:
-        if self.connection.begins:
-            self._bind(query, rows[0])  # if this raises, no transaction begins
-        statement, decision = self._decide(query)
-        with self.connection.noting_held(statement):
-            self._carry_out_rows(query, rows, statement, decision)
-
-    def _carry_out_rows(self, query: Any, rows: list[Any], statement: Statement, decision: Decision) -> None:
-        if decision.action is Action.HERE:
-            return self._run_settling(statement, decision, "executemany", query, rows)
-        why, wrote, waited = decision.why, False, decision.waited
-        if decision.action is Action.READ_HERE:
-            try:
-                self.run_here(decision, "executemany", query, rows)
-            except psycopg2.Error as error:
-                # The ones before the one that was refused were reads, so all of them can be repeated.
-                why, wrote = self.connection.why_ask_primary(error, statement), tried_to_write(error)
-            else:
-                if self.connection.followed(statement):
-                    return None
-                why = LOCKED
-        elif decision.action is not Action.FORWARD:
-            for vars_ in rows:
-                self._execute_one(query, vars_)
-            return None
-        sqls, failure = taken(self._bind(query, vars_) for vars_ in rows)
-        total = 0
-        for batch in batches(sqls):
-            result = self._forward(batch, statement, why, wrote=wrote, waited=waited)
-            waited = 0.0
-            total = -1 if -1 in (total, result.row_count) else total + result.row_count
-        if failure is not None:
-            raise failure
-        self._show(Result(row_count=total, status_message=result.status_message), sqls[-1])
-        return None
-
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
         self._check_unnamed("callproc")
         self._execute_one(call_text(procname, parameters, self), parameters or None)
@@ -201,9 +161,9 @@ class RoutingCursor(CopyingCursor):
         self.__class__ = self._classes.local
         RoutingCursor.execute(self, query, vars_)
 
-    def _decide(self, query: Any) -> tuple[Statement, Decision]:
+    def _decide(self, query: Any, known: Statement | None = None) -> tuple[Statement, Decision]:
         self._check_open()
-        statement = examined(self.connection, self.connection.statement(query, self))
+        statement = examined(self.connection, known or self.connection.statement(query, self))
         return statement, unchecked(self.connection.route_untracked(statement))
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:

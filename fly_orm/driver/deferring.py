@@ -62,9 +62,9 @@ class DeferredTransactions(ConnectionModes):
         return late and (self.begins if transaction is None else transaction.is_unsent and not transaction.failed)
 
     def may_defer(self, statement: Statement) -> bool:
-        """Whether a statement may run outside of the transaction, where none of what it does would last."""
+        """Whether a statement may run outside of the transaction, where what it changes would not be undone with it."""
         changes = statement.changes
-        return statement.kind is Kind.READ and self.defers_reads and not (changes.until_end or changes.anything)
+        return statement.kind is Kind.READ and self.defers_reads and not (changes or changes.until_end)
 
     def note_failed_read(self, error: psycopg2.Error) -> None:
         """Let the transaction, if it has not begun, fail to which a read belongs that has failed on the replica."""

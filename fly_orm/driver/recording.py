@@ -30,6 +30,7 @@ from .holding import Hold
 from .implicit_transactions import in_autocommit
 from .mixing import mix
 from .operating import ended, operating
+from .raw_parameters import PLAIN, SEQUENCES, statement_of_rows, statement_with
 from .text import call_text, text_of
 
 _PRIMARY_REGION = "this region has the primary"
@@ -46,6 +47,13 @@ class RecordingCursor(ext.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         connection = self.connection
+        if vars is not None:
+            for value in vars.values() if type(vars) is dict else vars if type(vars) in SEQUENCES else (vars,):
+                if type(value) not in PLAIN:
+                    if (known := statement_with(self, query, vars)) is not None:
+                        with self._recorded(query, lambda: [self.mogrify(query, vars)], known=known):
+                            return super().execute(query, vars)
+                    break
         statement = connection.router.classify(query if type(query) is str else text_of(query, self), connection)
         if statement.is_plain_read and connection.note_plain_read(statement):
             if listeners.statements or logs(DEBUG):
@@ -62,12 +70,14 @@ class RecordingCursor(ext.cursor):
         if is_observed() and not is_running():
             vars_list = list(vars_list)  # they are counted
             count = len(vars_list)
-        with self._recorded(query, lambda: [self.mogrify(query, row) for row in vars_list], count):
+        known = statement_of_rows(self, query, vars_list) if type(vars_list) in SEQUENCES else None
+        with self._recorded(query, lambda: [self.mogrify(query, row) for row in vars_list], count, known):
             return super().executemany(query, vars_list)
 
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
         query = call_text(procname, parameters, self)
-        with self._recorded(query, lambda: [self.mogrify(query, parameters or None)]):
+        known = statement_with(self, query, parameters) if parameters else None
+        with self._recorded(query, lambda: [self.mogrify(query, parameters or None)], known=known):
             return super().callproc(procname, parameters)
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
@@ -90,14 +100,20 @@ class RecordingCursor(ext.cursor):
             return super().copy_to(file, table, *args, **options)
 
     def _recorded(
-        self, query: Any, sqls: Callable[[], Sequence[bytes]] = list, count: int = 1
+        self,
+        query: Any,
+        sqls: Callable[[], Sequence[bytes]] = list,
+        count: int = 1,
+        known: Statement | None = None,
     ) -> AbstractContextManager[None]:
         running = observed.running(self, query, count=count) if is_observed() else None
         if running is None:
-            return self._block(query, sqls)
-        return observed.within(running, partial(self._block, query, sqls))
+            return self._block(query, sqls, known)
+        return observed.within(running, partial(self._block, query, sqls, known))
 
-    def _block(self, query: Any, sqls: Callable[[], Sequence[bytes]] = list) -> AbstractContextManager[None]:
+    def _block(
+        self, query: Any, sqls: Callable[[], Sequence[bytes]] = list, known: Statement | None = None
+    ) -> AbstractContextManager[None]:
         connection, session = self.connection, current()
         connection.thread = get_ident()
         connection.check_current(session)
@@ -108,7 +124,8 @@ class RecordingCursor(ext.cursor):
         if connection.detour is not None:
             connection.router.local.detour.used(connection.detour)
         activity = session.activity
-        statement = connection.router.classify(text := text_of(query, self), connection)
+        text = text_of(query, self)
+        statement = known or connection.router.classify(text, connection)
         if connection.hold is not None:
             connection.hold.check(statement)
         if statement.kind is Kind.WRITE:

@@ -13,18 +13,19 @@ from ..classify.session_change import NOTHING, UNTIL_END, changes_for_now, may_c
 _DEEPEST = 20
 
 # Of Postgres' own functions, classify.known_functions knows those that matter. Those of extensions are trusted. A
-# function that is not volatile promises to change nothing, but Postgres does not hold it to that.
+# function that is not volatile promises to change nothing, but Postgres does not hold it to that, nor those it calls.
 _DEFINITIONS = """
     SELECT lower(proname), lanname,
-        CASE WHEN (provolatile = 'v' OR prosrc ~* 'set_config|advisory|setseed') AND NOT trusted
-            THEN coalesce(pg_get_function_sqlbody(oid), prosrc) END,
+        CASE WHEN NOT trusted THEN source END,
+        CASE WHEN provolatile = 'v' OR source ~* 'set_config|advisory|setseed|dblink' THEN 'changes' END,
         (SELECT string_agg(lower(split_part(setting, '=', 1)), ',') FROM unnest(proconfig) AS config (setting)),
         CASE WHEN 'refcursor'::regtype = ANY (prorettype || proallargtypes) AND NOT trusted THEN 'cursor' END
     FROM (
-        SELECT p.*, lanname, nspname IN ('pg_catalog', 'information_schema') OR EXISTS (
-            SELECT FROM pg_depend part
-            WHERE part.classid = 'pg_proc'::regclass AND part.objid = p.oid AND part.deptype = 'e'
-        ) AS trusted
+        SELECT p.*, lanname, coalesce(pg_get_function_sqlbody(p.oid), prosrc) AS source,
+            nspname IN ('pg_catalog', 'information_schema') OR EXISTS (
+                SELECT FROM pg_depend part
+                WHERE part.classid = 'pg_proc'::regclass AND part.objid = p.oid AND part.deptype = 'e'
+            ) AS trusted
         FROM pg_proc p JOIN pg_language l ON l.oid = prolang JOIN pg_namespace n ON n.oid = pronamespace
         WHERE lower(proname) = ANY (%s)
     ) p"""
@@ -66,9 +67,13 @@ def read_definitions(cursor: Any, names: Collection[str]) -> dict[str, Definitio
 def _read(cursor: Any, names: Collection[str]) -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     cursor.execute(_DEFINITIONS, (list(names),))
-    for name, language, source, config, returned in cursor.fetchall():
+    for name, language, source, changes, config, returned in cursor.fetchall():
         examined = Examined(NOTHING, frozenset()) if source is None else examine(source, language)
-        change = examined.change | changes_for_now((config or "").split(",")) | (UNTIL_END if returned else NOTHING)
+        change = (
+            (examined.change if changes else NOTHING)
+            | changes_for_now((config or "").split(","))
+            | (UNTIL_END if returned else NOTHING)
+        )
         known = found.get(name, Definition(NOTHING, frozenset()))
         found[name] = Definition(known.change | change, known.calls | examined.calls)
     return found

@@ -40,7 +40,7 @@ class Router:
         self.exactly_once = options.exactly_once
         """Whether the ledger records every write."""
         self.classify = Classifier(options.primary_functions)
-        self.session_functions = SessionFunctions(options.session_functions)
+        self.session_functions = SessionFunctions(options.session_functions, options.primary_functions)
         """What the functions that statements call may change in a Postgres session."""
         self.freshness = Freshness(options, lambda: self.name, lambda: self.local.replica)
         self.reference = weakref.ref(self)

@@ -11,13 +11,14 @@ import psycopg2
 
 from ..classify import Kind, SessionChange, Statement
 from ..classify.called_functions import EXECUTE_TEXT
-from ..classify.session_change import LOCKS, NOTHING, STICKS, may_change_anything
+from ..classify.session_change import ACTS_OUTSIDE, LOCKS, NOTHING, STICKS, may_change_anything
 from ..deadline import now
 from ..local.primary import DEFINITIONS_TTL
 from ..postgres.cursors import text_cursor
 from ..postgres.session_functions import change_of, read_custom_settings, read_definitions
 
 _WHY = "a function that it calls leaves state in the Postgres session"
+_OUTSIDE = "a function that it calls acts outside of the database"
 _MOST_REMEMBERED = 10_000
 #: What a name may do that is of no function here: it may be new, and not have reached the replica.
 _UNKNOWN = may_change_anything("")
@@ -30,11 +31,14 @@ class SessionFunctions:
 
     named: the functions that the application has named, with or without their schema, and the settings that each one
     changes; None if it leaves other state too.
+    primary_functions: those that it has named because they need the primary.
     """
 
-    def __init__(self, named: Mapping[str, Iterable[str] | None]) -> None:
+    def __init__(self, named: Mapping[str, Iterable[str] | None], primary_functions: Iterable[str] = ()) -> None:
         self._named = _OF_EXTENSIONS | dict.fromkeys(EXECUTE_TEXT, _UNKNOWN)
         self._named |= {_base(name): _named_change(settings) for name, settings in named.items()}
+        for name in map(_base, primary_functions):
+            self._named[name] = self._named.get(name, NOTHING) | ACTS_OUTSIDE
         self._lock = threading.Lock()
         self._known: dict[str, SessionChange] = {}
         self._custom_settings: frozenset[str] | None = None
@@ -55,14 +59,15 @@ class SessionFunctions:
             changes |= LOCKS  # nobody looks for locks on the replica when rows are fetched
         if changes == NOTHING:
             return statement
-        if not changes.needs_primary:
+        if not (changes.needs_primary or changes.acts_outside):
             return replace(statement, changes=changes)
         reads = statement.kind in (Kind.READ, Kind.SET)
+        why = _WHY if changes.needs_primary else _OUTSIDE
         return replace(
             statement,
             changes=changes,
             kind=Kind.WRITE if reads else statement.kind,
-            why=_WHY if reads else statement.why,
+            why=why if reads else statement.why,
             leaves_state=statement.leaves_state or changes.sticks,
         )
 

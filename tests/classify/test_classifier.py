@@ -118,6 +118,13 @@ class TestMemo:
         assert classify(f"SELECT '{'x' * 10_000}'").kind is Kind.READ
         assert classify._cache == {}
 
+    def test_does_not_keep_a_text_that_comes_once(self):
+        classify = Classifier()
+        assert classify.once("SELECT nextval('s')").kind is Kind.WRITE
+        assert classify.once(r"SELECT 'a\', nextval('s') --'", Session("off")).kind is Kind.READ
+        assert classify.once("SET synchronous_commit TO off").asynchronous
+        assert classify._cache == classify._standard == classify._escaping == {}
+
     def test_serves_several_threads(self):
         classify = Classifier()
         wrong = []
@@ -175,7 +182,8 @@ class TestBulkInsert:
         assert time.thread_time() - start < 1
 
     def test_may_do_anything_if_it_calls_what_cannot_be_told(self):
-        assert CLASSIFY(f'INSERT INTO t VALUES {self.rows} RETURNING U&"\\0065nter"(1)').changes.anything
+        assert CLASSIFY(f'INSERT INTO t VALUES {self.rows} RETURNING U&"\\d800"(1)').changes.anything
+        assert CLASSIFY(f'INSERT INTO t VALUES {self.rows} RETURNING U&"\\0065nter"(1)').user_calls == {"enter"}
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,28 @@ def copying_what_is_not_a_file(p: Probe) -> Any:
 
 
 @case
+def copying_that_is_something_else(p: Probe) -> Any:
+    found: list[Any] = []
+    for other in (
+        "INSERT INTO t (name) VALUES ('50%') RETURNING name",
+        "SELECT count(*) FROM t",
+        "SELECT pg_try_advisory_lock(7)",
+        "SELECT pg_advisory_unlock(7), pg_advisory_unlock(7)",
+        "SET LOCAL work_mem TO '5MB'",
+        "SHOW server_encoding",
+        "SELECT 1/0",
+        "",
+    ):
+        cursor = p.connection.cursor()
+        try:
+            found.append(cursor.copy_expert(other, io.StringIO()))
+            found.append(p.result(cursor))
+        except psycopg2.Error as error:
+            found += [seen_error(error), p.connection.get_transaction_status()]
+    return found
+
+
+@case
 def copying_with_a_wrong_size(p: Probe) -> Any:
     found: list[Any] = []
     for size in (None, "7", 7.5, True):

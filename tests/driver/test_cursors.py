@@ -246,6 +246,75 @@ def a_subclass_that_changes_rows_changes_each_once(p: Probe) -> Any:
     return found
 
 
+AsIs = ext.AsIs
+TAKE, TAKEN = AsIs("pg_try_advisory_lock(7)"), "SELECT pg_advisory_unlock(7), pg_advisory_unlock(7)"
+
+
+class Place:
+    """A type of the application's, whose adapter makes a call of it."""
+
+    def __conform__(self, protocol: Any) -> Any:
+        return AsIs("pg_try_advisory_lock(7) AND 'a' = 'a'")
+
+
+class Items(dict[str, Any]):
+    """Parameters that are made when they are asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        return AsIs(f"pg_try_advisory_{name}(7)")
+
+
+for label, run in {
+    "execute": lambda cursor: cursor.execute("SELECT %s, %s", ("a", TAKE)),
+    "a list": lambda cursor: cursor.execute("SELECT %s, %s", ["a", TAKE]),
+    "a dict": lambda cursor: cursor.execute("SELECT %(x)s, %(x)s", {"x": TAKE}),
+    "another mapping": lambda cursor: cursor.execute("SELECT %(lock)s", Items()),
+    "an array": lambda cursor: cursor.execute("SELECT %s", ([TAKE, [TAKE]][:1],)),
+    "a tuple": lambda cursor: cursor.execute("SELECT true IN %s", ((TAKE,),)),
+    "an adapter": lambda cursor: cursor.execute("SELECT %s", (Place(),)),
+    "a part of a name": lambda cursor: cursor.execute("SELECT pg_try_advisory_%s(%s)", (AsIs("lock"), 7)),
+    "a name": lambda cursor: cursor.execute("SELECT %s(%s)", (AsIs('"pg_try_advisory_lock"'), 7)),
+    "the arguments": lambda cursor: cursor.execute("SELECT pg_try_advisory_lock%s", (AsIs("(7)"),)),
+    "executemany": lambda cursor: cursor.executemany("SELECT %s", [(1,), (TAKE,), (TAKE,)]),
+    "callproc": lambda cursor: cursor.callproc("to_json", (TAKE,)),
+    "callproc with names": lambda cursor: cursor.callproc(
+        "make_date", {"year": AsIs("7 + pg_advisory_lock(7)::text::int")}
+    ),
+    "execute_batch": lambda cursor: extras.execute_batch(cursor, "SELECT %s", [(TAKE,)] * 2),
+    "execute_values": lambda cursor: extras.execute_values(cursor, "SELECT * FROM (VALUES %s) x", [(TAKE,)] * 2),
+    "several": lambda cursor: cursor.execute("SELECT 1; SELECT %s", (TAKE,)),
+}.items():
+    STEPS[f"SQL in parameters: {label}"] = [
+        lambda p, run=run: (run(cursor := p.connection.cursor()), p.result(cursor)),
+        TAKEN,
+    ]
+
+
+@case
+def sql_in_the_parameters_of_a_named_cursor(p: Probe) -> Any:
+    cursor = p.connection.cursor("c")
+    cursor.execute("SELECT %s", (TAKE,))
+    return cursor.fetchall()
+
+
+STEPS["SQL in parameters"] = [
+    ("SELECT %s", (AsIs("set_config('app.x', '5', false)"),)),
+    "UPDATE t SET name = current_setting('app.x') WHERE id = 1 RETURNING name",
+    ("%s", (AsIs("CREATE TEMP TABLE pad (i int)"),)),
+    "SELECT * FROM pad",
+    ("SELECT name FROM %s WHERE id = %s", (AsIs("t"), AsIs("1"))),
+    ("SELECT %s::int[], %s", ([1, None], AsIs("'(1,2)'::point"))),
+    ("%s app.x TO %s", (AsIs("SET"), 7)),
+    "UPDATE t SET name = current_setting('app.x') WHERE id = 1 RETURNING name",
+    ("SELECT %s", (object(),)),
+    ("SELECT %s", 5),
+    ("SELECT %s", "a"),
+    ("SELECT %s, %s", (AsIs("add('x')"),)),
+    ("SELECT %(a)s", {"b": AsIs("add('x')")}),
+    ("SELECT %s", (AsIs("add('x')"),)),
+]
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", STEPS)
 def test_is_the_same_in_lax(beside: SideBySide, name: str, mode: str) -> None:

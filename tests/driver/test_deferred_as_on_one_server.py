@@ -6,6 +6,7 @@ import io
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
@@ -40,6 +41,11 @@ SETTINGS = (
     *("SET app.x TO 'a'", "SET LOCAL app.x TO 'b'", "SELECT current_setting('app.x', true)"),
     *("SET default_transaction_read_only TO off", "SET TRANSACTION READ ONLY"),
 )
+FUNCTION = """
+    CREATE OR REPLACE FUNCTION set_x(text) RETURNS text LANGUAGE plpgsql AS
+        $$BEGIN PERFORM set_config('app.x', $1, false); RETURN $1; END$$
+"""
+X = "SELECT nullif(current_setting('app.x', true), '')"
 REPEATED = (READS[0], "SELECT 1/%s", "INSERT INTO t (name) VALUES ('m%s')", "SELECT 1; COMMIT")
 COPIES = ("COPY t (name) TO STDOUT", "COPY t (nope) TO STDOUT")
 DEFAULTS = ("default_transaction_read_only", "default_transaction_isolation")
@@ -166,13 +172,52 @@ def pair(regions: TwoRegions) -> Any:
     """A connection in lax that defers its transactions, and one to another database on one server."""
     for place in (regions.name, "postgres"):
         with regions.cluster.primary.connect(place).cursor() as cursor:
-            cursor.execute(f"DROP TABLE IF EXISTS t; {TABLE}")
+            cursor.execute(f"DROP TABLE IF EXISTS t; {TABLE}; {FUNCTION}")
     regions.cluster.wait_for_replica()
     lax = regions.lax().connection()
     lax.defers_transactions = True
     plain = regions.cluster.primary.connect("postgres")
     yield lax, plain
     plain.close()
+
+
+def named(connection: Any) -> None:
+    with connection.cursor("c") as cursor:
+        cursor.execute("SELECT set_x('b')")
+        cursor.fetchall()
+
+
+#: How a function may come to run that sets app.x to "b".
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "execute": lambda connection: connection.cursor().execute("SELECT set_x(%s)", ("b",)),
+    "executemany": lambda connection: connection.cursor().executemany("SELECT set_x(%s)", [("a",), ("b",)]),
+    "callproc": lambda connection: connection.cursor().callproc("set_x", ("b",)),
+    "copy": lambda connection: connection.cursor().copy_expert("COPY (SELECT set_x('b')) TO STDOUT", io.StringIO()),
+    "EXPLAIN ANALYZE": lambda connection: connection.cursor().execute("EXPLAIN ANALYZE SELECT set_x('b')"),
+    "several": lambda connection: connection.cursor().execute("SELECT 1; SELECT set_x('b')"),
+    "a named cursor": named,
+}
+
+
+@pytest.mark.parametrize("explicit", [False, True], ids=["begun by psycopg2", "begun by BEGIN"])
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK", "ROLLBACK TO a; COMMIT", "SELECT 1/0"])
+@pytest.mark.parametrize("call", CALLS)
+def test_settings_of_functions_are_those_of_the_transaction(pair: Any, call: str, end: str, explicit: bool) -> None:
+    seen: list[Any] = []
+    for connection in pair:
+        session = Session(connection)
+        connection.autocommit = True
+        session.take(("run", ("SET app.x TO 'a'", None)))
+        connection.autocommit = explicit
+        for sql in ["BEGIN"] * explicit + [READS[0], "SAVEPOINT a"]:
+            session.take(("run", (sql, None)))
+        with suppress(psycopg2.ProgrammingError):  # psycopg2 refuses named cursors in what BEGIN has begun
+            CALLS[call](connection)
+        session.take(("run", (end, None)))
+        if end == "SELECT 1/0":
+            session.take(("run", ("ROLLBACK", None)))
+        seen.append([session.take(("run", (sql, None))) for sql in (X, f"INSERT INTO t (name) {X} RETURNING name", X)])
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("make", [steps, texts])

@@ -23,6 +23,7 @@ SETUP = """
     CREATE FUNCTION set_tenant(text) RETURNS void LANGUAGE plpgsql AS
         $$BEGIN PERFORM set_config('app.tenant', $1, false); END$$;
     CREATE FUNCTION enter(text) RETURNS void LANGUAGE sql AS 'SELECT set_tenant($1)';
+    CREATE FUNCTION set_inside(text) RETURNS void STABLE LANGUAGE plpgsql AS $$BEGIN PERFORM set_tenant($1); END$$;
     CREATE FUNCTION set_by_format(t text) RETURNS void LANGUAGE plpgsql AS
         $$BEGIN EXECUTE format('SET app.tenant = %L', t); END$$;
     CREATE FUNCTION set_any(name text, value text) RETURNS void LANGUAGE plpgsql AS
@@ -58,6 +59,7 @@ GONE = """
         SELECT nullif(current_setting('app.tenant', true), '')
         UPDATE doc SET body = body || '!' RETURNING id
 """
+TERSE = "COSTS off, TIMING off, SUMMARY off, BUFFERS off"
 RELEASED = "SELECT pg_advisory_unlock(42)"
 ROWS = ", ".join([f"('a', '{'y' * 40}')"] * 250)
 #: Each line is a statement.
@@ -105,7 +107,11 @@ SCENARIOS = {
     """,
     "lock in dynamic SQL": "SELECT grab_any('advisory')\nSELECT pg_advisory_unlock(7)\nSELECT pg_advisory_unlock(7)",
     "lock in DO": "DO $$BEGIN PERFORM pg_advisory_lock(9); END$$\nSELECT pg_advisory_unlock(9), pg_advisory_unlock(9)",
-    "explained": "EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) SELECT 1 FROM enter('a')" + SEEN,
+    "after an operator": "SELECT 'a' OPERATOR(pg_catalog.||) enter('a')::text" + SEEN,
+    "spelled with escapes": """SELECT U&"!0065nter" UESCAPE '!' ('a')""" + SEEN,
+    "in a stable function": "SELECT set_inside('a')" + SEEN,
+    "explained": f"EXPLAIN (ANALYZE, {TERSE}) SELECT 1 FROM enter('a')" + SEEN,
+    "explained with a quoted option": f"EXPLAIN (\"analyze\", {TERSE}) SELECT 1 FROM enter('a')" + SEEN,
     "temporary table in CALL": "CALL scratch_too()\nSELECT count(*) FROM pad\nDISCARD ALL\nSELECT count(*) FROM pad",
     "lock in a transaction": "BEGIN\nSELECT grab(42)\nROLLBACK\nSELECT pg_advisory_unlock(42)",
     "temporary table": """
@@ -204,6 +210,77 @@ class TestWhereItRuns:
         db = regions.lax(options={"session_functions": {"hidden": ["app.tenant"]}})
         assert self.route(db, "SELECT hidden('b')") is Route.LOCAL
         assert db.execute_sql("INSERT INTO doc (body) VALUES ('x') RETURNING tenant").fetchone() == ("b",)
+
+
+PLPGSQL = "LANGUAGE plpgsql AS $$BEGIN"
+#: Functions that execute a command over dblink.
+OUTSIDE = {
+    "plpgsql": f"{PLPGSQL} PERFORM dblink_exec($1, $2); INSERT INTO doc (body) VALUES ('x'); END$$",
+    "alone": f"{PLPGSQL} PERFORM dblink_exec($1, $2); END$$",
+    "stable": f"STABLE {PLPGSQL} PERFORM public.dblink_exec($1, $2); END$$",
+    "sql": "LANGUAGE sql AS $$SELECT dblink_exec($1, $2)$$",
+    "standard": "BEGIN ATOMIC SELECT dblink_exec($1, $2); END",
+    "dynamic": f"{PLPGSQL} EXECUTE 'SELECT dblink_exec($1, $2)' USING $1, $2; END$$",
+    "computed": f"{PLPGSQL} EXECUTE format('SELECT %I($1, $2)', 'dblink_exec') USING $1, $2; END$$",
+    "connected": f"""{PLPGSQL}
+        PERFORM dblink_connect('c', $1); PERFORM dblink_exec('c', $2); PERFORM dblink_disconnect('c'); END$$""",
+}
+CALLS = ("SELECT outer_one(%s, %s)", "SELECT audit(%s, %s)", "EXPLAIN ANALYZE SELECT audit(%s, %s)", "CALL p(%s, %s)")
+
+
+class TestWhatActsOutsideOfTheDatabase:
+    """A rollback does not undo what was done over dblink, so that it must not happen on the replica, too."""
+
+    @pytest.fixture
+    def db(self, regions: TwoRegions) -> Any:
+        if not regions.query("SELECT count(*) FROM pg_available_extensions WHERE name = 'dblink'"):
+            pytest.skip("this PostgreSQL has no dblink")
+        regions.query(SETUP + "; CREATE EXTENSION dblink; CREATE TABLE ext (n int)")
+        return regions.lax()
+
+    def define(self, regions: TwoRegions, body: str) -> None:
+        returns = "text" if "ATOMIC" in body or " sql " in body else "void"
+        regions.query(f"""
+            CREATE FUNCTION audit(text, text) RETURNS {returns} {body};
+            CREATE FUNCTION inner_one(text, text) RETURNS void LANGUAGE sql AS 'SELECT audit($1, $2)';
+            CREATE FUNCTION outer_one(text, text) RETURNS void STABLE LANGUAGE plpgsql AS
+                'BEGIN PERFORM inner_one($1, $2); END';
+            CREATE PROCEDURE p(text, text) LANGUAGE plpgsql AS 'BEGIN PERFORM inner_one($1, $2); END'
+        """)
+        regions.cluster.wait_for_replica()
+
+    @pytest.mark.parametrize("body", OUTSIDE)
+    def test_it_happens_once_and_is_seen(self, regions: TwoRegions, db: Any, body: str) -> None:
+        self.define(regions, OUTSIDE[body])
+        with regions.cluster.apply_delay(0.2):
+            for number, call in enumerate(CALLS, 1):
+                db.execute_sql(call, (regions.cluster.primary.dsn(regions.name), "INSERT INTO ext VALUES (1)"))
+                assert db.execute_sql("SELECT count(*) FROM ext").fetchone() == (number,)
+                served = fly_orm.why()
+                assert served is not None
+                assert served.route is Route.LOCAL
+
+    @pytest.mark.parametrize("name", ["audit", "public.Audit"])
+    def test_the_application_names_what_cannot_be_told(self, regions: TwoRegions, db: Any, name: str) -> None:
+        self.define(regions, f"{PLPGSQL} RAISE NOTICE 'outside'; END$$")
+        db = regions.lax(options={"primary_functions": [name]})
+        for call in CALLS:
+            db.execute_sql(call, ("", ""))
+            served = fly_orm.why()
+            assert served is not None
+            assert served.route is Route.PRIMARY
+            db.execute_sql("SELECT 1")
+            served = fly_orm.why()
+            assert served is not None
+            assert served.route is Route.LOCAL
+
+    def test_a_copy_to_a_program_is_made_on_the_primary(self, regions: TwoRegions, db: Any) -> None:
+        self.define(regions, f"{PLPGSQL} COPY doc TO PROGRAM 'cat > /dev/null'; END$$")
+        for call in CALLS:
+            db.execute_sql(call, ("", ""))
+            served = fly_orm.why()
+            assert served is not None
+            assert served.route is Route.PRIMARY
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,35 @@ def test_reads_are_local_and_writes_are_read_back(regions, led, defers, reading)
         router.close()
 
 
+def test_a_tenant_of_a_function_is_gone_when_the_transaction_is_rolled_back(regions, led):
+    regions.query(
+        "CREATE FUNCTION set_tenant(text) RETURNS void LANGUAGE plpgsql AS "
+        "$$BEGIN PERFORM set_config('app.tenant', $1, false); END$$"
+    )
+    regions.cluster.wait_for_replica()
+    tenant = "SELECT nullif(current_setting('app.tenant', true), '')"
+
+    def row(sql):
+        with connections["default"].cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchone()[0]
+
+    with led(defers_transactions=True):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            row("SELECT set_tenant('a')")
+            assert row(tenant) == "a"
+            raise ZeroDivisionError
+        assert row(tenant) is None
+        with transaction.atomic():
+            with pytest.raises(ZeroDivisionError), transaction.atomic():
+                row("SELECT set_tenant('b')")
+                raise ZeroDivisionError
+            assert row(tenant) is None
+            Author.objects.create(name="ann")
+            assert row(tenant) is None
+        routed.router_of(connections["default"]).close()
+
+
 def test_the_backend_and_a_factory_exclude_each_other(regions, led):
     with led():
         forget("default")

@@ -40,6 +40,25 @@ def test_a_session_reads_locally_until_it_writes_and_reads_its_writes_back(engin
         assert fly_orm.why().route is LOCAL
 
 
+def test_a_tenant_of_a_function_is_gone_when_the_session_is_rolled_back(regions, engine):
+    regions.query(
+        "CREATE FUNCTION set_tenant(text) RETURNS void LANGUAGE plpgsql AS "
+        "$$BEGIN PERFORM set_config('app.tenant', $1, false); END$$"
+    )
+    regions.cluster.wait_for_replica()
+    tenant = "SELECT nullif(current_setting('app.tenant', true), '')"
+    with Session(engine) as session:
+        served(session, "SELECT set_tenant('a')")
+        session.scalars(select(Item)).all()
+        assert served(session, tenant)[0] == [("a",)]
+        session.rollback()
+    with Session(engine) as session:  # over the same connection of the pool
+        assert served(session, tenant) == ([(None,)], LOCAL)
+        session.add(Item(name="b"))
+        session.flush()
+        assert served(session, tenant) == ([(None,)], PRIMARY)
+
+
 def test_what_is_rolled_back_is_gone_and_savepoints_nest(engine):
     with Session(engine) as session:
         session.add(Item(name="a"))

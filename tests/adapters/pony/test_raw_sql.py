@@ -33,6 +33,30 @@ def test_what_is_executed_runs_in_the_transaction_on_the_primary(regions: TwoReg
     assert regions.query("SELECT max(n) FROM thing") == 2
 
 
+def test_settings_of_functions_are_what_they_are_on_one_server(regions: TwoRegions, here: SimpleNamespace) -> None:
+    regions.query(
+        "CREATE FUNCTION set_tenant(text) RETURNS void LANGUAGE plpgsql AS "
+        "$$BEGIN PERFORM set_config('app.tenant', $1, false); END$$"
+    )
+    regions.cluster.wait_for_replica()
+    plain = orm.Database()
+    plain.bind("postgres", **named(regions.cluster.primary, regions.name))
+    seen: list[list[object]] = []
+    for db in (here.db, plain):
+        seen.append([])
+        for options in ({}, {"immediate": True}, {"optimistic": False}, {"serializable": True}, {}):
+            with orm.db_session(**options):
+                for end in (orm.rollback, orm.commit, orm.rollback):
+                    db.select("set_tenant('a')")
+                    db.select("name FROM thing")
+                    end()
+                    seen[-1] += db.select("nullif(current_setting('app.tenant', true), '')")
+                    db.execute("UPDATE thing SET n = n")
+                    seen[-1] += db.select("nullif(current_setting('app.tenant', true), '')")
+    plain.disconnect()
+    assert seen[0] == seen[1]
+
+
 def test_a_select_that_is_executed_sees_the_primary(regions: TwoRegions, here: SimpleNamespace) -> None:
     with stale(regions, "UPDATE thing SET n = 100"), orm.db_session:
         assert here.db.execute("SELECT n FROM thing").fetchone() == (100,)

@@ -38,7 +38,7 @@ TRANSACTIONS = [
     other(Kind.SAVEPOINT, "SAVEPOINT " + "x" * 64, "25P01", simple=False),
     other(Kind.SAVEPOINT, "SAVEPOINT %s", name=None, simple=False),
     other(Kind.SAVEPOINT, "SAVEPOINT", "42601", name=None, simple=False),
-    other(Kind.SAVEPOINT, 'SAVEPOINT U&"\\0061"', "25P01", name=None, simple=False),
+    other(Kind.SAVEPOINT, 'SAVEPOINT U&"\\0061"', "25P01", name="a", simple=True),
     other(Kind.SAVEPOINT, "SAVEPOINT a b", "42601", name=None, simple=False),
     other(Kind.SAVEPOINT, "SAVEPOINT User", "42601", name=None, simple=False),
     other(Kind.SAVEPOINT, 'SAVEPOINT "user"', "25P01", name="user", simple=True),
