@@ -77,6 +77,11 @@ def test_the_page_explains_every_message():
     assert missing == [], "add rows to docs/deploy/messages.md"
 
 
+def test_the_page_has_each_message_once():
+    patterns = [pattern for pattern, _, _ in rows()]
+    assert [pattern for pattern in sorted(set(patterns)) if patterns.count(pattern) > 1] == []
+
+
 def test_the_code_logs_every_message_of_the_page():
     messages, patterns = [message for message, _, _ in logged()], [pattern for pattern, _, _ in rows()]
     assert len(patterns) > 60
