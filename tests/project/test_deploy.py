@@ -27,7 +27,9 @@ PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
 FILES = sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file())
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 COMPOSE = ROOT / "deploy" / "compose" / "compose.yaml"
-MANIFESTS = sorted((ROOT / "deploy" / "kubernetes").rglob("*.yaml"))
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+MANIFESTS = sorted(KUBERNETES.rglob("*.yaml"))
+REGIONS = ("syd", "lax")
 #: Seconds that a platform has to give a node, at least, before it kills it.
 STOPPING = node.DRAIN_TIMEOUT + 5
 
@@ -91,6 +93,23 @@ def test_the_fly_toml_fits_the_node():
     assert f":{toml['http_service']['internal_port']} " in toml["processes"]["app"]
 
 
+def test_the_commands_for_fly_start_what_the_page_promises():
+    """`fly scale count` counts the machines of all the regions that it is given, so each command may name only one."""
+    commands = snippet("deploy/fly.md", "console", "$ fly secrets set --stage FLY_ORM_SECRET").splitlines()
+    assert "$ fly deploy --ha=false" in commands
+    scaled = [re.match(r"\$ fly scale count (\d) --process-group (\w+) --region (\S+)$", line) for line in commands]
+    counts = {(match[2], match[3]): int(match[1]) for match in filter(None, scaled)}
+    assert counts == {("app", "syd"): 1, ("app", "lax"): 1, ("node", "syd"): 2, ("node", "lax"): 1}
+
+
+def test_the_role_that_fly_makes_may_see_how_far_replicas_are():
+    commands = snippet("deploy/fly.md", "console", "$ fly postgres create").splitlines()
+    assert (
+        commands.index("postgres=# GRANT pg_read_all_stats TO shop;")
+        == commands.index("$ fly postgres connect --app shop-db") + 1
+    )
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_the_units_of_systemd_are_well_formed(unit):
     parser = configparser.ConfigParser(interpolation=None, strict=True)
@@ -117,6 +136,27 @@ def test_the_environment_of_the_units_is_a_set_up():
 
 def environment_of(service):
     return {name: re.sub(r"^\$\{FLY_ORM_SECRET.*", SECRET, value) for name, value in service["environment"].items()}
+
+
+def test_no_secret_gets_into_the_image():
+    dockerfile = ROOT / "deploy" / "Dockerfile"
+    copied = re.findall(r"^COPY (.*) \S+$", dockerfile.read_text(), re.MULTILINE)
+    assert " ".join(copied).split() == ["requirements.txt", "*.whl", "shop"]
+    ignored = dockerfile.with_name("Dockerfile.dockerignore").read_text().splitlines()
+    assert {"**/.env*", "**/*.key", "**/*.pem"} <= set(ignored)
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_compose_builds_with_the_dockerfile_in_the_folder_that_the_page_has_copied():
+    [compose] = documents(COMPOSE)
+    [build] = {tuple(each["build"].items()) for each in compose["services"].values() if "build" in each}
+    context = COMPOSE.parent / dict(build)["context"]
+    assert context.resolve() == ROOT
+    assert (context / dict(build)["dockerfile"]).is_file()
+    assert "$ cp -r deploy /path/to/shop/" in snippet("deploy/containers.md", "console", "$ cp")
+    assert "$ cd /path/to/shop/deploy/compose" in snippet("deploy/containers.md", "console", "$ cd")
+    names = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+    assert names == {"FLY_ORM_SECRET", "POSTGRES_PASSWORD"}
 
 
 def test_the_compose_file_starts_what_it_names():
@@ -148,27 +188,34 @@ def test_the_scripts_of_compose_are_executable_shell(script):
     subprocess.run(["sh", "-n", script], check=True)
 
 
-def resources(region):
-    """All manifests of a region, as kustomize would put them together, by kind and name."""
-    folder = ROOT / "deploy" / "kubernetes" / region
-    [kustomization] = documents(folder / "kustomization.yaml")
+def resources(folder):
+    """All manifests of a folder, as kustomize would put them together, by kind and name."""
+    [kustomization] = documents(KUBERNETES / folder / "kustomization.yaml")
     found = {}
     for name in kustomization["resources"]:
-        path = folder / name
-        paths = (
-            [path / each for each in documents(path / "kustomization.yaml")[0]["resources"]]
-            if path.is_dir()
-            else [path]
-        )
-        for document in chain.from_iterable(map(documents, paths)):
-            found[document["kind"], document["metadata"]["name"]] = document
-    return kustomization, found
+        if (KUBERNETES / folder / name).is_dir():
+            found |= resources(f"{folder}/{name}")
+        else:
+            each = documents(KUBERNETES / folder / name)
+            found |= {(document["kind"], document["metadata"]["name"]): document for document in each}
+    return found
 
 
-@pytest.mark.parametrize("region", ["syd", "lax"])
+def variables_of(folder):
+    """The variables that the settings of a folder give to all of its containers."""
+    [kustomization] = documents(KUBERNETES / folder / "kustomization.yaml")
+    [settings] = kustomization["components"]
+    [component] = documents(KUBERNETES / folder / settings / "kustomization.yaml")
+    assert component["kind"] == "Component"
+    assert [image["name"] for image in component["images"]] == ["shop"]
+    [generated] = component["configMapGenerator"]
+    assert generated["name"] == "region"
+    return dict(each.split("=", 1) for each in generated["literals"])
+
+
+@pytest.mark.parametrize("region", REGIONS)
 def test_the_manifests_of_a_region_fit_together(region):
-    kustomization, found = resources(region)
-    literals = dict(each.split("=", 1) for each in kustomization["configMapGenerator"][0]["literals"])
+    found, literals = resources(region), variables_of(region)
     settings = Settings.from_environment({**literals, "FLY_ORM_SECRET": SECRET})
     assert settings.topology.region == region
     assert settings.topology.primary_region == "syd"
@@ -177,23 +224,75 @@ def test_the_manifests_of_a_region_fit_together(region):
     for number in range(stateful["replicas"]):
         selector = found["Service", f"node-{number}"]["spec"]["selector"]
         assert selector == {"statefulset.kubernetes.io/pod-name": f"node-{number}"}
-    scraped = stateful["template"]["metadata"]["annotations"]
     pod = stateful["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] >= STOPPING
     [container] = pod["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert serves(shlex.join(container["args"])) == [ports["health"]]
-    assert (scraped["prometheus.io/port"], scraped["prometheus.io/path"]) == (str(ports["health"]), "/metrics")
+    assert stateful["template"]["metadata"]["labels"] == {"app": "node"}  # by which Prometheus finds them
     assert settings.listen.endswith(f":{ports['fly-orm']}")
     for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         assert container[probe]["httpGet"] == {"path": path, "port": "health"}
         assert container[probe]["timeoutSeconds"] > readiness.ANSWER_TIMEOUT
     assert ("Cluster", literals["DB_HOST"].removesuffix("-rw")) in found
-    assert (("Job", "migrate") in found) == settings.topology.is_primary
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_migration_is_applied_by_itself_and_before_what_needs_it(region):
+    """A job with the rest would start before Postgres, and could not be replaced: its template is immutable."""
+    assert not [kind for kind, _ in resources(region) if kind == "Job"]
+    [((kind, name), job)] = resources(f"{region}/migrate").items()
+    assert (kind, name) == ("Job", "migrate")
+    assert job["spec"]["backoffLimit"] > 3
+    assert variables_of(f"{region}/migrate") == variables_of(region)
+    page = (ROOT / "docs" / "deploy" / "containers.md").read_text()
+    steps = [
+        "apply --filename deploy/kubernetes/syd/postgres.yaml\n",
+        "wait --for=condition=Ready cluster/shop-db-syd ",
+        "delete job migrate --ignore-not-found\n",
+        "apply --kustomize deploy/kubernetes/syd/migrate\n",
+        "wait --for=condition=complete job/migrate ",
+        "apply --kustomize deploy/kubernetes/syd\n",
+    ]
+    assert [page.count(step) for step in steps] == [1] * len(steps)
+    assert steps == sorted(steps, key=page.index)
+
+
+def load_balancers():
+    """The specifications of all services of this type, with their names."""
+    for document in chain.from_iterable(map(documents, MANIFESTS)):
+        managed = document["spec"].get("managed", {}) if document["kind"] == "Cluster" else {}
+        templates = [each["serviceTemplate"] for each in managed.get("services", {}).get("additional", ())]
+        for service in [*templates, *([document] if document["kind"] == "Service" else [])]:
+            if service["spec"].get("type") == "LoadBalancer":
+                yield service["metadata"]["name"], service["spec"]
+
+
+def test_strangers_reach_neither_postgres_nor_nodes():
+    found = dict(load_balancers())
+    assert set(found) == {"node-0", "node-1", "shop-db-syd-external", "shop-db-lax-external"}
+    for name, spec in found.items():
+        assert spec["loadBalancerSourceRanges"] == ["10.0.0.0/8"], name
+    for region in REGIONS:
+        *allowed, last = resources(region)["Cluster", f"shop-db-{region}"]["spec"]["postgresql"]["pg_hba"]
+        assert last == "host all all all reject"
+        assert allowed == ["hostssl all all 10.0.0.0/8 scram-sha-256"]
+
+
+def test_the_clusters_are_one_topology_in_which_either_can_be_the_primary():
+    syd, lax = (resources(region)["Cluster", f"shop-db-{region}"]["spec"] for region in REGIONS)
+    assert syd["externalClusters"] == lax["externalClusters"]
+    assert syd["replica"] == {"primary": "shop-db-syd", "source": "shop-db-lax"}
+    assert lax["replica"] == {"primary": "shop-db-syd", "source": "shop-db-syd"}
+    for each, region in zip(syd["externalClusters"], REGIONS, strict=True):
+        assert each["name"] == f"shop-db-{region}"
+        assert each["connectionParameters"]["host"] == f"db.{region}.example.com"
+        assert {each[kind]["name"] for kind in ("sslKey", "sslCert")} == {f"shop-db-{region}-replication"}
+        assert each["sslRootCert"]["name"] == f"shop-db-{region}-ca"
 
 
 def test_every_manifest_is_part_of_a_region():
-    used = set(chain.from_iterable(resources(region)[1] for region in ("syd", "lax")))
+    used = set(chain.from_iterable(map(resources, [*REGIONS, *(f"{region}/migrate" for region in REGIONS)])))
     paths = [path for path in MANIFESTS if path.name != "kustomization.yaml"]
     assert used == {(each["kind"], each["metadata"]["name"]) for path in paths for each in documents(path)}
 

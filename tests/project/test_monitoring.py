@@ -15,7 +15,8 @@ from fly_orm.prometheus.definitions import BUCKETS, DEFINITIONS, UNDELIVERED
 from tests.support import ROOT
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "fly_orm.json").read_text())
-[GROUP] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "fly_orm.rules.yaml").read_text())["groups"]
+RULES = (ROOT / "deploy" / "prometheus" / "fly_orm.rules.yaml").read_text()
+[GROUP] = yaml.safe_load(RULES)["groups"]
 OPERATING = (ROOT / "docs" / "deploy" / "operating.md").read_text()
 
 #: The suffixes of the samples of each type of metric.
@@ -151,6 +152,15 @@ def test_each_alert_says_what_to_do_and_leads_to_the_page():
         grouped = re.search(r"by \(([^)]*)\)", rule["expr"])
         kept = set(grouped[1].split(", ")) if grouped else {"instance", "database"}
         assert mentioned <= kept, rule["alert"]
+
+
+def test_the_rules_and_every_page_that_sets_up_a_scrape_name_the_job_of_the_alerts():
+    [job] = set(chain.from_iterable(re.findall(r'job="(\w+)"', rule["expr"]) for rule in GROUP["rules"]))
+    assert job in RULES.split("groups:")[0]
+    for page in ("metrics.md", "deploy/containers.md", "deploy/fly.md"):
+        text = (ROOT / "docs" / page).read_text()
+        [scrapes] = [block for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S) if "scrape" in block]
+        assert [each["job_name"] for each in yaml.safe_load(scrapes)["scrape_configs"]] == [job], page
 
 
 def names_of(error: type[Exception]):
