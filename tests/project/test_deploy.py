@@ -23,6 +23,8 @@ try:
 except ImportError:  # Python 3.10
     tomllib = None  # type: ignore[assignment]
 
+#: Every page of the project.
+EVERY_PAGE = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
 FILES = sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file())
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
@@ -108,6 +110,37 @@ def test_the_role_that_fly_makes_may_see_how_far_replicas_are():
         commands.index("postgres=# GRANT pg_read_all_stats TO shop;")
         == commands.index("$ fly postgres connect --app shop-db") + 1
     )
+
+
+def exported(block):
+    """The variables that the commands of a block export."""
+    words = chain.from_iterable(
+        shlex.split(line.removeprefix("$ export "), comments=True)
+        for line in block.splitlines()
+        if line.startswith("$ export ")
+    )
+    return dict(word.split("=", 1) for word in words)
+
+
+def set_ups():
+    """What is exported in each block that lists nodes, with the page's name."""
+    for page in EVERY_PAGE:
+        for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.DOTALL | re.M):
+            if "FLY_ORM_NODES" in (variables := exported(block)):
+                yield str(page.relative_to(ROOT)), variables
+
+
+def test_a_page_that_lists_nodes_lets_them_listen_there():
+    found = list(set_ups())
+    assert {"README.md", "plugins/fly-orm-django/README.md", "plugins/fly-orm-sqlalchemy/README.md"} <= {
+        page for page, _ in found
+    }
+    for page, variables in found:
+        settings = Settings.from_environment({**variables, "FLY_ORM_SECRET": SECRET})
+        ports = {node.address.rpartition(":")[2] for node in chain.from_iterable(settings.nodes.values())}
+        assert f"[::]:{ports.pop()}" == settings.listen, page
+        assert not ports, page
+        assert {settings.topology.region, settings.topology.primary_region} <= set(settings.nodes), page
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -143,6 +143,14 @@ def test_who_is_told_no_address_serves_its_own_region():
     assert str(_served(settings.listen, settings)) == "nats:shop.syd"
 
 
+def test_the_readme_shows_the_address_at_which_its_node_serves():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    [block] = [each for each in re.findall(r"```console\n(.*?)```", readme, re.DOTALL) if "fly-orm serve" in each]
+    variables = dict(re.findall(r"(\w+)=(\S+)", block))
+    address = region_address(variables.get("FLY_APP_NAME", ""), variables["FLY_REGION"])
+    assert f"fly-orm: serving shop at {address}\n" in block
+
+
 def test_options_come_from_the_variables_that_nats_knows():
     options = ConnectOptions.from_environment(
         {"NATS_URL": "one, tls://me:p%40ss@[::1]:4223,nats://abc@three", "NATS_USER": "i"}
