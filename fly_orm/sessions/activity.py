@@ -75,8 +75,9 @@ class ActivityLog:
 
     def record_state(self, database: Hashable, statement: Statement) -> None:
         """Record of a statement that runs elsewhere only what it leaves in the Postgres session."""
+        activity = self.of(database)
         if statement.leaves_state or statement.kind is Kind.SET:
-            self.of(database).leaves_state = True
+            activity.leaves_state = True
 
     def absorb(self, inner: ActivityLog) -> None:
         """Add what another log has recorded."""

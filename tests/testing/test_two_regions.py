@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -252,7 +253,8 @@ def test_the_command_takes_no_senseless_numbers(capsys, monkeypatch, option, com
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_command_prints_variables_of_both_regions_and_stops(number):
     arguments = [sys.executable, "-m", "fly_orm.testing", "--rtt", "0"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+    usual = partial(signal.signal, number, signal.SIG_DFL)  # the tests may run under nohup
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, preexec_fn=usual) as process:
         lines = [process.stdout.readline().rstrip() for _ in range(10)]
         process.send_signal(number)
         assert process.wait(30) == 0
