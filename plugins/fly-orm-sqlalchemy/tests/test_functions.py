@@ -13,7 +13,7 @@ import sqlalchemy_shop as shop
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from fly_orm_sqlalchemy import loading_into
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import event, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, object_session
 from sqlalchemy_models import Item, Owner
@@ -22,6 +22,7 @@ from sqlalchemy_regions import LOCAL, EngineRegions, fill, router_of
 import fly_orm
 from fly_orm.ledger.table import create_sql
 from tests.support.nodes import node_process, url
+from tests.support.roles import roles
 from tests.support.shared_cluster import make_database, restore
 from tests.support.two_regions import Regions, settings
 
@@ -288,6 +289,25 @@ class TestExactlyOnce:
         with pytest.raises(fly_orm.FlyOrmError, match="use one Session or Connection at a time"):
             fly_orm.call(fly_orm.PRIMARY, shop.overlapping, exactly_once=router_of(engine).name)
         assert names(regions) == []
+
+    def test_a_repetition_gets_the_first_result_where_connections_assume_a_role(self, regions, syd):
+        with roles(regions.cluster, regions.name, "clerk") as [role]:
+            regions.query(create_sql([role]))
+            regions.query(f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{role}"')
+            regions.query(f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "{role}"')
+
+            @event.listens_for(syd, "connect")
+            def assume_role(connection, _record):
+                with connection.cursor() as cursor:
+                    cursor.execute(f'SET ROLE "{role}"')
+                connection.commit()
+
+            for _ in range(2):
+                with fly_orm.operation("order 3"):
+                    made = fly_orm.call(fly_orm.PRIMARY, shop.order, "a", "ann", exactly_once=router_of(syd).name)
+                assert made == 2
+            assert regions.query(f"SELECT count(*) FROM fly_orm_ledger WHERE role = '{role}'") == 2
+        assert names(regions) == ["a", "a, nested"]
 
     def test_a_transaction_with_a_key_is_executed_once(self, regions, engine):
         for raised in (nullcontext(), pytest.raises(fly_orm.AlreadyCommitted)):
