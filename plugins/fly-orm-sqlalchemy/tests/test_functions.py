@@ -16,7 +16,7 @@ from fly_orm_sqlalchemy import loading_into
 from sqlalchemy import event, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, object_session
-from sqlalchemy_models import Item, Owner
+from sqlalchemy_models import Item, Owner, item_table
 from sqlalchemy_regions import LOCAL, EngineRegions, fill, router_of
 
 import fly_orm
@@ -226,6 +226,17 @@ def test_rows_travel_with_the_names_of_their_columns(engine):
         [given] = connection.execute(select(Item.name.label("x")).limit(1))
         assert shop.echo(given).x == "1"
         assert shop.echo([given, 3]) == [("1",), 3]
+
+
+def test_rows_of_tables_travel_and_names_arrive_as_texts(engine):
+    made, chosen, mapping, values, table = shop.rows_of_table("a")
+    assert (made.id, made.name, made._fields) == (1, "a", ("id", "name"))
+    assert (chosen.name, chosen.count_1) == ("a", 1)
+    assert dict(mapping) == {"name": "a"}
+    assert (values, table) == ({"id": 1, "name": "a", "n": 0}, "item")
+    with Session(engine) as session:
+        given = session.execute(select(item_table)).one()
+        assert shop.echo([given, given._mapping])[0].name == "a"
 
 
 def test_a_function_cannot_join_a_transaction_and_may_follow_reads(served):
