@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from http.client import HTTPConnection
 
 import pytest
@@ -22,7 +23,7 @@ from fly_orm.topology import Topology
 from fly_orm.web import WSGIMiddleware
 from fly_orm.web.carrier import MOST_TOKENS, Carrier, is_https
 from tests.support.nodes import environment_in, url
-from tests.support.two_regions import SECRETS, settings
+from tests.support.two_regions import SECRET, SECRETS, settings
 
 HEADER, COOKIE = "Fly-Orm-Token", "fly_orm_token"
 
@@ -183,6 +184,11 @@ def test_even_if_a_request_has_also_written_with_an_outcome_that_is_unknown(regi
         )
 
 
+def answer(environ, start_response, *, body):
+    start_response("200 OK", [])
+    return body
+
+
 class TestTheMiddleware:
     """As PEP 3333 has it, whatever an application does."""
 
@@ -208,6 +214,16 @@ class TestTheMiddleware:
             if hasattr(body, "close"):
                 body.close()
         return sent
+
+    @pytest.mark.parametrize("configured", [Settings(), Settings(secret=SECRET)], ids=["no secret", "no itsdangerous"])
+    def test_ignores_a_token_where_one_region_needs_nothing_to_verify_it(self, configured, monkeypatch):
+        """Of another application on the same host, or of the time when there were several regions."""
+        told = sign(encode([{"shop": Position(LSN(8192), 1234, 1)}]), SECRETS)
+        fly_orm.configure(configured)
+        if configured.secrets:
+            monkeypatch.setitem(sys.modules, "itsdangerous", None)
+        app = partial(answer, body=[b"one"])
+        assert self.served(app, HTTP_COOKIE=f"{COOKIE}={told}", HTTP_FLY_ORM_TOKEN=told) == [("200 OK", []), b"one"]
 
     def test_lets_a_list_be_a_list(self):
         def app(environ, start_response):
