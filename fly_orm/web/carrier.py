@@ -70,7 +70,7 @@ class Carrier:
 
 def seen(session: Session) -> object:
     """What a session has seen, as a value to compare with what it has seen later."""
-    return session.watermarks.positions(), session.watermarks.doubts().keys()
+    return session.watermarks.positions(), session.watermarks.ends_of_doubts()
 
 
 def is_https(scheme: str, forwarded: str) -> bool:
