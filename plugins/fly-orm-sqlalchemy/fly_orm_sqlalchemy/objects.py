@@ -6,11 +6,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Engine, Row, RowMapping, inspect
-from sqlalchemy.engine import result_tuple
-from sqlalchemy.orm import InstanceState, Mapper, object_session
+from sqlalchemy.engine import FilterResult, Result, result_tuple
+from sqlalchemy.ext.associationproxy import _AssociationCollection
+from sqlalchemy.ext.mutable import Mutable
+from sqlalchemy.orm import InstanceState, Mapper, Query, object_session
 from sqlalchemy.sql import quoted_name
 
-from fly_orm.adapters.base import CodecError, EncodedInstance, TypeHandler, find_named, routers, wire_name
+from fly_orm.adapters.base import (
+    CodecError,
+    CollectionHandler,
+    EncodedInstance,
+    TypeHandler,
+    find_named,
+    routers,
+    wire_name,
+)
 from fly_orm.errors import NotPortable
 
 from .sessions import load
@@ -103,6 +113,33 @@ class NameHandler(TypeHandler):
         if type(text) is not str:
             raise CodecError("a name of SQLAlchemy's consists of a str")
         return text
+
+
+class ChildrenHandler(CollectionHandler):
+    """What the relationships, mutable columns and association proxies of an object hold, such as ``owner.items``."""
+
+    prefix = "sqlalchemy-children"
+
+    def handles(self, cls: type) -> bool:
+        if issubclass(cls, list | set | dict):
+            return issubclass(cls, Mutable) or hasattr(cls, "_sa_instrumented")
+        return issubclass(cls, _AssociationCollection)
+
+
+class QueryHandler(TypeHandler):
+    """What stands for rows rather than being some. It does not travel."""
+
+    prefix = "sqlalchemy-query"
+
+    def handles(self, cls: type) -> bool:
+        return issubclass(cls, Result | FilterResult | Query)
+
+    def encode(self, instance: Any) -> EncodedInstance:
+        kind = type(instance).__name__
+        raise NotPortable(f"a {kind} is read where it is used; pass .all() of it, or what to select by")
+
+    def decode(self, encoded: EncodedInstance) -> Any:
+        raise CodecError("a query does not travel")
 
 
 def _encoded(kind: str, names: Iterable[str], values: Iterable[Any]) -> EncodedInstance:

@@ -43,4 +43,6 @@ class Versioned(Base):
 
 
 #: The same as the model's, as applications that use Core alone declare it.
-item_table = Table("item", MetaData(), Column("id", Integer, primary_key=True), Column("name", Text), Column("n", Integer))
+item_table = Table(
+    "item", MetaData(), Column("id", Integer, primary_key=True), Column("name", Text), Column("n", Integer)
+)

@@ -239,6 +239,16 @@ def test_rows_of_tables_travel_and_names_arrive_as_texts(engine):
         assert shop.echo([given, given._mapping])[0].name == "a"
 
 
+def test_what_an_object_holds_travels_as_plain_collections(served):
+    items, *values = shop.children("ann")
+    assert type(items) is list
+    assert [item.name for item in items] == ["a", "b"]
+    assert values == [{"a": [1]}, {1}]
+    assert [type(value) for value in values] == [dict, set]
+    with pytest.raises(fly_orm.ResultLost, match=r"pass \.all\(\) of it"):
+        shop.not_read()
+
+
 def test_a_function_cannot_join_a_transaction_and_may_follow_reads(served):
     with Session(served) as session:
         assert session.scalars(select(Item)).all() == []

@@ -166,6 +166,6 @@ def test_a_server_without_threads_leaves_its_address_free(monkeypatch, thread):
     address = f"127.0.0.1:{free_ports(1)[0]}"
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", not_started)
-        with pytest.raises(ConfigurationError, match="cannot serve at .* now: can't start new thread"):
+        with pytest.raises(ConfigurationError, match=r"cannot serve at .* now: can't start new thread"):
             Pyro5Transport().serve(address, lambda peer: Responder())
     Pyro5Transport().serve(address, lambda peer: Responder()).close(0)
