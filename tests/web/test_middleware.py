@@ -7,6 +7,8 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
+from io import BytesIO
+from wsgiref.util import FileWrapper
 
 import pytest
 
@@ -242,6 +244,14 @@ class TestTheMiddleware:
         body = WSGIMiddleware(app)({}, lambda *_: None)
         assert body == [b"one", b"two"]
         assert self.served(app) == [("200 OK", [("A", "b")]), b"one", b"two"]
+
+    def test_lets_a_file_be_the_file_that_the_server_sends_by_itself(self):
+        app = partial(answer, body=FileWrapper(BytesIO(b"one")))
+        sent = []
+        body = WSGIMiddleware(app)({"wsgi.file_wrapper": FileWrapper}, lambda *head: sent.append(head))
+        assert type(body) is FileWrapper
+        assert sent == [("200 OK", [])]
+        assert self.served(app, **{"wsgi.file_wrapper": lambda file: file}) == [("200 OK", []), b"one"]
 
     def test_waits_for_a_generator_to_give_the_head(self):
         def app(environ, start_response):
