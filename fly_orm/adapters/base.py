@@ -25,6 +25,7 @@ from ..registry import make_adapter
 from ..routing.options import Options
 from ..routing.router import Router, routers
 from ..routing.wrapped_database import WrappedDatabase
+from .collections import CollectionHandler
 from .invoked import function_activity, in_function
 from .psycopg2.factory import ConnectionFactory
 from .psycopg2.wrapped import WrappedAddress
@@ -32,6 +33,7 @@ from .psycopg2.wrapped import WrappedAddress
 __all__ = [
     "Adapter",
     "CodecError",
+    "CollectionHandler",
     "ConnectionFactory",
     "Connector",
     "EncodedInstance",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -151,6 +151,7 @@ def returned(result: Any) -> Returned:
 
 
 def _earlier(router: Router, record: Record) -> Outcome:
-    with closing(router.connect()) as connection, _refusing():
+    # On a connection of the ORM's, as the row was written: the application may have it assume a role.
+    with recorded_whole(record.what), router.wrapped.transaction() as connection, _refusing():
         entry = entries.of_operation(connection, record)
     return Outcome(stored(entry.reply), earlier=True)

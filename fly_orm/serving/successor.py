@@ -86,7 +86,8 @@ def _check_sibling(
 class Successor:
     """A server that begins to listen once the process that does so at present has stopped. Thread-safe.
 
-    ``listen`` makes the server that it then becomes, and raises ConfigurationError before that.
+    ``listen`` makes the server that it then becomes, and raises ConfigurationError before that. Whatever keeps it from
+    listening, such as a missing descriptor, is logged once, and it tries again.
     """
 
     def __init__(self, address: str, listen: Callable[[], Server], on_listening: Callable[[], None]) -> None:
@@ -96,6 +97,7 @@ class Successor:
         self._closing = Latch()
         self._lock = threading.Lock()
         self._server: Server | None = None
+        self._has_warned = False
         log.info(
             "another process of this application serves at %s; this one will when that one has stopped",
             address,
@@ -128,6 +130,20 @@ class Successor:
                 return False
             try:
                 self._server = self._listen()
-            except FlyOrmError:  # it is still taken
+            except (FlyOrmError, OSError, RuntimeError) as error:  # transports are plug-ins, and raise what they like
+                self._note(error)
                 return False
         return True
+
+    def _note(self, error: Exception) -> None:
+        """Log why it does not listen, unless that is because the address is still taken."""
+        if self._has_warned or (isinstance(error, ConfigurationError) and _is_taken(error)):
+            return
+        self._has_warned = True
+        log.warning(
+            "cannot take over %s yet: %s. It is tried again every %g s",
+            self._address,
+            error,
+            INTERVAL,
+            extra={"event": "takeover_failed", "address": self._address, "problem": str(error)},
+        )

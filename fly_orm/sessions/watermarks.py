@@ -64,6 +64,11 @@ class Watermarks:
         with self._lock:
             return {database: left for database, until in self._doubts.items() if (left := until - now()) > 0}
 
+    def ends_of_doubts(self) -> dict[str, float]:
+        """By database, when its last doubt ends or has ended, on the monotonic clock: each doubt makes that later."""
+        with self._lock:
+            return dict(self._doubts)
+
     def absorb(self, other: Watermarks) -> None:
         """Note all that others have seen."""
         for database, position in other.positions().items():

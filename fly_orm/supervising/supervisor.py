@@ -113,8 +113,8 @@ class Supervisor:
         return None
 
     def _roll(self) -> None:
-        """Replace the next worker, once the last one that was replaced serves."""
-        if self._rolling and all(worker.serving for worker in self._workers):
+        """Replace the next worker, once all others, and so the last one that was replaced, accept requests."""
+        if self._rolling and all(worker.accepts for worker in self._workers):
             self._rolling.pop(0).stop()
 
     def _start_those_due(self) -> None:

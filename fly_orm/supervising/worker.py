@@ -55,6 +55,11 @@ class Worker:
         return self._process is not None
 
     @property
+    def accepts(self) -> bool:
+        """Whether it accepts requests: one that was asked to stop serves those that it has, and no others."""
+        return self.serving is not None and not self._is_asked_to_stop
+
+    @property
     def is_hopeless(self) -> bool:
         """Whether it has failed to start too often."""
         return self._restarts.is_hopeless

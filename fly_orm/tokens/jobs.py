@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..codec.names import signature_of
 from ..errors import ConfigurationError, InvalidToken
 from ..sessions.blocks import session
-from .token import resume, token
+from .token import resume_carried, token
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +36,8 @@ def carried(function: F) -> F:
 
     Put it below the queue's own decorator. Each run has a session of its own, which goes on from the token that
     :func:`carry` put into the message. Without a token, the session has seen nothing. With a token that is too old,
-    the job runs in such a session too, and a warning is logged.
+    the job runs in such a session too, and a warning is logged. In an application of one region that has no
+    ``FLY_ORM_SECRET``, a token is ignored.
 
     A run raises InvalidToken if its token was forged or altered. Decorating raises ConfigurationError for a generator.
     """
@@ -66,7 +67,7 @@ def carried(function: F) -> F:
 def _resumed(function: Callable[..., Any], text: str) -> Iterator[None]:
     with session():
         try:
-            resume(text)
+            resume_carried(text)
         except InvalidToken as error:
             if error.reason != "expired":
                 raise

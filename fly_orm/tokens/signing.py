@@ -19,6 +19,15 @@ def check_can_sign(secrets: Secrets) -> None:
     _signer_class(secrets)
 
 
+def can_sign(secrets: Secrets) -> bool:
+    """Whether this process can sign and verify."""
+    try:
+        check_can_sign(secrets)
+    except ConfigurationError:
+        return False
+    return True
+
+
 def sign(payload: bytes, secrets: Secrets) -> str:
     """A URL-safe text with the payload, the time and a signature. ConfigurationError if it cannot be signed."""
     signer = _signer(secrets)

@@ -15,7 +15,7 @@ from ..runtime.runtime import current_runtime
 from ..sessions.activity import Activity
 from ..sessions.context import current
 from ..sessions.session import UNKNOWN_SECONDS, Session
-from .signing import check_can_sign, sign, unsign
+from .signing import can_sign, check_can_sign, sign, unsign
 
 #: Seconds after which a token is refused: by then every replica that is still of use has replayed what it covers.
 MAX_AGE = 86400.0
@@ -70,6 +70,18 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
             session.doubt(database, seconds - age)
     for router in routers():
         router.wrapped.clear_cached_results()
+
+
+def resume_carried(text: str, *, max_age: float | None = MAX_AGE) -> None:
+    """Do what :func:`resume` does with what a request or a job has brought along, unless only one region exists here.
+
+    An application of one region needs nothing that signs tokens, and may be sent some all the same: of the time when it
+    had several, or of another application on the same host, whose cookies a browser sends as well. Without what
+    verifies them, they are ignored.
+    """
+    settings = current_runtime().settings
+    if text and (settings.topology.primary_region is not None or can_sign(settings.secrets)):
+        resume(text, max_age=max_age)
 
 
 def check_can_carry() -> None:

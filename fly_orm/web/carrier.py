@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from ..errors import InvalidToken
 from ..sessions.session import Session
-from ..tokens.token import check_can_carry, resume, text_of
+from ..tokens.token import check_can_carry, resume_carried, text_of
 
 log = logging.getLogger("fly_orm")
 
@@ -45,7 +45,7 @@ class Carrier:
         """Resume the session of the calling context from the tokens in a request; ignore those that are not valid."""
         for text in chain(islice(_values(cookies, self.cookie), MOST_TOKENS), islice(headers, MOST_TOKENS)):
             try:
-                resume(text, max_age=self.max_age)
+                resume_carried(text, max_age=self.max_age)
             except InvalidToken as error:
                 log.info(
                     "ignored the token of a request: %s", error, extra={"event": "token_ignored", "problem": str(error)}
@@ -70,7 +70,7 @@ class Carrier:
 
 def seen(session: Session) -> object:
     """What a session has seen, as a value to compare with what it has seen later."""
-    return session.watermarks.positions(), session.watermarks.doubts().keys()
+    return session.watermarks.positions(), session.watermarks.ends_of_doubts()
 
 
 def is_https(scheme: str, forwarded: str) -> bool:

@@ -43,7 +43,7 @@ class WSGIMiddleware(Middleware[Application]):
         except BaseException:
             request.end_timing()
             raise
-        if isinstance(body, list | tuple):
+        if isinstance(body, list | tuple) or _is_file(body, environ):
             request.send_head()
             return body  # it is complete, so no code of the application runs while the server sends it
         wrapped = _Body(request, body)
@@ -53,6 +53,12 @@ class WSGIMiddleware(Middleware[Application]):
             wrapped.close()
             raise
         return wrapped
+
+
+def _is_file(body: Iterable[bytes], environ: dict[str, Any]) -> bool:
+    """Whether a body is the server's own wrapper of a file (PEP 3333), which it recognises, and may send by itself."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
 class _Request:

@@ -11,7 +11,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -61,7 +61,10 @@ class Lobby:
         admit: Callable[[Stranger], None],
         turns: Turns | None = None,
     ) -> None:
-        """``admit`` is called for each peer that has proven itself, on the lobby's thread. It returns soon."""
+        """``admit`` is called for each peer that has proven itself, on the lobby's thread. It returns soon.
+
+        OSError if the system has no descriptor left for it.
+        """
         self._turns = turns
         self._has_waited = False
         """Whether a connection that may be waiting was left to other processes for a while."""
@@ -73,18 +76,20 @@ class Lobby:
         self._strangers: FairQueue[Stranger] = FairQueue(places, options.max_strangers_per_network)
         self._delayed: list[tuple[float, int, Stranger]] = []
         """A heap of the strangers that get their replies later. Those that are gone meanwhile stay in it."""
-        self._shortage = Shortage(address)
         self._resume_at: float | None = None
         """When to accept again, on the monotonic clock, after a pause."""
         self._closing = False
-        self._wakeup_writer, self._wakeup_reader = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wakeup_reader, selectors.EVENT_READ, _Turn(None, lambda: None))
-        self._listen()
+        with ExitStack() as undo:  # a descriptor may be missing
+            self._wakeup_writer, self._wakeup_reader = map(undo.enter_context, socket.socketpair())
+            self._selector = undo.enter_context(selectors.DefaultSelector())
+            self._selector.register(self._wakeup_reader, selectors.EVENT_READ, _Turn(None, lambda: None))
+            self._listen()
+            undo.pop_all()
+        self._shortage = Shortage(address)
         self._thread = threading.Thread(target=self._run, name=f"fly-orm-pyro5 lobby {address}", daemon=True)
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Begin to accept. RuntimeError if the system grants no more threads."""
         self._thread.start()
 
     def close(self) -> None:
@@ -92,7 +97,8 @@ class Lobby:
         self._closing = True
         with suppress(OSError):  # the thread may have noticed by itself, and has closed its sockets then
             self._wakeup_writer.send(b"x")
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
         self._close_sockets()
 
     def abandon(self) -> None:

@@ -39,7 +39,10 @@ class Pyro5Server:
         tls: Tls | None,
         turns: Turns | None = None,
     ) -> None:
-        """``turns`` are given if other processes accept connections at these sockets as well."""
+        """``turns`` are given if other processes accept connections at these sockets as well.
+
+        OSError or RuntimeError if the system has no descriptor or thread left for it.
+        """
         self._address = str(Address(host=host, port=listeners[0].getsockname()[1]))
         self._pid = os.getpid()
         self._turns = turns
@@ -50,8 +53,12 @@ class Pyro5Server:
         self._close_lock = threading.Lock()
         self._watcher = threading.Thread(target=self._watch, name=f"fly-orm-pyro5 watch {self._address}", daemon=True)
         abandon_in_children(self)
-        self._lobby.start()
-        self._watcher.start()
+        try:
+            self._lobby.start()
+            self._watcher.start()
+        except RuntimeError:
+            self._lobby.close()
+            raise
 
     @property
     def address(self) -> str:

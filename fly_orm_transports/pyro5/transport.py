@@ -59,7 +59,12 @@ class Pyro5Transport:
     def _server(
         self, listen: str, sockets: Sequence[socket.socket], accept: Accept, turns: Turns | None = None
     ) -> Pyro5Server:
-        return Pyro5Server(parse_address(listen).host, list(sockets), accept, self._options, self._tls, turns)
+        try:
+            return Pyro5Server(parse_address(listen).host, list(sockets), accept, self._options, self._tls, turns)
+        except (OSError, RuntimeError) as error:
+            for each in sockets:
+                each.close()
+            raise ConfigurationError(f"cannot serve at {listen!r} now: {error}", address=listen) from error
 
     def is_local(self, address: str) -> bool:
         """See :meth:`fly_orm.transport.Transport.is_local`. False unless the address can only be a loopback address."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import peewee
 import pytest
@@ -68,6 +68,27 @@ def test_the_second_process_of_an_application_takes_the_place_of_the_first(serve
     until(lambda: len(lines(caplog, f"region, serves at {first.address}: ")) == 2)
     write(regions, second.address)
     assert regions.query("SELECT count(*) FROM t") == 2
+
+
+@pytest.mark.parametrize("error", [OSError("Too many open files"), RuntimeError("can't start new thread")])
+def test_what_stands_by_tries_again_when_it_could_not_listen(served, regions, quick, caplog, monkeypatch, error):
+    def serve(*arguments):
+        monkeypatch.undo()
+        raise error
+
+    first, second = served(), served()
+    monkeypatch.setattr(second._server, "_listen", serve)
+    monkeypatch.setattr(successor, "INTERVAL", 0.05)
+    first.close()
+    until(lambda: lines(caplog, f"cannot take over {first.address} yet: {error}. It is tried again"))
+    until(lambda: reachable(first.address))
+    write(regions, second.address)
+
+
+def reachable(address):
+    with suppress(ConnectionRefusedError), socket.create_connection(address.split(":")):
+        return True
+    return False
 
 
 def test_what_stands_by_can_be_closed_before_it_serves(served, quick):

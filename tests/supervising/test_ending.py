@@ -5,14 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 
 import pytest
 
 import fly_orm
+from tests.support.two_regions import close
 from tests.support.waiting import PATIENCE, until
-from tests.support.worker_processes import until_all_serve, until_ended, workers_of
+from tests.support.worker_processes import channel_to, until_all_serve, until_ended, worker_behind, workers_of
 
 THREADS = 6
 #: How many of their channels lead to one worker, at most, once they are spread evenly.
@@ -89,6 +90,42 @@ def test_no_request_fails_while_workers_are_replaced_one_after_another(node, lax
         writers.goes_on()
     assert writers.failures == []
     assert rows(writers.db) == writers.written.total()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_spare_channels")
+def test_the_next_worker_is_not_replaced_while_the_last_one_drains(node, lax):
+    """Whatever happens meanwhile: nobody would accept requests."""
+    started = node("--workers=2", "--drain-timeout=600")
+    address = started.address()
+    until_all_serve(address, 2)
+    first, second = workers_of(started.pid)
+    with ExitStack() as transactions:
+        for number in range(8):  # some of them on the first worker
+            db = lax(address)
+            transactions.callback(close, db)
+            db.begin()
+            db.execute_sql(f"CREATE TABLE t{number} (i int)")
+        started.process.send_signal(signal.SIGHUP)
+        until(lambda: all(accepting(address) == {2} for _ in range(3)), "the first one is not being replaced")
+        second.kill()
+        until(lambda: second not in workers_of(started.pid) and len(workers_of(started.pid)) == 2, "not replaced")
+        third = workers_of(started.pid)[-1]
+        until(lambda: 2 in accepting(address), "it does not serve")
+        for _ in range(10):
+            assert 2 in accepting(address)
+        assert {*workers_of(started.pid)} == {first, third}
+    until(lambda: not {first, third} & {*workers_of(started.pid)}, "not all are replaced")
+    until_all_serve(address, 2)
+
+
+def accepting(address):
+    """The numbers of the workers that new channels lead to."""
+    channels = [channel_to(address) for _ in range(12)]
+    numbers = set(map(worker_behind, channels))
+    for channel in channels:
+        channel.close()
+    return numbers
 
 
 def test_a_worker_that_is_killed_takes_only_its_own_requests_with_it(node, lax):

@@ -104,3 +104,11 @@ class TestACarriedFunction:
         monkeypatch.setattr("itsdangerous.TimestampSigner.get_timestamp", lambda self: 2**33)
         assert watermarks(**told) == {}
         assert "has seen nothing: the token was signed" in caplog.text
+
+    def test_runs_in_one_region_that_has_no_secret(self, told):
+        @carried
+        def watermarks():
+            return current().watermarks.positions()
+
+        fly_orm.configure(fly_orm.Settings())
+        assert watermarks(**told) == {}

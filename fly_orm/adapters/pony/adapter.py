@@ -15,7 +15,7 @@ from pony.orm import core
 from ...errors import ConfigurationError, NotSupported
 from ..base import Adapter, Options, Router, TypeHandler
 from .binding import explain_when_bound, route_when_bound
-from .entities import EntityHandler
+from .entities import EntityHandler, JsonHandler
 from .flushing import use_flushing_caches
 from .provider import explain_bound, obstacle, route_bound, route_raw_sql
 from .wrapped import WrappedPony
@@ -39,7 +39,7 @@ class PonyAdapter(Adapter):
         return f"{obstacle(type(database.provider))}, so fly_orm cannot route or serve it"
 
     def type_handlers(self) -> Sequence[TypeHandler]:
-        return (EntityHandler(),)
+        return EntityHandler(), JsonHandler()
 
     def exception_packages(self) -> Sequence[str]:
         return ("pony.orm",)

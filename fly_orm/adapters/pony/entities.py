@@ -15,10 +15,11 @@ from typing import Any
 
 from pony.orm import core
 from pony.orm.dbproviders.postgres import PGProvider
+from pony.orm.ormtypes import TrackedValue
 
 from ...errors import NotPortable
 from ...routing.router import routers
-from ..base import CodecError, EncodedInstance, TypeHandler
+from ..base import CodecError, CollectionHandler, EncodedInstance, TypeHandler
 
 log = logging.getLogger("fly_orm")
 
@@ -52,6 +53,15 @@ class EntityHandler(TypeHandler):
                 return entity[key]
             except (core.OrmError, core.DBException, TypeError, ValueError) as error:
                 raise CodecError(f"{encoded.name:.200} cannot be loaded: {error}") from error
+
+
+class JsonHandler(CollectionHandler):
+    """The values of attributes of the types ``Json`` and array, whose changes Pony notices."""
+
+    prefix = "pony-json"
+
+    def handles(self, cls: type) -> bool:
+        return issubclass(cls, TrackedValue) and issubclass(cls, list | dict)
 
 
 class _FunctionScope:

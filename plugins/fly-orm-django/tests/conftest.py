@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from fly_orm.ledger.table import create_sql
-from fly_orm.routing import router
 from tests.support.over import over
 from tests.support.shared_cluster import make_database, restore
 from tests.support.two_regions import Regions, TwoRegions, two_regions
@@ -19,7 +18,7 @@ from tests.support.two_regions import Regions, TwoRegions, two_regions
 pytest_plugins = ["tests.support.fixtures"]
 
 if "CI" in os.environ or all(map(find_spec, ("django", "fly_orm_django"))):
-    from django_regions import in_lax, made_tables, project_node
+    from django_regions import alone, in_lax, made_tables, project_node
 else:
     collect_ignore_glob = ["test_*.py"]  # an environment from before this plug-in
 
@@ -67,14 +66,3 @@ def project(served: Any) -> Iterator[Regions]:
     both.cluster.wait_for_replica()
     with alone(), in_lax(both, address):
         yield both
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """A block in which this process knows no database from before: something may refer to those of other tests."""
-    others = router.routers()
-    router._routers.difference_update(others)
-    try:
-        yield
-    finally:
-        router._routers.update(others)

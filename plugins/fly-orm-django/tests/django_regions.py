@@ -23,6 +23,7 @@ from django_shop import models  # noqa: E402
 from fly_orm_django import shared  # noqa: E402
 
 import fly_orm  # noqa: E402
+from fly_orm.routing import router  # noqa: E402
 from tests.support import ROOT  # noqa: E402
 from tests.support import two_regions as support  # noqa: E402
 from tests.support.nodes import environment_in  # noqa: E402
@@ -66,13 +67,37 @@ def made_tables(cluster: Any, name: str) -> Iterator[str]:
 @contextmanager
 def in_lax(both: Regions, address: str, **changes: Any) -> Iterator[None]:
     """A block in which this process is in lax, and knows a node in syd."""
+    with _in_region(settings("lax", address), both.cluster.replica, both.name, changes):
+        yield
+
+
+@contextmanager
+def in_syd(cluster: Any, name: str, **changes: Any) -> Iterator[None]:
+    """A block in which this process is in the primary region."""
+    with _in_region(settings("syd"), cluster.primary, name, changes):
+        yield
+
+
+@contextmanager
+def _in_region(configured: Any, server: Any, name: str, changes: dict[str, Any]) -> Iterator[None]:
     gc.collect()  # a function could belong to what is left of a database of another test
     with ExitStack() as undo:
         undo.callback(shared.retire_all)
-        undo.enter_context(leading("default", both.cluster.replica, both.name, **changes))
-        fly_orm.configure(settings("lax", address))
+        undo.enter_context(leading("default", server, name, **changes))
+        fly_orm.configure(configured)
         connections["default"].shared  # noqa: B018  # as when the project starts
         yield
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """A block in which this process knows no database from before: something may refer to those of other tests."""
+    others = router.routers()
+    router._routers.difference_update(others)
+    try:
+        yield
+    finally:
+        router._routers.update(others)
 
 
 class ManageProcess:

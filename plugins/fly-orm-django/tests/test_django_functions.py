@@ -4,12 +4,15 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connections, transaction, utils
 from django.utils.safestring import SafeString
+from django_regions import alone, in_syd
 from django_shop import functions
 from django_shop.models import Author, Bestseller, Book
 
 import fly_orm
 from fly_orm.codec import decode_error, encode_error
 from fly_orm.errors import NotPortable
+from fly_orm.ledger.table import create_sql
+from tests.support.roles import roles
 
 LOCAL = fly_orm.Route.LOCAL
 
@@ -119,6 +122,19 @@ def test_a_function_is_executed_exactly_once_in_a_transaction(project):
     with pytest.raises(utils.IntegrityError):
         functions.create_once("ann")
     assert Author.objects.count() == 2
+
+
+def test_a_repetition_gets_the_first_result_where_connections_assume_a_role(cluster, tables):
+    with roles(cluster, tables, "clerk") as [role], alone(), in_syd(cluster, tables, OPTIONS={"assume_role": role}):
+        with connections["primary"].cursor() as cursor:
+            cursor.execute(create_sql([role]))
+            cursor.execute(f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{role}"')
+            cursor.execute(f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "{role}"')
+        made = []
+        for _ in range(2):
+            with fly_orm.operation("order 1"):
+                made.append(functions.create_once("ann"))
+        assert made == [Author.objects.get().pk] * 2
 
 
 def test_a_hook_that_fails_after_the_commit_does_not_make_the_call_fail(project):

@@ -12,7 +12,7 @@ from fly_orm.adapters.base import Adapter, Options, Router, TypeHandler, named_l
 from fly_orm.errors import ConfigurationError, NotSupported
 
 from .joining import JoinedEngine, Joining
-from .objects import ObjectHandler, RowHandler, RowMappingHandler
+from .objects import ChildrenHandler, NameHandler, ObjectHandler, QueryHandler, RowHandler, RowMappingHandler
 from .obstacles import is_asynchronous, no_engine, obstacle, why_not_opened_by_dialect
 from .routing import EngineRouting
 from .sessions import note_begun
@@ -45,7 +45,8 @@ class SQLAlchemyAdapter(Adapter):
         return f"{obstacle(database)}, so fly_orm cannot route or serve it"
 
     def type_handlers(self) -> tuple[TypeHandler, ...]:
-        return (ObjectHandler(), RowHandler(), RowMappingHandler())
+        own = ObjectHandler(), ChildrenHandler(), QueryHandler()
+        return *own, RowHandler(), RowMappingHandler(), NameHandler()
 
     def exception_packages(self) -> tuple[str, ...]:
         return ("sqlalchemy",)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Engine, Row, RowMapping, inspect
-from sqlalchemy.engine import result_tuple
-from sqlalchemy.orm import InstanceState, Mapper, object_session
+from sqlalchemy.engine import FilterResult, Result, result_tuple
+from sqlalchemy.ext.associationproxy import _AssociationCollection
+from sqlalchemy.ext.mutable import Mutable
+from sqlalchemy.orm import InstanceState, Mapper, Query, object_session
+from sqlalchemy.sql import quoted_name
 
-from fly_orm.adapters.base import CodecError, EncodedInstance, TypeHandler, find_named, routers, wire_name
+from fly_orm.adapters.base import (
+    CodecError,
+    CollectionHandler,
+    EncodedInstance,
+    TypeHandler,
+    find_named,
+    routers,
+    wire_name,
+)
 from fly_orm.errors import NotPortable
 
 from .sessions import load
@@ -59,7 +70,7 @@ class RowHandler(TypeHandler):
         return issubclass(cls, Row)
 
     def encode(self, instance: Any) -> EncodedInstance:
-        return EncodedInstance(name="Row", fields=({"names": tuple(instance._fields), "values": tuple(instance)},))
+        return _encoded("Row", instance._fields, instance)
 
     def decode(self, encoded: EncodedInstance) -> Any:
         fields = encoded.fields[0] if len(encoded.fields) == 1 else {}
@@ -80,12 +91,60 @@ class RowMappingHandler(RowHandler):
         return issubclass(cls, RowMapping)
 
     def encode(self, instance: Any) -> EncodedInstance:
-        return EncodedInstance(
-            name="RowMapping", fields=({"names": tuple(instance), "values": tuple(instance.values())},)
-        )
+        return _encoded("RowMapping", instance, instance.values())
 
     def decode(self, encoded: EncodedInstance) -> Any:
         return super().decode(encoded)._mapping
+
+
+class NameHandler(TypeHandler):
+    """The names of tables and columns, which arrive as ``str``, such as the keys of ``row._asdict()``."""
+
+    prefix = "sqlalchemy-name"
+
+    def handles(self, cls: type) -> bool:
+        return issubclass(cls, quoted_name)
+
+    def encode(self, instance: Any) -> EncodedInstance:
+        return EncodedInstance(name="name", fields=({"text": str(instance)},))
+
+    def decode(self, encoded: EncodedInstance) -> Any:
+        text = encoded.fields[0].get("text") if len(encoded.fields) == 1 else None
+        if type(text) is not str:
+            raise CodecError("a name of SQLAlchemy's consists of a str")
+        return text
+
+
+class ChildrenHandler(CollectionHandler):
+    """What the relationships, mutable columns and association proxies of an object hold, such as ``owner.items``."""
+
+    prefix = "sqlalchemy-children"
+
+    def handles(self, cls: type) -> bool:
+        if issubclass(cls, list | set | dict):
+            return issubclass(cls, Mutable) or hasattr(cls, "_sa_instrumented")
+        return issubclass(cls, _AssociationCollection)
+
+
+class QueryHandler(TypeHandler):
+    """What stands for rows rather than being some. It does not travel."""
+
+    prefix = "sqlalchemy-query"
+
+    def handles(self, cls: type) -> bool:
+        return issubclass(cls, Result | FilterResult | Query)
+
+    def encode(self, instance: Any) -> EncodedInstance:
+        kind = type(instance).__name__
+        raise NotPortable(f"a {kind} is read where it is used; pass .all() of it, or what to select by")
+
+    def decode(self, encoded: EncodedInstance) -> Any:
+        raise CodecError("a query does not travel")
+
+
+def _encoded(kind: str, names: Iterable[str], values: Iterable[Any]) -> EncodedInstance:
+    # The name of a column of a Table is a quoted_name, and so is the key of a row of it.
+    return EncodedInstance(name=kind, fields=({"names": tuple(map(str, names)), "values": tuple(values)},))
 
 
 def _check_stored(instance: Any, state: InstanceState[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import fly_orm
@@ -40,3 +40,9 @@ class Versioned(Base):
     n: Mapped[int]
     version: Mapped[int] = mapped_column()
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  # SQLAlchemy's declarative form
+
+
+#: The same as the model's, as applications that use Core alone declare it.
+item_table = Table(
+    "item", MetaData(), Column("id", Integer, primary_key=True), Column("name", Text), Column("n", Integer)
+)

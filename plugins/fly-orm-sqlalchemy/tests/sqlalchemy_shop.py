@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy.ext.mutable import MutableDict, MutableSet
 from sqlalchemy.orm import Session, object_session, scoped_session, sessionmaker
-from sqlalchemy_models import Item, Owner
+from sqlalchemy_models import Item, Owner, item_table
 
 import fly_orm
 
@@ -42,6 +43,32 @@ def rows():
         mapping = session.execute(select(Item.id, Item.name).order_by(Item.id)).mappings().first()
         both = session.execute(select(Item, func.count()).group_by(Item.id).order_by(Item.id)).first()
         return row, mapping, both
+
+
+@fly_orm.on_primary
+def children(name):
+    """What an object of the database has in its attributes."""
+    with Session(engine) as session:
+        session.add(owner := Owner(name=name, items=[Item(name="a"), Item(name="b")]))
+        session.commit()
+        return owner.items, MutableDict({"a": [1]}), MutableSet({1})
+
+
+@fly_orm.on_primary
+def not_read():
+    return Session(engine).query(Item)
+
+
+@fly_orm.on_primary
+def rows_of_table(name):
+    """Rows of a Table, whose columns have names of a class of SQLAlchemy's."""
+    table = item_table
+    with engine.begin() as connection:
+        made = connection.execute(insert(table).values(name=name, n=0).returning(table.c.id, table.c.name)).one()
+        chosen = connection.execute(select(table.c.name, func.count()).group_by(table.c.name)).one()
+        mapping = connection.execute(select(table.c.name)).mappings().one()
+    with Session(engine) as session:
+        return made, chosen, mapping, session.execute(select(table)).one()._asdict(), table.name
 
 
 @fly_orm.on_primary

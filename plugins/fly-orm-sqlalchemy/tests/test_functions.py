@@ -13,15 +13,16 @@ import sqlalchemy_shop as shop
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from fly_orm_sqlalchemy import loading_into
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import event, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, object_session
-from sqlalchemy_models import Item, Owner
+from sqlalchemy_models import Item, Owner, item_table
 from sqlalchemy_regions import LOCAL, EngineRegions, fill, router_of
 
 import fly_orm
 from fly_orm.ledger.table import create_sql
 from tests.support.nodes import node_process, url
+from tests.support.roles import roles
 from tests.support.shared_cluster import make_database, restore
 from tests.support.two_regions import Regions, settings
 
@@ -227,6 +228,27 @@ def test_rows_travel_with_the_names_of_their_columns(engine):
         assert shop.echo([given, 3]) == [("1",), 3]
 
 
+def test_rows_of_tables_travel_and_names_arrive_as_texts(engine):
+    made, chosen, mapping, values, table = shop.rows_of_table("a")
+    assert (made.id, made.name, made._fields) == (1, "a", ("id", "name"))
+    assert (chosen.name, chosen.count_1) == ("a", 1)
+    assert dict(mapping) == {"name": "a"}
+    assert (values, table) == ({"id": 1, "name": "a", "n": 0}, "item")
+    with Session(engine) as session:
+        given = session.execute(select(item_table)).one()
+        assert shop.echo([given, given._mapping])[0].name == "a"
+
+
+def test_what_an_object_holds_travels_as_plain_collections(served):
+    items, *values = shop.children("ann")
+    assert type(items) is list
+    assert [item.name for item in items] == ["a", "b"]
+    assert values == [{"a": [1]}, {1}]
+    assert [type(value) for value in values] == [dict, set]
+    with pytest.raises(fly_orm.ResultLost, match=r"pass \.all\(\) of it"):
+        shop.not_read()
+
+
 def test_a_function_cannot_join_a_transaction_and_may_follow_reads(served):
     with Session(served) as session:
         assert session.scalars(select(Item)).all() == []
@@ -288,6 +310,25 @@ class TestExactlyOnce:
         with pytest.raises(fly_orm.FlyOrmError, match="use one Session or Connection at a time"):
             fly_orm.call(fly_orm.PRIMARY, shop.overlapping, exactly_once=router_of(engine).name)
         assert names(regions) == []
+
+    def test_a_repetition_gets_the_first_result_where_connections_assume_a_role(self, regions, syd):
+        with roles(regions.cluster, regions.name, "clerk") as [role]:
+            regions.query(create_sql([role]))
+            regions.query(f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{role}"')
+            regions.query(f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "{role}"')
+
+            @event.listens_for(syd, "connect")
+            def assume_role(connection, _record):
+                with connection.cursor() as cursor:
+                    cursor.execute(f'SET ROLE "{role}"')
+                connection.commit()
+
+            for _ in range(2):
+                with fly_orm.operation("order 3"):
+                    made = fly_orm.call(fly_orm.PRIMARY, shop.order, "a", "ann", exactly_once=router_of(syd).name)
+                assert made == 2
+            assert regions.query(f"SELECT count(*) FROM fly_orm_ledger WHERE role = '{role}'") == 2
+        assert names(regions) == ["a", "a, nested"]
 
     def test_a_transaction_with_a_key_is_executed_once(self, regions, engine):
         for raised in (nullcontext(), pytest.raises(fly_orm.AlreadyCommitted)):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import psycopg2
 import pytest
 from pony import orm
+from pony.orm.ormtypes import TrackedValue
 
 import fly_orm
 from fly_orm import Route
+from fly_orm.codec import decode, encode
 from fly_orm.forwarding import sealed_channel
 from fly_orm.testing.contract.tools import in_thread, until
 from fly_orm.topology import Node
@@ -82,6 +84,15 @@ def test_a_composite_key_with_an_entity_in_it_travels(lax):
     sale = pony_shop.sell(item, 3)
     assert (sale.item.id, sale.number) == (item.id, 3)
     assert pony_shop.sold(sale) == ("a", 3)
+
+
+def test_the_value_of_a_json_attribute_arrives_as_a_plain_one(lax):
+    with orm.db_session:
+        [item] = pony_shop.stock("a")
+        value = TrackedValue.make(item, None, {"a": [1, {"b": 2}]})
+        arrived = decode(encode(value, "the result"))
+    assert arrived == {"a": [1, {"b": 2}]}
+    assert (type(arrived), type(arrived["a"])) == (dict, list)
 
 
 def test_one_that_is_new_is_saved_before_it_travels(lax):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from fly_orm.errors import NotDelivered, OutcomeUnknown
+from fly_orm.errors import ConfigurationError, NotDelivered, OutcomeUnknown
 from fly_orm.testing.contract.tools import SOON, soon
+from fly_orm.testing.peer import Responder
 from fly_orm_transports.pyro5 import Pyro5Transport
+from tests.support.ports import free_ports
 from tests.support.pyro5_messages import ended
 from tests.support.waiting import until
 
@@ -39,6 +42,39 @@ for line in sys.stdin:
             pass
     print("done", flush=True)
 os._exit(0)
+"""
+
+#: Begins to serve with 0, 1, … descriptors left, until it can, and prints why it could not before.
+SERVER = """
+import os
+from fly_orm import ConfigurationError
+from fly_orm.testing.peer import Responder
+from fly_orm_transports.pyro5 import Pyro5Transport
+
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+transport = Pyro5Transport()
+transport.serve("127.0.0.1:0", lambda peer: Responder()).close(0)
+taken = []
+try:
+    while True:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+for spare in range(len(taken)):
+    try:
+        server = transport.serve("127.0.0.1:0", lambda peer: Responder())
+        break
+    except ConfigurationError as error:
+        assert error.__cause__.errno == 24, error
+    free = [os.dup(taken[0]) for _ in range(spare)]
+    try:
+        os.dup(taken[0])
+    except OSError:
+        print("Too many open files")
+    for each in [taken.pop(), *free]:
+        os.close(each)
+server.close(0)
 """
 
 
@@ -110,3 +146,26 @@ class TestAShortage:
             node.turn()
             assert node.answers()
             assert ended(stranger)
+
+    def test_while_a_server_starts_is_its_error_and_costs_nothing(self):
+        """Whichever of its descriptors is the one that is missing."""
+        said = subprocess.run([sys.executable, "-W", "error", "-c", SERVER], capture_output=True, text=True, check=True)
+        assert said.stdout.splitlines() == ["Too many open files"] * 4
+        assert said.stderr == ""
+
+
+@pytest.mark.parametrize("thread", ["lobby", "watch"])
+def test_a_server_without_threads_leaves_its_address_free(monkeypatch, thread):
+    start = threading.Thread.start
+
+    def not_started(self):
+        if self.name.startswith(f"fly-orm-pyro5 {thread}"):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", not_started)
+        with pytest.raises(ConfigurationError, match=r"cannot serve at .* now: can't start new thread"):
+            Pyro5Transport().serve(address, lambda peer: Responder())
+    Pyro5Transport().serve(address, lambda peer: Responder()).close(0)
