@@ -264,7 +264,7 @@ def test_an_interrupt_at_any_moment_leaves_the_context_in_no_block(block):
             pass
 
     for _ in at_every_moment(enter_and_leave):
-        gc.collect()  # which ends a block whose caller was interrupted before it got it
+        gc.collect(1)  # which ends a block whose caller was interrupted before it got it
         session = current()
         assert (session is outside, session.on_primary, session.wait_or(None)) == (True, False, None)
 

@@ -91,6 +91,15 @@ def test_the_shared_cluster_is_restored_after_a_test_that_leaves_it_lagging_or_s
     cluster.drop_database("after")
 
 
+def test_the_shared_cluster_gets_a_new_replica_if_that_does_not_start(cluster: Cluster) -> None:
+    cluster.replica.kill()
+    (cluster.replica.data / "global" / "pg_control").write_bytes(b"")
+    restore(cluster)
+    cluster.create_database("after")
+    cluster.wait_for_replica()
+    cluster.drop_database("after")
+
+
 def test_commits_are_replayed_after_the_delay(cluster: Cluster, database: str) -> None:
     start = now()
     with cluster.apply_delay(0.3):
