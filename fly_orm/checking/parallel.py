@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from ..concurrency.latch import Latch
@@ -16,15 +17,14 @@ class Question(Generic[T]):
     """A question that a thread of its own asks as soon as it is made. RuntimeError if no thread can be started."""
 
     def __init__(self, ask: Callable[[], T]) -> None:
-        self._ask = ask
         self._ended = Latch()
         self._answer: T | None = None
         self._error: BaseException | None = None
-        start_thread(self._run, "fly_orm check")
+        start_thread(partial(self._run, ask), "fly_orm check")  # which is not kept: it may hold what it asks about
 
-    def _run(self) -> None:
+    def _run(self, ask: Callable[[], T]) -> None:
         try:
-            self._answer = self._ask()
+            self._answer = ask()
         except BaseException as error:  # noqa: BLE001  # raised where the answer is needed
             self._error = error
         finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 
 import peewee
 import pytest
@@ -12,7 +14,7 @@ from fly_orm.checking import health, writability
 from fly_orm.deadline import now
 from fly_orm.testing import Wan
 from tests.support.processes import stopped
-from tests.support.two_regions import AMPLE, settings
+from tests.support.two_regions import AMPLE, named, settings
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("time_to_tell")
@@ -116,6 +118,16 @@ def test_what_has_not_answered_in_time_counts_as_not_working(regions):
         assert now() - started < AMPLE
     assert found.status == "live"
     assert "did not answer within 0.2 s" in found.problems[0]
+
+
+def test_a_database_that_was_checked_can_be_collected(regions):
+    fly_orm.configure(regions.lax_settings())
+    database = fly_orm.wrap(peewee.PostgresqlDatabase(**named(regions.cluster.replica, regions.name)))
+    router = weakref.ref(database._fly_orm)
+    checked(database)
+    database.close()
+    del database
+    until(lambda: gc.collect() >= 0 and router() is None)
 
 
 def test_many_callers_cost_one_question(regions, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import peewee
@@ -84,7 +84,9 @@ def test_in_transaction_mode_it_declines_before_anything_runs(
         fly_orm.configure(db._fly_orm.settings)
         with pytest.raises(fly_orm.Refused, match="pools by transaction"):
             insert_one()
-        assert cluster.primary.query("SELECT to_regclass('t')") is None
+        with closing(cluster.primary.connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('t')")
+            assert cursor.fetchone() == (None,)
         with caplog.at_level(logging.WARNING):
             serving.warn_unless_primary()
         assert "pools by transaction" in caplog.text
