@@ -94,7 +94,7 @@ class Wan:
 
     def cut(self) -> None:
         """Drop all connections with everything under way, and refuse new ones until :meth:`heal`."""
-        self._do(self._cut)
+        self._thread.run(self._cut())
 
     def stall(self) -> None:
         """Hold every byte, in both directions and on new connections too, until :meth:`heal`."""
@@ -167,10 +167,7 @@ class Wan:
             self._server = None
 
     async def _close(self) -> None:
-        for listener in self._server.sockets if self._server else ():
-            self._network.loop.remove_reader(listener)
-        await asyncio.sleep(0)  # asyncio loses a connection that it accepts in the round in which its server is closed
-        self._cut()
+        await self._cut()
         await asyncio.sleep(0)  # what was accepted in this round of the loop becomes a task
         while (others := asyncio.all_tasks() - {asyncio.current_task()}) or self._traffic.connections:
             await asyncio.gather(*others, return_exceptions=True)
@@ -180,8 +177,11 @@ class Wan:
     def _reset_counters(self) -> None:
         self._traffic.accepted = self._traffic.round_trips = 0
 
-    def _cut(self) -> None:
+    async def _cut(self) -> None:
         self._network.weather = Weather.CUT
+        for listener in self._server.sockets if self._server else ():
+            self._network.loop.remove_reader(listener)
+        await asyncio.sleep(0)  # asyncio loses a connection that it accepts in the round in which its server is closed
         self._refuse()
         for connection in self._traffic.connections:
             connection.abort()

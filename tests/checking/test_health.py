@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("time_to_tell")
 
 
 @pytest.fixture(autouse=True)
-def _anew(monkeypatch):
+def _nothing_is_known(monkeypatch):
     """Nothing is known from before."""
     monkeypatch.setattr(health, "MAX_AGE", 0.0)
 

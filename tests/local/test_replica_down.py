@@ -25,7 +25,7 @@ CLASSES = [peewee.PostgresqlDatabase, PooledPostgresqlDatabase]
 
 
 @pytest.fixture(autouse=True)
-def _restored(regions: TwoRegions) -> Iterator[None]:
+def _up_again(regions: TwoRegions) -> Iterator[None]:
     yield
     regions.cluster.replica.start()
 

@@ -47,3 +47,18 @@ def test_the_tests_of_a_folder_are_in_a_folder_of_that_name():
         "transports",
         "typed",
     }
+
+
+def test_no_module_of_tests_replaces_a_fixture_that_every_test_uses():
+    common = [path for path in modules("tests", "plugins") if path.name == "fixtures.py"]
+    names = {name for path in [ROOT / "tests" / "conftest.py", *common] for name in used_by_all(path)}
+    assert "_anew" in names
+    others = {path for path in modules("tests", "plugins") if path.name.startswith(("test_", "conftest"))}
+    others.discard(ROOT / "tests" / "conftest.py")
+    assert {where(path): used_by_all(path) & names for path in others if used_by_all(path) & names} == {}
+
+
+def used_by_all(path):
+    """The names of a module's fixtures that its tests use without asking for them."""
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    return {node.name for node in functions if any("autouse" in ast.unparse(line) for line in node.decorator_list)}

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
@@ -61,6 +61,27 @@ def test_a_cut_works_although_a_forked_process_holds_the_sockets(
         dial(wan.address)
     os.close(writing)
     os.waitpid(child, 0)
+
+
+def test_a_connection_that_is_accepted_while_the_network_is_cut_is_dropped_too(wan: Wan) -> None:
+    over = threading.Event()
+    with ExitStack() as undo:
+        clients: list[socket.socket] = []
+
+        def connect() -> None:
+            while not over.is_set():
+                with suppress(OSError):  # the network is cut
+                    clients.append(undo.enter_context(dial(wan.address)))
+
+        connecting = threading.Thread(target=connect)
+        connecting.start()
+        for _ in range(200):
+            wan.heal()
+            wan.cut()
+        over.set()
+        connecting.join()
+        assert clients
+        assert all(is_disconnected(client) for client in clients)
 
 
 def test_stall_holds_bytes_and_heal_delivers_them(wan: Wan, client_seen: socket.socket, server: EchoServer) -> None:
