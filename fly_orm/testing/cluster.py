@@ -285,9 +285,7 @@ def _let_stream(server: Server, source: Mapping[str, Any]) -> None:
 
 def creation(con: Any, name: str) -> str:
     """The statement that creates a database."""
-    # To copy the files costs two thirds of what it costs to log each block; the choice is new in PostgreSQL 15.
-    strategy = "STRATEGY FILE_COPY" if con.server_version >= 15_00_00 else ""
-    return f"CREATE DATABASE {quote_ident(name, con)} {strategy}"
+    return f"CREATE DATABASE {quote_ident(name, con)}"
 
 
 def removal(con: Any, name: str) -> str:

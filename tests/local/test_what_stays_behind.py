@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("impatient", "no_spare_channels")
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr("fly_orm.concurrency.patience.SHORTEST", 0.4)
+    monkeypatch.setattr("fly_orm.concurrency.patience.LONGEST", 0.4)  # also where a busy machine makes long breaks
 
 
 @pytest.fixture

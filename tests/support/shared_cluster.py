@@ -47,10 +47,16 @@ def restore(cluster: Cluster) -> None:
 def make_database(cluster: Cluster) -> str:
     """The name of an empty database, which the replica has too."""
     name = f"test_{next(_numbers)}"
-    _on(cluster.primary, lambda connection: connection.cursor().execute(creation(connection, name)))
+    _on(cluster.primary, lambda connection: connection.cursor().execute(quick_creation(connection, name)))
     flushed = _ask(cluster.primary, "SELECT pg_current_wal_flush_lsn()::text")
     until(lambda: _ask(cluster.replica, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", flushed))
     return name
+
+
+def quick_creation(connection: Any, name: str) -> str:
+    """The statement that creates a database, for a third less: it copies files rather than log each of their blocks."""
+    strategy = "STRATEGY FILE_COPY" if connection.server_version >= 15_00_00 else ""  # always so in PostgreSQL 14
+    return f"{creation(connection, name)} {strategy}"
 
 
 def drop_database(cluster: Cluster, name: str) -> None:
