@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..classify import SessionChange
 from ..classify.function_bodies import Examined, examine
-from ..classify.session_change import NOTHING, UNTIL_END, changes_for_now, may_change_anything
+from ..classify.session_change import ACTS_OUTSIDE, NOTHING, UNTIL_END, changes_for_now, may_change_anything
 
 #: How deep functions that call functions are followed.
 _DEEPEST = 20
@@ -79,16 +79,24 @@ def _read(cursor: Any, names: Collection[str]) -> dict[str, Definition]:
     return found
 
 
-def change_of(name: str, definitions: Mapping[str, Definition], named: Mapping[str, SessionChange]) -> SessionChange:
+def change_of(
+    name: str,
+    definitions: Mapping[str, Definition],
+    named: Mapping[str, SessionChange],
+    outside: Collection[str],
+) -> SessionChange:
     """What the functions of a name may change, those that they call included.
 
-    ``named`` says so of functions whose definitions need not be looked at.
+    ``named`` says so of functions whose definitions need not be looked at. Those in ``outside`` act outside of the
+    database, too.
     """
     change, seen, left = NOTHING, set[str](), [name]
     while left:
         if (next_name := left.pop()) in seen:
             continue
         seen.add(next_name)
+        if next_name in outside:
+            change |= ACTS_OUTSIDE
         if next_name in named:
             change |= named[next_name]
         elif definition := definitions.get(next_name):

@@ -11,7 +11,7 @@ import psycopg2
 
 from ..classify import Kind, SessionChange, Statement
 from ..classify.called_functions import EXECUTE_TEXT
-from ..classify.session_change import ACTS_OUTSIDE, LOCKS, NOTHING, STICKS, may_change_anything
+from ..classify.session_change import LOCKS, NOTHING, STICKS, may_change_anything
 from ..deadline import now
 from ..local.primary import DEFINITIONS_TTL
 from ..postgres.cursors import text_cursor
@@ -37,8 +37,7 @@ class SessionFunctions:
     def __init__(self, named: Mapping[str, Iterable[str] | None], primary_functions: Iterable[str] = ()) -> None:
         self._named = _OF_EXTENSIONS | dict.fromkeys(EXECUTE_TEXT, _UNKNOWN)
         self._named |= {_base(name): _named_change(settings) for name, settings in named.items()}
-        for name in map(_base, primary_functions):
-            self._named[name] = self._named.get(name, NOTHING) | ACTS_OUTSIDE
+        self._primary = frozenset(map(_base, primary_functions))
         self._lock = threading.Lock()
         self._known: dict[str, SessionChange] = {}
         self._custom_settings: frozenset[str] | None = None
@@ -98,7 +97,8 @@ class SessionFunctions:
         except psycopg2.Error:  # the replica has cancelled it, or a transaction there has failed
             return dict.fromkeys(names, _UNKNOWN)
         changes = {
-            name: change_of(name, definitions, self._named) if name in definitions else _UNKNOWN for name in names
+            name: change_of(name, definitions, self._named, self._primary) if name in definitions else _UNKNOWN
+            for name in names
         }
         known.update(changes)
         return changes

@@ -211,6 +211,25 @@ class TestWhereItRuns:
         assert self.route(db, "SELECT hidden('b')") is Route.LOCAL
         assert db.execute_sql("INSERT INTO doc (body) VALUES ('x') RETURNING tenant").fetchone() == ("b",)
 
+    @pytest.mark.parametrize("function", ["set_tenant", "enter", "set_and_log", "use_tenant"])
+    def test_settings_of_functions_that_are_named_for_the_primary_follow(
+        self, regions: TwoRegions, db: Any, function: str
+    ) -> None:
+        db = regions.lax(options={"primary_functions": ["set_tenant", function]})
+        call = f"CALL {function}('a')" if function == "use_tenant" else f"SELECT {function}('a')"
+        assert self.route(db, call) is Route.PRIMARY
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.LOCAL
+        assert db.execute_sql("SELECT current_setting('app.tenant')").fetchone() == ("a",)
+        assert db.execute_sql("INSERT INTO doc (body) VALUES ('x') RETURNING tenant").fetchone() == ("a",)
+
+    @pytest.mark.parametrize("function", ["grab(1)", "scratch()"])
+    def test_state_of_functions_that_are_named_for_the_primary_keeps_reads_there(
+        self, regions: TwoRegions, db: Any, function: str
+    ) -> None:
+        db = regions.lax(options={"primary_functions": ["grab", "scratch"]})
+        assert self.route(db, f"SELECT {function}") is Route.PRIMARY
+        assert self.route(db, "SELECT count(*) FROM doc") is Route.PRIMARY
+
 
 PLPGSQL = "LANGUAGE plpgsql AS $$BEGIN"
 #: Functions that execute a command over dblink.
