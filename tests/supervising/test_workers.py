@@ -112,5 +112,5 @@ def test_workers_that_can_never_be_started_again_end_the_node(node, tmp_path):
         worker.kill()
     _, err = started.process.communicate(timeout=120)
     assert started.process.returncode == 7
-    assert err.count("(exit status 7)") == 10
+    assert err.count("(exit status 7)") >= 10  # one may be started once more while the other fails for the last time
     assert "no worker can be started any more" in err
