@@ -1,5 +1,5 @@
-"""psycopg2 without an ORM, in many regions: wrap a :class:`ConnectionFactory` with ``fly_orm.wrap()``."""
+"""psycopg2 without an ORM, in many regions: wrap an :class:`ExampleFactory` with ``fly_orm.wrap()``."""
 
-from .factory import ConnectionFactory
+from .factory import ExampleFactory
 
-__all__ = ["ConnectionFactory"]
+__all__ = ["ExampleFactory"]

@@ -1,4 +1,4 @@
-"""Lets ``fly_orm.wrap()`` take a :class:`ConnectionFactory`."""
+"""Lets ``fly_orm.wrap()`` take an :class:`ExampleFactory`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from psycopg2 import extensions as ext
 from fly_orm.adapters.base import Adapter, Connector, Options, Router, WrappedDatabase, unrouted
 from fly_orm.errors import ConfigurationError
 
-from .factory import ConnectionFactory
+from .factory import ExampleFactory
 
 
 class Psycopg2Adapter(Adapter):
     """Replaces the function by which a factory opens connections. The router is an attribute of the factory."""
 
     def wrap(self, database: Any, options: Options) -> Any:
-        if not isinstance(database, ConnectionFactory):
-            raise ConfigurationError(f"wrap() takes a ConnectionFactory, not {database!r}")
+        if not isinstance(database, ExampleFactory):
+            raise ConfigurationError(f"wrap() takes an ExampleFactory, not {database!r}")
         if self.router_of(database) is None:
             _wrap(database, options)
         return database
@@ -33,7 +33,7 @@ class Psycopg2Adapter(Adapter):
 
 def _wrap(factory: Any, options: Options) -> None:
     if factory.opened:
-        raise ConfigurationError("wrap() was called after connect(); wrap a ConnectionFactory before using it")
+        raise ConfigurationError("wrap() was called after connect(); wrap an ExampleFactory before using it")
     factory.router = Router(WrappedFactory(factory), options)
     factory.open = partial(Connector(factory.router).open, factory.open)
 
@@ -41,13 +41,13 @@ def _wrap(factory: Any, options: Options) -> None:
 class WrappedFactory(WrappedDatabase):
     """A factory as the router sees it."""
 
-    def __init__(self, factory: ConnectionFactory) -> None:
+    def __init__(self, factory: ExampleFactory) -> None:
         self._factory = factory
 
     def name(self) -> str:
         name = self._factory.parameters.get("dbname")
         if name is None:
-            raise ConfigurationError("the ConnectionFactory does not say which database it is for; pass it a dbname")
+            raise ConfigurationError("the ExampleFactory does not say which database it is for; pass it a dbname")
         return str(name)
 
     def connect(self) -> ext.connection:

@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 
-class ConnectionFactory:
+class ExampleFactory:
     """Opens psycopg2 connections to one database. Thread-safe."""
 
     def __init__(self, dsn: str = "", *, cursor_factory: type[ext.cursor] | None = None, **parameters: Any) -> None:

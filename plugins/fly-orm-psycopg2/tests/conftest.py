@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import psycopg2_shop
 import pytest
-from fly_orm_psycopg2 import ConnectionFactory
+from fly_orm_psycopg2 import ExampleFactory
 
 import fly_orm
 from tests.support.nodes import node_process, url
@@ -17,14 +17,14 @@ pytest_plugins = ["tests.support.fixtures"]
 @pytest.fixture
 def regions(cluster, database):
     """A node that serves the database, and the wrapped factory of a process in lax."""
-    primary = ConnectionFactory(url(cluster.primary, database))
+    primary = ExampleFactory(url(cluster.primary, database))
     primary.connect().cursor().execute("CREATE TABLE item (id serial PRIMARY KEY, name text UNIQUE)")
     cluster.wait_for_replica()
     folder = Path(psycopg2_shop.__file__).parent
     with node_process("psycopg2_shop:factory", folder=folder, SHOP_URL=url(cluster.primary, database)) as node:
         lax = settings("lax", node.address())
         fly_orm.configure(lax)
-        factory = fly_orm.wrap(ConnectionFactory(url(cluster.replica, database)))
+        factory = fly_orm.wrap(ExampleFactory(url(cluster.replica, database)))
         yield SimpleNamespace(cluster=cluster, name=database, node=node, primary=primary, factory=factory, lax=lax)
         factory.router.close()
 

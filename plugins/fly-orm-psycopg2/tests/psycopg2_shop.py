@@ -2,14 +2,14 @@
 
 import os
 
-from fly_orm_psycopg2 import ConnectionFactory
+from fly_orm_psycopg2 import ExampleFactory
 
 import fly_orm
 
 
 def factory_here():
     """The application's own factory, by the environment; None in a process that only imports the functions."""
-    return fly_orm.wrap(ConnectionFactory(os.environ["SHOP_URL"])) if "SHOP_URL" in os.environ else None
+    return fly_orm.wrap(ExampleFactory(os.environ["SHOP_URL"])) if "SHOP_URL" in os.environ else None
 
 
 factory = factory_here()

@@ -6,7 +6,7 @@ import threading
 import psycopg2
 import psycopg2_shop as shop
 import pytest
-from fly_orm_psycopg2 import ConnectionFactory
+from fly_orm_psycopg2 import ExampleFactory
 from psycopg2 import errors, extras
 
 import fly_orm
@@ -76,7 +76,7 @@ def test_an_error_of_fly_orm_is_caught_as_psycopg2s(regions, connection):
 
 
 def test_the_cursor_class_of_the_factory_is_used(regions):
-    factory = ConnectionFactory(url(regions.cluster.replica, regions.name), cursor_factory=extras.RealDictCursor)
+    factory = ExampleFactory(url(regions.cluster.replica, regions.name), cursor_factory=extras.RealDictCursor)
     connection = fly_orm.wrap(factory).connect()
     assert run(connection, "INSERT INTO item (name) VALUES ('a') RETURNING name") == ([{"name": "a"}], PRIMARY)
     assert run(connection, "SELECT name FROM item") == ([{"name": "a"}], LOCAL)
@@ -128,7 +128,7 @@ def test_a_transaction_of_another_thread_does_not_matter(regions):
 
 
 def test_in_the_primary_region_nothing_is_routed_and_the_factory_can_be_served(regions):
-    syd = fly_orm.wrap(ConnectionFactory(url(regions.cluster.primary, regions.name)), settings=settings("syd"))
+    syd = fly_orm.wrap(ExampleFactory(url(regions.cluster.primary, regions.name)), settings=settings("syd"))
     connection = syd.connect()
     assert run(connection, "INSERT INTO item (name) VALUES ('a')") == (None, fly_orm.Route.LOCAL)
     assert names(connection) == ["a"]
@@ -139,7 +139,7 @@ def test_in_the_primary_region_nothing_is_routed_and_the_factory_can_be_served(r
 
 def test_without_regions_connections_are_psycopg2s_own(cluster, database):
     only = Settings(topology=Topology(region="local", primary_region=None))
-    connection = fly_orm.wrap(ConnectionFactory(url(cluster.primary, database)), settings=only).connect()
+    connection = fly_orm.wrap(ExampleFactory(url(cluster.primary, database)), settings=only).connect()
     assert type(connection) is psycopg2.extensions.connection
     assert run(connection, "SELECT 1")[0] == [(1,)]
     connection.close()
@@ -149,7 +149,7 @@ def test_a_factory_is_wrapped_once_and_before_it_is_used(regions):
     open_routed = regions.factory.open
     assert fly_orm.wrap(regions.factory) is regions.factory
     assert regions.factory.open is open_routed
-    used = ConnectionFactory(url(regions.cluster.replica, regions.name))
+    used = ExampleFactory(url(regions.cluster.replica, regions.name))
     connection = used.connect()
     with pytest.raises(fly_orm.ConfigurationError, match="after connect"):
         fly_orm.wrap(used)
@@ -161,9 +161,9 @@ def test_a_factory_is_wrapped_once_and_before_it_is_used(regions):
 
 
 def test_only_a_factory_with_a_database_can_be_served():
-    with pytest.raises(fly_orm.ConfigurationError, match="takes a ConnectionFactory, not 5"):
+    with pytest.raises(fly_orm.ConfigurationError, match="takes an ExampleFactory, not 5"):
         fly_orm.wrap(Five(5))
-    nameless = fly_orm.wrap(ConnectionFactory("host=x"), settings=settings("syd"))
+    nameless = fly_orm.wrap(ExampleFactory("host=x"), settings=settings("syd"))
     with pytest.raises(fly_orm.ConfigurationError, match="pass it a dbname"):
         fly_orm.serve(nameless, listen="127.0.0.1:0", settings=settings("syd"))
 
