@@ -102,7 +102,7 @@ class Observation:
         """The methods that have raised an exception."""
 
     def end(self) -> None:
-        """Let the observer hear nothing more. What other threads are telling it now, it still hears."""
+        """Let the observer hear nothing more, except for what other threads are telling it just now."""
         with _present.lock:
             _present.observations = [other for other in _present.observations if other is not self]
             listeners.take(_present.observations)
@@ -154,7 +154,8 @@ _thread = _Thread()
 def observe(observer: Observer) -> Observation:
     """Let an observer hear what fly_orm does in this process from now on. Thread-safe.
 
-    Returns what ends that. ConfigurationError if it is not an :class:`Observer`, hears nothing, or observes already.
+    Returns the :class:`Observation`, which ends it. ConfigurationError if ``observer`` is not an :class:`Observer`,
+    hears nothing, or observes already.
     """
     if not isinstance(observer, Observer):
         raise ConfigurationError(f"observe() takes an instance of a subclass of fly_orm.Observer, and not {observer!r}")
@@ -173,7 +174,7 @@ def observe(observer: Observer) -> Observation:
 
 
 def observation_of(observer: Observer) -> Observation | None:
-    """What has let an observer hear, if it does."""
+    """The observation of an observer; None if it does not observe."""
     return next((each for each in _present.observations if each.observer is observer), None)
 
 
@@ -256,7 +257,8 @@ def _warn_of_context(ear: Any) -> None:
     if _is_first(ear):
         with suppress(Exception):
             log.warning(
-                "what %s returns does not travel: it has to be texts by name, with at most %d characters in all",
+                "%s must return a mapping of str to str, with at most %d characters in all; what it returned does not "
+                "travel",
                 _name(ear),
                 MAX_CONTEXT,
                 extra={"event": "observer_context_refused", "observer": _name(ear)},

@@ -178,7 +178,7 @@ def _change_here(connection: Any, name: str, value: str | None) -> bool:
     except psycopg2.Error as error:
         log.warning(
             "the replica did not accept %s, a setting that was made on the primary, so the connection's reads run "
-            "there: %s",
+            "on the primary: %s",
             name,
             str(error).strip(),
             extra={"event": "setting_not_followed", "setting": name, "problem": str(error).strip()},

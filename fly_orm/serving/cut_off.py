@@ -14,9 +14,9 @@ def log_cut_off(lease: Lease, peer: str, *, is_gone: bool) -> None:
     why = "is gone" if is_gone else "has said nothing for too long"
     what = "a transaction was open, and is rolled back" if lease.in_transaction else "no transaction was open"
     log.info(
-        "ended a lease of a process on %s on %r, since the process %s; %s",
-        peer,
+        "ended the lease on %r of a process on %s, which %s; %s",
         lease.database,
+        peer,
         why,
         what,
         extra={"event": "lease_cut_off", "peer": peer, "database": lease.database, "reason": why},

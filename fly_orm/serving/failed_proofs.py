@@ -103,7 +103,7 @@ class FailedProofs:
         for name, each in over:
             if each.unlogged:
                 log.warning(
-                    "%s failed %d more handshakes in the minute after that was logged",
+                    "%s failed %d more handshakes in the minute after the last warning about it",
                     name,
                     each.unlogged,
                     extra={"event": "proofs_failed", "peer": name, "count": each.unlogged},

@@ -75,7 +75,7 @@ class Readiness:
             return self._ask()
         except Exception:
             log.exception("cannot find out whether this node is ready", extra={"event": "internal_error"})
-            return [Problem("it cannot find out; its log says why")]
+            return [Problem("the check of its readiness failed; its log says why")]
 
     def _log(self, problems: list[Problem]) -> None:
         """Log what has changed."""

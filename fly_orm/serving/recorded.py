@@ -184,7 +184,7 @@ class RecordedRequest:
                 return None
             self.committing = False
             if table.concerns(error):
-                raise Refused("the caller was told that it will not happen", reason="voided") from error
+                raise Refused("the caller was told before that this request will not run", reason="voided") from error
             table.check_usable(error)
             raise
 

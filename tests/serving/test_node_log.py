@@ -84,7 +84,10 @@ def test_the_transaction_of_a_process_that_is_gone(regions: TwoRegions, log: Any
     regions.wan.cut()
     until(lambda: log("lease_cut_off"))
     (record,) = log("lease_cut_off")
-    assert record.getMessage().endswith("since the process is gone; a transaction was open, and is rolled back")
+    assert record.getMessage() == (
+        f"ended the lease on {regions.name!r} of a process on 127.0.0.1, which is gone; "
+        "a transaction was open, and is rolled back"
+    )
     assert (record.peer, record.database, record.levelname) == ("127.0.0.1", regions.name, "INFO")
 
 

@@ -275,7 +275,9 @@ class NatsConnection:
         log.debug("NATS: %s", error, extra={"event": "nats_error", "problem": str(error)})
         if "permissions" in str(error).lower():
             log.warning(
-                "NATS does not permit it: %s", error, extra={"event": "nats_not_permitted", "problem": str(error)}
+                "NATS has refused an operation for lack of permission: %s",
+                error,
+                extra={"event": "nats_not_permitted", "problem": str(error)},
             )
             if len(self.permission_errors) < _MAX_PERMISSION_ERRORS:
                 self.permission_errors.append(str(error))
