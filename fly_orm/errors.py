@@ -92,7 +92,7 @@ class NotSupported(FlyOrmError):
 class NotPortable(FlyOrmError, TypeError):
     """A value is of a type that cannot be sent to another node.
 
-    Nothing was sent; or it was the result of an exactly-once function, which was rolled back.
+    Nothing was sent, unless the value is the result of an exactly-once function, which was rolled back.
     """
 
 
@@ -170,8 +170,8 @@ class TransactionLost(FlyOrmError):
 class AlreadyCommitted(FlyOrmError):
     """A transaction with the same operation key was committed before, and this one was rolled back.
 
-    Somebody has tried the same operation before, such as this process before it lost its connection, or another one. Do
-    not repeat it: the work is done. See :func:`fly_orm.operation`.
+    An earlier attempt has done the work, such as one of this process before it lost its connection, or one of another
+    process. Do not repeat it. See :func:`fly_orm.operation`.
     """
 
 

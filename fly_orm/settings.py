@@ -60,8 +60,8 @@ class Settings:
     read_only: bool = False
     """Whether connections in a secondary region behave as if connected to a replica, whatever their server is."""
     secret: str | Secrets = field(default="", repr=False)
-    """What nodes prove to each other that they know; at least 16 characters, or empty on one machine only. Commas or
-    whitespace separate several values, of which the first signs and all verify."""
+    """The secret, of at least 16 characters, or empty on one machine only; nodes prove to each other that they hold it.
+    Commas or whitespace separate several values, of which the first signs and all verify."""
     tls_cert: str = ""
     """The PEM file with the certificate of this process; with ``tls_key`` and ``tls_ca``, channels are encrypted."""
     tls_key: str = ""
@@ -77,14 +77,14 @@ class Settings:
     )
     peer_leases: int | None = _limit(
         None,
-        "the most of these that the processes of one machine may take at a time",
+        "how many of the `pool_size` places the processes of one machine may take at a time",
         least=1,
         unset="four fifths",
     )
     statement_timeout: float | None = _limit(
         600.0,
-        "seconds that a statement, or a batch of them, may run, whatever its caller allows; those that a long `COPY` "
-        "may stand still for; a `COMMIT` has no limit",
+        "seconds that a statement, or a batch of them, may run, whatever its caller allows, and that a long `COPY` may "
+        "stand still; a `COMMIT` has no limit",
         unit="seconds",
     )
     idle_timeout: float | None = _limit(
@@ -211,7 +211,7 @@ def variables_set(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def misspelt_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment variables that nobody reads but that resemble one of fly_orm's, each with that one."""
+    """The environment variables that look like misspelt ones of fly_orm's, each with the one that it resembles."""
     environ = _Environment(os.environ if environ is None else environ)
     known = {_letters(name): name for name in (*VARIABLES, "FLY_REGION", "MY_REGION", "PRIMARY_REGION")}
     found = {}

@@ -172,9 +172,9 @@ class Server(Protocol):
 class Transport(Protocol):
     """Opens and accepts channels. Any thread may call.
 
-    Made from the settings: once per process for its requests, and once for each call of :func:`fly_orm.serve`. One that
-    encrypts its channels if ``Settings.tls()`` is not None has an attribute ``uses_tls``, which is true. Any other is
-    refused where TLS is asked for.
+    Made from the settings: once per process for its requests, and once for each call of :func:`fly_orm.serve`. If a
+    transport encrypts its channels whenever ``Settings.tls()`` is not None, its attribute ``uses_tls`` is true. Any
+    other transport is refused where TLS is asked for.
     """
 
     def connect(self, address: str, deadline: Deadline) -> Channel:

@@ -34,9 +34,9 @@ def wrap(
     """The same database object, which now reads from this region's replica and writes in the primary region.
 
     Call it once, when the application starts and before it uses the database. Everything that refers to the object,
-    such as models, goes on working unchanged. The object stays wrapped when it is led to another server later, and a
-    wrapped proxy wraps every database that it comes to stand for. In the primary region the object behaves as before,
-    as it does where no ``PRIMARY_REGION`` is set. Wrapping an object again changes nothing, whatever the arguments. Not
+    such as models, goes on working unchanged. The object stays wrapped if its address changes later, and a wrapped
+    proxy wraps each database that it is initialized with. In the primary region the object behaves as before, as it
+    does where no ``PRIMARY_REGION`` is set. Wrapping an object again changes nothing, whatever the arguments. Not
     thread-safe.
 
     ``database``
@@ -84,11 +84,12 @@ def wrap(
         primary. What a replica refuses to execute goes there anyway.
 
     ``session_functions``
-        Names of SQL functions that change the Postgres session, where their definitions do not show it: functions in
-        C or Python, for instance. A call of one runs on the primary, and the connection stays there until ``DISCARD
-        ALL``, or until it is closed. If a function only changes session settings, give their names (a mapping such as
-        ``{"set_tenant": ["app.tenant"]}``; None stands for anything): reads then go on running on the replica, which
-        gets the settings too. Functions in SQL and PL/pgSQL need not be named; see ``docs/session-state.md``.
+        Names of SQL functions that change the Postgres session, but whose definitions do not show it, such as functions
+        in C or Python. A call of one runs on the primary, and the connection stays there until ``DISCARD ALL``, or
+        until it is closed. If a function changes nothing but session settings, name these, too, in a mapping such as
+        ``{"set_tenant": ["app.tenant"]}`` (with None for a function that changes more): reads then go on running on the
+        replica, which gets the settings as well. Functions in SQL and PL/pgSQL need not be named; see
+        ``docs/session-state.md``.
 
     ``settings``
         The region, the nodes and the secret, in place of those that :func:`fly_orm.configure` or the environment gives.

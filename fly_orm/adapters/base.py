@@ -83,8 +83,8 @@ class Adapter(Protocol):
         - Where ``is_primary`` is true, a database that cannot be routed is returned as it is.
         - Everywhere else, such a database is an error.
 
-        If the library lets the object be led to another address later, call :meth:`Router.forget_server` then, and go
-        on routing its connections.
+        If the library lets the application change the address of the object later, call :meth:`Router.forget_server`
+        then, and go on routing its connections.
 
         Raises ConfigurationError for an object that is not a database, or that is in use (routing cannot begin inside a
         transaction), and NotSupported for a database that does not connect to PostgreSQL through psycopg2.

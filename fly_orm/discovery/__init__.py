@@ -2,7 +2,6 @@
 
 A discovery does not decide which nodes of a region are tried, nor in which order. One that asks a server for them can
 build on :class:`Lookup`, which caches the answer and refreshes it in the background; it is part of this interface.
-Nothing here imports more than settings, values and errors.
 """
 
 from __future__ import annotations

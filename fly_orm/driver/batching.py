@@ -17,9 +17,10 @@ from .connection import RoutingConnection
 def execute_batch(connection: RoutingConnection, batch: Batch, statement: Statement) -> Done | None:
     """The reply to a batch, which runs in the transaction on the primary; None if nothing of it was executed.
 
-    ``statement`` is the classification of the first one. Its statements have to be executed one by one after None: they
-    belong on another server, or the node is too old. If the batch commits, the connection's ``commit()`` has nothing to
-    do any more. Raises FlyOrmError, as an instance of the driver's classes as well, as ``cursor.execute()`` does.
+    ``statement`` is the classification of the batch's first statement. After None, the caller executes the statements
+    one by one: they belong on another server, or the node is too old. If the batch commits, the connection's
+    ``commit()`` has nothing to do any more. Raises FlyOrmError, as an instance of the driver's classes as well, as
+    ``cursor.execute()`` does.
     """
     decision = connection.route(examined(connection, statement))
     transaction = connection.remote.transaction

@@ -52,9 +52,9 @@ class CursorClasses(NamedTuple):
     local: type[RoutingCursor]
     remote: Any
     held: Any = None
-    """For a name: the class of one that was declared on the replica for a transaction that has not begun…"""
+    """For a named cursor on the replica: its class before its transaction has begun on the primary."""
     watched: Any = None
-    """…and once it has begun, failed or ended."""
+    """For a named cursor on the replica: its class once that transaction has begun, failed or ended."""
 
 
 class RoutingCursor(ManyRowsCursor):

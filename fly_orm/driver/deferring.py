@@ -67,7 +67,7 @@ class DeferredTransactions(ConnectionModes):
         return statement.kind is Kind.READ and self.defers_reads and not (changes or changes.until_end)
 
     def note_failed_read(self, error: psycopg2.Error) -> None:
-        """Let the transaction, if it has not begun, fail to which a read belongs that has failed on the replica."""
+        """Let the transaction of a read that failed on the replica fail, too, if it has not begun on the primary."""
         transaction = self.remote.transaction
         waits = self.begins if transaction is None else transaction.is_unsent
         if error.pgcode is None or self.closed or not waits:
@@ -77,7 +77,7 @@ class DeferredTransactions(ConnectionModes):
             self.remote.transaction.status = ext.TRANSACTION_STATUS_INERROR
 
     def begin_on_primary(self) -> None:
-        """Begin the transaction that a read belongs to which has to run on the primary after all."""
+        """Begin the transaction on the primary, as one of its reads has failed on the replica or has to run there."""
         raise NotImplementedError
 
     # Named cursors

@@ -49,7 +49,7 @@ class HeldCursors:
                 cursor.__class__ = cursor._classes.watched
 
     def executed(self, connection: Any, statement: Statement, *, failed: bool) -> bool:
-        """Close those that a statement has ended, which succeeded; whether it has ended the transaction.
+        """Close the cursors that a successful statement has ended. Returns whether it has ended the transaction.
 
         ``failed`` says that the transaction had failed before.
         """

@@ -19,7 +19,7 @@ _SCROLL = {None: "", True: "SCROLL ", False: "NO SCROLL "}
 _FETCH = Statement(kind=Kind.READ, why="FETCH")
 _FAILED = ext.TRANSACTION_STATUS_INERROR
 _HOLD: Any = ext.cursor.__dict__["withhold"]
-"""What psycopg2 looks at."""
+"""psycopg2's own attribute, which its C code reads."""
 
 
 class DeclaredCursor(RoutingCursor):
@@ -35,7 +35,7 @@ class DeclaredCursor(RoutingCursor):
             raise psycopg2.ProgrammingError("named cursor isn't valid anymore")
 
     def _check_closes(self) -> None:
-        """Raise what psycopg2 does for a cursor that has ended, unless it would not look."""
+        """Raise psycopg2's error for a cursor that has ended, where psycopg2's own ``close()`` would check."""
         connection = self.connection
         if not (self.closed or connection.closed or connection.get_transaction_status() == _FAILED):
             self._check_valid()
@@ -53,8 +53,8 @@ class DeclaredCursor(RoutingCursor):
 class NamedCursor(DeclaredCursor):
     """A named cursor that was not executed.
 
-    It stands for a cursor that a statement has opened under its name: DECLARE, or a function that returns a refcursor.
-    That one is where the connection's statements run now.
+    It may stand for a cursor of its name that a statement has opened (DECLARE, or a function that returns a refcursor),
+    on the server where the connection's statements run now.
     """
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
@@ -133,7 +133,7 @@ class HeldCursor(DeclaredCursor):
 
 
 class WatchedCursor(HeldCursor):
-    """The same once the transaction has begun, failed or ended, which fetches have to look at."""
+    """A held cursor once its transaction has begun, failed or ended: each fetch checks that first."""
 
     def fetchone(self) -> Any:
         return self._fetched("fetchone")

@@ -50,7 +50,7 @@ class Interruption:
 
     @property
     def is_on(self) -> bool:
-        """Whether there has been an interruption since a node last accepted a request, or none ever did."""
+        """Whether no node has accepted a request since the last interruption began, or none ever has."""
         return self._since is not None or not self._known.is_set()
 
     def accepted(self) -> None:

@@ -19,7 +19,7 @@ USUAL_SECONDS = 1.0
 
 
 class Primary:
-    """The region that has it, and whether requests for it are accepted. Thread-safe."""
+    """The region that has the primary, the nodes to try first, and whether requests are accepted. Thread-safe."""
 
     def __init__(self, directory: Directory, region: PrimaryRegion, interruption: Interruption, fence: Fence) -> None:
         self.region = region

@@ -1,4 +1,4 @@
-"""Functions that other nodes may call, and calls of them. Imports ``routing``, ``runtime`` and the layers below these.
+"""Functions that other nodes may call, and calls of them.
 
 On the node that is called, ``serving`` runs them.
 """

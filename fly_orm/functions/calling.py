@@ -64,11 +64,11 @@ def on_primary(
     call is a plain call. Elsewhere it is one request: the function runs on a random node of the primary region that can
     be reached, next to the primary. After a failover, that is the region that has the primary now; if only this process
     has it, the function runs here. Arguments, results and exceptions travel (see :func:`fly_orm.register_type`).
-    ``f.local(…)`` runs the function here instead. It may be above or below ``@classmethod`` and ``@staticmethod``; a
-    class method runs for the class, or the subclass, that it is called for. A call inside a transaction raises
-    NotSupported, since the function would not be part of that transaction. As decorators, ``@db.atomic()`` and
-    ``@db_session`` may be above or below this one: the function is one transaction, or is in a db_session, where it
-    runs.
+    ``f.local(…)`` runs the function here instead. The decorator may be above or below ``@classmethod`` and
+    ``@staticmethod``; a class method runs for the class, or the subclass, that it is called for. A call inside a
+    transaction raises NotSupported, since the function would not be part of that transaction. As decorators,
+    ``@db.atomic()`` and ``@db_session`` may be above or below this one: the function is one transaction, or is in a
+    db_session, where it runs.
 
     ``wait`` says when the call returns: ``"write"``, once the local replica shows what the function wrote; ``"read"``,
     once it is committed, while the next local read waits; ``"none"``, once it is committed. None leaves this to each
@@ -82,9 +82,9 @@ def on_primary(
 
     A call raises what the function raises. Besides, it raises NotPortable if an argument cannot travel, NotDelivered or
     Refused if the function certainly did not run, OutcomeUnknown if it may have run (fly_orm never repeats it), and
-    ResultLost if it ran but its result cannot travel (with ``exactly_once`` it is rolled back, and that is NotPortable,
-    too). Decorating raises ConfigurationError for a lambda, a closure, a coroutine or a generator, and for a name that
-    is taken.
+    ResultLost if it ran but its result cannot travel (with ``exactly_once``, the function is rolled back instead, and
+    the call raises NotPortable). Decorating raises ConfigurationError for a lambda, a closure, a coroutine or a
+    generator, and for a name that is taken.
     """
     options = CallOptions(wait=wait, timeout=timeout, exactly_once=exactly_once)
 

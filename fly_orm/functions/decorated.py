@@ -62,7 +62,7 @@ class OnPrimary(Generic[P, R]):
     def decorate_code(self, decorate: Callable[[Callable[P, R]], Callable[P, R]]) -> OnPrimary[P, R]:
         """The same function with a decorator around the code that runs, wherever that is.
 
-        Blocks of an ORM call it that decorate such a function, as they cannot reach around a call to another node.
+        Blocks of an ORM that decorate such a function call it, as they cannot reach around a call to another node.
         """
         code = decorate(self.code)
         return OnPrimary(code, register(code, self.function.name, self.function.timeout), self.options)
@@ -110,10 +110,10 @@ class BoundOnPrimary(Generic[Q, R]):
         """That of the method without its instance or class, for inspect."""
         return signature_of(MethodType(self.__func__.code, self.__self__))
 
-    if not TYPE_CHECKING:  # which would take every misspelt name for one of the function's
+    if not TYPE_CHECKING:  # or a type checker would accept every misspelt name
 
         def __getattr__(self, name: str) -> Any:
-            """What the function has, such as its ``__name__``, as with other methods."""
+            """An attribute of the function, such as its ``__name__``, as other methods have it."""
             return getattr(self.__func__, name)
 
     def __eq__(self, other: object) -> bool:
@@ -140,12 +140,12 @@ class _Wrapped:
 
     @property
     def function(self) -> Function:
-        """As of :class:`OnPrimary`."""
+        """The function that nodes call; see :class:`OnPrimary`."""
         function: Function = self.__func__.function
         return function
 
     def decorate_code(self, decorate: Callable[[Any], Any]) -> Any:
-        """As of :class:`OnPrimary`."""
+        """See :meth:`OnPrimary.decorate_code`."""
         kind: Any = type(self)
         return kind(self.__func__.decorate_code(decorate))
 

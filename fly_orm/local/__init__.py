@@ -1,5 +1,1 @@
-"""The Postgres server of this region, as a replica and as a primary.
-
-May import ``forwarding`` (its background tasks), ``sessions``, ``waiters`` (by way of ``registry``), ``postgres`` and
-what they may import.
-"""
+"""The Postgres server of this region, as a replica and as a primary."""

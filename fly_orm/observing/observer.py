@@ -39,8 +39,8 @@ from .node_events import (
 class Observer:
     """Hears what fly_orm does. Derive a class, define the methods that you need, and pass it to :func:`observe`.
 
-    Each method gets one kind of event, on the thread on which it happened, and at once: what a method does, a statement
-    or a node waits for. Methods are called from many threads at a time. Events that no observer has a method for are
+    Each method gets one kind of event, at once and on the thread on which it happened: a statement or a node waits for
+    what the method does. Methods are called from many threads at a time. Events that no observer has a method for are
     not even made. What a method executes itself on a wrapped database is not observed.
 
     An exception that a method raises is logged, once for each method, and has no other effect. An interrupt is passed

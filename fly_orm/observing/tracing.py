@@ -58,7 +58,7 @@ class Trace:
 
     @property
     def rpc(self) -> float:
-        """Seconds between sending these requests and receiving the replies."""
+        """Seconds between sending requests to other regions and receiving the replies."""
         return sum(event.rpc for event in list(self.events))
 
     @property
@@ -73,7 +73,7 @@ class Trace:
         return sum(event.total for event in self.statements) + calls
 
     def taken(self, *routes: Route) -> float:
-        """Seconds of that for statements and calls by these routes, without the waits for the replica."""
+        """Seconds of :attr:`total` that statements and calls by these routes took, without waits for the replica."""
         calls = [call for call in self.calls if call.route is not Route.LOCAL]
         events: list[StatementServed | CallServed] = [*self.statements, *calls]
         return sum(event.total - event.wait for event in events if event.route in routes)

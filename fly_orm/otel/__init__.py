@@ -5,8 +5,6 @@
     FlyOrmInstrumentor().instrument()
 
 ``opentelemetry-instrument`` makes that call by itself. docs/tracing.md describes the spans.
-
-Imports ``observing`` and the layers below it.
 """
 
 try:

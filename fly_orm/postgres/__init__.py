@@ -1,4 +1,1 @@
-"""Postgres as fly_orm itself uses it: connections to the primary, libpq and SQL errors.
-
-Imports only messages, concurrency and values.
-"""
+"""Postgres as fly_orm itself uses it: connections to the primary, libpq and SQL errors."""

@@ -1,1 +1,1 @@
-"""What two nodes say to each other: the messages, and the handshake before them. Imports only values and interfaces."""
+"""What two nodes say to each other: the messages, and the handshake before them."""

@@ -12,7 +12,7 @@ from ..errors import TransactionLost
 from .errors import session_lost
 from .transaction import RemoteTransaction
 
-#: It fails in any transaction, and tells whoever reads the log of the primary why.
+#: Fails in any transaction; the primary's log shows why.
 _FAILS = b"SELECT 'a read of this transaction has failed on a replica'::pg_catalog.int4"
 _STATEMENT = Statement(kind=Kind.READ, why="a read of the transaction has failed on the replica")
 

@@ -30,8 +30,8 @@ def operation(operation_key: str) -> Iterator[None]:
     Where no ``PRIMARY_REGION`` is set, this is so for calls only: writes and transactions are executed each time, and a
     warning in the log says so, once.
 
-    ``operation_key`` is unique in the database, such as ``"order-42"``, and has up to 250 characters. It is kept for as
-    long as the ledger, by default a day. See ``docs/exactly-once.md``.
+    ``operation_key`` is unique in the database, such as ``"order-42"``, and has up to 250 characters. Nodes forget it
+    after thirty days. See ``docs/exactly-once.md``.
 
     Raises ConfigurationError for an impossible key, and NotSupported inside of another such block. Any thread may call.
     If two threads or tasks share one block and write at the same time, the second write raises NotSupported: it is not

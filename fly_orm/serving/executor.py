@@ -77,7 +77,7 @@ class Executor:
         share = self.limits.peer_leases or default_share(self.limits.pool_size)
         self._shares = Shares(share, variable_of("peer_leases"))
         self._settling = Shares(max(1, (self.limits.pool_size - share) // 2))
-        """Besides its share, for a peer that asks what became of requests, but not all that is left to others."""
+        """What a peer may take besides its share to ask what became of requests: half of what is left to others."""
         self._describing = Shares(1)
         """Each description takes a connection of its own."""
         self._watchdog = Watchdog(self.timer, self.limits.max_result_bytes)

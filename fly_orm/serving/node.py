@@ -88,7 +88,7 @@ class Serving:
         return self._failed.total
 
     def warn_unless_primary(self) -> None:
-        """Log a warning for each database that is a replica, so that writes will be declined, or cannot be reached."""
+        """Log a warning for each database whose server cannot be reached, or is a replica, which takes no writes."""
         for pool in self._executor.pools.values():
             try:
                 check_primaries([pool])
@@ -190,8 +190,9 @@ def serve(
     and temporary tables for as long as its process runs.
 
     If another process of the application serves at the address already, such as another worker of the web server, this
-    one stands by: it begins to serve within about a second once that one has stopped. Without ``stand_by``, this is an
-    error. The other has to hold the same secret, and to serve these databases in this region.
+    process stands by, and begins to serve within about a second after the other has stopped. The other process has to
+    hold the same secret, and to serve these databases in this region. With ``stand_by=False``, an address that is taken
+    is a ConfigurationError.
 
     Returns the running node. It does not run on in a forked child: call this in each process that is to serve.
 

@@ -12,7 +12,7 @@ from ..concurrency.latch import Latch
 from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline
 
-#: Seconds after which it says that there is a shortage, if the shares can be resized.
+#: Seconds between two calls of ``on_shortage`` while a request waits.
 SHORTAGE_INTERVAL = 0.05
 _PORT = re.compile(r":\d+$")
 

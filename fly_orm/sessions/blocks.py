@@ -18,9 +18,9 @@ def session() -> Iterator[None]:
     """A block with a session of its own, which has seen nothing when it begins: one request of one user, say.
 
     Without such a block a session lasts as long as the thread or the asyncio task, which suits scripts, and servers
-    that use one thread or task per request. Blocks of other kinds that are open around it do not count in it, such as
-    :func:`primary`. If blocks are nested, :func:`fly_orm.token` in the outer block also covers
-    what was seen in the inner one.
+    that use one thread or task per request. Blocks of other kinds around it, such as :func:`primary`, have no effect
+    inside. If blocks of this kind are nested, :func:`fly_orm.token` in the outer one also covers what the inner one has
+    seen.
     """
     outer = known()
     inner = Session(ActivityLog() if outer is None or outer.invocation is None else outer.invocation)

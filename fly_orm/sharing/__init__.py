@@ -1,5 +1,5 @@
 """What the processes share that serve one address together, the workers of ``fly-orm serve --workers``.
 
-A *supervisor* (:mod:`fly_orm.supervising`) starts them. Each finds here what it has
-inherited from it, and its siblings.
+The *supervisor* (:mod:`fly_orm.supervising`) starts the workers. Each worker finds here what it has inherited from the
+supervisor, and its siblings.
 """

@@ -75,9 +75,9 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
 def resume_carried(text: str, *, max_age: float | None = MAX_AGE) -> None:
     """Do what :func:`resume` does with what a request or a job has brought along, unless only one region exists here.
 
-    An application of one region needs nothing that signs tokens, and may be sent some all the same: of the time when it
-    had several, or of another application on the same host, whose cookies a browser sends as well. Without what
-    verifies them, they are ignored.
+    An application of one region needs neither a secret nor the extra ``tokens``, but may receive tokens: from a time
+    when it had several regions, or from another application on the host, whose cookies the browser sends as well. If
+    it cannot verify them, it ignores them.
     """
     settings = current_runtime().settings
     if text and (settings.topology.primary_region is not None or can_sign(settings.secrets)):

@@ -40,7 +40,7 @@ def connection_factory(
     session_functions: SessionFunctions = (),
     settings: Settings | None = None,
 ) -> ConnectionFactory:
-    """What psycopg2 takes as ``connection_factory``, so that a connection reads here and writes in the primary region.
+    """A ``connection_factory`` for psycopg2, whose connections read here and write in the primary region.
 
     It is for everything that passes this parameter on to ``psycopg2.connect()``: psycopg2 and its pools, SQLAlchemy
     (``connect_args``), Django (``OPTIONS``). Each connection leads to the server of this region, whose address it is
