@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from weakref import WeakMethod
 
+from ..concurrency.background import BackgroundTask
 from ..concurrency.crowded_pool import CrowdedPool
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.pool_places import Usage
@@ -18,7 +19,6 @@ from ..protocol.messages import Welcome
 from ..protocol.secret import Secrets
 from ..topology import Node
 from ..transport import Transport
-from .background import BackgroundTask
 from .sealed_channel import SealedChannel, open_channel
 
 #: The longest that opening a channel to one node may take (seconds), so that there is time left to try another.

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 
+from ..concurrency.background import BackgroundTask
 from ..deadline import Deadline, now
 from ..discovery import Discovery, discovery_name
 from ..errors import AuthenticationFailed, NoNode, NotDelivered, Refused
@@ -18,7 +19,6 @@ from ..registry import make_discovery
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
-from .background import BackgroundTask
 from .channels import CONNECT_TIMEOUT, NodeChannels
 from .mismatches import Mismatches
 from .quarantine import Quarantine

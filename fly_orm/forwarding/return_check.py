@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..concurrency.background import BackgroundTask
 from ..deadline import Deadline, now
 from ..protocol.messages import Describe, Described
 from ..topology import Node
-from .background import BackgroundTask
 from .channels import CONNECT_TIMEOUT
 from .directory import Directory
 from .fence import Fence

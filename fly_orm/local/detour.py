@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg2
 
+from ..concurrency.background import BackgroundTask
 from ..deadline import now
-from ..forwarding.background import BackgroundTask
 from ..postgres.recovery import is_replica
 from .instance import Instance, read_instance
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..concurrency.background import BackgroundTask
 from ..concurrency.idle_end import IdleEnd
 from ..concurrency.timer import Timer
 from ..deadline import Deadline
 from ..errors import FlyOrmError, ReplicationTimeout
-from ..forwarding.background import BackgroundTask
 from ..lsn import LSN
 from ..registry import make_waiter
 from ..waiter import LSNWaiter

@@ -9,9 +9,9 @@ from contextlib import suppress
 from prometheus_client import Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily
 
+from ..concurrency.background import BackgroundTask
 from ..concurrency.forks import abandon_in_children
 from ..concurrency.timer import Timer, TimerClosed
-from ..forwarding.background import BackgroundTask
 from .definitions import DEFINITIONS, Definition
 from .readings import Readings
 

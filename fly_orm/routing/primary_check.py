@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import psycopg2
 
+from ..concurrency.background import BackgroundTask
 from ..concurrency.forks import abandon_in_children
 from ..concurrency.slots import Holder, Slots
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotPrimary
-from ..forwarding.background import BackgroundTask
 from ..forwarding.fence import Fence
 from ..forwarding.forwarder import Forwarder
 from ..local.describing import describe

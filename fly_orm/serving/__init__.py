@@ -1,4 +1,4 @@
 """A node: executes the statements that nodes of other regions forward, and runs the functions that they call.
 
-Imports everything below it except ``forwarding``, which it meets only in the messages of ``protocol``.
+Of ``forwarding``, it imports only how a channel is opened, to look whether a node serves at its address.
 """

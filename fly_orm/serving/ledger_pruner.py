@@ -9,10 +9,10 @@ import threading
 import psycopg2
 from psycopg2 import errors
 
+from ..concurrency.background import BackgroundTask
 from ..concurrency.pool import PoolTimeout
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError
-from ..forwarding.background import BackgroundTask
 from ..ledger.pruning import BATCH, prune
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.profile import Profile

@@ -10,10 +10,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency.background import BackgroundTask
 from ..concurrency.timer import TimerClosed
 from ..deadline import Deadline
 from ..errors import ConfigurationError, FlyOrmError
-from ..forwarding.background import BackgroundTask
 from ..functions.registering import longest_timeout
 from ..parsing import naming
 from ..postgres.primary_pool import PrimaryPool

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
+from fly_orm.concurrency.background import BackgroundTask
 from fly_orm.concurrency.latch import Bell, Latch
 from fly_orm.concurrency.slots import Holder, Slots
 from fly_orm.concurrency.threads import start_thread
 from fly_orm.concurrency.timer import Timer
-from fly_orm.forwarding.background import BackgroundTask
 from fly_orm.testing.contract.interrupting import at_every_moment, interrupted_at
 from fly_orm.testing.contract.tools import in_thread, result, within
 from tests.support.waiting import until

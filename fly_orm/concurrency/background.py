@@ -8,8 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from ..concurrency.threads import start_thread
 from ..errors import FlyOrmError
+from .threads import start_thread
 
 
 class BackgroundTask:
