@@ -8,7 +8,8 @@ the lock locked for ever, as the ``with`` statement does not own it yet: the thr
 
 A ``with`` statement over a plain :class:`threading.Lock`, which is implemented in C, always releases it (CPython issues
 74174 and, for Python 3.14, 148874). What is here is made of such locks, and no two threads need the same one at a time.
-Note that ``lock.acquire()`` in a statement of its own can be interrupted after it has the lock; see :mod:`.slots`.
+Note that ``lock.acquire()`` in a statement of its own can be interrupted after it has the lock; see
+:mod:`.fair_semaphore`.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from weakref import WeakMethod
 
 from ..concurrency.background import BackgroundTask
 from ..concurrency.crowded_pool import CrowdedPool
+from ..concurrency.fair_semaphore import FairSemaphore, Holder
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.pool_places import Usage
-from ..concurrency.slots import Holder, Slots
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NoChannel, NotDelivered, Refused
@@ -90,7 +90,7 @@ class NodeChannels:
         self._timer = Timer(f"the timer of the channels to {node}")
         self._is_watched = False
         """Whether idle channels are going to be closed."""
-        self._call_slots = Slots(max(1, int(max_size * CALL_SHARE)))
+        self._call_slots = FairSemaphore(max(1, int(max_size * CALL_SHARE)))
 
     @contextmanager
     def call_slot(self, deadline: Deadline) -> Iterator[None]:

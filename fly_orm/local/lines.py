@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import psycopg2
 
+from ..concurrency.fair_semaphore import FairSemaphore, Holder
 from ..concurrency.idle_end import IdleEnd
-from ..concurrency.slots import Holder, Slots
 from ..concurrency.timer import Timer
 from ..deadline import now
 from ..lsn import LSN
@@ -40,7 +40,7 @@ class _Line:
         self.connection = connection
         self.server = server
         self._timer = timer
-        self._turns = Slots()
+        self._turns = FairSemaphore()
 
     @contextmanager
     def turn(self) -> Iterator[Any]:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import psycopg2
 
 from ..concurrency.background import BackgroundTask
+from ..concurrency.fair_semaphore import FairSemaphore, Holder
 from ..concurrency.forks import abandon_in_children
-from ..concurrency.slots import Holder, Slots
 from ..deadline import Deadline, now
 from ..errors import ConfigurationError, FlyOrmError, NotPrimary
 from ..forwarding.fence import Fence
@@ -87,7 +87,7 @@ class PrimaryCheck:
     def abandon(self) -> None:
         """Keep what is known in a forked process, with locks of its own."""
         self._lock = threading.Lock()
-        self._first = Slots()
+        self._first = FairSemaphore()
         self._again = BackgroundTask("fly_orm primary check", self._ask_again)
         self._ask_at = 0.0
         abandon_in_children(self)

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from fly_orm.concurrency.background import BackgroundTask
+from fly_orm.concurrency.fair_semaphore import FairSemaphore, Holder
 from fly_orm.concurrency.latch import Bell, Latch
-from fly_orm.concurrency.slots import Holder, Slots
 from fly_orm.concurrency.threads import start_thread
 from fly_orm.concurrency.timer import Timer
 from fly_orm.testing.contract.interrupting import at_every_moment, interrupted_at
@@ -77,23 +77,23 @@ def test_a_bell_that_rings_too_early_is_heard():
     assert not bell.wait(0)
 
 
-class TestSlots:
+class TestFairSemaphore:
     def test_as_many_have_one_as_may_in_the_order_in_which_they_came(self):
-        slots, holders = Slots(2), [Holder() for _ in range(4)]
-        assert [slots.take(holder, 0) for holder in holders] == [True, True, False, False]
-        slots.leave(holders[2])
-        slots.leave(holders[0])
+        semaphore, holders = FairSemaphore(2), [Holder() for _ in range(4)]
+        assert [semaphore.take(holder, 0) for holder in holders] == [True, True, False, False]
+        semaphore.leave(holders[2])
+        semaphore.leave(holders[0])
         assert [holder.admitted.is_set() for holder in holders] == [True, True, False, True]
 
     def test_an_interrupt_at_any_moment_leaves_the_slot_to_others(self):
-        slots = Slots()
+        semaphore = FairSemaphore()
 
         def use():
             holder = Holder()
             try:
-                assert slots.take(holder, 5)
+                assert semaphore.take(holder, 5)
             finally:
-                slots.leave(holder)
+                semaphore.leave(holder)
 
         for _ in at_every_moment(use):
             within(5, use)

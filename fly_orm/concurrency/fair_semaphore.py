@@ -1,4 +1,4 @@
-"""Slots that callers take in turn, which are not lost if a caller is interrupted."""
+"""A semaphore whose slots callers take in turn, and which are not lost if a caller is interrupted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Holder:
         self.admitted = Latch()
 
 
-class Slots:
+class FairSemaphore:
     """At most ``count`` callers have a slot, and get theirs in the order in which they came. Thread-safe.
 
     As a semaphore, but a slot belongs to its holder, and is free again once the holder is dropped. Take and leave it
@@ -27,10 +27,10 @@ class Slots:
 
         holder = Holder()
         try:
-            if slots.take(holder, timeout):
+            if semaphore.take(holder, timeout):
                 ...
         finally:
-            slots.leave(holder)
+            semaphore.leave(holder)
     """
 
     def __init__(self, count: int = 1) -> None:
