@@ -44,7 +44,7 @@ _ROUTING_CURSOR = cursor_classes(ext.cursor).local
 
 
 class RoutingConnection(PlainReads):
-    """A connection to this region's server. If that is a primary, :attr:`plain_class` takes this class's place."""
+    """A connection to this region's server. If that is a primary, :attr:`direct_class` takes this class's place."""
 
     database: str
     instance: Instance | None
@@ -57,7 +57,7 @@ class RoutingConnection(PlainReads):
     """Whether the pooler was last seen to lead to a primary."""
     shown: Position | None
     """The last pin of a session that the server was found to show."""
-    plain_class: Any
+    direct_class: Any
     """The class of a connection that turns out to reach the primary."""
     unchecked_class: Any
     """The class of a connection that reaches a server which takes writes, and may not be the primary."""
@@ -70,7 +70,7 @@ class RoutingConnection(PlainReads):
         routes = self._routes()
         if not routes and self._may_write():
             self.router.local.at_primary = True
-            self.__class__ = self.plain_class
+            self.__class__ = self.direct_class
             self.reached_primary()
             set_c_autocommit(self, False)
             return
@@ -87,7 +87,7 @@ class RoutingConnection(PlainReads):
         self.router.forwarder.warm_up(self.database)
 
     def reached_primary(self) -> None:
-        """What :attr:`plain_class` does with a connection that has reached a primary."""
+        """What :attr:`direct_class` does with a connection that has reached a primary."""
         raise NotImplementedError
 
     # What cursors ask

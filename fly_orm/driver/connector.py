@@ -14,10 +14,10 @@ from ..postgres.connecting import hiding_passwords
 from ..postgres.libpq import was_lost
 from ..routing.router import Router
 from .connection import RoutingConnection
+from .direct import DirectConnection
 from .explaining import explain_refusals
 from .mixing import mix
 from .read_only import ReadOnlyConnection
-from .recording import RecordingConnection
 from .unchecked import UncheckedConnection
 
 #: Parameters of ``psycopg2.connect`` that replace psycopg2's own connection or cursor class.
@@ -131,10 +131,10 @@ class Connector:
     def _derive(self, own: Any) -> type[ext.connection]:
         router, settings = self._router, self._router.settings
         shared = {"router": router, "defers_transactions": self._defers_transactions}
-        plain = mix(own, RecordingConnection, **shared)
+        direct = mix(own, DirectConnection, **shared)
         kind = ReadOnlyConnection if settings.takes_server_for_replica else RoutingConnection
         unchecked = mix(own, UncheckedConnection, **shared)
-        routed: type[ext.connection] = mix(own, kind, plain_class=plain, unchecked_class=unchecked, **shared)
+        routed: type[ext.connection] = mix(own, kind, direct_class=direct, unchecked_class=unchecked, **shared)
         return routed
 
     def _with_hint(self, error: psycopg2.OperationalError) -> psycopg2.OperationalError:

@@ -14,7 +14,7 @@ from pony import orm
 
 import fly_orm
 from fly_orm import ConfigurationError, NotDelivered, NotPrimary, Route, session
-from fly_orm.driver.recording import RecordingConnection
+from fly_orm.driver.direct import DirectConnection
 from fly_orm.topology import Node
 from tests.support.kept_clusters import KeptCluster
 from tests.support.two_regions import close, named, settings
@@ -361,7 +361,7 @@ def _is_checked(db):
     """Whether the next connection is used as one to the primary."""
     db.close()
     db.connect()
-    return isinstance(db.connection(), RecordingConnection)
+    return isinstance(db.connection(), DirectConnection)
 
 
 def _succeeds(db):

@@ -11,8 +11,8 @@ import psycopg2
 from pony.orm import core, dbapiprovider
 from pony.orm.dbproviders.postgres import PGPool, PGProvider
 
+from ...driver.direct import DirectConnection
 from ...driver.explaining import explain_refusals
-from ...driver.recording import RecordingConnection
 from ...errors import FlyOrmError
 from ...postgres.libpq import was_lost
 from ...postgres.subclasses import named_like
@@ -42,7 +42,7 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
 
     def connect(self) -> Any:
         if self.con is not None and (
-            not isinstance(self.con, RoutingConnection | RecordingConnection)  # it was opened before wrap()
+            not isinstance(self.con, RoutingConnection | DirectConnection)  # it was opened before wrap()
             or self.connector.is_outdated(self.con)
             or self.connector.is_past_use(self.con)  # or a db_session that begins with a write would fail
         ):

@@ -40,10 +40,10 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 _execute_here = ext.cursor.execute
 
 
-class RecordingCursor(ext.cursor):
+class DirectCursor(ext.cursor):
     """A cursor on a primary that records its statements in the session's activity."""
 
-    connection: Any  # a RecordingConnection
+    connection: Any  # a DirectConnection
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         connection = self.connection
@@ -140,7 +140,7 @@ class RecordingCursor(ext.cursor):
         return block if operation is None else connection.operating(statement, operation, sqls, block)
 
 
-class RecordingNamedCursor(RecordingCursor):
+class DirectNamedCursor(DirectCursor):
     """A named cursor: each fetch is a statement that runs on the server, and that can be cancelled."""
 
     def fetchone(self) -> Any:
@@ -165,7 +165,7 @@ class RecordingNamedCursor(RecordingCursor):
         return self._block(_FETCH) if running is None else observed.within(running, partial(self._block, _FETCH))
 
 
-class RecordingConnection(ext.connection):
+class DirectConnection(ext.connection):
     """A connection to a primary. Its cursors are psycopg2's own where there is nothing to record."""
 
     router: Any
@@ -280,14 +280,14 @@ class RecordingConnection(ext.connection):
     ) -> Any:
         ordinary = name is None and cursor_factory is None and scrollable is None and self.cursor_factory is None
         if ordinary and not (withhold or self.closed):
-            cursor = _RECORDING_CURSOR(self)  # the same as below, in half the time
+            cursor = _DIRECT_CURSOR(self)  # the same as below, in half the time
             cursor.scrollable = None
             return cursor
         factory: Any = cursor_factory or self.cursor_factory or ext.cursor  # type: ignore[truthy-function]  # may be None
         if not isinstance(factory, type):
             self._note_anything()  # its cursors may do anything
-        elif not issubclass(factory, RecordingCursor):
-            factory = _recording_class(factory, RecordingCursor if name is None else RecordingNamedCursor)
+        elif not issubclass(factory, DirectCursor):
+            factory = _direct_class(factory, DirectCursor if name is None else DirectNamedCursor)
         return super().cursor(name, factory, withhold, scrollable)
 
     def lobject(self, *args: Any, **kwargs: Any) -> Any:
@@ -331,9 +331,9 @@ class RecordingConnection(ext.connection):
 _classes: dict[Any, Any] = {}
 
 
-def _recording_class(factory: Any, recording: type[RecordingCursor]) -> Any:
-    key = factory, recording
-    return _classes.get(key) or _classes.setdefault(key, mix(factory, recording))
+def _direct_class(factory: Any, direct: type[DirectCursor]) -> Any:
+    key = factory, direct
+    return _classes.get(key) or _classes.setdefault(key, mix(factory, direct))
 
 
-_RECORDING_CURSOR = _recording_class(ext.cursor, RecordingCursor)
+_DIRECT_CURSOR = _direct_class(ext.cursor, DirectCursor)
