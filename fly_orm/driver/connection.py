@@ -34,7 +34,7 @@ from .info import RoutingInfo
 from .observed import tell_of_refusal
 from .plain_reads import PlainReads
 from .text import text_of
-from .transaction_here import is_fresh_here, may_leave
+from .transaction_here import may_leave, need_not_wait_here
 from .transaction_mode import TransactionMode
 
 log = logging.getLogger("fly_orm")
@@ -325,7 +325,7 @@ class RoutingConnection(PlainReads):
         promoted = self.router.local.at_primary = self.promoted
         reads = statement.kind is Kind.READ or statement.read_only
         remote = self.remote.has_state or (self.remote.transaction is not None and not defers)
-        if promoted or remote or not reads or (self._transaction_here and is_fresh_here(self, statement, session)):
+        if promoted or remote or not reads or (self._transaction_here and need_not_wait_here(self, statement, session)):
             return NOT_AT_ALL
         waited = self.router.freshness.catch_up(session, self)
         self.router.raise_if_late(waited, None)

@@ -69,10 +69,10 @@ def _reads_anew(connection: Any) -> bool:
     return here.reads_anew
 
 
-def is_fresh_here(connection: Any, statement: Statement, session: Session) -> bool:
+def need_not_wait_here(connection: Any, statement: Statement, session: Session) -> bool:
     """Whether a read in the transaction on the replica need not wait for what its session has seen.
 
-    Waiting is of no use if its snapshot was taken before.
+    The session has seen nothing more since, or the read has an older snapshot anyway, or none.
     """
     return not statement.takes_snapshot or session.may_read_over(connection) or not _reads_anew(connection)
 
