@@ -61,7 +61,7 @@ def check(*databases: Any, timeout: float | None = 1.0) -> Health:
     """
     deadline = Deadline.after(given_timeout("timeout", timeout))
     known = [router_of(database) for database in databases] or routers()
-    asked = [(router.name, _watches.ask(router)) for router in known if router.has_name]
+    asked = [(router.name, _looks.ask(router)) for router in known if router.has_name]
     if not asked:
         return Health(status="live", problems=("no database is wrapped in this process",))
     found = [look.question.answer(deadline) or look.so_far(name, deadline) for name, look in asked]
@@ -114,7 +114,7 @@ def _problems(router: Router, local: LocalFacts, server: ServerFacts, deadline: 
     return [*found, problem] if problem else found
 
 
-class _Watches:
+class _Looks:
     """The latest question about each database, and its answer. Thread-safe and fork-safe."""
 
     def __init__(self) -> None:
@@ -135,4 +135,4 @@ class _Watches:
             return look
 
 
-_watches = _Watches()
+_looks = _Looks()
