@@ -20,7 +20,7 @@ from ..observing.listeners import listeners, tell_timed
 from ..observing.log import DEBUG, logs
 from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
-from ..routing.decide import PINNED, Action, Decision, unchecked
+from ..routing.decide import PINNED, Action, Decision, without_asking
 from ..routing.forwarded import NOT_SENT, Forwarded
 from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import tried_to_write
@@ -164,7 +164,7 @@ class RoutingCursor(ManyRowsCursor):
     def _decide(self, query: Any, known: Statement | None = None) -> tuple[Statement, Decision]:
         self._check_open()
         statement = examined(self.connection, known or self.connection.statement(query, self))
-        return statement, unchecked(self.connection.route_untracked(statement))
+        return statement, without_asking(self.connection.route_untracked(statement))
 
     def _execute(self, query: Any, vars_: Any, statement: Statement) -> None:
         self._check_open()
@@ -183,7 +183,7 @@ class RoutingCursor(ManyRowsCursor):
             raise psycopg2.ProgrammingError("can't execute an empty query")
         decision = self.connection.route(statement)
         with self.connection.noting_held(statement):
-            self._carry_out(query, vars_, statement, unchecked(decision) if named else decision)
+            self._carry_out(query, vars_, statement, without_asking(decision) if named else decision)
 
     def _carry_out(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> None:
         """Do what was decided."""

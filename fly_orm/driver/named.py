@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..routing.decide import Action, unchecked
+from ..routing.decide import Action, without_asking
 from . import observed
 from .cursor import NOTHING, RoutingCursor
 from .cursors_here import stand_in
@@ -107,7 +107,7 @@ class NamedCursor(DeclaredCursor):
     def _call(self, method: str, *args: Any) -> Any:
         """Call a method of the cursor on the primary, which this is from then on, or of the one on the replica."""
         self._check_open()
-        on_primary = unchecked(self.connection.route(_FETCH)).action is Action.FORWARD
+        on_primary = without_asking(self.connection.route(_FETCH)).action is Action.FORWARD
         if on_primary:
             self._show(NOTHING, None)
         return getattr(RemoteNamedCursor if on_primary else ext.cursor, method)(self, *args)

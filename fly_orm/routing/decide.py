@@ -132,7 +132,7 @@ def _begin(statement: Statement, pinned: str | None) -> Decision:
     return Decision(action=action, why=pinned or "a transaction")
 
 
-def unchecked(decision: Decision) -> Decision:
+def without_asking(decision: Decision) -> Decision:
     """The decision for a read that cannot share a transaction with the question whether its server shows enough."""
     if decision.action is not Action.READ_IF_SHOWN:
         return decision
