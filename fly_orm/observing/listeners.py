@@ -24,7 +24,7 @@ MAX_CONTEXT = 4096
 
 
 #: The methods of observers that hear one kind of event.
-Ears = tuple[Callable[..., Any], ...]
+Handlers = tuple[Callable[..., Any], ...]
 
 
 class Listeners:
@@ -36,32 +36,32 @@ class Listeners:
             emit(NodeReturned(node=…, seconds=…))
     """
 
-    statement_started: Ears
-    statement_served: Ears
-    call_started: Ears
-    call_served: Ears
-    request_started: Ears
-    request_ended: Ears
-    wait_ended: Ears
-    read_fell_back: Ears
-    replica_late: Ears
-    replica_caught_up: Ears
-    unknown_outcome: Ears
-    channel_opened: Ears
-    channel_closed: Ears
-    channel_refused: Ears
-    node_set_aside: Ears
-    node_returned: Ears
-    request_received: Ears
-    request_executed: Ears
-    connection_lent: Ears
-    lease_opened: Ears
-    lease_ended: Ears
-    peer_connected: Ears
-    peer_gone: Ears
-    peer_refused: Ears
-    proof_failed: Ears
-    read_timed: Ears
+    statement_started: Handlers
+    statement_served: Handlers
+    call_started: Handlers
+    call_served: Handlers
+    request_started: Handlers
+    request_ended: Handlers
+    wait_ended: Handlers
+    read_fell_back: Handlers
+    replica_late: Handlers
+    replica_caught_up: Handlers
+    unknown_outcome: Handlers
+    channel_opened: Handlers
+    channel_closed: Handlers
+    channel_refused: Handlers
+    node_set_aside: Handlers
+    node_returned: Handlers
+    request_received: Handlers
+    request_executed: Handlers
+    connection_lent: Handlers
+    lease_opened: Handlers
+    lease_ended: Handlers
+    peer_connected: Handlers
+    peer_gone: Handlers
+    peer_refused: Handlers
+    proof_failed: Handlers
+    read_timed: Handlers
     """Who is told of a plain read on this region's server without an event; nobody if anybody needs the event."""
     statements: bool
     """Whether anybody hears that statements begin, or that they were served."""
@@ -80,10 +80,10 @@ class Listeners:
     def take(self, observations: list[Observation]) -> None:
         """Let the observers of these hear, and no others."""
         for kind in KINDS:
-            setattr(self, kind, tuple(ear for one in observations for ear in one.ears.get(kind, ())))
-        hearing = [one for one in observations if one.ears["statement_started"] or one.ears["statement_served"]]
-        only_time = all(one.ears["read_timed"] and not one.ears["statement_started"] for one in hearing)
-        self.read_timed = tuple(ear for one in hearing for ear in one.ears["read_timed"] if only_time)
+            setattr(self, kind, tuple(handler for one in observations for handler in one.handlers.get(kind, ())))
+        hearing = [one for one in observations if one.handlers["statement_started"] or one.handlers["statement_served"]]
+        only_time = all(one.handlers["read_timed"] and not one.handlers["statement_started"] for one in hearing)
+        self.read_timed = tuple(handler for one in hearing for handler in one.handlers["read_timed"] if only_time)
         self.statements = bool(hearing)
         self.calls = bool(self.call_started or self.call_served)
         self.requests = bool(self.request_started or self.request_ended)
@@ -95,8 +95,8 @@ class Observation:
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
-        self.ears = {kind: _ears(observer, kind) for kind in KINDS}
-        self.ears["read_timed"] = (observer.read_timed,) if _overrides(observer, "read_timed") else ()
+        self.handlers = {kind: _handlers(observer, kind) for kind in KINDS}
+        self.handlers["read_timed"] = (observer.read_timed,) if _overrides(observer, "read_timed") else ()
         """By the name of the method, what hears that kind of event."""
         self.failed: list[Any] = []
         """The methods that have raised an exception."""
@@ -114,7 +114,7 @@ class Observation:
         self.end()
 
 
-def _ears(observer: Observer, kind: str) -> Ears:
+def _handlers(observer: Observer, kind: str) -> Handlers:
     return tuple(getattr(observer, name) for name in (kind, "event") if _overrides(observer, name))
 
 
@@ -192,30 +192,30 @@ def context_of(event: RequestStarted) -> dict[str, str]:
     """Tell that a request starts; returns what it is to carry for its observers. Raises only interrupts."""
     context: dict[str, str] = {}
 
-    def carry(ear: Any, returned: Any) -> None:
+    def carry(handler: Any, returned: Any) -> None:
         if isinstance(returned, Mapping) and is_small({**context, **returned}):
             context.update(returned)
         elif returned:
-            _warn_of_context(ear)
+            _warn_of_context(handler)
 
     _tell(listeners.request_started, event, heed=carry)
     return context
 
 
-def _tell(ears: Ears, *news: Any, heed: Callable[[Any, Any], None] | None = None) -> None:
+def _tell(handlers: Handlers, *news: Any, heed: Callable[[Any, Any], None] | None = None) -> None:
     """Call each of the methods; ``heed`` is given each of them with what it returned."""
     if _thread.tells:
         return
     _thread.tells = True
     interrupt = None
     try:
-        for ear in ears:
+        for handler in handlers:
             try:
-                returned = ear(*news)
+                returned = handler(*news)
                 if heed is not None:
-                    heed(ear, returned)
+                    heed(handler, returned)
             except BaseException as error:  # noqa: BLE001  # an observer may raise anything, and harms nobody
-                interrupt = _interrupt(ear, error) or interrupt
+                interrupt = _interrupt(handler, error) or interrupt
     finally:
         _thread.tells = False
     if interrupt is not None:
@@ -228,7 +228,7 @@ def is_small(context: Mapping[str, str]) -> bool:
     return texts and sum(len(name) + len(text) for name, text in context.items()) <= MAX_CONTEXT
 
 
-def _interrupt(ear: Any, error: BaseException) -> BaseException | None:
+def _interrupt(handler: Any, error: BaseException) -> BaseException | None:
     """What an observer has raised, if it has to be raised again once all others have heard the event.
 
     That is what may have come from outside while the observer ran: from a signal handler, or from gevent's Timeout.
@@ -238,42 +238,42 @@ def _interrupt(ear: Any, error: BaseException) -> BaseException | None:
     ours = isinstance(error, SystemExit) and threading.current_thread() is not threading.main_thread()
     if not isinstance(error, Exception) and not ours:
         return error
-    _note_failure(ear, error)
+    _note_failure(handler, error)
     return None
 
 
-def _note_failure(ear: Any, error: BaseException) -> None:
-    if _is_first(ear):
+def _note_failure(handler: Any, error: BaseException) -> None:
+    if _is_first(handler):
         with suppress(Exception):  # a log handler of the application's may raise, too
             log.error(
                 "%s raised an exception; others that it raises are not logged",
-                _name(ear),
+                _name(handler),
                 exc_info=error,
-                extra={"event": "observer_failed", "observer": _name(ear)},
+                extra={"event": "observer_failed", "observer": _name(handler)},
             )
 
 
-def _warn_of_context(ear: Any) -> None:
-    if _is_first(ear):
+def _warn_of_context(handler: Any) -> None:
+    if _is_first(handler):
         with suppress(Exception):
             log.warning(
                 "%s must return a mapping of str to str, with at most %d characters in all; what it returned does not "
                 "travel",
-                _name(ear),
+                _name(handler),
                 MAX_CONTEXT,
-                extra={"event": "observer_context_refused", "observer": _name(ear)},
+                extra={"event": "observer_context_refused", "observer": _name(handler)},
             )
 
 
-def _name(ear: Any) -> str:
-    return getattr(ear, "__qualname__", None) or repr(ear)
+def _name(handler: Any) -> str:
+    return getattr(handler, "__qualname__", None) or repr(handler)
 
 
-def _is_first(ear: Any) -> bool:
+def _is_first(handler: Any) -> bool:
     """Whether a method has not failed before. Thread-safe."""
     with _present.lock:
         for observation in _present.observations:
-            if ear not in observation.failed and any(ear in ears for ears in observation.ears.values()):
-                observation.failed.append(ear)
+            if handler not in observation.failed and any(handler in each for each in observation.handlers.values()):
+                observation.failed.append(handler)
                 return True
     return False
