@@ -22,8 +22,6 @@ from .operating import operating
 from .transaction_here import TransactionHere, chained, move_to_primary
 
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
-#: Statements that change, keep or undo settings of a transaction on the replica.
-_SETTLING = frozenset({Kind.SET}) | ENDS
 
 
 class ImplicitTransactions(DeferredTransactions):
