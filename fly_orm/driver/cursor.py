@@ -71,7 +71,7 @@ class RoutingCursor(ManyRowsCursor):
             for value in vars.values() if type(vars) is dict else vars if type(vars) in SEQUENCES else (vars,):
                 if type(value) not in PLAIN:
                     if (statement := statement_with(self, query, vars)) is not None:
-                        return self._execute_tracked(query, vars, statement)
+                        return self._run_observed(query, vars, statement)
                     break
         served = connection.plain_reads.get(query) if type(query) is str else None
         if served is None:
@@ -94,13 +94,9 @@ class RoutingCursor(ManyRowsCursor):
                         return _execute_here(self, query, vars)
                     except psycopg2.Error as error:
                         return self._read_refused(error, query, vars)
-        statement = statement or connection.statement(query, self)
-        if listeners.statements or logs(DEBUG):
-            with observed.block(self, query):
-                return self._run(query, vars, statement)
-        return self._run(query, vars, statement)
+        return self._run_observed(query, vars, statement or connection.statement(query, self))
 
-    def _execute_tracked(self, query: Any, vars_: Any, statement: Statement) -> None:
+    def _run_observed(self, query: Any, vars_: Any, statement: Statement) -> None:
         with observed.block(self, query):
             return self._run(query, vars_, statement)
 

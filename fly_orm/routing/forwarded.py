@@ -15,4 +15,5 @@ class Forwarded(NamedTuple):
     waited: Waited = Waited()
 
 
+#: Nothing was sent. Its ``result`` is compared by identity.
 NOT_SENT = Forwarded(Result())
