@@ -10,12 +10,11 @@ import msgspec
 
 from ..deadline import Deadline, now
 from ..observing.event import ids
-from ..observing.events import RequestEnded, RequestKind, RequestStarted
+from ..observing.events import RequestEnded, RequestStarted
 from ..observing.listeners import context_of, emit, listeners
-from ..protocol.messages import Call, Cancel, Copy, Declined, Reply, Request, Run, Settle
+from ..observing.requests import KINDS, subject_of
+from ..protocol.messages import Call, Declined, Reply, Request, Run
 from ..topology import Node
-
-_KINDS: dict[type, RequestKind] = {Run: "run", Copy: "copy", Call: "call", Cancel: "cancel", Settle: "settle"}
 
 
 class Sizes:
@@ -31,10 +30,10 @@ def observed(
     send: Callable[[Any, Deadline], Reply], message: Request, deadline: Deadline, node: Node, sizes: Sizes
 ) -> Reply:
     """What ``send`` returns for a message; observers hear of it, and may give it a context to carry."""
-    kind = _KINDS.get(type(message))
+    kind = KINDS.get(type(message))
     if kind is None:
         return send(message, deadline)
-    about = {"id": next(ids), "kind": kind, "node": str(node), **_subject(message)}
+    about = {"id": next(ids), "kind": kind, "node": str(node), **subject_of(message)}
     if listeners.request_started:
         context = context_of(RequestStarted(**about))
         if context and isinstance(message, Run | Call):
@@ -56,11 +55,3 @@ def observed(
             )
             if listeners.request_ended:
                 emit(ended)
-
-
-def _subject(message: Request) -> dict[str, Any]:
-    """What a request is about, as far as it says so."""
-    if isinstance(message, Call):
-        return {"database": message.database or None, "function": message.function}
-    run = message.run if isinstance(message, Settle) else message
-    return {"database": run.database if isinstance(run, Run) else None}

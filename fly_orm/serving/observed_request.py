@@ -12,9 +12,8 @@ from ..observing.event import ids
 from ..observing.events import RequestKind
 from ..observing.listeners import emit, is_small, listeners
 from ..observing.node_events import RequestExecuted, RequestReceived
-from ..protocol.messages import Call, Cancel, Copy, Declined, Done, Reply, Request, Run, Settle
-
-_KINDS: dict[type, RequestKind] = {Run: "run", Copy: "copy", Cancel: "cancel", Settle: "settle"}
+from ..observing.requests import KINDS, subject_of
+from ..protocol.messages import Call, Declined, Done, Reply, Request, Run
 
 R = TypeVar("R", bound=Reply)
 
@@ -23,7 +22,7 @@ class Executing:
     """A block in which a request is executed."""
 
     def __init__(self, kind: RequestKind, peer: str, request: Request) -> None:
-        self._about: dict[str, Any] = {"id": next(ids), "kind": kind, "peer": peer, **_subject(request)}
+        self._about: dict[str, Any] = {"id": next(ids), "kind": kind, "peer": peer, **subject_of(request)}
         self._context = request.context if isinstance(request, Run | Call) and is_small(request.context) else {}
         self._started = now()
         self._reply: Reply | None = None
@@ -54,15 +53,8 @@ class Executing:
 
 def observed(handle: Callable[[Request], Reply], peer: str, request: Request) -> Reply:
     """The reply of ``handle``. Calls are observed where the function runs."""
-    kind = _KINDS.get(type(request))
+    kind = None if isinstance(request, Call) else KINDS.get(type(request))
     if kind is None:
         return handle(request)
     with Executing(kind, peer, request) as executing:
         return executing.replied(handle(request))
-
-
-def _subject(request: Request) -> dict[str, Any]:
-    if isinstance(request, Call):
-        return {"database": request.database or None, "function": request.function}
-    run = request.run if isinstance(request, Settle) else request
-    return {"database": run.database if isinstance(run, Run) else None}

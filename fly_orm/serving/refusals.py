@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from ..observing.events import RequestKind
 from ..observing.listeners import emit, listeners
 from ..observing.node_events import PeerRefused
 from ..observing.rarely import Rarely, again
-from ..protocol.messages import Call, Cancel, Copy, Declined, Request, Run, Settle
+from ..observing.requests import KINDS
+from ..protocol.messages import Declined, Request
 
 log = logging.getLogger("fly_orm.node")
 
-_KINDS: dict[object, RequestKind] = {Run: "run", Copy: "copy", Call: "call", Cancel: "cancel", Settle: "settle"}
 #: What happened to a request that was being executed, and of which its caller hears; it was not declined.
 _BROKEN = frozenset({"lost", "unknown"})
 
@@ -27,7 +26,7 @@ class Refusals:
         """Note that the reply to a peer's request declines it; None stands for one that could not be decoded."""
         if reply.reason in _BROKEN:
             return
-        kind = _KINDS.get(type(request), "other")
+        kind = KINDS.get(type(request), "other")
         count = self._rarely.since_last((peer, reply.reason))
         if count is not None:
             log.warning(
