@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import FlyOrmError, OutcomeUnknown, Refused, ReplicationTimeout
+from ..protocol import reasons
 from .finding import Finding, error, ok, warning
 
 _TOPIC = "write"
 #: What to do about the reasons for which a node declines.
 _ADVICE = {
-    "no role": "Let the node's role act as the role of this process: GRANT THIS_ROLE TO NODE_ROLE (docs/roles.md)",
-    "no session": "Connect the node to Postgres itself, or to a pooler in session mode",
-    "unknown database": "Serve the database there, or give it the same name on both sides with wrap(db, name=…)",
-    "busy": "Raise --pool-size there, or find out what holds its connections",
-    "draining": "Wait until the node has been restarted",
-    "unavailable": "Correct the address of the database on that node",
-    "not primary": "Connect the nodes of the primary region to the primary",
-    "session settings": "Give the primary the extensions that define these settings",
+    reasons.NO_ROLE: (
+        "Let the node's role act as the role of this process: GRANT THIS_ROLE TO NODE_ROLE (docs/roles.md)"
+    ),
+    reasons.NO_SESSION: "Connect the node to Postgres itself, or to a pooler in session mode",
+    reasons.UNKNOWN_DATABASE: "Serve the database there, or give it the same name on both sides with wrap(db, name=…)",
+    reasons.BUSY: "Raise --pool-size there, or find out what holds its connections",
+    reasons.DRAINING: "Wait until the node has been restarted",
+    reasons.UNAVAILABLE: "Correct the address of the database on that node",
+    reasons.NOT_PRIMARY: "Connect the nodes of the primary region to the primary",
+    reasons.SESSION_SETTINGS: "Give the primary the extensions that define these settings",
 }
 _LOOK = "See the findings about the nodes"
 

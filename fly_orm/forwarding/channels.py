@@ -15,6 +15,7 @@ from ..concurrency.pool_places import Usage
 from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NoChannel, NotDelivered, Refused
+from ..protocol import reasons
 from ..protocol.messages import Welcome
 from ..protocol.secret import Secrets
 from ..topology import Node
@@ -189,7 +190,7 @@ class NodeChannels:
             raise Refused(
                 f"{self.node} runs a release of fly_orm that does not know the ledger; update it",
                 node=str(self.node),
-                reason="no ledger",
+                reason=reasons.NO_LEDGER,
             )
 
     def discard(self, channel: SealedChannel) -> None:

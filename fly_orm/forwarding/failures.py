@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from ..errors import AuthenticationFailed, FlyOrmError, NoChannel, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY, DRAINING
+from ..protocol import reasons
 
 #: Reasons for declining that leave open whether another region has the primary: the node's server is a replica or
 #: cannot be reached, or the node is shutting down.
-_NO_PRIMARY = frozenset({NotPrimary.reason, "unavailable", DRAINING})
+_NO_PRIMARY = frozenset({reasons.NOT_PRIMARY, reasons.UNAVAILABLE, reasons.DRAINING})
 #: Those of them by which a node says that the primary is not where the node is.
-_NOT_HERE = frozenset({NotPrimary.reason, "unavailable"})
+_NOT_HERE = frozenset({reasons.NOT_PRIMARY, reasons.UNAVAILABLE})
 
 
 class Failures:
@@ -102,8 +102,9 @@ def combined(failures: Sequence[FlyOrmError], message: str, *, hint: str) -> Fly
 def _refused(refusals: Sequence[Refused], message: str) -> Refused:
     if any(isinstance(refusal, NotPrimary) for refusal in refusals):
         return NotPrimary(message)
-    reasons = [refusal.reason for refusal in refusals]
-    return Refused(message, reason=BUSY if BUSY in reasons else reasons[0])  # one that is busy may be free soon
+    given = [refusal.reason for refusal in refusals]
+    # One that is busy may be free soon.
+    return Refused(message, reason=reasons.BUSY if reasons.BUSY in given else given[0])
 
 
 def _not_delivered(failures: Sequence[FlyOrmError], message: str, hint: str) -> NotDelivered:

@@ -9,7 +9,8 @@ from typing import TypeVar
 from ..concurrency.latch import Latch
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NoChannel, NotDelivered, NotPrimary, Refused
-from ..protocol.messages import BUSY, DRAINING, Call, Done, Returned, Run, Settle, Settled
+from ..protocol import reasons
+from ..protocol.messages import Call, Done, Returned, Run, Settle, Settled
 from ..settings import Settings
 from ..topology import Node
 from ..transport import Transport
@@ -121,7 +122,7 @@ class Forwarder:
                 return self.try_nodes(region, deadline, attempt, action=action)
             except (Refused, NoChannel) as error:
                 left = deadline.remaining()
-                busy = isinstance(error, NoChannel) or error.reason == BUSY
+                busy = isinstance(error, NoChannel) or error.reason == reasons.BUSY
                 if not busy or (left is not None and left < RETRY_MIN_TIME):
                     raise
 
@@ -260,7 +261,7 @@ class Forwarder:
                 newer = self.fence.newer(database, primary.history) or "a newer one, which the session has seen"
                 self.fence.report(database, primary.history, f"at {primary.address}, the server of {node}", newer)
         if isinstance(error, Refused):
-            if error.reason == DRAINING:
+            if error.reason == reasons.DRAINING:
                 self.directory.quarantine(node, error)
             else:
                 self.directory.mark_reached(node, asked_at)

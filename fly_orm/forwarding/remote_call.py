@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NotDelivered, NotPortable, NotSupported, OutcomeUnknown, Refused, TransactionLost
-from ..protocol.messages import EXPIRED, FULL, Call, Declined, Reply, Returned
+from ..protocol import reasons
+from ..protocol.messages import Call, Declined, Reply, Returned
 from ..topology import Node
 from .channels import NodeChannels, OldChannelLost
 from .response import Response, refused
@@ -45,7 +46,12 @@ def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
             message = f"{call.function} may have run on {channels.node}: {error}"
             raise OutcomeUnknown(message, **error.__dict__) from error
         raise
-    if isinstance(reply, Declined) and reply.reason in (EXPIRED, FULL) and channel.reused and not deadline.expired:
+    if (
+        isinstance(reply, Declined)
+        and reply.reason in (reasons.EXPIRED, reasons.FULL)
+        and channel.reused
+        and not deadline.expired
+    ):
         channels.discard(channel)
         raise OldChannelLost(reply.message) from refused(reply, channels.node)
     channels.release(channel)
@@ -55,11 +61,11 @@ def _exchange(channels: NodeChannels, call: Call, deadline: Deadline) -> Reply:
 def _declined(call: Call, reply: Declined, node: Node) -> FlyOrmError:
     """The exception for a call that has no result. Those that are recorded run in a transaction, which may be lost."""
     match reply.reason:
-        case "unknown":
+        case reasons.UNKNOWN:
             return OutcomeUnknown(f"{call.function} may have run on {node}: {reply.message}", node=str(node))
-        case "lost":
+        case reasons.LOST:
             return TransactionLost(f"{call.function} has committed nothing on {node}: {reply.message}", node=str(node))
-        case "not portable":
+        case reasons.NOT_PORTABLE:
             return NotPortable(f"{call.function} on {node}: {reply.message}")
         case _:
             return refused(reply, node)

@@ -17,7 +17,8 @@ from ..errors import (
     Refused,
     ResultLost,
 )
-from ..protocol.messages import EXPIRED, FULL, Done, Release, Renew, Run
+from ..protocol import reasons
+from ..protocol.messages import Done, Release, Renew, Run
 from .channels import NodeChannels, OldChannelLost
 from .copying import CopyData, exchange
 from .response import Response, done, lost
@@ -61,7 +62,9 @@ class RemoteLease:
         try:
             response = self._exchange(run, deadline, copy, opens=True)
         except (NotDelivered, Refused) as error:
-            again = isinstance(error, Refused) and error.reason in (EXPIRED, FULL) and not deadline.expired
+            again = (
+                isinstance(error, Refused) and error.reason in (reasons.EXPIRED, reasons.FULL) and not deadline.expired
+            )
             if not reused or not (isinstance(error, NotDelivered) or again):
                 raise
             raise OldChannelLost(str(error)) from error
@@ -146,7 +149,7 @@ class RemoteLease:
             # The channel itself is sound: the node has replied, or nothing was sent. If this request was to open the
             # lease, there is none, and others may use it. But those on which a request has expired, or which the
             # node closes, are discarded, so that the attempts end with a new one.
-            again = isinstance(error, Refused) and error.reason in (EXPIRED, FULL)
+            again = isinstance(error, Refused) and error.reason in (reasons.EXPIRED, reasons.FULL)
             if opens and not again:
                 self._return_channel(channel)
             elif not isinstance(error, NotSupported):

@@ -8,6 +8,7 @@ import msgspec
 
 from ..deadline import SETTLING_TIME
 from ..errors import AlreadyCommitted, FlyOrmError, NotPrimary, OutcomeUnknown, Refused, ResultLost, TransactionLost
+from ..protocol import reasons
 from ..protocol.messages import Declined, Done, Reply
 from ..topology import Node
 from .settled import problem
@@ -28,7 +29,7 @@ class Response(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 def refused(declined: Declined, node: Node) -> Refused:
     """The exception for a request that a node declined before executing anything."""
-    if declined.reason == NotPrimary.reason:
+    if declined.reason == reasons.NOT_PRIMARY:
         return NotPrimary(f"{node}: {declined.message}", node=str(node), superseded=declined.superseded)
     return Refused(f"{node}: {declined.message}", node=str(node), reason=declined.reason)
 
@@ -40,21 +41,21 @@ def done(reply: Reply, node: Node) -> Done:
     if not isinstance(reply, Declined):
         raise OutcomeUnknown(f"{node} replied with an unexpected {type(reply).__name__}", node=str(node))
     match reply.reason:
-        case "unknown":
+        case reasons.UNKNOWN:
             raise OutcomeUnknown(
                 f"{node} lost its connection to the primary while it executed: {reply.message}",
                 node=str(node),
                 settled_after=SETTLING_TIME if reply.ended else None,
             )
-        case "lost":
+        case reasons.LOST:
             raise lost(node, reply.message)
-        case "committed before":
+        case reasons.COMMITTED_BEFORE:
             raise AlreadyCommitted(
                 f"a transaction with this operation key was committed before, as {node} says, and this one was rolled "
                 "back. The work is done; do not repeat it",
                 node=str(node),
             )
-        case "result lost":
+        case reasons.RESULT_LOST:
             raise ResultLost(f"{node}: {reply.message}", node=str(node))
         case _:
             raise refused(reply, node)

@@ -11,9 +11,10 @@ from ..errors import AuthenticationFailed, FlyOrmError, NoChannel, NotDelivered,
 from ..observing.events import ChannelClosed, ChannelOpened, ChannelRefused
 from ..observing.listeners import emit, listeners
 from ..parsing import naming
+from ..protocol import reasons
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
-from ..protocol.messages import DRAINING, FULL, Call, Cancel, Copy, Declined, Greet, Reply, Request, Run, Welcome
+from ..protocol.messages import Call, Cancel, Copy, Declined, Greet, Reply, Request, Run, Welcome
 from ..protocol.secret import Secrets
 from ..protocol.strength import weakness
 from ..topology import Node
@@ -66,7 +67,7 @@ class SealedChannel:
             # A greeting executes nothing, so whatever became of it, the request behind it was not delivered.
             problem = error.problem or error
             raise NotDelivered(f"the handshake with {self.node} failed: {problem}", node=str(self.node)) from error
-        if isinstance(welcome, Declined) and welcome.reason == FULL:
+        if isinstance(welcome, Declined) and welcome.reason == reasons.FULL:
             raise NoChannel(f"{self.node} has no place for another channel", node=str(self.node), full=True)
         if not isinstance(welcome, Welcome):
             raise NotDelivered(f"{self.node} replied to the greeting with {welcome}", node=str(self.node))
@@ -145,7 +146,7 @@ class SealedChannel:
                 f"the reply from {self.node} cannot be decoded: {error}", node=str(self.node)
             ) from error
         self._clock.note(reply.clock, asked=asked, answered=answered)
-        self.finished = isinstance(reply, Declined) and reply.reason in (DRAINING, FULL)
+        self.finished = isinstance(reply, Declined) and reply.reason in (reasons.DRAINING, reasons.FULL)
         return reply
 
 

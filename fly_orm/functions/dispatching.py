@@ -23,6 +23,7 @@ from ..forwarding.failures import leave_it_open
 from ..forwarding.replied import after_reply
 from ..forwarding.response import Response
 from ..position import UNKNOWN, History
+from ..protocol import reasons
 from ..protocol.messages import Call, Returned
 from ..routing.errors import as_driver_error, informative_cause
 from ..routing.freshness import Waited
@@ -193,7 +194,7 @@ def _message(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], 
 
 def _with_release(error: FlyOrmError, runtime: Runtime) -> FlyOrmError:
     """The error, with the release of this process if the node may run another one."""
-    if not isinstance(error, Refused) or error.reason not in ("unknown function", "bad arguments"):
+    if not isinstance(error, Refused) or error.reason not in (reasons.UNKNOWN_FUNCTION, reasons.BAD_ARGUMENTS):
         return error
     return Refused(f"{error}. This process runs release {runtime.settings.release or 'unnamed'!r}", **error.__dict__)
 

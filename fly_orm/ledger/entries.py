@@ -12,6 +12,7 @@ import psycopg2
 
 from ..errors import Refused
 from ..postgres.cursors import text_cursor
+from ..protocol import reasons
 from ..protocol.messages import Record
 from .table import TABLE
 
@@ -74,7 +75,7 @@ def of_operation(connection: Any, record: Record) -> Entry:
         raise Refused(
             f"the operation key {record.operation!r} was used for {other}: repeat that unchanged, or choose another "
             "key. Nothing was executed",
-            reason="other operation",
+            reason=reasons.OTHER_OPERATION,
         )
     return Entry(True, _decoded(row[-1]))
 

@@ -9,6 +9,7 @@ from psycopg2 import errors
 
 from ..errors import Refused
 from ..postgres.cursors import text_cursor
+from ..protocol import reasons
 
 #: With its schema, since sessions have search paths of their own.
 TABLE = "public.fly_orm_ledger"
@@ -51,7 +52,7 @@ def check_exists(connection: Any) -> None:
     with text_cursor(connection) as cursor:
         cursor.execute(f"SELECT pg_catalog.to_regclass('{TABLE}')::text")
         if cursor.fetchone()[0] is None:
-            raise Refused(_refusal(f"there is no table {TABLE}"), reason="no ledger")
+            raise Refused(_refusal(f"there is no table {TABLE}"), reason=reasons.NO_LEDGER)
 
 
 def check_usable(error: Exception, role: str = "") -> None:
@@ -61,7 +62,7 @@ def check_usable(error: Exception, role: str = "") -> None:
     """
     if isinstance(error, _UNUSABLE) and _NAME in str(error):
         lacking = role if isinstance(error, errors.InsufficientPrivilege) else ""
-        raise Refused(_refusal(str(error).strip(), lacking), reason="no ledger") from error
+        raise Refused(_refusal(str(error).strip(), lacking), reason=reasons.NO_LEDGER) from error
 
 
 def concerns(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from psycopg2.errorcodes import INSUFFICIENT_PRIVILEGE
 
 from ..classify.session_change import AUTHORIZATION
 from ..errors import Refused
+from ..protocol import reasons
 from .cursors import text_cursor
 from .starting import Start, read_assigned, read_start
 from .write_ahead_log import UNLOCK
@@ -130,13 +131,13 @@ class PooledSession:
             return Refused(
                 f"the caller's session begins with a setting that {own}, the role of this node, cannot make: "
                 f"{because}{hint}",
-                reason="no role",
+                reason=reasons.NO_ROLE,
             )
         return Refused(
             f"this node connects to {self._connection.info.dbname!r} as {own}, which may not act as {role}, the role "
             f"of the caller: {because}. On the primary, GRANT {role} TO {own}; or let both connect as the same role; "
             f"or serve a database object that connects as {role} under a name of its own (wrap(…, name=…))",
-            reason="no role",
+            reason=reasons.NO_ROLE,
         )
 
     def _with_value(self, wanted: tuple[str, str | None]) -> tuple[str, str | None]:

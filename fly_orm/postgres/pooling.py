@@ -9,6 +9,7 @@ import psycopg2
 
 from ..concurrency.timer import Timer
 from ..errors import Refused
+from ..protocol import reasons
 from .cursors import text_cursor
 from .libpq import break_off
 
@@ -17,7 +18,6 @@ from .libpq import break_off
 _ROUNDS = 20
 #: Seconds that all of that may take.
 _TIMEOUT = 3.0
-_REASON = "no session"
 
 
 class Pooled(Protocol):
@@ -54,7 +54,7 @@ class SessionCheck:
                 f"the database {self._name!r} of this node is behind a connection pooler, and whether that keeps a "
                 "Postgres session for each connection cannot be told, because a second connection fails: "
                 f"{str(error).strip()}. Connect nodes to Postgres itself",
-                reason=_REASON,
+                reason=reasons.NO_SESSION,
             ) from error
         if shared:
             raise self._refused()
@@ -81,7 +81,7 @@ class SessionCheck:
             f"the database {self._name!r} of this node is behind a connection pooler that pools by transaction, such "
             "as PgBouncer with pool_mode = transaction, so that the session settings, locks and temporary tables of "
             "one caller would reach others; connect nodes to Postgres itself, or set pool_mode = session",
-            reason=_REASON,
+            reason=reasons.NO_SESSION,
         )
 
 

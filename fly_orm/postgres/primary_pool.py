@@ -17,6 +17,7 @@ from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import NotPrimary, Refused
 from ..position import History, Position
+from ..protocol import reasons
 from .cleaner import CLEAN_TIMEOUT, Cleaner
 from .libpq import break_off
 from .making_way import occupy
@@ -185,7 +186,7 @@ class PrimaryPool:
         return Refused(
             f"the primary of {self.name!r} does not accept the caller's session settings: {str(error).strip()}. "
             "Nothing was executed",
-            reason="session settings",
+            reason=reasons.SESSION_SETTINGS,
         )
 
     @property

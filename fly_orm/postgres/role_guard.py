@@ -25,6 +25,7 @@ from ..classify.role_changes import (
 from ..classify.session_change import AUTHORIZATION
 from ..errors import Refused
 from ..observing.rarely import Rarely, again
+from ..protocol import reasons
 from .aborting import abort_transaction
 from .cursors import execute, text_cursor
 from .pooled_session import PooledSession, literal, quoted
@@ -91,7 +92,7 @@ class RoleGuard:
         if any(change.to is None and not self._is_native(change) for found in changes for change in found.found):
             self._restore()
         if (refused := self._refused()) is not None:
-            raise Refused(f"the caller's session settings: {refused}. Nothing was executed", reason="no role")
+            raise Refused(f"the caller's session settings: {refused}. Nothing was executed", reason=reasons.NO_ROLE)
 
     def _text(self, sql: bytes) -> str:
         text = sql.decode(ext.encodings.get(self._connection.encoding, "utf-8"), "replace")

@@ -287,27 +287,11 @@ class Settled(Answer, frozen=True, kw_only=True, tag="settled"):
     """A position that a replica must replay to show what the request has committed, if it has."""
 
 
-#: The reasons given by a node all of whose connections, or threads, are in use, and by one that closes this channel as
-#: it has no place for it. The other reasons are literals.
-BUSY, FULL = "busy", "full"
-#: The reason given for a request that could begin only after its caller's deadline.
-EXPIRED = "expired"
-#: The reason given by a node that is shutting down. This may be the last reply that it sends over the channel.
-DRAINING = "draining"
-
-
 class Declined(Answer, frozen=True, kw_only=True, tag="declined"):
     """The request was not executed, or (``lost``, ``unknown``) the connection to the primary broke meanwhile."""
 
     reason: str
-    """``not primary``, ``busy``, ``full``, ``draining``, ``unknown database``, ``unknown function``, ``bad arguments``,
-    ``expired``, ``bad request``, ``no session`` (a pooler does not keep Postgres sessions), ``no role`` (the node's
-    role may not act as the caller's), ``session settings`` (the primary does not accept the caller's), ``unavailable``
-    (no connection to the primary), ``no ledger`` (the database has none that the caller may use), ``voided`` (the
-    caller was told that the request will not happen), ``committed before`` or ``other operation`` (its operation key
-    was used before), ``result lost`` (so it was, and its result was not stored), ``not portable`` (the function's
-    result cannot be sent), ``undecided`` (the primary cannot tell what became of the request that was asked about);
-    ``lost``: the lease is gone and its transaction rolled back; ``unknown``: a commit may or may not have happened."""
+    """One of :mod:`.reasons`, or one that only newer nodes know."""
     message: str
     """An explanation for the caller's error message."""
     ended: bool = False

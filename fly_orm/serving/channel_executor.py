@@ -15,12 +15,9 @@ from ..errors import FlyOrmError, Refused
 from ..observing.listeners import listeners
 from ..postgres.making_way import make_way_for
 from ..postgres.running_statement import CANCEL_TIMEOUT
+from ..protocol import reasons
 from ..protocol.encoding import MessageError, decode_request
 from ..protocol.messages import (
-    BUSY,
-    DRAINING,
-    EXPIRED,
-    FULL,
     Call,
     Cancel,
     Copy,
@@ -56,9 +53,9 @@ log = logging.getLogger("fly_orm.node")
 _NO_PLACE = "this node has no place for the channel"
 _CALLER_GONE = "its caller has disconnected"
 _COPYING = Declined(
-    reason="bad request", message="a COPY or a long result is under way in the lease, and nothing else can run"
+    reason=reasons.BAD_REQUEST, message="a COPY or a long result is under way in the lease, and nothing else can run"
 )
-_LOST = Declined(reason="lost", message="it was idle for too long, or this node was restarted")
+_LOST = Declined(reason=reasons.LOST, message="it was idle for too long, or this node was restarted")
 
 
 class ChannelExecutor:
@@ -112,8 +109,8 @@ class ChannelExecutor:
     def last_reply(self, *, is_full: bool = False) -> bytes | None:
         """The encoded reply that declines the next request; see :class:`fly_orm.transport.Responder`."""
         if is_full:
-            return encode_reply(Declined(reason=FULL, message=_NO_PLACE))
-        reason = DRAINING if self._lease is None else "lost"
+            return encode_reply(Declined(reason=reasons.FULL, message=_NO_PLACE))
+        reason = reasons.DRAINING if self._lease is None else reasons.LOST
         return encode_reply(Declined(reason=reason, message=SHUTTING_DOWN))
 
     def gone(self) -> None:
@@ -135,7 +132,7 @@ class ChannelExecutor:
             done = observed(self._handle, self._peer, message) if listeners.executions else self._handle(message)
             reply = encode_reply(done)
         except MessageError as error:
-            done = Declined(reason="bad request", message=str(error))
+            done = Declined(reason=reasons.BAD_REQUEST, message=str(error))
             reply = encode_reply(done)
         if isinstance(done, Declined):
             self._executor.refusals.note(self._peer, message, done)
@@ -211,7 +208,7 @@ class ChannelExecutor:
     def _run(self, request: Run) -> Reply:
         deadline, plain = node_deadline(request), is_plain(request)
         if not plain and not is_whole(request):
-            return Declined(reason="bad request", message="a COPY or COMMIT without its statement")
+            return Declined(reason=reasons.BAD_REQUEST, message="a COPY or COMMIT without its statement")
         if request.opens_lease:
             if self._lease is not None:
                 self._end_lease()
@@ -224,7 +221,7 @@ class ChannelExecutor:
         if self._lease is None or self._lease.id != request.lease:
             return _LOST
         if self._gone:  # while the request was waiting for a connection
-            return Declined(reason="lost", message=_CALLER_GONE)
+            return Declined(reason=reasons.LOST, message=_CALLER_GONE)
         if self._copy is not None:
             return _COPYING
         return self._run_in(self._lease, request, deadline, plain)
@@ -236,7 +233,7 @@ class ChannelExecutor:
             return _LOST
         if deadline.expired:
             self._end_lease()
-            return Declined(reason="lost", message="the caller's deadline had passed when a piece arrived")
+            return Declined(reason=reasons.LOST, message="the caller's deadline had passed when a piece arrived")
         return self._ran(lease, lambda: running.go_on(copy, deadline))
 
     def _renew(self, lease: bytes) -> Reply:
@@ -244,7 +241,7 @@ class ChannelExecutor:
             return _LOST
         if self._copy is None and self._lease.is_lost():
             self._end_lease()
-            return Declined(reason="lost", message="its connection to the primary was lost")
+            return Declined(reason=reasons.LOST, message="its connection to the primary was lost")
         return Done(lease_open=True, may_have_written=False)
 
     def _run_in(self, lease: Lease, request: Run, deadline: Deadline, plain: bool) -> Reply:
@@ -259,7 +256,7 @@ class ChannelExecutor:
             self._copy = copy = StreamedCopy(lease, request, deadline, file)
         except RuntimeError as error:
             self._end_lease()
-            return Declined(reason=BUSY, message=f"this node has no thread for a COPY: {error}")
+            return Declined(reason=reasons.BUSY, message=f"this node has no thread for a COPY: {error}")
         first = deadline.within(self._executor.limits.statement_timeout)
         return self._ran(lease, lambda: copy.begin(first), opens_lease=request.opens_lease)
 
@@ -269,10 +266,10 @@ class ChannelExecutor:
             reply = run()
             self._executed_at = now()
         except ConnectionBroken as error:
-            reason = "unknown" if error.undecided else "lost"
+            reason = reasons.UNKNOWN if error.undecided else reasons.LOST
             declines = Declined(reason=reason, message=str(error), ended=error.ended)
         except TooLate as error:
-            declines = Declined(reason=EXPIRED if opens_lease else "lost", message=str(error))
+            declines = Declined(reason=reasons.EXPIRED if opens_lease else reasons.LOST, message=str(error))
         except Refused as error:
             declines = declined(error)
         else:

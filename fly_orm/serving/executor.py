@@ -20,10 +20,8 @@ from ..postgres.profile import Profile
 from ..postgres.running_statement import CANCEL_TIMEOUT
 from ..postgres.starting import Start
 from ..postgres.watchdog import Watchdog
+from ..protocol import reasons
 from ..protocol.messages import (
-    BUSY,
-    DRAINING,
-    EXPIRED,
     Call,
     Declined,
     Described,
@@ -139,7 +137,7 @@ class Executor:
         """
         with self._lock:
             if self.draining:
-                raise Refused(SHUTTING_DOWN, reason=DRAINING)
+                raise Refused(SHUTTING_DOWN, reason=reasons.DRAINING)
             self._openings += 1  # for whose end drain() waits
         try:
             return self._open_lease(request, deadline, peer)
@@ -153,9 +151,9 @@ class Executor:
         pool, started = self.pools.get(request.database), now()
         if pool is None:
             served = ", ".join(self.databases)
-            raise Refused(f"this node serves {served}, not {request.database!r}", reason="unknown database")
+            raise Refused(f"this node serves {served}, not {request.database!r}", reason=reasons.UNKNOWN_DATABASE)
         if deadline.at <= started:
-            raise Refused("the caller's deadline had passed when the request arrived", reason=EXPIRED)
+            raise Refused("the caller's deadline had passed when the request arrived", reason=reasons.EXPIRED)
         holder = None if peer is None else (peer, pool.name)
         if holder is not None:
             self._shares.take(*holder, deadline)
@@ -187,14 +185,16 @@ class Executor:
         """The server that a database is on, or why that is not known."""
         router = self._routers.get(database)
         if router is None:
-            return Declined(reason="unknown database", message=f"this node does not serve {database!r}")
+            return Declined(reason=reasons.UNKNOWN_DATABASE, message=f"this node does not serve {database!r}")
         try:
             with self._describing.taken(peer, database, Deadline.after(ANSWER_TIMEOUT)):
                 return describe(router, self.timer)
         except PoolTimeout as error:
-            return Declined(reason=BUSY, message=f"this node is asking its server already: {error}")
+            return Declined(reason=reasons.BUSY, message=f"this node is asking its server already: {error}")
         except psycopg2.Error as error:
-            return Declined(reason="unavailable", message=f"this node cannot connect to its server: {error}".strip())
+            return Declined(
+                reason=reasons.UNAVAILABLE, message=f"this node cannot connect to its server: {error}".strip()
+            )
 
     def inspect(self) -> Inspected:
         """How this node is, and which servers its databases are on."""
@@ -268,14 +268,14 @@ class Executor:
     def call(self, call: Call, on_start: OnStart, peer: str) -> Returned | Declined:
         """The outcome of a peer's call; see :meth:`FunctionRunner.run`."""
         if self.draining:
-            return Declined(reason=DRAINING, message=SHUTTING_DOWN)
+            return Declined(reason=reasons.DRAINING, message=SHUTTING_DOWN)
         if call.record is not None:
             self.note_recorded(call.database)
         try:
             with self._shares.taken(peer, _FUNCTIONS, node_deadline(call).for_queueing()):
                 return self._runner.run(call, on_start, peer)
         except PoolTimeout as error:
-            return Declined(reason=BUSY, message=f"no thread is free to run {call.function}: {error}")
+            return Declined(reason=reasons.BUSY, message=f"no thread is free to run {call.function}: {error}")
 
     @property
     def in_progress(self) -> list[str]:

@@ -17,7 +17,8 @@ from ..functions.registering import Function
 from ..observing.listeners import listeners
 from ..postgres.primary_pool import PrimaryPool
 from ..postgres.running_statement import CANCEL_TIMEOUT
-from ..protocol.messages import BUSY, Call, Declined, Returned
+from ..protocol import reasons
+from ..protocol.messages import Call, Declined, Returned
 from ..routing.router import Router, routers
 from ..runtime.runtime import Runtime, use_runtime
 from ..sessions.context import enter
@@ -73,9 +74,9 @@ class FunctionRunner:
         deadline = node_deadline(call)
         function = registering.find(call.function)
         if function is None:
-            return Declined(reason="unknown function", message=self._unknown(call.function))
+            return Declined(reason=reasons.UNKNOWN_FUNCTION, message=self._unknown(call.function))
         if call.record is not None and call.database not in self._routers:
-            return Declined(reason="unknown database", message=f"this node does not serve {call.database!r}")
+            return Declined(reason=reasons.UNKNOWN_DATABASE, message=f"this node does not serve {call.database!r}")
         try:
             self._check_primary(call)
         except Refused as error:
@@ -85,7 +86,7 @@ class FunctionRunner:
         try:
             return self._threads.run(lambda: self._run(function, call, invocation, peer), deadline.for_queueing())
         except PoolTimeout as error:
-            return Declined(reason=BUSY, message=f"no thread is free to run {function.name}: {error}")
+            return Declined(reason=reasons.BUSY, message=f"no thread is free to run {function.name}: {error}")
 
     @property
     def places(self) -> ResizablePool[Any]:
@@ -136,7 +137,7 @@ class FunctionRunner:
         # A database that cannot be reached may not be needed. If it is, the function will say so, or
         # read on another primary.
         if not check_primaries(self._pools, call.newest):
-            raise Refused("this node cannot reach any of its databases", reason="unavailable")
+            raise Refused("this node cannot reach any of its databases", reason=reasons.UNAVAILABLE)
 
     def _run(self, function: Function, call: Call, invocation: Invocation, peer: str) -> Returned | Declined:
         """Runs on a thread for functions."""

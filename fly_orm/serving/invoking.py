@@ -14,7 +14,8 @@ from ..functions import recorded
 from ..functions.arguments import decode_arguments
 from ..functions.registering import Function
 from ..position import UNKNOWN, Position, later
-from ..protocol.messages import EXPIRED, Call, Declined, Returned
+from ..protocol import reasons
+from ..protocol.messages import Call, Declined, Returned
 from ..routing.router import Router, routers
 from ..sessions.activity import Activity
 from ..sessions.context import current
@@ -49,11 +50,11 @@ def invoke(
     except recorded.LedgerRefused as error:
         return declined(error.refused)
     except recorded.ResultNotPortable as error:
-        return Declined(reason="not portable", message=str(error))
+        return Declined(reason=reasons.NOT_PORTABLE, message=str(error))
     except recorded.TransactionBroken as error:
-        return Declined(reason="lost", message=str(error))
+        return Declined(reason=reasons.LOST, message=str(error))
     except recorded.CommitLost as error:
-        return Declined(reason="unknown", message=str(error))
+        return Declined(reason=reasons.UNKNOWN, message=str(error))
     except BaseException as error:  # noqa: BLE001  # the node's edge: the caller gets whatever the function raises
         if not execution.started:
             return _not_started(function, error, release)
@@ -66,7 +67,7 @@ def invoke(
 def too_late(function: Function) -> Declined:
     """The reply to a call whose function has not begun, and no longer may."""
     message = f"the caller's deadline passed, or the caller disconnected, before {function.name} began"
-    return Declined(reason=EXPIRED, message=message)
+    return Declined(reason=reasons.EXPIRED, message=message)
 
 
 class _TooLate(Exception):
@@ -125,9 +126,9 @@ def _prepared_databases() -> ExitStack:
 def _not_started(function: Function, error: BaseException, release: str) -> Declined:
     if isinstance(error, codec.CodecError | TypeError):
         message = f"{function.name} in {release} does not accept the arguments: {error}"
-        return Declined(reason="bad arguments", message=message)
+        return Declined(reason=reasons.BAD_ARGUMENTS, message=message)
     message = f"{function.name} could not be started: {type(error).__name__}: {str(error).strip()}"
-    return Declined(reason="unavailable", message=message)
+    return Declined(reason=reasons.UNAVAILABLE, message=message)
 
 
 def _written(invocation: Invocation) -> dict[str, Position]:

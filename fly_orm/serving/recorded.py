@@ -21,6 +21,7 @@ from ..postgres.cursors import recent_notices
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.sql_error import describe
 from ..postgres.write_ahead_log import STATE, Commit
+from ..protocol import reasons
 from ..protocol.encoding import decode_reply, encode
 from ..protocol.messages import Done, OpenTransaction, Record, Result, Run, SQLError
 from .copy_files import CopyInput, CopyOutput
@@ -85,7 +86,7 @@ class RecordedRequest:
         """
         if not self._begin(sql):
             entries.of_operation(self._raw, self._record)
-            raise Refused("the operation was committed before", reason="committed before")
+            raise Refused("the operation was committed before", reason=reasons.COMMITTED_BEFORE)
 
     def records(self, commit: Commit) -> bool:
         """Whether the COMMIT of the caller's transaction is recorded, as it may have written something."""
@@ -184,7 +185,9 @@ class RecordedRequest:
                 return None
             self.committing = False
             if table.concerns(error):
-                raise Refused("the caller was told before that this request will not run", reason="voided") from error
+                raise Refused(
+                    "the caller was told before that this request will not run", reason=reasons.VOIDED
+                ) from error
             table.check_usable(error)
             raise
 
@@ -193,7 +196,9 @@ class RecordedRequest:
         entry = entries.of_operation(self._raw, self._record)
         done = None if entry.reply is None else decode_reply(entry.reply)
         if not isinstance(done, Done):
-            raise Refused("the operation was executed before, and its result was not stored", reason="result lost")
+            raise Refused(
+                "the operation was executed before, and its result was not stored", reason=reasons.RESULT_LOST
+            )
         return Executed(done.result, done.error, notices=done.notices)
 
 

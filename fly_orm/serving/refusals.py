@@ -8,12 +8,13 @@ from ..observing.listeners import emit, listeners
 from ..observing.node_events import PeerRefused
 from ..observing.rarely import Rarely, again
 from ..observing.requests import KINDS
+from ..protocol import reasons
 from ..protocol.messages import Declined, Request
 
 log = logging.getLogger("fly_orm.node")
 
 #: What happened to a request that was being executed, and of which its caller hears; it was not declined.
-_BROKEN = frozenset({"lost", "unknown"})
+_BROKEN = frozenset({reasons.LOST, reasons.UNKNOWN})
 
 
 class Refusals:

@@ -8,8 +8,9 @@ from ..concurrency.pool import PoolTimeout
 from ..deadline import now
 from ..errors import NotPrimary, Refused
 from ..postgres.sql_error import shortened
+from ..protocol import reasons
 from ..protocol.encoding import encode
-from ..protocol.messages import BUSY, Declined, Done, Reply, Returned, SQLError
+from ..protocol.messages import Declined, Done, Reply, Returned, SQLError
 from ..transport import MAX_MESSAGE_BYTES, OVERHEAD_BYTES
 
 
@@ -25,8 +26,8 @@ def not_opened(error: Exception) -> Declined:
         return declined(error)
     problem = shortened(str(error).strip())
     if isinstance(error, PoolTimeout):
-        return Declined(reason=BUSY, message=f"no connection to the primary is free: {problem}")
-    return Declined(reason="unavailable", message=f"this node cannot connect to the primary: {problem}")
+        return Declined(reason=reasons.BUSY, message=f"no connection to the primary is free: {problem}")
+    return Declined(reason=reasons.UNAVAILABLE, message=f"this node cannot connect to the primary: {problem}")
 
 
 def encode_reply(reply: Reply) -> bytes:

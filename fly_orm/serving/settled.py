@@ -6,6 +6,7 @@ from ..errors import Refused
 from ..ledger import entries, table
 from ..postgres.primary_connection import PrimaryConnection
 from ..postgres.transaction_ids import has_committed
+from ..protocol import reasons
 from ..protocol.messages import OpenTransaction, Settle, Settled
 
 
@@ -30,6 +31,6 @@ def _has_committed(connection: PrimaryConnection, transaction: OpenTransaction) 
         raise Refused(
             f"the primary cannot tell whether transaction {transaction.id} has committed: it has not ended, or the "
             "server has been restarted after a crash",
-            reason="undecided",
+            reason=reasons.UNDECIDED,
         )
     return committed

@@ -10,9 +10,10 @@ import pytest
 from fly_orm import NoChannel
 from fly_orm.deadline import Deadline
 from fly_orm.forwarding.channels import READY_CHANNELS, NodeChannels
+from fly_orm.protocol import reasons
 from fly_orm.protocol.encoding import encode
 from fly_orm.protocol.handshake import GuardedResponder
-from fly_orm.protocol.messages import FULL, Declined, Welcome
+from fly_orm.protocol.messages import Declined, Welcome
 from fly_orm.protocol.secret import Secrets
 from fly_orm.settings import Settings
 from fly_orm.testing.contract.tools import soon, until
@@ -36,7 +37,7 @@ class Welcoming:
         return encode(Welcome(region="syd", databases=[]))
 
     def last_reply(self, *, is_full=False):
-        return encode(Declined(reason=FULL if is_full else "draining", message=""))
+        return encode(Declined(reason=reasons.FULL if is_full else reasons.DRAINING, message=""))
 
     def gone(self):
         pass
