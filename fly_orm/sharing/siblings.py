@@ -36,11 +36,14 @@ class _Question:
 
     def __init__(self, asked: int) -> None:
         self._left = asked
+        self.yes = False
+        """Whether one has said yes."""
         self.decided = Latch()
         """Set once one has said yes, or all have said no."""
 
     def answered(self, *, yes: bool) -> None:
         self._left -= 1
+        self.yes |= yes
         if yes or not self._left:
             self.decided.set()
 
@@ -66,10 +69,13 @@ class Siblings:
         self._inbox.setblocking(True)
         start_thread(self._run, "fly_orm siblings")
 
-    def ask(self, what: int, about: bytes, deadline: Deadline) -> None:
-        """Ask the siblings for something; returns once one has done it or all have declined, or at the deadline."""
+    def ask(self, what: int, about: bytes, deadline: Deadline) -> bool:
+        """Ask the siblings for something; whether one has done it.
+
+        Returns once one has said so or all have declined, or at the deadline.
+        """
         if len(about) > MOST_ID_BYTES or not self._outboxes:
-            return
+            return False
         number = next(self._numbers) & 0xFFFFFFFF
         question = _Question(len(self._outboxes))
         with self._lock:
@@ -82,6 +88,7 @@ class Siblings:
         finally:
             with self._lock:
                 del self._questions[number]
+        return question.yes
 
     def _send(self, sibling: int, what: int, number: int, text: bytes = b"") -> bool:
         """Send to a sibling. False if its inbox is full, as that of one that hangs may be."""

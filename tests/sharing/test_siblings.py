@@ -66,7 +66,9 @@ def test_asking_ends_when_nobody_has_the_lease(siblings):
 def test_asking_ends_at_the_deadline_if_a_sibling_hangs(siblings):
     siblings[0].answer({})
     siblings[1].answer({CANCEL: lambda _: False})
-    siblings[0].ask(CANCEL, LEASE, Deadline.after(0.1))
+    deadline = Deadline.after(0.1)
+    assert not siblings[0].ask(CANCEL, LEASE, deadline)
+    assert deadline.expired
 
 
 def test_a_sibling_that_hangs_and_whose_inbox_is_full_counts_as_having_declined(siblings):
@@ -79,22 +81,35 @@ def test_a_sibling_that_hangs_and_whose_inbox_is_full_counts_as_having_declined(
     assert not deadline.expired
 
 
-def test_the_answer_is_not_given_to_another_question(siblings):
-    """The one that has the lease is slow, and another question is answered meanwhile."""
-    may_go_on = threading.Event()
+def test_the_answer_is_not_given_to_another_question(siblings, monkeypatch):
+    """The one that has the lease is slow, and says yes while another question is open."""
+    may_go_on, said_yes = threading.Event(), threading.Event()
+    note = siblings[0]._note
+
+    def noting(number, *, yes):
+        note(number, yes=yes)
+        if yes:
+            said_yes.set()
 
     def cancel(lease):
         if lease == LEASE:
             may_go_on.wait(AMPLE)
         return lease == LEASE
 
+    def wait(lease):
+        if lease != LEASE:
+            may_go_on.set()
+            said_yes.wait(AMPLE)
+        return False
+
+    monkeypatch.setattr(siblings[0], "_note", noting)
     siblings[0].answer({})
-    for each in siblings[1:]:
-        each.answer({CANCEL: cancel})
-    siblings[0].ask(CANCEL, LEASE, Deadline.after(0.05))
-    siblings[0].ask(CANCEL, b"another", Deadline.after(AMPLE))
-    may_go_on.set()
-    siblings[0].ask(CANCEL, LEASE, Deadline.after(AMPLE))
+    siblings[1].answer({CANCEL: cancel})
+    siblings[2].answer({CANCEL: wait})
+    assert not siblings[0].ask(CANCEL, LEASE, Deadline.after(0.05))
+    assert not siblings[0].ask(CANCEL, b"another", Deadline.after(AMPLE))
+    assert said_yes.is_set()
+    assert siblings[0].ask(CANCEL, LEASE, Deadline.after(AMPLE))
 
 
 def test_an_id_that_no_lease_of_ours_has_is_not_passed_on(siblings):
