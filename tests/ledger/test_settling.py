@@ -1,6 +1,7 @@
 """A reply that does not arrive no longer leaves open what became of the request."""
 
 import re
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -64,12 +65,16 @@ def test_a_write_that_did_not_arrive_says_so_without_contradiction(regions: TwoR
 
 def test_a_notification_whose_reply_is_lost_was_sent(regions: TwoRegions, db: Any) -> None:
     """Nor does a transaction have an id for it, by which the ledger would know that it has written something."""
-    db.execute_sql(INSERT, ("first",))
-    regions.wan.cut_before_reply()
-    db.execute_sql("NOTIFY alone")
-    with db.atomic():
-        db.execute_sql("NOTIFY together")
+    with closing(regions.cluster.primary.connect(regions.name)) as listening:
+        listening.cursor().execute("LISTEN alone; LISTEN together; LISTEN last")
+        db.execute_sql(INSERT, ("first",))
         regions.wan.cut_before_reply()
+        db.execute_sql("NOTIFY alone")
+        with db.atomic():
+            db.execute_sql("NOTIFY together")
+            regions.wan.cut_before_reply()
+        listening.cursor().execute("NOTIFY last")
+        assert [notification.channel for notification in listening.notifies] == ["alone", "together", "last"]
 
 
 def test_settings_whose_change_is_unknown_end_the_connection(regions: TwoRegions, db: Any) -> None:
