@@ -10,9 +10,11 @@ import psycopg2
 import pytest
 
 import fly_orm
+from fly_orm.deadline import Deadline
 from fly_orm.forwarding.directory import Directory
 from fly_orm.forwarding.fence import Fence
 from fly_orm.forwarding.primary_region import PrimaryRegion
+from fly_orm.forwarding.remote_lease import RemoteLease
 from fly_orm.local.replica import LocalReplica
 from fly_orm.postgres.primary_connection import PrimaryConnection
 from fly_orm.postgres.write_ahead_log import WriteAheadLog
@@ -21,7 +23,9 @@ from fly_orm.routing.heartbeats import Heartbeats
 from fly_orm.routing.session_settings import SessionSettings
 from fly_orm.sessions.pins import Pins
 from tests.support.one_table import INSERT, count, one_table
+from tests.support.threads import refuse_threads
 from tests.support.two_regions import TwoRegions
+from tests.support.waiting import until
 
 
 class PlantedError(Exception):
@@ -151,21 +155,24 @@ def test_but_state_that_was_lost_with_that_connection_closes_the_callers_as_psyc
 def test_a_lease_is_renewed_once_there_is_a_thread_for_it_again(
     regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heartbeats, start = Heartbeats(), threading.Thread.start
+    remote, renewed, renew = db.connection().remote, threading.Event(), RemoteLease.renew
 
-    def start_no_heartbeat(thread: threading.Thread) -> None:
-        if thread.name == "fly_orm heartbeat":
-            raise RuntimeError("can't start new thread")
-        start(thread)
+    def noting(lease: RemoteLease, deadline: Deadline) -> None:
+        renew(lease, deadline)
+        if lease is remote._lease:  # and not one that an earlier test has left
+            renewed.set()
 
-    monkeypatch.setattr("fly_orm.routing.remote_connection.heartbeats", heartbeats)
+    monkeypatch.setattr("fly_orm.routing.remote_connection.heartbeats", Heartbeats())
+    monkeypatch.setattr("fly_orm.forwarding.remote_lease._RENEWAL_INTERVAL", 0.05)
+    monkeypatch.setattr(RemoteLease, "renew", noting)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start_no_heartbeat)
+        refused = refuse_threads(patch, "fly_orm heartbeat")
         db.execute_sql("CREATE TEMP TABLE mine (n int)")
         db.execute_sql(INSERT, ("second",))
+    assert refused
+    assert not renewed.is_set()
     db.execute_sql(INSERT, ("third",))
-    assert heartbeats._thread is not None
-    assert heartbeats._not_before
+    until(renewed.is_set)
 
 
 def test_what_a_result_holds_is_cast_when_it_is_fetched(regions: TwoRegions, db: Any) -> None:
