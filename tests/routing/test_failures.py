@@ -17,6 +17,7 @@ from fly_orm.routing.errors import informative_cause
 from fly_orm.serving.channel_executor import ChannelExecutor
 from fly_orm.testing import Cluster
 from tests.support.one_table import INSERT, TABLE, count, one_table, open_transactions
+from tests.support.threads import refuse_threads
 from tests.support.two_regions import TwoRegions, two_regions
 from tests.support.waiting import until
 
@@ -66,21 +67,17 @@ def test_a_transaction_whose_node_declines_a_statement_is_rolled_back(
     until(lambda: open_transactions(regions) == 0)
 
 
-def test_a_process_without_threads_to_spare_can_write(
-    regions: TwoRegions, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_without_threads_to_spare_can_write(regions: TwoRegions, monkeypatch: pytest.MonkeyPatch) -> None:
+    opener = "fly_orm channel opener"
+    monkeypatch.setattr("fly_orm.forwarding.channels.WARM_UP_INTERVAL", 0.0)
+    db = one_table(regions)
+    until(lambda: opener not in [thread.name for thread in threading.enumerate()])
     regions.wan.cut()
     regions.wan.heal()  # so that there are no channels ready
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name == "fly_orm channel opener":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    db.execute_sql(INSERT, ("1",))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        refused = refuse_threads(patch, opener)
+        db.execute_sql(INSERT, ("1",))
+    assert refused
     db.execute_sql(INSERT, ("2",))
     assert count(db) == 3
 
