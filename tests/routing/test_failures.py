@@ -141,6 +141,7 @@ def test_a_session_whose_state_is_lost_is_closed(regions: TwoRegions, db: Any) -
 # Outcomes of a single write
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_write_that_was_not_delivered_says_so(regions: TwoRegions, db: Any) -> None:
     regions.wan.cut()
     with pytest.raises(fly_orm.NotDelivered) as raised:
@@ -231,7 +232,7 @@ def test_a_forked_child_leaves_its_parents_transaction_alone(regions: TwoRegions
 
 
 @pytest.fixture
-def impatient(regions: TwoRegions) -> Iterator[None]:
+def cancelled_at_once(regions: TwoRegions) -> Iterator[None]:
     """The replica cancels at once what keeps it from replaying."""
     regions.cluster.replica.query("ALTER SYSTEM SET max_standby_streaming_delay = '10ms'")
     regions.cluster.replica.query("SELECT pg_reload_conf()")
@@ -240,7 +241,7 @@ def impatient(regions: TwoRegions) -> Iterator[None]:
     regions.cluster.replica.query("SELECT pg_reload_conf()")
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("cancelled_at_once")
 def test_a_read_that_replay_cancels_runs_on_the_primary(regions: TwoRegions, db: Any) -> None:
     cursor = db.connection().cursor()
     pid = db.connection().get_backend_pid()
@@ -255,7 +256,7 @@ def test_a_read_that_replay_cancels_runs_on_the_primary(regions: TwoRegions, db:
     assert "conflict with recovery" in served.why
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("cancelled_at_once")
 def test_a_read_only_transaction_whose_snapshot_replay_removes_is_lost(regions: TwoRegions, db: Any) -> None:
     db.execute_sql(INSERT, ("second",))
     connection = db.connection()

@@ -144,6 +144,7 @@ def test_a_write_in_a_session_whose_connection_has_died_is_stored(regions: TwoRe
         orm.rollback()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("how", ["flush", "commit"])
 def test_a_write_that_reaches_no_node_says_so(regions: TwoRegions, lax: SimpleNamespace, how: str) -> None:
     attempts = []
@@ -157,6 +158,7 @@ def test_a_write_that_reaches_no_node_says_so(regions: TwoRegions, lax: SimpleNa
     next_works(regions, lax)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "work",
     [
@@ -180,6 +182,7 @@ def test_a_statement_that_reaches_no_node_says_so(
     next_works(regions, lax)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_reads_need_no_node(regions: TwoRegions, lax: SimpleNamespace) -> None:
     with orm.db_session:
         lax.Owner(name="1")
