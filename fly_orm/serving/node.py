@@ -197,8 +197,8 @@ def serve(
     Returns the running node. It does not run on in a forked child: call this in each process that is to serve.
 
     Raises ConfigurationError if the transport cannot listen at the address, if other machines can reach the address and
-    there is no secret or a weak one, if there is no database or two have the same name, and if a limit is unknown or
-    out of bounds.
+    there is no secret or a weak one, if there is no database or two different ones have the same name, and if a limit
+    is unknown or out of bounds.
     """
     runtime = default_runtime() if settings is None else Runtime(settings)
     return serve_in(runtime, databases, listen=listen, stand_by=stand_by, limits=limits)
@@ -302,9 +302,8 @@ def _routers(databases: Sequence[Any]) -> list[Router]:
     routers: dict[str, Router] = {}
     for database in databases:
         router = router_of(database)
-        if router.name in routers:
+        if routers.setdefault(router.name, router) is not router:
             raise ConfigurationError(
                 f"two databases are called {router.name!r}; give one of them another name with wrap(…, name=…)"
             )
-        routers[router.name] = router
     return list(routers.values())

@@ -27,6 +27,7 @@ class shop:
     db = fly_orm.wrap(PostgresqlDatabase("{database}", host="{host}", port={port}, user="{user}"))
 
 other = fly_orm.wrap(PostgresqlDatabase("{database}", host="{host}", port={port}, user="{user}"), name="other")
+again = fly_orm.wrap(PostgresqlDatabase("{database}", host="{host}", port={port}, user="{user}"))
 """
 
 
@@ -74,6 +75,13 @@ def test_a_node_started_from_the_command_line_executes_writes(cluster, database,
         assert cursor.fetchone() == (2,)
 
 
+def test_one_database_may_be_named_as_each_module_that_has_it(database, node, tmp_path):
+    (tmp_path / "jobs.py").write_text("from app import shop\ndb = shop.db\n")
+    process = node("app:shop.db", "jobs:db")
+    announced = process.stdout.readline()
+    assert announced.startswith(f"fly-orm: serving {database} at 127.0.0.1:"), process.stderr.read()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_node_that_is_asked_to_stop_lets_the_open_transaction_finish(cluster, database, node, number):
     process = node("app:shop.db")
@@ -104,7 +112,7 @@ def test_a_node_that_is_asked_to_stop_lets_the_open_transaction_finish(cluster, 
         (["application:db"], {}, "no module 'application'"),
         (["app"], {}, "write MODULE:ATTRIBUTE"),
         (["app:os"], {}, "no adapter wraps"),
-        (["app:shop.db", "app:shop.db"], {}, "two databases are called"),
+        (["app:shop.db", "app:again"], {}, "two databases are called"),
     ],
 )
 def test_what_the_user_has_to_put_right_is_one_line_and_exit_code_2(node, arguments, variables, complaint):
