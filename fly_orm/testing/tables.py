@@ -1,10 +1,13 @@
-"""Emptying a database between two tests."""
+"""Emptying databases between two tests."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from psycopg2 import errors, sql
+
+from .server import Server
 
 #: Seconds that a reset waits for transactions that a test has left open.
 LOCK_TIMEOUT = 5
@@ -41,10 +44,26 @@ _SEQUENCES = f"""
     )
     AND CASE relpersistence WHEN 't' THEN NULL ELSE pg_sequence_last_value(pg_class.oid) END IS NOT NULL
 """  # noqa: S608
+_OTHERS = """
+    SELECT datname FROM pg_database
+    WHERE datallowconn AND NOT datistemplate AND datname NOT IN ('postgres', current_database())
+"""
 _HOLDERS = """
     SELECT pid, coalesce(left(query, 200), '') FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
 """
+
+
+def truncate_all(server: Server, name: str, keep: frozenset[str] = frozenset()) -> None:
+    """Truncate, as :func:`truncate` does it, the database ``name`` and all others that tests have created."""
+    with closing(server.connect(name)) as connection:
+        truncate(connection, keep)
+        with connection.cursor() as cursor:
+            cursor.execute(_OTHERS)
+            others = [other for (other,) in cursor.fetchall()]
+    for other in others:
+        with closing(server.connect(other)) as connection:
+            truncate(connection, keep)
 
 
 def truncate(connection: Any, keep: frozenset[str] = frozenset()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -18,7 +18,7 @@ from .hindrance import holders, is_paused
 from .node import NodeProcess
 from .round_robin import RoundRobin
 from .server import USER
-from .tables import LOCK_TIMEOUT, truncate
+from .tables import LOCK_TIMEOUT, truncate_all
 from .wan import Wan
 
 #: The regions of the primary, and of the replicas.
@@ -176,14 +176,15 @@ class TwoRegions:
     def reset(self, *keep: str) -> None:
         """Empty all tables but those named ``keep``, on all servers. Sequences begin again.
 
+        This includes the tables of databases that ``cluster.create_database()`` has added, but not of ``postgres``.
+
         RuntimeError, which names it, if a test has left something behind that prevents this: a server that is stopped,
         a replica whose replay is paused, as inside of :meth:`late_replica`, or an open transaction.
         """
         for server in (self.cluster.primary, *self.replicas):
             if not server.running:
                 raise RuntimeError(f"the tables cannot be emptied: the {server.name} is stopped, until its start()")
-        with closing(self.cluster.primary.connect(self._name)) as connection:
-            truncate(connection, frozenset(keep))
+        truncate_all(self.cluster.primary, self._name, frozenset(keep))
         self._wait_for_reset()
 
     def _wait_for_reset(self) -> None:

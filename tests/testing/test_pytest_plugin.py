@@ -17,6 +17,26 @@ from tests.support.nodes import plain_environment
 
 PROJECT = ROOT / "examples" / "tested_shop"
 PAGE = ROOT / "docs" / "testing.md"
+#: A second database of the shop, and a test that finds it empty each time.
+STATS = """
+stats = fly_orm.wrap(connect(os.environ["DATABASE_URL"], database="stats"))
+
+
+class Hit(Model):
+    class Meta:
+        database = stats
+"""
+TWICE = """
+import pytest
+from shop import Hit, Product
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_empty(time):
+    assert Hit.select().count() == Product.select().count() == 0
+    Hit.create()
+    Product.create(name="tea", stock=1)
+"""
 
 
 def run(*arguments, folder=PROJECT, **variables):
@@ -45,6 +65,20 @@ def test_the_test_of_the_page_passes(tmp_path):
     (project / "tests" / "test_shop.py").write_text(snippet)
     said, status = run("-q", folder=project)
     assert (status, "1 passed" in said) == (0, True), said
+
+
+@pytest.mark.slow
+def test_a_second_database_as_the_page_has_it(tmp_path):
+    snippet = re.search(
+        r"^```python\n(# conftest.py of an application with two.*?)^```", PAGE.read_text(), re.S | re.M
+    )[1]
+    project = shutil.copytree(PROJECT, tmp_path / "project")
+    (project / "tests" / "conftest.py").write_text(snippet)
+    with (project / "shop.py").open("a") as shop:
+        shop.write(STATS)
+    (project / "tests" / "test_shop.py").write_text(TWICE)
+    said, status = run("-q", "-o", "fly_orm_databases=shop:db shop:stats", folder=project)
+    assert (status, "2 passed" in said) == (0, True), said
 
 
 @pytest.mark.slow

@@ -139,6 +139,21 @@ def test_a_reset_empties_tables_and_begins_sequences_again(both, lax):
     assert Note.create(text="b").id == 1
 
 
+def test_a_reset_empties_the_tables_of_all_databases_that_tests_have_created(both, lax):
+    both.cluster.create_database("stats")
+    with closing(both.cluster.primary.connect("stats")) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE hit (id serial); INSERT INTO hit DEFAULT VALUES; INSERT INTO hit DEFAULT VALUES")
+        Note.create(text="a")
+        both.reset("hit")
+        assert Note.select().count() == 0
+        cursor.execute("SELECT count(*) FROM hit")
+        assert cursor.fetchall() == [(2,)]
+        both.reset()
+        cursor.execute("SELECT count(*) FROM hit")
+        assert cursor.fetchall() == [(0,)]
+    both.cluster.drop_database("stats")
+
+
 def test_a_transaction_that_a_test_has_left_open_is_named(both, lax, monkeypatch):
     monkeypatch.setattr("fly_orm.testing.tables.LOCK_TIMEOUT", 1)
     with closing(psycopg2.connect(**both.parameters("syd"))) as connection, connection.cursor() as cursor:
