@@ -150,8 +150,8 @@ def _missing(name: str, welcome: Welcome) -> Finding:
     return error(
         "database",
         f"it does not serve {name!r}, only {', '.join(welcome.databases)}",
-        "Serve the database there: `fly-orm serve MODULE:ATTRIBUTE`. If the node calls it by another name, give "
-        "both the same one with wrap(db, name=…)",
+        "Name the database in the command that starts the node, too: `fly-orm serve … MODULE:ATTRIBUTE`. If the node "
+        "calls it by another name, give both the same one with wrap(db, name=…)",
     )
 
 

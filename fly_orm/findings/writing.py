@@ -15,7 +15,7 @@ _ADVICE = {
         "Let the node's role act as the role of this process: GRANT THIS_ROLE TO NODE_ROLE (docs/roles.md)"
     ),
     reasons.NO_SESSION: "Connect the node to Postgres itself, or to a pooler in session mode",
-    reasons.UNKNOWN_DATABASE: "Serve the database there, or give it the same name on both sides with wrap(db, name=…)",
+    reasons.UNKNOWN_DATABASE: "Serve the database there, too, or give it one name on both sides with wrap(db, name=…)",
     reasons.BUSY: "Raise --pool-size there, or find out what holds its connections",
     reasons.DRAINING: "Wait until the node has been restarted",
     reasons.UNAVAILABLE: "Correct the address of the database on that node",

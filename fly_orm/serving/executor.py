@@ -151,7 +151,11 @@ class Executor:
         pool, started = self.pools.get(request.database), now()
         if pool is None:
             served = ", ".join(self.databases)
-            raise Refused(f"this node serves {served}, not {request.database!r}", reason=reasons.UNKNOWN_DATABASE)
+            raise Refused(
+                f"this node serves {served}, not {request.database!r}; let it serve that one, too (fly-orm serve takes "
+                "several databases), or give both ends one name for it, with wrap(db, name=…)",
+                reason=reasons.UNKNOWN_DATABASE,
+            )
         if deadline.at <= started:
             raise Refused("the caller's deadline had passed when the request arrived", reason=reasons.EXPIRED)
         holder = None if peer is None else (peer, pool.name)

@@ -216,6 +216,7 @@ def test_what_is_wrong_with_a_node_is_found(nodes, level, told):
         (Welcome(region="fra", databases=["shop"], primary_region="syd"), ["shop"], "says that it runs in 'fra'"),
         (Welcome(region="syd", databases=["shop"], primary_region="sid"), ["shop"], "its PRIMARY_REGION is sid"),
         (Welcome(region="syd", databases=["shop"], primary_region="syd"), ["orders"], "does not serve 'orders'"),
+        (Welcome(region="syd", databases=["shop"], primary_region="syd"), ["orders"], "serve … MODULE:ATTRIBUTE`"),
     ],
 )
 def test_a_node_with_other_settings_is_an_error(welcome, databases, told):

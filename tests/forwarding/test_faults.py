@@ -244,7 +244,7 @@ class TestTheNodesOfThePrimaryRegion:
 
     def test_one_that_does_not_serve_the_database_lists_what_it_serves(self, regions):
         db = regions.lax(options={"name": "warehouse"})
-        with pytest.raises(Refused, match=f"serves {regions.name}, not 'warehouse'") as caught:
+        with pytest.raises(Refused, match=f"serves {regions.name}, not 'warehouse'; let it serve") as caught:
             db.execute_sql("CREATE TABLE t ()")
         assert caught.value.reason == "unknown database"
 
