@@ -330,6 +330,14 @@ def test_every_manifest_is_part_of_a_region():
     assert used == {(each["kind"], each["metadata"]["name"]) for path in paths for each in documents(path)}
 
 
+def test_a_machine_has_its_secret_and_its_tables_before_the_units_start():
+    page = (ROOT / "docs" / "deploy" / "machines.md").read_text()
+    commands = re.findall(r"^# (.*)$", "".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL)), re.MULTILINE)
+    steps = ["/bin/pip install", "/etc/shop.env", "fly-orm secret", "shop.migrate", "enable --now", "fly-orm check"]
+    first = [next(place for place, command in enumerate(commands) if step in command) for step in steps]
+    assert first == sorted(first)
+
+
 def test_the_roles_of_the_page_about_machines_are_made(cluster):
     """All but the settings of the server, which other tests use."""
     statements = snippet("deploy/machines.md", "sql", "CREATE ROLE").split(";\n")
