@@ -83,6 +83,7 @@ def test_every_variable_exists():
 def test_the_fly_toml_fits_the_node():
     toml = tomllib.loads(snippet("deploy/fly.md", "toml", "app ="))
     assert toml["kill_timeout"] >= STOPPING
+    assert [(ROOT / path).is_file() for path in toml["build"].values()] == [True, True]
     check = toml["checks"]["node"]
     [http] = serves(toml["processes"]["node"])
     assert http == check["port"]
@@ -105,7 +106,7 @@ def test_the_commands_for_fly_start_what_the_page_promises():
 
 
 def test_the_role_that_fly_makes_may_see_how_far_replicas_are():
-    commands = snippet("deploy/fly.md", "console", "$ fly postgres create").splitlines()
+    commands = snippet("deploy/fly.md", "console", "$ fly apps create shop").splitlines()
     assert (
         commands.index("postgres=# GRANT pg_read_all_stats TO shop;")
         == commands.index("$ fly postgres connect --app shop-db") + 1
