@@ -14,6 +14,7 @@ from pony.orm.dbapiprovider import OperationalError
 
 import fly_orm
 from fly_orm.testing.contract.tools import within
+from tests.project.test_snippets import snippet
 from tests.support.pony_regions import LOCAL, PRIMARY, next_works, owners, pony_in_lax, route
 from tests.support.two_regions import TwoRegions, named, settings
 from tests.support.waiting import PATIENCE
@@ -156,6 +157,38 @@ def test_a_write_that_reaches_no_node_says_so(regions: TwoRegions, lax: SimpleNa
     regions.wan.heal()
     assert owners(regions) == []
     next_works(regions, lax)
+
+
+def new(lax: SimpleNamespace) -> None:
+    lax.Owner(name="new")
+
+
+def changed(lax: SimpleNamespace) -> None:
+    lax.Owner.get().name = "changed"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("work", "fault", "raised", "cause"),
+    [
+        (new, "cut", orm.UnexpectedError, fly_orm.NotDelivered),
+        (changed, "cut", fly_orm.NotDelivered, fly_orm.NotDelivered),
+        (new, "cut_before_reply", orm.CommitException, fly_orm.OutcomeUnknown),
+        (changed, "cut_before_reply", orm.CommitException, fly_orm.OutcomeUnknown),
+    ],
+)
+def test_the_page_finds_the_error_in_whatever_pony_raises(
+    regions: TwoRegions, lax: SimpleNamespace, work: Callable[[Any], None], fault: str, raised: type, cause: type
+) -> None:
+    page: dict[str, Any] = {"orm": orm}
+    exec(snippet("pony.md", "python", "def cause_of").partition("\ntry:")[0], page)
+    with orm.db_session:
+        lax.Owner(name="before")
+    with pytest.raises((fly_orm.FlyOrmError, orm.UnexpectedError, orm.CommitException)) as caught, orm.db_session:
+        getattr(regions.wan, fault)()
+        work(lax)
+    assert isinstance(caught.value, raised)
+    assert isinstance(page["cause_of"](caught.value), cause)
 
 
 @pytest.mark.usefixtures("impatient")
