@@ -110,6 +110,22 @@ def test_the_lifespan_of_the_page_about_web_servers_serves(regions, monkeypatch)
         socket.create_connection(("127.0.0.1", port))
 
 
+def test_the_health_endpoint_answers_while_the_local_server_is_down(regions):
+    db = regions.lax()
+    namespace = {"db": db, "__name__": __name__}
+    for beginning in ("from flask import Flask", "from flask import request"):
+        exec(snippet("checking.md", "python", beginning), namespace)
+    app = namespace["app"]
+    app.get("/")(lambda: "a page")
+    regions.cluster.replica.stop("immediate")
+    try:
+        answer = app.test_client().get("/healthz")
+        assert (answer.status_code, answer.json) == (503, {"status": "live"})
+        assert app.test_client().get("/").status_code == 500
+    finally:
+        regions.cluster.replica.start()
+
+
 @pytest.mark.slow
 def test_the_first_ten_minutes(tmp_path):
     (tmp_path / "blog.py").write_text(snippet("start.md", "python", "import os"))
