@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import zipfile
 from contextlib import closing, contextmanager
 
 import pytest
@@ -21,6 +22,7 @@ from fly_orm.registry import DISCOVERIES, WAITERS
 from fly_orm.settings import Settings
 from fly_orm.topology import Node
 from tests.support import ROOT
+from tests.support.environments import pip
 from tests.support.nodes import environment_in, url
 from tests.waiters.watching import write
 
@@ -65,6 +67,23 @@ def installed(tmp_path):
         )
         (info / "entry_points.txt").write_text(f"[{group}]{config['options.entry_points'][group]}\n")
     return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_pip_builds_the_distribution_of_a_page(tmp_path, page):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    blocks = dict(re.findall(r"^```(ini|toml|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    config = configparser.ConfigParser()
+    config.read_string(blocks["ini"])
+    module = config["options"]["py_modules"]
+    for name, language in (("setup.cfg", "ini"), ("pyproject.toml", "toml"), (f"{module}.py", "python")):
+        if language in blocks:
+            (tmp_path / name).write_text(blocks[language])
+    pip("wheel", "--no-deps", "--wheel-dir", tmp_path / "wheels", tmp_path)
+    [built] = (tmp_path / "wheels").iterdir()
+    with zipfile.ZipFile(built) as wheel:
+        assert f"{module}.py" in wheel.namelist()
 
 
 @pytest.fixture
