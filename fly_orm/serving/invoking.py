@@ -125,7 +125,8 @@ def _prepared_databases() -> ExitStack:
 
 def _not_started(function: Function, error: BaseException, release: str) -> Declined:
     if isinstance(error, codec.CodecError | TypeError):
-        message = f"{function.name} in {release} does not accept the arguments: {error}"
+        advice = "; deploy the nodes first, and give new parameters a default" if isinstance(error, TypeError) else ""
+        message = f"{function.name} in {release} does not accept the arguments: {error}{advice}"
         return Declined(reason=reasons.BAD_ARGUMENTS, message=message)
     message = f"{function.name} could not be started: {type(error).__name__}: {str(error).strip()}"
     return Declined(reason=reasons.UNAVAILABLE, message=message)

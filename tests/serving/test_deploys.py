@@ -123,7 +123,7 @@ def test_one_that_no_node_knows_is_refused_before_anything_runs_with_both_releas
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"number": 1, "colour": None}, "unexpected keyword argument 'colour'"),
+        ({"number": 1, "colour": None}, "unexpected keyword argument 'colour'; deploy the nodes first"),
         ({"number": "a colour"}, "skewed:Colour"),
     ],
 )
