@@ -7,6 +7,7 @@ import re
 
 from fly_orm import errors
 from fly_orm.protocol import messages
+from fly_orm.protocol import reasons as named
 from tests.project.sources import CODE, modules
 from tests.support import ROOT
 
@@ -100,6 +101,8 @@ def texts(value, names):
         yield from texts(value.value, names)
     elif isinstance(value, ast.Name):
         yield from texts(names.get(value.id), names)
+    elif isinstance(value, ast.Attribute):  # reasons.BUSY
+        yield from texts(vars(named).get(value.attr), names)
 
 
 def test_the_page_explains_every_reason_for_which_a_node_declines():
