@@ -115,9 +115,16 @@ def wrap(
 
 
 def router_of(database: Any) -> Router:
-    """The router of a database, which is wrapped first if it has not been."""
+    """The router of a database. ConfigurationError if it has none, such as because it was not wrapped."""
     adapter = adapter_of(database)
-    router = adapter.router_of(database) or adapter.router_of(wrap(database))
+    router = adapter.router_of(database)
     if router is None:
         raise ConfigurationError(adapter.why_unrouted(database))
     return router
+
+
+def router_of_wrapped(database: Any) -> Router:
+    """The same of a database that is wrapped first if it has not been. For what goes on to use the database."""
+    if adapter_of(database).router_of(database) is None:
+        wrap(database)
+    return router_of(database)

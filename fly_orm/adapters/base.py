@@ -95,8 +95,12 @@ class Adapter(Protocol):
         """The router of an object that has been wrapped; None if it has none."""
 
     def why_unrouted(self, database: Any) -> str:
-        """Why an object that has been wrapped has no router, as the message for a caller who wants to serve it."""
-        return f"this {type(database).__name__} is not a database that fly_orm can route or serve"
+        """Why an object has no router, as the message for a caller who wants to serve or to check it.
+
+        By default, that it was not wrapped. Override it if :meth:`wrap` leaves some objects without a router, to say
+        why. It is asked about any object of the library's that has none, also if it is not a database.
+        """
+        return f"this {type(database).__name__} is not wrapped: where it is made, call fly_orm.wrap() with it"
 
     def type_handlers(self) -> Sequence[TypeHandler]:
         """What encodes instances of the library's classes, such as models, as arguments and results of functions."""

@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from ..ledger.pruning import KEEP, KEEP_AT_LEAST, KEEP_KEYS, prune
 from ..ledger.table import TABLE, create_sql
 from ..postgres.recovery import is_replica
-from ..wrapping import router_of
+from ..wrapping import router_of_wrapped
 from .loading import load
 
 NAME = "ledger"
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         print(create_sql(options.roles), end="")
         return 0
     sys.path.insert(0, str(Path.cwd()))
-    router = router_of(load(options.database))
+    router = router_of_wrapped(load(options.database))
     try:
         connection = router.connect()
         try:

@@ -26,7 +26,7 @@ from ..runtime.runtime import Runtime, default_runtime
 from ..settings import Settings
 from ..sharing.membership import Membership
 from ..transport import Responder, Server, Transport
-from ..wrapping import router_of
+from ..wrapping import router_of_wrapped
 from .channel_executor import ChannelExecutor
 from .executor import Executor
 from .failed_proofs import FailedProofs
@@ -301,7 +301,7 @@ def _routers(databases: Sequence[Any]) -> list[Router]:
         raise ConfigurationError("serve() needs at least one database")
     routers: dict[str, Router] = {}
     for database in databases:
-        router = router_of(database)
+        router = router_of_wrapped(database)
         if routers.setdefault(router.name, router) is not router:
             raise ConfigurationError(
                 f"two databases are called {router.name!r}; give one of them another name with wrap(…, name=…)"

@@ -8,6 +8,7 @@ import weakref
 
 import peewee
 import pytest
+from pony import orm
 
 import fly_orm
 from fly_orm.checking import health, writability
@@ -170,3 +171,46 @@ def test_what_is_no_timeout_is_refused(wrong):
 def test_what_is_no_database_is_refused():
     with pytest.raises(fly_orm.ConfigurationError):
         fly_orm.check(object())
+
+
+def pony_database(params):
+    database = orm.Database()
+    database.bind("postgres", **params)
+    return database
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda params: peewee.PostgresqlDatabase(**params),
+        lambda params: peewee.SqliteDatabase(":memory:"),
+        pony_database,
+        lambda params: orm.Database(),
+    ],
+    ids=["peewee", "peewee, not Postgres", "pony", "pony, unbound"],
+)
+@pytest.mark.parametrize("region", ["lax", "syd", None])
+def test_a_database_that_nobody_has_wrapped_is_an_error_and_stays_as_it_is(regions, made, region):
+    fly_orm.configure(settings(region) if region else fly_orm.Settings())
+    database = made(named(regions.cluster.replica, regions.name))
+    before = dict(vars(database))
+    with pytest.raises(fly_orm.ConfigurationError, match=r"is not wrapped: where it is made, call|SqliteDatabase is"):
+        checked(database)
+    assert vars(database) == before
+
+
+def test_a_proxy_is_as_little_wrapped_as_the_database_that_it_stands_for(regions):
+    proxy = peewee.DatabaseProxy()
+    with pytest.raises(fly_orm.ConfigurationError, match=r"has no database yet; call its initialize\(\) first"):
+        checked(proxy)
+    proxy.initialize(regions.unwrapped(regions.cluster.replica))
+    with pytest.raises(fly_orm.ConfigurationError, match="this PostgresqlDatabase is not wrapped"):
+        checked(proxy)
+    fly_orm.wrap(proxy, settings=regions.lax_settings())
+    assert checked(proxy).ready
+
+
+@pytest.mark.parametrize("thing", [peewee.Model, orm.Database().Entity], ids=["peewee", "pony"])
+def test_what_is_no_database_is_an_error(thing):
+    with pytest.raises(fly_orm.ConfigurationError, match=r"wrap\(\) takes a (peewee database|Pony Database), not"):
+        fly_orm.check(thing)

@@ -101,6 +101,16 @@ def test_an_application_that_cannot_be_imported_is_a_finding(check, tmp_path, mo
     assert finding["message"].startswith("broken_app:db cannot be imported: OperationalError: ")
 
 
+def test_a_database_that_the_application_has_not_wrapped_is_an_error(check, regions, tmp_path, monkeypatch):
+    unwrapped = APP.format(name=regions.name, **regions.cluster.replica.params()).replace("fly_orm.wrap", "")
+    (tmp_path / "unwrapped_app.py").write_text(unwrapped)
+    status, out = check("unwrapped_app:db")
+    assert status == 2
+    assert "this PostgresqlDatabase is not wrapped: where it is made, call fly_orm.wrap() with it" in " ".join(
+        out.split()
+    )
+
+
 def test_json_has_the_findings_the_settings_and_the_versions(check):
     status, out = check("--json", "checked_app:db", FLYORM_WAITER="polling")
     found = json.loads(out)

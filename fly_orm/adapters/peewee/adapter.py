@@ -22,7 +22,7 @@ class PeeweeAdapter(Adapter):
         if isinstance(database, peewee.Proxy):
             return self._wrap_proxy(database, options)
         if not isinstance(database, peewee.Database):
-            raise ConfigurationError(f"wrap() takes a peewee database, not {database!r}")
+            raise ConfigurationError(_no_database(database))
         if self.router_of(database) is None:
             self._wrap_database(database, options)
         return database
@@ -34,7 +34,10 @@ class PeeweeAdapter(Adapter):
         target = _target(database)
         if target is None:
             return f"this {type(database).__name__} has no database yet; call its initialize() first"
-        return f"{obstacle(target)}, so fly_orm cannot route or serve it"
+        if not isinstance(target, peewee.Database):
+            return _no_database(target)
+        why = obstacle(target)
+        return super().why_unrouted(target) if why is None else f"{why}, so fly_orm cannot route or serve it"
 
     def type_handlers(self) -> Sequence[TypeHandler]:
         return (ModelHandler(),)
@@ -81,6 +84,10 @@ class _WrapsNext:
         except BaseException:
             self._proxy.obj = None  # so that nobody uses it unrouted
             raise
+
+
+def _no_database(given: Any) -> str:
+    return f"wrap() takes a peewee database, not {given!r}"
 
 
 def _target(database: Any) -> Any:

@@ -26,7 +26,7 @@ class PonyAdapter(Adapter):
 
     def wrap(self, database: Any, options: Options) -> Any:
         if not isinstance(database, core.Database):
-            raise ConfigurationError(f"wrap() takes a Pony Database, not {database!r}")
+            raise ConfigurationError(_no_database(database))
         if self.router_of(database) is None:
             self._wrap_database(database, options)
         return database
@@ -36,7 +36,10 @@ class PonyAdapter(Adapter):
         return router
 
     def why_unrouted(self, database: Any) -> str:
-        return f"{obstacle(type(database.provider))}, so fly_orm cannot route or serve it"
+        if not isinstance(database, core.Database):
+            return _no_database(database)
+        why = _obstacle(database)
+        return super().why_unrouted(database) if why is None else f"{why}, so fly_orm cannot route or serve it"
 
     def type_handlers(self) -> Sequence[TypeHandler]:
         return EntityHandler(), JsonHandler()
@@ -53,7 +56,7 @@ class PonyAdapter(Adapter):
             )
         if core.local.db2cache.get(database) is not None:
             raise ConfigurationError("wrap() was called inside a db_session that uses this database; wrap it before")
-        why = None if database.provider is None else obstacle(type(database.provider))
+        why = _obstacle(database)
         if why is not None and topology.primary_region is not None:
             if topology.is_primary:
                 return  # nothing to route: it behaves as without us
@@ -63,6 +66,15 @@ class PonyAdapter(Adapter):
             _route(database, database._fly_orm)
         else:
             _explain(database)
+
+
+def _no_database(given: Any) -> str:
+    return f"wrap() takes a Pony Database, not {given!r}"
+
+
+def _obstacle(database: Any) -> str | None:
+    """Why a database cannot be routed, as a clause; None if it can, as far as is known before it is bound."""
+    return None if database.provider is None else obstacle(type(database.provider))
 
 
 def _route(database: Any, router: Router) -> None:

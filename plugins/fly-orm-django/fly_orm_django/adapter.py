@@ -29,10 +29,7 @@ class DjangoAdapter(Adapter):
     def wrap(self, database: Any, options: Options) -> Any:
         wrapper = _wrapper_of(database)
         if not isinstance(wrapper, BaseDatabaseWrapper):
-            raise ConfigurationError(
-                f"wrap() takes django.db.connection, or one of django.db.connections, and not {database!r:.200}. With "
-                "the ENGINE 'fly_orm_django' in settings.DATABASES, nothing has to be wrapped"
-            )
+            raise ConfigurationError(_no_connection(database))
         if factory_of(wrapper) is not None:
             return database
         if not isinstance(wrapper, RoutingMixin):
@@ -53,6 +50,8 @@ class DjangoAdapter(Adapter):
 
     def why_unrouted(self, database: Any) -> str:
         wrapper = _wrapper_of(database)
+        if not isinstance(wrapper, BaseDatabaseWrapper):
+            return _no_connection(database)
         alias, engine = getattr(wrapper, "alias", "?"), getattr(wrapper, "settings_dict", {}).get("ENGINE", "?")
         return (
             f"the ENGINE of settings.DATABASES[{alias!r}] is {engine!r}, whose connections fly_orm does not route; for "
@@ -64,6 +63,13 @@ class DjangoAdapter(Adapter):
 
     def exception_packages(self) -> Sequence[str]:
         return ("django",)
+
+
+def _no_connection(given: Any) -> str:
+    return (
+        f"wrap() takes django.db.connection, or one of django.db.connections, and not {given!r:.200}. With the ENGINE "
+        "'fly_orm_django' in settings.DATABASES, nothing has to be wrapped"
+    )
 
 
 def _wrapper_of(database: Any) -> Any:

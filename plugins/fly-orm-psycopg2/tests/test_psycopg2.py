@@ -172,3 +172,10 @@ class Five(int):
     """Something else of the same package."""
 
     __module__ = "fly_orm_psycopg2.other"
+
+
+def test_a_check_does_not_wrap_a_factory():
+    factory = ExampleFactory("dbname=shop")
+    with pytest.raises(fly_orm.ConfigurationError, match="this ExampleFactory is not wrapped: where it is made, call"):
+        fly_orm.check(factory)
+    assert not hasattr(factory, "router")

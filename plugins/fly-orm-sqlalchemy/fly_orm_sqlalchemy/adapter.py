@@ -30,7 +30,7 @@ class SQLAlchemyAdapter(Adapter):
         event.listen(Session, "after_begin", note_begun)
 
     def wrap(self, database: Any, options: Options) -> Any:
-        if not (isinstance(database, Engine) or is_asynchronous(database)):
+        if not _is_engine(database):
             raise ConfigurationError(no_engine(type(database)))
         if self.router_of(database) is None:
             _wrap(database, options)
@@ -42,7 +42,10 @@ class SQLAlchemyAdapter(Adapter):
         return router
 
     def why_unrouted(self, database: Any) -> str:
-        return f"{obstacle(database)}, so fly_orm cannot route or serve it"
+        if not _is_engine(database):
+            return no_engine(type(database))
+        why = obstacle(database)
+        return super().why_unrouted(database) if why is None else f"{why}, so fly_orm cannot route or serve it"
 
     def type_handlers(self) -> tuple[TypeHandler, ...]:
         own = ObjectHandler(), ChildrenHandler(), QueryHandler()
@@ -50,6 +53,10 @@ class SQLAlchemyAdapter(Adapter):
 
     def exception_packages(self) -> tuple[str, ...]:
         return ("sqlalchemy",)
+
+
+def _is_engine(database: Any) -> bool:
+    return isinstance(database, Engine) or is_asynchronous(database)
 
 
 def _wrap(given: Any, options: Options) -> None:

@@ -93,10 +93,20 @@ def test_where_there_is_one_region_anything_may_be_wrapped():
         router_of(engine).wrapped.connect()
 
 
-def test_only_an_engine_can_be_wrapped():
+def test_only_an_engine_can_be_wrapped_or_checked():
     for other in (Session(), sessionmaker(), create_engine(NOWHERE).pool):
         with pytest.raises(fly_orm.ConfigurationError, match=r"takes an Engine, and not .*\. Wrap the engine that"):
             fly_orm.wrap(other, settings=settings("lax"))
+        with pytest.raises(fly_orm.ConfigurationError, match=r"takes an Engine, and not .*\. Wrap the engine that"):
+            fly_orm.check(other)
+
+
+def test_a_check_does_not_wrap_an_engine():
+    fly_orm.configure(settings("lax"))
+    engine = create_engine(NOWHERE)
+    with pytest.raises(fly_orm.ConfigurationError, match="this Engine is not wrapped: where it is made, call"):
+        fly_orm.check(engine)
+    assert router_of(engine) is None
 
 
 def test_an_asynchronous_session_is_refused_as_such():
