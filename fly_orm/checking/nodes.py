@@ -11,6 +11,7 @@ from ..findings.nodes import NodeFacts
 from ..forwarding import channels
 from ..forwarding.directory import Directory
 from ..forwarding.sealed_channel import SealedChannel, open_channel
+from ..protocol.keys import keys_of
 from ..protocol.messages import Inspect, Inspected
 from ..registry import make_transport
 from ..settings import Settings
@@ -36,6 +37,7 @@ def find_nodes(directory: Directory, settings: Settings, deadline: Deadline) -> 
 def ask_nodes(nodes: Sequence[Node], settings: Settings, deadline: Deadline) -> list[NodeFacts]:
     """The result of trying to reach each of the nodes, all at the same time."""
     transport = make_transport(settings.transport, settings)
+    keys_of(settings.secrets)  # the first time, this takes CPU time, which may be short, and says nothing of the nodes
     limit = deadline.within(channels.CONNECT_TIMEOUT)
 
     def ask(node: Node) -> NodeFacts:

@@ -16,6 +16,7 @@ from ..concurrency.timer import Timer
 from ..deadline import Deadline, now
 from ..errors import FlyOrmError, NoChannel, NotDelivered, Refused
 from ..protocol import reasons
+from ..protocol.keys import keys_of
 from ..protocol.messages import Welcome
 from ..protocol.secret import Secrets
 from ..topology import Node
@@ -217,6 +218,7 @@ class NodeChannels:
         self._pool.warm(READY_CHANNELS, Deadline.after(CONNECT_TIMEOUT))
 
     def _open(self, deadline: Deadline) -> SealedChannel:
+        keys_of(self._secrets)  # the first time, this takes CPU time, which may be short, and says nothing of the node
         limit = deadline.within(CONNECT_TIMEOUT)
         channel = open_channel(self._transport, self.node, secrets=self._secrets, region=self._region, deadline=limit)
         self.was_reached = True

@@ -5,14 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from secrets import token_urlsafe
 
 import pytest
 
+from fly_orm.checking.nodes import ask_nodes
+from fly_orm.deadline import Deadline
 from fly_orm.protocol import keys
 from fly_orm.protocol.keys import hkdf, keys_of
 from fly_orm.protocol.secret import Secret, Secrets
 from fly_orm.testing.contract.tools import in_child
+from tests.support import two_regions
 from tests.support.nodes import environment_in
+from tests.support.two_regions import AMPLE, SECRET
 
 #: RFC 5869, appendix A: the input, salt, info and output of its tests with SHA-256.
 VECTORS = [
@@ -69,6 +75,35 @@ def test_many_threads_that_need_the_keys_of_a_secret_stretch_it_once(monkeypatch
     for thread in threads:
         thread.join()
     assert stretched == [Secret("a-secret-of-this-test-alone")]
+
+
+class TestKeysThatTakeLongerThanConnectingMay:
+    """A process that gets little CPU time reaches a node that is there, although its keys took longer than that."""
+
+    #: Seconds that connecting may take, and a busy machine needs at most.
+    CONNECT_TIMEOUT = 4.0
+
+    @pytest.fixture
+    def settings(self, regions, monkeypatch):
+        """Those of a process in lax with a secret that it has not stretched yet."""
+        derive = keys._derive
+
+        def derive_slowly(secret):
+            time.sleep(self.CONNECT_TIMEOUT + 0.1)
+            return derive(secret)
+
+        monkeypatch.setattr(keys, "_derive", derive_slowly)
+        monkeypatch.setattr("fly_orm.forwarding.channels.CONNECT_TIMEOUT", self.CONNECT_TIMEOUT)
+        return two_regions.settings("lax", regions.serving.address, secret=f"{SECRET} {token_urlsafe(32)}")
+
+    def test_a_write_is_delivered(self, regions, settings):
+        database = regions.lax(options={"settings": settings})
+        database.execute_sql("CREATE TABLE item (name text)")
+        assert regions.query("SELECT count(*) FROM item") == 0
+
+    def test_a_check_reaches_the_node(self, regions, settings):
+        (found,) = ask_nodes(settings.nodes["syd"], settings, Deadline.after(AMPLE))
+        assert found.problem is None
 
 
 def test_a_child_that_was_forked_while_a_secret_was_stretched_does_not_hang():
