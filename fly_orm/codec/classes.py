@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import NotPortable
 from .errors import CodecError, with_codec_errors
-from .names import class_name, find_named, wire_name
+from .names import class_name, find_named, how_to_have, wire_name
 from .nodes import operand
 from .packing import bytes_to_node, node_to_bytes
 from .tags import CLASS
@@ -41,7 +41,7 @@ def decode_class(data: bytes, base: type) -> type:
     if found is None:
         raise CodecError(
             f"this process has no class {name!r:.200} that is {class_name(base)} or a subclass of it, or has several. "
-            "Nothing was executed; import the module that defines it in the application, or serve with --import MODULE"
+            f"Nothing was executed; {how_to_have(name)}"
         )
     return found
 

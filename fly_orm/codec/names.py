@@ -42,6 +42,17 @@ def find_named(name: str) -> Any:
     return place
 
 
+def how_to_have(name: str, process: str = "this process") -> str:
+    """What to do about a name of the form ``module:QualName`` that another process knows and this one does not.
+
+    ``process`` is what the reader calls this one.
+    """
+    module = name.partition(":")[0]
+    if module in sys.modules:
+        return f"{process} has imported {module}, but without it: restart {process}, so that it has the new code"
+    return "import its module in the application, or serve with --import MODULE"
+
+
 def importable_name(module: str) -> str:
     """The name under which other processes import a module. The main module's is taken from the command line."""
     if module != "__main__":

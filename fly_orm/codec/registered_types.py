@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 from .converters import Converter, HookConverter, default_converter
 from .errors import CodecError
 from .exceptions.portable import is_portable
-from .names import class_name, module_and_name, wire_name
+from .names import class_name, how_to_have, module_and_name, wire_name
 from .nodes import ENCODERS, PLAIN, Encoder, expect, from_node
 from .tags import REGISTERED
 
@@ -85,8 +85,7 @@ def registered_type(name: str) -> RegisteredType:
     registered = TYPES_BY_NAME.get(name)
     if registered is None:
         raise CodecError(
-            f"the class {name!r:.200} is not registered here with fly_orm.register_type; "
-            "import the module that registers it in this process too"
+            f"the class {name!r:.200} is not registered here with fly_orm.register_type; {how_to_have(name)}"
         )
     return registered
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import Any
 
+from ..codec.names import how_to_have
 from ..concurrency.pool import PoolTimeout
 from ..concurrency.resizable_pool import ResizablePool
 from ..concurrency.timer import Timer
@@ -121,10 +122,8 @@ class FunctionRunner:
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(registering.names()) or "none"
-        return (
-            f"{name!r} is not registered in {self._release} (registered: {known}); import its module in the "
-            "application, or serve with --import MODULE"
-        )
+        advice = how_to_have(name, "the node")
+        return f"{name!r} is not registered in {self._release} (registered: {known}); {advice}"
 
     def _check_primary(self, call: Call) -> None:
         """Raise Refused if the function needs a primary, and this node has none, or cannot reach any."""

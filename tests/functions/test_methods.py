@@ -133,7 +133,7 @@ class TestAClass:
             pass
 
         with pytest.raises(
-            Refused, match=r"no class 'tests.*<locals>.Local'.*Nothing was executed; import the module"
+            Refused, match=r"no class 'tests.*<locals>.Local'.*Nothing was executed; import its module"
         ) as caught:
             Local.below("a")
         assert caught.value.reason == "bad arguments"

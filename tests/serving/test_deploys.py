@@ -113,10 +113,23 @@ def test_one_that_no_node_knows_is_refused_before_anything_runs_with_both_releas
     node, here = deploy
     app = here(NEW, addresses=[node("v1", OLD)], release="v2")
     with pytest.raises(
-        Refused, match=r"'skewed:added' is not registered in release 'v1'.*skewed:changed.*'v2'"
+        Refused,
+        match=r"'skewed:added' is not registered in release 'v1' .*skewed:changed.*; the node has imported skewed, "
+        r"but without it: restart the node, so that it has the new code.*'v2'",
     ) as caught:
         app.added()
     assert caught.value.reason == "unknown function"
+    assert notes(cluster, database) == []
+
+
+def test_one_whose_module_no_node_has_imported_is_refused_with_other_advice(deploy, cluster, database):
+    node, here = deploy
+    app = here(NEW, addresses=[node("v1", OLD)])
+    report = fly_orm.on_primary(name="skewed_reports:report")(app.note)
+    with pytest.raises(
+        Refused, match=r"skewed:removed\); import its module in the application, or serve with --import"
+    ):
+        report("a")
     assert notes(cluster, database) == []
 
 
@@ -124,7 +137,10 @@ def test_one_that_no_node_knows_is_refused_before_anything_runs_with_both_releas
     ("arguments", "complaint"),
     [
         ({"number": 1, "colour": None}, "unexpected keyword argument 'colour'; deploy the nodes first"),
-        ({"number": "a colour"}, "skewed:Colour"),
+        (
+            {"number": "a colour"},
+            "'skewed:Colour' is not registered here .* has imported skewed, but without it: restart",
+        ),
     ],
 )
 def test_arguments_that_a_node_cannot_take_are_given_to_another(deploy, cluster, database, arguments, complaint):

@@ -12,6 +12,7 @@ from typing import Any
 
 import peewee
 
+from ...codec.names import how_to_have
 from ...errors import NotPortable
 from ..base import CodecError, EncodedInstance, TypeHandler, check_fields, find_named, wire_name
 
@@ -39,7 +40,9 @@ class ModelHandler(TypeHandler):
     def decode(self, encoded: EncodedInstance) -> Any:
         model = _find(encoded.name)
         if model is None:
-            raise CodecError(f"this process has no model {encoded.name!r:.200}, or more than one; import its module")
+            raise CodecError(
+                f"this process has no model {encoded.name!r:.200}, or more than one; {how_to_have(encoded.name)}"
+            )
         if len(encoded.fields) != 2:
             raise CodecError("a model instance consists of its data and its related instances")
         data, related = (dict(values) for values in encoded.fields)

@@ -44,7 +44,10 @@ class EntityHandler(TypeHandler):
     def decode(self, encoded: EncodedInstance) -> Any:
         entity = _entity(encoded.name)
         if entity is None:
-            raise CodecError(f"this process has no entity {encoded.name!r:.200}; import its module")
+            raise CodecError(
+                f"this process has no entity {encoded.name!r:.200}; import its module, or restart this "
+                "process if it has imported the module without it"
+            )
         key = encoded.fields[0].get("key") if len(encoded.fields) == 1 else None
         if type(key) is not tuple or len(key) != len(entity._pk_columns_):
             raise CodecError(f"the primary key of {encoded.name:.200} has other columns here")

@@ -50,7 +50,10 @@ class ObjectHandler(TypeHandler):
         cls = find_named(encoded.name)
         mapper: Any = inspect(cls, raiseerr=False) if isinstance(cls, type) else None
         if not isinstance(mapper, Mapper):
-            raise CodecError(f"this process has no mapped class {encoded.name!r:.200}; import its module")
+            raise CodecError(
+                f"this process has no mapped class {encoded.name!r:.200}; import its module, or restart this "
+                "process if it has imported the module without it"
+            )
         fields = encoded.fields[0] if len(encoded.fields) == 1 else {}
         key, database = fields.get("key"), fields.get("database")
         if type(key) is not tuple or len(key) != len(mapper.primary_key):
