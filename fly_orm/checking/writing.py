@@ -26,6 +26,8 @@ _WRITE = "SELECT pg_catalog.pg_logical_emit_message(true, 'fly_orm', 'check')"
 
 def try_write(router: Router, local: LocalFacts, deadline: Deadline) -> WriteFacts:
     """The result of a test write, forwarded and waited for, or executed by the local server if that takes writes."""
+    if router.settings.topology.primary_region is None and not local.may_write:
+        return WriteFacts(unrouted=True)
     try:
         connection = router.connect()
     except (psycopg2.Error, FlyOrmError) as error:

@@ -31,6 +31,8 @@ class WriteFacts:
 
     forwarded: bool = True
     """False if it ran on the local server, which is the primary."""
+    unrouted: bool = False
+    """Whether it would have run on the local server, which is a replica, as ``PRIMARY_REGION`` is not set."""
     node: str = ""
     rpc: float = 0.0
     """Seconds from sending the request to receiving its reply."""
@@ -44,6 +46,15 @@ class WriteFacts:
 
 def write_findings(database: str, write: WriteFacts) -> list[Finding]:
     """Findings about a test write."""
+    if write.unrouted:
+        return [
+            error(
+                _TOPIC,
+                "PRIMARY_REGION is not set, so that writes run on the local server, a replica, which refuses them",
+                "Set PRIMARY_REGION to the region of the primary",
+                subject=database,
+            )
+        ]
     if write.problem is not None:
         return [_failed(database, write.problem)]
     if not write.forwarded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import peewee
 import pytest
 
 import fly_orm
@@ -40,6 +41,19 @@ def lax(regions):
         return regions.on(server or regions.cluster.replica, options={"settings": given})
 
     return lax
+
+
+@pytest.mark.parametrize("nodes", [True, False], ids=["with nodes", "without nodes"])
+def test_a_replica_where_no_primary_region_is_set_takes_no_writes(regions, lax, nodes):
+    topology = Topology(region="lax", primary_region=None)
+    database = lax(topology=topology, **({} if nodes else {"nodes": {}, "address": None}))
+    report = checked(database)
+    said = found(report, Level.ERROR, "write")
+    assert "PRIMARY_REGION is not set, so that writes run on the local server, a replica, which refuses them" in said
+    assert not found(report, Level.OK, "write")
+    assert "PRIMARY_REGION names" not in str(report)
+    with pytest.raises(peewee.InternalError, match="PRIMARY_REGION is not set"):
+        database.execute_sql("CREATE TABLE item (name text)")
 
 
 def test_a_right_set_up_is_fine_and_a_write_is_forwarded_and_waited_for(regions, lax):
