@@ -18,6 +18,7 @@ from ..local.instance import Instance
 from ..observing.listeners import listeners
 from ..observing.log import DEBUG, logs
 from ..postgres.client_check import WATCH
+from ..postgres.connecting import server_name
 from ..postgres.libpq import execute_unnoticed
 from ..postgres.making_way import make_way_for
 from ..sessions.context import current
@@ -202,7 +203,7 @@ class DirectConnection(ext.connection):
         self.database = router.name
         self.fence_version = router.fence.version
         if topology.is_primary:
-            self.served = router.local.served_at(f"{self.info.host}:{self.info.port}")[_PRIMARY_REGION]
+            self.served = router.local.served_at(server_name(self.info.host, self.info.port))[_PRIMARY_REGION]
         else:
             instance = self.instance
             self.pooled = instance is None

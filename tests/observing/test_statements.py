@@ -174,12 +174,13 @@ def test_a_users_cursor_executes_once(db: Any) -> None:
     assert executed == ["SELECT 1"]
 
 
-def test_why_tells_in_both_regions(db: Any, region: str) -> None:
+def test_why_tells_in_both_regions(db: Any, region: str, regions: TwoRegions) -> None:
     db.execute_sql("SELECT 1")
     why = fly_orm.why()
     assert why is not None
     assert why.route is Route.LOCAL
-    assert why.server
+    server = regions.cluster.primary if region == "syd" else regions.cluster.replica
+    assert why.server == f"localhost:{server.port}"  # although they are reached over sockets in folders
     assert (why.why == "this region has the primary") == (region == "syd")
 
 
