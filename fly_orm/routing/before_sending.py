@@ -8,8 +8,7 @@ from psycopg2 import errors
 from psycopg2 import extensions as ext
 
 from ..classify import Kind, Statement
-from ..errors import TransactionLost
-from .errors import session_lost
+from .errors import session_lost, transaction_lost
 from .transaction import RemoteTransaction
 
 #: Fails in any transaction; the primary's log shows why.
@@ -31,7 +30,7 @@ def check_can_forward(remote: Any, statement: Statement) -> None:
         return
     if statement.kind is Kind.COMMIT:
         remote.transaction = None
-    raise remote.router.driver_error(TransactionLost(f"the transaction was lost: {transaction.lost}"))
+    raise remote.router.driver_error(transaction_lost(transaction.lost))
 
 
 def _fail_on_primary(remote: Any, transaction: RemoteTransaction) -> None:

@@ -43,6 +43,12 @@ def session_lost(cause: FlyOrmError) -> TransactionLost:
     )
 
 
+def transaction_lost(cause: BaseException) -> TransactionLost:
+    """The error for a statement of a transaction that an error has lost before."""
+    said = str(cause) if isinstance(cause, TransactionLost) else f"the transaction was lost: {cause}"
+    return TransactionLost(said, node=getattr(cause, "node", None))
+
+
 def as_driver_error(error: FlyOrmError, *orms: Any) -> FlyOrmError:
     """The same error as an instance of its own class and of the matching class of the driver and of each ORM.
 

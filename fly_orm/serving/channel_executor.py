@@ -55,7 +55,7 @@ _CALLER_GONE = "its caller has disconnected"
 _COPYING = Declined(
     reason=reasons.BAD_REQUEST, message="a COPY or a long result is under way in the lease, and nothing else can run"
 )
-_LOST = Declined(reason=reasons.LOST, message="it was idle for too long, or this node was restarted")
+_LOST = Declined(reason=reasons.LOST, message="it was idle for too long, or the node was restarted")
 
 
 class ChannelExecutor:

@@ -37,10 +37,14 @@ def test_a_lost_transaction_raises_until_it_is_rolled_back(regions: TwoRegions, 
     cursor.execute(INSERT, ("lost",))
     regions.wan.cut()
     regions.wan.heal()
+    told = []
     for _ in range(2):
         with pytest.raises(fly_orm.TransactionLost) as raised:
             cursor.execute("SELECT 1")
         assert isinstance(raised.value, psycopg2.OperationalError)
+        told.append((str(raised.value), raised.value.node))
+    assert told[0] == told[1]
+    assert told[0][0].startswith("the transaction on syd=")
     assert connection.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR
     cursor.execute("ROLLBACK")
     assert connection.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
