@@ -92,6 +92,10 @@ def work(inherited: Inheritance, serve: Callable[[Membership], Serving]) -> int:
     # A terminal, and some managers of services, signal all processes, and the supervisor does so once more: signals
     # after the first one mean nothing here, and the supervisor kills those that it does not wait for. SIGHUP means
     # nothing at all: the supervisor has got it too, and replaces one worker after another.
+    with suppress(ImportError):  # before the application makes metrics of its own
+        from ..prometheus.reserving import reserve_files
+
+        reserve_files()
     with Signals(*STOP, signal.SIGHUP) as signals:
         membership = Membership(inherited, signals.wake)
         serving = serve(membership)
