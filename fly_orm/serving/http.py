@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..concurrency.descriptors import SHORTAGES, Spare, descriptor_limit
 from ..concurrency.forks import abandon_in_children
 from ..concurrency.latch import Latch
 from ..concurrency.threads import start_thread
+from ..deadline import now
 from ..errors import ConfigurationError
 
 log = logging.getLogger("fly_orm.node")
 
-#: Connections that are open at a time, at most. A further one takes the place of the oldest, since a client that sends
-#: its request at once needs its place only for a moment.
+#: Connections that are open at a time, at most; fewer where they would take a great part of the file descriptors. A
+#: further one takes the place of the oldest, since a client that sends its request at once needs its own for a moment.
 MAX_CONNECTIONS = 64
 #: Seconds in which a client must have sent its request, and received the answer.
 CLIENT_TIMEOUT = 5.0
 #: The longest head of a request.
 MAX_HEAD_BYTES = 8192
 _CLOSE_TIMEOUT = 2.0
+#: Of how many file descriptors of the process this server takes one, at most.
+_DESCRIPTOR_SHARE = 8
+#: Seconds until the next attempt to accept a client, while the system gives no descriptor.
+_PAUSE = 0.1
+#: Seconds for which no second line about that is logged.
+_LOG_INTERVAL = 60.0
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]\s]+)\]|(?P<host>[^:\s]*)):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
@@ -60,9 +69,13 @@ class HttpServer:
     def __init__(self, address: str, routes: Mapping[str, Route]) -> None:
         self._routes = routes
         self._listener = _listen(address)
+        self._listener.setblocking(False)
         self._connections: dict[asyncio.Task[None], None] = {}
         """The tasks of the connections, the oldest first."""
         self._loop = asyncio.new_event_loop()
+        self._most = int(min(MAX_CONNECTIONS, max(1, descriptor_limit() / _DESCRIPTOR_SHARE)))
+        self._spare = Spare()
+        self._shortage_logged_at = -math.inf
         self._stop = asyncio.Event()
         self._ended = Latch()
         abandon_in_children(self)
@@ -83,6 +96,7 @@ class HttpServer:
     def abandon(self) -> None:
         """Leave the address to the parent after a fork."""
         self._listener.close()
+        self._spare.give_up()
 
     def _run(self) -> None:
         try:
@@ -92,30 +106,89 @@ class HttpServer:
             self._ended.set()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._accepted, sock=self._listener, limit=MAX_HEAD_BYTES)
+        accepting = self._loop.create_task(self._accept())
         await self._stop.wait()
-        server.close()
-        connections = list(self._connections)
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        ending = [accepting, *self._connections]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        self._listener.close()
+        self._spare.give_up()
         await asyncio.sleep(0)  # the sockets are closed in the next round of the loop
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= MAX_CONNECTIONS:
+    async def _accept(self) -> None:
+        """Accept clients. A server of asyncio would fail, and log it, a hundred times at once without descriptors."""
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(self._listener)
+            except OSError as error:
+                if error.errno not in SHORTAGES:
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                self._log_shortage(error)
+                if (accepted := self._accepted_in_need()) is None:
+                    await self._wait_for_descriptor()
+                    continue
+                connection = accepted
+            if len(self._connections) >= self._most:
+                self._end_oldest()
+            task = self._loop.create_task(self._attend(connection))
+            self._connections[task] = None
+            await asyncio.sleep(0)  # so that the task begins, and closes the connection however it ends
+
+    def _log_shortage(self, error: OSError) -> None:
+        if self._shortage_logged_at > now() - _LOG_INTERVAL:
+            return
+        self._shortage_logged_at = now()
+        log.warning(
+            "cannot accept all connections for HTTP at %s: %s. (This is logged once a minute; raise the limit, for "
+            "instance with `ulimit -n`.)",
+            self.address,
+            error,
+            extra={"event": "connections_refused", "address": self.address, "problem": str(error)},
+        )
+
+    def _accepted_in_need(self) -> socket.socket | None:
+        """A client that waits while there are no descriptors, if there is a spare one for it."""
+        if not self._spare.give_up():
+            return None
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # another thread has the descriptor
+            return None
+        connection.setblocking(False)
+        return connection
+
+    async def _wait_for_descriptor(self) -> None:
+        """Wait until a client that has one is gone, or send the oldest away; without any, for a moment."""
+        if not self._connections:
+            await asyncio.sleep(_PAUSE)
+        else:
+            gone, _ = await asyncio.wait(list(self._connections), timeout=_PAUSE, return_when=asyncio.FIRST_COMPLETED)
+            if not gone:
+                self._end_oldest()
+        self._spare.take()
+
+    def _end_oldest(self) -> None:
+        if self._connections:
             oldest = next(iter(self._connections))
             del self._connections[oldest]
             oldest.cancel()
+
+    async def _attend(self, connection: socket.socket) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine is run by a task
-        self._connections[task] = None
         try:
-            await asyncio.wait_for(self._answer(reader, writer), CLIENT_TIMEOUT)
+            reader, writer = await asyncio.open_connection(sock=connection, limit=MAX_HEAD_BYTES)
+            try:
+                await asyncio.wait_for(self._answer(reader, writer), CLIENT_TIMEOUT)
+            finally:
+                writer.transport.abort()
         except (OSError, EOFError, asyncio.TimeoutError):
             pass  # the client has left, or is too slow
         finally:
             self._connections.pop(task, None)
-            writer.transport.abort()
+            self._loop.call_soon(self._spare.take)  # after the connection is closed
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 
 import peewee
+import psutil
 import pytest
 
 import fly_orm
@@ -126,6 +129,52 @@ def test_clients_that_send_nothing_keep_nobody_out(serve, cluster, database, mon
         for client in clients[:20]:  # the oldest made room
             with suppress(ConnectionResetError):
                 assert client.recv(1) == b""
+
+
+#: A process that answers at an address, and keeps all of its few descriptors until it gets a line.
+SHORT = """
+import logging, os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+logging.basicConfig()
+from fly_orm.serving import http, readiness
+server = http.HttpServer("127.0.0.1:0", {"/livez": readiness.alive})
+kept = []
+try:
+    while True:
+        kept.append(os.dup(0))
+except OSError:
+    print(server.address, flush=True)
+sys.stdin.readline()
+for each in kept:
+    os.close(each)
+print("closed", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limit")
+def test_a_process_without_file_descriptors_answers_all_the_same_and_logs_one_line():
+    with subprocess.Popen(
+        [sys.executable, "-c", SHORT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        address = process.stdout.readline().strip()
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(clients.map(asked, [address] * 40, ["/livez"] * 40))
+        assert answers == [(200, "alive\n")] * 40
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "closed\n"
+        with ExitStack() as idle:
+            for _ in range(40):
+                idle.enter_context(socket.create_connection(address.split(":"), PATIENCE))
+            assert asked(address, "/livez") == (200, "alive\n")
+            assert psutil.Process(process.pid).num_fds() < 40
+        _, log = process.communicate("\n", timeout=PATIENCE)
+    assert log.count("cannot accept all connections for HTTP") == len(log.splitlines()) == 1
 
 
 def test_a_client_that_sends_slowly_or_too_much_is_disconnected(serve, cluster, database, monkeypatch):
