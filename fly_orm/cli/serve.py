@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     if options.inherited is not None:
         return work(options.inherited, partial(_serve, options))
     workers = options.workers if "workers" in options else Settings.from_environment().workers
-    if (workers or cores()) > 1:
+    if workers != 1:  # `auto` may mean one, which then can be replaced as any other number
         return supervise(options, workers or cores())
     with Signals(*STOP) as signals:
         serving = _serve(options, None)

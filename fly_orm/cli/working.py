@@ -47,7 +47,7 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
     transport: Any = make_transport(settings.transport, settings)
     if not hasattr(transport, "bind"):
         raise ConfigurationError(
-            f"the transport {settings.transport!r} cannot serve one address with {workers} workers; start as many "
+            f"the transport {settings.transport!r} cannot serve one address with {_counted(workers)}; start as many "
             "nodes with one worker (--workers=1), each at an address of its own, and list all of them in FLY_ORM_NODES"
         )
     with naming("listen" if options.listen else "FLY_ORM_LISTEN", address):
@@ -70,8 +70,12 @@ def _open_standard_streams() -> None:
     os.close(descriptor)
 
 
+def _counted(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"
+
+
 def _announce(workers: int, databases: list[str], address: str) -> None:
-    print(f"fly-orm: serving {', '.join(databases)} with {workers} workers at {address}", flush=True)
+    print(f"fly-orm: serving {', '.join(databases)} with {_counted(workers)} at {address}", flush=True)
 
 
 def _serve_http(address: str | None, supervisor: Supervisor, estate: Estate) -> HttpServer | None:
