@@ -7,7 +7,7 @@ from functools import partial
 
 from ..deadline import Deadline
 from ..errors import FlyOrmError
-from ..forwarding.sealed_channel import open_channel
+from ..forwarding.sealed_channel import check_channel
 from ..registry import make_transport
 from ..settings import Settings
 from ..topology import Node
@@ -42,13 +42,13 @@ def _accepting_problem(address: str, settings: Settings) -> Problem | None:
     region = settings.topology.region
     try:
         transport = make_transport(settings.transport, settings)
-        open_channel(
+        check_channel(
             transport,
             Node(region=region, address=address),
             secrets=settings.secrets,
             region=region,
             deadline=Deadline.after(ANSWER_TIMEOUT),
-        ).close()
+        )
     except FlyOrmError as error:
         return Problem("it accepts no channel", str(error))
     return None

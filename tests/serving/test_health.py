@@ -19,6 +19,7 @@ from fly_orm.protocol.inspecting import Described, Inspected, ServedDatabase
 from fly_orm.serving import health, inspecting, readiness
 from fly_orm.serving import http as http_module
 from fly_orm.serving.readiness import problems_of
+from tests.observing.heard import hearing
 from tests.support.two_regions import AMPLE, close, named, settings
 from tests.support.waiting import PATIENCE
 
@@ -63,6 +64,16 @@ def test_a_node_next_to_its_primary_is_alive_and_ready(serve, cluster, database)
     assert asked(address, "/livez") == (200, "alive\n")
     assert asked(address) == (200, "ready\n")
     assert asked(address, "/readyz?verbose=1", "HEAD") == (200, "")
+
+
+def test_a_health_check_is_no_peer_of_the_node(serve, cluster, database, caplog, monkeypatch):
+    monkeypatch.setattr(readiness, "MAX_AGE", 0)
+    caplog.set_level("DEBUG", "fly_orm")
+    _, address = serve(cluster.primary, database)
+    with hearing() as heard:
+        assert asked(address) == asked(address) == (200, "ready\n")
+    assert [each for each in heard.events if type(each).__name__.startswith(("Peer", "Channel"))] == []
+    assert [each for each in caplog.records if "channel" in each.getMessage()] == []
 
 
 def test_what_is_not_a_health_check_is_refused(serve, cluster, database):
