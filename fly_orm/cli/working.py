@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,7 +16,7 @@ from ..concurrency.signals import STOP, Signals
 from ..errors import ConfigurationError
 from ..parsing import naming
 from ..registry import make_transport
-from ..serving.http import HttpServer
+from ..serving.http import HttpServer, listen
 from ..serving.metrics import metrics_page
 from ..serving.node import Serving
 from ..serving.readiness import Readiness, alive
@@ -54,8 +55,9 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
         estate = Estate(workers, settings.transport, address, transport.bind(address))
     with Signals(*SIGNALS) as signals:
         supervisor = Supervisor(workers, estate, signals, partial(_announce, workers))
-        http = _serve_http(options.http, supervisor, estate)
+        http = None
         try:
+            http = _serve_http(options.http, supervisor, estate)
             return supervisor.run()
         finally:
             if http is not None:
@@ -78,13 +80,18 @@ def _announce(workers: int, databases: list[str], address: str) -> None:
     print(f"fly-orm: serving {', '.join(databases)} with {_counted(workers)} at {address}", flush=True)
 
 
+def http_listeners(address: str | None) -> list[socket.socket]:
+    """What listens for health checks, if there is an address for them."""
+    return [] if address is None else listen(address)
+
+
 def _serve_http(address: str | None, supervisor: Supervisor, estate: Estate) -> HttpServer | None:
     """The health checks and the metrics of the node, if there is an address for them."""
     if address is None:
         return None
     readiness = Readiness(supervisor.problems, lambda: supervisor.is_stopping)
     metrics = metrics_page(estate.keep_metrics)
-    http = HttpServer(address, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
+    http = HttpServer(http_listeners(address), {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
     print(f"fly-orm: health checks at http://{http.address}/readyz", flush=True)
     return http
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..deadline import Deadline
@@ -17,11 +18,13 @@ from .metrics import metrics_page
 from .readiness import ANSWER_TIMEOUT, Problem, Readiness, alive, problems_of
 
 
-def health_server(http: str, address: str, executor: Executor, settings: Settings) -> HttpServer:
-    """A server at ``http`` that says how the node at ``address`` is."""
+def health_server(
+    listeners: Sequence[socket.socket], address: str, executor: Executor, settings: Settings
+) -> HttpServer:
+    """A server on ``listeners`` that says how the node at ``address`` is."""
     readiness = Readiness(partial(problems, address, executor, settings), lambda: executor.draining)
     metrics = metrics_page(lambda: _metrics_of(executor))
-    return HttpServer(http, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
+    return HttpServer(listeners, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
 
 
 def _metrics_of(executor: Executor) -> Callable[[], Page]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import math
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from ..concurrency.descriptors import SHORTAGES, Spare, descriptor_limit
 from ..concurrency.forks import abandon_in_children
@@ -34,6 +36,8 @@ _DESCRIPTOR_SHARE = 8
 _PAUSE = 0.1
 #: Seconds for which no second line about that is logged.
 _LOG_INTERVAL = 60.0
+#: Errors of an address that this machine does not have, although its name stands for it, such as one of IPv6.
+_ABSENT = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]\s]+)\]|(?P<host>[^:\s]*)):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
@@ -63,13 +67,12 @@ class HttpServer:
     """Answers GET and HEAD on a thread of its own, from a table of paths. Each connection carries one request.
 
     Clients need not prove anything, so all that they can take is bounded: connections, bytes and time.
-    ConfigurationError if it cannot listen at the address.
     """
 
-    def __init__(self, address: str, routes: Mapping[str, Route]) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], routes: Mapping[str, Route]) -> None:
+        """``listeners`` are those of :func:`listen`; the server closes them."""
         self._routes = routes
-        self._listener = _listen(address)
-        self._listener.setblocking(False)
+        self._listeners = listeners
         self._connections: dict[asyncio.Task[None], None] = {}
         """The tasks of the connections, the oldest first."""
         self._loop = asyncio.new_event_loop()
@@ -83,8 +86,8 @@ class HttpServer:
 
     @property
     def address(self) -> str:
-        """The address that it listens at, with the port."""
-        host, port = self._listener.getsockname()[:2]
+        """The address that it listens at, with the port; the first one, if there are several."""
+        host, port = self._listeners[0].getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def close(self) -> None:
@@ -95,8 +98,12 @@ class HttpServer:
 
     def abandon(self) -> None:
         """Leave the address to the parent after a fork."""
-        self._listener.close()
+        self._close_listeners()
         self._spare.give_up()
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
     def _run(self) -> None:
         try:
@@ -106,27 +113,27 @@ class HttpServer:
             self._ended.set()
 
     async def _serve(self) -> None:
-        accepting = self._loop.create_task(self._accept())
+        accepting = [self._loop.create_task(self._accept(listener)) for listener in self._listeners]
         await self._stop.wait()
-        ending = [accepting, *self._connections]
+        ending = [*accepting, *self._connections]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        self._listener.close()
+        self._close_listeners()
         self._spare.give_up()
         await asyncio.sleep(0)  # the sockets are closed in the next round of the loop
 
-    async def _accept(self) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
         """Accept clients. A server of asyncio would fail, and log it, a hundred times at once without descriptors."""
         while True:
             try:
-                connection, _ = await self._loop.sock_accept(self._listener)
+                connection, _ = await self._loop.sock_accept(listener)
             except OSError as error:
                 if error.errno not in SHORTAGES:
                     await asyncio.sleep(_PAUSE)
                     continue
                 self._log_shortage(error)
-                if (accepted := self._accepted_in_need()) is None:
+                if (accepted := self._accepted_in_need(listener)) is None:
                     await self._wait_for_descriptor()
                     continue
                 connection = accepted
@@ -148,12 +155,12 @@ class HttpServer:
             extra={"event": "connections_refused", "address": self.address, "problem": str(error)},
         )
 
-    def _accepted_in_need(self) -> socket.socket | None:
+    def _accepted_in_need(self, listener: socket.socket) -> socket.socket | None:
         """A client that waits while there are no descriptors, if there is a spare one for it."""
         if not self._spare.give_up():
             return None
         try:
-            connection, _ = self._listener.accept()
+            connection, _ = listener.accept()
         except OSError:  # another thread has the descriptor
             return None
         connection.setblocking(False)
@@ -228,18 +235,45 @@ def _encoded(page: Page, *, with_text: bool) -> bytes:
     return head.encode("ascii") + (text if with_text else b"")
 
 
-def _listen(address: str) -> socket.socket:
+def listen(address: str) -> list[socket.socket]:
+    """Sockets that listen at an address: at each that its name stands for. For :class:`HttpServer`.
+
+    ConfigurationError if that is not possible.
+    """
     match = _ADDRESS.fullmatch(address)
     if match is None or int(match["port"]) > 65535:
         raise ConfigurationError(
             f"{address!r} is not an address for HTTP: write host:port, such as '[::]:8080' or '127.0.0.1:8080'"
         )
+    listeners: list[socket.socket] = []
+    absent: OSError | None = None
     try:
-        info = socket.getaddrinfo(
-            match["ipv6"] or match["host"] or "::", int(match["port"]), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server(info[4][:2], family=info[0], dualstack_ipv6=info[4][0] == "::")
+        for family, where in _meant(match["ipv6"] or match["host"] or "::", int(match["port"])):
+            port = listeners[0].getsockname()[1] if listeners else where[1]
+            try:
+                listeners.append(_listener(family, (where[0], port, *where[2:])))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
+        if not listeners and absent is not None:
+            raise absent
     except OSError as error:
+        for listener in listeners:
+            listener.close()
         raise ConfigurationError(
             f"cannot listen for HTTP at {address!r}: {error}; choose a free port and an address of this machine"
         ) from error
+    return listeners
+
+
+def _meant(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    """What a host stands for; ``localhost``, for one, has an address in each version of IP."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, where) for family, _, _, _, where in found))
+
+
+def _listener(family: socket.AddressFamily, where: tuple[Any, ...]) -> socket.socket:
+    listener = socket.create_server(where, family=family, dualstack_ipv6=where[0] == "::")
+    listener.setblocking(False)
+    return listener

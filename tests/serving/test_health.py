@@ -148,7 +148,7 @@ import logging, os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 logging.basicConfig()
 from fly_orm.serving import http, readiness
-server = http.HttpServer("127.0.0.1:0", {"/livez": readiness.alive})
+server = http.HttpServer(http.listen("127.0.0.1:0"), {"/livez": readiness.alive})
 kept = []
 try:
     while True:
@@ -216,18 +216,35 @@ def test_an_address_that_is_taken_or_malformed_is_named(serve, cluster, database
     with pytest.raises(ConfigurationError, match="serves HTTP already"):
         serving.serve_http("127.0.0.1:0")
     with pytest.raises(ConfigurationError, match=f"cannot listen for HTTP at '{address}'"):
-        http_module.HttpServer(address, {})
+        http_module.listen(address)
     with pytest.raises(ConfigurationError, match="write host:port"):
-        http_module.HttpServer("8080", {})
+        http_module.listen("8080")
 
 
 def test_every_address_is_listened_at_with_ipv4_too():
-    server = http_module.HttpServer("[::]:0", {})
+    server = http_module.HttpServer(http_module.listen("[::]:0"), {})
     try:
         port = server.address.rpartition(":")[2]
         assert asked(f"127.0.0.1:{port}", "/")[0] == 404
     finally:
         server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is each address of 127.0.0.0/8 one of this machine")
+def test_each_address_of_a_name_is_listened_at_if_this_machine_has_it(monkeypatch):
+    addresses = [(socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.0.0.2")]
+    meant = [(family, socket.SOCK_STREAM, 6, "", (host, 0)) for family, host in addresses]
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", lambda *_, **__: meant)
+        listeners = http_module.listen("node.example:0")
+    server = http_module.HttpServer(listeners, {})
+    try:
+        port = server.address.rpartition(":")[2]
+        assert [asked(f"127.0.0.{last}:{port}", "/")[0] for last in (1, 2)] == [404, 404]
+    finally:
+        server.close()
+    with pytest.raises(ConnectionRefusedError):
+        asked(f"127.0.0.2:{port}")
 
 
 def described(*databases, draining=False):
