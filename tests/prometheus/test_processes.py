@@ -117,7 +117,7 @@ def test_the_supervisor_shows_what_all_workers_have_done(cluster, database, star
     victim = workers_of(started.pid)[0]
     assert list(folder.glob(f"gauge_*_{victim.pid}.db"))
     victim.kill()
-    until(lambda: not list(folder.glob(f"gauge_*_{victim.pid}.db")))
+    until(lambda: not list(folder.glob(f"*_{victim.pid}.db")))
     assert scrape(http).value("fly_orm_node_request_seconds_count", kind="run") == 13
     started.process.send_signal(signal.SIGTERM)
     assert started.process.wait(PATIENCE) == 0
