@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ..checking.report import Report
 from ..checking.survey import check_setup
@@ -19,7 +17,8 @@ from ..findings.finding import Finding, Level, error
 from ..routing.router import Router
 from ..wrapping import router_of
 from .arguments import seconds
-from .loading import load
+from .loading import load, look_in_working_directory
+from .tables import printable
 
 NAME = "check"
 HELP = "check the set-up, and say how to fix what is wrong"
@@ -75,8 +74,8 @@ def _silent_log() -> Iterator[None]:
 
 
 def _report(options: argparse.Namespace) -> Report:
-    sys.path.insert(0, str(Path.cwd()))
     try:
+        look_in_working_directory()
         routers = [_router(name) for name in options.database]
         return check_setup(routers, Deadline.after(options.timeout), writes=options.writes)
     except FlyOrmError as problem:
@@ -109,7 +108,7 @@ def as_text(report: Report) -> str:
         if found:
             lines += ["", {Level.OK: "Fine", Level.WARNING: "Warnings", Level.ERROR: "Errors"}[level]]
             lines += [line for finding in found for line in _lines(finding)]
-    return "\n".join([*lines, "", _summary(report)])
+    return "\n".join(map(printable, [*lines, "", _summary(report)]))
 
 
 def _settings(report: Report) -> list[str]:

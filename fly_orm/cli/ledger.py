@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -15,7 +13,7 @@ from ..ledger.pruning import KEEP, KEEP_AT_LEAST, KEEP_KEYS, prune
 from ..ledger.table import TABLE, create_sql
 from ..postgres.recovery import is_replica
 from ..wrapping import router_of_wrapped
-from .loading import load
+from .loading import load, look_in_working_directory
 
 NAME = "ledger"
 #: Seconds, about 300 years: the longest age that Postgres can subtract from any date it is likely to have.
@@ -70,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "sql":
         print(create_sql(options.roles), end="")
         return 0
-    sys.path.insert(0, str(Path.cwd()))
+    look_in_working_directory()
     router = router_of_wrapped(load(options.database))
     try:
         connection = router.connect()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..errors import ConfigurationError
+
+
+def look_in_working_directory() -> None:
+    """Let modules be found in the working directory, before all others. ConfigurationError if it was removed."""
+    try:
+        sys.path.insert(0, str(Path.cwd()))
+    except FileNotFoundError as error:
+        raise ConfigurationError("the working directory was removed; change to the one of the application") from error
 
 
 def load(name: str) -> Any:

@@ -7,12 +7,11 @@ import gc
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..concurrency.signals import STOP, Signals
@@ -25,9 +24,9 @@ from ..settings import LIMITS, Settings, variable_of
 from ..sharing.inheritance import Inheritance
 from ..sharing.membership import Membership
 from ..supervising.worker import OPTION
-from .loading import import_named, load
+from .loading import import_named, load, look_in_working_directory
 from .memory import return_long_blocks
-from .working import cores, supervise, work
+from .working import cores, http_listeners, supervise, work
 
 NAME = "serve"
 HELP = "execute the statements and run the functions that other regions send"
@@ -96,14 +95,16 @@ def run(options: argparse.Namespace) -> int:
     if options.inherited is not None:
         return work(options.inherited, partial(_serve, options))
     workers = options.workers if "workers" in options else Settings.from_environment().workers
-    if (workers or cores()) > 1:
+    if workers != 1:  # `auto` may mean one, which then can be replaced as any other number
         return supervise(options, workers or cores())
-    with Signals(*STOP) as signals:
+    with Signals(*STOP) as signals, ExitStack() as sockets:
+        listeners = [sockets.enter_context(each) for each in http_listeners(options.http)]
         serving = _serve(options, None)
         try:
+            http = serving.serve_http_on(listeners) if listeners else None
             print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
-            if options.http:
-                print(f"fly-orm: health checks at http://{serving.serve_http(options.http)}/readyz", flush=True)
+            if http is not None:
+                print(f"fly-orm: health checks at http://{http}/readyz", flush=True)
             signals.wait()
         finally:
             _close(serving, signals)
@@ -112,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace, membership: Membership | None) -> Serving:
     """The node; with a membership, as one of several workers."""
-    sys.path.insert(0, str(Path.cwd()))
+    look_in_working_directory()
     databases = [load(name) for name in options.database]
     for module in options.imports:
         import_named(module, module)

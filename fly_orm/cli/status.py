@@ -15,7 +15,7 @@ from ..deadline import Deadline
 from ..errors import NotDelivered
 from ..runtime.runtime import default_runtime
 from .arguments import seconds
-from .tables import table
+from .tables import printable, table
 
 NAME = "status"
 HELP = "show the nodes of all regions, their load, and the lag of their replicas"
@@ -84,7 +84,7 @@ def as_text(nodes: Sequence[NodeStatus]) -> str:
             "find out why there is none."
         )
     rows = [row for node in nodes for row in _rows(node)]
-    below = [f"{node.region}={node.address}: {note}" for node in nodes for note in _notes(node)]
+    below = [printable(f"{node.region}={node.address}: {note}") for node in nodes for note in _notes(node)]
     return "\n".join([table([_HEADER, *rows]), *([""] if below else []), *below])
 
 

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,7 +16,7 @@ from ..concurrency.signals import STOP, Signals
 from ..errors import ConfigurationError
 from ..parsing import naming
 from ..registry import make_transport
-from ..serving.http import HttpServer
+from ..serving.http import HttpServer, listen
 from ..serving.metrics import metrics_page
 from ..serving.node import Serving
 from ..serving.readiness import Readiness, alive
@@ -47,15 +48,16 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
     transport: Any = make_transport(settings.transport, settings)
     if not hasattr(transport, "bind"):
         raise ConfigurationError(
-            f"the transport {settings.transport!r} cannot serve one address with {workers} workers; start as many "
+            f"the transport {settings.transport!r} cannot serve one address with {_counted(workers)}; start as many "
             "nodes with one worker (--workers=1), each at an address of its own, and list all of them in FLY_ORM_NODES"
         )
     with naming("listen" if options.listen else "FLY_ORM_LISTEN", address):
         estate = Estate(workers, settings.transport, address, transport.bind(address))
     with Signals(*SIGNALS) as signals:
         supervisor = Supervisor(workers, estate, signals, partial(_announce, workers))
-        http = _serve_http(options.http, supervisor, estate)
+        http = None
         try:
+            http = _serve_http(options.http, supervisor, estate)
             return supervisor.run()
         finally:
             if http is not None:
@@ -70,8 +72,17 @@ def _open_standard_streams() -> None:
     os.close(descriptor)
 
 
+def _counted(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"
+
+
 def _announce(workers: int, databases: list[str], address: str) -> None:
-    print(f"fly-orm: serving {', '.join(databases)} with {workers} workers at {address}", flush=True)
+    print(f"fly-orm: serving {', '.join(databases)} with {_counted(workers)} at {address}", flush=True)
+
+
+def http_listeners(address: str | None) -> list[socket.socket]:
+    """What listens for health checks, if there is an address for them."""
+    return [] if address is None else listen(address)
 
 
 def _serve_http(address: str | None, supervisor: Supervisor, estate: Estate) -> HttpServer | None:
@@ -80,7 +91,7 @@ def _serve_http(address: str | None, supervisor: Supervisor, estate: Estate) -> 
         return None
     readiness = Readiness(supervisor.problems, lambda: supervisor.is_stopping)
     metrics = metrics_page(estate.keep_metrics)
-    http = HttpServer(address, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
+    http = HttpServer(http_listeners(address), {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
     print(f"fly-orm: health checks at http://{http.address}/readyz", flush=True)
     return http
 
@@ -92,6 +103,10 @@ def work(inherited: Inheritance, serve: Callable[[Membership], Serving]) -> int:
     # A terminal, and some managers of services, signal all processes, and the supervisor does so once more: signals
     # after the first one mean nothing here, and the supervisor kills those that it does not wait for. SIGHUP means
     # nothing at all: the supervisor has got it too, and replaces one worker after another.
+    with suppress(ImportError):  # before the application makes metrics of its own
+        from ..prometheus.reserving import reserve_files
+
+        reserve_files()
     with Signals(*STOP, signal.SIGHUP) as signals:
         membership = Membership(inherited, signals.wake)
         serving = serve(membership)

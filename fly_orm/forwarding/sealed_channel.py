@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,7 +15,19 @@ from ..parsing import naming
 from ..protocol import reasons
 from ..protocol.encoding import MessageError, decode_reply, encode
 from ..protocol.handshake import ClientHandshake, Seal
-from ..protocol.messages import Call, Cancel, Copy, Declined, Greet, Reply, Request, Run, Welcome
+from ..protocol.messages import (
+    Call,
+    Cancel,
+    Copy,
+    Declined,
+    Done,
+    Greet,
+    Release,
+    Reply,
+    Request,
+    Run,
+    Welcome,
+)
 from ..protocol.secret import Secrets
 from ..protocol.strength import weakness
 from ..topology import Node
@@ -61,17 +74,35 @@ class SealedChannel:
 
         The channel must be closed then.
         """
-        try:
-            welcome = self._exchange(Greet(region=self._region), deadline)
-        except OutcomeUnknown as error:
-            # A greeting executes nothing, so whatever became of it, the request behind it was not delivered.
-            problem = error.problem or error
-            raise NotDelivered(f"the handshake with {self.node} failed: {problem}", node=str(self.node)) from error
-        if isinstance(welcome, Declined) and welcome.reason == reasons.FULL:
-            raise NoChannel(f"{self.node} has no place for another channel", node=str(self.node), full=True)
+        welcome = self._first_reply(Greet(region=self._region), deadline)
         if not isinstance(welcome, Welcome):
             raise NotDelivered(f"{self.node} replied to the greeting with {welcome}", node=str(self.node))
         self.welcome = welcome
+
+    def knock(self, deadline: Deadline) -> None:
+        """Find out whether the node answers on this channel, without being one of its peers. Raises as :meth:`greet`.
+
+        There is no lease to release yet. The channel must be closed then.
+        """
+        reply = self._first_reply(Release(), deadline)
+        if not isinstance(reply, Done):
+            raise NotDelivered(f"{self.node} replied to a knock with {reply}", node=str(self.node))
+
+    def _first_reply(self, message: Request, deadline: Deadline) -> Reply:
+        try:
+            reply = self._exchange(message, deadline)
+        except OutcomeUnknown as error:
+            # Such a message executes nothing, so whatever became of it, the request behind it was not delivered.
+            problem = error.problem or error
+            raise NotDelivered(f"the handshake with {self.node} failed: {problem}", node=str(self.node)) from error
+        if isinstance(reply, Declined) and reply.reason == reasons.FULL:
+            raise NoChannel(f"{self.node} has no place for another channel", node=str(self.node), full=True)
+        return reply
+
+    @property
+    def clock_is_vague(self) -> bool:
+        """Whether the node's clock is not known well yet; see :class:`NodeClock`."""
+        return self._clock.is_vague
 
     @property
     def round_trip(self) -> float:
@@ -159,7 +190,7 @@ def open_channel(
     """
     started = now()
     try:
-        channel = _open_channel(transport, node, secrets, region, deadline)
+        channel = _open_channel(transport, node, secrets, region, deadline, _greet)
     except FlyOrmError as error:
         if listeners.channel_refused:
             kind, why = type(error).__name__, str(error)
@@ -170,7 +201,23 @@ def open_channel(
     return channel
 
 
-def _open_channel(transport: Transport, node: Node, secrets: Secrets, region: str, deadline: Deadline) -> SealedChannel:
+def check_channel(transport: Transport, node: Node, *, secrets: Secrets, region: str, deadline: Deadline) -> None:
+    """Open a channel to the node, and close it; raises as :func:`open_channel`.
+
+    Observers and metrics do not see it, nor does the node count, report or log it as one of a peer.
+    """
+    _open_channel(transport, node, secrets, region, deadline, SealedChannel.knock)._channel.close()
+
+
+def _open_channel(
+    transport: Transport,
+    node: Node,
+    secrets: Secrets,
+    region: str,
+    deadline: Deadline,
+    begin: Callable[[SealedChannel, Deadline], None],
+) -> SealedChannel:
+    """A new channel, on which ``begin`` has sent its first message."""
     problem = weakness(secrets)
     if problem is not None and not transport.is_local(node.address):
         raise AuthenticationFailed(f"{node} is on another machine, {problem}", node=str(node))
@@ -178,7 +225,9 @@ def _open_channel(transport: Transport, node: Node, secrets: Secrets, region: st
     with naming(node.source, node.address):
         channel = transport.connect(node.address, deadline)
     try:
-        return _shake_hands(channel, node, handshake, region, deadline)
+        sealed = _shake_hands(channel, node, handshake, region, deadline)
+        begin(sealed, deadline)
+        return sealed
     except OutcomeUnknown as error:
         channel.close()
         raise NotDelivered(
@@ -195,16 +244,18 @@ def _shake_hands(
     clock, asked = NodeClock(), now()
     answer = channel.exchange(handshake.hello, deadline)
     clock.note(None, asked=asked, answered=now())
-    sealed = SealedChannel(channel, handshake.accept(answer, str(node)), node, region, clock)
+    return SealedChannel(channel, handshake.accept(answer, str(node)), node, region, clock)
+
+
+def _greet(sealed: SealedChannel, deadline: Deadline) -> None:
     sealed.greet(deadline)
-    if clock.is_vague:  # a stall has just ended, and the first request must not suffer from it
+    if sealed.clock_is_vague:  # a stall has just ended, and the first request must not suffer from it
         sealed.greet(deadline)
     welcome = sealed.welcome
     log.debug(
         "opened a channel to %s: region %r, databases %s",
-        node,
+        sealed.node,
         welcome.region,
         ", ".join(welcome.databases),
-        extra={"event": "channel_opened", "node": str(node), "region": welcome.region},
+        extra={"event": "channel_opened", "node": str(sealed.node), "region": welcome.region},
     )
-    return sealed

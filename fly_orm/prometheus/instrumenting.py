@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from ..errors import ConfigurationError
 from ..observing import observe
 from .counting import Counting
-from .files import is_multiprocess, text_of, text_of_all_processes
+from .files import VARIABLE, is_multiprocess, text_of, text_of_all_processes
 from .gauges import SampledGauges, ScrapedGauges
 from .readings import Readings, Source
 
@@ -80,19 +80,28 @@ def instrument(registry: CollectorRegistry = REGISTRY) -> Instrumentation:
     mode the metrics are in the files of ``PROMETHEUS_MULTIPROC_DIR``, and in no registry. A second call returns what
     the first has returned. Thread-safe.
 
-    Returns what ends it. ConfigurationError if the metrics are in another registry already, or the registry has other
-    metrics of these names.
+    Returns what ends it. ConfigurationError if the metrics are in another registry already, the registry has other
+    metrics of these names, or the folder is missing.
     """
     global _current
     with _lock:
         if _current is None:
-            _current = Instrumentation(registry)
+            _current = _made(registry)
         elif _current.registry is not registry:
             raise ConfigurationError(
                 "the metrics of this process are in another registry already; call fly_orm.prometheus.instrument() "
                 "once, before serve_http(), which uses its registry"
             )
         return _current
+
+
+def _made(registry: CollectorRegistry) -> Instrumentation:
+    try:
+        return Instrumentation(registry)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot keep metrics in the folder that {VARIABLE} names: {error}; make it before the process starts"
+        ) from error
 
 
 def current() -> Instrumentation:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..deadline import Deadline
 from ..errors import FlyOrmError
-from ..forwarding.sealed_channel import open_channel
+from ..forwarding.sealed_channel import check_channel
 from ..registry import make_transport
 from ..settings import Settings
 from ..topology import Node
@@ -17,11 +18,13 @@ from .metrics import metrics_page
 from .readiness import ANSWER_TIMEOUT, Problem, Readiness, alive, problems_of
 
 
-def health_server(http: str, address: str, executor: Executor, settings: Settings) -> HttpServer:
-    """A server at ``http`` that says how the node at ``address`` is."""
+def health_server(
+    listeners: Sequence[socket.socket], address: str, executor: Executor, settings: Settings
+) -> HttpServer:
+    """A server on ``listeners`` that says how the node at ``address`` is."""
     readiness = Readiness(partial(problems, address, executor, settings), lambda: executor.draining)
     metrics = metrics_page(lambda: _metrics_of(executor))
-    return HttpServer(http, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
+    return HttpServer(listeners, {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
 
 
 def _metrics_of(executor: Executor) -> Callable[[], Page]:
@@ -42,13 +45,13 @@ def _accepting_problem(address: str, settings: Settings) -> Problem | None:
     region = settings.topology.region
     try:
         transport = make_transport(settings.transport, settings)
-        open_channel(
+        check_channel(
             transport,
             Node(region=region, address=address),
             secrets=settings.secrets,
             region=region,
             deadline=Deadline.after(ANSWER_TIMEOUT),
-        ).close()
+        )
     except FlyOrmError as error:
         return Problem("it accepts no channel", str(error))
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -103,11 +104,17 @@ class Serving:
 
         ConfigurationError if it is served already, or cannot listen at the address.
         """
-        from .health import health_server  # most processes do not need it, nor asyncio
+        from .http import listen  # most processes do not need it, nor asyncio
 
         if self._http is not None:
             raise ConfigurationError(f"this node serves HTTP already, at {self._http.address}")
-        self._http = health_server(address, self.address, self._executor, self._settings)
+        return self.serve_http_on(listen(address))
+
+    def serve_http_on(self, listeners: Sequence[socket.socket]) -> str:
+        """Do as :meth:`serve_http`, on sockets that listen already, which are closed with the node."""
+        from .health import health_server
+
+        self._http = health_server(listeners, self.address, self._executor, self._settings)
         return self._http.address
 
     def problems(self) -> list[Problem]:

@@ -16,6 +16,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import NamedTuple
 
+from fly_orm.concurrency.descriptors import SHORTAGES, descriptor_limit
 from fly_orm.deadline import now
 from fly_orm.protocol.tls import Tls
 from fly_orm.transport import Accept, Turns
@@ -24,7 +25,7 @@ from .addresses import Address
 from .fair_queue import FairQueue
 from .networks import network_of
 from .options import Pyro5Options
-from .shortage import SHORTAGES, Shortage, descriptor_limit, is_waited_for
+from .shortage import Shortage, is_waited_for
 from .stranger import Stranger
 from .wire import FAILURES
 
@@ -72,7 +73,7 @@ class Lobby:
         self._accept = accept
         self._tls = tls
         self._admit = admit
-        places = int(min(options.max_strangers, max(1, descriptor_limit() // 4)))
+        places = int(min(options.max_strangers, max(1, descriptor_limit() / 4)))
         self._strangers: FairQueue[Stranger] = FairQueue(places, options.max_strangers_per_network)
         self._delayed: list[tuple[float, int, Stranger]] = []
         """A heap of the strangers that get their replies later. Those that are gone meanwhile stay in it."""

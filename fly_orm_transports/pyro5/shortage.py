@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
-import os
 import select
 import socket
 from contextlib import suppress
 
+from fly_orm.concurrency.descriptors import Spare
 from fly_orm.deadline import now
 
 log = logging.getLogger(__name__)
 
-#: Errors of accept(2) that last until something is closed: the connection stays in the queue.
-SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: Seconds for which no second line is logged.
 _LOG_INTERVAL = 60.0
 _BATCH = 64
-
-
-def descriptor_limit() -> float:
-    """How many file descriptors the process may have."""
-    try:
-        import resource  # not every system has it
-    except ImportError:
-        return math.inf
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def is_waited_for(listener: socket.socket) -> bool:
@@ -45,8 +32,8 @@ class Shortage:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._spare: int | None = _open_spare()
-        """A descriptor that is given up for a moment, so that those who wait can be accepted, only to be closed."""
+        self._spare = Spare()
+        """What is given up for a moment, so that those who wait can be accepted, only to be closed."""
         self._turned_away = 0
         self._logged_at = -math.inf
 
@@ -79,18 +66,9 @@ class Shortage:
                     while turned_away < _BATCH:
                         listener.accept()[0].close()
                         turned_away += 1
-        self._spare = _open_spare()
+        self._spare.take()
         return turned_away
 
     def close(self) -> None:
         """Close the spare descriptor."""
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
-
-
-def _open_spare() -> int | None:
-    try:
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
+        self._spare.give_up()

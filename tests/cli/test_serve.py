@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -14,9 +16,9 @@ import fly_orm
 from fly_orm.cli import main
 from fly_orm.cli.loading import load
 from fly_orm.deadline import Deadline
-from tests.support.nodes import node_process
+from tests.support.nodes import environment_in, node_process
 from tests.support.two_regions import close, named, settings
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 APP = """
 import os
@@ -113,6 +115,13 @@ def test_a_node_that_is_asked_to_stop_lets_the_open_transaction_finish(cluster, 
         (["app"], {}, "write MODULE:ATTRIBUTE"),
         (["app:os"], {}, "no adapter wraps"),
         (["app:shop.db", "app:again"], {}, "two databases are called"),
+        (["app:shop.db", "--http=nowhere"], {}, "'nowhere' is not an address for HTTP"),
+        (["app:shop.db", "--http=192.0.2.1:0"], {}, "cannot listen for HTTP at '192.0.2.1:0'"),
+        (
+            ["app:shop.db", "--http=127.0.0.1:0"],
+            {"PROMETHEUS_MULTIPROC_DIR": "/missing"},
+            "cannot keep metrics in the folder that PROMETHEUS_MULTIPROC_DIR names",
+        ),
     ],
 )
 def test_what_the_user_has_to_put_right_is_one_line_and_exit_code_2(node, arguments, variables, complaint):
@@ -122,6 +131,21 @@ def test_what_the_user_has_to_put_right_is_one_line_and_exit_code_2(node, argume
     assert complaint in err
     assert "Traceback" not in err
     assert out == ""
+
+
+@pytest.mark.parametrize("command", [["serve"], ["serve", "--workers=2"], ["ledger", "create"], ["check"]])
+def test_a_folder_that_was_removed_is_one_line_and_exit_code_2(tmp_path, command):
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    run = f'cd {folder}; rmdir {folder}; exec {sys.executable} -m fly_orm "$@"'
+    environment = {**environment_in("syd"), "FLY_ORM_LISTEN": "127.0.0.1:0"}
+    done = subprocess.run(
+        ["sh", "-c", run, "sh", *command, "app:db"], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 2
+    told = " ".join((done.stdout + done.stderr).split())
+    assert "the working directory was removed; change to the one of the application" in told
+    assert "Traceback" not in told
 
 
 def logged(process, text):

@@ -67,6 +67,12 @@ def test_without_nodes_it_says_so(status):
 
 
 @pytest.mark.slow
+def test_what_a_terminal_would_obey_is_shown_as_it_is_written():
+    text = as_text([NodeStatus(region="syd\x1b[2J", address="a\x07", problem="lost\nb\x1b]0;c\x9b")])
+    assert text.replace("\n", "").isprintable()
+    assert r"syd\x1b[2J=a\x07: lost\nb\x1b]0;c\x9b" in text
+
+
 def test_watching_goes_on_until_ctrl_c(regions):
     environment = {**environment_in("lax"), "FLY_ORM_NODES": f"syd={regions.wan.address}"}
     command = [sys.executable, "-m", "fly_orm", "status", "--json", "--watch=0.05"]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import peewee
@@ -79,16 +83,21 @@ def test_a_worker_of_gunicorn_that_ends_leaves_what_it_has_counted_and_no_gauges
 
 
 @pytest.fixture
-def node(cluster, database, tmp_path):
-    """A node with two workers, and the address at which it serves HTTP."""
+def start(cluster, database, tmp_path):
+    """Starts a node with two workers; returns it, and the address at which it serves HTTP."""
     (tmp_path / "app.py").write_text(APP.format(database=database, **cluster.primary.params(database)))
-    with node_process("app:db", "--workers=2", "--http=127.0.0.1:0", folder=tmp_path, fresh=True) as started:
-        http = re.search("http://(.*)/readyz", started.process.stdout.readline())
-        yield started, http[1]
+    with ExitStack() as undo:
+
+        def started(**variables):
+            options = ("--workers=2", "--http=127.0.0.1:0")
+            node = undo.enter_context(node_process("app:db", *options, folder=tmp_path, fresh=True, **variables))
+            return node, re.search("http://(.*)/readyz", node.process.stdout.readline())[1]
+
+        yield started
 
 
-def test_the_supervisor_shows_what_all_workers_have_done(cluster, database, node):
-    started, http = node
+def test_the_supervisor_shows_what_all_workers_have_done(cluster, database, start):
+    started, http = start()
     address = started.address()
     until_all_serve(address, 2)
     databases = [
@@ -108,8 +117,81 @@ def test_the_supervisor_shows_what_all_workers_have_done(cluster, database, node
     victim = workers_of(started.pid)[0]
     assert list(folder.glob(f"gauge_*_{victim.pid}.db"))
     victim.kill()
-    until(lambda: not list(folder.glob(f"gauge_*_{victim.pid}.db")))
+    until(lambda: not list(folder.glob(f"*_{victim.pid}.db")))
     assert scrape(http).value("fly_orm_node_request_seconds_count", kind="run") == 13
     started.process.send_signal(signal.SIGTERM)
     assert started.process.wait(PATIENCE) == 0
     assert not folder.exists()
+
+
+#: A part of an application that fills much of a file with metrics of its own, once it finds another file.
+COUNTING = """
+import pathlib, threading, time
+import prometheus_client
+
+seen = prometheus_client.Counter("seen", "what was seen", ["number"])
+
+def see():
+    while not pathlib.Path("go").exists():
+        time.sleep(0.05)
+    for number in range(500):
+        seen.labels(number).inc()
+    pathlib.Path(f"seen-by-{os.getpid()}").touch()
+
+threading.Thread(target=see, daemon=True).start()
+"""
+
+
+@pytest.fixture
+def small_folder(tmp_path):
+    """A folder with space for a few files of metrics."""
+    made = tmp_path / "small"
+    made.mkdir()
+    mount = shutil.which("mount")
+    if not mount or subprocess.run([mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", made], check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield made
+    subprocess.run(["umount", "--lazy", made], check=True)
+
+
+def test_a_folder_without_space_costs_metrics_and_no_worker(cluster, database, start, small_folder, tmp_path):
+    with (tmp_path / "app.py").open("a") as app:
+        app.write(COUNTING)
+    started, _ = start(TMPDIR=str(small_folder))
+    until_all_serve(started.address(), 2)
+    before = workers_of(started.pid)
+    with suppress(OSError), (small_folder / "junk").open("wb", buffering=0) as junk:
+        while junk.write(bytes(4096)):
+            pass
+    (tmp_path / "go").touch()
+    until(lambda: workers_of(started.pid) != before or len(list(tmp_path.glob("seen-by-*"))) == 2)
+    assert workers_of(started.pid) == before
+    started.process.send_signal(signal.SIGTERM)
+    _, log = started.process.communicate(timeout=PATIENCE)
+    assert "the metrics of this process are incomplete" in log
+    assert "SIGBUS" not in log
+
+
+#: A process that counts more than a file of this size holds, and shows what it has counted, and what others see of it.
+FILLING = """
+import resource
+from fly_orm.prometheus.reserving import reserve_files
+reserve_files()
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))
+import prometheus_client, prometheus_client.multiprocess
+counter = prometheus_client.Counter("seen", "what was seen", ["number"])
+for number in (*range(2000), 0, 1999):
+    counter.labels(number).inc()
+print(*(counter.labels(number)._value.get() for number in (0, 1, 1999)))
+prometheus_client.multiprocess.MultiProcessCollector(registry := prometheus_client.CollectorRegistry())
+print('seen_total{number="1"} 1.0' in prometheus_client.generate_latest(registry).decode())
+"""
+
+
+def test_a_process_goes_on_counting_for_itself_where_its_file_cannot_grow(folder):
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", FILLING], env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    assert done.stdout.splitlines() == ["2.0 1.0 2.0", "True"]
+    assert done.stderr.count("the metrics of this process are incomplete") == 1

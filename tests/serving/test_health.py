@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 
 import peewee
+import psutil
 import pytest
 
 import fly_orm
@@ -16,6 +19,7 @@ from fly_orm.protocol.inspecting import Described, Inspected, ServedDatabase
 from fly_orm.serving import health, inspecting, readiness
 from fly_orm.serving import http as http_module
 from fly_orm.serving.readiness import problems_of
+from tests.observing.heard import hearing
 from tests.support.two_regions import AMPLE, close, named, settings
 from tests.support.waiting import PATIENCE
 
@@ -60,6 +64,16 @@ def test_a_node_next_to_its_primary_is_alive_and_ready(serve, cluster, database)
     assert asked(address, "/livez") == (200, "alive\n")
     assert asked(address) == (200, "ready\n")
     assert asked(address, "/readyz?verbose=1", "HEAD") == (200, "")
+
+
+def test_a_health_check_is_no_peer_of_the_node(serve, cluster, database, caplog, monkeypatch):
+    monkeypatch.setattr(readiness, "MAX_AGE", 0)
+    caplog.set_level("DEBUG", "fly_orm")
+    _, address = serve(cluster.primary, database)
+    with hearing() as heard:
+        assert asked(address) == asked(address) == (200, "ready\n")
+    assert [each for each in heard.events if type(each).__name__.startswith(("Peer", "Channel"))] == []
+    assert [each for each in caplog.records if "channel" in each.getMessage()] == []
 
 
 def test_what_is_not_a_health_check_is_refused(serve, cluster, database):
@@ -128,6 +142,52 @@ def test_clients_that_send_nothing_keep_nobody_out(serve, cluster, database, mon
                 assert client.recv(1) == b""
 
 
+#: A process that answers at an address, and keeps all of its few descriptors until it gets a line.
+SHORT = """
+import logging, os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+logging.basicConfig()
+from fly_orm.serving import http, readiness
+server = http.HttpServer(http.listen("127.0.0.1:0"), {"/livez": readiness.alive})
+kept = []
+try:
+    while True:
+        kept.append(os.dup(0))
+except OSError:
+    print(server.address, flush=True)
+sys.stdin.readline()
+for each in kept:
+    os.close(each)
+print("closed", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limit")
+def test_a_process_without_file_descriptors_answers_all_the_same_and_logs_one_line():
+    with subprocess.Popen(
+        [sys.executable, "-c", SHORT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        address = process.stdout.readline().strip()
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(clients.map(asked, [address] * 40, ["/livez"] * 40))
+        assert answers == [(200, "alive\n")] * 40
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "closed\n"
+        with ExitStack() as idle:
+            for _ in range(40):
+                idle.enter_context(socket.create_connection(address.split(":"), PATIENCE))
+            assert asked(address, "/livez") == (200, "alive\n")
+            assert psutil.Process(process.pid).num_fds() < 40
+        _, log = process.communicate("\n", timeout=PATIENCE)
+    assert log.count("cannot accept all connections for HTTP") == len(log.splitlines()) == 1
+
+
 def test_a_client_that_sends_slowly_or_too_much_is_disconnected(serve, cluster, database, monkeypatch):
     monkeypatch.setattr(http_module, "CLIENT_TIMEOUT", 0.5)
     _, address = serve(cluster.primary, database)
@@ -156,18 +216,35 @@ def test_an_address_that_is_taken_or_malformed_is_named(serve, cluster, database
     with pytest.raises(ConfigurationError, match="serves HTTP already"):
         serving.serve_http("127.0.0.1:0")
     with pytest.raises(ConfigurationError, match=f"cannot listen for HTTP at '{address}'"):
-        http_module.HttpServer(address, {})
+        http_module.listen(address)
     with pytest.raises(ConfigurationError, match="write host:port"):
-        http_module.HttpServer("8080", {})
+        http_module.listen("8080")
 
 
 def test_every_address_is_listened_at_with_ipv4_too():
-    server = http_module.HttpServer("[::]:0", {})
+    server = http_module.HttpServer(http_module.listen("[::]:0"), {})
     try:
         port = server.address.rpartition(":")[2]
         assert asked(f"127.0.0.1:{port}", "/")[0] == 404
     finally:
         server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is each address of 127.0.0.0/8 one of this machine")
+def test_each_address_of_a_name_is_listened_at_if_this_machine_has_it(monkeypatch):
+    addresses = [(socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.0.0.2")]
+    meant = [(family, socket.SOCK_STREAM, 6, "", (host, 0)) for family, host in addresses]
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", lambda *_, **__: meant)
+        listeners = http_module.listen("node.example:0")
+    server = http_module.HttpServer(listeners, {})
+    try:
+        port = server.address.rpartition(":")[2]
+        assert [asked(f"127.0.0.{last}:{port}", "/")[0] for last in (1, 2)] == [404, 404]
+    finally:
+        server.close()
+    with pytest.raises(ConnectionRefusedError):
+        asked(f"127.0.0.2:{port}")
 
 
 def described(*databases, draining=False):

@@ -12,7 +12,7 @@ import pytest
 
 from fly_orm.errors import ConfigurationError
 from fly_orm.sharing.board import Board
-from tests.support.worker_processes import until_all_serve, workers_of
+from tests.support.worker_processes import until_all_serve, until_ended, workers_of
 
 needs_linux = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="it takes Linux to do this")
 
@@ -43,6 +43,28 @@ def test_a_hangup_of_all_processes_ends_no_worker_with_its_requests(node, lax):
             process.send_signal(signal.SIGHUP)
         db.execute_sql("INSERT INTO t VALUES (1)")
     assert workers_of(started.pid) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system gives no process a core of its own")
+@pytest.mark.slow
+def test_one_worker_for_one_core_is_replaced_too_without_a_failed_request(node, lax):
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        started = node("--workers=auto")
+    finally:
+        os.sched_setaffinity(0, cores)
+    db = lax(started.address())
+    assert "with 1 worker at" in started.announced
+    [before] = workers_of(started.pid)
+    with db.atomic():
+        db.execute_sql("CREATE TABLE t (i int)")
+        started.process.send_signal(signal.SIGHUP)
+        db.execute_sql("INSERT INTO t VALUES (1)")
+    until_ended([before])
+    db.execute_sql("INSERT INTO t VALUES (2)")
+    assert db.execute_sql("SELECT count(*) FROM t").fetchone() == (2,)
+    assert workers_of(started.pid) != [before]
 
 
 @needs_linux
