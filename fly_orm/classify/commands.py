@@ -13,13 +13,18 @@ from .statement import Kind, Statement, write
 from .temporary import create
 from .token_reader import TokenReader
 
+#: Commands that a READ ONLY transaction executes, but no replica (ClassifyUtilityCommandAsReadOnly in Postgres'
+#: utility.c). VACUUM fails in any transaction, with an error that the primary knows.
+REFUSED_IN_RECOVERY = frozenset({"analyse", "analyze", "cluster", "notify", "reindex", "vacuum"})
+
 
 def command(tokens: list[str]) -> Statement:
     """The classification of a command; one that is unknown needs the primary."""
     first = tokens[0]
     if (known := _COMMANDS.get(first)) is not None:
         return known(TokenReader(tokens[1:]))
-    return write(first.upper() if _WRITES.fullmatch(first) else f"unknown command {first.upper()[:40]}")
+    found = write(first.upper() if _WRITES.fullmatch(first) else f"unknown command {first.upper()[:40]}")
+    return replace(found, refused_in_recovery=first in REFUSED_IN_RECOVERY)
 
 
 def _prepare(reader: TokenReader) -> Statement:

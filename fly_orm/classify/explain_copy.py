@@ -53,6 +53,7 @@ def _around(command: str, inner: Statement) -> Statement:
         why=why,
         leaves_state=inner.leaves_state,
         locks=inner.locks,
+        refused_in_recovery=inner.refused_in_recovery,
         function_names=inner.function_names,
         changes=inner.session_changes,
     )

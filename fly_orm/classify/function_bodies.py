@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from . import session_settings
+from . import commands, session_settings
 from .called_functions import user_calls
 from .known_functions import KnownFunctions, function_names
 from .lexer import END, UnterminatedError, is_word, literal, lowered
@@ -15,6 +15,7 @@ from .session_change import (
     LEAVES_STATE,
     LOCKS,
     NOTHING,
+    REFUSED_IN_RECOVERY,
     STICKS,
     UNTIL_END,
     SessionChange,
@@ -78,6 +79,8 @@ def _calls(tokens: list[str], source: str) -> SessionChange:
         change |= _left(function_names(tokens))
     if "locks" in effects:
         change |= LOCKS
+    if "recovery" in effects:
+        change |= REFUSED_IN_RECOVERY
     return change | ACTS_OUTSIDE if "outside" in effects else change
 
 
@@ -116,6 +119,8 @@ def _statement(tokens: list[str], source: str) -> Examined:
             change = LEAVES_STATE
         case "lock" if tokens[1] not in _AFTER_VARIABLES:
             change = LOCKS
+        case command if command in commands.REFUSED_IN_RECOVERY and tokens[1] not in _AFTER_VARIABLES:
+            change = REFUSED_IN_RECOVERY
         case "load":
             change = STICKS
         case "copy" if tokens[1] not in _AFTER_VARIABLES:  # a function can only copy to what the server reaches
@@ -147,7 +152,7 @@ def _dynamic(tokens: list[str], source: str) -> Examined:
     first = parts[0][0]
     if first in {"set", "reset"} and end > 2 and _ends_in_name(parts[0], literals[0]):
         change |= may_change_anything(source)
-    elif first in {"set", "reset", "prepare", "lock", "load", "listen", "copy"} or (
+    elif first in {"set", "reset", "prepare", "lock", "load", "listen", "copy"} | commands.REFUSED_IN_RECOVERY or (
         first == "create" and len(parts[0]) > 2
     ):
         change |= _statement(parts[0], source).change

@@ -47,6 +47,8 @@ class Grammar:
         changes = session_change(tokens) if "session_settings" in effects else NOTHING
         if "unreadable" in effects:
             changes |= may_change_anything("") | LEAVES_STATE | LOCKS
+        if "recovery" in effects:
+            statement = replace(statement, refused_in_recovery=True)
         if changes == NOTHING and effects.keys().isdisjoint({"leaves_state", "locks"}):
             return statement
         return replace(

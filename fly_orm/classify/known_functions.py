@@ -21,14 +21,16 @@ _FUNCTIONS = re.compile(
       | pg_wal_replay_(?:pause|resume) | pg_log_standby_snapshot
       | pg_read_\w+ | pg_ls_\w+ | pg_stat_file | pg_file_\w+ )
   | (?P<primary>
-        nextval | setval | currval | lastval | pg_notify | pg_nextoid
+        nextval | setval | currval | lastval | pg_nextoid
       | pg_advisory_unlock\w*
       | lo_\w+ | loread | lowrite
-      | txid_current | pg_current_xact_id
+      | pg_stop_making_pinned_objects | pg_extension_config_dump )
+  | (?P<recovery>
+        pg_notify | txid_current | pg_current_xact_id
       | pg_current_wal_\w+ | pg_switch_wal | pg_walfile_name\w* | pg_create_\w+ | pg_drop_\w+ | pg_logical_\w+
-      | pg_replication_\w+ | pg_copy_\w+ | pg_sync_replication_slots | pg_stop_making_pinned_objects
+      | pg_replication_\w+ | pg_copy_\w+ | pg_sync_replication_slots
       | pg_backup_\w+ | pg_(?:start|stop)_backup
-      | pg_import_system_collations | pg_extension_config_dump
+      | pg_import_system_collations
       | brin_(?:de)?summarize_\w+ | gin_clean_pending_list | pg_truncate_visibility_map | binary_upgrade_\w+
     )""",
     re.VERBOSE,
@@ -55,6 +57,7 @@ class KnownFunctions:
         session_settings: changes session settings.
         server: acts on the server that runs it.
         outside: acts outside of the database, which no rollback undoes; a replica would do it, too.
+        recovery: a replica refuses it, although a READ ONLY transaction on the primary executes it.
         primary: needs the primary in another way; as a rule, a replica refuses it.
         unreadable: the text does not show which function is called.
         """

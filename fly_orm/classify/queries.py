@@ -62,7 +62,7 @@ def _dml(tokens: list[str], words: set[str]) -> Statement | None:
 
 
 def _from_effects(effects: dict[str, str], tokens: list[str]) -> Statement:
-    for effect in ("leaves_state", "locks", "outside", "primary", "unreadable"):
+    for effect in ("leaves_state", "locks", "outside", "recovery", "primary", "unreadable"):
         if effect in effects:
             return write(f"{effects[effect]}() needs the primary")
     if "session_settings" in effects:

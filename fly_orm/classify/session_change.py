@@ -34,6 +34,8 @@ class SessionChange:
     """Whether it may leave state that no query can find again, such as a seed."""
     until_end: bool = False
     """Whether it makes what lasts until the transaction ends: a local setting, or a cursor that it returns."""
+    refused_in_recovery: bool = False
+    """Whether it may do what a replica refuses although a READ ONLY transaction on the primary may do it."""
     acts_outside: bool = False
     """Whether it acts outside of the database, as over dblink. No rollback undoes that, so it must not run twice."""
 
@@ -47,6 +49,7 @@ class SessionChange:
             locks=self.locks or other.locks,
             sticks=self.sticks or other.sticks,
             until_end=self.until_end or other.until_end,
+            refused_in_recovery=self.refused_in_recovery or other.refused_in_recovery,
             acts_outside=self.acts_outside or other.acts_outside,
         )
 
@@ -77,6 +80,7 @@ LOCKS = SessionChange(locks=True)
 STICKS = SessionChange(leaves_state=True, sticks=True)
 RESETS = SessionChange(resets=True)
 UNTIL_END = SessionChange(until_end=True)
+REFUSED_IN_RECOVERY = SessionChange(refused_in_recovery=True)
 ACTS_OUTSIDE = SessionChange(acts_outside=True)
 
 

@@ -68,6 +68,8 @@ class Statement:
     """Whether it also discards all other state of the Postgres session: DISCARD ALL."""
     locks: bool = False
     """Whether it takes locks that last as long as the transaction. A replica would keep nobody out."""
+    refused_in_recovery: bool = False
+    """Whether a replica refuses it although a READ ONLY transaction on the primary executes it, such as NOTIFY."""
     asynchronous: bool = False
     """Whether commits may not wait for their WAL from then on: it may change ``synchronous_commit``."""
     shows_setting: bool = False
@@ -105,8 +107,11 @@ class Statement:
 
     @property
     def counts_on_primary(self) -> bool:
-        """Whether a lock that it takes, or state that it leaves, has its meaning on the primary only."""
-        return self.leaves_state or self.locks or self.changes.needs_primary
+        """Whether a READ ONLY transaction has to go on on the primary to execute it.
+
+        A lock that it takes, or state that it leaves, has its meaning there only, or a replica refuses it.
+        """
+        return self.leaves_state or self.locks or self.refused_in_recovery or self.changes.needs_primary
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_plain_read", self.kind is Kind.READ and not self.user_calls and not self.changes)
@@ -133,7 +138,9 @@ def _facts(statement: Statement) -> list[object]:
     return [getattr(statement, name) for name in _FACTS]
 
 
-_FACTS = [each.name for each in fields(Statement) if each.init and each.name not in ("kind", "why", "takes_snapshot")]
+#: What does not distinguish a write from others outside of READ ONLY transactions.
+_NOT_FACTS = frozenset({"kind", "why", "takes_snapshot", "refused_in_recovery"})
+_FACTS = [each.name for each in fields(Statement) if each.init and each.name not in _NOT_FACTS]
 _NO_FACTS = _facts(Statement(kind=Kind.READ, why=""))
 
 

@@ -19,7 +19,7 @@ from ..sessions.operation import Operation, current_operation
 from . import observed
 from .deferring import NOTHING_HELD, DeferredTransactions
 from .operating import operating
-from .transaction_here import TransactionHere, chained, move_to_primary
+from .transaction_here import TransactionHere, chained, may_leave, move_to_primary
 
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
 
@@ -140,6 +140,8 @@ class ImplicitTransactions(DeferredTransactions):
 
     def decide_after_move(self, statement: Statement) -> Decision:
         """What to do with a statement that the transaction on the replica has to move to the primary for."""
+        if not (statement.counts_on_primary or may_leave(self)):
+            return Decision(action=Action.HERE, why="in a read-only transaction")  # it may do what is refused here
         if move_to_primary(self):
             return decide(statement, self._state())
         return Decision(action=Action.HERE, why="the transaction has failed")

@@ -71,6 +71,8 @@ _QUOTING = frozenset({"client_encoding", "standard_conforming_strings"})
 PINNED = "the session's reads are pinned to the primary"
 _PRIMARY_SETTINGS = "the connection has session settings that no replica accepts"
 
+_COUNTS = "a lock, state of the Postgres session or what a replica refuses needs the primary"
+
 
 def decide(statement: Statement, state: State) -> Decision:
     """What to do with the statement in this state."""
@@ -79,7 +81,9 @@ def decide(statement: Statement, state: State) -> Decision:
     if statement.kind in _UNSUPPORTED:
         return Decision(action=Action.REFUSE, why=statement.why)
     if state.here and statement.counts_on_primary:
-        return Decision(action=Action.MOVE, why="a lock, or state of the Postgres session, counts on the primary")
+        return Decision(action=Action.MOVE, why=_COUNTS)
+    if state.here and statement.changes.refused_in_recovery:
+        return Decision(action=Action.MOVE, why="a function that it calls may do what a replica refuses")
     if state.may_leave and statement.kind is Kind.READ and statement.takes_snapshot:
         return Decision(action=Action.MOVE, why=PINNED)
     if state.here:

@@ -16,9 +16,10 @@ UNSUPPORTED = {
     Kind.TWO_PHASE: "two-phase commit does not work from a secondary region; run it in the primary region",
 }
 LOCK_HERE = (
-    "a READ ONLY transaction runs on the replica, where a lock keeps nobody out, and this one has read a snapshot or "
-    "made settings there, so it cannot go on on the primary. Take the lock before the transaction or as its first "
-    "statement, or begin the transaction in a block of fly_orm.primary()"
+    "a READ ONLY transaction runs on the replica, where a lock keeps nobody out and commands such as NOTIFY fail, and "
+    "this one has read a snapshot or made settings there, so it cannot go on on the primary. Take the lock, or execute "
+    "the command, before the transaction or as its first statement, or begin the transaction in a block of "
+    "fly_orm.primary()"
 )
 COPIED_LOCKS = (
     "COPY called a function that takes advisory locks on the replica, where they keep nobody out; they were released. "
