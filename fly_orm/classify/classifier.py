@@ -132,6 +132,7 @@ def _several(found: list[Statement]) -> Statement:
         leaves_state=changes.sticks or any(statement.leaves_state for statement in found),
         locks=any(statement.locks for statement in found),
         refused_in_recovery=any(statement.refused_in_recovery for statement in found),
+        primary_only=any(statement.primary_only for statement in found),
         resets=bool(reset),
         resets_all=any(statement.resets_all for statement in found),
         changes=changes,

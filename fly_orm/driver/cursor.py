@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import psycopg2
+from psycopg2 import errors
 from psycopg2 import extensions as ext
 
 from ..classify import SETTING_CHANGES, Kind, Statement
@@ -187,11 +188,8 @@ class RoutingCursor(ManyRowsCursor):
         if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:
             return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
-            with self.connection.operating_here(statement, self, query, (vars_,)):
-                self.run_here(decision, "execute", query, vars_)
-            if self.connection.executed_here(statement, self, begins=action is Action.BEGIN_HERE):
-                return None
-            return self._run_there(self._bind(query, vars_), statement, LOCKED)
+            why = self._why_leave(query, vars_, statement, decision)
+            return self._run_there(self._bind(query, vars_), statement, why) if why else None
         if statement.copy is not None:
             word = "FROM" if statement.copy == "in" else "TO"
             raise psycopg2.ProgrammingError(f"can't execute COPY {word}: use the copy_{word.lower()}() method instead")
@@ -203,6 +201,19 @@ class RoutingCursor(ManyRowsCursor):
         return self._show(
             self._on_primary(sql, lambda remote: control(remote, action, sql, statement, decision.why)), sql
         )
+
+    def _why_leave(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> str | None:
+        """Execute a statement here, and return why it has to run on the primary instead, with its transaction."""
+        connection = self.connection
+        try:
+            with connection.operating_here(statement, self, query, (vars_,)):
+                self.run_here(decision, "execute", query, vars_)
+        except errors.FeatureNotSupported:
+            if not connection.left_to_write(statement):
+                raise
+            return "the replica refused the mode of the transaction"
+        begins = decision.action is Action.BEGIN_HERE
+        return None if connection.executed_here(statement, self, begins=begins) else LOCKED
 
     def _read(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> None:
         connection, checks = self.connection, decision.action is Action.READ_IF_SHOWN

@@ -19,7 +19,7 @@ from ..sessions.operation import Operation, current_operation
 from . import observed
 from .deferring import NOTHING_HELD, DeferredTransactions
 from .operating import operating
-from .transaction_here import TransactionHere, chained, may_leave, move_to_primary
+from .transaction_here import TransactionHere, begin_again_on_primary, chained, may_leave, move_to_primary
 
 _ROLLBACK = Statement(kind=Kind.ROLLBACK, why="ROLLBACK", simple=True)
 
@@ -114,6 +114,14 @@ class ImplicitTransactions(DeferredTransactions):
                 here.executed(statement, None if cursor.name else cursor.query)
         self.settle(statement)
         return True
+
+    def left_to_write(self, statement: Statement) -> bool:
+        """Whether the transaction goes on on the primary, since the replica has refused the mode that it was to have.
+
+        It was to be READ WRITE or SERIALIZABLE. A replica refuses that only after it has checked that no query has run
+        (check_transaction_read_only in Postgres' variable.c), so that nothing that was read here can change.
+        """
+        return statement.primary_only and self._transaction_here and begin_again_on_primary(self)
 
     def route_untracked(self, statement: Statement) -> Decision:
         """As :meth:`route`, for a method that does not call :meth:`executed_here`."""

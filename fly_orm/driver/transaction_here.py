@@ -96,6 +96,17 @@ def move_to_primary(connection: Any) -> bool:
     here: TransactionHere | None = connection.transaction_here
     if here is None or here.is_fixed or _has_snapshot(connection):
         raise connection.router.driver_error(NotSupported(LOCK_HERE))
+    return begin_again_on_primary(connection)
+
+
+def begin_again_on_primary(connection: Any) -> bool:
+    """End the transaction on the replica, which has read nothing that counts, and begin it on the primary.
+
+    False if it has settings that cannot be made again.
+    """
+    here: TransactionHere | None = connection.transaction_here
+    if here is None or here.is_fixed:
+        return False
     connection.leave_transaction_here()
     with connection.remote.lock:
         _begin_again(connection.remote, here)

@@ -104,6 +104,46 @@ def test_executes_it_in_a_connection_that_reads_only(beside: SideBySide, *, defe
     assert in_lax == on_primary
 
 
+#: Statements at the beginning of a transaction after which it may write, or is to be SERIALIZABLE.
+LEAVING = {
+    "read write": ["SET TRANSACTION READ WRITE"],
+    "by its setting": ["SET transaction_read_only TO off"],
+    "by a local setting": ["SET LOCAL transaction_read_only = 'off'"],
+    "with a level": ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE"],
+    "serializable": ["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION READ WRITE"],
+    "with its first statement": ["SET TRANSACTION READ WRITE; INSERT INTO t (name) VALUES ('first')"],
+    "after settings": ["SET LOCAL app.name TO 'ann'", "SAVEPOINT a", "RELEASE a", "SET TRANSACTION READ WRITE"],
+    "after a query": ["SELECT name FROM t ORDER BY id", "SET TRANSACTION READ WRITE"],
+    "after a query, in a savepoint": ["SELECT name FROM t ORDER BY id", "SAVEPOINT a", "SET TRANSACTION READ WRITE"],
+    "in a savepoint": ["SAVEPOINT a", "SET TRANSACTION READ WRITE", "ROLLBACK TO a", "SET TRANSACTION READ WRITE"],
+    "by a function": ["SELECT set_config('transaction_read_only', 'off', true)"],
+    "not at all": ["SET TRANSACTION READ SOMETIMES"],
+}
+WRITING = ["INSERT INTO t (name) VALUES ('joe')", "SHOW transaction_read_only", "SHOW transaction_isolation"]
+
+
+@pytest.mark.parametrize("mode", ["autocommit", "transactions", "on the primary"])
+@pytest.mark.parametrize("begin", ["BEGIN READ ONLY", "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"])
+@pytest.mark.parametrize("name", LEAVING)
+def test_becomes_read_write(beside: SideBySide, name: str, begin: str, mode: str) -> None:
+    shown = "SELECT name, current_setting('app.name', true) FROM t ORDER BY id"
+    on_primary, in_lax = beside.in_mode(mode, [begin, *LEAVING[name], *WRITING, shown, "COMMIT", shown], setup=SETUP)
+    assert in_lax == on_primary
+
+
+@pytest.mark.parametrize("name", LEAVING)
+def test_becomes_read_write_in_a_connection_that_reads_only(beside: SideBySide, name: str) -> None:
+    def commit(probe: Probe) -> None:
+        probe.connection.commit()
+
+    def prepare(connection: Any) -> None:
+        connection.set_session(readonly=True)
+
+    steps = [*LEAVING[name], *WRITING, commit, "SELECT name FROM t ORDER BY id", *WRITING]
+    on_primary, in_lax = beside.traces(steps, autocommit=False, prepare=prepare, setup=SETUP)
+    assert in_lax == on_primary
+
+
 def test_a_function_that_tells_nobody_runs_where_one_snapshot_was_read(beside: SideBySide) -> None:
     steps = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT name FROM t", "SELECT tell('')", "COMMIT"]
     on_primary, in_lax = beside.traces(steps, setup=SETUP)
