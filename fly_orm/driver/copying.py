@@ -12,6 +12,7 @@ from psycopg2 import extensions as ext
 
 from ..errors import NotSupported
 from ..routing.decide import Action
+from ..routing.notices import Apart
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import follow_here
 from ..routing.unsupported import COPIED_LOCKS
@@ -84,17 +85,19 @@ def _copy(cursor: Any, sql: Any, file: Any, size: int) -> None:
     why, out, wrote, waited = decision.why, statement.copy == "out", False, decision.waited
     if decision.action is Action.READ_HERE and out:
         here = tracked(file)
-        try:
-            cursor.run_here(decision, "copy_expert", sql, here, size)
-        except psycopg2.Error as error:
-            if here.written:
-                cursor.connection.note_failed_read(error)
-                raise  # a second copy would follow what the file has got already
-            why, wrote = cursor.connection.why_ask_primary(error, statement), tried_to_write(error)
-        else:
-            if not follow_here(cursor.connection, statement.changes):
-                raise cursor.connection.router.driver_error(NotSupported(COPIED_LOCKS))
-            return
+        with Apart(cursor.connection) as notices:
+            try:
+                cursor.run_here(decision, "copy_expert", sql, here, size)
+            except psycopg2.Error as error:
+                if here.written:
+                    cursor.connection.note_failed_read(error)
+                    raise  # a second copy would follow what the file has got already
+                why, wrote = cursor.connection.why_ask_primary(error, statement), tried_to_write(error)
+            else:
+                if not follow_here(cursor.connection, statement.changes):
+                    raise cursor.connection.router.driver_error(NotSupported(COPIED_LOCKS))
+                return
+            notices.repeated = True
     elif decision.action is not Action.FORWARD or statement.copy is None:
         cursor._run_settling(statement, decision, "copy_expert", sql, file, size)
         return

@@ -23,6 +23,7 @@ from ..postgres.sql_error import FromPrimary
 from ..protocol.messages import Result
 from ..routing.decide import PINNED, Action, Decision, without_asking
 from ..routing.forwarded import NOT_SENT, Forwarded
+from ..routing.notices import Apart, without_repeated
 from ..routing.remote_connection import RemoteConnection
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED, examined, on_one_server
@@ -119,9 +120,10 @@ class RoutingCursor(ManyRowsCursor):
     def _read_refused(self, error: psycopg2.Error, query: Any, vars_: Any) -> None:
         """Go on after the replica's error for a plain read."""
         statement = self.connection.statement(query, self)
-        if self.name is not None and self.connection.defers_reads and not self.connection.declares_here:
-            return self._execute(query, vars_, statement)  # it has to begin the transaction
-        return self._read_there(error, query, vars_, statement)
+        with without_repeated(self.connection):
+            if self.name is not None and self.connection.defers_reads and not self.connection.declares_here:
+                return self._execute(query, vars_, statement)  # it has to begin the transaction
+            return self._read_there(error, query, vars_, statement)
 
     def _run(self, query: Any, vars_: Any, statement: Statement) -> None:
         """Forward a plain write, unless that takes more than for the last one, and execute anything else."""
@@ -188,7 +190,8 @@ class RoutingCursor(ManyRowsCursor):
         if action is Action.READ_HERE or action is Action.READ_IF_SHOWN:
             return self._read(query, vars_, statement, decision)
         if action is Action.HERE or action is Action.BEGIN_HERE:
-            why = self._why_leave(query, vars_, statement, decision)
+            may_lock = statement.changes.anything
+            why = (self._why_leave_quietly if may_lock else self._why_leave)(query, vars_, statement, decision)
             return self._run_there(self._bind(query, vars_), statement, why) if why else None
         if statement.copy is not None:
             word = "FROM" if statement.copy == "in" else "TO"
@@ -215,20 +218,29 @@ class RoutingCursor(ManyRowsCursor):
         begins = decision.action is Action.BEGIN_HERE
         return None if connection.executed_here(statement, self, begins=begins) else LOCKED
 
+    def _why_leave_quietly(self, *args: Any) -> str | None:
+        """The same, without the notices of a statement that runs on the primary instead."""
+        with Apart(self.connection) as notices:
+            why = self._why_leave(*args)
+            notices.repeated = why is not None
+        return why
+
     def _read(self, query: Any, vars_: Any, statement: Statement, decision: Decision) -> None:
         connection, checks = self.connection, decision.action is Action.READ_IF_SHOWN
         checked = connection.router.freshness.checked(current(), connection) if checks else nullcontext(True)
-        try:
-            with checked as shown:
-                if shown:
-                    self.run_here(decision, "execute", query, vars_)
-        except psycopg2.Error as error:
-            return self._read_there(error, query, vars_, statement, waited=decision.waited)
-        if not shown:
-            return self._run_there(self._bind(query, vars_), statement, PINNED, waited=decision.waited)
-        if not self.connection.followed(statement):
-            return self._run_there(self._bind(query, vars_), statement, LOCKED, waited=decision.waited)
-        return None
+        why, wrote = None, False
+        with Apart(connection) as notices:
+            try:
+                with checked as shown:
+                    if shown:
+                        self.run_here(decision, "execute", query, vars_)
+            except psycopg2.Error as error:
+                why, wrote = connection.why_ask_primary(error, statement), tried_to_write(error)
+            else:
+                why = PINNED if not shown else None if connection.followed(statement) else LOCKED
+            notices.repeated = why is not None
+        if why is not None:
+            self._run_there(self._bind(query, vars_), statement, why, wrote=wrote, waited=decision.waited)
 
     def _run_there(
         self, sql: bytes, statement: Statement, why: str, *, wrote: bool = False, waited: float = 0.0
@@ -279,12 +291,10 @@ class RoutingCursor(ManyRowsCursor):
             self.connection.changed_setting(sql, statement, why)
             note_served(current(), self.connection.served_here[why])  # after what was forwarded for it
 
-    def _read_there(
-        self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement, *, waited: float = 0.0
-    ) -> None:
+    def _read_there(self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement) -> None:
         """Repeat on the primary what the replica has refused; raise the error if it is the answer."""
         why = self.connection.why_ask_primary(error, statement)
-        self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error), waited=waited)
+        self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error))
 
     def run_here(self, decision: Decision, method: str, *args: Any) -> None:
         event = self.connection.served_here[decision.why]

@@ -10,6 +10,7 @@ import psycopg2
 from ..classify import Statement
 from ..protocol.messages import Result
 from ..routing.decide import Action, Decision
+from ..routing.notices import Apart
 from ..routing.replica_errors import tried_to_write
 from ..routing.session_following import LOCKED
 from . import observed
@@ -48,15 +49,17 @@ class ManyRowsCursor(CopyingCursor):
             return
         why, wrote, waited = decision.why, False, decision.waited
         if decision.action is Action.READ_HERE:
-            try:
-                self.run_here(decision, "executemany", query, rows)
-            except psycopg2.Error as error:
-                # The ones before the one that was refused were reads, so all of them can be repeated.
-                why, wrote = self.connection.why_ask_primary(error, statement), tried_to_write(error)
-            else:
-                if self.connection.followed(statement):
-                    return
-                why = LOCKED
+            with Apart(self.connection) as notices:
+                try:
+                    self.run_here(decision, "executemany", query, rows)
+                except psycopg2.Error as error:
+                    # The ones before the one that was refused were reads, so all of them can be repeated.
+                    why, wrote = self.connection.why_ask_primary(error, statement), tried_to_write(error)
+                else:
+                    if self.connection.followed(statement):
+                        return
+                    why = LOCKED
+                notices.repeated = True
         elif decision.action is not Action.FORWARD:
             for vars_ in rows:
                 self._execute_one(query, vars_)
