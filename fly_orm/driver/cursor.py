@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import psycopg2
 from psycopg2 import errors
 from psycopg2 import extensions as ext
+from psycopg2.sql import Composable
 
 from ..classify import SETTING_CHANGES, Kind, Statement
 from ..classify.long_results import may_return_much
@@ -42,6 +43,8 @@ from .text import call_text
 _READ = Kind.READ
 #: psycopg2's own method. super() would take longer to find it, after the user's classes, at every read.
 _execute_here = ext.cursor.execute
+#: The statement that psycopg2's half of a cursor has executed last.
+query_here = ext.cursor.query.__get__
 #: What a cursor shows while its statement runs, and if that fails.
 NOTHING = Result(status_message="")
 
@@ -180,7 +183,11 @@ class RoutingCursor(ManyRowsCursor):
             return
         if self.connection.begins and not self._bind(query, vars_):
             raise psycopg2.ProgrammingError("can't execute an empty query")
-        decision = self.connection.route(statement)
+        try:
+            decision = self.connection.route(statement)
+        except BaseException:
+            self.show_nothing(query)
+            raise
         with self.connection.noting_held(statement):
             self._carry_out(query, vars_, statement, without_asking(decision) if named else decision)
 
@@ -195,6 +202,7 @@ class RoutingCursor(ManyRowsCursor):
             return self._run_there(self._bind(query, vars_), statement, why) if why else None
         if statement.copy is not None:
             word = "FROM" if statement.copy == "in" else "TO"
+            self._show(NOTHING, self._bind(query, vars_))
             raise psycopg2.ProgrammingError(f"can't execute COPY {word}: use the copy_{word.lower()}() method instead")
         if action is Action.SET:
             return self._set(query, vars_, statement, decision.why)
@@ -315,11 +323,21 @@ class RoutingCursor(ManyRowsCursor):
     def _show(self, result: Result, sql: bytes | None) -> None:
         """Become a cursor over this result."""
         self._result = RemoteResult(result, sql, self)
+        self._query_here = query_here(self)
         self.__class__ = self._classes.remote
+
+    def show_nothing(self, query: Any) -> None:
+        """Show nothing, as psycopg2 does for a text that it cannot execute. What is not a text changes nothing."""
+        if self.name is None and query and isinstance(query, str | bytes | Composable):
+            self._show(NOTHING, None)
 
     def _bind(self, query: Any, vars_: Any) -> bytes:
         """The statement with its parameters bound, in the client encoding."""
         if vars_ is None and isinstance(query, bytes):
             return query
-        bound: bytes = self.mogrify(query, vars_)
+        try:
+            bound: bytes = self.mogrify(query, vars_)
+        except BaseException:
+            self.show_nothing(query)
+            raise
         return bound

@@ -43,7 +43,12 @@ def statement_with(cursor: Any, query: Any, vars_: Any) -> Statement | None:
 
     Raises what the driver raises for parameters that it cannot bind.
     """
-    if (text := _text(cursor, query, vars_)) is None:
+    try:
+        text = _text(cursor, query, vars_)
+    except BaseException:
+        cursor.show_nothing(query)
+        raise
+    if text is None:
         return None
     classified: Statement = cursor.connection.router.classify.once(text, cursor.connection)
     return classified

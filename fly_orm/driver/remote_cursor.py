@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2
 
-from .cursor import RoutingCursor
+from .cursor import RoutingCursor, query_here
 from .result import RemoteResult
 
 #: psycopg2's ``connection.closed`` of a connection that was not closed by its user.
@@ -22,7 +22,16 @@ class RemoteCursor(RoutingCursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
         local: Any = self._classes.local
         self.__class__ = local  # its super() has to find the local class
-        RoutingCursor.execute(self, query, vars)
+        try:
+            RoutingCursor.execute(self, query, vars)
+        except BaseException:
+            if type(self) is local and query_here(self) in (None, self._query_here):
+                self.__class__ = self._classes.remote  # nothing has run here, and what had run before is older
+                self.show_nothing(query)
+            raise
+
+    def _execute_one(self, query: Any, vars_: Any) -> None:
+        RemoteCursor.execute(self, query, vars_)
 
     @property
     def description(self) -> Any:

@@ -1,6 +1,7 @@
 """A cursor in lax does what psycopg2's does on the primary, wherever its result came from."""
 
 import io
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 from psycopg2 import extensions as ext
 from psycopg2 import extras
 
-from tests.support.side_by_side import MODES, READ, WRITE, Cases, Probe, SideBySide, rows_of, seen_error
+import fly_orm
+from tests.support.one_table import one_table
+from tests.support.side_by_side import MODES, READ, WRITE, Cases, Probe, SideBySide, rows_of, seen, seen_error
+from tests.support.two_regions import TwoRegions
 
 STEPS = Cases()
 case = STEPS.case
@@ -246,6 +250,46 @@ def a_subclass_that_changes_rows_changes_each_once(p: Probe) -> Any:
     return found
 
 
+#: What fails before anything is executed.
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "a parameter that cannot be adapted": lambda cursor: cursor.execute("SELECT %s", (object(),)),
+    "the same in a write": lambda cursor: cursor.execute("INSERT INTO t (name) VALUES (%s)", (object(),)),
+    "the same in a setting": lambda cursor: cursor.execute("SET app.x TO %s", (object(),)),
+    "the same in a COMMIT": lambda cursor: cursor.execute("COMMIT -- %s", (object(),)),
+    "the same in a call": lambda cursor: cursor.callproc("add", (object(),)),
+    "the same for many": lambda cursor: cursor.executemany("INSERT INTO t (name) VALUES (%s)", [(object(),)]),
+    "the same in a read for many": lambda cursor: cursor.executemany("SELECT %s", [(object(),)]),
+    "too few parameters": lambda cursor: cursor.execute("SELECT %s, %s", (1,)),
+    "too few parameters of a write": lambda cursor: cursor.execute("INSERT INTO t VALUES (%s, %s)", ("a",)),
+    "an empty query": lambda cursor: cursor.execute(""),
+    "no query": lambda cursor: cursor.execute(None),
+    "no text": lambda cursor: cursor.execute(5),
+    "COPY of nothing": lambda cursor: cursor.copy_expert("", io.StringIO()),
+    "COPY of no text": lambda cursor: cursor.copy_expert(5, io.StringIO()),
+    "COPY without a file": lambda cursor: cursor.copy_expert("COPY t FROM STDIN", None),
+}
+for label, refused in REFUSED.items():
+
+    @case
+    def earlier(p: Probe, refused: Any = refused) -> Any:
+        found = []
+        for queries in ([READ], [WRITE], [READ, WRITE], [WRITE, READ], []):
+            cursor = p.connection.cursor()
+            for query in queries:
+                cursor.execute(query)
+            with pytest.raises((psycopg2.Error, TypeError, IndexError)):
+                refused(cursor)
+            try:
+                found.append(cursor.fetchall())
+            except psycopg2.ProgrammingError as error:
+                found.append(str(error))
+            # Before that, psycopg2 shows what described the earlier rows, also if they are gone.
+            found.append((cursor.rowcount, cursor.rownumber, cursor.query, seen(cursor.description)))
+        return found
+
+    STEPS[f"What is shown after {label}"] = STEPS.pop("earlier")
+
+
 AsIs = ext.AsIs
 TAKE, TAKEN = AsIs("pg_try_advisory_lock(7)"), "SELECT pg_advisory_unlock(7), pg_advisory_unlock(7)"
 
@@ -320,3 +364,15 @@ STEPS["SQL in parameters"] = [
 def test_is_the_same_in_lax(beside: SideBySide, name: str, mode: str) -> None:
     on_primary, in_lax = beside.in_mode(mode, STEPS[name])
     assert in_lax == on_primary
+
+
+@pytest.mark.parametrize("sql", ["LISTEN heard", "COPY t FROM STDIN"])
+def test_earlier_rows_are_gone_after_what_is_refused(regions: TwoRegions, sql: str) -> None:
+    db = one_table(regions)
+    for query in ("SELECT 1", "INSERT INTO t (name) VALUES ('ann') RETURNING id"):
+        cursor = db.cursor()
+        cursor.execute(query)
+        with pytest.raises((psycopg2.Error, fly_orm.NotSupported)):
+            cursor.execute(sql)
+        with pytest.raises(psycopg2.ProgrammingError, match="no results to fetch"):
+            cursor.fetchall()
