@@ -72,16 +72,20 @@ def resume(text: str, *, max_age: float | None = MAX_AGE) -> None:
         router.wrapped.clear_cached_results()
 
 
-def resume_carried(text: str, *, max_age: float | None = MAX_AGE) -> None:
+def resume_carried(text: str, *, max_age: float | None = MAX_AGE) -> bool:
     """Do what :func:`resume` does with what a request or a job has brought along, unless only one region exists here.
+
+    Returns whether it has done so.
 
     An application of one region needs neither a secret nor the extra ``tokens``, but may receive tokens: from a time
     when it had several regions, or from another application on the host, whose cookies the browser sends as well. If
     it cannot verify them, it ignores them.
     """
     settings = current_runtime().settings
-    if text and (settings.topology.primary_region is not None or can_sign(settings.secrets)):
+    counts = bool(text) and (settings.topology.primary_region is not None or can_sign(settings.secrets))
+    if counts:
         resume(text, max_age=max_age)
+    return counts
 
 
 def check_can_carry() -> None:

@@ -12,7 +12,7 @@ from ..sessions.blocks import session
 from ..sessions.context import current
 from ..sessions.session import Session
 from ..tokens.token import ask, questions
-from .carrier import is_https, seen
+from .carrier import Received, is_https
 from .middleware import Middleware
 from .timing import header as timing_header
 
@@ -36,22 +36,21 @@ class ASGIMiddleware(Middleware[Application]):
         timing = self._timing and scope["type"] == "http"  # nobody gets to see that of a WebSocket
         with session(), trace() if timing else nullcontext() as timed:
             request_session = current()
-            self._carrier.resume(_values(scope, "cookie"), _values(scope, self._carrier.header))
-            before = seen(request_session)
+            received = self._carrier.resume(_values(scope, "cookie"), _values(scope, self._carrier.header))
 
             async def send_with_token(message: MutableMapping[str, Any]) -> None:
                 if message["type"] == "http.response.start":
-                    token = await self._token(request_session, before, scope)
+                    token = await self._token(request_session, received, scope)
                     message = {**message, "headers": [*message.get("headers", ()), *token, *_timing(timed)]}
                 await send(message)
 
             return await self._app(scope, receive, send_with_token)
 
-    async def _token(self, request_session: Session, before: object, scope: Scope) -> list[tuple[bytes, bytes]]:
+    async def _token(self, request_session: Session, received: Received, scope: Scope) -> list[tuple[bytes, bytes]]:
         if asked := questions(request_session, reads=self._carrier.reads):
             await asyncio.to_thread(ask, request_session, asked)  # the servers' answers must not block the event loop
         https = is_https(scope.get("scheme", ""), ",".join(_values(scope, "x-forwarded-proto")))
-        return _encoded(self._carrier.headers(request_session, before, https=https))
+        return _encoded(self._carrier.headers(request_session, received, https=https))
 
 
 def _timing(timed: Trace | None) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,7 @@ from ..observing.tracing import Trace, trace
 from ..sessions.blocks import session
 from ..sessions.context import current, entered
 from ..tokens.token import ask, questions
-from .carrier import Carrier, is_https, seen
+from .carrier import Carrier, is_https
 from .middleware import Middleware
 from .timing import header
 
@@ -35,11 +35,10 @@ class RequestSession:
 
     def __init__(self, carrier: Carrier, environ: Mapping[str, str], timed: Trace | None) -> None:
         token = environ.get("HTTP_" + carrier.header.upper().replace("-", "_"), "")
-        carrier.resume([environ.get("HTTP_COOKIE", "")], [token])
+        self._received = carrier.resume([environ.get("HTTP_COOKIE", "")], [token])
         self._carrier, self._timed = carrier, timed
         self._forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "")
         self._session = current()
-        self._before = seen(self._session)
 
     @property
     def has_questions(self) -> bool:
@@ -56,7 +55,7 @@ class RequestSession:
         ``scheme`` is that of the request, such as https. Statements that follow are not timed.
         """
         https = is_https(scheme, self._forwarded)
-        found = self._carrier.headers(self._session, self._before, https=https)
+        found = self._carrier.headers(self._session, self._received, https=https)
         if self._timed is None:
             return found
         self._timed.end()

@@ -11,7 +11,7 @@ from ..sessions.activity import ActivityLog
 from ..sessions.context import enter
 from ..sessions.session import Session
 from ..tokens.token import ask, questions
-from .carrier import Carrier, is_https, seen
+from .carrier import Carrier, is_https
 from .middleware import Middleware
 from .timing import header
 
@@ -22,11 +22,11 @@ class WSGIMiddleware(Middleware[Application]):
     """A WSGI application (PEP 3333) in which each request is a session that goes on from the client's last one.
 
     For Flask: ``app.wsgi_app = WSGIMiddleware(app.wsgi_app)``. After a request that has written, the response carries
-    a token in the cookie ``cookie`` and in the header ``header``. The client sends it with later requests, whichever
-    region they reach. It covers what was committed before the first byte of the response. With ``reads=True``,
-    responses to requests that only read carry one too, so that no request reads older data than the one before. That
-    costs a query to the local server, and shared caches do not store responses with cookies. Tokens that are older than
-    ``max_age`` seconds, or forged, are ignored. Thread-safe.
+    a token in a cookie, whose name begins with ``cookie``, and in the header ``header``. The client sends it with later
+    requests, whichever region they reach. It covers what was committed before the first byte of the response. With
+    ``reads=True``, responses to requests that only read carry one too, so that no request reads older data than the one
+    before. That costs a query to the local server, and shared caches do not store responses with cookies. Tokens that
+    are older than ``max_age`` seconds, or forged, are ignored. Thread-safe.
 
     With ``timing=True``, the header ``Server-Timing`` says how many statements ran here and on the primary before the
     first byte of the response, what they took, and how long they waited for the replica. Browsers' developer tools
@@ -109,12 +109,11 @@ class _Request:
         if self._trace is not None:
             self._trace.begin()
         token = environ.get("HTTP_" + self._carrier.header.upper().replace("-", "_"), "")
-        self._carrier.resume([environ.get("HTTP_COOKIE", "")], [token])
-        self._before = seen(self._session)
+        self._received = self._carrier.resume([environ.get("HTTP_COOKIE", "")], [token])
 
     def _token(self) -> list[tuple[str, str]]:
         ask(self._session, questions(self._session, reads=self._carrier.reads))
-        return self._carrier.headers(self._session, self._before, https=self._https)
+        return self._carrier.headers(self._session, self._received, https=self._https)
 
     def _write_body(self, data: bytes) -> None:
         self.send_head()
