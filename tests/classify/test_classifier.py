@@ -16,7 +16,7 @@ CLASSIFY = Classifier()
 SELECTS = [row.sql for row in READS if row.sql.upper().startswith("SELECT ")]
 WORDS_ONLY = [row for row in ROWS if row.sql.replace(" ", "").isalnum()]
 NOTHING_QUOTED = [row for row in ROWS if not any(mark in row.sql for mark in "'\"$%")]
-CLOSED = [row for row in ROWS if "closed" not in row.sql and "\\'" not in row.sql]
+CLOSED = [row for row in ROWS if "no certain end" not in CLASSIFY(row.sql).why and "\\'" not in row.sql]
 DML = ["INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "UPDATE \"t\" SET a = 'x'", "DELETE FROM %s"]
 CLOSED_WRITES = [row for row in CLOSED if row.kind is Kind.WRITE]
 #: Whatever separates tokens without meaning anything.
