@@ -10,13 +10,12 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from fly_orm.errors import FlyOrmError
 from fly_orm.transport import Deadline, Latch, abandon_in_children, start_thread
 
-from .connector import FAILURES, Connector, Unreachable, abort, close_inherited
+from .connector import FAILURES, Connector, StrictClient, Unreachable, abort, close_inherited
 from .frames import Frame
 from .incoming import Incoming, ReplyHandler
 from .job import Job
@@ -65,7 +64,7 @@ class NatsConnection:
 
     def __init__(self, connector: Connector) -> None:
         self.id = new_id()
-        self.client = Client()
+        self.client = StrictClient()
         self.peers = Peers(self.send_soon)
         self.listeners: set[Listener] = set()
         self.reply_handlers: dict[bytes, ReplyHandler] = {}
@@ -224,8 +223,8 @@ class NatsConnection:
         self._end()
         await self._disconnect()
 
-    def _new_client(self) -> Client:
-        self.client = Client()
+    def _new_client(self) -> StrictClient:
+        self.client = StrictClient()
         return self.client
 
     async def _keep_alive(self) -> None:

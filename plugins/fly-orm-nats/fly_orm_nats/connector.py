@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -34,6 +35,21 @@ class Unreachable(FlyOrmError):
     """No NATS server accepted a connection; the message says what each one did."""
 
 
+class StrictClient(Client):
+    """A client that sends nothing, not even credentials, to a server without TLS if it was told to use TLS.
+
+    nats-py encrypts only if the server's first message demands it, and anybody on the way can change that message.
+    """
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and "tls" in self.options and not info.get("tls_required"):
+            raise NatsError(
+                "the server does not offer TLS, so nothing was sent to it; if everybody may read what is sent, "
+                "write nats:// in NATS_URL, and unset NATS_CA and NATS_CERT"
+            )
+        await super()._process_info(info, initial_connection)
+
+
 class Connector:
     """Opens connections to the NATS servers of the options, and to the servers of their cluster that they named."""
 
@@ -41,7 +57,7 @@ class Connector:
         self._options = options
         self._discovered: tuple[Target, ...] = ()
 
-    async def open(self, new_client: Callable[[], Client], **callbacks: Any) -> None:
+    async def open(self, new_client: Callable[[], StrictClient], **callbacks: Any) -> None:
         """Connect the client that ``new_client`` made last to a server; Unreachable if no server accepts it."""
         targets = random.sample(self._options.targets, len(self._options.targets))
         failures = []
@@ -87,12 +103,17 @@ class Connector:
             raise
 
     def _learn(self, client: Client) -> None:
-        """Remember the servers of the cluster, which accept the same credentials as the first one."""
-        known = {target.url for target in self._options.targets}
+        """Remember the servers of the cluster, which accept the same credentials as the first one.
+
+        They have to use TLS if any server of the options has to.
+        """
+        known = [urlsplit(target.url) for target in self._options.targets]
+        scheme = "tls" if any(url.scheme == "tls" for url in known) else "nats"
+        hosts = {url.netloc for url in client.discovered_servers} - {url.netloc for url in known}
         first = self._options.targets[0]
-        urls = {f"{url.scheme}://{url.netloc}" for url in client.discovered_servers} - known
         self._discovered = tuple(
-            Target(url=url, user=first.user, password=first.password, token=first.token) for url in sorted(urls)
+            Target(url=f"{scheme}://{host}", user=first.user, password=first.password, token=first.token)
+            for host in sorted(hosts)
         )
 
 

@@ -1,17 +1,24 @@
 """Credentials, permissions and TLS, as NATS has them."""
 
+import socket
 import ssl
+import threading
+from contextlib import suppress
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import nkeys
 import pytest
 import trustme
 from fly_orm_nats import NatsTransport
 from fly_orm_nats.connect_options import ConnectOptions
+from fly_orm_nats.connector import Connector
 from split_transport import to
 
 from fly_orm.errors import ConfigurationError, NotDelivered
 from fly_orm.testing.contract.tools import ask, node_of, soon
 from tests.support.nats_server import nats_server
+from tests.support.waiting import until
 
 PERMITTED = 'publish: "fly_orm.>", subscribe: "fly_orm.>"'
 
@@ -115,6 +122,55 @@ def test_tls_is_used_and_the_servers_certificate_checked(configured, tls):
     assert isinstance(made._shared._current.client._transport._io_writer.get_extra_info("ssl_object"), ssl.SSLObject)
     with pytest.raises(NotDelivered, match="certificate verify failed"):
         to(server.url).connect("nats:syd", soon())
+
+
+@pytest.fixture
+def eavesdropper():
+    """A server without TLS that keeps the first bytes that it is sent, until the connection ends."""
+    heard = []
+
+    def run():
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer, suppress(OSError):
+                peer.settimeout(20)
+                peer.sendall(b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576,"proto":1}\r\n')
+                heard.append(peer.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], heard
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(20)
+
+
+@pytest.mark.parametrize(("scheme", "with_ca"), [("tls", False), ("tls", True), ("nats", True)])
+def test_nothing_is_sent_to_a_server_without_tls_where_tls_was_asked_for(eavesdropper, tls, scheme, with_ca):
+    port, heard = eavesdropper
+    variables = {"NATS_CA": tls.ca} if with_ca else {}
+    made = transport(f"{scheme}://me:password@127.0.0.1:{port}", **variables)
+    with pytest.raises(ConfigurationError, match="does not offer TLS, so nothing was sent to it"):
+        made.serve("nats:syd", None)
+    with pytest.raises(NotDelivered, match="does not offer TLS, so nothing was sent to it"):
+        made.connect("nats:syd", soon())
+    until(lambda: len(heard) >= 2)
+    assert set(heard) == {b""}
+
+
+@pytest.mark.parametrize("urls", ["tls://me:x@one,nats://two", "nats://me:x@one,tls://two"])
+def test_servers_of_the_cluster_are_reached_by_tls_if_any_server_is(urls):
+    options = ConnectOptions.from_environment({"NATS_URL": urls})
+    connector = Connector(options)
+    for scheme in ("nats", "tls"):
+        connector._learn(
+            SimpleNamespace(discovered_servers=[urlsplit(f"{scheme}://{host}") for host in ("two:4222", "3:1")])
+        )
+        assert [target.url for target in connector._discovered] == ["tls://3:1"]
+        assert "tls" in options.arguments(connector._discovered[0])
 
 
 def test_the_server_may_ask_for_a_certificate(configured, tls):
