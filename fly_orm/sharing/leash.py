@@ -29,12 +29,19 @@ class Leash:
         on_lost: Callable[[], None],
         name: str,
     ) -> None:
-        """``on_lost`` is called when the other process has ended, on that thread, as is ``on_message``."""
+        """``on_lost`` is called when the other process has ended, on that thread, as is ``on_message``.
+
+        Neither is called before :meth:`start`.
+        """
         self._connection = connection
         self._on_message = on_message
         self._on_lost = on_lost
         self._sending = threading.Lock()
-        start_thread(self._run, name)
+        self._name = name
+
+    def start(self) -> None:
+        """Begin to receive. RuntimeError if no thread can be started."""
+        start_thread(self._run, self._name)
 
     def send(self, **message: Any) -> None:
         """Send a message, unless the other process has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -20,6 +21,11 @@ from .leash import ANSWER, ASK, SERVES, Leash
 from .siblings import Siblings
 from .slots import Slots
 from .turns import Turns
+
+log = logging.getLogger("fly_orm.node")
+
+#: How many problems a worker tells its supervisor, and how much of each text, so that they fit into one message.
+_MOST_PROBLEMS, _MOST_CHARACTERS = 10, 400
 
 
 class Membership:
@@ -47,6 +53,7 @@ class Membership:
         self._on_lost = on_lost
         self._problems: Callable[[], Sequence[tuple[str, str]]] | None = None
         self._leash = Leash(Connection(inherited.leash), self._asked, self._lost, "fly_orm supervisor")
+        self._leash.start()  # once all of this is there, since a question may wait already
 
     def limits(self, settings: Settings) -> dict[str, int]:
         """Those of this worker that are a part of the node's, to begin with.
@@ -110,8 +117,18 @@ class Membership:
         start_thread_or_run(lambda: self._reply(message[ASK]), "fly_orm readiness")
 
     def _reply(self, number: int) -> None:
-        problems = [("it is starting", "")] if self._problems is None else list(self._problems())
-        self._leash.send(**{ANSWER: number, "problems": problems})
+        self._leash.send(**{ANSWER: number, "problems": self._found()})
+
+    def _found(self) -> list[tuple[str, str]]:
+        """What keeps this worker from being ready. It never raises: the supervisor waits for an answer."""
+        if self._problems is None:
+            return [("it is starting", "")]
+        try:
+            problems = self._problems()
+        except Exception:
+            log.exception("cannot find out whether this worker is ready", extra={"event": "internal_error"})
+            return [("the check of its readiness failed; its log says why", "")]
+        return [(text[:_MOST_CHARACTERS], detail[:_MOST_CHARACTERS]) for text, detail in problems[:_MOST_PROBLEMS]]
 
     def _lost(self) -> None:
         if self._problems is None:  # it serves nobody yet

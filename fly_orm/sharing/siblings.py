@@ -7,6 +7,7 @@ what it is sent for the worker that takes its place.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import socket
 import struct
@@ -17,6 +18,8 @@ from functools import partial
 from ..concurrency.latch import Latch
 from ..concurrency.threads import start_thread, start_thread_or_run
 from ..deadline import Deadline
+
+log = logging.getLogger("fly_orm.node")
 
 #: What they ask for: to cancel the statement that runs in a lease, to end a lease that its caller has given up, and to
 #: lend a place of a kind.
@@ -121,4 +124,9 @@ class Siblings:
                 )
 
     def _answer(self, handler: Handler, sibling: int, number: int, lease: bytes) -> None:
-        self._send(sibling, _YES if handler(lease) else _NO, number)
+        try:
+            answer = _YES if handler(lease) else _NO
+        except Exception:
+            log.exception("could not do what another worker asks for", extra={"event": "internal_error"})
+            answer = _NO
+        self._send(sibling, answer, number)

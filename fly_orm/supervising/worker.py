@@ -77,7 +77,9 @@ class Worker:
             )
         process, questions = self._process, Questions(self.name)
         heard = partial(self._heard, process, questions)
-        self._leash = Leash(own, heard, lambda: None, f"fly_orm {self.name}"), questions
+        leash = Leash(own, heard, lambda: None, f"fly_orm {self.name}")
+        leash.start()
+        self._leash = leash, questions
 
     def not_started(self, error: Exception) -> int:
         """Note that no process could be started, so that it is tried again. The exit status that stands for that."""

@@ -115,3 +115,21 @@ def test_the_answer_is_not_given_to_another_question(siblings, monkeypatch):
 def test_an_id_that_no_lease_of_ours_has_is_not_passed_on(siblings):
     siblings[0].answer({})
     siblings[0].ask(CANCEL, b"x" * (MOST_ID_BYTES + 1), Deadline.after(None))
+
+
+def test_one_that_fails_says_so_and_answers_later(siblings, caplog):
+    cancelled = []
+
+    def cancel(lease):
+        if not cancelled.append(lease) and len(cancelled) == 1:
+            raise MemoryError
+
+    siblings[0].answer({})
+    siblings[1].answer({CANCEL: cancel})
+    siblings[2].answer({CANCEL: lambda _: False})
+    deadline = Deadline.after(AMPLE)
+    siblings[0].ask(CANCEL, LEASE, deadline)
+    siblings[0].ask(CANCEL, LEASE, deadline)
+    assert deadline.remaining() > 0, "it waited in vain"
+    assert cancelled == [LEASE] * 2
+    assert "could not do what another worker asks for" in caplog.text

@@ -195,6 +195,18 @@ def ask(url, path):
         connection.close()
 
 
+def test_a_node_that_is_asked_before_it_serves_becomes_ready(node):
+    started = node("--workers=2", "--http=127.0.0.1:0")
+    url = started.process.stdout.readline().split()[-1]
+    until(lambda: ask(url, "/readyz") == (200, "ready\n"), "it did not become ready")
+    started.address()
+    workers = workers_of(started.pid)
+    started.process.terminate()
+    log = started.process.stderr.read()
+    until_ended(workers)
+    assert "Traceback" not in log
+
+
 def test_the_node_is_ready_as_long_as_one_worker_is(node):
     started = node("--workers=2", "--http=127.0.0.1:0")
     url = started.process.stdout.readline().split()[-1]
