@@ -37,6 +37,8 @@ _BATCH = 64
 _TURN = 0.01
 #: Seconds to pause if not even a stranger could make room for another connection.
 _ACCEPT_PAUSE = 0.1
+#: Seconds to pause after a fault, which may last.
+_FAULT_PAUSE = 1.0
 #: Seconds for which a connection is left to another process at first. Its lobby needs less than that, unless it hangs.
 _PASS = 0.005
 
@@ -111,13 +113,23 @@ class Lobby:
     def _run(self) -> None:
         try:
             while not self._closing:
-                self._take_turns([key.data for key, _ in self._selector.select(self._patience())])
-                self._look_at_the_clock()
-        except BaseException:  # nothing above this thread would report it
-            log.exception("the lobby failed", extra={"event": "internal_error"})
+                try:
+                    self._take_turns([key.data for key, _ in self._selector.select(self._patience())])
+                    self._look_at_the_clock()
+                except Exception as error:  # noqa: BLE001  # nobody could reach the process without its lobby
+                    self._recover(error)
         finally:
             for stranger in self._strangers.snapshot():
                 self._dismiss(stranger)
+
+    def _recover(self, fault: Exception) -> None:
+        """Log a fault, and begin to listen anew after a pause, whatever the fault has interrupted."""
+        with suppress(Exception):  # there may be no memory for this, either
+            log.error("the lobby failed", exc_info=fault, extra={"event": "internal_error"})
+        self._wakeup_reader.settimeout(_FAULT_PAUSE)
+        with suppress(OSError):
+            self._wakeup_reader.recv(1)  # close() ends the pause
+        self._resume_at = now()
 
     def _take_turns(self, ready: list[_Turn]) -> None:
         """Accept, and then serve strangers, those of the smallest networks first, for as long as a turn takes.
@@ -144,8 +156,9 @@ class Lobby:
 
     def _listen(self) -> None:
         for listener in self._listeners:
-            turn = _Turn(None, partial(self._accept_some, listener))
-            self._selector.register(listener, selectors.EVENT_READ, turn)
+            if listener not in self._selector.get_map():  # as some are after a fault
+                turn = _Turn(None, partial(self._accept_some, listener))
+                self._selector.register(listener, selectors.EVENT_READ, turn)
 
     def _accept_some(self, listener: socket.socket) -> None:
         if self._turns is not None:
@@ -181,6 +194,11 @@ class Lobby:
         turn = _Turn(stranger, partial(self._serve, stranger, stranger.read))
         self._selector.register(stranger.sock, selectors.EVENT_READ, turn)
 
+    def _unwatch(self, sock: socket.socket) -> None:
+        """Watch a socket no longer, if it was watched."""
+        if sock in self._selector.get_map():
+            self._selector.unregister(sock)
+
     def _make_room(self, error: OSError) -> None:
         """If a descriptor is missing, a stranger makes room for the others. If there is none, all of them wait."""
         if (victim := self._strangers.next_to_go) is not None:
@@ -194,7 +212,7 @@ class Lobby:
         """Accept nobody for a while."""
         if self._resume_at is None:
             for listener in self._listeners:
-                self._selector.unregister(listener)
+                self._unwatch(listener)
             self._resume_at = now() + seconds
 
     def _serve(self, stranger: Stranger, act: Callable[[], None]) -> None:
@@ -203,6 +221,7 @@ class Lobby:
             return
         try:
             act()
+            self._note_progress(stranger)
         except FAILURES as error:
             log.debug(
                 "the connection of %s ended: %s",
@@ -216,15 +235,13 @@ class Lobby:
                 "the connection of %s failed", stranger.peer, extra={"event": "internal_error", "peer": stranger.peer}
             )
             self._dismiss(stranger)
-        else:
-            self._note_progress(stranger)
 
     def _note_progress(self, stranger: Stranger) -> None:
         if stranger.is_trusted:
             self._forget(stranger)
             self._admit(stranger)
         elif stranger.reply_at is not None:
-            self._selector.unregister(stranger.sock)
+            self._unwatch(stranger.sock)
             heappush(self._delayed, (stranger.reply_at, id(stranger), stranger))
         elif stranger.responder is not None:
             self._strangers.prefer(stranger)
@@ -254,8 +271,7 @@ class Lobby:
 
     def _forget(self, stranger: Stranger) -> None:
         self._strangers.remove(stranger)
-        if stranger.reply_at is None:
-            self._selector.unregister(stranger.sock)
+        self._unwatch(stranger.sock)
 
     def _dismiss(self, stranger: Stranger) -> None:
         """Close the connection of a stranger."""

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 WATCH_INTERVAL = 0.25
 #: Seconds to wait for the threads of connections that were ended, and whose responders know that the peer is gone.
 _JOIN_TIMEOUT = 2.0
+#: Seconds to pause after a fault, which may last.
+_FAULT_PAUSE = 1.0
 
 
 class Pyro5Server:
@@ -101,10 +103,21 @@ class Pyro5Server:
 
     def _watch(self) -> None:
         while not self._closing.wait(WATCH_INTERVAL):
-            for connection in self._table.snapshot():
-                connection.check_peer(_report_gone)
-            if self._turns is not None and self._turns.exceeds(self._table.taken):
-                self._table.let_one_go()
+            try:
+                self._look_at_connections()
+            except Exception:  # those that are gone would not be noticed any more
+                log.exception(
+                    "cannot look at the connections of %s",
+                    self._address,
+                    extra={"event": "internal_error", "address": self._address},
+                )
+                self._closing.wait(_FAULT_PAUSE)
+
+    def _look_at_connections(self) -> None:
+        for connection in self._table.snapshot():
+            connection.check_peer(_report_gone)
+        if self._turns is not None and self._turns.exceeds(self._table.taken):
+            self._table.let_one_go()
 
     def close(self, drain_timeout: float) -> None:
         """See :meth:`fly_orm.transport.Server.close`. In a forked process it does nothing."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from fly_orm.errors import ConfigurationError, FlyOrmError
+from fly_orm.errors import ConfigurationError
 from fly_orm.transport import Accept, Bell, Deadline, Latch
 
 from .connection import ConnectionLost, NatsConnection
@@ -112,7 +112,7 @@ class NatsServer:
                 return
             try:
                 self._listen()
-            except FlyOrmError as error:
+            except Exception as error:  # noqa: BLE001  # also one of the system: no other thread tries again
                 if pause == FIRST_PAUSE:
                     log.warning(
                         "%s is not served until NATS can be reached again: %s",

@@ -3,7 +3,8 @@
 import socket
 
 import pytest
-from fly_orm_nats import NatsTransport
+from fly_orm_nats import NatsTransport, shared_connection
+from fly_orm_nats.connection import NatsConnection
 from split_transport import to
 from stopwatch import Stopwatch
 
@@ -57,6 +58,24 @@ def test_after_a_restart_of_nats_requests_are_answered_again(own_nats):
         held.released.set()
         assert ask(connected(node), b"again") == b"late again"
         assert node.requests == [b"write", b"again"], "nothing was to be sent again"
+
+
+def test_a_node_that_cannot_even_try_to_connect_tries_again(own_nats, monkeypatch):
+    """For instance, it has no file descriptor left for an event loop."""
+    failures = [OSError(24, "Too many open files"), MemoryError()]
+
+    def make(connector):
+        if failures:
+            raise failures.pop()
+        return NatsConnection(connector)
+
+    with node_of(NatsTransport(), "nats:syd") as node:
+        node.serve()
+        with monkeypatch.context() as shortage:
+            shortage.setattr(shared_connection, "NatsConnection", make)
+            own_nats.restart()
+            until(lambda: not failures)
+        assert ask(connected(node), b"hello") == b"hello"
 
 
 def test_a_server_can_be_closed_while_nats_is_away(own_nats):
