@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from .output import show
 
 NAME = "certificates"
 HELP = "make certificates for TLS between nodes, or renew them"
@@ -70,7 +71,5 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_settings(folder: Path, names: list[str]) -> None:
     for name in names:
-        print(
-            f"FLY_ORM_TLS_CERT={folder / name}.pem FLY_ORM_TLS_KEY={folder / name}.key FLY_ORM_TLS_CA={folder}/ca.pem"
-        )
-    print(f"Keep {folder}/ca.key off the nodes: anyone who has it can issue certificates.")
+        show(f"FLY_ORM_TLS_CERT={folder / name}.pem FLY_ORM_TLS_KEY={folder / name}.key FLY_ORM_TLS_CA={folder}/ca.pem")
+    show(f"Keep {folder}/ca.key off the nodes: anyone who has it can issue certificates.")

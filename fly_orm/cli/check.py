@@ -18,6 +18,7 @@ from ..routing.router import Router
 from ..wrapping import router_of
 from .arguments import seconds
 from .loading import load, look_in_working_directory
+from .output import show
 from .tables import printable
 
 NAME = "check"
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     """Check, and print the findings. The exit status is the level of the worst: 0, 1 or 2."""
     with _silent_log():
         report = _report(options)
-    print(json.dumps(report.as_json(), indent=2) if options.json else as_text(report))
+    show(json.dumps(report.as_json(), indent=2) if options.json else as_text(report))
     return int(report.level)
 
 

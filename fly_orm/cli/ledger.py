@@ -14,6 +14,7 @@ from ..ledger.table import TABLE, create_sql
 from ..postgres.recovery import is_replica
 from ..wrapping import router_of_wrapped
 from .loading import load, look_in_working_directory
+from .output import show
 
 NAME = "ledger"
 #: Seconds, about 300 years: the longest age that Postgres can subtract from any date it is likely to have.
@@ -66,18 +67,19 @@ def _age(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Do what was asked. ConfigurationError if the database is a replica, or does not let its role do it."""
     if options.action == "sql":
-        print(create_sql(options.roles), end="")
+        show(create_sql(options.roles), end="")
         return 0
     look_in_working_directory()
     router = router_of_wrapped(load(options.database))
     try:
         connection = router.connect()
         try:
-            print(_act(connection, router.name, options))
+            done = _act(connection, router.name, options)
         finally:
             connection.close()
     except psycopg2.Error as error:
         raise ConfigurationError(_problem(error, router.name, options)) from error
+    show(done)
     return 0
 
 

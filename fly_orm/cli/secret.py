@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import secrets
 
+from .output import show
+
 NAME = "secret"
 HELP = "print a new random secret for FLY_ORM_SECRET"
 
@@ -15,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a secret of 256 random bits."""
-    print(secrets.token_urlsafe(32))
+    show(secrets.token_urlsafe(32))
     return 0

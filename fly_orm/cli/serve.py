@@ -26,6 +26,7 @@ from ..sharing.membership import Membership
 from ..supervising.worker import OPTION
 from .loading import import_named, load, look_in_working_directory
 from .memory import return_long_blocks
+from .output import announce
 from .working import cores, http_listeners, supervise, work
 
 NAME = "serve"
@@ -102,9 +103,9 @@ def run(options: argparse.Namespace) -> int:
         serving = _serve(options, None)
         try:
             http = serving.serve_http_on(listeners) if listeners else None
-            print(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}", flush=True)
+            announce(f"fly-orm: serving {', '.join(serving.databases)} at {serving.address}")
             if http is not None:
-                print(f"fly-orm: health checks at http://{http}/readyz", flush=True)
+                announce(f"fly-orm: health checks at http://{http}/readyz")
             signals.wait()
         finally:
             _close(serving, signals)

@@ -15,6 +15,7 @@ from ..deadline import Deadline
 from ..errors import NotDelivered
 from ..runtime.runtime import default_runtime
 from .arguments import seconds
+from .output import show
 from .tables import printable, table
 
 NAME = "status"
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     """Show the status once, or until Ctrl-C. NotDelivered if the nodes cannot be looked up."""
     if options.watch is None:
         nodes = _ask(options)
-        print(_shown(nodes, options))
+        show(_shown(nodes, options))
         return int(not nodes or any(node.problem for node in nodes))
     pause = Bell()
     with suppress(KeyboardInterrupt):
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
                 shown = _shown(_ask(options), options)
             except NotDelivered as error:  # perhaps it passes
                 shown = json.dumps({"problem": str(error)}) if options.json else str(error)
-            print(f"{'' if options.json or not sys.stdout.isatty() else _CLEAR}{shown}", flush=True)
+            show(f"{'' if options.json or not sys.stdout.isatty() else _CLEAR}{shown}")
             pause.wait(options.watch)
     return 0
 

@@ -6,6 +6,7 @@ import argparse
 
 from ..registry import TRANSPORTS, registry, survey_transports
 from ..settings import Settings
+from .output import show
 from .tables import table
 
 NAME = "transports"
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         selected = ", selected" if plugin.name == settings.transport else ""
         status = " ".join(f"{problem or 'ok'}{selected}".split())
         rows.append((plugin.name, plugin.distribution, plugin.version, plugin.target, status))
-    print(table([_HEADER, *rows]))
+    show(table([_HEADER, *rows]))
     if settings.transport not in {plugin.name for plugin, _ in survey}:
         registry(TRANSPORTS).load(settings.transport)  # raises the error that lists those there are
     return int(any(problem is not None for _, problem in survey))

@@ -25,6 +25,7 @@ from ..sharing.inheritance import Inheritance
 from ..sharing.membership import Membership
 from ..supervising.estate import Estate
 from ..supervising.supervisor import SIGNALS, Supervisor
+from .output import announce
 
 log = logging.getLogger("fly_orm")
 
@@ -77,7 +78,7 @@ def _counted(workers: int) -> str:
 
 
 def _announce(workers: int, databases: list[str], address: str) -> None:
-    print(f"fly-orm: serving {', '.join(databases)} with {_counted(workers)} at {address}", flush=True)
+    announce(f"fly-orm: serving {', '.join(databases)} with {_counted(workers)} at {address}")
 
 
 def http_listeners(address: str | None) -> list[socket.socket]:
@@ -92,7 +93,7 @@ def _serve_http(address: str | None, supervisor: Supervisor, estate: Estate) -> 
     readiness = Readiness(supervisor.problems, lambda: supervisor.is_stopping)
     metrics = metrics_page(estate.keep_metrics)
     http = HttpServer(http_listeners(address), {"/livez": alive, "/readyz": readiness.page, "/metrics": metrics.page})
-    print(f"fly-orm: health checks at http://{http.address}/readyz", flush=True)
+    announce(f"fly-orm: health checks at http://{http.address}/readyz")
     return http
 
 
