@@ -43,7 +43,7 @@ def check_timeout(name: str, timeout: float | None) -> float | None:
     except TypeError:
         allowed = False
     if not allowed:
-        raise ValueError(f"{name} must be None (no limit), 0 (do not wait) or more seconds, not {timeout!r}")
+        raise ValueError(f"{name} must be None (no limit), 0 (do not wait) or more seconds, not {timeout!r:.100}")
     return timeout
 
 

@@ -16,6 +16,10 @@ T = TypeVar("T")
 
 #: What may follow a number, the largest first.
 UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+#: The most processes of one node.
+MOST_WORKERS = 4096
+#: The most of what is counted, unless a limit says less.
+MOST = 2**31 - 1
 _SWITCHES = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -44,7 +48,7 @@ def parse_text(_name: str, text: str) -> str:
 def parse_switch(name: str, text: str) -> bool:
     """True for ``on``, ``true`` or ``1``, False for ``off``, ``false`` or ``0``."""
     if text.lower() not in _SWITCHES:
-        raise ConfigurationError(f"{name}={text!r} is neither 'on' nor 'off'")
+        raise ConfigurationError(f"{name}={text!r:.100} is neither 'on' nor 'off'")
     return _SWITCHES[text.lower()]
 
 
@@ -53,15 +57,15 @@ def parse_integer(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ConfigurationError(f"{name}={text!r} is not a whole number") from None
+        raise ConfigurationError(f"{name}={text!r:.100} is not a whole number") from None
 
 
 def parse_workers(name: str, text: str) -> int | None:
     """A number of processes, 1 or more; None for ``auto``."""
     if text.lower() == "auto":
         return None
-    if (number := parse_integer(name, text)) < 1:
-        raise ConfigurationError(f"{name}={text!r} is not allowed: write 1 or more, or 'auto'")
+    if not 1 <= (number := parse_integer(name, text)) <= MOST_WORKERS:
+        raise ConfigurationError(f"{name}={text!r:.100} is not allowed: write a number up to {MOST_WORKERS}, or 'auto'")
     return number
 
 
@@ -78,7 +82,7 @@ def parse_number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigurationError(f"{name}={text!r} is not a number") from None
+        raise ConfigurationError(f"{name}={text!r:.100} is not a number") from None
 
 
 def parse_timeout(name: str, text: str) -> float | None:
@@ -89,7 +93,7 @@ def parse_timeout(name: str, text: str) -> float | None:
         return check_timeout(name, float(text))
     except ValueError:
         raise ConfigurationError(
-            f"{name}={text!r} is not a timeout: write seconds, 0 or more, or 'none' for no limit"
+            f"{name}={text!r:.100} is not a timeout: write seconds, 0 or more, or 'none' for no limit"
         ) from None
 
 
@@ -111,7 +115,7 @@ class Limit:
     unit: str = ""
     """``seconds``, of which there may be any number or None, which is no limit; ``bytes``; empty for other counts."""
     least: int = 0
-    most: int | None = None
+    most: int = MOST
     unset: str = ""
     """What None stands for, in words, if it is allowed and is not simply no limit."""
     of_callers: bool = False
@@ -125,8 +129,10 @@ class Limit:
             return given_timeout(name, value)
         if value is None and self.unset:
             return value
-        if type(value) is not int or value < self.least or (self.most is not None and value > self.most):
-            raise ConfigurationError(f"{name} must be a whole number{self.of_unit}, {self.bounds}, not {value!r:.100}")
+        if type(value) is not int or not self.least <= value <= self.most:
+            is_too_much = type(value) is int and value > self.most
+            bounds = f"{self.text_of(self.most)} or less" if is_too_much else self.bounds
+            raise ConfigurationError(f"{name} must be a whole number{self.of_unit}, {bounds}, not {_brief(value)}")
         return value
 
     def parse(self, name: str, text: str) -> Any:
@@ -134,7 +140,7 @@ class Limit:
         if self.unset and text.lower() in ("auto", "none"):
             if text.lower() == "auto":
                 return None
-            raise ConfigurationError(f"{name}={text!r} is not allowed: write {self.bounds}")
+            raise ConfigurationError(f"{name}={text!r:.100} is not allowed: write {self.bounds}")
         if self.unit == "seconds":
             return parse_timeout(name, text)
         return self.check(name, parse_size(name, text) if self.unit else parse_integer(name, text))
@@ -150,7 +156,7 @@ class Limit:
         if self.unit == "seconds":
             return f"0 or more, or `{'auto' if self.unset else 'none'}`"
         least = self.text_of(self.least)
-        return f"{least} or more" if self.most is None else f"{least} to {self.text_of(self.most)}"
+        return f"{least} or more" if self.most == MOST else f"{least} to {self.text_of(self.most)}"
 
     def text_of(self, value: Any) -> str:
         """A value as one would write it."""
@@ -160,6 +166,14 @@ class Limit:
             if value >= size and value % size == 0:
                 return f"{value // size}{unit}"
         return f"{value:g}" if self.unit == "seconds" else str(value)
+
+
+def _brief(value: object) -> str:
+    """The beginning of how Python writes a value."""
+    try:
+        return f"{value!r:.100}"
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number that is much greater"
 
 
 def parse_pairs(name: str, text: str) -> Mapping[str, str]:
@@ -214,9 +228,9 @@ def parse_options(kind: type[T], options: Mapping[str, str]) -> T:
     values = {}
     for name, text in options.items():
         if not names:
-            raise ConfigurationError(f"{source}: there is no option {name!r}, as this transport has no options")
+            raise ConfigurationError(f"{source}: there is no option {name!r:.100}, as this transport has no options")
         if name not in names:
-            raise ConfigurationError(f"{source}: there is no option {name!r}; {suggestion(name, names)}")
+            raise ConfigurationError(f"{source}: there is no option {name!r:.100}; {suggestion(name, names)}")
         values[name] = _PARSERS[hints[name]](f"{source}: {name}", str(text))
     try:
         return kind(**values)

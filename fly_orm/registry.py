@@ -79,7 +79,7 @@ class Registry:
     def _unknown(self, name: str) -> str:
         known = self.names()
         hint = suggestion(name, known) if known else "none is installed"
-        return f"{self.group}: no installed distribution provides {name!r}; {hint}"
+        return f"{self.group}: no installed distribution provides {name!r:.100}; {hint}"
 
     def _import(self, entry: Any) -> Any:
         try:

@@ -48,10 +48,10 @@ def parse_nodes(name: str, text: str) -> Mapping[str, tuple[Node, ...]]:
         region = region.strip()
         if not equals or not region or not addresses.split():
             raise ConfigurationError(
-                f"{name}: {part!r} is not of the form REGION=ADDRESS [ADDRESS …]; separate regions by commas, "
+                f"{name}: {part!r:.100} is not of the form REGION=ADDRESS [ADDRESS …]; separate regions by commas, "
                 "as in 'syd=[::1]:7654 127.0.0.1:7655, lax=10.0.0.7:7654'"
             )
         if region in nodes:
-            raise ConfigurationError(f"{name}: region {region!r} appears twice; list its addresses together")
+            raise ConfigurationError(f"{name}: region {region!r:.100} appears twice; list its addresses together")
         nodes[region] = tuple(Node(region=region, address=address, source=name) for address in addresses.split())
     return nodes

@@ -9,7 +9,7 @@ from peewee import PostgresqlDatabase
 
 import fly_orm
 from fly_orm.errors import ConfigurationError
-from fly_orm.settings import Settings, variables_set
+from fly_orm.settings import LIMITS, VARIABLES, Settings, variables_set
 
 SECRET = "0123456789abcdef"
 
@@ -122,6 +122,39 @@ def test_other_limits_are_checked_as_well():
         Settings().with_limits(max_elements=5)
     with pytest.raises(ConfigurationError, match="there is no limit 'max_element'; did you mean 'max_elements'"):
         Settings().with_limits(max_element=5000)
+
+
+LARGE = ["99999999999999999999", "9" * 4299]
+
+
+@pytest.mark.parametrize("value", LARGE)
+@pytest.mark.parametrize(
+    "name", ["WORKERS", *(name.upper() for name, limit in LIMITS.items() if limit.unit != "seconds")]
+)
+def test_a_count_that_is_too_large_for_the_system_is_an_error(name, value):
+    with pytest.raises(ConfigurationError, match=f"FLY_ORM_{name}.* (a number up to 4096|or less|1KiB to 32MiB)"):
+        Settings.from_environment({f"FLY_ORM_{name}": value})
+
+
+def test_a_number_that_python_does_not_write_is_an_error():
+    with pytest.raises(ConfigurationError, match="32MiB or less, not a number that is much greater"):
+        Settings.from_environment({"FLY_ORM_MAX_RESULT_BYTES": "9" * 4299 + "GiB"})
+    with pytest.raises(ConfigurationError, match="2147483647 or less, not a number that is much greater"):
+        Settings().with_limits(pool_size=10**5000)
+
+
+SHORTENED = sorted(VARIABLES.keys() - {"FLY_ORM_SECRET", "FLY_ORM_TRANSPORT_OPTIONS"})
+
+
+@pytest.mark.parametrize("name", SHORTENED)
+@pytest.mark.parametrize("value", ["x" * 100_000, "x=1," * 30_000, "-1" * 50_000])
+def test_an_error_does_not_repeat_all_of_a_long_value(name, value):
+    said = ""
+    try:
+        Settings.from_environment({name: value})
+    except ConfigurationError as error:  # not every variable refuses every one of them
+        said = str(error)
+    assert len(said) < 500
 
 
 def test_a_short_secret_is_refused_and_none_is_shown():

@@ -16,5 +16,5 @@ def seconds(text: str) -> float:
     except ValueError:
         given = math.nan
     if not 0 < given <= MOST:
-        raise argparse.ArgumentTypeError(f"{text!r}: write seconds, more than 0 and at most {MOST:g}")
+        raise argparse.ArgumentTypeError(f"{text!r:.100}: write seconds, more than 0 and at most {MOST:g}")
     return given

@@ -36,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text) or text == "ca":
         raise argparse.ArgumentTypeError(
-            f"{text!r}: a name has letters, digits, '_', '.' and '-', at most 63 of them, and is not 'ca'"
+            f"{text!r:.100}: a name has letters, digits, '_', '.' and '-', at most 63 of them, and is not 'ca'"
         )
     return text
 
 
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r}: write a number of days between 1 and {MOST_DAYS}")
+        raise argparse.ArgumentTypeError(f"{text!r:.100}: write a number of days between 1 and {MOST_DAYS}")
     return int(text)
 
 

@@ -60,7 +60,7 @@ def _age(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not KEEP_AT_LEAST <= seconds <= _MOST:
-        raise argparse.ArgumentTypeError(f"{text!r}: write seconds, at least {KEEP_AT_LEAST:g}, such as 7200")
+        raise argparse.ArgumentTypeError(f"{text!r:.100}: write seconds, at least {KEEP_AT_LEAST:g}, such as 7200")
     return seconds
 
 

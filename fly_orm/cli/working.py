@@ -53,7 +53,14 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
             "nodes with one worker (--workers=1), each at an address of its own, and list all of them in FLY_ORM_NODES"
         )
     with naming("listen" if options.listen else "FLY_ORM_LISTEN", address):
-        estate = Estate(workers, settings.transport, address, transport.bind(address))
+        listeners = transport.bind(address)
+    try:
+        estate = Estate(workers, settings.transport, address, listeners)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make what {workers} workers share: {error}; start fewer workers (--workers), or give this process "
+            "more file descriptors (ulimit -n)"
+        ) from error
     with Signals(*SIGNALS) as signals:
         supervisor = Supervisor(workers, estate, signals, partial(_announce, workers))
         http = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import threading
+from itertools import chain
 
 #: How far apart the places of two kinds are in the file, of which only locks exist.
 _KIND_BYTES = 1 << 32
@@ -21,14 +22,14 @@ class Slots:
         """``fd`` is the process's only descriptor of the file. ``number`` is that of the worker."""
         self._fd = fd
         self._first = kind * _KIND_BYTES
-        self._candidates = [number, *range(workers, total)]
+        self._own, self._shared = number, range(workers, total)
         self._held: list[int] = []
         self._lock = threading.Lock()
 
     def take(self) -> bool:
         """Take another place, if one is free."""
         with self._lock:
-            for slot in self._candidates:
+            for slot in chain([self._own], self._shared):
                 if slot not in self._held and self._locks(slot):
                     self._held.append(slot)
                     return True

@@ -34,7 +34,7 @@ def parse_address(text: str) -> Address:
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65535 or not _is_host(match):
         raise ConfigurationError(
-            f"{text!r} is not an address: write host:port, with the port between 0 and 65535"
+            f"{text!r:.100} is not an address: write host:port, with the port between 0 and 65535"
             " and an IPv6 address in brackets, such as 'node.internal:7654' or '[::1]:7654'",
             address=text,
         )

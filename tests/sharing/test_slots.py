@@ -6,6 +6,7 @@ import tempfile
 
 import pytest
 
+from fly_orm.parsing import MOST
 from fly_orm.sharing.slots import Slots
 
 OTHER = """
@@ -84,3 +85,8 @@ def test_places_of_another_kind_are_others(file, other):
     other.stdout.readline()
     slots = own(file, kind=1)
     assert sum(slots.take() for _ in range(10)) == 5
+
+
+def test_there_may_be_as_many_places_as_a_limit_allows(file):
+    slots = Slots(file.fileno(), kind=3, total=MOST, number=1, workers=2)
+    assert [slots.take() for _ in range(3)] == [True] * 3

@@ -86,6 +86,18 @@ def no_folder(monkeypatch, tmp_path):
 
 
 @needs_linux
+def test_an_error_says_that_there_are_too_few_descriptors_for_so_many_workers(node, tmp_path):
+    starting = tmp_path / "python"
+    starting.write_text(f'#!/bin/sh\nulimit -n 64\nexec {sys.executable} "$@"\n')
+    starting.chmod(0o755)
+    started = node("--workers=200", python=starting)
+    out, errors = started.process.communicate()
+    assert (started.process.returncode, out) == (2, "")
+    assert "cannot make what 200 workers share: [Errno 24] Too many open files; start fewer" in errors
+    assert "Traceback" not in errors
+
+
+@needs_linux
 @pytest.mark.usefixtures("no_folder")
 def test_workers_need_no_folder_for_what_they_share():
     board = Board.make(2)

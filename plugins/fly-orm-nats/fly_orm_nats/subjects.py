@@ -45,7 +45,7 @@ def parse_address(text: str) -> Address:
     match = _ADDRESS.fullmatch(text)
     if match is None or len(text) > _MAX_ADDRESS:
         raise ConfigurationError(
-            f"{text!r} is not an address of the NATS transport: write nats:REGION, such as 'nats:syd', or "
+            f"{text!r:.100} is not an address of the NATS transport: write nats:REGION, such as 'nats:syd', or "
             "nats:APP.REGION, with letters, digits, '_' and '-'; with FLY_ORM_DISCOVERY=nats you need to set neither "
             "FLY_ORM_NODES nor FLY_ORM_LISTEN",
             address=text,
