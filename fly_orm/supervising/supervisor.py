@@ -34,7 +34,7 @@ class Supervisor:
         """``on_serving`` is called with the databases and the address once the first worker serves."""
         self._signals = signals
         self._estate = estate
-        self._workers = [Worker(number, estate, signals.wake) for number in range(workers)]
+        self._workers = [Worker(number, estate, signals.wake, self._is_given_up) for number in range(workers)]
         self._on_serving = on_serving
         self._has_served = False
         self._stopping = 0
@@ -105,12 +105,17 @@ class Supervisor:
             return None
         if self._stopping:
             return 0
-        if self._status is not None and not self._has_served:
-            return self._status
-        if all(worker.is_hopeless for worker in self._workers):
-            log.error("no worker can be started any more", extra={"event": "no_worker"})
+        if self._status is not None and self._is_given_up():
+            if self._has_served:
+                log.error("no worker can be started any more", extra={"event": "no_worker"})
             return self._status
         return None
+
+    def _is_given_up(self) -> bool:
+        """Whether no worker runs, now that one has ended, and none is started again."""
+        if any(worker.is_running for worker in self._workers):
+            return False
+        return not self._has_served or all(worker.is_hopeless for worker in self._workers)
 
     def _roll(self) -> None:
         """Replace the next worker, once all others, and so the last one that was replaced, accept requests."""

@@ -27,12 +27,18 @@ OPTION = "--inherited"
 class Worker:
     """The process of this number, and what it has said. The main thread uses it, except for :meth:`ask`."""
 
-    def __init__(self, number: int, estate: Estate, on_change: Callable[[], None]) -> None:
-        """``on_change`` is called on another thread when the worker begins to serve."""
+    def __init__(
+        self, number: int, estate: Estate, on_change: Callable[[], None], is_given_up: Callable[[], bool]
+    ) -> None:
+        """``on_change`` is called on another thread when the worker begins to serve.
+
+        ``is_given_up`` tells, for the log, whether the supervisor ends now that the worker's process has.
+        """
         self.number = number
         self._estate = estate
         self._command, self._arguments = own_command()
         self._on_change = on_change
+        self._is_given_up = is_given_up
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: tuple[Leash, Questions] | None = None
         """What connects the supervisor with the process, and what it has asked over that."""
@@ -89,10 +95,10 @@ class Worker:
         pause = self._restarts.ended(lived=0.0, served=False)
         self.starts_at = now() + pause
         log.error(
-            "%s cannot be started (%s); it is tried again in %g seconds",
+            "%s cannot be started (%s); %s",
             self.name,
             error,
-            pause,
+            "this node ends" if self._is_given_up() else f"it is tried again {_after(pause)}",
             extra={"event": "worker_not_started", "worker": self.name, "seconds": pause},
         )
         return 1
@@ -115,8 +121,10 @@ class Worker:
         if process is None or (code := process.poll()) is None:
             return None
         lived = now() - self._started_at
-        pause = self._restarts.ended(lived=lived, served=self.serving is not None)
-        if self._is_asked_to_stop or (code == 0 and self.serving is not None):
+        has_served = self.serving is not None
+        pause = self._restarts.ended(lived=lived, served=has_served)
+        self._process, self._leash, self.serving = None, None, None
+        if self._is_asked_to_stop or (code == 0 and has_served):
             pause = 0.0
             log.info(
                 "%s (process %d) has stopped",
@@ -131,10 +139,9 @@ class Worker:
                 process.pid,
                 lived,
                 _how(code),
-                f"; it begins again in {pause:g} seconds" if pause else "",
+                f"; it begins again {_after(pause)}" if pause and not self._is_given_up() else "",
                 extra={"event": "worker_died", "worker": self.name, "process_id": process.pid, "seconds": lived},
             )
-        self._process, self._leash, self.serving = None, None, None
         self._estate.board.clear(self.number)
         if (metrics := self._estate.metrics) is not None:
             metrics.worker_ended(process.pid)
@@ -158,6 +165,10 @@ class Worker:
             self._on_change()
         elif ANSWER in message:
             questions.answered(message)
+
+
+def _after(pause: float) -> str:
+    return f"in {pause:g} seconds" if pause else "at once"
 
 
 def own_command() -> tuple[list[str], list[str]]:

@@ -31,6 +31,15 @@ def test_a_worker_that_the_system_cannot_start_now_is_tried_again(node):
     until_all_serve(address, 2)
 
 
+def test_a_node_whose_first_worker_the_system_cannot_start_says_that_it_ends(node, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.executable = '/missing'\n")
+    started = node("--workers=2", PYTHONPATH=str(tmp_path))
+    _, errors = started.process.communicate()
+    assert started.process.returncode == 1
+    assert "worker 1 cannot be started ([Errno 2] No such file or directory: '/missing'); this node ends\n" in errors
+    assert "again" not in errors
+
+
 @pytest.mark.slow
 def test_a_hangup_of_all_processes_ends_no_worker_with_its_requests(node, lax):
     started = node("--workers=2")

@@ -114,3 +114,4 @@ def test_workers_that_can_never_be_started_again_end_the_node(node, tmp_path):
     assert started.process.returncode == 7
     assert err.count("(exit status 7)") >= 10  # one may be started once more while the other fails for the last time
     assert "no worker can be started any more" in err
+    assert "begins again" not in [line for line in err.splitlines() if "has ended after" in line][-1]
