@@ -105,10 +105,14 @@ class Connector:
     def _learn(self, client: Client) -> None:
         """Remember the servers of the cluster, which accept the same credentials as the first one.
 
-        They have to use TLS if any server of the options has to.
+        They have to use TLS if any server of the options has to. A server names them before TLS begins, so that
+        somebody on the way could name others, which may well have certificates of a public authority: without one of
+        the user's own, none is taken.
         """
         known = [urlsplit(target.url) for target in self._options.targets]
         scheme = "tls" if any(url.scheme == "tls" for url in known) else "nats"
+        if (scheme == "tls" or self._options.cert) and not self._options.ca:
+            return
         hosts = {url.netloc for url in client.discovered_servers} - {url.netloc for url in known}
         first = self._options.targets[0]
         self._discovered = tuple(

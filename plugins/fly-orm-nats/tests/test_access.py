@@ -162,8 +162,8 @@ def test_nothing_is_sent_to_a_server_without_tls_where_tls_was_asked_for(eavesdr
 
 
 @pytest.mark.parametrize("urls", ["tls://me:x@one,nats://two", "nats://me:x@one,tls://two"])
-def test_servers_of_the_cluster_are_reached_by_tls_if_any_server_is(urls):
-    options = ConnectOptions.from_environment({"NATS_URL": urls})
+def test_servers_of_the_cluster_are_reached_by_tls_if_any_server_is(urls, tls):
+    options = ConnectOptions.from_environment({"NATS_URL": urls, "NATS_CA": tls.ca})
     connector = Connector(options)
     for scheme in ("nats", "tls"):
         connector._learn(
@@ -171,6 +171,14 @@ def test_servers_of_the_cluster_are_reached_by_tls_if_any_server_is(urls):
         )
         assert [target.url for target in connector._discovered] == ["tls://3:1"]
         assert "tls" in options.arguments(connector._discovered[0])
+
+
+@pytest.mark.parametrize(("url", "taken"), [("tls://one", ()), ("nats://one", ("nats://two:4222",))])
+def test_servers_that_somebody_on_the_way_may_have_named_are_not_taken(url, taken):
+    """Whoever has a name of its own has a certificate of a public authority."""
+    connector = Connector(ConnectOptions.from_environment({"NATS_URL": url}))
+    connector._learn(SimpleNamespace(discovered_servers=[urlsplit("tls://two:4222")]))
+    assert tuple(target.url for target in connector._discovered) == taken
 
 
 def test_the_server_may_ask_for_a_certificate(configured, tls):
