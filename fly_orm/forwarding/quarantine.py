@@ -103,8 +103,10 @@ class Quarantine:
     def _run(self, node: Node, stay: _Stay) -> None:
         try:
             self._probe(node)
-        except FlyOrmError:
+        except Exception as error:
             self._postpone(node, stay)
+            if not isinstance(error, FlyOrmError):
+                raise  # a fault of the transport's, to be printed as those of all threads
         else:
             if self._lasts(node, stay):
                 self._recovered(node)

@@ -209,6 +209,22 @@ class TestANodeInQuarantine:
         until(lambda: len(transport.attempts) > 2)
         assert directory.quarantined
 
+    def test_is_back_even_after_a_fault_of_the_transport(self, make, place, monkeypatch):
+        address, seen = place.start(place.vacant), []
+        monkeypatch.setattr("threading.excepthook", lambda args: seen.append(args.exc_type))
+
+        class Faulty(Counting):
+            def connect(self, address, deadline):
+                if len(self.attempts) < 2:
+                    self.attempts.append(address)
+                    raise ZeroDivisionError
+                return super().connect(address, deadline)
+
+        directory = make(Listed(address), Faulty(place.transport), first_interval=0.01, longest_interval=0.01)
+        directory.quarantine(node(address), NotDelivered("no"))
+        until(lambda: not directory.quarantined)
+        assert seen == [ZeroDivisionError] * 2
+
     def test_is_not_taken_for_well_because_of_an_older_channel(self, make, place):
         address = place.start(place.vacant)
         directory = make(Listed(address), place.transport, first_interval=0.01, longest_interval=0.01)

@@ -102,7 +102,7 @@ def test_an_error_says_that_there_are_too_few_descriptors_for_so_many_workers(no
     started = node("--workers=200", python=starting)
     out, errors = started.process.communicate()
     assert (started.process.returncode, out) == (2, "")
-    assert "cannot make what 200 workers share: [Errno 24] Too many open files; start fewer" in errors
+    assert "cannot make what a node with 200 workers needs: [Errno 24] Too many open files; start fewer" in errors
     assert "Traceback" not in errors
 
 
