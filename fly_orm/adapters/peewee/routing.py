@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ...errors import NotSupported
+from ...postgres.cursors import ping
 from ...postgres.libpq import was_lost
 from ...postgres.subclasses import named_like
 from ...sessions.context import current_invocation
@@ -87,8 +88,7 @@ class _RoutedAdapter(_ConnectingAdapter):
         if conn.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             return bool(super().is_connection_closed(conn))  # type: ignore[misc]
         try:
-            with ext.cursor(conn) as cursor:  # to this very server, and not as a read of the session
-                cursor.execute("SELECT 1")
+            ping(conn)
         except psycopg2.Error:
             return True
         return False

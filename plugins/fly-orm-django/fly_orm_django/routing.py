@@ -12,7 +12,7 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.utils.functional import cached_property
 from psycopg2 import extensions as ext
 
-from fly_orm.adapters.base import was_lost
+from fly_orm.adapters.base import ping, was_lost
 
 from .creation import DatabaseCreation
 from .errors import DatabaseErrorWrapper
@@ -117,10 +117,9 @@ class RoutingMixin:
 
 
 def _is_answered(connection: Any) -> bool:
-    """Whether the server that a connection leads to answers; nothing is read for the session."""
+    """Whether the server that a connection leads to answers."""
     try:
-        with ext.cursor(connection) as cursor:
-            cursor.execute("SELECT 1")
+        ping(connection)
     except psycopg2.Error:
         return False
     return True
