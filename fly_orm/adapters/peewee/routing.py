@@ -19,6 +19,11 @@ from ..base import Connector, Router
 #: have installed what their modules import.
 _UNROUTABLE = frozenset({"CockroachDatabase", "AsyncDatabaseMixin"})
 
+_CONNECTS_ITSELF = (
+    "let it call super()._connect(), which connects with self.connect_params; or leave out wrap(), and pass "
+    "connection_factory=fly_orm.connection_factory() to psycopg2.connect()"
+)
+
 
 def obstacle(database: Any) -> str | None:
     """Why the connections of a database cannot be routed, as a clause; None if they can."""
@@ -40,7 +45,7 @@ def route(database: Any, router: Router) -> None:
     _replace_adapter(database, _routed_class(type(database._adapter), router))
     database.init = _moving(database.init, router)
     database.psycopg3_adapter = _refuse_psycopg3
-    database._initialize_connection = _initializing(database._initialize_connection, router)
+    database._initialize_connection = _initializing(database, router)
 
 
 def leave_unrouted(database: Any, router: Router) -> None:
@@ -103,10 +108,12 @@ def _routed_class(own: type, router: Router, kind: type = _RoutedAdapter) -> typ
     return made
 
 
-def _initializing(initialize: Any, router: Router) -> Any:
+def _initializing(database: Any, router: Router) -> Any:
     """The database's hook for new connections. The session settings that it makes are not left by a function."""
+    initialize = database._initialize_connection
 
     def initialized(connection: Any) -> None:
+        _check(database, connection)
         invocation = current_invocation()
         left = invocation is not None and invocation.of(router).leaves_state
         initialize(connection)
@@ -114,6 +121,17 @@ def _initializing(initialize: Any, router: Router) -> Any:
             invocation.of(router).leaves_state = left
 
     return initialized
+
+
+def _check(database: Any, connection: Any) -> None:
+    """Close the connection that a database has opened, and raise NotSupported, unless its adapter has opened it."""
+    try:
+        database._adapter.connector.check(connection, f"_connect() of {type(database).__name__}", _CONNECTS_ITSELF)
+    except NotSupported:  # within connect(), which holds the lock that close() takes
+        if hasattr(database, "manual_close"):
+            database._close(connection, close_conn=True)  # it is no longer in use for the pool
+        database._state.reset()
+        raise
 
 
 def _moving(init: Any, router: Router) -> Any:

@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from psycopg2 import extensions as ext
 
 from fly_orm.adapters.base import ping, was_lost
+from fly_orm.errors import NotSupported
 
 from .creation import DatabaseCreation
 from .errors import DatabaseErrorWrapper
@@ -24,6 +25,7 @@ PSYCOPG_3 = (
     "Django uses psycopg 3 wherever that is installed. Uninstall it: pip uninstall psycopg psycopg-binary psycopg-c "
     "psycopg-pool"
 )
+_SUPER = "let it call super().get_new_connection() with the parameters that it changes"
 
 
 class RoutingMixin:
@@ -68,6 +70,11 @@ class RoutingMixin:
 
     def init_connection_state(self) -> None:
         """As Django does it: the settings that it makes are not left by the function that first needs a connection."""
+        try:
+            self.shared.connector.check(self.connection, f"get_new_connection() of {type(self).__name__}", _SUPER)
+        except NotSupported:
+            self.connection = None
+            raise
         with as_new(self.shared.router):
             super().init_connection_state()  # type: ignore[misc]  # the backend's
 
