@@ -243,6 +243,12 @@ def environment_with(**variables: str) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
+def geqo_from_environment() -> str | None:
+    """The setting ``geqo`` that libpq requests for each session, if it does; its parameters do not show that."""
+    value = os.environ.get("PGGEQO")
+    return None if value is None or value.lower() == "default" else value
+
+
 def database_url_from_environment() -> str | None:
     """``DATABASE_URL``, which Fly.io sets for an application that a database is attached to; None if it is not set."""
     return os.environ.get("DATABASE_URL") or None

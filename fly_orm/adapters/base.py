@@ -19,6 +19,7 @@ from ..driver.connection import RoutingConnection
 from ..driver.connector import Connector, unrouted
 from ..parsing import suggestion
 from ..postgres.connecting import parameters_in
+from ..postgres.cursors import ping
 from ..postgres.libpq import was_lost
 from ..postgres.subclasses import named_like
 from ..registry import make_adapter
@@ -50,6 +51,7 @@ __all__ = [
     "load_adapter",
     "named_like",
     "parameters_in",
+    "ping",
     "routers",
     "suggestion",
     "unrouted",

@@ -22,6 +22,9 @@ from .unchecked import UncheckedConnection
 
 #: Parameters of ``psycopg2.connect`` that replace psycopg2's own connection or cursor class.
 _FACTORIES = ("connection_factory", "cursor_factory")
+#: The classes of the connections that reach a replica, and of those that reach the primary.
+_OPENED_HERE = (RoutingConnection, DirectConnection)
+_ADVICE = "let it pass on all the parameters that it is given, connection_factory among them, to psycopg2.connect()"
 #: Lets a connection that only waits notice within seconds that its server is gone. The database's own parameters win.
 _KEEPALIVE = {
     "connect_timeout": 3,  # shorter than a request takes at most, so that it can be refused in time
@@ -65,7 +68,7 @@ class Connector:
         """What ``connect`` returns, given the class of a routing connection as ``connection_factory``.
 
         The class derives from the ``connection_factory`` among the parameters, if there is one. Raises NotSupported if
-        that is not a class.
+        that is not a class, or if ``connect`` has returned a connection of another class.
 
         Where no primary region is configured, it returns what ``connect`` returns by itself, and only lets a replica
         explain why it refuses to write.
@@ -82,8 +85,20 @@ class Connector:
             if isinstance(error, FlyOrmError) or self._router.settings.topology.is_primary:
                 raise
             raise self._with_hint(error) from error
+        self.check(connection, "what connects for this database", _ADVICE)
         self._router.announce(connection)
         return connection
+
+    def check(self, connection: Any, opener: str, advice: str) -> None:
+        """Close a new connection and raise NotSupported if something else has opened it that would have to be routed.
+
+        ``opener`` and ``advice`` are for the message: what has opened it, and what to do about that.
+        """
+        if self._router.settings.topology.primary_region is None or isinstance(connection, _OPENED_HERE):
+            return
+        connection.close()
+        message = f"{opener} opens connections by itself, so that fly_orm cannot route them; {advice}"
+        raise self._router.driver_error(NotSupported(message))
 
     def is_outdated(self, connection: Any) -> bool:
         """Whether a pool should close a connection and open another one in its place. Asks no server.

@@ -34,6 +34,7 @@ from ..sessions.running import is_running, note_served
 from ..sessions.served import Served
 from . import observed
 from .cursors_here import ran_on_cursor_here, stand_in
+from .errors import EMPTY, has_cursor, programming_error, unchain
 from .many import ManyRowsCursor
 from .raw_parameters import PLAIN, SEQUENCES, statement_with
 from .result import RemoteResult
@@ -149,14 +150,14 @@ class RoutingCursor(ManyRowsCursor):
     def _check_unnamed(self, method: str) -> None:
         self._check_open()
         if self.name is not None:
-            raise psycopg2.ProgrammingError(f"can't call .{method}() on named cursors")
+            raise programming_error(self, f"can't call .{method}() on named cursors")
 
     def _check_declares(self) -> None:
         """Raise what psycopg2 raises for a named cursor: it declares one query, inside a transaction."""
         if self.query is not None:
-            raise psycopg2.ProgrammingError("can't call .execute() on named cursors more than once")
+            raise programming_error(self, "can't call .execute() on named cursors more than once")
         if self.connection.autocommit and not self.withhold:
-            raise psycopg2.ProgrammingError("can't use a named cursor outside of transactions")
+            raise programming_error(self, "can't use a named cursor outside of transactions")
 
     def _execute_one(self, query: Any, vars_: Any) -> None:
         """Execute a statement for another method, past an ``execute()`` of the user's class, as psycopg2 does."""
@@ -182,7 +183,7 @@ class RoutingCursor(ManyRowsCursor):
         if statement.cursor is not None and ran_on_cursor_here(self, query, vars_, statement):
             return
         if self.connection.begins and not self._bind(query, vars_):
-            raise psycopg2.ProgrammingError("can't execute an empty query")
+            raise programming_error(self, EMPTY)
         try:
             decision = self.connection.route(statement)
         except BaseException:
@@ -280,7 +281,7 @@ class RoutingCursor(ManyRowsCursor):
                 result, waited = act(connection.remote)
         except BaseException as error:
             self._show(NOTHING, sql)
-            if isinstance(error, FromPrimary):
+            if isinstance(error, FromPrimary) and has_cursor(error, sql):
                 error.cursor = self
             raise
         if waited.late is not None:
@@ -302,7 +303,11 @@ class RoutingCursor(ManyRowsCursor):
     def _read_there(self, error: psycopg2.Error, query: Any, vars_: Any, statement: Statement) -> None:
         """Repeat on the primary what the replica has refused; raise the error if it is the answer."""
         why = self.connection.why_ask_primary(error, statement)
-        self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error))
+        try:
+            self._run_there(self._bind(query, vars_), statement, why, wrote=tried_to_write(error))
+        except BaseException as raised:
+            unchain(raised, error)
+            raise
 
     def run_here(self, decision: Decision, method: str, *args: Any) -> None:
         event = self.connection.served_here[decision.why]

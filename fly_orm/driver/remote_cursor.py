@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 
 from .cursor import RoutingCursor, query_here
+from .errors import programming_error
 from .result import RemoteResult
 
 #: psycopg2's ``connection.closed`` of a connection that was not closed by its user.
@@ -78,11 +79,11 @@ class RemoteCursor(RoutingCursor):
         value = index(value)
         self._check_open()
         if mode not in ("relative", "absolute"):
-            raise psycopg2.ProgrammingError("scroll mode must be 'relative' or 'absolute'")
+            raise programming_error(self, "scroll mode must be 'relative' or 'absolute'")
         try:
             self._result.scroll(value + (self._result.row_number if mode == "relative" else 0))
         except IndexError:
-            raise psycopg2.ProgrammingError("scroll destination out of bounds") from None
+            raise programming_error(self, "scroll destination out of bounds") from None
 
     def __iter__(self) -> RemoteCursor:
         return self

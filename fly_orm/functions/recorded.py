@@ -12,6 +12,7 @@ from psycopg2 import extensions as ext
 from ..driver.holding import held
 from ..errors import NotPortable, NotSupported, Refused
 from ..ledger import entries, table
+from ..postgres.proxies import unproxied
 from ..protocol.encoding import encode
 from ..protocol.messages import Record, Returned
 from ..routing.router import Router, routers
@@ -68,7 +69,7 @@ def run(router: Router, record: Record, work: Callable[[], Any]) -> Outcome:
     block = _Block(record)
     try:
         with recorded_whole(record.what), router.wrapped.transaction() as connection:
-            outcome = block.run(connection, work)
+            outcome = block.run(unproxied(connection), work)
     except _KeyTaken:
         return _earlier(router, record)
     except Exception as error:
@@ -153,5 +154,5 @@ def returned(result: Any) -> Returned:
 def _earlier(router: Router, record: Record) -> Outcome:
     # On a connection of the ORM's, as the row was written: the application may have it assume a role.
     with recorded_whole(record.what), router.wrapped.transaction() as connection, _refusing():
-        entry = entries.of_operation(connection, record)
+        entry = entries.of_operation(unproxied(connection), record)
     return Outcome(stored(entry.reply), earlier=True)

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg2 import extensions as ext
 
 from .notices import RecentNotices
+from .proxies import unproxied
 
 
 def bytes_cursor(connection: Any, factory: type[ext.cursor] | None = None) -> Any:
@@ -37,3 +38,12 @@ def text_cursor(connection: Any) -> Any:
     cursor = ext.cursor(connection)
     ext.register_type(ext.UNICODE, cursor)
     return cursor
+
+
+def ping(connection: Any) -> None:
+    """Ask the very server that an idle connection leads to, whatever is routed; psycopg2's error if it does not answer.
+
+    This is no read of the session's.
+    """
+    with ext.cursor(unproxied(connection)) as cursor:
+        cursor.execute("SELECT 1")

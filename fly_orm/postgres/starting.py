@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..settings import geqo_from_environment
 from .cursors import text_cursor
 
 # The first to name a setting wins (process_settings in Postgres' postinit.c). Everybody may assign any role to
@@ -77,8 +78,14 @@ def set_role_privilege(connection: Any) -> str:
 
 
 def requested(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The settings that a client requests by these parameters of libpq, which include those of its environment."""
+    """The settings that a client requests by these parameters of libpq, and by its environment.
+
+    The server reports the time zone, the style of dates and the client encoding to every client, so they are not here.
+    """
     settings = _from_options(parameters.get("options") or "")
+    geqo = geqo_from_environment()
+    if geqo is not None:
+        settings["geqo"] = geqo
     name = parameters.get("application_name") or parameters.get("fallback_application_name")
     if name:
         settings["application_name"] = name

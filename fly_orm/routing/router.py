@@ -16,6 +16,7 @@ from ..local.server import LocalServer
 from ..local.starting import fit_for_replica
 from ..position import History, Position
 from ..postgres.connecting import hiding_passwords
+from ..postgres.proxies import unproxied
 from ..sessions.activity import Activity
 from ..sessions.context import current, current_invocation
 from ..sessions.session import Session
@@ -72,7 +73,7 @@ class Router:
 
     def connect(self) -> Any:
         """A connection of fly_orm's own to this region's server, in autocommit."""
-        return fit_for_replica(hiding_passwords(self.wrapped.connect))
+        return fit_for_replica(unproxied(hiding_passwords(self.wrapped.connect)))
 
     def announce(self, connection: Any) -> None:
         """Log which server the first connection of the database has reached, and what is wrong with the settings."""

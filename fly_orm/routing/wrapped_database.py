@@ -32,7 +32,8 @@ class WrappedDatabase(Protocol):
 
         fly_orm uses it to ask the local server about its state, and on a node to execute what others forward. Pass the
         parameters through :func:`~fly_orm.adapters.base.unrouted`. The caller closes the connection. psycopg2's errors
-        pass; NotSupported if connections of this object cannot be routed.
+        pass; NotSupported if connections of this object cannot be routed. Here and below, a connection may be a proxy
+        around one, as monitoring agents make them.
         """
 
     @abstractmethod

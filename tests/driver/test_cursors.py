@@ -52,6 +52,28 @@ def fetching_what_is_left(p: Probe) -> Any:
 
 
 @case
+def an_error_has_its_cursor_or_none_and_no_other_error_behind_it(p: Probe) -> Any:
+    cursor, found = p.connection.cursor(), []
+
+    def out_of_bounds(mode: str) -> None:
+        cursor.execute(WRITE)
+        cursor.scroll(200, mode)
+
+    for failing in (
+        *[partial(cursor.execute, query) for query in ("", b"", " ", "-- nothing", b" ;")],
+        *[partial(cursor.executemany, query, [()]) for query in ("", " ;")],
+        *[partial(out_of_bounds, mode) for mode in ("relative", "absolute", "other")],
+        partial(cursor.execute, "SELECT add('x'), 1 / (id - id) FROM t"),  # which a replica refuses to execute
+    ):
+        with pytest.raises(psycopg2.Error) as raised:
+            failing()
+        context = None if raised.value.__suppress_context__ else raised.value.__context__
+        found.append((seen_error(raised.value), raised.value.cursor in (None, cursor), context))
+        p.connection.rollback()
+    return found
+
+
+@case
 def a_row_that_cannot_be_cast_is_skipped(p: Probe) -> Any:
     def cast(value: Any, cursor: Any) -> Any:
         if value == "bob":

@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 from psycopg2 import extras
 
-from tests.support.side_by_side import MODES, Cases, Probe, SideBySide, seen_error
+from tests.support.side_by_side import MODES, READ, WRITE, Cases, Probe, SideBySide, seen_error
 
 STEPS = Cases()
 case = STEPS.case
@@ -25,6 +25,26 @@ def named_cursors(p: Probe) -> Any:
         cursor.execute("SELECT id, %s FROM t ORDER BY id", ("x",))
         found += [cursor.fetchall(), cursor.scroll(-2), cursor.fetchone(), cursor.scroll(0, mode="absolute")]
         found += [cursor.fetchmany(2), list(cursor)]
+    return found
+
+
+@case
+def the_error_of_a_named_cursor_has_it(p: Probe) -> Any:
+    found = []
+    for query in (None, READ, WRITE):
+        if query is not None:
+            p.connection.cursor().execute(query)
+        for method, *args in (
+            ("executemany", "SELECT 1", [()]),
+            ("callproc", "now"),
+            ("execute", ""),
+            ("execute", " "),
+        ):
+            cursor = p.connection.cursor("c")
+            with pytest.raises(psycopg2.ProgrammingError) as raised:
+                getattr(cursor, method)(*args)
+            found.append((seen_error(raised.value), raised.value.cursor in (None, cursor)))
+        p.connection.rollback()
     return found
 
 

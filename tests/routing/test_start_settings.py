@@ -49,9 +49,12 @@ class TestOptions:
         assert shown(first, "lock_timeout", "application_name") == ("0", "")
         monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=7s")
         monkeypatch.setenv("PGAPPNAME", "shop in lax")
+        monkeypatch.setenv("PGGEQO", "off")
         second = made.lax()
-        assert shown(second, "lock_timeout", "application_name") == ("7s", "shop in lax")
-        assert shown(first, "lock_timeout", "application_name") == ("0", "")
+        assert shown(second, "lock_timeout", "application_name", "geqo") == ("7s", "shop in lax", "off")
+        assert shown(first, "lock_timeout", "application_name", "geqo") == ("0", "", "on")
+        monkeypatch.setenv("PGGEQO", "Default")
+        assert shown(made.lax(), "geqo") == ("on",)
 
     def test_bound_a_write(self, made: TwoRegions) -> None:
         with pytest.raises(peewee.OperationalError, match="due to statement timeout"):

@@ -10,6 +10,7 @@ from fly_orm.runtime import runtime
 from fly_orm.sessions.context import enter
 from fly_orm.sessions.session import Session
 from fly_orm.testing import Cluster, PostgresNotFound
+from tests.support import proxies
 from tests.support.nats_server import NatsProcess, nats_server
 from tests.support.shared_cluster import drop_database, make_database, restore
 from tests.support.two_regions import CONNECT_TIMEOUT
@@ -57,6 +58,12 @@ def database(cluster: Cluster) -> Iterator[str]:
     name = make_database(cluster)
     yield name
     drop_database(cluster, name)
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A monitoring agent, whose proxies stand for all connections from now on, and what it sees of the statements."""
+    return proxies.install(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,7 @@ def seen_error(error: BaseException) -> Any:
     shown: list[Any] = [kind.__module__, kind.__name__, [base.__name__ for base in kind.__bases__], error.args]
     if isinstance(error, psycopg2.Error):
         shown += [error.pgcode, error.pgerror, {name: getattr(error.diag, name) for name in DIAGNOSTICS}]
+        shown.append(error.cursor is not None)
     if getattr(error, "orig", None) is not None:
         shown.append(seen_error(error.orig))  # type: ignore[attr-defined]
     return shown

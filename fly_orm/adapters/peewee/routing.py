@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 
 from ...errors import NotSupported
+from ...postgres.cursors import ping
 from ...postgres.libpq import was_lost
 from ...postgres.subclasses import named_like
 from ...sessions.context import current_invocation
@@ -17,6 +18,11 @@ from ..base import Connector, Router
 #: Subclasses of PostgresqlDatabase for another database or driver. They are compared by name, since few applications
 #: have installed what their modules import.
 _UNROUTABLE = frozenset({"CockroachDatabase", "AsyncDatabaseMixin"})
+
+_CONNECTS_ITSELF = (
+    "let it call super()._connect(), which connects with self.connect_params; or leave out wrap(), and pass "
+    "connection_factory=fly_orm.connection_factory() to psycopg2.connect()"
+)
 
 
 def obstacle(database: Any) -> str | None:
@@ -39,7 +45,7 @@ def route(database: Any, router: Router) -> None:
     _replace_adapter(database, _routed_class(type(database._adapter), router))
     database.init = _moving(database.init, router)
     database.psycopg3_adapter = _refuse_psycopg3
-    database._initialize_connection = _initializing(database._initialize_connection, router)
+    database._initialize_connection = _initializing(database, router)
 
 
 def leave_unrouted(database: Any, router: Router) -> None:
@@ -87,8 +93,7 @@ class _RoutedAdapter(_ConnectingAdapter):
         if conn.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE:
             return bool(super().is_connection_closed(conn))  # type: ignore[misc]
         try:
-            with ext.cursor(conn) as cursor:  # to this very server, and not as a read of the session
-                cursor.execute("SELECT 1")
+            ping(conn)
         except psycopg2.Error:
             return True
         return False
@@ -103,10 +108,12 @@ def _routed_class(own: type, router: Router, kind: type = _RoutedAdapter) -> typ
     return made
 
 
-def _initializing(initialize: Any, router: Router) -> Any:
+def _initializing(database: Any, router: Router) -> Any:
     """The database's hook for new connections. The session settings that it makes are not left by a function."""
+    initialize = database._initialize_connection
 
     def initialized(connection: Any) -> None:
+        _check(database, connection)
         invocation = current_invocation()
         left = invocation is not None and invocation.of(router).leaves_state
         initialize(connection)
@@ -114,6 +121,17 @@ def _initializing(initialize: Any, router: Router) -> Any:
             invocation.of(router).leaves_state = left
 
     return initialized
+
+
+def _check(database: Any, connection: Any) -> None:
+    """Close the connection that a database has opened, and raise NotSupported, unless its adapter has opened it."""
+    try:
+        database._adapter.connector.check(connection, f"_connect() of {type(database).__name__}", _CONNECTS_ITSELF)
+    except NotSupported:  # within connect(), which holds the lock that close() takes
+        if hasattr(database, "manual_close"):
+            database._close(connection, close_conn=True)  # it is no longer in use for the pool
+        database._state.reset()
+        raise
 
 
 def _moving(init: Any, router: Router) -> Any:

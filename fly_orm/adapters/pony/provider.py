@@ -33,12 +33,24 @@ class RoutingPool(PGPool):  # type: ignore[misc]  # Pony has no types
 
     router: Router
     connector: Connector
+    kwargs: dict[str, Any]  # Pony's
 
     def _connect(self) -> None:
-        self.con = self.connector.open(self.dbapi_module.connect, *self.args, **self.kwargs)
-        if "client_encoding" not in self.kwargs:
-            self.con.set_client_encoding("UTF8")
+        try:
+            self.connector.open(self._open, **self.kwargs)
+        except BaseException:
+            self.con = None
+            raise
         _defer_transactions(self.con)
+
+    def _open(self, **parameters: Any) -> Any:
+        """What the class that this one is in front of opens with these parameters. Each thread has its own pool."""
+        given, self.kwargs = self.kwargs, parameters
+        try:
+            super()._connect()
+        finally:
+            self.kwargs = given
+        return self.con
 
     def connect(self) -> Any:
         if self.con is not None and (

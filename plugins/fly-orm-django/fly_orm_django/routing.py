@@ -12,7 +12,8 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.utils.functional import cached_property
 from psycopg2 import extensions as ext
 
-from fly_orm.adapters.base import was_lost
+from fly_orm.adapters.base import ping, was_lost
+from fly_orm.errors import NotSupported
 
 from .creation import DatabaseCreation
 from .errors import DatabaseErrorWrapper
@@ -24,6 +25,7 @@ PSYCOPG_3 = (
     "Django uses psycopg 3 wherever that is installed. Uninstall it: pip uninstall psycopg psycopg-binary psycopg-c "
     "psycopg-pool"
 )
+_SUPER = "let it call super().get_new_connection() with the parameters that it changes"
 
 
 class RoutingMixin:
@@ -68,6 +70,11 @@ class RoutingMixin:
 
     def init_connection_state(self) -> None:
         """As Django does it: the settings that it makes are not left by the function that first needs a connection."""
+        try:
+            self.shared.connector.check(self.connection, f"get_new_connection() of {type(self).__name__}", _SUPER)
+        except NotSupported:
+            self.connection = None
+            raise
         with as_new(self.shared.router):
             super().init_connection_state()  # type: ignore[misc]  # the backend's
 
@@ -117,10 +124,9 @@ class RoutingMixin:
 
 
 def _is_answered(connection: Any) -> bool:
-    """Whether the server that a connection leads to answers; nothing is read for the session."""
+    """Whether the server that a connection leads to answers."""
     try:
-        with ext.cursor(connection) as cursor:
-            cursor.execute("SELECT 1")
+        ping(connection)
     except psycopg2.Error:
         return False
     return True

@@ -9,8 +9,9 @@ import psycopg2
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections, connection, connections, transaction, utils
-from django_regions import forget, in_lax, leading
+from django_regions import alone, forget, in_lax, leading
 from django_shop.models import Author
+from fly_orm_django.routing import RoutingMixin
 
 import fly_orm
 from fly_orm.testing.contract.interrupting import interrupted_at
@@ -158,6 +159,33 @@ def test_wrong_options_are_refused(regions, options, error, message):
         connections.settings["default"]["FLY_ORM"] = options
         with pytest.raises(error, match=message):
             connections["default"].shared  # noqa: B018
+
+
+def test_a_backend_that_connects_by_itself_is_refused(regions):
+    backend = type(connections["default"])
+    opened = []
+
+    class ByItself(backend):
+        def get_new_connection(self, conn_params):
+            opened.append(psycopg2.connect(**conn_params | {"connection_factory": None}))
+            return opened[-1]
+
+    class Below(backend.__mro__[2]):
+        get_new_connection = ByItself.get_new_connection
+
+    class Routed(RoutingMixin, Below):
+        pass
+
+    with alone():
+        for made, opener in ((ByItself, r"get_new_connection\(\) of ByItself"), (Routed, "what connects")):
+            own = made(dict(connection.settings_dict), "own")
+            for _ in range(2):
+                with pytest.raises(fly_orm.NotSupported, match=f"^{opener} .*opens connections by itself") as raised:
+                    own.ensure_connection()
+                assert isinstance(raised.value, utils.NotSupportedError)
+                assert own.connection is None
+            assert all(each.closed for each in opened)
+            own.close()
 
 
 def test_psycopg_3_is_refused(monkeypatch):

@@ -25,6 +25,18 @@ def test_reads_run_locally_and_writes_on_the_primary_and_are_read_back(regions):
     assert names("primary") == names() == ["author 0", "author 1", "author 2"]
 
 
+def test_the_proxies_of_a_monitoring_agent_do_no_harm(agent, regions):
+    for number in range(2):
+        Author.objects.create(name=f"author {number}")
+        assert names() == [f"author {each}" for each in range(number + 1)]
+        assert fly_orm.why().route is LOCAL
+        assert connection.is_usable()
+        connection.close_if_unusable_or_obsolete()
+    with transaction.atomic():
+        Author.objects.create(name="ann")
+    assert any(sql.startswith("SELECT") for sql in agent)
+
+
 def test_values_are_those_of_django(regions):
     author = Author.objects.create(name="ann")
     book = Book.objects.create(title="a", author=author, data={"pages": [1, 2]})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from psycopg2 import extensions as ext
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import AssertionPool, ConnectionPoolEntry, PoolProxiedConnection, SingletonThreadPool, StaticPool
 
-from fly_orm.adapters.base import Connector, Router, RoutingConnection, unrouted, was_lost
+from fly_orm.adapters.base import Connector, Router, RoutingConnection, ping, unrouted, was_lost
 from fly_orm.errors import ConfigurationError, FlyOrmError
 
 from . import immediate, resetting
@@ -79,8 +78,7 @@ class EngineRouting:
                 return False
         if was_lost(connection):
             return not self._connector.is_past_use(connection)
-        with ext.cursor(connection) as cursor:
-            cursor.execute("SELECT 1")
+        ping(connection)
         return True
 
     def opened(self, connection: Any, record: ConnectionPoolEntry) -> None:

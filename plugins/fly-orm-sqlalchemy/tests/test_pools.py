@@ -54,6 +54,19 @@ def test_every_pool_routes(regions, pool):
     works(engine)
 
 
+@pytest.mark.parametrize("options", [{}, {"pool_pre_ping": True}], ids=["plain", "pre_ping"])
+def test_a_pool_lends_the_proxies_of_a_monitoring_agent(agent, regions, options):
+    engine = regions.lax(**options)
+    works(engine)
+    number = pid(engine)
+    works(engine)
+    assert pid(engine) == number
+    assert IN_RECOVERY not in agent
+    with engine.connect() as connection:
+        assert served(connection, IN_RECOVERY) == ([(True,)], LOCAL)
+    assert agent[-1] == IN_RECOVERY
+
+
 class TestAConnectionThatHasLostItsServer:
     def lose(self, regions, number):
         regions.cluster.replica.query(f"SELECT pg_terminate_backend({number})")

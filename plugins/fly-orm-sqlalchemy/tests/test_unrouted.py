@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.exc import InternalError
+from sqlalchemy.exc import InternalError, NotSupportedError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, QueuePool
@@ -127,6 +127,22 @@ def test_whatever_connects_by_itself_is_refused(regions):
     event.listen(engine, "do_connect", connect)
     with pytest.raises(fly_orm.ConfigurationError, match='a "do_connect" listener of the engine connects by itself'):
         engine.connect()
+
+
+def test_a_dialect_that_connects_by_itself_is_refused(regions):
+    engine = regions.unwrapped()
+    opened = []
+
+    def connect(*_arguments, **_parameters):
+        opened.append(regions.cluster.replica.connect(regions.name))
+        return opened[-1]
+
+    engine.dialect.connect = connect
+    fly_orm.wrap(engine, settings=regions.lax_settings())
+    with pytest.raises(NotSupportedError, match="what connects for this database opens") as raised:
+        engine.connect()
+    assert isinstance(raised.value, fly_orm.NotSupported)
+    assert [connection.closed for connection in opened] == [1]
 
 
 def test_a_listener_that_changes_the_parameters_is_heard_for_every_connection(regions):

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import peewee
+import psycopg2
 import pytest
 from peewee import CharField, IntegerField, Model, PostgresqlDatabase, SqliteDatabase
 from playhouse import cockroachdb
+from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2 import extensions as ext
 
 import fly_orm
 from fly_orm.settings import Settings
 from fly_orm.topology import Topology
+from tests.support.one_item import works
 from tests.support.two_regions import SECRET, TwoRegions, settings
 
 
@@ -92,3 +95,62 @@ def test_in_the_primary_region_a_connection_is_psycopg2s_own(regions: TwoRegions
         with database.atomic():
             Item.create(name="x")
         assert Item.get().name == "x"
+
+
+def _by_itself(database: Any, **more: Any) -> Any:
+    connection = psycopg2.connect(dbname=database.database, **database.connect_params, **more)
+    connection.autocommit = True
+    return connection
+
+
+def _through_peewee(database: Any) -> Any:
+    database.connect_params["application_name"] = "own"
+    return super(type(database), database)._connect()
+
+
+def _through_a_factory(database: Any) -> Any:
+    return _by_itself(database, connection_factory=fly_orm.connection_factory())
+
+
+class TestAConnectOfItsOwn:
+    @pytest.mark.parametrize("region", ["lax", "syd"])
+    @pytest.mark.parametrize("base", [PostgresqlDatabase, PooledPostgresqlDatabase])
+    def test_that_connects_by_itself_is_refused(self, regions: TwoRegions, base: Any, region: str) -> None:
+        opened = []
+        own = type("Own", (base,), {"_connect": lambda self: opened.append(_by_itself(self)) or opened[-1]})
+        database = getattr(regions, region)(own)
+        for connect in (database.connect, lambda: database.execute_sql("SELECT 1"), database.atomic().__enter__):
+            with pytest.raises(fly_orm.NotSupported, match=r"^_connect\(\) of Own opens.*super\(\)") as raised:
+                connect()
+            assert isinstance(raised.value, peewee.NotSupportedError)
+            assert database.is_closed()
+        assert all(connection.closed for connection in opened)
+
+    def test_below_a_pool_takes_none_of_its_places(self, regions: TwoRegions) -> None:
+        own = type("Own", (PostgresqlDatabase,), {"_connect": _by_itself})
+        database = regions.lax(type("Pooled", (PooledPostgresqlDatabase, own), {}), max_connections=1)
+        for _ in range(3):
+            with pytest.raises(fly_orm.NotSupported, match=r"_connect\(\) of Pooled opens"):
+                database.connect()
+
+    @pytest.mark.parametrize("connect", [_through_peewee, _through_a_factory])
+    def test_whose_connections_are_routed_works(self, regions: TwoRegions, connect: Any) -> None:
+        fly_orm.configure(regions.lax_settings())
+        database = regions.lax(type("Own", (PostgresqlDatabase,), {"_connect": connect}))
+        works(database)
+
+    def test_is_left_alone_where_there_is_one_region(self, regions: TwoRegions) -> None:
+        only = Settings(topology=Topology(region="local", primary_region=None))
+        database = regions.lax(type("Own", (PostgresqlDatabase,), {"_connect": _by_itself}), options={"settings": only})
+        assert database.execute_sql("SELECT 1").fetchone() == (1,)
+
+    def test_of_an_adapter_is_refused_too(self, regions: TwoRegions) -> None:
+        class Adapter(peewee.Psycopg2Adapter):  # type: ignore[misc]
+            def connect(self, db: Any, **params: Any) -> Any:
+                return _by_itself(db)
+
+        own = type("Own", (PostgresqlDatabase,), {"psycopg2_adapter": Adapter})
+        database = regions.lax(own)
+        with pytest.raises(fly_orm.NotSupported, match=r"what connects for this database opens.*connection_factory"):
+            database.connect()
+        assert database.is_closed()

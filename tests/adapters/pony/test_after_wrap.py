@@ -64,6 +64,36 @@ def test_a_pool_that_takes_the_place_of_another(wrap: Any, replica: dict[str, An
         works(database)
 
 
+@pytest.mark.parametrize("bound_first", [True, False])
+def test_a_pool_that_connects_in_its_own_way(wrap: Any, replica: dict[str, Any], bound_first: bool) -> None:
+    class Named(PGPool):  # type: ignore[misc]
+        def _connect(self) -> None:
+            self.kwargs["application_name"] = "own"
+            super()._connect()
+
+    class ByItself(PGPool):  # type: ignore[misc]
+        def _connect(self) -> None:
+            self.con = psycopg2.connect(*self.args, **replica)
+
+    database = orm.Database()
+    if bound_first:
+        database.bind("postgres", **replica)
+    wrap(database)
+    if not bound_first:
+        database.bind("postgres", **replica)
+    database.disconnect()
+    database.provider.pool = Named(psycopg2, **replica)
+    works(database)
+    with orm.db_session:
+        assert database.select("current_setting('application_name')") == ["own"]
+    database.disconnect()
+    database.provider.pool = ByItself(psycopg2, **replica)
+    for _ in range(2):
+        with pytest.raises(fly_orm.NotSupported, match="opens connections by itself"), orm.db_session:
+            database.select("1")
+        assert database.provider.pool.con is None
+
+
 def test_a_database_that_is_disconnected(wrap: Any, replica: dict[str, Any]) -> None:
     database = wrap(orm.Database("postgres", **replica))
     works(database)
