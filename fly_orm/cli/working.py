@@ -58,8 +58,8 @@ def supervise(options: argparse.Namespace, workers: int) -> int:
         estate = Estate(workers, settings.transport, address, listeners)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot make what a node with {_counted(workers)} needs: {error}; start fewer workers (--workers), or give this process "
-            "more file descriptors (ulimit -n)"
+            f"cannot make what a node with {_counted(workers)} needs: {error}; start fewer workers (--workers), or "
+            "give this process more file descriptors (ulimit -n)"
         ) from error
     with Signals(*SIGNALS) as signals:
         supervisor = Supervisor(workers, estate, signals, partial(_announce, workers))
