@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -93,11 +94,10 @@ class Browser:
 
     def text(self, selector: str = "body") -> str:
         """The text of the first element; empty if there is none."""
-        found = self.driver.find_elements("css selector", selector)
-        return found[0].text if found else ""
+        return self._found(selector, lambda found: found[0].text if found else "")
 
     def texts(self, selector: str) -> list[str]:
-        return [element.text for element in self.driver.find_elements("css selector", selector)]
+        return self._found(selector, lambda found: [element.text for element in found])
 
     def fill(self, selector: str, text: str) -> None:
         self.driver.find_element("css selector", selector).send_keys(text)
@@ -111,7 +111,7 @@ class Browser:
 
     def point_at(self, selector: str, part: float) -> None:
         """Move the mouse to this part of an element's width, from its left."""
-        box = self.driver.find_element("css selector", selector).rect
+        box = self._found(selector, lambda found: found[0].rect)
         move = {"type": "mouseMoved", "x": box["x"] + part * box["width"], "y": box["y"] + box["height"] / 2}
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", move)
 
@@ -148,6 +148,14 @@ class Browser:
         conditions = {"offline": False, "latency": 0, "downloadThroughput": bytes_per_second, "uploadThroughput": -1}
         self.driver.execute_cdp_cmd("Network.enable", {})
         self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+
+    def _found(self, selector: str, look: Callable[[list[Any]], Any]) -> Any:
+        """What ``look`` finds in the elements; again if the page has replaced one meanwhile, as that with the chart."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        while True:
+            with suppress(StaleElementReferenceException):
+                return look(self.driver.find_elements("css selector", selector))
 
     def _is_gone(self, element: object) -> bool:
         from selenium.common.exceptions import WebDriverException

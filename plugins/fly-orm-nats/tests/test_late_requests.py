@@ -10,6 +10,7 @@ import fly_orm
 from fly_orm.errors import OutcomeUnknown
 from fly_orm.testing import Wan
 from fly_orm.topology import Node
+from tests.support.hurrying import hurried
 
 TIMEOUT = 1.0
 
@@ -35,9 +36,7 @@ def far(regions, nats, wan, monkeypatch):
     regions.cluster.wait_for_replica()
     syd = regions.syd()
     databases[:] = [syd]
-    settings = regions.lax_settings(
-        rpc_timeout=TIMEOUT, discovery="", nodes={"syd": (Node(region="syd", address=ADDRESS),)}
-    )
+    settings = regions.lax_settings(discovery="", nodes={"syd": (Node(region="syd", address=ADDRESS),)})
     regions.undo.enter_context(fly_orm.serve(syd, listen=ADDRESS, settings=syd._fly_orm.settings))
     monkeypatch.setenv("NATS_URL", f"nats://{wan.address}")
     fly_orm.configure(settings)
@@ -52,7 +51,7 @@ def test_it_is_declined(regions, wan, far, kind, monkeypatch):
 
     write("warm")
     wan.stall()
-    with monkeypatch.context() as patch, pytest.raises(OutcomeUnknown) as caught:
+    with monkeypatch.context() as patch, hurried(far, TIMEOUT), pytest.raises(OutcomeUnknown) as caught:
         patch.setattr(CallerEnd, "close", lambda self, reason: None)  # of which the node could hear in time
         write("late")
     assert caught.value.settled_after > 0
