@@ -15,16 +15,22 @@ from tests.support.pony_regions import works
 from tests.support.two_regions import TwoRegions, named, settings
 
 
+def bound(wrap: Any, replica: dict[str, Any], *, first: bool) -> Any:
+    """A database that is bound before it is wrapped, or after that."""
+    database = orm.Database()
+    if first:
+        database.bind("postgres", **replica)
+    wrap(database)
+    if not first:
+        database.bind("postgres", **replica)
+    return database
+
+
 @pytest.mark.parametrize("bound_first", [True, False])
 def test_a_database_that_is_bound_anew(
     regions: TwoRegions, wrap: Any, replica: dict[str, Any], bound_first: bool
 ) -> None:
-    database = orm.Database()
-    if bound_first:
-        database.bind("postgres", **replica)
-    wrap(database)
-    if not bound_first:
-        database.bind("postgres", **replica)
+    database = bound(wrap, replica, first=bound_first)
     works(database)
     for _ in range(2):
         database.disconnect()
@@ -51,12 +57,7 @@ def test_a_pool_that_takes_the_place_of_another(wrap: Any, replica: dict[str, An
     class Own(PGPool):  # type: ignore[misc]
         pass
 
-    database = orm.Database()
-    if bound_first:
-        database.bind("postgres", **replica)
-    wrap(database)
-    if not bound_first:
-        database.bind("postgres", **replica)
+    database = bound(wrap, replica, first=bound_first)
     for kind in (PGPool, Own):
         database.disconnect()
         database.provider.pool = kind(psycopg2, **replica)
@@ -75,12 +76,7 @@ def test_a_pool_that_connects_in_its_own_way(wrap: Any, replica: dict[str, Any],
         def _connect(self) -> None:
             self.con = psycopg2.connect(*self.args, **replica)
 
-    database = orm.Database()
-    if bound_first:
-        database.bind("postgres", **replica)
-    wrap(database)
-    if not bound_first:
-        database.bind("postgres", **replica)
+    database = bound(wrap, replica, first=bound_first)
     database.disconnect()
     database.provider.pool = Named(psycopg2, **replica)
     works(database)
